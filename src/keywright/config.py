@@ -1,0 +1,225 @@
+"""
+The settings: `KEYWRIGHT_*` environment variables, read once and frozen. Imported by `app.py`, `cli` and `dev` only.
+
+docs/reference/configuration.md is generated from this file. A setting that is missing or weak stops the start with one
+sentence that names it.
+"""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from keywright.keys.format import BRAND, ENVIRONMENT
+from keywright.service.principal import PermissionPolicy
+
+PREFIX = "KEYWRIGHT_"
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+", re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
+_METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):\d{1,5}", re.IGNORECASE)
+
+_Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(Exception):
+    """A setting is missing, malformed or weak; the message is one sentence that names it and shows no value."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator may choose."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    auth0_domain: str | None = Field(
+        default=None,
+        description="Auth0 tenant or custom domain, such as `acme.eu.auth0.com`. The issuer is `https://{domain}/`. "
+        "Required unless `KEYWRIGHT_ISSUER` is set.",
+    )
+    issuer: str = Field(
+        default="",
+        description="The exact `iss` of the access tokens, for any other OpenID Connect provider. Auth0's ends in `/`. "
+        "`http://` only on a loopback host. Set this or `KEYWRIGHT_AUTH0_DOMAIN`, not both.",
+    )
+    audience: str = Field(
+        min_length=1,
+        max_length=255,
+        description="The identifier of your API in Auth0, exactly as it is there. Required.",
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///keywright.db"),
+        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.",
+    )
+    org_claim: str = Field(
+        default="org_id",
+        min_length=1,
+        max_length=255,
+        description="The claim that names the caller's organisation, such as `org_id` or `https://acme.example/org_id`.",
+    )
+    permissions: PermissionPolicy = Field(
+        default=PermissionPolicy.AUTO,
+        description="`auto`: a token with a `permissions` claim is held to it, one without may do all that its "
+        "organisation may. `enforce`: every right must be in `permissions`, or in `scope` where that claim is absent.",
+    )
+    environments: _Names = Field(
+        default=("live", "sandbox"),
+        description="The environments a key may belong to, separated by commas; the first is that of new keys.",
+    )
+    key_brand: str = Field(
+        default="kw",
+        description="What every key begins with. A brand of your own lets secret scanners tell your keys from others'.",
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+    workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")
+    cors_origins: _Names = Field(
+        default=(),
+        description="Origins whose pages may call the API from a browser, separated by commas, such as "
+        "`https://dashboard.acme.example`. None by default.",
+    )
+    trusted_proxies: _Names = Field(
+        default=(),
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, separated by commas.",
+    )
+    metrics: str = Field(
+        default="127.0.0.1:9464",
+        description="Where Prometheus metrics are served: an address of its own (`host:port`), `path` for `/metrics` "
+        "on the API's own port, or `off`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important messages that are logged."
+    )
+    shutdown_seconds: int = Field(
+        default=20, ge=1, le=600, description="How long requests in flight may take to finish when the service stops."
+    )
+
+    @field_validator("environments", "cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("auth0_domain", mode="before")
+    @classmethod
+    def _bare_domain(cls, value: object) -> object:
+        if value in (None, ""):
+            return None
+        if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
+            raise ValueError("must be a bare domain such as acme.eu.auth0.com, without https:// and without a path")
+        return value.lower()
+
+    @field_validator("key_brand")
+    @classmethod
+    def _brand(cls, value: str) -> str:
+        if not BRAND.fullmatch(value):
+            raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
+        return value
+
+    @field_validator("environments")
+    @classmethod
+    def _environments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value) or not all(ENVIRONMENT.fullmatch(name) for name in value):
+            raise ValueError(
+                "must be different names separated by commas, each 1 to 16 characters, a-z and 0-9, "
+                "beginning with a letter"
+            )
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("must be exact origins such as https://dashboard.acme.example, without a path or a star")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from None
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, value: str) -> str:
+        if not _METRICS.fullmatch(value):
+            raise ValueError("must be host:port, path or off")
+        return value.lower()
+
+    @model_validator(mode="after")
+    def _one_issuer(self) -> Self:
+        if self.auth0_domain is not None and self.issuer:
+            raise ValueError("KEYWRIGHT_AUTH0_DOMAIN and KEYWRIGHT_ISSUER are both set; set one of them")
+        if self.auth0_domain is not None:
+            object.__setattr__(self, "issuer", f"https://{self.auth0_domain}/")
+        elif not self.issuer:
+            raise ValueError("KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set")
+        elif not _is_acceptable_issuer(self.issuer):
+            raise ValueError(
+                "KEYWRIGHT_ISSUER must be an https:// URL without query or fragment (http:// only on a loopback host)"
+            )
+        return self
+
+    @property
+    def default_environment(self) -> str:
+        """The environment of new keys."""
+        return self.environments[0]
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks whose `X-Forwarded-For` is believed."""
+        return tuple(ip_network(network) for network in self.trusted_proxies)
+
+
+def load(**overrides: Any) -> Settings:
+    """
+    Read the settings from the environment; *overrides*, by field name, go before it.
+
+    Raises:
+        SettingsError: One of them is missing, malformed or weak.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is `localhost` or a loopback address, written without brackets."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_acceptable_issuer(issuer: str) -> bool:
+    try:
+        url = urlsplit(issuer)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        return False
+    if not host or url.query or url.fragment or url.username or any(c.isspace() for c in issuer):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"{message}."
+    name = f"{PREFIX}{str(first['loc'][0]).upper()}"
+    if first["type"] == "missing":
+        return f"{name} is required: the identifier of your API in Auth0."
+    if name == "KEYWRIGHT_PORT":
+        message += " (Kubernetes sets this variable for a service called keywright; use enableServiceLinks: false)"
+    return f"{name}: {message[0].lower()}{message[1:]}."

@@ -1,0 +1,88 @@
+"""
+The record of an API key: what is known of it, and what it is worth at a given moment.
+
+Nothing here is secret: a record holds the public half of the pair, and the display of the private one.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+from keywright.keys.pair import KeyPair, PublicKey
+
+# Lengths count Unicode code points.
+NAME_MAX = 100
+DESCRIPTION_MAX = 255
+
+# Characters nobody can see or that make text read otherwise than it is stored: controls (NUL among them, which
+# PostgreSQL cannot store) and bidirectional embeddings, overrides and isolates. The two patterns are for publishing;
+# they leave out lone surrogates, because an ECMAScript engine without the `u` flag takes half an emoji for one.
+_HIDDEN = r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+DESCRIPTION_PATTERN = rf"^[^{_HIDDEN}]*$"
+NAME_PATTERN = rf"^[^{_HIDDEN}]*[^\s{_HIDDEN}][^{_HIDDEN}]*$"
+_FORBIDDEN_CHARACTER = re.compile(rf"[{_HIDDEN}\ud800-\udfff]")
+
+
+class Status(StrEnum):
+    """What a key is worth."""
+
+    ACTIVE = "active"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """The current pair of an API key, as far as it may be known."""
+
+    public_key: PublicKey
+    display: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+    @classmethod
+    def of(cls, pair: KeyPair, *, created_at: datetime) -> Self:
+        """What is kept of a pair that was just minted."""
+        return cls(public_key=pair.public, display=pair.private.display, created_at=created_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """One API key. Times are aware, in UTC; `created_by` is the subject of the token that created it."""
+
+    id: UUID
+    org_id: UUID
+    name: str
+    description: str | None
+    environment: str
+    created_at: datetime
+    created_by: str
+    secret: Secret
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def status_at(self, now: datetime) -> Status:
+        """Say what the key is worth at *now*; a revoked key stays revoked when it expires."""
+        if self.revoked_at is not None:
+            return Status.REVOKED
+        if self.expires_at is not None and self.expires_at <= now:
+            return Status.EXPIRED
+        return Status.ACTIVE
+
+
+def flaw_in_name(name: str) -> str | None:
+    """Say in one sentence, without quoting it, what is wrong with the characters of a key's name, if anything is."""
+    flaw = flaw_in_description(name)
+    if flaw is None and name.isspace():
+        return "A name needs a character that can be seen."
+    return flaw
+
+
+def flaw_in_description(description: str) -> str | None:
+    """Say in one sentence, without quoting it, what is wrong with the characters of a description, if anything is."""
+    if _FORBIDDEN_CHARACTER.search(description):
+        return "Control characters, lone surrogates and bidirectional overrides are not allowed."
+    return None

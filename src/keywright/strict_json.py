@@ -1,0 +1,98 @@
+"""
+JSON as RFC 8259 means it, and nothing looser: for request bodies and for tokens alike.
+
+Python's own reader takes byte order marks, UTF-16, `NaN`, duplicate names and any depth. Each of them is a way for two
+readers of one text to see two different things.
+"""
+
+import json
+import math
+from typing import Any, NoReturn
+
+MAX_DEPTH = 16
+
+
+class NotStrict(ValueError):
+    """The bytes are not strict JSON; the message says why and quotes nothing."""
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """
+    Read one JSON object.
+
+    Args:
+        raw: Anything at all; the caller has bounded its length.
+
+    Returns:
+        The object. Strings in it may hold lone surrogates, written as escapes; see `has_lone_surrogate`.
+
+    Raises:
+        NotStrict: Not UTF-8, a byte order mark, not JSON, not an object, a name given twice, a number that is not
+            finite or has more digits than Python reads, or deeper than 16 levels.
+    """
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise NotStrict("a byte order mark is not allowed")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotStrict("it is not UTF-8") from None
+    if _depth(text) > MAX_DEPTH:
+        raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels")
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite_float)
+    except NotStrict:
+        raise
+    except ValueError:
+        # Not JSON, or an integer of more digits than the interpreter is willing to convert.
+        raise NotStrict("it is not JSON") from None
+    if not isinstance(value, dict):
+        raise NotStrict("it is not an object")
+    return value
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Tell whether *text* holds half of a surrogate pair, which no UTF-8 can carry."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _depth(text: str) -> int:
+    """Count the deepest nesting without recursing; brackets inside strings do not count."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
+    deepest = depth = 0
+    in_string = escaped = False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = in_string
+        elif character == '"':
+            in_string = not in_string
+        elif not in_string and character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif not in_string and character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise NotStrict("a name is given twice")
+    return value
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise NotStrict("NaN and Infinity are not allowed")
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise NotStrict("a number is too large")
+    return value

@@ -1,0 +1,108 @@
+"""The text of a key."""
+
+import json
+import string
+from binascii import crc32
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keywright.keys import format as text_format
+from keywright.keys.format import Kind, Parts
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "key_format.json").read_text())
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+brands = st.from_regex(r"[a-z][a-z0-9]{0,11}", fullmatch=True)
+environments = st.from_regex(r"[a-z][a-z0-9]{0,15}", fullmatch=True)
+parts = st.builds(Parts, st.sampled_from(Kind), brands, environments, st.binary(min_size=32, max_size=32))
+
+
+def plainly_encoded(value: int, width: int) -> str:
+    """A second reading of the specification, one digit at a time."""
+    digits = ""
+    for _ in range(width):
+        digits = ALPHABET[value % 62] + digits
+        value //= 62
+    return digits
+
+
+@given(parts)
+def test_round_trip(given_parts: Parts) -> None:
+    """Every text reads back as exactly what it was written from."""
+    assert text_format.decode(text_format.encode(given_parts)) == given_parts
+
+
+@given(parts)
+def test_agrees_with_the_plain_reading(given_parts: Parts) -> None:
+    """The text is the specification's: base62 of the bytes, then base62 of the CRC-32 of all before."""
+    kind, brand, environment, payload = given_parts
+    unchecked = f"{brand}_{kind.value}_{environment}_" + plainly_encoded(int.from_bytes(payload, "big"), 43)
+    assert text_format.encode(given_parts) == unchecked + plainly_encoded(crc32(unchecked.encode()), 6)
+
+
+@given(parts, st.data())
+def test_every_single_character_edit_is_refused(given_parts: Parts, data: st.DataObject) -> None:
+    """Whatever one character is replaced with, wherever it stands, the text is refused."""
+    text = text_format.encode(given_parts)
+    place = data.draw(st.integers(0, len(text) - 1))
+    character = data.draw(st.characters().filter(lambda c: c != text[place]))
+    assert text_format.decode(text[:place] + character + text[place + 1 :]) is None
+
+
+def test_every_ascii_edit_of_one_key_is_refused() -> None:
+    """No replacement, insertion, deletion or swap of neighbours in a key passes, tried exhaustively on one."""
+    text = VECTORS["valid"][5]["private_key"]
+    edits = {text[:i] + text[i + 1 :] for i in range(len(text))}
+    edits |= {text[:i] + text[i + 1] + text[i] + text[i + 2 :] for i in range(len(text) - 1)}
+    for character in map(chr, range(128)):
+        edits |= {text[:i] + character + text[i + 1 :] for i in range(len(text))}
+        edits |= {text[:i] + character + text[i:] for i in range(len(text) + 1)}
+    accepted = {edit for edit in edits - {text} if text_format.decode(edit) is not None}
+    assert accepted == set()
+
+
+@given(st.text(max_size=120))
+def test_anything_may_be_read(text: str) -> None:
+    """Reading never raises, and what it accepts is what writing gives."""
+    found = text_format.decode(text)
+    assert found is None or text_format.encode(found) == text
+
+
+@pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda v: v["private_key_display"])
+def test_valid_vectors(vector: dict[str, str]) -> None:
+    """The published texts are those of the published bytes."""
+    shared = (vector["brand"], vector["environment"])
+    private = Parts(Kind.PRIVATE, *shared, bytes.fromhex(vector["seed_hex"]))
+    public = Parts(Kind.PUBLIC, *shared, bytes.fromhex(vector["public_key_hex"]))
+    assert text_format.encode(private) == vector["private_key"]
+    assert text_format.encode(public) == vector["public_key"]
+    assert text_format.decode(vector["private_key"]) == private
+    assert text_format.display(vector["private_key"]) == vector["private_key_display"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
+def test_refused_vectors(vector: dict[str, str]) -> None:
+    """The published look-alikes are refused."""
+    assert text_format.decode(vector["text"]) is None
+
+
+@pytest.mark.parametrize(
+    ("brand", "environment", "payload"),
+    [
+        ("", "live", bytes(32)),
+        ("KW", "live", bytes(32)),
+        ("abcdefghijklm", "live", bytes(32)),
+        ("kw", "", bytes(32)),
+        ("kw", "li_ve", bytes(32)),
+        ("kw\n", "live", bytes(32)),
+        ("kw", "live", bytes(31)),
+        ("kw", "live", bytes(33)),
+    ],
+)
+def test_what_is_not_of_the_format_is_not_written(brand: str, environment: str, payload: bytes) -> None:
+    """Writing refuses a brand, an environment or a payload that reading would not give back."""
+    with pytest.raises(ValueError, match=r"a brand|an environment|a key"):
+        text_format.encode(Parts(Kind.PRIVATE, brand, environment, payload))
