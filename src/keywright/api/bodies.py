@@ -1,0 +1,75 @@
+"""Request bodies: read with a bound, as strict JSON, and only after the token was found good."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from keywright import strict_json
+from keywright.api.problems import FieldError, Refusal
+from keywright.strict_json import NotStrict
+
+MAX_BODY_BYTES = 16 * 1024
+_MAX_SHOWN_NAME = 64
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+    """Give the dependency that reads *model* from a request's body. It stands behind the principal in a signature."""
+
+    async def read(request: Request) -> Model:
+        _require_json(request)
+        try:
+            value = strict_json.read_object(await _read_bounded(request))
+        except NotStrict as flaw:
+            raise Refusal("invalid_json", f"The body is not a strict JSON object: {flaw}.") from None
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            raise validation_refusal(error.errors(include_input=False, include_url=False), "body") from None
+
+    return read
+
+
+def validation_refusal(errors: Any, *where: str) -> Refusal:
+    """Turn pydantic's errors into a refusal; *where* goes before each location."""
+    return Refusal(
+        "validation_failed",
+        errors=[FieldError((*where, *map(_shown, error["loc"])), error["msg"], error["type"]) for error in errors],
+    )
+
+
+def _shown(part: str | int) -> str | int:
+    # The name of an unknown field is the caller's own text. It is told, because it is what a mistyped name needs, but
+    # only when it looks like a name.
+    if isinstance(part, int) or (len(part) <= _MAX_SHOWN_NAME and part.isascii() and part.isidentifier()):
+        return part
+    return "?"
+
+
+def _require_json(request: Request) -> None:
+    media_type, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
+    if media_type != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        raise Refusal("unsupported_media_type")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal("unsupported_media_type", "The body must not be compressed.")
+
+
+async def _read_bounded(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Refusal:
+    # The connection is closed, or the rest of the body would have to be read to find the next request.
+    return Refusal("payload_too_large", headers={"Connection": "close"})

@@ -1,0 +1,134 @@
+"""
+Every answer that is not the wished-for one: one table from code to status, one way to write it.
+
+Refusals of the edge itself are raised as `Refusal`; faults of the rooms below arrive as `service.faults.Fault`. Nothing
+written here quotes what the caller sent.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
+
+REALM = 'Bearer realm="keywright"'
+PROBLEM_TYPE = "application/problem+json"
+
+
+class Problem(NamedTuple):
+    """What a code means to a caller: the HTTP status, a title, and the sentence used when there is none better."""
+
+    status: int
+    title: str
+    sentence: str
+
+
+PROBLEMS = {
+    "invalid_request": Problem(400, "Bad request", "The request is malformed."),
+    "invalid_json": Problem(400, "Bad JSON", "The body is not a strict JSON object."),
+    "missing_token": Problem(401, "Token missing", "An access token is required: Authorization: Bearer <token>."),
+    "invalid_token": Problem(401, "Token refused", "The access token cannot be trusted."),
+    "organization_required": Problem(403, "Organization required", "The access token names no organization."),
+    "insufficient_scope": Problem(403, "Permission missing", "The access token lacks a permission."),
+    "not_found": Problem(404, "Not found", "There is no such resource."),
+    "method_not_allowed": Problem(405, "Method not allowed", "This resource does not know that method."),
+    "payload_too_large": Problem(413, "Body too large", "The body is larger than 16 KiB."),
+    "unsupported_media_type": Problem(415, "Unsupported media type", "The body must be application/json in UTF-8."),
+    "validation_failed": Problem(422, "Validation failed", "A field or parameter has a value that is not allowed."),
+    "headers_too_large": Problem(431, "Headers too large", "The request line and headers are larger than 32 KiB."),
+    "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
+    "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
+    "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
+}
+
+
+class FieldError(NamedTuple):
+    """One flaw of a body or parameter: where it is, a sentence, and a stable word for it."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class Refusal(Exception):
+    """
+    The edge turns a request down.
+
+    Args:
+        code: A code of `PROBLEMS`.
+        detail: A better sentence than the table's.
+        errors: For `validation_failed`, the flaws.
+        headers: Further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+def answer(refusal: Refusal, request: Request) -> Response:
+    """Write *refusal* in the form that the request's `Accept` header prefers."""
+    return write(refusal, request_id=request.state.request_id, as_problem=_wants_problem(request))
+
+
+def answer_fault(fault: Fault, request: Request) -> Response:
+    """Write a fault of the rooms below."""
+    return answer(_refusal_of(fault), request)
+
+
+def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Response:
+    """Write *refusal* as JSON, or as RFC 9457 where *as_problem*."""
+    problem = PROBLEMS[refusal.code]
+    sentence = refusal.detail or problem.sentence
+    errors = [error._asdict() for error in refusal.errors]
+    body: dict[str, Any]
+    if as_problem:
+        body = {
+            "type": f"urn:keywright:problem:{refusal.code}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": sentence,
+            "code": refusal.code,
+            "request_id": request_id,
+        }
+        if errors:
+            body["errors"] = errors
+    else:
+        body = {"detail": errors or sentence, "code": refusal.code, "request_id": request_id}
+    return Response(
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        status_code=problem.status,
+        media_type=PROBLEM_TYPE if as_problem else "application/json",
+        headers={"Cache-Control": "no-store", **refusal.headers},
+    )
+
+
+def _refusal_of(fault: Fault) -> Refusal:
+    if isinstance(fault, InvalidToken):
+        challenge = f'{REALM}, error="invalid_token", error_description="{fault.reason}"'
+        return Refusal(fault.code, fault.reason, headers={"WWW-Authenticate": challenge})
+    if isinstance(fault, PermissionMissing):
+        challenge = f'{REALM}, error="insufficient_scope", scope="{fault.permission}"'
+        sentence = f"The access token lacks the permission {fault.permission}."
+        return Refusal(fault.code, sentence, headers={"WWW-Authenticate": challenge})
+    if isinstance(fault, Unavailable):
+        return Refusal(fault.code, headers={"Retry-After": str(fault.retry_after)})
+    return Refusal(fault.code)
+
+
+def _wants_problem(request: Request) -> bool:
+    """Problem documents go to those who name the type; everybody else gets plain JSON."""
+    return any(PROBLEM_TYPE in value.lower() for value in request.headers.getlist("accept"))

@@ -1,0 +1,185 @@
+"""Puts the plugs in: builds the application out of settings, a store and an authenticator."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+import uuid_utils.compat
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from keywright import __version__, config, telemetry
+from keywright.api import handlers, health, management, openapi
+from keywright.api.edge import Normalized, Observed, Shielded
+from keywright.auth.access_token import AccessTokens
+from keywright.auth.jwks import KeySet
+from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.config import Settings
+from keywright.service.management import Management
+from keywright.service.ports import Authenticator, Clock, Entropy, NewId, Store
+from keywright.storage.engine import open_store
+
+CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
+CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
+
+_log = structlog.stdlib.get_logger("keywright")
+
+
+class RunningStore(Store, Protocol):
+    """A store that is opened before and closed after use."""
+
+    async def start(self) -> None:
+        """Open it; raise `StorageUnavailable` when it cannot be reached."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go."""
+        ...
+
+
+class SigningKeys(Protocol):
+    """The issuer's keys, followed in the background."""
+
+    async def start(self) -> None:
+        """Begin to follow them, without waiting."""
+        ...
+
+    async def close(self) -> None:
+        """Stop following them."""
+        ...
+
+    def present(self) -> bool:
+        """Tell whether tokens can be checked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plugs:
+    """The parts with an outside; tests and production differ in nothing else."""
+
+    store: RunningStore
+    authenticator: Authenticator
+    signing_keys: SigningKeys
+    clock: Clock
+    entropy: Entropy
+    new_id: NewId
+
+
+def utc_now() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """Give a fresh UUIDv7."""
+    return uuid_utils.compat.uuid7()
+
+
+def plugs_of(settings: Settings) -> Plugs:
+    """Choose the parts that *settings* name. Nothing is opened yet."""
+    key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
+    return Plugs(
+        store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.commit_batch.observe),
+        authenticator=AccessTokens(
+            issuer=settings.issuer,
+            audience=settings.audience,
+            key_set=key_set,
+            clock=utc_now,
+            org_claim=settings.org_claim,
+            permissions=settings.permissions,
+            verified=VerifiedTokens(),
+        ),
+        signing_keys=key_set,
+        clock=utc_now,
+        entropy=secrets.token_bytes,
+        new_id=new_id,
+    )
+
+
+def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> FastAPI:
+    """
+    Build the application.
+
+    Args:
+        settings: Everything an operator may choose.
+        change: Puts other parts in the place of those the settings name.
+    """
+    plugs = change(plugs_of(settings))
+    app = FastAPI(
+        title="Keywright",
+        version=__version__,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        middleware=_layers(settings),
+    )
+    app.state.plugs = plugs
+    app.state.store = plugs.store
+    app.state.authenticator = plugs.authenticator
+    app.state.signing_keys_present = plugs.signing_keys.present
+    app.state.trusted_proxies = settings.proxy_networks
+    app.state.management = Management(
+        store=plugs.store,
+        clock=plugs.clock,
+        entropy=plugs.entropy,
+        new_id=plugs.new_id,
+        brand=settings.key_brand,
+        environment=settings.default_environment,
+    )
+    # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
+    app.router.routes.extend([*management.router.routes, *health.router.routes])
+    if settings.metrics == "path":
+        app.add_api_route("/metrics", _metrics, include_in_schema=False)
+    handlers.install(app)
+    document = openapi.document(app, __version__)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    return app
+
+
+def from_environment() -> FastAPI:
+    """Build the application of a worker process; `uvicorn` calls it once in each."""
+    settings = config.load()
+    telemetry.configure_logging(settings.log_level, as_json=True)
+    return create_app(settings)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    plugs: Plugs = app.state.plugs
+    await plugs.signing_keys.start()
+    await plugs.store.start()
+    try:
+        yield
+    finally:
+        await plugs.signing_keys.close()
+        await plugs.store.close()
+
+
+def _layers(settings: Settings) -> list[Middleware]:
+    layers = [Middleware(Observed)]
+    if settings.cors_origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+                allow_headers=CORS_ALLOWED,
+                expose_headers=CORS_EXPOSED,
+                max_age=600,
+            )
+        )
+    return [*layers, Middleware(Shielded), Middleware(Normalized)]
+
+
+async def _metrics() -> Response:
+    return Response(telemetry.exposition(), media_type=telemetry.METRICS_CONTENT_TYPE)
+

@@ -1,0 +1,136 @@
+"""
+Access tokens: from text of anybody's making to the principal it speaks for, or a refusal.
+
+Every signature check goes the way of `verify_jws`: `compact.read`, then `SigningKey.verify`. The order of all checks is
+the order of the lines in `AccessTokens.authenticate` and `claims.check`.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from keywright.auth import claims as claim_rules
+from keywright.auth import compact, rsa_key
+from keywright.auth.claims import ClaimRules
+from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, SigningKey
+from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.service.faults import InvalidToken
+from keywright.service.ports import Clock
+from keywright.service.principal import PermissionPolicy, Principal
+
+
+def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset[str] = DEFAULT_ALGORITHMS) -> bytes:
+    """
+    Check a token against one public key: all that can be decided from the two alone, the signature included.
+
+    Args:
+        token: Anything at all, of any type, size and maker.
+        jwk: A JSON Web Key (RFC 7517), or anything else.
+        algorithms: The values of `alg` to accept.
+
+    Returns:
+        The payload, exactly as signed. It need not be JSON, and no claim in it is checked.
+
+    Raises:
+        InvalidToken: Whatever is wrong with either. Nothing else is ever raised.
+    """
+    jws = compact.read(compact.as_ascii(token), algorithms)
+    key = rsa_key.read(jwk)
+    if key is None:
+        raise InvalidToken("The signing key is not one that may be used.")
+    return key.verify(jws)
+
+
+class Keys(Protocol):
+    """What is asked of the issuer's key set; `jwks.KeySet` is the real one."""
+
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever the keys do."""
+        ...
+
+    def present(self) -> bool:
+        """Tell whether there are keys that may be trusted now."""
+        ...
+
+    async def key(self, kid: str) -> SigningKey | None:
+        """Give the key called *kid*, None when the issuer has none; raise `AuthUnavailable` when it cannot be told."""
+        ...
+
+
+class AccessTokens:
+    """
+    Verifies the access tokens of one issuer for one audience. Implements `service.ports.Authenticator`.
+
+    Args:
+        issuer: What `iss` must be, byte for byte; Auth0's ends in a slash.
+        audience: The API identifier that `aud` must be, or contain.
+        key_set: The issuer's signing keys.
+        clock: Tells the time.
+        org_claim: The name of the claim that names the organisation.
+        permissions: How permissions are read from a token.
+        algorithms: The values of `alg` to accept, out of RS256, RS384, RS512 and PS256.
+        verified: Where verified tokens are remembered; without it every token is verified every time.
+
+    Raises:
+        ValueError: No algorithm is given, or one that is not supported.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        key_set: Keys,
+        clock: Clock,
+        org_claim: str = "org_id",
+        permissions: PermissionPolicy = PermissionPolicy.AUTO,
+        algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
+        verified: VerifiedTokens | None = None,
+    ) -> None:
+        self._algorithms = frozenset(algorithms)
+        if not self._algorithms or not self._algorithms <= SUPPORTED_ALGORITHMS:
+            raise ValueError(f"algorithms: one or more of {', '.join(sorted(SUPPORTED_ALGORITHMS))}")
+        self._rules = ClaimRules(issuer=issuer, audience=audience, org_claim=org_claim, permissions=permissions)
+        self._key_set = key_set
+        self._clock = clock
+        self._verified = verified
+
+    async def authenticate(self, token: str) -> Principal:
+        """
+        Check *token*, which may be anything at all.
+
+        Raises:
+            InvalidToken: It cannot be trusted.
+            OrganizationRequired: It names no organisation.
+            AuthUnavailable: There are no signing keys to check it with.
+        """
+        raw = compact.as_ascii(token)
+        known = self._recall(raw)
+        if known is not None:
+            return known
+        jws = compact.read(raw, self._algorithms)
+        claims = compact.read_json(jws.payload, "payload")
+        # Before the key is asked for, which may mean asking the issuer for it.
+        claim_rules.check_issuer(claims, self._rules)
+        key = await self._key_set.key(jws.kid)
+        if key is None:
+            raise InvalidToken("The token is signed with a key that its issuer does not publish.")
+        key.verify(jws)
+        now = self._now()
+        principal = claim_rules.check(claims, self._rules, now=now)
+        self._remember(raw, principal, now=now, expires=claims["exp"])
+        return principal
+
+    def _recall(self, token: bytes) -> Principal | None:
+        # Without keys that may be trusted, what they verified is not trusted either.
+        if self._verified is None or not self._key_set.present():
+            return None
+        return self._verified.find(token, generation=self._key_set.generation, now=self._now())
+
+    def _remember(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
+        if self._verified is not None:
+            generation = self._key_set.generation
+            self._verified.add(token, principal, generation=generation, now=now, expires=expires)
+
+    def _now(self) -> float:
+        return self._clock().timestamp()

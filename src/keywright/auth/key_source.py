@@ -1,0 +1,182 @@
+"""
+Where signing keys come from: the issuer's discovery document and its key set, both over HTTPS.
+
+Lives here: one fetch, and how the two documents are read. When to fetch, and what to do when it fails, is decided in
+`jwks`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+import httpx
+
+from keywright import strict_json
+from keywright.auth import rsa_key
+from keywright.auth.compact import is_kid
+from keywright.auth.rsa_key import SigningKey
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_KEYS = 32
+DEADLINE_SECONDS = 5.0
+
+_MAX_PORT = 65535
+_NO_PROXY = dict.fromkeys(("all://", "http://", "https://"))
+
+
+class FetchFailed(Exception):
+    """
+    One fetch gave no key set.
+
+    Args:
+        word: Why, in one word that never changes: `timeout`, `network`, `status`, `encoding`, `too_large`, `not_json`,
+            `issuer`, `jwks_uri`, `too_many_keys` or `no_usable_key`.
+    """
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
+
+
+class KeySource:
+    """
+    Fetches the key set of one issuer.
+
+    Args:
+        issuer: Its `https` address, or an `http` one on a loopback host.
+        transport: What carries the requests; by default the network, through the proxy that the environment names.
+        deadline: Seconds that one fetch may take, all its requests together.
+
+    Raises:
+        ValueError: The issuer is neither.
+    """
+
+    def __init__(self, issuer: str, *, transport: httpx.AsyncBaseTransport | None, deadline: float) -> None:
+        local = is_loopback(issuer)
+        if not _may_be_asked(issuer, loopback=local):
+            raise ValueError("the issuer must be an https address, or an http one on a loopback host")
+        self._issuer = issuer
+        self._base = issuer if issuer.endswith("/") else f"{issuer}/"
+        self._loopback = local
+        self._deadline = deadline
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            timeout=deadline,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
+            # A compressed body could hold a thousand times what was counted.
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            # Operators behind a proxy say so in the environment. What is on this machine is not reached through one.
+            mounts=_NO_PROXY if local else None,
+        )
+
+    async def fetch(self) -> Mapping[str, SigningKey]:
+        """
+        Ask for the keys as they are now.
+
+        Returns:
+            At least one usable key, by `kid`.
+
+        Raises:
+            FetchFailed: There was no such answer in time.
+        """
+        try:
+            async with asyncio.timeout(self._deadline):
+                return read_key_set(await self._get(await self._key_set_address()))
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise FetchFailed("timeout") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise FetchFailed("network") from error
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    async def _key_set_address(self) -> str:
+        """Look into the discovery document; an issuer without one has its keys at the place that is customary."""
+        customary = f"{self._base}.well-known/jwks.json"
+        try:
+            document = strict_json.read_object(await self._get(f"{self._base}.well-known/openid-configuration"))
+        except strict_json.NotStrict:
+            return customary
+        except FetchFailed as failure:
+            if failure.word != "status":
+                raise
+            return customary
+        return self._announced(document) or customary
+
+    def _announced(self, document: dict[str, Any]) -> str | None:
+        """Give the `jwks_uri` of a discovery document, None when it is no such document."""
+        if "issuer" not in document and "jwks_uri" not in document:
+            return None
+        if document.get("issuer") != self._issuer:
+            raise FetchFailed("issuer")
+        address = document.get("jwks_uri")
+        if not isinstance(address, str) or not _may_be_asked(address, loopback=self._loopback):
+            raise FetchFailed("jwks_uri")
+        return address
+
+    async def _get(self, address: str) -> bytes:
+        async with self._client.stream("GET", address) as response:
+            if response.status_code != httpx.codes.OK:
+                raise FetchFailed("status")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise FetchFailed("encoding")
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise FetchFailed("too_large")
+            return bytes(body)
+
+
+def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
+    """
+    Read a JWK Set (RFC 7517, section 5).
+
+    Keys that are not for us are passed over, as the RFC asks. A `kid` that appears twice stands for no key, whatever
+    kinds of key the two are: which one signed would be a guess.
+
+    Raises:
+        FetchFailed: It is not a set, has more than 32 members, or none of them is usable.
+    """
+    try:
+        members = strict_json.read_object(body).get("keys")
+    except strict_json.NotStrict:
+        raise FetchFailed("not_json") from None
+    if not isinstance(members, list):
+        raise FetchFailed("not_json")
+    if len(members) > MAX_KEYS:
+        raise FetchFailed("too_many_keys")
+    named = [member for member in members if isinstance(member, dict) and is_kid(member.get("kid"))]
+    times = Counter(member["kid"] for member in named)
+    read = {member["kid"]: rsa_key.read(member) for member in named if times[member["kid"]] == 1}
+    usable = {kid: key for kid, key in read.items() if key is not None}
+    if not usable:
+        raise FetchFailed("no_usable_key")
+    return usable
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    try:
+        host = httpx.URL(address).host
+    except httpx.InvalidURL:
+        return False
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _may_be_asked(address: str, *, loopback: bool) -> bool:
+    """Tell whether a URL is https; or http on this machine, for an issuer that is itself on this machine."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return False
+    if not url.host or url.userinfo or (url.port or 0) > _MAX_PORT:
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and loopback and is_loopback(address))

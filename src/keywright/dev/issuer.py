@@ -1,0 +1,237 @@
+"""
+An OpenID Connect issuer on loopback: RS256, discovery and a key set over real HTTP, so that the service meets the same
+code path as with Auth0. `keywright dev` runs it, and so do the tests.
+
+It has no sign-in: whoever holds the object signs what they like.
+"""
+
+import base64
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+
+AUDIENCE = "urn:keywright:dev"
+KEY_BITS = 2048
+DISCOVERY_PATH = "/.well-known/openid-configuration"
+KEY_SET_PATH = "/.well-known/jwks.json"
+
+# What the two demo organisations are called, and their ids as Auth0 would write them.
+DEMO_ORGANIZATIONS = {"acme": "org_AcmeDemo00000001", "globex": "org_GlobexDemo000001"}
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An RSA key and the `kid` it is published under: its RFC 7638 thumbprint."""
+
+    key: rsa.RSAPrivateKey
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a fresh key; this takes about a tenth of a second."""
+        return cls(rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS))
+
+    @property
+    def kid(self) -> str:
+        """The thumbprint: base64url of a SHA-256, 43 characters."""
+        required = {name: self._numbers[name] for name in ("e", "kty", "n")}
+        return _base64url(hashlib.sha256(_json(required)).digest())
+
+    def jwk(self) -> dict[str, str]:
+        """Give the public half as a JSON Web Key (RFC 7517)."""
+        return {**self._numbers, "kid": self.kid, "use": "sig", "alg": "RS256"}
+
+    def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
+        """
+        Sign *claims* with RS256 as they are.
+
+        Args:
+            claims: The payload; nothing is added to it.
+            header: What to put over `alg`, `typ` and `kid`; the signature stays RS256 whatever it says.
+        """
+        head = {"alg": "RS256", "typ": "JWT", "kid": self.kid, **(header or {})}
+        signed = f"{_base64url(_json(head))}.{_base64url(_json(claims))}"
+        return f"{signed}.{_base64url(self.key.sign(signed.encode(), padding.PKCS1v15(), SHA256()))}"
+
+    @property
+    def _numbers(self) -> dict[str, str]:
+        public = self.key.public_key().public_numbers()
+        return {"e": _base64url(_big_endian(public.e)), "kty": "RSA", "n": _base64url(_big_endian(public.n))}
+
+
+class DevIssuer:
+    """
+    The issuer: a signing key, its documents, and an HTTP server for them in a thread.
+
+    Args:
+        key: The key to sign with; a fresh one by default.
+        host: A loopback address.
+        port: The port of the HTTP server; 0 takes a free one when the server starts, and keeps it from then on.
+        audience: The `aud` of `token`.
+    """
+
+    def __init__(
+        self, key: SigningKey | None = None, *, host: str = "127.0.0.1", port: int = 0, audience: str = AUDIENCE
+    ) -> None:
+        self.audience = audience
+        self.fetches = 0
+        self._keys = [key or SigningKey.generate()]
+        self.host = host
+        self.port = port
+        self._server: _Server | None = None
+
+    @property
+    def url(self) -> str:
+        """The `iss` of its tokens, which ends in a slash as Auth0's does."""
+        if not self.port:
+            raise RuntimeError("the issuer has no port before it is started")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+    def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
+        """Sign *claims* as they are with the current key; *header* goes over `alg`, `typ` and `kid`."""
+        return self._keys[0].sign(claims, header)
+
+    def token(
+        self,
+        organization: str | None,
+        *,
+        subject: str = "auth0|demo",
+        permissions: Iterable[str] | None = None,
+        scope: str | None = None,
+        audience: str | None = None,
+        expires_in: int = 3600,
+    ) -> str:
+        """
+        Sign an access token such as Auth0 gives.
+
+        Args:
+            organization: The `org_id`: a name of `DEMO_ORGANIZATIONS`, or the id itself; None leaves the claim out.
+            permissions: The `permissions` claim; None leaves it out, as Auth0 does where RBAC is off.
+            scope: The `scope` claim; None leaves it out.
+            audience: Another `aud` than the issuer's own.
+            expires_in: Seconds from now; negative for a token that has expired.
+        """
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": self.url,
+            "sub": subject,
+            "aud": [self.audience if audience is None else audience],
+            "iat": min(now, now + expires_in),
+            "exp": now + expires_in,
+            "azp": "keywright-dev",
+            "jti": uuid4().hex,
+        }
+        if organization is not None:
+            claims["org_id"] = DEMO_ORGANIZATIONS.get(organization, organization)
+        if permissions is not None:
+            claims["permissions"] = list(permissions)
+        if scope is not None:
+            claims["scope"] = scope
+        return self.sign(claims)
+
+    def jwks(self) -> dict[str, Any]:
+        """Give the key set (RFC 7517), the current key first."""
+        return {"keys": [key.jwk() for key in self._keys]}
+
+    def discovery(self) -> dict[str, Any]:
+        """Give the discovery document (OpenID Connect Discovery 1.0, section 3)."""
+        return {
+            "issuer": self.url,
+            "jwks_uri": self.url.rstrip("/") + KEY_SET_PATH,
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "response_types_supported": ["token"],
+            "subject_types_supported": ["public"],
+        }
+
+    def rotate(self, *, keep: bool = True) -> None:
+        """Sign with a fresh key from now on; the former ones stay published while *keep*."""
+        self._keys = [SigningKey.generate(), *(self._keys if keep else [])]
+
+    def start(self) -> None:
+        """
+        Serve the documents from a thread, at the same port after a `stop`.
+
+        Raises:
+            OSError: The port is in use.
+        """
+        self._server = _Server(self, self.host, self.port)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="dev-issuer").start()
+
+    def stop(self) -> None:
+        """Stop serving; tokens can still be signed."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def answer(self, path: str) -> dict[str, Any] | None:
+        """Give the document at *path*, if there is one; `fetches` counts those of the key set."""
+        if path == KEY_SET_PATH:
+            self.fetches += 1
+            return self.jwks()
+        return self.discovery() if path == DISCOVERY_PATH else None
+
+
+class _Server(ThreadingTCPServer):
+    # Not http.server's own server, which asks the name service for the name of its address before it listens.
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, issuer: DevIssuer, host: str, port: int) -> None:
+        self.issuer = issuer
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    # HTTP/1.0: every connection ends with its answer, so that nothing outlives `stop`.
+    server: _Server
+    timeout = 10
+
+    def do_GET(self) -> None:
+        document = self.server.issuer.answer(self.path)
+        body = _json(document or {"error": "not_found"})
+        self.send_response(404 if document is None else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "public, max-age=15")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the overridden method's own name
+        """Say nothing; the service logs its fetches."""
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _big_endian(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")

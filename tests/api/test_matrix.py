@@ -1,0 +1,128 @@
+"""
+Who may do what to which key: every operation of the OpenAPI document, every kind of token, every kind of key.
+
+The operations come from the document, so a new route without a row here fails.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.api.caller import KEYS, Caller
+
+ONE = f"{KEYS}/{{key_id}}"
+ALL_PERMISSIONS = ["create:api_keys", "read:api_keys", "revoke:api_keys", "delete:api_keys"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a good call of an operation is, and what it answers."""
+
+    permission: str
+    success: int
+    body: dict[str, str] | None = None
+
+
+OPERATIONS = {
+    ("POST", KEYS): Operation("create:api_keys", 201, {"name": "a key"}),
+    ("GET", KEYS): Operation("read:api_keys", 200),
+    ("GET", ONE): Operation("read:api_keys", 200),
+    ("PUT", f"{ONE}/revoke"): Operation("revoke:api_keys", 200),
+    ("DELETE", ONE): Operation("delete:api_keys", 204),
+}
+TOKENS = ["none", "expired", "wrong audience", "no organization", "missing permission", "just the permission", "full"]
+TARGETS = ["own", "foreign", "absent", "malformed", "deleted"]
+TOKEN_ANSWERS = {
+    "none": (401, "missing_token"),
+    "expired": (401, "invalid_token"),
+    "wrong audience": (401, "invalid_token"),
+    "no organization": (403, "organization_required"),
+    "missing permission": (403, "insufficient_scope"),
+}
+TARGET_ANSWERS = {
+    "foreign": (404, "not_found"),
+    "absent": (404, "not_found"),
+    "deleted": (404, "not_found"),
+    "malformed": (422, "validation_failed"),
+}
+
+
+def test_every_operation_has_a_row(caller: Caller) -> None:
+    """No operation of the document is missing from the matrix, and each documents the permission it asks for."""
+    paths: dict[str, dict[str, Any]] = caller.http.get("/openapi.json").json()["paths"]
+    documented = {
+        (method.upper(), path): operation["x-permission"]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    assert documented == {key: operation.permission for key, operation in OPERATIONS.items()}
+
+
+def headers_for(kind: str, caller: Caller, permission: str) -> dict[str, str]:
+    issuer, organization = caller.issuer, caller.organization
+    tokens = {
+        "expired": lambda: issuer.token(organization, permissions=ALL_PERMISSIONS, expires_in=-60),
+        "wrong audience": lambda: issuer.token(organization, permissions=ALL_PERMISSIONS, audience="urn:other"),
+        "no organization": lambda: issuer.token(None, permissions=ALL_PERMISSIONS),
+        "missing permission": lambda: issuer.token(
+            organization, permissions=[other for other in ALL_PERMISSIONS if other != permission]
+        ),
+        "just the permission": lambda: issuer.token(organization, permissions=[permission]),
+        "full": lambda: issuer.token(organization),
+    }
+    return {} if kind == "none" else {"Authorization": f"Bearer {tokens[kind]()}"}
+
+
+def target_id(kind: str, caller: Caller, other: Caller) -> str:
+    if kind == "malformed":
+        return "no-such-form"
+    if kind == "absent":
+        return str(uuid4())
+    created: str = (other if kind == "foreign" else caller).create()["id"]
+    if kind == "deleted":
+        assert caller.http.delete(f"{KEYS}/{created}").status_code == 204
+    return created
+
+
+def expected(operation: Operation, token: str, target: str | None) -> tuple[int, str | None]:
+    # Parameters are read before the token is looked at only where the framework does so; a caller without a good
+    # token learns nothing of any key either way.
+    if token in TOKEN_ANSWERS:
+        return TOKEN_ANSWERS[token]
+    if target in TARGET_ANSWERS:
+        return TARGET_ANSWERS[target]
+    return operation.success, None
+
+
+def outcome(response: httpx.Response) -> tuple[int, str | None]:
+    return response.status_code, response.json()["code"] if response.status_code >= 400 else None
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=" ".join)
+def test_matrix(caller: Caller, method: str, path: str) -> None:
+    """Every operation answers each kind of token and key as the contract says, and touches no foreign key."""
+    operation = OPERATIONS[method, path]
+    targets: list[str | None] = list(TARGETS) if "{key_id}" in path else [None]
+    wrong = []
+    with caller.another() as other:
+        theirs = other.create()
+        for token, target in product(TOKENS, targets):
+            key_id = "" if target is None else target_id(target, caller, other)
+            response = httpx.request(
+                method,
+                caller.service.base_url + path.format(key_id=key_id),
+                json=operation.body,
+                headers=headers_for(token, caller, operation.permission),
+                trust_env=False,
+                timeout=20,
+            )
+            if outcome(response) != expected(operation, token, target):
+                wrong.append((token, target, outcome(response)))
+        untouched = other.http.get(f"{KEYS}/{theirs['id']}").json()
+        assert not untouched["is_revoked"]
+        assert all(not key["is_revoked"] for key in other.http.get(KEYS).json())
+    assert wrong == []

@@ -1,0 +1,132 @@
+"""What operators rely on: probes, metrics, logs, CORS."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from keywright.dev.issuer import DevIssuer
+from tests.api.caller import KEYS, Caller
+from tests.live import LiveService, environment, start_service
+
+ORIGIN = "https://dashboard.example"
+
+
+@pytest.fixture(scope="module")
+def browsed(issuer: DevIssuer) -> Iterator[LiveService]:
+    """A service that pages of one origin may call, with metrics on its own port."""
+    with start_service(environment(issuer, cors_origins=ORIGIN, metrics="path")) as live:
+        yield live
+
+
+@pytest.fixture
+def page(browsed: LiveService, issuer: DevIssuer) -> Iterator[Caller]:
+    with Caller(browsed, issuer) as caller:
+        caller.http.headers["Origin"] = ORIGIN
+        yield caller
+
+
+def test_probes(caller: Caller) -> None:
+    """A service that can work says that it lives and that it is ready, to anybody, without a token."""
+    base = caller.service.base_url
+    for path in ("/livez", "/livez/", "/readyz"):
+        response = httpx.get(f"{base}{path}", trust_env=False)
+        assert (response.status_code, response.json()["status"]) == (200, "ok")
+        assert response.headers["cache-control"] == "no-store"
+
+
+def test_not_ready_without_signing_keys() -> None:
+    """While the issuer was never reached the service lives, is not ready, and answers 503, not 401."""
+    issuer = DevIssuer()
+    issuer.start()
+    issuer.stop()
+    with start_service(environment(issuer)) as live:
+        assert httpx.get(f"{live.base_url}/livez", trust_env=False).status_code == 200
+        ready = httpx.get(f"{live.base_url}/readyz", trust_env=False)
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["database"] == "ok"
+        assert ready.json()["checks"]["signing_keys"] != "ok"
+        with Caller(live, issuer) as caller:
+            response = caller.http.get(KEYS)
+            assert (response.status_code, response.json()["code"]) == (503, "auth_unavailable")
+            assert int(response.headers["retry-after"]) >= 1
+            # It mends itself as soon as the issuer is there, without a restart.
+            issuer.start()
+            statuses = set()
+            for _ in range(600):
+                statuses.add(caller.http.get(KEYS).status_code)
+                if 200 in statuses:
+                    break
+            issuer.stop()
+
+
+def test_metrics_on_their_own_address(caller: Caller) -> None:
+    """Metrics count requests by route, on an address of their own and not on the API's."""
+    caller.create()
+    assert caller.service.metrics_url is not None
+    text = httpx.get(caller.service.metrics_url, trust_env=False).text
+    assert f'keywright_http_requests_total{{method="POST",route="{KEYS}",status="201"}}' in text
+    assert "keywright_commit_batch_size_bucket" in text
+    assert caller.http.get("/metrics").status_code == 404
+
+
+def test_metrics_as_a_path(page: Caller) -> None:
+    """Where that is wanted, metrics are a path of the API itself."""
+    response = page.http.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
+
+
+def test_metrics_switched_off(issuer: DevIssuer) -> None:
+    """Switched off, there are none."""
+    with start_service(environment(issuer, metrics="off")) as live:
+        assert live.metrics_url is None
+        assert httpx.get(f"{live.base_url}/metrics", trust_env=False).status_code == 404
+
+
+def test_log(caller: Caller) -> None:
+    """Every request leaves one line with its id, route, status and organisation, but not its path, query or token."""
+    created = caller.http.post(KEYS, json={"name": "a key"}, headers={"X-Request-Id": "request-in-the-log"})
+    pasted = created.json()["private_key"]
+    caller.http.get(f"{KEYS}/{pasted}")
+    caller.http.get(f"/{pasted}?{pasted}")
+    lines = caller.service.log()
+    (line,) = [line for line in lines if line.get("request_id") == "request-in-the-log"]
+    assert (line["event"], line["method"], line["route"], line["status"]) == ("request", "POST", KEYS, 201)
+    assert line["org"] == created.json()["org_id"]
+    assert line["ms"] > 0
+    text = caller.service.log_path.read_text()
+    assert pasted[-40:] not in text
+    assert caller.http.headers["Authorization"][-40:] not in text
+
+
+def test_preflight(page: Caller) -> None:
+    """A page of the origin may send what the API needs; the browser asks without a token."""
+    response = httpx.options(
+        f"{page.service.base_url}{KEYS}",
+        headers={
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type",
+        },
+        trust_env=False,
+    )
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", [KEYS, f"{KEYS}/x", "/nothing", f"{KEYS}?limit=0"])
+def test_every_answer_can_be_read_by_the_page(page: Caller, path: str) -> None:
+    """Errors too carry the headers without which a browser would hide them from the page."""
+    page.http.headers["Authorization"] = "Bearer nonsense"
+    response = page.http.get(path)
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    exposed = {name.strip() for name in response.headers["access-control-expose-headers"].split(",")}
+    assert exposed == {"Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"}
+
+
+def test_other_origins(page: Caller, caller: Caller) -> None:
+    """A page of another origin gets no permission, and without the setting no page does."""
+    assert "access-control-allow-origin" not in page.http.get(KEYS, headers={"Origin": "https://evil.example"}).headers
+    assert "access-control-allow-origin" not in caller.http.get(KEYS, headers={"Origin": ORIGIN}).headers

@@ -1,0 +1,167 @@
+"""
+The service as its users have it: `python -m keywright serve` in a process of its own, reached over HTTP.
+
+    with DevIssuer() as issuer, start_service(environment(issuer)) as service:
+        httpx.get(f"{service.base_url}/api/v2/api-keys", headers=bearer(issuer, "acme"))
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from keywright.dev.issuer import DevIssuer
+
+SOURCE = Path(__file__).parent.parent / "src"
+# Generous, because the machine may be busy; nothing waits longer than it must.
+PATIENCE_SECONDS = 60
+
+_running: "set[LiveService]" = set()
+
+
+def clean_environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
+    """Give this process's environment without any setting of the service, *extra* added."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("KEYWRIGHT_") and name != "PROMETHEUS_MULTIPROC_DIR"
+    }
+    return {**inherited, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", **extra}
+
+
+def environment(issuer: DevIssuer, **settings: str) -> dict[str, str]:
+    """Give the settings of a service that trusts *issuer*, with *settings* (`database_url=...`) beside them."""
+    named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
+    return {"KEYWRIGHT_ISSUER": issuer.url, "KEYWRIGHT_AUDIENCE": issuer.audience, **named}
+
+
+def bearer(issuer: DevIssuer, organization: str | None = "acme", **claims: Any) -> dict[str, str]:
+    """Give the headers of a caller; *claims* are those of `DevIssuer.token`."""
+    return {"Authorization": f"Bearer {issuer.token(organization, **claims)}"}
+
+
+@dataclass(eq=False)
+class LiveService:
+    """
+    A running service.
+
+    `process` leads a process group of its own, the workers among it. `log_path` holds all it wrote to standard error,
+    JSON lines; `folder` is removed by `stop` and `kill`, and with it the log and the default database.
+    """
+
+    base_url: str
+    metrics_url: str | None
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log_path: Path
+
+    def log(self) -> list[dict[str, Any]]:
+        """Read the log lines so far."""
+        return _read_log(self.log_path)
+
+    def stop(self) -> int:
+        """Ask it to end (SIGTERM), wait for that, and give the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._forget()
+        return code
+
+    def kill(self) -> None:
+        """End every process of it at once (SIGKILL), as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE_SECONDS)
+        self._forget()
+
+    def _forget(self) -> None:
+        _running.discard(self)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill() if kind else self.stop()
+
+
+def start_service(env: Mapping[str, str], *, workers: int = 1, arguments: Iterable[str] = ()) -> LiveService:
+    """
+    Start the service and wait until `/livez` answers.
+
+    Args:
+        env: Settings by variable name. Unless set here, ports are free ones and the database a fresh SQLite file.
+        workers: How many processes answer.
+        arguments: What else to write behind `serve`.
+
+    Raises:
+        AssertionError: It ended, or did not answer in time; the message is its log.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="keywright-live-"))
+    log_path = folder / "log"
+    settings = {
+        "KEYWRIGHT_PORT": "0",
+        "KEYWRIGHT_METRICS": "127.0.0.1:0",
+        "KEYWRIGHT_WORKERS": str(workers),
+        "KEYWRIGHT_DATABASE_URL": f"sqlite:///{folder}/keywright.db",
+        **env,
+    }
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keywright", "serve", *arguments],
+            env=clean_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    service = LiveService("", None, process, folder, log_path)
+    _running.add(service)
+    try:
+        _wait_until_it_answers(service)
+    except BaseException:
+        service.kill()
+        raise
+    return service
+
+
+def _wait_until_it_answers(service: LiveService) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and service.process.poll() is None:
+        ready = next((line for line in service.log() if line.get("event") == "ready"), None)
+        if ready is not None:
+            service.base_url, service.metrics_url = ready["url"], ready["metrics"]
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{service.base_url}/livez", trust_env=False).status_code == 200:
+                    return
+        time.sleep(0.02)
+    raise AssertionError(f"the service did not come up:\n{service.log_path.read_text()}")
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    lines = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict)]
+
+
+@atexit.register
+def _end_what_is_left() -> None:
+    for service in list(_running):
+        service.kill()
