@@ -1,12 +1,14 @@
 """What tests of the whole service share: an issuer, and a running service on each store."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keywright.dev.issuer import DevIssuer
-from tests.live import LiveService, environment, start_service
+from tests.live import LiveService, clean_environment, environment, start_service
 from tests.oidc_provider import oidc_provider
 from tests.postgres import PostgresCluster, fresh_database, postgres_cluster
 
@@ -25,13 +27,23 @@ def service(
     request: pytest.FixtureRequest, issuer: DevIssuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveService]:
     """The running service, on each store; tests keep apart by using organisations of their own."""
-    with start_service(environment(issuer, database_url=database_url(request, tmp_path_factory.mktemp("db")))) as live:
+    url = database_url(request.param, tmp_path_factory.mktemp("db"), request)
+    with start_service(environment(issuer, database_url=url)) as live:
         yield live
 
 
-def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
-    """Give a fresh database of the kind that *request* asks for, migrated by its own command where it needs that."""
-    if request.param == "sqlite":
+def database_url(store: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    """Give a fresh database of the kind called *store*, migrated by its own command where it needs that."""
+    if store == "sqlite":
         return f"sqlite:///{folder / 'keywright.db'}"
     cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
-    return fresh_database(cluster)
+    url = fresh_database(cluster)
+    subprocess.run(
+        [sys.executable, "-m", "keywright", "migrate"],
+        env=clean_environment(
+            {"KEYWRIGHT_DATABASE_URL": url, "KEYWRIGHT_ISSUER": "https://i/", "KEYWRIGHT_AUDIENCE": "a"}
+        ),
+        check=True,
+        capture_output=True,
+    )
+    return url

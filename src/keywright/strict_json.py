@@ -96,3 +96,7 @@ def _finite_float(digits: str) -> float:
     if not math.isfinite(value):
         raise NotStrict("a number is too large")
     return value
+
+
+# Made once: json.loads with hooks builds a decoder for every call.
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite_float)

@@ -25,7 +25,7 @@ def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset
     Args:
         token: Anything at all, of any type, size and maker.
         jwk: A JSON Web Key (RFC 7517), or anything else.
-        algorithms: The values of `alg` to accept.
+        algorithms: The values of `alg` to accept, as far as they are supported.
 
     Returns:
         The payload, exactly as signed. It need not be JSON, and no claim in it is checked.
@@ -33,7 +33,7 @@ def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset
     Raises:
         InvalidToken: Whatever is wrong with either. Nothing else is ever raised.
     """
-    jws = compact.read(compact.as_ascii(token), algorithms)
+    jws = compact.read(compact.as_ascii(token), algorithms & SUPPORTED_ALGORITHMS)
     key = rsa_key.read(jwk)
     if key is None:
         raise InvalidToken("The signing key is not one that may be used.")

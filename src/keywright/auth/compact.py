@@ -5,6 +5,7 @@ Lives here: everything that a token alone decides, from its size to its header. 
 """
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard
 
 from keywright import strict_json
@@ -65,12 +66,8 @@ def read(token: bytes, algorithms: frozenset[str]) -> Jws:
     segments = token.split(b".")
     if len(segments) != 3:
         raise InvalidToken("The token does not have three segments.")
-    decoded = [base64url.decode(segment) for segment in segments]
-    header, payload, signature = decoded
-    if header is None or payload is None or signature is None:
-        raise InvalidToken("A segment of the token is not base64url without padding.")
-    algorithm, kid = _read_header(header, algorithms)
-    return Jws(algorithm, kid, payload, signature, token[: token.rindex(b".")])
+    algorithm, kid = _read_header(segments[0], algorithms)
+    return Jws(algorithm, kid, _decode(segments[1]), _decode(segments[2]), token[: -len(segments[2]) - 1])
 
 
 def read_json(raw: bytes, part: str) -> dict[str, Any]:
@@ -108,9 +105,18 @@ def _is_clean(value: object) -> bool:
     return not isinstance(value, list) or all(map(_is_clean, value))
 
 
-def _read_header(raw: bytes, algorithms: frozenset[str]) -> tuple[str, str]:
+def _decode(segment: bytes) -> bytes:
+    raw = base64url.decode(segment)
+    if raw is None:
+        raise InvalidToken("A segment of the token is not base64url without padding.")
+    return raw
+
+
+# All tokens of one key have the same header, so it is read once. Refusals are not kept.
+@lru_cache(maxsize=128)
+def _read_header(segment: bytes, algorithms: frozenset[str]) -> tuple[str, str]:
     """Give `alg` and `kid` of a header that policy allows."""
-    header = read_json(raw, "header")
+    header = read_json(_decode(segment), "header")
     if not _FORBIDDEN.isdisjoint(header):
         raise InvalidToken("The header of the token has a member that is not allowed.")
     algorithm, kid = header.get("alg"), header.get("kid")

@@ -191,7 +191,8 @@ class KeySet:
             return 0.0  # before any reading of a monotonic clock
         if self._succeeded_at is not None:
             return self._attempted_at + PAUSE_SECONDS
-        return self._attempted_at + min(_FIRST_PAUSE_SECONDS * 2 ** min(max(0, self._failures - 1), 3), PAUSE_SECONDS)
+        pause = _FIRST_PAUSE_SECONDS << min(max(0, self._failures - 1), 3)
+        return self._attempted_at + min(pause, PAUSE_SECONDS)
 
     def _retry_after(self) -> int:
         return max(1, ceil(self._allowed_at() - self._monotonic()))

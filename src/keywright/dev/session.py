@@ -1,4 +1,4 @@
-"""What `keywright dev` prints: a session to paste into another terminal. tests/dev/test_session.py runs it as printed."""
+"""What `keywright dev` prints: a session to paste into another terminal. A test runs it as printed."""
 
 from keywright.dev.issuer import DevIssuer
 
@@ -38,5 +38,7 @@ def script(url: str, issuer: DevIssuer) -> str:
         url: Where the service is, without a slash at the end.
         issuer: Signs the tokens of the two demo organisations, which live twelve hours.
     """
-    acme, globex = (issuer.token(name, subject=f"auth0|{name}", expires_in=TOKEN_SECONDS) for name in ("acme", "globex"))
+    acme, globex = (
+        issuer.token(name, subject=f"auth0|{name}", expires_in=TOKEN_SECONDS) for name in ("acme", "globex")
+    )
     return _SESSION.format(url=url, acme=acme, globex=globex)

@@ -1,0 +1,79 @@
+"""
+Write docs/reference/configuration.md out of the settings' own descriptions.
+
+    python scripts/configuration_reference.py            writes it
+    python scripts/configuration_reference.py --check    exit code 1 when it is not up to date
+"""
+
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from keywright.config import PREFIX, Settings
+
+TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
+
+_HEAD = """\
+# Settings
+
+<!-- Written by scripts/configuration_reference.py; change the descriptions in src/keywright/config.py instead. -->
+
+The service reads its settings from environment variables, once, when it starts. One that is missing or malformed stops
+the start with a sentence that names it; `keywright doctor` looks at all of them, and finds mistyped names too.
+
+| variable | meaning | default |
+|---|---|---|
+"""
+
+_TAIL = """
+Lists are separated by commas. `keywright serve --host`, `--port` and `--workers` go before the variables of the same
+name.
+
+## The command line as a client
+
+`keywright keys` calls a running service and reads none of the above:
+
+| variable | meaning | default |
+|---|---|---|
+| `KEYWRIGHT_URL` | Where the service is. | `http://127.0.0.1:8080` |
+| `KEYWRIGHT_TOKEN` | The access token to call it with. There is no option for it, since shells keep them. | – |
+"""
+
+
+def reference() -> str:
+    """Write the page."""
+    rows = [_row(name, field) for name, field in Settings.model_fields.items()]
+    return f"{_HEAD}{''.join(rows)}{_TAIL}"
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    meaning = (field.description or "").replace("|", "\\|")
+    return f"| `{PREFIX}{name.upper()}` | {meaning} | {_default(field)} |\n"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, tuple):
+        value = ",".join(value)
+    return "–" if value in (None, "", PydanticUndefined) else f"`{value}`"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or compare it."""
+    if arguments == ["--check"]:
+        if not TARGET.exists() or TARGET.read_text() != reference():
+            print(f"{TARGET} is not up to date: python {Path(__file__).name}", file=sys.stderr)
+            return 1
+        return 0
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(reference())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""
+The command line. Wiring, like `keywright.app`: it may know every room.
+
+Every command imports what it needs when it runs, so that `keywright --help` and `keywright keys` start at once and the
+latter needs nothing of the server. Only `exits` says how a command ends.
+"""
+
+import sys
+
+_SENTENCE = "This command needs packages that are not installed: pip install 'keywright[server]'"
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    try:
+        from keywright.cli.application import app
+
+        app(prog_name="keywright")
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "keywright":
+            raise
+        sys.exit(_SENTENCE)

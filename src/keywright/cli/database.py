@@ -1,0 +1,73 @@
+"""The database before the service starts: migrated by itself, refused, or waited for; and `keywright migrate`."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from keywright.cli import exits
+from keywright.service.faults import StorageUnavailable
+from keywright.storage import migrate
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+_COMMAND = "keywright migrate"
+
+
+def is_embedded(url: str) -> bool:
+    """Tell whether *url* is a SQLite file, which belongs to this machine and nobody else migrates."""
+    return url.startswith("sqlite:")
+
+
+def prepare(url: str, log: "BoundLogger") -> None:
+    """
+    See that the service can work with the database at *url*, or end the command.
+
+    An embedded one is migrated. Another one that was not is refused, because several services may share it and when it
+    changes is its operator's to say. One that is away is not: the service answers 503 until it is back.
+    """
+    try:
+        pending = migrate.pending(url)
+        if pending and is_embedded(url):
+            migrate.migrate(url, lambda step: log.info("migrated", step=step))
+            return
+    except ValueError as error:
+        exits.stop(_malformed(error), exits.MISUSED)
+    except StorageUnavailable as fault:
+        if is_embedded(url):
+            exits.stop(f"The database cannot be used: {fault.reason}.", exits.FAILED)
+        log.warning("the database cannot be reached; requests are answered 503 until it can", reason=fault.reason)
+        return
+    if pending:
+        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{_COMMAND}`.", exits.NOT_MIGRATED)
+
+
+def migrate_aloud(url: str) -> None:
+    """Bring the database at *url* up to date, a line a step."""
+    try:
+        steps = migrate.pending(url)
+        migrate.migrate(url, lambda step: typer.echo(f"migrated: {step}"))
+    except ValueError as error:
+        exits.stop(_malformed(error), exits.MISUSED)
+    except StorageUnavailable as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
+    typer.echo("The database is up to date." if steps else "The database was up to date.")
+
+
+def check_pending(url: str) -> None:
+    """Name the pending migrations of the database at *url*; exit code 1 where there are any."""
+    try:
+        steps = migrate.pending(url)
+    except ValueError as error:
+        exits.stop(_malformed(error), exits.MISUSED)
+    except StorageUnavailable as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
+    for step in steps:
+        typer.echo(f"pending: {step}")
+    if steps:
+        exits.stop(f"The database is not migrated: run `{_COMMAND}`.", exits.FAILED)
+    typer.echo("The database is up to date.")
+
+
+def _malformed(error: ValueError) -> str:
+    return f"KEYWRIGHT_DATABASE_URL: {error}."

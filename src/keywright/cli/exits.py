@@ -1,0 +1,37 @@
+"""How a command ends: the exit codes, and one sentence on standard error."""
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from keywright.config import Settings
+
+FAILED = 1
+MISUSED = 2
+NOT_MIGRATED = 3
+NOT_ALLOWED = 4
+UNAVAILABLE = 5
+
+
+def stop(sentence: str, code: int) -> NoReturn:
+    """End the command with *sentence* on standard error."""
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+def load_settings(**overrides: Any) -> "Settings":
+    """Read the settings, *overrides* that are not None before the environment; end the command where one is wrong."""
+    from keywright import config
+
+    try:
+        return config.load(**{name: value for name, value in overrides.items() if value is not None})
+    except config.SettingsError as error:
+        stop(str(error), MISUSED)
+
+
+def unwind_on_sigterm() -> None:
+    """Let SIGTERM end the process through its `finally` clauses until a server takes the signal over."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

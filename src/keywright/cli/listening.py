@@ -1,0 +1,45 @@
+"""Sockets that a server listens on, opened before anything else so that a busy port is told in one sentence."""
+
+import socket
+
+BACKLOG = 2048
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message is a sentence that says why."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Listen on *host*, a name or an address without brackets.
+
+    Args:
+        port: 0 takes any free one.
+
+    Raises:
+        CannotListen: The port is in use or not allowed, or there is no such address here.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # A name such as localhost often stands for ::1 first, while callers try 127.0.0.1.
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CannotListen(f"Cannot listen on {shown(host, port)}: {reason}.") from None
+
+
+def bound_url(listener: socket.socket, host: str) -> str:
+    """Give the URL of a socket that listens on *host*."""
+    return f"http://{shown(host, listener.getsockname()[1])}"
+
+
+def split(address: str) -> tuple[str, int]:
+    """Take `host:port` or `[host]:port` apart."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def shown(host: str, port: int) -> str:
+    """Write a host and port as URLs have it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

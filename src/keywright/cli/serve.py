@@ -1,0 +1,84 @@
+"""`keywright serve`: the service, as it runs in production."""
+
+import logging
+import os
+import socket
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from keywright import __version__, config
+from keywright.cli import exits, listening, metrics
+from keywright.cli.listening import CannotListen
+from keywright.config import Settings
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+
+def run(**overrides: Any) -> None:
+    """
+    Serve until SIGTERM or SIGINT.
+
+    Args:
+        overrides: What the command line says before the settings, by field name; None where it is silent.
+    """
+    settings = exits.load_settings(**overrides)
+    # Worker processes read the settings for themselves.
+    os.environ |= {f"{config.PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
+    exits.unwind_on_sigterm()
+    with ExitStack() as held:
+        held.enter_context(metrics.shared_folder(settings.workers))
+        came_up = _serve(settings, held)
+    if not came_up:
+        exits.stop("The service could not start; the log says why.", exits.FAILED)
+
+
+def _serve(settings: Settings, held: ExitStack) -> bool:
+    log = _begin_to_log(settings)
+    if not settings.issuer.endswith("/"):
+        log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
+    listener, metrics_url = _listen(settings, held)
+    ready = partial(
+        log.info,
+        "ready",
+        url=listening.bound_url(listener, settings.host),
+        metrics=metrics_url,
+        workers=settings.workers,
+        version=__version__,
+    )
+    from keywright.cli import database
+
+    database.prepare(settings.database_url.get_secret_value(), log)
+    from keywright.cli import server
+
+    if settings.workers > 1:
+        came_up = server.run_workers(settings, listener, on_ready=ready)
+    else:
+        came_up = server.run(settings, listener, on_ready=ready)
+    log.info("stopped")
+    return came_up
+
+
+def _begin_to_log(settings: Settings) -> "BoundLogger":
+    # Not at the top: only with `metrics.shared_folder` in place may prometheus_client be imported.
+    import structlog
+
+    from keywright import telemetry
+
+    telemetry.configure_logging(settings.log_level, as_json=True)
+    # That it runs and that it stopped is told whatever the level.
+    logging.getLogger("keywright.lifecycle").setLevel(logging.INFO)
+    log: BoundLogger = structlog.stdlib.get_logger("keywright.lifecycle")
+    return log
+
+
+def _listen(settings: Settings, held: ExitStack) -> tuple[socket.socket, str | None]:
+    try:
+        listener = held.enter_context(listening.listen(settings.host, settings.port))
+    except CannotListen as error:
+        exits.stop(f"{error} Choose another KEYWRIGHT_PORT, or KEYWRIGHT_HOST.", exits.MISUSED)
+    try:
+        return listener, held.enter_context(metrics.served(settings.metrics))
+    except CannotListen as error:
+        exits.stop(f"{error} Choose another KEYWRIGHT_METRICS: host:port, path or off.", exits.MISUSED)

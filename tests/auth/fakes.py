@@ -1,0 +1,91 @@
+"""Parts that tests put in the place of the network, the time and the key set."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from keywright.auth import rsa_key
+from keywright.auth.rsa_key import SigningKey
+from keywright.service.faults import AuthUnavailable
+from tests.auth.issuer import ISSUER
+
+DISCOVERY = "/.well-known/openid-configuration"
+KEY_SET = "/.well-known/jwks.json"
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class FakeTime:
+    """Time that goes on only when somebody sleeps or a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class FakeKeys:
+    """A key set of some JWKs that notes who was asked for."""
+
+    def __init__(self, *jwks: dict[str, Any]) -> None:
+        self.generation = 1
+        self.away = False
+        self.asked: list[str] = []
+        self.jwks = list(jwks)
+
+    def present(self) -> bool:
+        return not self.away
+
+    async def key(self, kid: str) -> SigningKey | None:
+        self.asked.append(kid)
+        if self.away:
+            raise AuthUnavailable("away", retry_after=7)
+        return next((rsa_key.read(jwk) for jwk in self.jwks if jwk["kid"] == kid), None)
+
+
+class FakeProvider:
+    """An issuer's two documents, answered as the test likes; `gate` holds answers back."""
+
+    def __init__(self, *jwks: dict[str, Any]) -> None:
+        self.requests: list[httpx.Request] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.answers: dict[str, Answer] = {}
+        self.serve(*jwks)
+        self.discover({"issuer": ISSUER, "jwks_uri": f"{ISSUER}.well-known/jwks.json"})
+        self.transport = httpx.MockTransport(self._handle)
+
+    def serve(self, *jwks: Any) -> None:
+        """Publish these keys."""
+        self.answers[KEY_SET] = lambda _request: httpx.Response(200, content=json.dumps({"keys": jwks}))
+
+    def discover(self, document: Any) -> None:
+        """Publish this discovery document."""
+        self.answers[DISCOVERY] = lambda _request: httpx.Response(200, content=json.dumps(document))
+
+    def fail(self) -> None:
+        """Be away."""
+
+        def refuse(_request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("refused")
+
+        self.answers = dict.fromkeys(self.answers, refuse)
+
+    def asked(self, path: str) -> int:
+        """How many requests for *path* came."""
+        return sum(request.url.path == path for request in self.requests)
+
+    async def _handle(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        await self.gate.wait()
+        answer = self.answers.get(request.url.path)
+        return answer(request) if answer else httpx.Response(404)

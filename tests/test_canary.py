@@ -1,0 +1,69 @@
+"""Private keys are looked for everywhere a service leaves traces, and found nowhere but in the answers of creations."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keywright.dev.issuer import DevIssuer
+from tests.api.caller import KEYS, Caller
+from tests.conftest import database_url
+from tests.live import environment, start_service
+from tests.postgres import PostgresCluster
+
+BODY_WIDTH = 49
+
+
+def traces(folder: Path) -> bytes:
+    """Read every file below *folder*."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_private_keys_leave_no_trace(
+    store: str, issuer: DevIssuer, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Neither logs, nor the database's files, nor metrics, nor any other answer holds a private key or its bytes."""
+    url = database_url(store, tmp_path, request)
+    with start_service(environment(issuer, database_url=url, log_level="debug")) as service:
+        with Caller(service, issuer) as caller:
+            created = [caller.create(name=f"key {number}") for number in range(20)]
+            keys = [key["private_key"] for key in created]
+            # Mistakes that people make with a key at hand.
+            answers = [
+                caller.http.get(f"{KEYS}/{keys[0]}"),
+                caller.http.get(f"/{keys[1]}"),
+                caller.http.get(f"{KEYS}?cursor={keys[2]}"),
+                caller.http.get(f"{KEYS}?{keys[3]}=1"),
+                caller.http.post(KEYS, json={keys[4]: 1, "name": 1}),
+                caller.http.post(KEYS, json={"name": {"x": keys[5]}}),
+                caller.http.post(KEYS, content=keys[6]),
+                caller.http.get(KEYS, headers={"Authorization": f"Bearer {keys[7]}"}),
+                caller.http.get(KEYS, headers={"X-Request-Id": keys[8] + "!"}),
+                caller.http.request(keys[9][:20].upper().replace("_", ""), KEYS),
+                caller.http.get(KEYS),
+                caller.http.put(f"{KEYS}/{created[10]['id']}/revoke"),
+                caller.http.delete(f"{KEYS}/{created[11]['id']}"),
+            ]
+            answers.append(httpx.get(str(service.metrics_url), trust_env=False))
+        told = b"".join(answer.content + repr(answer.headers).encode() for answer in answers)
+        service.process.terminate()
+        service.process.wait(60)
+        kept = service.log_path.read_bytes() + _database_traces(url, tmp_path, request)
+    assert kept.count(b"api_key.created") >= len(created)
+    for key in keys:
+        body = key[-BODY_WIDTH:].encode()
+        assert body not in told
+        assert body not in kept
+
+
+def _database_traces(url: str, folder: Path, request: pytest.FixtureRequest) -> bytes:
+    if url.startswith("sqlite"):
+        return traces(folder)
+    cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
+    dump = subprocess.run(
+        [cluster.binary("pg_dump"), "--dbname", url], capture_output=True, check=True, env={**os.environ}
+    )
+    return dump.stdout + cluster.log_path.read_bytes()

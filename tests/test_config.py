@@ -1,0 +1,203 @@
+"""The settings: what each may be, the sentence that stops the start, and the reference page."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keywright import config
+from keywright.config import Settings, SettingsError
+from keywright.service.principal import PermissionPolicy
+
+ROOT = Path(__file__).parent.parent
+NEEDED = {"KEYWRIGHT_AUTH0_DOMAIN": "acme.eu.auth0.com", "KEYWRIGHT_AUDIENCE": "https://api.acme.example/"}
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """An environment with nothing but what is needed."""
+    for name in [name for name in os.environ if name.upper().startswith("KEYWRIGHT_")]:
+        monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    yield monkeypatch
+
+
+def sentence() -> str:
+    with pytest.raises(SettingsError) as caught:
+        config.load()
+    told = str(caught.value)
+    assert told.endswith(".")
+    assert "\n" not in told
+    return told
+
+
+def test_two_variables_are_enough(env: pytest.MonkeyPatch) -> None:
+    """A real tenant needs its domain and the audience; everything else has a default fit for production."""
+    settings = config.load()
+    assert settings.issuer == "https://acme.eu.auth0.com/"
+    assert settings.audience == "https://api.acme.example/"
+    assert settings.host == "127.0.0.1"
+    assert settings.default_environment == "live"
+    assert settings.permissions is PermissionPolicy.AUTO
+    assert settings.cors_origins == ()
+    assert settings.proxy_networks == ()
+
+
+def test_settings_are_frozen(env: pytest.MonkeyPatch) -> None:
+    """Nobody changes a setting while the service runs."""
+    with pytest.raises(ValueError, match="frozen"):
+        config.load().port = 1  # type: ignore[misc]
+
+
+def test_database_url_is_not_shown(env: pytest.MonkeyPatch) -> None:
+    """The database's password appears in no printed form of the settings."""
+    env.setenv("KEYWRIGHT_DATABASE_URL", "postgresql://me:hunter22@db/keys")
+    settings = config.load()
+    assert "hunter22" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.database_url.get_secret_value() == "postgresql://me:hunter22@db/keys"
+
+
+def test_lists_are_separated_by_commas(env: pytest.MonkeyPatch) -> None:
+    """Spaces around the parts of a list do not matter."""
+    env.setenv("KEYWRIGHT_ENVIRONMENTS", "live, sandbox ,ci")
+    env.setenv("KEYWRIGHT_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+    settings = config.load()
+    assert settings.environments == ("live", "sandbox", "ci")
+    assert [str(network) for network in settings.proxy_networks] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_overrides_go_before_the_environment(env: pytest.MonkeyPatch) -> None:
+    """What the command line says wins, and is checked no less."""
+    env.setenv("KEYWRIGHT_PORT", "1")
+    assert config.load(port=2).port == 2
+    with pytest.raises(SettingsError, match="KEYWRIGHT_WORKERS"):
+        config.load(workers=0)
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://id.acme.example/", "https://id.acme.example/realms/a", "http://127.0.0.1:9/"]
+)
+def test_issuer_of_another_provider(env: pytest.MonkeyPatch, issuer: str) -> None:
+    """Any https issuer is taken exactly as it is; http only on loopback."""
+    env.delenv("KEYWRIGHT_AUTH0_DOMAIN")
+    env.setenv("KEYWRIGHT_ISSUER", issuer)
+    assert config.load().issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "acme.eu.auth0.com",
+        "http://id.acme.example/",
+        "https://id.acme.example/?x=1",
+        "https://id.acme.example/#x",
+        "https://me@id.acme.example/",
+        "https://id.acme.example/ ",
+        "https://",
+        "https://[::1",
+        "https://id.acme.example:port/",
+        "ftp://id.acme.example/",
+    ],
+)
+def test_unacceptable_issuer(env: pytest.MonkeyPatch, issuer: str) -> None:
+    """An issuer that could be read in two ways, or whose keys could be replaced on the way, stops the start."""
+    env.delenv("KEYWRIGHT_AUTH0_DOMAIN")
+    env.setenv("KEYWRIGHT_ISSUER", issuer)
+    assert sentence() == (
+        "KEYWRIGHT_ISSUER must be an https:// URL without query or fragment (http:// only on a loopback host)."
+    )
+
+
+def test_no_issuer(env: pytest.MonkeyPatch) -> None:
+    """Without an issuer nothing can be trusted."""
+    env.delenv("KEYWRIGHT_AUTH0_DOMAIN")
+    assert sentence() == "KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set."
+
+
+def test_two_issuers(env: pytest.MonkeyPatch) -> None:
+    """Two answers to one question are none."""
+    env.setenv("KEYWRIGHT_ISSUER", "https://id.acme.example/")
+    assert sentence() == "KEYWRIGHT_AUTH0_DOMAIN and KEYWRIGHT_ISSUER are both set; set one of them."
+
+
+def test_no_audience(env: pytest.MonkeyPatch) -> None:
+    """A missing audience is named, and what it is."""
+    env.delenv("KEYWRIGHT_AUDIENCE")
+    assert sentence() == "KEYWRIGHT_AUDIENCE is required: the identifier of your API in Auth0."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AUTH0_DOMAIN", "https://acme.eu.auth0.com/", "without https:// and without a path"),
+        ("AUTH0_DOMAIN", "acme", "must be a bare domain"),
+        ("AUDIENCE", "", "at least 1 character"),
+        ("ORG_CLAIM", "", "at least 1 character"),
+        ("PERMISSIONS", "sometimes", "'auto' or 'enforce'"),
+        ("ENVIRONMENTS", "", "must be different names"),
+        ("ENVIRONMENTS", "live,live", "must be different names"),
+        ("ENVIRONMENTS", "live,Sand box", "a-z and 0-9"),
+        ("KEY_BRAND", "Acme", "1 to 12 characters"),
+        ("KEY_BRAND", "a" * 13, "1 to 12 characters"),
+        ("HOST", "", "at least 1 character"),
+        ("PORT", "65536", "65535"),
+        ("PORT", "tcp://10.0.0.1:8080", "enableServiceLinks: false"),
+        ("WORKERS", "0", "greater than or equal to 1"),
+        ("WORKERS", "many", "integer"),
+        ("CORS_ORIGINS", "*", "without a path or a star"),
+        ("CORS_ORIGINS", "https://a.example/path", "without a path or a star"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33", "addresses or networks"),
+        ("TRUSTED_PROXIES", "10.1.0.0/8", "addresses or networks"),
+        ("METRICS", "9464", "host:port, path or off"),
+        ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("SHUTDOWN_SECONDS", "0", "greater than or equal to 1"),
+    ],
+)
+def test_bad_value(env: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    """A value that is not allowed stops the start with one sentence that names the variable and quotes no value."""
+    env.setenv(f"KEYWRIGHT_{name}", value)
+    found = sentence()
+    assert found.startswith(f"KEYWRIGHT_{name}: ")
+    assert told in found
+    if len(value) > 4 and value not in told:
+        assert value not in found
+
+
+def test_every_field_is_described() -> None:
+    """The reference page has something to say on every setting."""
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("192.168.0.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    """Loopback is localhost and the loopback networks, and no name that merely looks so."""
+    assert config.is_loopback(host) is expected
+
+
+def test_reference_page_is_up_to_date() -> None:
+    """docs/reference/configuration.md says what the settings say."""
+    script = ROOT / "scripts" / "configuration_reference.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
