@@ -71,12 +71,15 @@ def _malformed(sentence: str) -> Refusal:
     return Refusal("invalid_request", sentence, headers={"WWW-Authenticate": f'{REALM}, error="invalid_request"'})
 
 
-def _management(request: Request) -> Management:
+# Dependencies are coroutines throughout: FastAPI sends plain functions to a thread.
+
+
+async def _management(request: Request) -> Management:
     management: Management = request.app.state.management
     return management
 
 
-def _origin(request: Request) -> Origin:
+async def _origin(request: Request) -> Origin:
     return Origin(
         request_id=request.state.request_id,
         address=client_address.of(request.scope, trusted=request.app.state.trusted_proxies),

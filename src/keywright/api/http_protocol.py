@@ -96,8 +96,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 def _written(code: str) -> bytes:
     request_id = uuid.uuid4().hex
     answer = write(Refusal(code), request_id=request_id)
-    answer.headers.update(
-        {"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff", "Connection": "close"}
-    )
+    answer.headers.update({"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff", "Connection": "close"})
     lines = [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
     return b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)])

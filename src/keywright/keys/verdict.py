@@ -1,0 +1,102 @@
+"""
+The verdict on a presented key: one pure decision, the same on the server and in the callers' own processes.
+
+Nothing about a key is told before its secret matched: a text that is malformed, unknown or wrong is one answer,
+`not_found`. After that the order is fixed, and the first rule that refuses is the verdict: revoked, expired, wrong
+environment, insufficient scope, address not allowed, rate limited.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+from typing import NamedTuple
+
+
+class Code(StrEnum):
+    """What was decided. The words never change."""
+
+    VALID = "valid"
+    NOT_FOUND = "not_found"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    WRONG_ENVIRONMENT = "wrong_environment"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    IP_NOT_ALLOWED = "ip_not_allowed"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """
+    What a verdict needs to know of a key; small, because a process may hold a million of them.
+
+    `id` and `org_id` are the 16 bytes of a UUID. `expires_at` is in seconds since the epoch, infinite for a key that
+    does not expire. `scopes` is what the key may do; a key that was given none may do nothing that asks for one.
+    """
+
+    id: bytes
+    org_id: bytes
+    name: str
+    environment: str
+    expires_at: float = inf
+    revoked: bool = False
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a request asks of the key that it presents: an environment, scopes. Nothing, unless told."""
+
+    environment: str | None = None
+    scopes: tuple[str, ...] = ()
+
+
+ANY_USE = Ask()
+
+
+class Explanation(NamedTuple):
+    """Which rule refused, and what would pass; sentences for the developer of an API server."""
+
+    rule: str
+    would_pass: str
+
+
+def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
+    """
+    Decide.
+
+    Args:
+        facts: What is known of the key whose secret was presented; None when there is no such key.
+        ask: What the request asks of it.
+        now: Seconds since the epoch.
+    """
+    if facts is None:
+        return Code.NOT_FOUND
+    if facts.revoked:
+        return Code.REVOKED
+    if facts.expires_at <= now:
+        return Code.EXPIRED
+    # By far the most common request asks for nothing.
+    if ask is ANY_USE:
+        return Code.VALID
+    if ask.environment is not None and ask.environment != facts.environment:
+        return Code.WRONG_ENVIRONMENT
+    if not set(ask.scopes) <= set(facts.scopes):
+        return Code.INSUFFICIENT_SCOPE
+    return Code.VALID
+
+
+def explain(code: Code, facts: KeyFacts | None, ask: Ask) -> Explanation | None:
+    """Say which rule refused and what would pass; None for a key that passed and for one that is not known."""
+    if facts is None or code is Code.VALID:
+        return None
+    if code is Code.REVOKED:
+        return Explanation("The key was revoked.", "Another key; a revoked one never works again.")
+    if code is Code.EXPIRED:
+        return Explanation("The key has expired.", "Another key, or this one with a later expiry.")
+    if code is Code.WRONG_ENVIRONMENT:
+        return Explanation(
+            f"The key belongs to the environment {facts.environment}.", f"A key of the environment {ask.environment}."
+        )
+    missing = ", ".join(scope for scope in ask.scopes if scope not in facts.scopes)
+    return Explanation(f"The key lacks: {missing}.", f"A key with the scopes {', '.join(ask.scopes)}.")
