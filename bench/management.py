@@ -1,5 +1,5 @@
 """
-Creations and lists a second over HTTP on both stores, with 1 and 64 clients, beside the cheapest answer of that process.
+Creations and lists a second over HTTP on both stores, 1 and 64 clients, beside the cheapest answer of that process.
 
     python -m bench.management [--seconds 5]
 
@@ -11,13 +11,11 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from tests.postgres import fresh_database, start_postgres
 
 from bench import load
 from keywright.dev.issuer import DevIssuer
 from tests.live import LiveService, environment, start_service
+from tests.postgres import migrated_database, start_cluster
 
 KEYS = "/api/v2/api-keys"
 CONNECTIONS = (1, 64)
@@ -27,15 +25,15 @@ CONNECTIONS = (1, 64)
 def services(issuer: DevIssuer) -> Iterator[dict[str, LiveService]]:
     """Run the service on each store."""
     with tempfile.TemporaryDirectory() as folder:
-        cluster = start_postgres(Path(folder) / "pg")
-        urls = {"SQLite": f"sqlite:///{folder}/keywright.db", "PostgreSQL": fresh_database(cluster)}
+        cluster = start_cluster(fsync="on", full_page_writes="on")
+        urls = {"SQLite": f"sqlite:///{folder}/keywright.db", "PostgreSQL": migrated_database(cluster)}
         running = {name: start_service(environment(issuer, database_url=url)) for name, url in urls.items()}
         try:
             yield running
         finally:
             for service in running.values():
                 service.stop()
-            cluster.stop()
+            cluster.remove()
 
 
 def main() -> None:

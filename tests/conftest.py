@@ -1,18 +1,16 @@
 """What tests of the whole service share: an issuer, and a running service on each store."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keywright.dev.issuer import DevIssuer
-from tests.live import LiveService, clean_environment, environment, start_service
-from tests.oidc_provider import oidc_provider
-from tests.postgres import PostgresCluster, fresh_database, postgres_cluster
+from tests.live import LiveService, environment, start_service
+from tests.oidc_provider import oidc_provider, own_oidc_provider
+from tests.postgres import PostgresCluster, migrated_database, postgres_cluster
 
-__all__ = ["oidc_provider", "postgres_cluster"]
+__all__ = ["oidc_provider", "own_oidc_provider", "postgres_cluster"]
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +31,8 @@ def service(
 
 
 def database_url(store: str, folder: Path, request: pytest.FixtureRequest) -> str:
-    """Give a fresh database of the kind called *store*, migrated by its own command where it needs that."""
+    """Give a fresh database of the kind called *store*, ready to be served."""
     if store == "sqlite":
         return f"sqlite:///{folder / 'keywright.db'}"
     cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
-    url = fresh_database(cluster)
-    subprocess.run(
-        [sys.executable, "-m", "keywright", "migrate"],
-        env=clean_environment(
-            {"KEYWRIGHT_DATABASE_URL": url, "KEYWRIGHT_ISSUER": "https://i/", "KEYWRIGHT_AUDIENCE": "a"}
-        ),
-        check=True,
-        capture_output=True,
-    )
-    return url
+    return migrated_database(cluster)

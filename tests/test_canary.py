@@ -1,7 +1,5 @@
 """Private keys are looked for everywhere a service leaves traces, and found nowhere but in the answers of creations."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -63,7 +61,4 @@ def _database_traces(url: str, folder: Path, request: pytest.FixtureRequest) -> 
     if url.startswith("sqlite"):
         return traces(folder)
     cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
-    dump = subprocess.run(
-        [cluster.binary("pg_dump"), "--dbname", url], capture_output=True, check=True, env={**os.environ}
-    )
-    return dump.stdout + cluster.log_path.read_bytes()
+    return cluster.run("pg_dump", "--dbname", url).encode() + cluster.log_path.read_bytes()

@@ -23,25 +23,13 @@ from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
 from keywright.service.management import Management
-from keywright.service.ports import Authenticator, Clock, Entropy, NewId, Store
-from keywright.storage.engine import open_store
+from keywright.service.ports import Authenticator, Clock, Entropy, NewId
+from keywright.storage.engine import RunningStore, open_store
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 
 _log = structlog.stdlib.get_logger("keywright")
-
-
-class RunningStore(Store, Protocol):
-    """A store that is opened before and closed after use."""
-
-    async def start(self) -> None:
-        """Open it; raise `StorageUnavailable` when it cannot be reached."""
-        ...
-
-    async def close(self) -> None:
-        """Finish what was accepted, then let go."""
-        ...
 
 
 class SigningKeys(Protocol):
@@ -182,4 +170,3 @@ def _layers(settings: Settings) -> list[Middleware]:
 
 async def _metrics() -> Response:
     return Response(telemetry.exposition(), media_type=telemetry.METRICS_CONTENT_TYPE)
-

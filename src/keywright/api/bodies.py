@@ -11,7 +11,8 @@ from keywright.api.problems import FieldError, Refusal
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024
-_MAX_SHOWN_NAME = 64
+# Longer than any name of ours, shorter than any private key: one that was pasted in the wrong place is not told back.
+_MAX_SHOWN_NAME = 40
 
 Model = TypeVar("Model", bound=BaseModel)
 

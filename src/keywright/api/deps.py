@@ -2,11 +2,10 @@
 What routes ask for in their signatures: the principal, the use cases, where the request came from.
 
 The guard of a route is a parameter: `principal: Annotated[Principal, allow(Permission.CREATE)]`. FastAPI resolves
-parameters in the order of the signature, so the principal stands first and no body is read before the token was checked.
+parameters in the order of the signature: the principal stands first, and no body is read before the token was checked.
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 

@@ -1,13 +1,12 @@
 """What becomes of exceptions: every one that a route or the router raises, as an answer."""
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-
-import structlog
 
 from keywright import telemetry
 from keywright.api.bodies import validation_refusal

@@ -87,8 +87,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, code: str) -> None:
         if self.transport.is_closing():
             return
-        # An answer to an earlier request on the same connection must not be interrupted by this one's.
-        if self.cycle is None or self.cycle.response_complete:
+        # An answer to an earlier request on the same connection must not be interrupted by this one's. uvicorn declares
+        # the cycle as always there, and sets it to None before the first request.
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]
             self.transport.write(_written(code))
         self.transport.close()
 

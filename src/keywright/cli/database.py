@@ -1,17 +1,13 @@
 """The database before the service starts: migrated by itself, refused, or waited for; and `keywright migrate`."""
 
-from typing import TYPE_CHECKING
-
+import structlog
 import typer
 
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 
-if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger
-
-_COMMAND = "keywright migrate"
+COMMAND = "keywright migrate"
 
 
 def is_embedded(url: str) -> bool:
@@ -19,13 +15,14 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def prepare(url: str, log: "BoundLogger") -> None:
+def prepare(url: str) -> None:
     """
     See that the service can work with the database at *url*, or end the command.
 
     An embedded one is migrated. Another one that was not is refused, because several services may share it and when it
     changes is its operator's to say. One that is away is not: the service answers 503 until it is back.
     """
+    log = structlog.stdlib.get_logger("keywright.database")
     try:
         pending = migrate.pending(url)
         if pending and is_embedded(url):
@@ -39,7 +36,7 @@ def prepare(url: str, log: "BoundLogger") -> None:
         log.warning("the database cannot be reached; requests are answered 503 until it can", reason=fault.reason)
         return
     if pending:
-        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{_COMMAND}`.", exits.NOT_MIGRATED)
+        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{COMMAND}`.", exits.NOT_MIGRATED)
 
 
 def migrate_aloud(url: str) -> None:
@@ -65,7 +62,7 @@ def check_pending(url: str) -> None:
     for step in steps:
         typer.echo(f"pending: {step}")
     if steps:
-        exits.stop(f"The database is not migrated: run `{_COMMAND}`.", exits.FAILED)
+        exits.stop(f"The database is not migrated: run `{COMMAND}`.", exits.FAILED)
     typer.echo("The database is up to date.")
 
 

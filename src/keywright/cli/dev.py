@@ -26,8 +26,8 @@ def run(*, host: str, port: int, issuer_port: int, path: Path) -> None:
             "`keywright serve` is for others.",
             exits.MISUSED,
         )
-    exits.unwind_on_sigterm()
     with ExitStack() as held:
+        held.enter_context(exits.unwinding_on_sigterm())
         held.enter_context(metrics.shared_folder(1))
         try:
             listener = held.enter_context(listening.listen(host, port))
@@ -54,18 +54,13 @@ def _start_issuer(path: Path, host: str, port: int, held: ExitStack) -> tuple[De
     try:
         held.enter_context(issuer)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        exits.stop(
-            f"Cannot listen on {listening.shown(host, port)}: {reason}. Choose another port with --issuer-port.",
-            exits.MISUSED,
-        )
+        where, why = listening.shown(host, port), listening.reason(error)
+        exits.stop(f"Cannot listen on {where}: {why}. Choose another port with --issuer-port.", exits.MISUSED)
     folder.remember(issuer)
     return folder, issuer
 
 
 def _serve(folder: DevFolder, issuer: DevIssuer, host: str, listener: socket.socket) -> None:
-    import structlog
-
     from keywright import telemetry
     from keywright.cli import database
 
@@ -83,7 +78,7 @@ def _serve(folder: DevFolder, issuer: DevIssuer, host: str, listener: socket.soc
         port=listener.getsockname()[1],
     )
     telemetry.configure_logging(settings.log_level, as_json=False)
-    database.prepare(folder.database_url, structlog.stdlib.get_logger("keywright.lifecycle"))
+    database.prepare(folder.database_url)
     from keywright.cli import server
 
     url = listening.bound_url(listener, host)

@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -32,6 +34,11 @@ def load_settings(**overrides: Any) -> "Settings":
         stop(str(error), MISUSED)
 
 
-def unwind_on_sigterm() -> None:
-    """Let SIGTERM end the process through its `finally` clauses until a server takes the signal over."""
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+@contextmanager
+def unwinding_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the process through its `finally` clauses, except while a server has taken the signal over."""
+    former = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

@@ -26,8 +26,8 @@ def run(**overrides: Any) -> None:
     settings = exits.load_settings(**overrides)
     # Worker processes read the settings for themselves.
     os.environ |= {f"{config.PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
-    exits.unwind_on_sigterm()
     with ExitStack() as held:
+        held.enter_context(exits.unwinding_on_sigterm())
         held.enter_context(metrics.shared_folder(settings.workers))
         came_up = _serve(settings, held)
     if not came_up:
@@ -49,7 +49,7 @@ def _serve(settings: Settings, held: ExitStack) -> bool:
     )
     from keywright.cli import database
 
-    database.prepare(settings.database_url.get_secret_value(), log)
+    database.prepare(settings.database_url.get_secret_value())
     from keywright.cli import server
 
     if settings.workers > 1:

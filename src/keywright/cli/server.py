@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
@@ -56,7 +55,7 @@ def run_workers(settings: Settings, listener: socket.socket, *, on_ready: Callab
     return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 
 
-def worker_app() -> FastAPI:
+def worker_app() -> Callable[..., Any]:
     """Build the application of a worker, and end the worker when the supervising process is gone."""
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
@@ -70,7 +69,7 @@ def _end_after(supervisor: BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _config(app: FastAPI | str, settings: Settings, **processes: Any) -> uvicorn.Config:
+def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedHttpProtocol,
@@ -117,6 +116,12 @@ class _Supervisor(Multiprocess):
     def __init__(self, config: uvicorn.Config, listener: socket.socket, on_ready: Callable[[], object]) -> None:
         super().__init__(config, [listener])
         self._on_ready: Callable[[], object] | None = on_ready
+
+    def terminate_all(self) -> None:
+        """End the workers; what would connect now is refused rather than left to wait for a worker that is gone."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that died, and say so; say once that all of them answer."""

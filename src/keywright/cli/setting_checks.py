@@ -50,10 +50,9 @@ def _unknown(name: str, known: set[str]) -> Finding:
     if name.upper().startswith(_OF_KUBERNETES):
         mend = "Kubernetes sets it for a service called keywright: put enableServiceLinks: false into the pod's spec."
         return Finding.warn("settings", f"{name} is no setting.", mend)
-    near = get_close_matches(name.upper(), known, n=1)
-    return Finding.warn(
-        "settings", f"{name} is no setting and has no effect.", f"Did you mean {near[0]}?" if near else "Remove it."
-    )
+    near = get_close_matches(name.upper().removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known], n=1)
+    mend = f"Did you mean {PREFIX}{near[0]}?" if near else "Remove it."
+    return Finding.warn("settings", f"{name} is no setting and has no effect.", mend)
 
 
 async def _port(subject: str, host: str, port: int, path: str, variable: str) -> Finding:
@@ -71,6 +70,6 @@ async def _is_ours(url: str) -> bool:
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
             answer = await client.get(url)
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, OverflowError):
         return False
     return answer.text == '{"status":"ok"}' or "keywright_http_requests_total" in answer.text

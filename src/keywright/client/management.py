@@ -7,6 +7,7 @@ The management API as Python calls: create, list, get, revoke and delete the key
 """
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -57,6 +58,8 @@ class ManagementClient:
             transport=transport,
             timeout=timeout,
             follow_redirects=False,
+            # A proxy of the environment leads away from this machine.
+            trust_env=not _is_loopback(self._base),
             headers={
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
@@ -150,6 +153,14 @@ def _address(text: str) -> str:
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or url.userinfo:
         raise KeywrightError("The service's address must be such as https://keys.acme.example, without credentials.")
     return str(url).rstrip("/")
+
+
+def _is_loopback(address: str) -> bool:
+    host = httpx.URL(address).host
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _segment(key_id: UUID | str) -> str:

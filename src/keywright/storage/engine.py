@@ -1,0 +1,41 @@
+"""Opens the store that a database URL names."""
+
+from typing import Protocol
+
+from keywright.service.ports import Store
+from keywright.storage import url as database_url
+from keywright.storage.gather import OnBatch
+from keywright.storage.sqlite import SqliteStore
+from keywright.storage.url import SqliteUrl
+
+
+class RunningStore(Store, Protocol):
+    """A store that is opened before and closed after use."""
+
+    async def start(self) -> None:
+        """Open it. A database that is away now is found when it is back; `check` tells."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of the database."""
+        ...
+
+
+def open_store(url: str, *, on_batch: OnBatch | None = None) -> RunningStore:
+    """
+    Give the store of a database, without reaching for it yet.
+
+    Args:
+        url: See `url.read`.
+        on_batch: Called with the number of changes that shared a commit, for each commit.
+
+    Raises:
+        ValueError: The URL is malformed; the message says how, and quotes nothing of it.
+    """
+    place = database_url.read(url)
+    if isinstance(place, SqliteUrl):
+        return SqliteStore(place.path, on_batch=on_batch)
+    # Its driver takes a tenth of a second to import.
+    from keywright.storage.postgres import PostgresStore
+
+    return PostgresStore(place, on_batch=on_batch)

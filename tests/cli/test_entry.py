@@ -1,0 +1,99 @@
+"""How the command line starts: at once, and without what a command does not need."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from keywright import __version__
+from tests.live import SOURCE, clean_environment
+
+# Not pydantic: Typer itself reads options with it.
+HEAVY = ("fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "asyncpg", "structlog", "prometheus_client")
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def keywright(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "keywright", *arguments],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["keys", "list"]])
+def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
+    """Help and the client's commands import nothing of the server, so they start at once."""
+    code = f"""
+        import sys
+        from keywright.cli import main
+        try:
+            main()
+        except SystemExit:
+            pass
+        print(sorted(set({HEAVY}) & set(sys.modules)))
+    """
+    assert python(code, *arguments).stdout.splitlines()[-1] == "[]"
+
+
+def test_keys_without_the_servers_packages() -> None:
+    """The client's commands run where only the base package and Typer are installed."""
+    code = f"""
+        import sys
+        for name in {HEAVY}:
+            sys.modules[name] = None
+        from keywright.cli import main
+        main()
+    """
+    done = python(code, "keys", "list")
+    assert done.stderr.startswith("KEYWRIGHT_TOKEN is not set")
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments"), [("typer", ["--help"]), ("uvicorn", ["serve"]), ("structlog", ["serve"])]
+)
+def test_without_the_packages(missing: str, arguments: list[str], tmp_path: Path) -> None:
+    """A command that lacks its packages says in one sentence how to have them."""
+    code = f"""
+        import os, sys
+        sys.modules[{missing!r}] = None
+        os.environ.update(KEYWRIGHT_ISSUER="https://i.example/", KEYWRIGHT_AUDIENCE="a", KEYWRIGHT_PORT="0",
+                          KEYWRIGHT_METRICS="off", KEYWRIGHT_DATABASE_URL="sqlite:///{tmp_path}/keywright.db")
+        from keywright.cli import main
+        main()
+    """
+    done = python(code, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("pip install 'keywright[server]'")
+    assert "Traceback" not in done.stderr
+
+
+def test_version() -> None:
+    """The version is that of the package."""
+    assert keywright("--version").stdout == f"keywright {__version__}\n"
+
+
+def test_no_command() -> None:
+    """Without a command the help is shown."""
+    assert "serve" in keywright().stdout
+
+
+def test_module_and_script_are_one() -> None:
+    """`python -m keywright` is the command that pyproject.toml installs."""
+    assert 'keywright = "keywright.cli:main"' in (SOURCE.parent / "pyproject.toml").read_text()
+    assert keywright("--help").returncode == 0

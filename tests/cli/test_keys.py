@@ -1,0 +1,234 @@
+"""`keywright keys …` against a fake service: what is printed where, and the exit codes."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from keywright.cli.application import app
+from keywright.keys.pair import mint
+from tests.cli.fake_service import Answer, FakeService, fake_service
+from tests.live import clean_environment
+
+KEY_ID = "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55"
+PATH = "/api/v2/api-keys"
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+PRIVATE = PAIR.private.reveal()
+FIELDS: dict[str, Any] = {
+    "id": KEY_ID,
+    "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
+    "name": "Billing export",
+    "description": None,
+    "environment": "live",
+    "public_key": PAIR.public.text,
+    "private_key_display": PAIR.private.display,
+    "created_at": "2026-11-23T21:48:05.120340Z",
+    "expires_at": None,
+    "is_revoked": False,
+    "revoked_at": None,
+    "last_used_at": None,
+}
+REVOKED = {**FIELDS, "is_revoked": True, "revoked_at": "2026-11-24T00:00:00Z"}
+
+
+def invoke(service: FakeService | str, *arguments: str, token: str = TOKEN) -> Any:
+    url = service if isinstance(service, str) else service.url
+    env = {"KEYWRIGHT_URL": url, "KEYWRIGHT_TOKEN": token, "COLUMNS": "200", "NO_COLOR": "1"}
+    return CliRunner().invoke(app, ["keys", *arguments], env=env)
+
+
+def problem(status: int, code: str, detail: Any = "A sentence.", headers: Mapping[str, str] = {}) -> Answer:
+    return Answer(status, {"detail": detail, "code": code, "request_id": "req-12345678"}, headers)
+
+
+def test_create_prints_the_private_key_once() -> None:
+    """People get the private key on standard output, once, and the warning on standard error."""
+    with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
+        done = invoke(service, "create", "Billing export", "--description", "Nightly job")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count(PRIVATE) == 1
+    assert "cannot be had again" in done.stderr
+    assert PRIVATE not in done.stderr
+    (asked,) = service.seen
+    assert asked[2] == f"Bearer {TOKEN}"
+    assert json.loads(asked[3]) == {"name": "Billing export", "description": "Nightly job"}
+
+
+def test_create_for_programs() -> None:
+    """With --json standard output is one JSON object in the contract's words, and nothing else."""
+    with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
+        done = invoke(service, "create", "Billing export", "--json")
+    assert json.loads(done.stdout) == {**FIELDS, "private_key": PRIVATE}
+    assert "cannot be had again" in done.stderr
+
+
+def test_list_for_people() -> None:
+    """A table shows what tells keys apart; that there is more is said on standard error."""
+    link = {"Link": f'<{PATH}?limit=2&cursor=x>; rel="next"'}
+    with fake_service({("GET", f"{PATH}?limit=2"): Answer(200, [FIELDS, REVOKED], link)}) as service:
+        done = invoke(service, "list", "--limit", "2")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count(KEY_ID) == 2
+    assert "Billing export" in done.stdout
+    assert "active" in done.stdout
+    assert "revoked 2026-11-24" in done.stdout
+    assert "--all" in done.stderr
+
+
+def test_list_all_follows_the_pages() -> None:
+    """--all reads to the last page, and --json prints one array of all."""
+    answers = {
+        ("GET", f"{PATH}?limit=1"): Answer(200, [FIELDS], {"Link": f'<{PATH}?limit=1&cursor=x>; rel="next"'}),
+        ("GET", f"{PATH}?limit=1&cursor=x"): Answer(200, [REVOKED]),
+    }
+    with fake_service(answers) as service:
+        done = invoke(service, "list", "--all", "--limit", "1", "--json")
+    assert [key["is_revoked"] for key in json.loads(done.stdout)] == [False, True]
+    assert done.stderr == ""
+
+
+def test_empty_list() -> None:
+    """No key is an empty array, and no error."""
+    with fake_service({("GET", f"{PATH}?limit=100"): Answer(200, [])}) as service:
+        assert json.loads(invoke(service, "list", "--json").stdout) == []
+        assert invoke(service, "list").exit_code == 0
+
+
+def test_show_revoke_and_delete() -> None:
+    """Each prints the key as it stands; away from a terminal nothing is asked."""
+    answers = {
+        ("GET", f"{PATH}/{KEY_ID}"): Answer(200, FIELDS),
+        ("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED),
+        ("DELETE", f"{PATH}/{KEY_ID}"): Answer(204),
+    }
+    with fake_service(answers) as service:
+        assert json.loads(invoke(service, "show", KEY_ID, "--json").stdout) == FIELDS
+        assert PAIR.public.text in invoke(service, "show", KEY_ID).stdout
+        assert json.loads(invoke(service, "revoke", KEY_ID, "--json").stdout) == REVOKED
+        deleted = invoke(service, "delete", KEY_ID)
+    assert (deleted.exit_code, deleted.stdout) == (0, "")
+
+
+def test_names_cannot_act_on_the_terminal() -> None:
+    """Escape sequences and markup in other people's text are shown, not obeyed."""
+    hostile = {**FIELDS, "name": "\x1b]0;owned\x07[bold red]x[/]\x1b[2J"}
+    answers = {("GET", f"{PATH}?limit=100"): Answer(200, [hostile]), ("GET", f"{PATH}/{KEY_ID}"): Answer(200, hostile)}
+    with fake_service(answers) as service:
+        for done in (invoke(service, "list"), invoke(service, "show", KEY_ID)):
+            assert "\x1b" not in done.stdout
+            assert "\x07" not in done.stdout
+            assert "[bold red]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (problem(401, "invalid_token"), 4),
+        (problem(403, "insufficient_scope"), 4),
+        (problem(404, "not_found"), 1),
+        (problem(500, "internal"), 1),
+        (problem(503, "storage_unavailable", headers={"Retry-After": "1"}), 5),
+    ],
+)
+def test_refusals(answer: Answer, code: int) -> None:
+    """The service's own sentence and request id go to standard error; the exit code tells the kind."""
+    with fake_service({("GET", f"{PATH}/{KEY_ID}"): answer}) as service:
+        done = invoke(service, "show", KEY_ID, "--json")
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr == "A sentence. (request req-12345678)\n"
+
+
+def test_hostile_refusal() -> None:
+    """A refusal's sentence cannot act on the terminal either."""
+    with fake_service({("GET", f"{PATH}/{KEY_ID}"): problem(404, "not_found", "\x1b[2Jgone")}) as service:
+        assert "\x1b" not in invoke(service, "show", KEY_ID).stderr
+
+
+def test_validation_failure_names_the_field() -> None:
+    """What is wrong with a field is told with its name."""
+    flaw = {"loc": ["body", "name"], "msg": "String should have at most 100 characters", "type": "string_too_long"}
+    with fake_service({("POST", PATH): problem(422, "validation_failed", [flaw])}) as service:
+        done = invoke(service, "create", "x" * 101)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("name: String should have at most 100 characters")
+
+
+def test_nobody_answers() -> None:
+    """A service that is not there is told with its address."""
+    with fake_service({}) as service:
+        gone = service.url
+    done = invoke(gone, "list")
+    assert done.exit_code == 5
+    assert gone in done.stderr
+
+
+def test_proxies_do_not_lead_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment is not asked for a service on loopback."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with fake_service({("GET", f"{PATH}?limit=100"): Answer(200, [])}) as service:
+        assert invoke(service, "list").exit_code == 0
+
+
+def test_something_else_answers() -> None:
+    """A wrong address is told as such."""
+    with fake_service({}) as service:
+        done = invoke(service, "list")
+    assert done.exit_code == 1
+    assert "not as a Keywright service does" in done.stderr
+
+
+@pytest.mark.parametrize("token", ["", "  "])
+def test_no_token(token: str) -> None:
+    """Without a token nothing is sent, and the sentence says how to come by one."""
+    with fake_service({}) as service:
+        done = invoke(service, "list", token=token)
+        assert service.seen == []
+    assert done.exit_code == 2
+    assert "keywright dev token --org acme" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "create", "show", "revoke", "delete"])
+def test_no_option_takes_a_token(command: str) -> None:
+    """A token can only come from the environment: command lines are kept and shown."""
+    assert "--token" not in CliRunner().invoke(app, ["keys", command, "--help"]).stdout
+
+
+def test_malformed_id() -> None:
+    """An id that is none is told without asking the service."""
+    with fake_service({}) as service:
+        done = invoke(service, "show", "../livez")
+        assert service.seen == []
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(("answer", "code", "calls"), [(b"n\n", 1, 0), (b"y\n", 0, 1)])
+def test_revoke_asks_on_a_terminal(answer: bytes, code: int, calls: int) -> None:
+    """On a terminal a revocation is confirmed first; no is the end of it."""
+    with fake_service({("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED)}) as service:
+        ours, theirs = pty.openpty()
+        env = clean_environment({"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": TOKEN})
+        command = [sys.executable, "-m", "keywright", "keys", "revoke", KEY_ID, "--json"]
+        with subprocess.Popen(
+            command, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            os.close(theirs)
+            os.write(ours, answer)
+            out, err = process.communicate(timeout=30)
+        os.close(ours)
+        assert len(service.seen) == calls
+    assert process.returncode == code
+    assert b"for good?" in err
+    assert b"for good?" not in out
+
+
+def test_revoke_yes_does_not_ask() -> None:
+    """--yes answers the question beforehand."""
+    with fake_service({("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED)}) as service:
+        assert invoke(service, "revoke", KEY_ID, "--yes").exit_code == 0

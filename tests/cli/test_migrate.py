@@ -1,0 +1,81 @@
+"""`keywright migrate`, and what `serve` does about a database that was not migrated."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.live import clean_environment, start_service
+from tests.postgres import PostgresCluster, fresh_database
+
+SERVICE = {"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}
+AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
+
+
+def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    # Nothing but the database's setting: a job that migrates knows no issuer.
+    return subprocess.run(
+        [sys.executable, "-m", "keywright", *arguments],
+        env=clean_environment({"KEYWRIGHT_DATABASE_URL": url, **env}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_migrate_sqlite(tmp_path: Path) -> None:
+    """Migrating says what it did, a line a step; done twice it says that nothing was to do."""
+    url = f"sqlite:///{tmp_path}/keywright.db"
+    first, second = keywright(url, "migrate"), keywright(url, "migrate")
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout.count("migrated: ") >= 1
+    assert first.stdout.endswith("The database is up to date.\n")
+    assert second.stdout == "The database was up to date.\n"
+
+
+def test_check_changes_nothing(tmp_path: Path) -> None:
+    """--check names what is pending with exit code 1 and makes nothing; afterwards it is content."""
+    url = f"sqlite:///{tmp_path}/keywright.db"
+    pending = keywright(url, "migrate", "--check")
+    assert pending.returncode == 1
+    assert pending.stdout.startswith("pending: ")
+    assert "keywright migrate" in pending.stderr
+    assert list(tmp_path.iterdir()) == []
+    keywright(url, "migrate")
+    content = keywright(url, "migrate", "--check")
+    assert (content.returncode, content.stdout) == (0, "The database is up to date.\n")
+
+
+def test_migrate_an_absent_database() -> None:
+    """A database that is away is told without its password."""
+    for arguments in (["migrate"], ["migrate", "--check"]):
+        done = keywright(AWAY, *arguments)
+        assert done.returncode == 5
+        assert done.stderr.startswith("The database cannot be used: ")
+        assert "hunter22" not in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_migrate_something_else() -> None:
+    """A URL that names no database of ours is told by the setting's name, without its password."""
+    for arguments in (["migrate"], ["migrate", "--check"]):
+        done = keywright("mysql://me:hunter22@db/keys", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("KEYWRIGHT_DATABASE_URL: ")
+        assert "hunter22" not in done.stderr
+
+
+def test_postgresql_is_migrated_by_command_only(postgres_cluster: PostgresCluster) -> None:
+    """`serve` refuses an unmigrated PostgreSQL with the command to run, and starts once that was run."""
+    url = fresh_database(postgres_cluster)
+    refused = keywright(url, "serve", KEYWRIGHT_PORT="0", KEYWRIGHT_METRICS="off", **SERVICE)
+    assert refused.returncode == 3
+    (sentence,) = refused.stderr.splitlines()
+    assert "run `keywright migrate`" in sentence
+    assert keywright(url, "migrate", "--check").returncode == 1
+    assert keywright(url, "migrate").returncode == 0
+    assert keywright(url, "migrate", "--check").returncode == 0
+    with start_service({**SERVICE, "KEYWRIGHT_DATABASE_URL": url}) as service:
+        assert httpx.get(f"{service.base_url}/readyz").json()["checks"]["database"] == "ok"

