@@ -23,7 +23,7 @@ REVEALERS = {
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX))\b", re.DOTALL
 )
-IMPURE = {"time", "os", "random", "secrets", "uuid_utils", "socket", "asyncio", "threading", "logging", "structlog"}
+IMPURE = {"time", "os", "random", "secrets", "uuid_utils", "socket", "threading", "logging", "structlog"}
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}

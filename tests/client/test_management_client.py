@@ -248,6 +248,7 @@ def test_something_else_answers(response: httpx.Response) -> None:
         "https://",
         "https://me:secret@keys.acme.example",
         "http://[::1",
+        "http://keys.acme.example:70000",
     ],
 )
 def test_bad_address(address: str) -> None:

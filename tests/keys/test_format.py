@@ -17,7 +17,11 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 brands = st.from_regex(r"[a-z][a-z0-9]{0,11}", fullmatch=True)
 environments = st.from_regex(r"[a-z][a-z0-9]{0,15}", fullmatch=True)
-parts = st.builds(Parts, st.sampled_from(Kind), brands, environments, st.binary(min_size=32, max_size=32))
+payloads = st.binary(min_size=32, max_size=32)
+parts = st.one_of(
+    st.builds(Parts, st.sampled_from([Kind.PRIVATE, Kind.PUBLIC]), brands, environments, payloads),
+    st.builds(Parts, st.just(Kind.VERIFIER), brands, st.just(""), payloads),
+)
 
 
 def plainly_encoded(value: int, width: int) -> str:
@@ -39,7 +43,8 @@ def test_round_trip(given_parts: Parts) -> None:
 def test_agrees_with_the_plain_reading(given_parts: Parts) -> None:
     """The text is the specification's: base62 of the bytes, then base62 of the CRC-32 of all before."""
     kind, brand, environment, payload = given_parts
-    unchecked = f"{brand}_{kind.value}_{environment}_" + plainly_encoded(int.from_bytes(payload, "big"), 43)
+    prefix = "_".join(part for part in (brand, kind.value, environment) if part)
+    unchecked = f"{prefix}_" + plainly_encoded(int.from_bytes(payload, "big"), 43)
     assert text_format.encode(given_parts) == unchecked + plainly_encoded(crc32(unchecked.encode()), 6)
 
 
@@ -106,3 +111,9 @@ def test_what_is_not_of_the_format_is_not_written(brand: str, environment: str, 
     """Writing refuses a brand, an environment or a payload that reading would not give back."""
     with pytest.raises(ValueError, match=r"a brand|an environment|a key"):
         text_format.encode(Parts(Kind.PRIVATE, brand, environment, payload))
+
+
+def test_a_credential_has_no_environment() -> None:
+    """A verifier's credential with an environment is not of the format."""
+    with pytest.raises(ValueError, match="an environment"):
+        text_format.encode(Parts(Kind.VERIFIER, "kw", "live", bytes(32)))

@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.keys.pair import PrivateKey, PublicKey, mint, parse, parse_public
+from keywright.keys.pair import (
+    PrivateKey,
+    PublicKey,
+    mint,
+    mint_credential,
+    parse,
+    parse_credential,
+    parse_public,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "key_format.json").read_text())
 SEED = bytes(range(32))
@@ -119,3 +127,13 @@ def test_public_key_keeps_its_brand() -> None:
     public = mint(SEED, brand="acme", environment="eu").public
     assert public.text.startswith("acme_pk_eu_")
     assert parse_public(public.text) == PublicKey(public.value, "acme", "eu")
+
+
+def test_credential() -> None:
+    """A verifier's credential is read as such alone, of its own brand alone, and shows its display only."""
+    credential = mint_credential(SEED, brand="kw")
+    assert parse_credential(credential.reveal(), brand="kw") == credential
+    assert parse_credential(credential.reveal(), brand="acme") is None
+    assert parse(credential.reveal(), brand="kw") is None
+    assert parse_credential(mint(SEED, brand="kw", environment="live").private.reveal(), brand="kw") is None
+    assert str(credential) == "kw_vk_..." + credential.reveal()[-4:]

@@ -56,3 +56,27 @@ def test_may(rights: frozenset[str] | None, allowed: bool) -> None:
         issuer=ISSUER, subject="s", client_id=None, organization=Organization.named(ISSUER, "o"), granted=rights
     )
     assert principal.may(Permission.CREATE) is allowed
+
+
+@pytest.mark.parametrize(
+    ("rights", "scope", "allowed"),
+    [
+        (None, frozenset(), False),
+        (None, frozenset({"verify:api_keys"}), True),
+        (frozenset(), frozenset({"verify:api_keys"}), False),
+        (frozenset({"verify:api_keys"}), frozenset(), True),
+    ],
+)
+def test_checking_keys_never_goes_without_saying(
+    rights: frozenset[str] | None, scope: frozenset[str], allowed: bool
+) -> None:
+    """A token held to nothing may do all with its organisation's keys but check them, unless its scope says so."""
+    principal = Principal(
+        issuer=ISSUER,
+        subject="s",
+        client_id=None,
+        organization=Organization.named(ISSUER, "o"),
+        granted=rights,
+        scope=scope,
+    )
+    assert principal.may(Permission.VERIFY) is allowed

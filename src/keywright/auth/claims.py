@@ -71,12 +71,14 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     if "cnf" in claims:
         # The token is bound to a key or a certificate (RFC 7800) that a bearer request does not show.
         raise InvalidToken("The token is bound to a key, which is not supported.")
+    scope = _scope(claims)
     return Principal(
         issuer=rules.issuer,
         subject=subject,
         client_id=_client_id(claims),
         organization=_organization(claims.get(rules.org_claim), rules.issuer),
-        granted=granted(rules.permissions, permissions=_permissions(claims), scope=_scope(claims)),
+        granted=granted(rules.permissions, permissions=_permissions(claims), scope=scope),
+        scope=scope,
     )
 
 
@@ -138,8 +140,8 @@ def _permissions(claims: Claims) -> list[str] | None:
     return permissions
 
 
-def _scope(claims: Claims) -> list[str]:
+def _scope(claims: Claims) -> frozenset[str]:
     scope = claims.get("scope", "")
     if not isinstance(scope, str):
         raise InvalidToken("The scope claim is malformed.")
-    return [word for word in scope.split(" ") if word]
+    return frozenset(word for word in scope.split(" ") if word)

@@ -60,7 +60,7 @@ async def _port(subject: str, host: str, port: int, path: str, variable: str) ->
     try:
         listening.listen(host, port).close()
     except CannotListen as error:
-        if await _is_ours(f"http://{shown}{path}"):
+        if port <= listening.MAX_PORT and await _is_ours(f"http://{shown}{path}"):
             return Finding.ok(subject, f"A running service has {shown}.")
         return Finding.fail(subject, str(error), f"End what uses it, or choose another {variable}.")
     return Finding.ok(subject, f"{shown} is free.")
@@ -70,6 +70,6 @@ async def _is_ours(url: str) -> bool:
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
             answer = await client.get(url)
-    except (httpx.HTTPError, httpx.InvalidURL, OverflowError):
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
     return answer.text == '{"status":"ok"}' or "keywright_http_requests_total" in answer.text

@@ -20,7 +20,7 @@ from keywright.client.errors import KeywrightError, ServiceUnavailable
 
 PATH = "/api/v2/api-keys"
 TIMEOUT_SECONDS = 10.0
-PAGE_MAX = 1000
+_MAX_PORT = 65535
 
 __all__ = ["ApiKey", "CreatedApiKey", "ManagementClient", "Page"]
 
@@ -150,7 +150,8 @@ def _address(text: str) -> str:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or url.userinfo:
+    where = url.scheme in ("http", "https") and url.host and (url.port or 0) <= _MAX_PORT
+    if not where or url.query or url.fragment or url.userinfo:
         raise KeywrightError("The service's address must be such as https://keys.acme.example, without credentials.")
     return str(url).rstrip("/")
 

@@ -1,5 +1,6 @@
 """
-The text of a key: `{brand}_{kind}_{environment}_{body}{checksum}`.
+The text of a key, `{brand}_{kind}_{environment}_{body}{checksum}`, and of a verifier's credential, which belongs to no
+environment: `{brand}_vk_{body}{checksum}`.
 
 Lives here: the alphabet, the widths, the checksum, and the two directions between text and 32 bytes. What the bytes
 mean lives in `pair`. Specification: docs/reference/key-format.md; vectors: tests/vectors/key_format.json.
@@ -23,23 +24,24 @@ _PAIR_BASE = len(_PAIRS)
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,15}")
-_PREFIX = re.compile(rf"({BRAND.pattern})_(sk|pk)_({ENVIRONMENT.pattern})_")
+_PREFIX = re.compile(rf"({BRAND.pattern})_(?:(sk|pk)_({ENVIRONMENT.pattern})|(vk))_")
 _LONGEST_PREFIX = 12 + len("_sk_") + 16 + len("_")
-_SHORTEST_PREFIX = len("a_sk_a_")
+_SHORTEST_PREFIX = len("a_vk_")
 
 MAX_LENGTH = _LONGEST_PREFIX + _TAIL_WIDTH
 MIN_LENGTH = _SHORTEST_PREFIX + _TAIL_WIDTH
 
 
 class Kind(StrEnum):
-    """Which half of a pair a text carries."""
+    """What a text carries: a half of a pair, or a verifier's credential."""
 
     PRIVATE = "sk"
     PUBLIC = "pk"
+    VERIFIER = "vk"
 
 
 class Parts(NamedTuple):
-    """What a well-formed text says: its kind, its brand, its environment and its 32 bytes."""
+    """What a well-formed text says; the environment of a verifier's credential is empty."""
 
     kind: Kind
     brand: str
@@ -56,12 +58,13 @@ def encode(parts: Parts) -> str:
     """
     if not BRAND.fullmatch(parts.brand):
         raise ValueError("a brand is 1 to 12 characters, a-z and 0-9, beginning with a letter")
-    if not ENVIRONMENT.fullmatch(parts.environment):
+    if not _is_environment(parts):
         raise ValueError("an environment is 1 to 16 characters, a-z and 0-9, beginning with a letter")
     if len(parts.payload) != PAYLOAD_BYTES:
         raise ValueError("a key carries 32 bytes")
     body = _to_base62(int.from_bytes(parts.payload, "big"), BODY_WIDTH)
-    unchecked = f"{parts.brand}_{parts.kind.value}_{parts.environment}_{body}"
+    place = f"_{parts.environment}" if parts.environment else ""
+    unchecked = f"{parts.brand}_{parts.kind.value}{place}_{body}"
     return unchecked + checksum(unchecked)
 
 
@@ -85,8 +88,8 @@ def decode(text: str) -> Parts | None:
     value = _from_base62(unchecked[-BODY_WIDTH:])
     if prefix is None or value is None or value >> (8 * PAYLOAD_BYTES):
         return None
-    brand, kind, environment = prefix.groups()
-    return Parts(Kind(kind), brand, environment, value.to_bytes(PAYLOAD_BYTES, "big"))
+    brand, half, environment, verifier = prefix.groups()
+    return Parts(Kind(half or verifier), brand, environment or "", value.to_bytes(PAYLOAD_BYTES, "big"))
 
 
 def checksum(unchecked: str) -> str:
@@ -97,6 +100,12 @@ def checksum(unchecked: str) -> str:
 def display(text: str) -> str:
     """Mask a well-formed text for people: everything up to the body, three dots, the last four characters."""
     return f"{text[:-_TAIL_WIDTH]}...{text[-4:]}"
+
+
+def _is_environment(parts: Parts) -> bool:
+    if parts.kind is Kind.VERIFIER:
+        return parts.environment == ""
+    return ENVIRONMENT.fullmatch(parts.environment) is not None
 
 
 def _to_base62(value: int, width: int) -> str:

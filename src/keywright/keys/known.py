@@ -9,8 +9,11 @@ caller tells the time.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
+from typing import Generic, TypeVar
 
 from keywright.keys.verdict import KeyFacts
+
+Held = TypeVar("Held")
 
 BOUND_SECONDS = 1.0
 """How long after an acknowledged revocation a key may still pass, at most."""
@@ -24,9 +27,9 @@ class LookUp:
     overtaken: bool = False
 
 
-class KnownKeys:
+class Known(Generic[Held]):
     """
-    The facts of keys by digest, emptied by a feed.
+    What is known by the digest of a secret, emptied by a feed.
 
     All times are readings of one monotonic clock, in seconds.
 
@@ -41,8 +44,8 @@ class KnownKeys:
         # Two generations instead of a list in order of use: no bookkeeping when a key is asked for, nothing held per
         # key beside the key, and forgetting costs nothing.
         self._half = capacity // 2
-        self._recent: dict[bytes, KeyFacts] = {}
-        self._older: dict[bytes, KeyFacts] = {}
+        self._recent: dict[bytes, Held] = {}
+        self._older: dict[bytes, Held] = {}
         self._look_ups: dict[bytes, set[LookUp]] = {}
         self._bound = bound
         self._followed_since = -inf
@@ -50,11 +53,16 @@ class KnownKeys:
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
 
-    def trusted_at(self, now: float) -> bool:
-        """Tell whether what is held counts at *now*: the feed's last complete word was asked for within the bound."""
-        return now - self._followed_since <= self._bound
+    def trusted_at(self, now: float, *, grace: float = 0.0) -> bool:
+        """
+        Tell whether what is held counts at *now*: the feed's last complete word was asked for within the bound.
 
-    def get(self, digest: bytes) -> KeyFacts | None:
+        Args:
+            grace: Seconds to stretch the bound by, when the choice is between what is held and no answer at all.
+        """
+        return now - self._followed_since <= self._bound + grace
+
+    def get(self, digest: bytes) -> Held | None:
         """Give what is held; whether it counts, `trusted_at` tells."""
         facts = self._recent.get(digest)
         if facts is None:
@@ -69,7 +77,7 @@ class KnownKeys:
         self._look_ups.setdefault(digest, set()).add(look_up)
         return look_up
 
-    def end(self, look_up: LookUp, found: KeyFacts | None) -> None:
+    def end(self, look_up: LookUp, found: Held | None) -> None:
         """Hold what a look-up found, unless the key changed while it was under way."""
         under_way = self._look_ups[look_up.digest]
         under_way.discard(look_up)
@@ -103,8 +111,11 @@ class KnownKeys:
         """
         self._followed_since = max(self._followed_since, since)
 
-    def _hold(self, digest: bytes, facts: KeyFacts) -> None:
+    def _hold(self, digest: bytes, facts: Held) -> None:
         if len(self._recent) >= self._half:
             self._older = self._recent
             self._recent = {}
         self._recent[digest] = facts
+
+
+KnownKeys = Known[KeyFacts]

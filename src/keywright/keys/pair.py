@@ -75,6 +75,12 @@ class PrivateKey:
 _set = object.__setattr__
 
 
+class VerifierCredential(PrivateKey):
+    """What an API server shows to be let check keys; guarded like a private key, and half of no pair."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """
@@ -140,3 +146,25 @@ def parse_public(text: str) -> PublicKey | None:
     if parts is None or parts.kind is not Kind.PUBLIC:
         return None
     return PublicKey(parts.payload, parts.brand, parts.environment)
+
+
+def mint_credential(seed: bytes, *, brand: str) -> VerifierCredential:
+    """
+    Make the credential of a verifier.
+
+    Args:
+        seed: 32 bytes from a cryptographic source.
+        brand: As for `mint`.
+
+    Raises:
+        ValueError: One of them is not of the format.
+    """
+    return VerifierCredential(Parts(Kind.VERIFIER, brand, "", seed))
+
+
+def parse_credential(text: str, *, brand: str) -> VerifierCredential | None:
+    """Read a verifier's credential as presented by a caller; None when *text* is not exactly one of this brand."""
+    parts = text_format.decode(text)
+    if parts is None or parts.kind is not Kind.VERIFIER or parts.brand != brand:
+        return None
+    return VerifierCredential(parts)

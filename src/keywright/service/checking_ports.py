@@ -187,7 +187,7 @@ class CheckingStore(Protocol):
 
     async def note_usage(self, sightings: Sequence[Sighting]) -> None:
         """
-        Add uses up: hourly counts, sources (the latest 50 of a key are kept), `last_used_at` of the secret, forward only.
+        Add uses up: hourly counts, sources (a key's latest 50 are kept), `last_used_at` of the secret, forward only.
 
         Writes nothing but these; a key that is unknown by now is passed over.
         """

@@ -14,6 +14,7 @@ class Permission(StrEnum):
     READ = "read:api_keys"
     REVOKE = "revoke:api_keys"
     DELETE = "delete:api_keys"
+    VERIFY = "verify:api_keys"
 
 
 class PermissionPolicy(StrEnum):
@@ -48,7 +49,8 @@ class Principal:
     """
     The bearer of a verified access token.
 
-    `granted` is the set of permissions it is held to; None stands for all that its organisation may do.
+    `granted` is the set of permissions it is held to; None stands for all that its organisation may do. `scope` holds the
+    words of the token's `scope` claim.
     """
 
     issuer: str
@@ -56,10 +58,13 @@ class Principal:
     client_id: str | None
     organization: Organization
     granted: frozenset[str] | None
+    scope: frozenset[str] = frozenset()
 
     def may(self, permission: Permission) -> bool:
-        """Tell whether the token allows *permission*."""
-        return self.granted is None or permission in self.granted
+        """Tell whether the token allows *permission*; checking keys is for services, and never goes without saying."""
+        if self.granted is not None:
+            return permission in self.granted
+        return permission is not Permission.VERIFY or permission in self.scope
 
 
 def granted(

@@ -127,6 +127,8 @@ class Pool:
 
     async def close(self) -> None:
         """Let statements under way end, then close every connection."""
+        if self._closed:
+            return
         self._closed = True
         try:
             async with asyncio.timeout(self._patience):
@@ -142,6 +144,8 @@ class Pool:
     async def _take(self, deadline: float) -> "Connection":
         if self._closed:
             raise StorageUnavailable("the store is closed")
+        if asyncio.get_running_loop().time() >= deadline:
+            raise StorageUnavailable("PostgreSQL did not answer in time")
         await self._wait_for_turn()
         try:
             return self._idle_connection() or await self._new_connection(deadline)

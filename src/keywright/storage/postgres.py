@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 LANES = 2
 """Batches of creations under way at once: while one waits for the disk, the next is on its way."""
 
-_ATTEMPTS = 3
-
 _LAST_ID = UUID(int=2**128 - 1)
 
 
@@ -95,17 +93,19 @@ class PostgresStore:
     async def _read(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
         deadline = self._pool.deadline()
         try:
-            return await self._pool.fetch(statement, values, deadline=deadline)
+            return await self._execute(statement, values, deadline)
         except ConnectionLost:
             # Mostly a connection that died while it lay idle; reading twice does no harm.
-            return await self._pool.fetch(statement, values, deadline=deadline)
+            return await self._execute(statement, values, deadline)
 
     async def _write(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
         # Never again after a lost connection, which does not tell whether the change was made.
-        deadline = self._pool.deadline()
-        for _ in range(_ATTEMPTS - 1):
+        return await self._execute(statement, values, self._pool.deadline())
+
+    async def _execute(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":
+        while True:
             try:
                 return await self._pool.fetch(statement, values, deadline=deadline)
             except RolledBack:
+                # Nothing was done, and one of those that met is through by now.
                 continue
-        return await self._pool.fetch(statement, values, deadline=deadline)

@@ -4,7 +4,7 @@ The versions a database can have, and what a database of another version means. 
 tests/storage/test_migrations.py holds this list against Alembic's own.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -19,21 +19,22 @@ HEAD: Final = REVISIONS[-1]
 MIGRATE: Final = "run `keywright migrate`"
 
 
-def missing(found: Collection[str]) -> list[str]:
+def missing(found: Collection[str], revisions: Sequence[str] = REVISIONS) -> list[str]:
     """
     Name the migrations that a database lacks.
 
     Args:
         found: What its `alembic_version` holds; empty where there is no such table.
+        revisions: Every migration, oldest first.
 
     Returns:
         Revisions in the order in which they are to be run. None are missing from a database that is newer than this
         code: migrations add first and remove a version later, so this version runs on it.
     """
-    if any(revision not in REVISIONS for revision in found):
+    if any(revision not in revisions for revision in found):
         return []
-    newest = max((REVISIONS.index(revision) for revision in found), default=-1)
-    return list(REVISIONS[newest + 1 :])
+    newest = max((revisions.index(revision) for revision in found), default=-1)
+    return list(revisions[newest + 1 :])
 
 
 def script(dialect: str, revision: str) -> str:

@@ -1,11 +1,15 @@
 """Reads a database URL. A URL may hold a password, so nothing here quotes one, in a message or in a `repr`."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 POOL_SIZE = 10
 STATEMENT_CACHE_SIZE = 100
+
+_HOST = re.compile(r"(\[[^\[\]@]+\]|[^\[\]@:]*)(:(?P<port>[0-9]{1,5}))?")
+_ESCAPES = "in a name or a password, / ? # @ are written %2F %3F %23 %40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +68,33 @@ def _sqlite(url: str) -> SqliteUrl:
 
 
 def _postgres(url: str) -> PostgresUrl:
+    place, _, query = url.partition("?")
+    hosts = place.partition("://")[2].partition("/")[0]
+    # Cut where the driver cuts.
+    hosts = hosts.partition("@")[2] if "@" in hosts else hosts
+    if "#" in url or not all(map(_is_host, hosts.split(","))):
+        raise ValueError(f"the host or the port of the PostgreSQL URL cannot be read; {_ESCAPES}")
     try:
-        parts = urlsplit(url)
-        _ = parts.port
-        # A literal plus sign in a password or a path of the query is not a space to libpq.
-        options = dict(parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=True))
+        # To libpq a plus sign is a plus sign.
+        options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=True))
     except ValueError:
-        # Said without the cause, whose message quotes the URL.
-        raise ValueError("the PostgreSQL URL is malformed: its host, its port or its options cannot be read") from None
+        # Said without the cause, which quotes the URL.
+        raise ValueError(f"the options of the PostgreSQL URL cannot be read; {_ESCAPES}") from None
     pool_size = _count(options.pop("pool_size", None), "pool_size", default=POOL_SIZE, least=1)
     cache = _count(
         options.pop("statement_cache_size", None), "statement_cache_size", default=STATEMENT_CACHE_SIZE, least=0
     )
     return PostgresUrl(
-        dsn=parts._replace(query=urlencode(options)).geturl(),
+        dsn=f"{place}?{urlencode(options, quote_via=quote)}" if options else place,
         pool_size=pool_size,
         statement_cache_size=cache,
         names_application="application_name" in options,
     )
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    return match is not None and int(match["port"] or 0) < 2**16
 
 
 def _count(text: str | None, option: str, *, default: int, least: int) -> int:

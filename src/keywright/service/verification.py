@@ -1,0 +1,151 @@
+"""
+Checking presented keys: from text of anybody's making to a verdict, mostly without asking anybody.
+
+Order: shape and checksum, digest, memory or database, verdict, use noted. A text that is no key costs no look-up.
+"""
+
+import asyncio
+from typing import NamedTuple, Protocol
+
+from keywright.keys.digest import digest
+from keywright.keys.known import BOUND_SECONDS, KnownKeys
+from keywright.keys.pair import parse
+from keywright.keys.verdict import Ask, Code, KeyFacts, judge
+from keywright.service.checking_ports import CheckingStore
+from keywright.service.faults import StorageUnavailable
+
+
+class Seconds(Protocol):
+    """Reads a clock, in seconds."""
+
+    def __call__(self) -> float: ...
+
+
+class Verdict(NamedTuple):
+    """What was decided of a presented key; `stale` where it comes from memory because nobody else can be asked."""
+
+    code: Code
+    facts: KeyFacts | None
+    digest: bytes | None
+    stale: bool = False
+
+
+class _Question(NamedTuple):
+    """A look-up under way, and when it began."""
+
+    since: float
+    answer: "asyncio.Task[KeyFacts | None]"
+
+
+_NOT_FOUND = Verdict(Code.NOT_FOUND, None, None)
+
+
+class Verification:
+    """
+    Checks keys of one brand.
+
+    Args:
+        store: Where keys are looked up.
+        known: What this process holds; whoever follows the changes empties it.
+        brand: What a key of ours begins with.
+        now: Seconds since the epoch.
+        monotonic: Seconds on the clock that `known` is told in.
+        outage_seconds: How long what is held may serve while the changes cannot be followed and the database is away.
+    """
+
+    def __init__(
+        self,
+        store: CheckingStore,
+        known: KnownKeys,
+        *,
+        brand: str,
+        now: Seconds,
+        monotonic: Seconds,
+        outage_seconds: float,
+    ) -> None:
+        self._store = store
+        self._known = known
+        self._brand = brand
+        self._now = now
+        self._monotonic = monotonic
+        self._outage_seconds = outage_seconds
+        self._asking: dict[bytes, _Question] = {}
+
+    def verify_now(self, text: str, ask: Ask) -> Verdict | None:
+        """
+        Decide from memory alone.
+
+        Returns:
+            The verdict, or None when the database has to be asked: `verify` does.
+        """
+        if not text.isascii():
+            return _NOT_FOUND
+        presented = digest(text)
+        # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
+        facts = self._known.get(presented)
+        if facts is None:
+            return None if parse(text, brand=self._brand) else _NOT_FOUND
+        if not self._known.trusted_at(self._monotonic()):
+            return None
+        return self._decide(presented, facts, ask)
+
+    async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+        """
+        Decide.
+
+        Args:
+            text: What was presented: anything at all, of any length.
+            ask: What the request asks of the key.
+            from_memory: Whether what is held may answer while it counts.
+
+        Raises:
+            StorageUnavailable: The key is not held and the database cannot be asked, or has been away for too long.
+        """
+        if from_memory:
+            verdict = self.verify_now(text, ask)
+            if verdict is not None:
+                return verdict
+        elif parse(text, brand=self._brand) is None:
+            return _NOT_FOUND
+        presented = digest(text)
+        try:
+            facts = await self._look_up(presented, shared=from_memory)
+        except StorageUnavailable:
+            held = self._known.get(presented)
+            if held is None or not self._known.trusted_at(self._monotonic(), grace=self._outage_seconds):
+                raise
+            return self._decide(presented, held, ask, stale=True)
+        return _NOT_FOUND if facts is None else self._decide(presented, facts, ask)
+
+    def _decide(self, presented: bytes, facts: KeyFacts, ask: Ask, *, stale: bool = False) -> Verdict:
+        return Verdict(judge(facts, ask, self._now()), facts, presented, stale)
+
+    async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
+        """Ask the database; many requests for one key that is not held ask once."""
+        if not shared:
+            return await self._read(presented)
+        question = self._asking.get(presented)
+        now = self._monotonic()
+        # One that began longer ago may have read what a revocation has undone since, and tell it too late.
+        if question is None or now - question.since > BOUND_SECONDS:
+            question = _Question(now, asyncio.get_running_loop().create_task(self._read(presented)))
+            self._asking[presented] = question
+            question.answer.add_done_callback(lambda done: self._answered(presented, done))
+        # Shielded: a caller that goes away takes nobody's answer along.
+        return await asyncio.shield(question.answer)
+
+    def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
+        if (question := self._asking.get(presented)) is not None and question.answer is done:
+            del self._asking[presented]
+        if not done.cancelled():
+            # Seen here, so that it is not reported as lost when every caller has gone away.
+            done.exception()
+
+    async def _read(self, presented: bytes) -> KeyFacts | None:
+        look_up = self._known.begin(presented)
+        facts = None
+        try:
+            facts = await self._store.find(presented)
+        finally:
+            self._known.end(look_up, facts)
+        return facts

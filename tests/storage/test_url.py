@@ -1,0 +1,90 @@
+"""Database URLs."""
+
+from pathlib import Path
+
+import pytest
+
+from keywright.storage.url import PostgresUrl, SqliteUrl, read
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///keywright.db", "keywright.db"),
+        ("sqlite:///data/keywright.db", "data/keywright.db"),
+        ("sqlite:////var/lib/keywright.db", "/var/lib/keywright.db"),
+        ("sqlite:///a 100% #1 file.db", "a 100% #1 file.db"),
+    ],
+)
+def test_sqlite(url: str, path: str) -> None:
+    """Three slashes begin a relative path and four an absolute one, taken as it is written."""
+    assert read(url) == SqliteUrl(Path(path))
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "me:secret@db.example:5433/keys",
+        "me@[::1]:5432/keys",
+        "db1:5432,db2:5432/keys?target_session_attrs=read-write",
+        "postgres:@/keys?host=/run/postgresql",
+        "/keys?host=/run/a%20folder",
+        "me:p%40ss%3Aword@db/keys?sslmode=verify-full",
+    ],
+)
+def test_postgresql(scheme: str, rest: str) -> None:
+    """A PostgreSQL URL reaches the driver with the same meaning."""
+    url = read(f"{scheme}://{rest}")
+    assert isinstance(url, PostgresUrl)
+    assert url.dsn.replace("%2F", "/") == f"{scheme}://{rest}"
+
+
+def test_our_own_options() -> None:
+    """The options that are ours are taken out of the URL, and the others stay."""
+    url = read("postgresql://db/keys?pool_size=3&application_name=x&statement_cache_size=0")
+    assert url == PostgresUrl(
+        dsn="postgresql://db/keys?application_name=x", pool_size=3, statement_cache_size=0, names_application=True
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "keywright.db",
+        "/var/lib/keywright.db",
+        "sqlite:keywright.db",
+        "sqlite://keywright.db",
+        "sqlite://host/keywright.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///keywright.db?mode=memory",
+        "mysql://me:hunter22@db/keys",
+        "postgresql+asyncpg://me:hunter22@db/keys",
+        "postgresql://me:hunter22@db:port/keys",
+        "postgresql://me:hunter22@db:99999/keys",
+        "postgresql://me:hunter22@[::1/keys",
+        "postgresql://me:hunter22@again@db/keys",
+        "postgresql://me:hunter22#again@db/keys",
+        "postgresql://me:hunter22?again@db/keys",
+        "postgresql://me:hunter22/again@db/keys",
+        "postgresql://me:hunter22@db/keys?sslmode",
+        "postgresql://me:hunter22@db/keys?pool_size=0",
+        "postgresql://me:hunter22@db/keys?pool_size=many",
+        "postgresql://me:hunter22@db/keys?statement_cache_size=-1",
+    ],
+)
+def test_malformed(url: str) -> None:
+    """Anything else is refused in one sentence that quotes nothing, so that no password is in it."""
+    with pytest.raises(ValueError, match=" ") as refusal:
+        read(url)
+    assert "hunter22" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_no_password_in_a_repr() -> None:
+    """A URL that was read prints without its password."""
+    assert "hunter22" not in repr(read("postgresql://me:hunter22@db/keys"))
