@@ -1,6 +1,10 @@
 """Puts the plugs in: builds the application out of settings, a store and an authenticator."""
 
+import os
 import secrets
+import socket
+import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,14 +20,26 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from keywright import __version__, config, telemetry
-from keywright.api import handlers, health, management, openapi
+from keywright.api import feed, handlers, health, insight, management, openapi
+from keywright.api.callers import Callers
+from keywright.api.checking import Checkers, Checking
 from keywright.api.edge import Normalized, Observed, Shielded
+from keywright.api.feed import FeedParts
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
+from keywright.keys.known import KnownKeys
+from keywright.service.checking_ports import Session
+from keywright.service.duties import Duties
+from keywright.service.failures import FailureLimit
+from keywright.service.following import Following
 from keywright.service.management import Management
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
+from keywright.service.presence import Presence
+from keywright.service.usage import UsageBook
+from keywright.service.verification import Seconds, Verification
+from keywright.service.verifiers import KnownVerifiers, Verifiers
 from keywright.storage.engine import RunningStore, open_store
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
@@ -58,6 +74,8 @@ class Plugs:
     clock: Clock
     entropy: Entropy
     new_id: NewId
+    now: Seconds
+    monotonic: Seconds
 
 
 def utc_now() -> datetime:
@@ -68,6 +86,14 @@ def utc_now() -> datetime:
 def new_id() -> UUID:
     """Give a fresh UUIDv7."""
     return uuid_utils.compat.uuid7()
+
+
+def boot_seconds() -> float:
+    """Read a clock that only goes forward, and goes on while the machine is suspended where there is such a clock."""
+    return time.clock_gettime(_FORWARD_CLOCK)
+
+
+_FORWARD_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def plugs_of(settings: Settings) -> Plugs:
@@ -88,12 +114,14 @@ def plugs_of(settings: Settings) -> Plugs:
         clock=utc_now,
         entropy=secrets.token_bytes,
         new_id=new_id,
+        now=time.time,
+        monotonic=boot_seconds,
     )
 
 
-def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> FastAPI:
+def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> Checking:
     """
-    Build the application.
+    Build the application: verifications in front, and behind them everything else.
 
     Args:
         settings: Everything an operator may choose.
@@ -110,7 +138,10 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         lifespan=_lifespan,
         middleware=_layers(settings),
     )
+    checking = _checking(settings, plugs)
     app.state.plugs = plugs
+    app.state.background = checking.background
+    app.state.feed = checking.feed
     app.state.store = plugs.store
     app.state.authenticator = plugs.authenticator
     app.state.signing_keys_present = plugs.signing_keys.present
@@ -124,16 +155,86 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         environment=settings.default_environment,
     )
     # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
-    app.router.routes.extend([*management.router.routes, *health.router.routes])
+    for rooms in (management.router, insight.router, feed.router, health.router):
+        app.router.routes.extend(rooms.routes)
     if settings.metrics == "path":
         app.add_api_route("/metrics", _metrics, include_in_schema=False)
     handlers.install(app)
     document = openapi.document(app, __version__)
     app.openapi = lambda: document  # type: ignore[method-assign]
-    return app
+    return Checking(app, checking.checkers)
 
 
-def from_environment() -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class _CheckingParts:
+    """The checking plane: what answers, what feeds verifiers, and what runs in the background."""
+
+    checkers: Checkers
+    feed: FeedParts
+    background: tuple[Following, Duties]
+
+
+def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
+    known, known_verifiers = KnownKeys(settings.known_keys), KnownVerifiers(10_000)
+    following = Following(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
+    usage = UsageBook()
+    verifiers = Verifiers(
+        store=plugs.store,
+        known=known_verifiers,
+        clock=plugs.clock,
+        monotonic=plugs.monotonic,
+        entropy=plugs.entropy,
+        new_id=plugs.new_id,
+        brand=settings.key_brand,
+        outage_seconds=settings.outage_seconds,
+    )
+    callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
+    verification = Verification(
+        plugs.store,
+        known,
+        brand=settings.key_brand,
+        now=plugs.now,
+        monotonic=plugs.monotonic,
+        outage_seconds=settings.outage_seconds,
+    )
+    presence = Presence(store=plugs.store, clock=plugs.clock)
+    return _CheckingParts(
+        Checkers(
+            callers=callers,
+            verification=verification,
+            usage=usage,
+            failures=FailureLimit(),
+            now=plugs.now,
+            monotonic=plugs.monotonic,
+        ),
+        FeedParts(
+            callers=callers,
+            store=plugs.store,
+            following=following,
+            presence=presence,
+            clock=plugs.clock,
+            monotonic=plugs.monotonic,
+        ),
+        (following, _duties(settings, plugs, following, usage)),
+    )
+
+
+def _duties(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> Duties:
+    now = plugs.clock()
+    session = Session(
+        id=uuid.uuid4(),
+        verifier_id=None,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        outage_seconds=settings.outage_seconds,
+        connected_at=now,
+        seen_at=now,
+    )
+    return Duties(
+        store=plugs.store, following=following, usage=usage, session=session, clock=plugs.clock, now=plugs.now
+    )
+
+
+def from_environment() -> Checking:
     """Build the application of a worker process; `uvicorn` calls it once in each."""
     settings = config.load()
     telemetry.configure_logging(settings.log_level, as_json=True)
@@ -145,9 +246,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     plugs: Plugs = app.state.plugs
     await plugs.signing_keys.start()
     await plugs.store.start()
+    background: tuple[Following, Duties] = app.state.background
+    for work in background:
+        work.start()
     try:
         yield
     finally:
+        # The other way round: what is left to do is written before the store goes.
+        for work in reversed(background):
+            await work.close()
         await plugs.signing_keys.close()
         await plugs.store.close()
 

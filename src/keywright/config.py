@@ -72,6 +72,16 @@ class Settings(BaseSettings):
         default="kw",
         description="What every key begins with. A brand of your own lets secret scanners tell your keys from others'.",
     )
+    outage_seconds: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="How long keys known in memory go on working while the database is away, in seconds; 0 forbids it. "
+        "Answers are marked stale meanwhile; after that they are 503.",
+    )
+    known_keys: int = Field(
+        default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")

@@ -21,17 +21,27 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     """Give the dependency that reads *model* from a request's body. It stands behind the principal in a signature."""
 
     async def read(request: Request) -> Model:
-        _require_json(request)
-        try:
-            value = strict_json.read_object(await _read_bounded(request))
-        except NotStrict as flaw:
-            raise Refusal("invalid_json", f"The body is not a strict JSON object: {flaw}.") from None
-        try:
-            return model.model_validate(value)
-        except ValidationError as error:
-            raise validation_refusal(error.errors(include_input=False, include_url=False), "body") from None
+        return as_model(model, await read_json_bytes(request))
 
     return read
+
+
+async def read_json_bytes(request: Request, *, most: int = MAX_BODY_BYTES) -> bytes:
+    """Read a body that says it is JSON, of at most *most* bytes; nothing is said of its content."""
+    _require_json(request)
+    return await _read_bounded(request, most)
+
+
+def as_model(model: type[Model], raw: bytes) -> Model:
+    """Read strict JSON and hold it to *model*; raises `Refusal` for any flaw."""
+    try:
+        value = strict_json.read_object(raw)
+    except NotStrict as flaw:
+        raise Refusal("invalid_json", f"The body is not a strict JSON object: {flaw}.") from None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise validation_refusal(error.errors(include_input=False, include_url=False), "body") from None
 
 
 def validation_refusal(errors: Any, *where: str) -> Refusal:
@@ -59,14 +69,14 @@ def _require_json(request: Request) -> None:
         raise Refusal("unsupported_media_type", "The body must not be compressed.")
 
 
-async def _read_bounded(request: Request) -> bytes:
+async def _read_bounded(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared[:20]) > MAX_BODY_BYTES:
+    if not declared.isdecimal() or int(declared[:20]) > most:
         raise _too_large()
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > most:
             raise _too_large()
     return bytes(body)
 

@@ -9,18 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from keywright.api.bodies import json_body
-from keywright.api.deps import FromWhere, KeyId, UseManagement, allow
+from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, UseManagement
 from keywright.api.openapi import documented_errors
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse, CreateApiKeyRequestV2, CreatedApiKeyResponse
-from keywright.service.principal import Permission, Principal
+from keywright.service.principal import Permission
 
 PATH = "/api/v2/api-keys"
 
-MayCreate = Annotated[Principal, allow(Permission.CREATE)]
-MayRead = Annotated[Principal, allow(Permission.READ)]
-MayRevoke = Annotated[Principal, allow(Permission.REVOKE)]
-MayDelete = Annotated[Principal, allow(Permission.DELETE)]
 NewKeyBody = Annotated[CreateApiKeyRequestV2, Depends(json_body(CreateApiKeyRequestV2))]
 
 router = APIRouter(prefix=PATH, tags=["API keys"])

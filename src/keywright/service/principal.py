@@ -49,8 +49,8 @@ class Principal:
     """
     The bearer of a verified access token.
 
-    `granted` is the set of permissions it is held to; None stands for all that its organisation may do. `scope` holds the
-    words of the token's `scope` claim.
+    `granted` is the set of permissions it is held to; None stands for all that its organisation may do. `scope` holds
+    the words of the token's `scope` claim.
     """
 
     issuer: str

@@ -37,6 +37,9 @@ EVENT_COLUMNS = (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+# Not escaped, so that half a surrogate pair is seen for what it is.
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class NewRows(NamedTuple):
     """What one creation adds to each table, in the order of the columns above."""
@@ -78,7 +81,7 @@ def event_row(event: Event) -> Row:
     row = (
         *(event.id, event.org_id, event.key_id, event.type.value, event.occurred_at),
         *(event.issuer, event.subject, event.client_id, event.origin.request_id, event.origin.address),
-        json.dumps(event.data, ensure_ascii=False, separators=(",", ":")),
+        _write_json(event.data),
     )
     _refuse_unstorable(row)
     return row
@@ -156,5 +159,5 @@ def _unchanged(value: Any) -> Any:
 
 def _refuse_unstorable(values: Iterable[Any]) -> None:
     for value in values:
-        if isinstance(value, str) and ("\0" in value or has_lone_surrogate(value)):
+        if isinstance(value, str) and ("\0" in value or (not value.isascii() and has_lone_surrogate(value))):
             raise ValueError("a text holds a character that a database cannot store")

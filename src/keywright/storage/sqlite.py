@@ -29,7 +29,7 @@ READERS = 4
 _MOST_READS_TOGETHER = 16
 _LONGEST_LINE_OF_READS = 1024
 # Rows after which the log is moved into the file; a creation is three or four, and at most about a dozen pages.
-_CHECKPOINT_AFTER = 500
+_CHECKPOINT_AFTER = 2000
 
 _LAST_ID = b"\xff" * 16
 

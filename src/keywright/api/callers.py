@@ -1,0 +1,63 @@
+"""Who asks for a verdict: a verifier by its own credential, or a service by a token with `verify:api_keys`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from keywright.api.bearer import bearer_of
+from keywright.service.checking_ports import Verifier
+from keywright.service.faults import InvalidToken, PermissionMissing
+from keywright.service.ports import Authenticator
+from keywright.service.principal import Permission
+from keywright.service.verifiers import Verifiers
+
+_NOT_A_VERIFIER = "The verifier credential is unknown or was revoked."
+
+
+class Caller(NamedTuple):
+    """
+    Who asks.
+
+    `org_id` is the one organisation whose keys it may learn of, 16 bytes; None for a verifier, which checks all keys.
+    """
+
+    name: str
+    verifier: Verifier | None
+    org_id: bytes | None
+
+
+class Callers:
+    """
+    Recognises callers by their `Authorization` header.
+
+    Args:
+        verifiers: Knows the verifiers' credentials.
+        authenticator: Knows tokens.
+        brand: What a credential begins with.
+    """
+
+    def __init__(self, verifiers: Verifiers, authenticator: Authenticator, *, brand: str) -> None:
+        self._verifiers = verifiers
+        self._authenticator = authenticator
+        self._prefix = f"{brand}_vk_"
+
+    async def recognize(self, authorization: Sequence[str]) -> Caller:
+        """
+        Tell who is calling.
+
+        Args:
+            authorization: The values of all `Authorization` headers.
+
+        Raises:
+            Refusal: There is no credential, or a malformed one.
+            Fault: It is not good.
+        """
+        presented = bearer_of(authorization)
+        if presented.startswith(self._prefix):
+            verifier = await self._verifiers.recognize(presented)
+            if verifier is None:
+                raise InvalidToken(_NOT_A_VERIFIER)
+            return Caller(verifier.name, verifier, None)
+        principal = await self._authenticator.authenticate(presented)
+        if not principal.may(Permission.VERIFY):
+            raise PermissionMissing(Permission.VERIFY)
+        return Caller(principal.client_id or principal.subject, None, principal.organization.id.bytes)

@@ -1,0 +1,69 @@
+"""The shapes of a verification: what an API server asks, and what it is told."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keywright.keys.verdict import Code
+
+MOST_IN_A_BATCH = 100
+Scope = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class VerifyRequest(BaseModel):
+    """A presented key, and what the request that presents it asks of it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: str = Field(description="What was presented: anything at all")
+    scopes: list[Scope] = Field(default=[], max_length=100, description="What the request needs, all of it")
+    environment: str | None = Field(default=None, max_length=255, description="The environment it must belong to")
+    client_ip: str | None = Field(default=None, max_length=255, description="The customer's address")
+    method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
+    path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
+    cost: int = Field(default=1, ge=0, le=1_000_000, description="How much the request weighs")
+    explain: bool = Field(default=False, description="Say which rule refused, and what would pass")
+
+
+class BatchRequest(BaseModel):
+    """Up to 100 verifications at once."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    keys: list[VerifyRequest] = Field(min_length=1, max_length=MOST_IN_A_BATCH)
+
+
+class VerifiedKey(BaseModel):
+    """The key whose secret was presented."""
+
+    id: UUID
+    org_id: UUID
+    name: str
+    environment: str
+    scopes: list[str]
+    expires_at: datetime | None
+
+
+class ExplanationResponse(BaseModel):
+    """Which rule refused, and what would pass."""
+
+    rule: str
+    would_pass: str
+
+
+class VerifyResponse(BaseModel):
+    """A verdict. A refusal is an answer, not an error; without the right secret it is always `not_found`."""
+
+    valid: bool
+    code: Code
+    api_key: VerifiedKey | None
+    stale: Literal[True] | None = Field(default=None, description="Present while the database cannot be asked")
+    explanation: ExplanationResponse | None = None
+
+
+class BatchResponse(BaseModel):
+    """A verdict for each key, in order."""
+
+    results: list[VerifyResponse]

@@ -1,0 +1,119 @@
+"""
+What a serving process does beside answering: it says that it is there, confirms what it dropped, writes down uses.
+
+None of it may hold up an answer, and none of it stops when the database is away: what could not be written is kept and
+written later, within bounds.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from keywright.service.checking_ports import Change, CheckingStore, Session
+from keywright.service.faults import StorageUnavailable
+from keywright.service.following import Following
+from keywright.service.ports import Clock
+from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
+from keywright.service.usage import UsageBook
+from keywright.service.verification import Seconds
+
+WRITE_USAGE_EVERY_SECONDS = 5.0
+_MOST_UNCONFIRMED = 10_000
+_PAUSE_SECONDS = 0.5
+
+
+class Duties:
+    """
+    The background work of one process.
+
+    Args:
+        store: Where it is written.
+        following: Tells what this process dropped.
+        usage: What this process noted.
+        session: This process.
+        clock: The time, for what is written.
+        now: The same in seconds, for the usage book.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CheckingStore,
+        following: Following,
+        usage: UsageBook,
+        session: Session,
+        clock: Clock,
+        now: Seconds,
+    ) -> None:
+        self._store = store
+        self._presence = Presence(store=store, clock=clock)
+        self._usage = usage
+        self._session = session
+        self._clock = clock
+        self._now = now
+        self._dropped: list[int] = []
+        self._has_dropped = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop_listening = following.listen(self._note_drops)
+
+    def start(self) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._again_and_again(RENEW_EVERY_SECONDS, self._renew), name="renewing the session"),
+            loop.create_task(self._confirm_drops(), name="confirming drops"),
+            loop.create_task(self._again_and_again(WRITE_USAGE_EVERY_SECONDS, self._write_usage), name="writing usage"),
+        ]
+
+    async def close(self) -> None:
+        """Write what is left, as far as the database takes it, and end the session."""
+        self._stop_listening()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        try:
+            await self._presence.confirm(self._session.id, self._dropped)
+            for sightings in self._usage.take_all(self._now()):
+                await self._store.note_usage(sightings)
+            now = self._clock()
+            await self._presence.renew(replace(self._session, seen_at=now, closed_at=now))
+        except StorageUnavailable:
+            # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
+            return
+
+    def _note_drops(self, changes: Sequence[Change]) -> None:
+        self._dropped = [*self._dropped, *(change.seq for change in changes)][-_MOST_UNCONFIRMED:]
+        self._has_dropped.set()
+
+    async def _confirm_drops(self) -> None:
+        while True:
+            await self._has_dropped.wait()
+            seqs = self._dropped
+            try:
+                await self._presence.confirm(self._session.id, seqs)
+            except StorageUnavailable:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            self._dropped = self._dropped[len(seqs) :]
+            if not self._dropped:
+                self._has_dropped.clear()
+
+    async def _renew(self) -> None:
+        await self._presence.renew(replace(self._session, seen_at=self._clock()))
+
+    async def _write_usage(self) -> None:
+        while sightings := self._usage.take_due(self._now()):
+            try:
+                await self._store.note_usage(sightings)
+            except StorageUnavailable:
+                self._usage.give_back(sightings)
+                raise
+
+    async def _again_and_again(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await duty()
+            except StorageUnavailable:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(seconds)
