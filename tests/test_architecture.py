@@ -19,6 +19,7 @@ REVEALERS = {
     "keys/pair.py": "computes its digest and compares it",
     "api/schemas.py": "puts it into the answer of a creation",
     "cli/keys.py": "prints it once to the person who created it",
+    "cli/verifiers.py": "prints a verifier's credential once to the operator who made it",
 }
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX))\b", re.DOTALL

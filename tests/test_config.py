@@ -151,7 +151,10 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
         ("CORS_ORIGINS", "https://a.example/path", "without a path or a star"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "addresses or networks"),
         ("TRUSTED_PROXIES", "10.1.0.0/8", "addresses or networks"),
-        ("METRICS", "9464", "host:port, path or off"),
+        ("METRICS", "9464", "host:port with a port up to 65535, path or off"),
+        ("METRICS", "127.0.0.1:65536", "a port up to 65535"),
+        ("METRICS", "[::1]:99999", "a port up to 65535"),
+        ("METRICS", "127.0.0.1:٩٤٦٤", "host:port"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("SHUTDOWN_SECONDS", "0", "greater than or equal to 1"),
     ],
@@ -164,6 +167,15 @@ def test_bad_value(env: pytest.MonkeyPatch, name: str, value: str, told: str) ->
     assert told in found
     if len(value) > 4 and value not in told:
         assert value not in found
+
+
+@pytest.mark.parametrize(
+    "value", ["off", "path", "127.0.0.1:0", "127.0.0.1:65535", "[::1]:9464", "metrics.acme.example:9464"]
+)
+def test_places_of_metrics(env: pytest.MonkeyPatch, value: str) -> None:
+    """Metrics may be switched off, share the API's port, or have any address that can be listened on."""
+    env.setenv("KEYWRIGHT_METRICS", value.upper())
+    assert config.load().metrics == value
 
 
 def test_every_field_is_described() -> None:

@@ -20,7 +20,8 @@ PREFIX = "KEYWRIGHT_"
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
-_METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):\d{1,5}", re.IGNORECASE)
+_METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
+_MAX_PORT = 65535
 
 _Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
         default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+    port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")
     cors_origins: _Names = Field(
         default=(),
@@ -159,8 +160,9 @@ class Settings(BaseSettings):
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, value: str) -> str:
-        if not _METRICS.fullmatch(value):
-            raise ValueError("must be host:port, path or off")
+        match = _METRICS.fullmatch(value)
+        if match is None or int(match["port"] or 0) > _MAX_PORT:
+            raise ValueError(f"must be host:port with a port up to {_MAX_PORT}, path or off")
         return value.lower()
 
     @model_validator(mode="after")

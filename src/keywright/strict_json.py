@@ -39,7 +39,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     if _depth(text) > MAX_DEPTH:
         raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite_float)
+        value = _decoder.decode(text)
     except NotStrict:
         raise
     except ValueError:

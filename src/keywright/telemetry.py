@@ -44,7 +44,7 @@ commit_batch = Histogram(
 )
 
 _SECRETS = re.compile(
-    r"(?P<key>\b[a-z][a-z0-9]{0,11}_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}"
+    r"(?P<key>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}"
     r"|(?P<jwt>\beyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
 )
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from keywright import strict_json
 from keywright.api.problems import FieldError, Refusal
@@ -74,10 +75,14 @@ async def _read_bounded(request: Request, most: int) -> bytes:
     if not declared.isdecimal() or int(declared[:20]) > most:
         raise _too_large()
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise _too_large()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise _too_large()
+    except ClientDisconnect:
+        # Nobody is left to read the answer; the log line is what it is for.
+        raise Refusal("invalid_request", "The client left before its request was whole.") from None
     return bytes(body)
 
 

@@ -27,6 +27,9 @@ def of(scope: Scope, *, trusted: Sequence[Network]) -> str | None:
 
 
 def _read(text: str) -> Address | None:
+    if "%" in text:
+        # A zone may be any text; nothing of it tells where somebody is.
+        return None
     try:
         address = ip_address(text)
     except ValueError:

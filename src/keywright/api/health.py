@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
@@ -10,6 +11,7 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Store
 
 router = APIRouter(include_in_schema=False)
+_log = structlog.stdlib.get_logger("keywright.health")
 # A probe must answer before its own caller gives up; Kubernetes waits one second unless told otherwise.
 _PATIENCE_SECONDS = 0.8
 
@@ -41,7 +43,9 @@ async def _database(store: Store) -> str:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await store.check()
     except StorageUnavailable as fault:
-        return fault.reason
+        # For the log alone: it may name hosts and files, and anybody may ask.
+        _log.warning("not ready", reason=fault.reason)
+        return "unavailable"
     except TimeoutError:
         return "no answer in time"
     return "ok"

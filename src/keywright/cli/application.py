@@ -7,6 +7,7 @@ import typer
 from keywright import __version__
 from keywright.cli.dev_commands import dev
 from keywright.cli.keys_commands import keys
+from keywright.cli.verifiers_commands import verifiers
 
 # Typer's own tracebacks show local variables, private keys among them.
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(dev, name="dev")
 app.add_typer(keys, name="keys")
+app.add_typer(verifiers, name="verifiers")
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,18 +4,41 @@ Keys as tables for people, and progress.
 Names and descriptions are other people's text; what is printed of them cannot act on a terminal.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from keywright.client.management import ApiKey
 
 _REPLACEMENT = "\ufffd"
+_GAP = "  "
+# Shorter names look alike; so before they are cut below this, columns go.
+_NAME_WIDTH = 20
+_NAME_STUB_WIDTH = 6
+
+
+class _Column(NamedTuple):
+    """A heading and the texts below it; they may be cut to *least* cells, or not at all where that is None."""
+
+    heading: str
+    cells: Sequence[str]
+    least: int | None = None
+
+    @property
+    def wished(self) -> int:
+        """How many cells of a terminal the longest text takes."""
+        return max(map(cell_len, (self.heading, *self.cells)))
+
+    @property
+    def needed(self) -> int:
+        """How many it takes when it is cut as far as it may be."""
+        return self.wished if self.least is None else min(self.least, self.wished)
 
 
 def printable(text: str) -> str:
@@ -24,22 +47,23 @@ def printable(text: str) -> str:
 
 
 def print_keys(keys: Sequence[ApiKey]) -> None:
-    """Print one line a key."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("ID", no_wrap=True)
-    for heading in ("Name", "Key", "Created", "Status", "Last used"):
-        table.add_column(heading, overflow="fold")
-    for key in keys:
-        cells = (str(key.id), key.name, key.private_key_display, _day(key.created_at), _status(key))
-        table.add_row(*map(_cell, (*cells, _day(key.last_used_at))))
-    Console().print(table)
+    """
+    Print one line a key.
+
+    On a terminal it is made to fit: what tells least is left out or shortened, then names are cut. Ids stay whole, for
+    the other commands ask for them. A file or a pipe has no width, and gets everything.
+    """
+    console = Console()
+    layouts = list(_layouts(keys))
+    columns = _fitting(layouts, console.width) if sys.stdout.isatty() else layouts[0]
+    widths = _widths(columns, console.width) if sys.stdout.isatty() else [column.wished for column in columns]
+    _print_line(console, [column.heading for column in columns], widths, style="bold")
+    for row in zip(*(column.cells for column in columns), strict=True):
+        _print_line(console, row, widths)
 
 
 def print_key(key: ApiKey) -> None:
-    """Print one key, one line a field."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
+    """Print one key, one line a field; a line too long for the terminal is not broken here, so that it copies whole."""
     rows = {
         "ID": str(key.id),
         "Organization": str(key.org_id),
@@ -53,9 +77,10 @@ def print_key(key: ApiKey) -> None:
         "Status": _status(key),
         "Last used": _moment(key.last_used_at),
     }
+    console, label_width = Console(), max(map(len, rows))
     for label, value in rows.items():
-        table.add_row(label, _cell(value))
-    Console().print(table)
+        line = Text.assemble((label.ljust(label_width), "bold"), _GAP, printable(value))
+        console.print(line, soft_wrap=True)
 
 
 @contextmanager
@@ -65,9 +90,54 @@ def progress(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda count: status.update(f"{what} … {count}")
 
 
-def _cell(value: str) -> Text:
-    # Not a string: rich would read [markup] in it.
-    return Text(printable(value))
+def _layouts(keys: Sequence[ApiKey]) -> Iterator[Sequence[_Column]]:
+    """Give the ways to show *keys*, the fullest first."""
+    ids = _column("ID", (str(key.id) for key in keys))
+    names = _column("Name", (key.name for key in keys), least=_NAME_WIDTH)
+    displays = _column("Key", (key.private_key_display for key in keys))
+    # The last characters tell one key from another, and are what people compare.
+    endings = _column("Key", (f"…{key.private_key_display[-4:]}" for key in keys))
+    created = _column("Created", (_day(key.created_at) for key in keys))
+    statuses = _column("Status", map(_status, keys))
+    words = _column("Status", (_status(key).partition(" ")[0] for key in keys))
+    used = _column("Last used", (_day(key.last_used_at) for key in keys))
+    yield ids, names, displays, created, statuses, used
+    yield ids, names, displays, created, words, used
+    yield ids, names, endings, created, words, used
+    yield ids, names, endings, words, used
+    yield ids, names, endings, words
+    yield ids, names, words
+    yield ids, names._replace(least=_NAME_STUB_WIDTH)
+    yield (ids,)
+
+
+def _column(heading: str, texts: Iterable[str], least: int | None = None) -> _Column:
+    return _Column(heading, [printable(text) for text in texts], least)
+
+
+def _fitting(layouts: Sequence[Sequence[_Column]], width: int) -> Sequence[_Column]:
+    fits = (columns for columns in layouts if sum(column.needed for column in columns) + _gaps(columns) <= width)
+    return next(fits, layouts[-1])
+
+
+def _widths(columns: Sequence[_Column], width: int) -> list[int]:
+    """Give every column what it wishes, and one that may be cut what is left then."""
+    left = width - _gaps(columns) - sum(column.wished for column in columns if column.least is None)
+    return [column.wished if column.least is None else min(column.wished, left) for column in columns]
+
+
+def _gaps(columns: Sequence[_Column]) -> int:
+    return len(_GAP) * (len(columns) - 1)
+
+
+def _print_line(console: Console, cells: Iterable[str], widths: Iterable[int], style: str = "") -> None:
+    texts = [Text(cell, style=style) for cell in cells]
+    for text, width in zip(texts, widths, strict=True):
+        text.truncate(width, overflow="ellipsis", pad=True)
+    line = Text(_GAP).join(texts)
+    line.rstrip()
+    # Without this rich would break the line where a terminal is narrower than an id.
+    console.print(line, soft_wrap=True)
 
 
 def _status(key: ApiKey) -> str:

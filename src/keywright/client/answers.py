@@ -1,15 +1,16 @@
 """How the answers of a service are read: into the dataclasses below, or into the errors of `errors`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import httpx
 
 from keywright.client.errors import FieldError, KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
+from keywright.client.fields import read_json, read_optional, read_retry_after, read_text, read_time, read_truth
 from keywright.keys import format as text_format
 from keywright.keys.format import Kind
 from keywright.keys.pair import PrivateKey
@@ -17,8 +18,6 @@ from keywright.keys.pair import PrivateKey
 # What gateways answer in the place of a service that is away.
 _AWAY = frozenset({502, 503, 504})
 _REQUEST_ID_MAX = 200
-
-_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,48 +76,49 @@ class Page:
 def read_key(response: httpx.Response) -> ApiKey:
     """Read an answer that holds one key."""
     try:
-        return ApiKey.read(_json(response))
+        return ApiKey.read(read_json(response))
     except (KeyError, TypeError, ValueError):
-        raise _not_keywright(response) from None
+        raise not_keywright(response) from None
 
 
 def read_created(response: httpx.Response) -> CreatedApiKey:
     """Read the answer to a creation."""
     try:
-        return CreatedApiKey.read(_json(response))
+        return CreatedApiKey.read(read_json(response))
     except (KeyError, TypeError, ValueError):
         # Raised from None: a traceback with the answer's fields would show the private key.
-        raise _not_keywright(response) from None
+        raise not_keywright(response) from None
 
 
 def read_page(response: httpx.Response) -> Page:
     """Read one page of a list."""
     try:
-        keys = _json(response)
+        keys = read_json(response)
         if not isinstance(keys, list):
             raise TypeError("not a list")
         return Page(tuple(map(ApiKey.read, keys)), _cursor(response))
     except (KeyError, TypeError, ValueError):
-        raise _not_keywright(response) from None
+        raise not_keywright(response) from None
 
 
 def error_of(response: httpx.Response) -> KeywrightError:
     """Turn an answer that is not the wished-for one into the error to raise."""
     try:
-        body = _json(response)
+        body = read_json(response)
         code, detail, request_id = body["code"], body["detail"], str(body["request_id"])[:_REQUEST_ID_MAX]
         errors = [] if isinstance(detail, str) else [_flaw(flaw) for flaw in detail]
     except (KeyError, TypeError, ValueError):
         if response.status_code in _AWAY:
-            return ServiceUnavailable("The service is not available right now.", retry_after=_retry_after(response))
-        return _not_keywright(response)
+            return ServiceUnavailable("The service is not available right now.", retry_after=read_retry_after(response))
+        return not_keywright(response)
     sentence = detail if isinstance(detail, str) else " ".join(map(_sentence, errors))
     if response.status_code in _AWAY:
-        return ServiceUnavailable(sentence, retry_after=_retry_after(response), request_id=request_id)
+        return ServiceUnavailable(sentence, retry_after=read_retry_after(response), request_id=request_id)
     return Refused(str(code), response.status_code, sentence, request_id=request_id, errors=errors)
 
 
-def _not_keywright(response: httpx.Response) -> UnexpectedAnswer:
+def not_keywright(response: httpx.Response) -> UnexpectedAnswer:
+    """Make the error for an answer that no Keywright service gives."""
     # The address only, without what it may hold of credentials; nothing of the body, which may hold anything.
     address = response.request.url.copy_with(username=None, password=None, query=None)
     return UnexpectedAnswer(f"{address} answered {response.status_code}, but not as a Keywright service does.")
@@ -126,65 +126,35 @@ def _not_keywright(response: httpx.Response) -> UnexpectedAnswer:
 
 def _common_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "id": UUID(_text(fields["id"])),
-        "org_id": UUID(_text(fields["org_id"])),
-        "name": _text(fields["name"]),
-        "description": _optional(_text, fields["description"]),
-        "environment": _optional(_text, fields["environment"]),
-        "public_key": _text(fields["public_key"]),
-        "private_key_display": _text(fields["private_key_display"]),
-        "created_at": _time(fields["created_at"]),
-        "expires_at": _optional(_time, fields.get("expires_at")),
-        "is_revoked": _truth(fields["is_revoked"]),
-        "revoked_at": _optional(_time, fields["revoked_at"]),
-        "last_used_at": _optional(_time, fields["last_used_at"]),
+        "id": UUID(read_text(fields["id"])),
+        "org_id": UUID(read_text(fields["org_id"])),
+        "name": read_text(fields["name"]),
+        "description": read_optional(read_text, fields["description"]),
+        "environment": read_optional(read_text, fields["environment"]),
+        "public_key": read_text(fields["public_key"]),
+        "private_key_display": read_text(fields["private_key_display"]),
+        "created_at": read_time(fields["created_at"]),
+        "expires_at": read_optional(read_time, fields.get("expires_at")),
+        "is_revoked": read_truth(fields["is_revoked"]),
+        "revoked_at": read_optional(read_time, fields["revoked_at"]),
+        "last_used_at": read_optional(read_time, fields["last_used_at"]),
     }
 
 
-def _optional(read: Callable[[Any], _Read], value: Any) -> _Read | None:
-    return None if value is None else read(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return value
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("not a boolean")
-    return value
-
-
-def _time(value: Any) -> datetime:
-    time = datetime.fromisoformat(_text(value))
-    if time.tzinfo is None:
-        raise ValueError("a time without an offset")
-    return time
-
-
 def _private_key(text: Any) -> PrivateKey:
-    parts = text_format.decode(_text(text))
+    parts = text_format.decode(read_text(text))
     if parts is None or parts.kind is not Kind.PRIVATE:
         raise ValueError("not a private key")
     return PrivateKey(parts)
 
 
 def _flaw(flaw: Any) -> FieldError:
-    return FieldError(tuple(flaw["loc"]), _text(flaw["msg"]), _text(flaw["type"]))
+    return FieldError(tuple(flaw["loc"]), read_text(flaw["msg"]), read_text(flaw["type"]))
 
 
 def _sentence(error: FieldError) -> str:
     where = ".".join(str(part) for part in error.loc if part not in ("body", "query", "path"))
     return f"{where}: {error.msg}" if where else error.msg
-
-
-def _json(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except RecursionError:
-        raise ValueError("nested too deep") from None
 
 
 def _cursor(response: httpx.Response) -> str | None:
@@ -194,9 +164,3 @@ def _cursor(response: httpx.Response) -> str | None:
         return None
     (cursor,) = parse_qs(urlsplit(link).query, strict_parsing=True)["cursor"]
     return cursor
-
-
-def _retry_after(response: httpx.Response) -> int | None:
-    value = response.headers.get("Retry-After", "")
-    # The other form, a date, is not one that the service uses.
-    return int(value) if value.isdecimal() and len(value) < 10 else None

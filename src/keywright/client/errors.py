@@ -3,6 +3,7 @@ What can go wrong when a service is called.
 
     KeywrightError
     ├── Refused                the service answered, and the answer is no
+    │   └── CredentialRefused  it does not accept the credential of this verifier
     ├── ServiceUnavailable     the service is away or cannot work right now; try again later
     └── UnexpectedAnswer       whatever answered is no Keywright service
 """
@@ -45,6 +46,14 @@ class Refused(KeywrightError):
         self.detail = detail
         self.request_id = request_id
         self.errors = tuple(errors)
+
+
+class CredentialRefused(Refused):
+    """
+    The service does not accept the credential of this verifier: no key can be checked until somebody mends that.
+
+    It says nothing about the key that was to be checked, so whoever presented it must not be told it is bad.
+    """
 
 
 class ServiceUnavailable(KeywrightError):

@@ -7,7 +7,6 @@ The management API as Python calls: create, list, get, revoke and delete the key
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -15,12 +14,12 @@ from uuid import UUID
 import httpx
 
 from keywright import __version__
+from keywright.client.address import is_loopback, service_address
 from keywright.client.answers import ApiKey, CreatedApiKey, Page, error_of, read_created, read_key, read_page
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 
 PATH = "/api/v2/api-keys"
 TIMEOUT_SECONDS = 10.0
-_MAX_PORT = 65535
 
 __all__ = ["ApiKey", "CreatedApiKey", "ManagementClient", "Page"]
 
@@ -50,7 +49,7 @@ class ManagementClient:
         transport: httpx.BaseTransport | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._base = _address(base_url)
+        self._base = service_address(base_url)
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             # Told before anything is sent, and without the token: httpx would quote it.
             raise KeywrightError("The token is empty or holds characters that no access token has.")
@@ -59,7 +58,7 @@ class ManagementClient:
             timeout=timeout,
             follow_redirects=False,
             # A proxy of the environment leads away from this machine.
-            trust_env=not _is_loopback(self._base),
+            trust_env=not is_loopback(self._base),
             headers={
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
@@ -143,25 +142,6 @@ class ManagementClient:
         if response.status_code != expect:
             raise error_of(response)
         return response
-
-
-def _address(text: str) -> str:
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    where = url.scheme in ("http", "https") and url.host and (url.port or 0) <= _MAX_PORT
-    if not where or url.query or url.fragment or url.userinfo:
-        raise KeywrightError("The service's address must be such as https://keys.acme.example, without credentials.")
-    return str(url).rstrip("/")
-
-
-def _is_loopback(address: str) -> bool:
-    host = httpx.URL(address).host
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _segment(key_id: UUID | str) -> str:

@@ -48,6 +48,10 @@ class Parts(NamedTuple):
     environment: str
     payload: bytes
 
+    def __repr__(self) -> str:
+        # The payload of a private key is the private key.
+        return f"Parts({self.kind.value}, {self.brand}, {self.environment})"
+
 
 def encode(parts: Parts) -> str:
     """

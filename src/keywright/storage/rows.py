@@ -71,19 +71,19 @@ def new_rows(new: NewApiKey) -> NewRows:
         ),
         event_row(new.event),
     )
-    _refuse_unstorable(rows.organization + rows.key + rows.secret)
+    refuse_unstorable(rows.organization + rows.key + rows.secret)
     return rows
 
 
 def event_row(event: Event) -> Row:
     """Give the row of an event, in Python's own types; raise `ValueError` as `new_rows` does."""
-    _refuse_unstorable(event.data.values())
+    refuse_unstorable(event.data.values())
     row = (
         *(event.id, event.org_id, event.key_id, event.type.value, event.occurred_at),
         *(event.issuer, event.subject, event.client_id, event.origin.request_id, event.origin.address),
         _write_json(event.data),
     )
-    _refuse_unstorable(row)
+    refuse_unstorable(row)
     return row
 
 
@@ -99,12 +99,34 @@ def as_text(row: Row) -> Row:
 
 def sqlite_api_key(row: Sequence[Any]) -> ApiKey:
     """Read a row of `API_KEY_COLUMNS` from SQLite."""
-    return _api_key(row, _sqlite_id, _sqlite_time)
+    return _api_key(row, sqlite_id, sqlite_time)
 
 
 def postgres_api_key(row: Iterable[Any]) -> ApiKey:
     """Read a row of `API_KEY_COLUMNS` from PostgreSQL."""
-    return _api_key(tuple(row), _unchanged, _unchanged)
+    return _api_key(tuple(row), unchanged, unchanged)
+
+
+def sqlite_id(value: bytes) -> UUID:
+    """Read an id from SQLite."""
+    return UUID(bytes=value)
+
+
+def sqlite_time(value: int) -> datetime:
+    """Read a time from SQLite."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def unchanged(value: Any) -> Any:
+    """Read what has the right type already."""
+    return value
+
+
+def refuse_unstorable(values: Iterable[Any]) -> None:
+    """Raise `ValueError` when one of *values* is a text that PostgreSQL cannot store; neither engine is given it."""
+    for value in values:
+        if isinstance(value, str) and ("\0" in value or (not value.isascii() and has_lone_surrogate(value))):
+            raise ValueError("a text holds a character that a database cannot store")
 
 
 def _api_key(row: Sequence[Any], read_id: Callable[[Any], UUID], read_time: Callable[[Any], datetime]) -> ApiKey:
@@ -137,27 +159,9 @@ def _sqlite_value(value: Any) -> Any:
     return value
 
 
-def _sqlite_id(value: bytes) -> UUID:
-    return UUID(bytes=value)
-
-
-def _sqlite_time(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
-
-
 def _text_value(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
         return rf"\x{value.hex()}"
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
-
-
-def _refuse_unstorable(values: Iterable[Any]) -> None:
-    for value in values:
-        if isinstance(value, str) and ("\0" in value or (not value.isascii() and has_lone_surrogate(value))):
-            raise ValueError("a text holds a character that a database cannot store")

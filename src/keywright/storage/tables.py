@@ -108,10 +108,18 @@ Index(
     postgresql_where=text("retires_at IS NULL"),
 )
 
+# With the one above, all secrets of a key can be had; a creation has nothing to add to it.
+Index(
+    "api_key_secrets_retiring_idx",
+    api_key_secrets.c.key_id,
+    sqlite_where=text("retires_at IS NOT NULL"),
+    postgresql_where=text("retires_at IS NOT NULL"),
+)
+
 events = Table(
     "events",
     metadata,
-    # Not in the order of commits: who follows the trail by `seq` has to look back.
+    # Not in the order of commits; `changes` is for following.
     Column("seq", SEQUENCE, Identity(always=True), primary_key=True),
     Column("id", ID, nullable=False, unique=True),
     # No foreign keys: the trail outlives what it speaks of.
@@ -129,3 +137,100 @@ events = Table(
 )
 
 Index("events_newest_idx", events.c.org_id, events.c.id)
+
+# Every event but a creation, and every revocation of a verifier, noted by triggers: who holds something of what
+# changed has to drop it. Rows are never removed, and receipts are written from them.
+changes = Table(
+    "changes",
+    metadata,
+    # Its own numbers: creations draw none, so a follower sees numbers that are missing for what they are, changes whose
+    # transactions are not done. On SQLite in the order of commits, on PostgreSQL not.
+    Column("seq", SEQUENCE, Identity(always=True), primary_key=True),
+    # A key, or a verifier.
+    Column("changed_id", ID, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("occurred_at", TIME, nullable=False),
+    # By the database's own clock.
+    Column("noted_at", TIME, nullable=False),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+Index("changes_changed_id_idx", changes.c.changed_id)
+Index("changes_noted_at_idx", changes.c.noted_at, changes.c.seq)
+
+verifiers = Table(
+    "verifiers",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", IDENTIFIER, nullable=False),
+    Column("credential_digest", LargeBinary, nullable=False, unique=True),
+    Column("display", Text, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("revoked_at", TIME),
+    CheckConstraint("length(name) BETWEEN 1 AND 255", name="name"),
+    CheckConstraint("length(credential_digest) = 32", name="credential_digest"),
+    sqlite_strict=True,
+)
+
+# The name of a revoked verifier may be given again.
+Index(
+    "verifiers_name_idx",
+    verifiers.c.name,
+    unique=True,
+    sqlite_where=text("revoked_at IS NULL"),
+    postgresql_where=text("revoked_at IS NULL"),
+)
+
+verifier_sessions = Table(
+    "verifier_sessions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    # None for a process of ours.
+    Column("verifier_id", ID, ForeignKey("verifiers.id")),
+    Column("name", Text, nullable=False),
+    Column("outage_seconds", Integer, nullable=False),
+    Column("connected_at", TIME, nullable=False),
+    Column("seen_at", TIME, nullable=False),
+    Column("closed_at", TIME),
+    CheckConstraint("length(name) BETWEEN 1 AND 255", name="name"),
+    CheckConstraint("outage_seconds BETWEEN 0 AND 31536000", name="outage_seconds"),
+    sqlite_strict=True,
+)
+
+confirmations = Table(
+    "confirmations",
+    metadata,
+    # No foreign keys: a session may confirm before it could be noted.
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=False),
+    Column("session_id", ID, primary_key=True),
+    Column("confirmed_at", TIME, nullable=False),
+    sqlite_strict=True,
+)
+
+# Neither of the two has foreign keys, which would make whoever notes a use wait for whoever revokes that key.
+key_hours = Table(
+    "key_hours",
+    metadata,
+    Column("key_id", ID, primary_key=True),
+    Column("hour", TIME, primary_key=True),
+    Column("count", SEQUENCE, nullable=False),
+    sqlite_strict=True,
+)
+
+key_sources = Table(
+    "key_sources",
+    metadata,
+    Column("key_id", ID, primary_key=True),
+    # Empty where it is not known: an absent value is not equal to itself, so that one source could be here twice.
+    Column("network", IDENTIFIER, primary_key=True),
+    Column("agent", IDENTIFIER, primary_key=True),
+    Column("verifier", IDENTIFIER, primary_key=True),
+    Column("first_seen", TIME, nullable=False),
+    Column("last_seen", TIME, nullable=False),
+    Column("count", SEQUENCE, nullable=False),
+    CheckConstraint("length(network) <= 64", name="network"),
+    CheckConstraint("length(agent) <= 64", name="agent"),
+    CheckConstraint("length(verifier) <= 255", name="verifier"),
+    sqlite_strict=True,
+)

@@ -1,0 +1,35 @@
+"""The address of a service, as its callers give it."""
+
+from ipaddress import ip_address
+
+import httpx
+
+from keywright.client.errors import KeywrightError
+
+_MAX_PORT = 65535
+
+
+def service_address(text: str) -> str:
+    """
+    Read the address of a service, such as `https://keys.acme.example`; what follows the host is kept.
+
+    Raises:
+        KeywrightError: It is no http(s) address, or holds credentials, which are not repeated.
+    """
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    where = url.scheme in ("http", "https") and url.host and (url.port or 0) <= _MAX_PORT
+    if not where or url.query or url.fragment or url.userinfo:
+        raise KeywrightError("The service's address must be such as https://keys.acme.example, without credentials.")
+    return str(url).rstrip("/")
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is this machine's own; a proxy of the environment would lead away from it."""
+    host = httpx.URL(address).host
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,257 @@
+"""
+All decisions of an in-process verifier: from a presented text to a verdict, or to the question for the service.
+
+No I/O and no tasks: `session` carries out what is decided here, for threads and for asyncio alike. Every method may be
+called from any thread.
+
+What is held counts only for the bound after the time to which the feed was followed. So a process that was stopped, a
+service that is slow and a connection that is cut need no special case: trust lapses by itself, and then every key is
+asked for. Only when the service cannot be asked either does what is held count for longer, and such a verdict says so.
+"""
+
+from collections.abc import Collection, Iterable
+from math import inf
+from threading import Lock
+from typing import NamedTuple
+from uuid import uuid4
+
+from keywright.client import clocks
+from keywright.client.clocks import Clock
+from keywright.client.service_answers import Answer
+from keywright.client.uses import LONGEST_AGENT, Sighting, Standing, Uses
+from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.keys.digest import digest
+from keywright.keys.format import MAX_LENGTH, Kind, decode
+from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
+
+
+class Question(NamedTuple):
+    """A presented text that memory cannot answer, and all that was said with it."""
+
+    text: str
+    digest: bytes
+    ask: Ask
+    client_ip: str | None
+    user_agent: str | None
+    explain: bool
+
+
+class Checking:
+    """
+    What one process knows, from its start to its end.
+
+    Args:
+        brand: What a key of the service begins with.
+        capacity: How many keys to hold.
+        outage_seconds: How long what is held may serve after it was last followed, while nobody can be asked.
+        clock: A monotonic clock.
+        wall: Seconds of the epoch, as this machine believes; the service knows better.
+    """
+
+    def __init__(
+        self,
+        *,
+        brand: str,
+        capacity: int,
+        outage_seconds: int,
+        clock: Clock = clocks.monotonic,
+        wall: Clock = clocks.epoch,
+    ) -> None:
+        self.session = uuid4()
+        self._brand = brand
+        self._outage_seconds = outage_seconds
+        self._clock = clock
+        self._wall = wall
+        self._lock = Lock()
+        self._known = KnownKeys(capacity)
+        self._uses = Uses()
+        # The same time as in `_known`, the bound added: the hot path compares two numbers.
+        self._trusted_until = -inf
+        # What to add to the monotonic clock for seconds of the epoch.
+        self._epoch = wall() - clock()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def following(self) -> bool:
+        """Whether what is held counts right now."""
+        return self._clock() <= self._trusted_until
+
+    def verify_now(
+        self,
+        text: str,
+        scopes: tuple[str, ...],
+        environment: str | None,
+        client_ip: str | None,
+        user_agent: str | None,
+        with_explanation: bool,
+    ) -> Verdict | None:
+        """Decide from memory alone; None when the service has to be asked."""
+        if len(text) > MAX_LENGTH:
+            return NOT_FOUND
+        try:
+            presented = digest(text)
+        except UnicodeEncodeError:
+            return NOT_FOUND
+        if user_agent is not None and len(user_agent) > LONGEST_AGENT:
+            user_agent = user_agent[:LONGEST_AGENT]
+        now = self._clock()
+        with self._lock:
+            # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
+            facts = self._known.get(presented)
+            if facts is not None:
+                if now > self._trusted_until:
+                    return None
+                now += self._epoch
+                words = (presented, scopes, environment, client_ip, user_agent)
+                standing = self._uses.recent.get(words)
+                # The same facts get the same words the same verdict, as long as the key has not expired.
+                if standing is not None and standing.facts is facts and now < standing.until:
+                    standing.count += 1
+                    standing.last = now
+                    return standing.verdict
+                ask = _ask(scopes, environment)
+                question = Question(text, presented, ask, client_ip, user_agent, with_explanation)
+                return self._decide(question, facts, judge(facts, ask, now), now)
+        return None if self._may_be_a_key(text) else NOT_FOUND
+
+    def question(
+        self,
+        text: str,
+        scopes: tuple[str, ...],
+        environment: str | None,
+        client_ip: str | None,
+        user_agent: str | None,
+        with_explanation: bool,
+    ) -> Question:
+        """Put into words what `verify_now` could not answer."""
+        agent = None if user_agent is None else user_agent[:LONGEST_AGENT]
+        return Question(text, digest(text), _ask(scopes, environment), client_ip, agent, with_explanation)
+
+    def begin(self, question: Question) -> LookUp:
+        """Note that the service is about to be asked; to be ended by `end`."""
+        with self._lock:
+            return self._known.begin(question.digest)
+
+    def end(self, look_up: LookUp, answer: Answer | None) -> bool:
+        """
+        Hold what the service said, None if it said nothing; tell whether a change overtook it.
+
+        A stale answer is not held, nor one with facts that this version does not know how to weigh.
+        """
+        with self._lock:
+            self._known.end(look_up, answer.facts if answer is not None and answer.to_hold else None)
+            return look_up.overtaken
+
+    def answered(self, question: Question, answer: Answer) -> Verdict | None:
+        """
+        Decide by a fresh answer; None when only the service itself can weigh all that this key is bound to.
+
+        The service was not told what the request asks of the key, so that one answer serves many; that is judged here.
+        """
+        if answer.facts is None:
+            return Verdict(answer.code, stale=answer.stale)
+        if not answer.complete:
+            return None
+        # What depends on time was judged by the service's own clock just now, whatever this machine believes.
+        code = judge(answer.facts, question.ask, -inf) if answer.code is Code.VALID else answer.code
+        with self._lock:
+            return self._decide(question, answer.facts, code, self._clock() + self._epoch, stale=answer.stale)
+
+    def in_outage(self, question: Question) -> Verdict | None:
+        """Decide by what is held although nobody can be asked; None when it is not held, or too old."""
+        with self._lock:
+            facts = self._known.get(question.digest)
+            now = self._clock()
+            # Counted from when it was last followed, so without the bound that `trusted_at` begins with.
+            if facts is None or not self._known.trusted_at(now, grace=self._outage_seconds - BOUND_SECONDS):
+                return None
+            stale = now > self._trusted_until
+            now += self._epoch
+            return self._decide(question, facts, judge(facts, question.ask, now), now, stale=stale)
+
+    def followed(self, since: float) -> None:
+        """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
+        with self._lock:
+            self._known.followed(since)
+            self._trusted_until = max(self._trusted_until, since + BOUND_SECONDS)
+
+    def drop(self, digests: Iterable[bytes]) -> None:
+        """Forget keys that changed."""
+        with self._lock:
+            self._known.drop(digests)
+
+    def drop_all(self) -> None:
+        """Forget everything, because nobody knows what changed."""
+        with self._lock:
+            self._known.drop_all()
+
+    def hear_time(self, time: float, slack: float, received: float) -> float:
+        """
+        Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
+
+        What is believed so far is moved no further than that proves.
+
+        Returns:
+            By how many seconds this machine's own clock is off, as far as that is proved.
+        """
+        with self._lock:
+            self._epoch = min(max(received + self._epoch, time), time + slack) - received
+        off = self._wall()
+        return off - min(max(off, time), time + slack)
+
+    def set_uses_aside(self) -> None:
+        """Begin to add up the uses noted so far."""
+        with self._lock:
+            self._uses.turn()
+
+    def settle_uses(self, most: int) -> bool:
+        """Add up at most *most* of them; tell whether there are more."""
+        with self._lock:
+            return self._uses.settle(most)
+
+    def take_uses(self, most: int) -> list[Sighting]:
+        """Take out at most *most* of what was added up, to be reported."""
+        with self._lock:
+            return self._uses.take(most)
+
+    def give_uses_back(self, sightings: list[Sighting]) -> None:
+        """Put back what could not be reported."""
+        with self._lock:
+            self._uses.give_back(sightings)
+
+    def _may_be_a_key(self, text: str) -> bool:
+        parts = decode(text)
+        return parts is not None and parts.kind is Kind.PRIVATE and parts.brand == self._brand
+
+    def _decide(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool = False) -> Verdict:
+        key = KeyInfo(facts)
+        if code is not Code.VALID:
+            explanation = explain(code, facts, question.ask) if question.explain else None
+            return Verdict(code, key, stale, explanation)
+        verdict = Verdict(code, key)
+        ask = question.ask
+        words = (question.digest, ask.scopes, ask.environment, question.client_ip, question.user_agent)
+        # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
+        self._uses.note(words, Standing(facts, verdict, now))
+        return verdict._replace(stale=True) if stale else verdict
+
+
+def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
+    """
+    Bring the scopes that a caller asks for into the form they are compared in.
+
+    Raises:
+        TypeError: They are one string, which would be taken for its letters.
+    """
+    if isinstance(scopes, str):
+        raise TypeError("scopes must be a collection of strings, not one string")
+    return tuple(scopes)
+
+
+def _ask(scopes: tuple[str, ...], environment: str | None) -> Ask:
+    if not scopes and environment is None:
+        return ANY_USE
+    return Ask(environment=environment, scopes=scopes)

@@ -1,0 +1,84 @@
+"""
+Server-Sent Events, as far as a feed uses them (HTML Living Standard, 9.2): bytes in, events out. Pure.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+MOST_BYTES = 8 * 1024 * 1024
+"""How long a line or an event may be; the feed sends far less."""
+
+
+class Event(NamedTuple):
+    """One event: its name, its data, and the id that stood last in the stream so far."""
+
+    name: str
+    data: str
+    id: str | None
+
+
+class StreamBroken(Exception):
+    """What arrives is no event stream; its text says why."""
+
+
+class EventStream:
+    """Reads one stream, in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._name = ""
+        self._data: list[str] = []
+        self._size = 0
+        self._id: str | None = None
+        self._begun = False
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """
+        Take in the next piece; give the events that it completes.
+
+        Raises:
+            StreamBroken: It is no UTF-8, or has no end.
+        """
+        *lines, self._rest = self._lines(self._rest + piece)
+        if len(self._rest) > MOST_BYTES:
+            raise StreamBroken("a line has no end")
+        for line in lines:
+            event = self._line(line)
+            if event is not None:
+                yield event
+
+    def _lines(self, received: bytes) -> list[bytes]:
+        if not self._begun and received:
+            self._begun = True
+            received = received.removeprefix(b"\xef\xbb\xbf")
+        # A CR at the very end may be the first half of a CRLF.
+        kept = b"\r" if received.endswith(b"\r") else b""
+        lines = _LINE_END.split(received.removesuffix(b"\r"))
+        lines[-1] += kept
+        return lines
+
+    def _line(self, line: bytes) -> Event | None:
+        if not line:
+            return self._dispatch()
+        try:
+            field, _, value = line.decode().partition(":")
+        except UnicodeDecodeError:
+            raise StreamBroken("it is not UTF-8") from None
+        value = value.removeprefix(" ")
+        if field == "event":
+            self._name = value
+        elif field == "data":
+            self._size += len(value)
+            if self._size > MOST_BYTES:
+                raise StreamBroken("an event has no end")
+            self._data.append(value)
+        elif field == "id" and "\0" not in value:
+            self._id = value
+        return None
+
+    def _dispatch(self) -> Event | None:
+        name, data = self._name or "message", self._data
+        self._name, self._data, self._size = "", [], 0
+        return Event(name, "\n".join(data), self._id) if data else None

@@ -1,0 +1,126 @@
+"""
+What the feed of changes means for what is held: events in, what is dropped and what to acknowledge out. No I/O.
+
+The service says with each event for how long its stream has lasted (`elapsed`) and how long ago it began to read the
+changes that it has sent (`age`). The request for the stream was on its way when this process read its clock (t0). So all
+changes acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from keywright.client.checking import Checking
+from keywright.client.clocks import RATE, Clock
+from keywright.client.event_stream import Event, StreamBroken
+from keywright.client.fields import read_seconds, read_text, read_whole
+from keywright.keys.digest import DIGEST_BYTES
+
+WORTH_A_WARNING_SECONDS = 1.0
+
+_log = logging.getLogger("keywright.client")
+
+
+class Following:
+    """
+    Reads the feed for one process, stream after stream.
+
+    Args:
+        checking: Who holds keys.
+        clock: The monotonic clock that *checking* is told in.
+    """
+
+    def __init__(self, checking: Checking, clock: Clock) -> None:
+        self._checking = checking
+        self._clock = clock
+        self._cursor: int | None = None
+        self._asked_at = 0.0
+        self._greeted = False
+        self._clock_was_off = False
+
+    def begin(self) -> dict[str, str]:
+        """Note that the feed is being asked for; to be called before. Gives where to go on, for the request."""
+        self._asked_at = self._clock()
+        self._greeted = False
+        return {} if self._cursor is None else {"cursor": str(self._cursor)}
+
+    def take(self, event: Event) -> list[int]:
+        """
+        Do what an event says.
+
+        Returns:
+            The numbers of the changes that were dropped, to be acknowledged.
+
+        Raises:
+            StreamBroken: It is not an event of the feed: nothing that comes after it counts.
+        """
+        received = self._clock()
+        try:
+            return self._take(event.name, event, received)
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise StreamBroken(f"an event {event.name!r} is not as it should be") from None
+
+    def _take(self, name: str, event: Event, received: float) -> list[int]:
+        if name not in ("hello", "reset", "drop", "beat"):
+            return []
+        data = json.loads(event.data)
+        if name == "reset":
+            self._forget(data)
+            return []
+        if name == "hello":
+            self._greet(data, received)
+            return []
+        if not self._greeted:
+            # Without knowing where the stream begins, nobody knows what it says.
+            raise ValueError("not greeted")
+        if name == "drop":
+            return self._drop(data, event, received)
+        self._cursor = read_whole(data["cursor"])
+        self._follow(data, received)
+        return []
+
+    def _greet(self, data: Mapping[str, Any], received: float) -> None:
+        cursor, time, elapsed = read_whole(data["cursor"]), read_seconds(data["time"]), read_seconds(data["elapsed"])
+        if self._cursor is None:
+            # What was looked up before the stream begins may have changed before it begins.
+            self._checking.drop_all()
+            self._cursor = cursor
+        self._greeted = True
+        off = self._checking.hear_time(time, max(0.0, received - self._asked_at - elapsed), received)
+        self._tell_clock(off)
+
+    def _forget(self, data: Mapping[str, Any]) -> None:
+        self._checking.drop_all()
+        cursor = data.get("cursor")
+        self._cursor = None if cursor is None else read_whole(cursor)
+        self._greeted = self._cursor is not None
+
+    def _drop(self, data: Mapping[str, Any], event: Event, received: float) -> list[int]:
+        digests = [_digest(text) for text in data["digests"]]
+        seqs = [read_whole(seq) for seq in data["seqs"]]
+        cursor = read_whole(int(event.id or ""))
+        self._checking.drop(digests)
+        self._cursor = cursor
+        self._follow(data, received)
+        return seqs
+
+    def _follow(self, data: Mapping[str, Any], received: float) -> None:
+        elapsed, age = read_seconds(data["elapsed"]), read_seconds(data["age"])
+        if elapsed < 0 or age < 0:
+            raise ValueError("a time that runs backwards")
+        since = self._asked_at + elapsed - age - RATE * max(elapsed, age)
+        self._checking.followed(min(since, received))
+
+    def _tell_clock(self, off: float) -> None:
+        is_off = abs(off) > WORTH_A_WARNING_SECONDS
+        if is_off and not self._clock_was_off:
+            _log.warning("this machine's clock is off by %.1f s; keys expire by the service's clock instead", off)
+        self._clock_was_off = is_off
+
+
+def _digest(text: Any) -> bytes:
+    digest = bytes.fromhex(read_text(text))
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError("not a digest")
+    return digest

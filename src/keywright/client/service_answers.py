@@ -1,0 +1,118 @@
+"""How the answers to a verification are read, and what an answer that is none means for whoever wanted a verdict."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+
+from keywright.client.answers import error_of, not_keywright
+from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
+from keywright.client.fields import read_json, read_optional, read_retry_after, read_seconds, read_text, read_time
+from keywright.client.fields import read_truth
+from keywright.keys.verdict import Code, Explanation, KeyFacts
+
+# What this version can weigh by itself. A service that knows more about a key has to be asked each time.
+_WEIGHED = frozenset({"revoked", "expires_at"})
+
+_Value = TypeVar("_Value", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    What the service said of a key: its verdict, and the facts of the key where the secret matched.
+
+    `complete` says that the facts are all there is to weigh, `stale` that the service itself answered from memory.
+    """
+
+    code: Code
+    facts: KeyFacts | None = None
+    complete: bool = False
+    stale: bool = False
+    explanation: Explanation | None = None
+
+    @property
+    def to_hold(self) -> bool:
+        """Whether verdicts may be made of this answer for as long as the feed does not say otherwise."""
+        return self.complete and not self.stale
+
+
+def read_answer(response: httpx.Response) -> Answer:
+    """
+    Read the answer to a verification.
+
+    Raises:
+        CredentialRefused: The service does not accept the verifier.
+        ServiceUnavailable: It is not an answer that a verdict can be made of.
+    """
+    if response.status_code != httpx.codes.OK:
+        raise trouble_of(response)
+    try:
+        return _answer(read_json(response))
+    except (KeyError, TypeError, ValueError):
+        raise ServiceUnavailable(str(not_keywright(response))) from None
+
+
+def trouble_of(response: httpx.Response) -> KeywrightError:
+    """Turn an answer that is not the wished-for one into what it means: the credential is bad, or the service away."""
+    error = error_of(response)
+    if isinstance(error, ServiceUnavailable):
+        return error
+    if isinstance(error, Refused):
+        if error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            return CredentialRefused(error.code, error.status, error.detail, request_id=error.request_id)
+        return ServiceUnavailable(
+            f"The service answered {error.status}: {error.detail}",
+            retry_after=read_retry_after(response),
+            request_id=error.request_id,
+        )
+    # A gateway's page or somebody else's server: whatever it is, it is not the service.
+    return ServiceUnavailable(str(error), retry_after=read_retry_after(response))
+
+
+def _answer(fields: Mapping[str, Any]) -> Answer:
+    code = Code(read_text(fields["code"]))
+    if read_truth(fields["valid"]) is not (code is Code.VALID):
+        raise ValueError("it contradicts itself")
+    key, facts = fields["api_key"], fields.get("facts")
+    if key is None and code is Code.VALID:
+        raise ValueError("valid, but no key")
+    return Answer(
+        code=code,
+        facts=None if key is None else _facts(key, facts),
+        complete=key is not None and facts is not None and set(facts) <= _WEIGHED,
+        stale=read_truth(fields.get("stale", False)),
+        explanation=read_optional(_explanation, fields.get("explanation")),
+    )
+
+
+def _facts(key: Mapping[str, Any], facts: Mapping[str, Any] | None) -> KeyFacts:
+    if facts is None:
+        expires_at = read_optional(lambda value: read_time(value).timestamp(), key["expires_at"])
+        revoked = False
+    else:
+        expires_at = read_optional(read_seconds, facts["expires_at"])
+        revoked = read_truth(facts["revoked"])
+    return KeyFacts(
+        id=UUID(read_text(key["id"])).bytes,
+        org_id=_one_for_all(UUID(read_text(key["org_id"])).bytes),
+        name=read_text(key["name"]),
+        environment=_one_for_all(read_text(key["environment"])),
+        expires_at=inf if expires_at is None else expires_at,
+        revoked=revoked,
+        scopes=_one_for_all(tuple(map(read_text, key["scopes"]))),
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _one_for_all(value: _Value) -> _Value:
+    # Many keys share these, and each would hold a copy of its own.
+    return value
+
+
+def _explanation(fields: Mapping[str, Any]) -> Explanation:
+    return Explanation(read_text(fields["rule"]), read_text(fields["would_pass"]))

@@ -1,0 +1,226 @@
+"""Between rows and what checking keys speaks of, for both engines and in one place."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import inf
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Source, Usage, Verifier
+from keywright.service.events import EventType
+from keywright.storage import rows
+from keywright.storage.rows import Row
+
+DIGEST_BYTES = 32
+MOST_SOURCES = 50
+"""How many sources of a key are kept."""
+
+MOST_SHARED = 10_000
+CONNECTED_BEYOND_OUTAGE_SECONDS = 60
+"""How much longer than it may go on by itself a session may be unseen before it counts as gone."""
+
+FACTS_COLUMNS = "k.id, k.org_id, k.name, k.environment, k.expires_at, k.revoked_at, s.retires_at"
+"""What a query selects for `Facts`: `k` is a key, `s` one of its secrets."""
+
+VERIFIER_COLUMNS: Final = ("id", "name", "display", "created_at", "revoked_at")
+SESSION_COLUMNS: Final = ("id", "verifier_id", "name", "outage_seconds", "connected_at", "seen_at", "closed_at")
+SIGHTING_COLUMNS: Final = (
+    *("key_id", "digest", "hour", "network", "agent", "verifier"),
+    *("first_seen", "last_seen", "count"),
+)
+
+ENDS: Final = (EventType.REVOKED.value, EventType.DELETED.value)
+"""The types of changes after which a key never works again."""
+
+KEY, HOUR, SOURCE = range(3)
+"""What a row of `Usage` tells of: the key, one hour, one source."""
+
+
+class Engine(NamedTuple):
+    """How an engine gives what is not text or a number."""
+
+    id: Callable[[Any], UUID]
+    id_bytes: Callable[[Any], bytes]
+    time: Callable[[Any], datetime]
+    seconds: Callable[[Any], float]
+    digests: Callable[[Any], bytes]
+
+
+SQLITE = Engine(
+    id=rows.sqlite_id,
+    id_bytes=rows.unchanged,
+    time=rows.sqlite_time,
+    seconds=lambda value: float(value / 1_000_000),
+    digests=bytes.fromhex,
+)
+POSTGRES = Engine(
+    id=rows.unchanged,
+    id_bytes=lambda value: bytes(value.bytes),
+    time=rows.unchanged,
+    seconds=lambda value: float(value.timestamp()),
+    digests=rows.unchanged,
+)
+
+
+class Facts:
+    """
+    Reads what a verdict needs to know of a key.
+
+    What many keys have in common is one object in all of them: a process may hold a million.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._shared: dict[bytes, bytes] = {}
+
+    def of(self, row: Sequence[Any]) -> KeyFacts | None:
+        """Read a row of `FACTS_COLUMNS`; None for a secret that was given up and whose time is over."""
+        key_id, org_id, name, environment, expires_at, revoked_at, retires_at = row
+        ends_at = inf if expires_at is None else self._engine.seconds(expires_at)
+        if retires_at is not None:
+            until = self._engine.seconds(retires_at)
+            if until <= time.time():
+                return None
+            # To whoever holds the facts, a secret that is given up ends like a key that expires.
+            ends_at = min(ends_at, until)
+        return KeyFacts(
+            id=self._engine.id_bytes(key_id),
+            org_id=self._share(self._engine.id_bytes(org_id)),
+            name=name,
+            environment=sys.intern(environment),
+            expires_at=ends_at,
+            revoked=revoked_at is not None,
+        )
+
+    def _share(self, value: bytes) -> bytes:
+        shared = self._shared.setdefault(value, value)
+        if len(self._shared) > MOST_SHARED:
+            self._shared.clear()
+        return shared
+
+
+def change(engine: Engine, row: Sequence[Any]) -> Change:
+    """Read a change: its number, what changed, when, and all digests of that."""
+    seq, changed_id, occurred_at, digests = row
+    together = b"" if digests is None else engine.digests(digests)
+    return Change(
+        seq=seq,
+        key_id=engine.id(changed_id),
+        digests=tuple(together[at : at + DIGEST_BYTES] for at in range(0, len(together), DIGEST_BYTES)),
+        occurred_at=engine.time(occurred_at),
+    )
+
+
+def changes_and_newest(engine: Engine, found: Sequence[Sequence[Any]]) -> tuple[list[Change], int]:
+    """Read changes in any order, and a last row with nothing but the newest number."""
+    *told, (newest, *_) = found
+    return sorted((change(engine, row) for row in told), key=lambda each: each.seq), newest or 0
+
+
+def verifier(engine: Engine, row: Sequence[Any]) -> Verifier:
+    """Read a row of `VERIFIER_COLUMNS`."""
+    id_, name, display, created_at, revoked_at = row
+    return Verifier(
+        id=engine.id(id_),
+        name=name,
+        display=display,
+        created_at=engine.time(created_at),
+        revoked_at=_or_none(engine.time, revoked_at),
+    )
+
+
+def verifier_row(new: Verifier, credential_digest: bytes) -> Row:
+    """Give the row of a verifier, in Python's own types; raise `ValueError` for a text that cannot be stored."""
+    row = (new.id, new.name, new.display, new.created_at, new.revoked_at, credential_digest)
+    rows.refuse_unstorable(row)
+    return row
+
+
+def session(engine: Engine, row: Sequence[Any]) -> Session:
+    """Read a row of `SESSION_COLUMNS`."""
+    id_, verifier_id, name, outage_seconds, connected_at, seen_at, closed_at = row
+    return Session(
+        id=engine.id(id_),
+        verifier_id=_or_none(engine.id, verifier_id),
+        name=name,
+        outage_seconds=outage_seconds,
+        connected_at=engine.time(connected_at),
+        seen_at=engine.time(seen_at),
+        closed_at=_or_none(engine.time, closed_at),
+    )
+
+
+def session_row(noted: Session) -> Row:
+    """Give the row of a session, in Python's own types; raise `ValueError` for a text that cannot be stored."""
+    row = (
+        *(noted.id, noted.verifier_id, noted.name, noted.outage_seconds),
+        *(noted.connected_at, noted.seen_at, noted.closed_at),
+    )
+    rows.refuse_unstorable(row)
+    return row
+
+
+def confirmations(engine: Engine, found: Sequence[Sequence[Any]]) -> tuple[datetime, list[Confirmation]] | None:
+    """Read rows of when a key ended, when a session confirmed it, and the session; the session may be absent."""
+    if not found:
+        return None
+    ended_at = engine.time(found[0][0])
+    told = [
+        Confirmation(session(engine, about), _or_none(engine.time, at))
+        for _, at, *about in found
+        if about[0] is not None
+    ]
+    return ended_at, told
+
+
+def sighting_rows(sightings: Sequence[Sighting]) -> list[Row]:
+    """Give rows of `SIGHTING_COLUMNS`, in Python's own types; raise `ValueError` for a text that cannot be stored."""
+    told = [
+        (
+            *(seen.key_id, seen.digest, seen.hour, seen.network or "", seen.agent or "", seen.verifier),
+            *(seen.first_seen, seen.last_seen, seen.count),
+        )
+        for seen in sightings
+    ]
+    for row in told:
+        rows.refuse_unstorable(row)
+    return told
+
+
+def usage(engine: Engine, found: Sequence[Sequence[Any]]) -> Usage | None:
+    """Read rows of a kind, network, agent, verifier, two times and a count; the first tells that there is the key."""
+    if not found:
+        return None
+    last_used_at = next(row[5] for row in found if row[0] == KEY)
+    sources = [
+        Source(
+            network=network or None,
+            agent=agent or None,
+            verifier=verifier,
+            first_seen=engine.time(first_seen),
+            last_seen=engine.time(last_seen),
+            count=count,
+        )
+        for kind, network, agent, verifier, first_seen, last_seen, count in found
+        if kind == SOURCE
+    ]
+    return Usage(
+        last_used_at=_or_none(engine.time, last_used_at),
+        hours=dict(sorted((engine.time(row[5]), row[6]) for row in found if row[0] == HOUR)),
+        sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
+    )
+
+
+def hours_by_key(engine: Engine, found: Sequence[Sequence[Any]]) -> dict[UUID, dict[datetime, int]]:
+    """Read rows of a key, an hour and a count."""
+    counts: dict[UUID, dict[datetime, int]] = {}
+    for key_id, hour, count in found:
+        counts.setdefault(engine.id(key_id), {})[engine.time(hour)] = count
+    return counts
+
+
+def _or_none(read: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else read(value)

@@ -1,0 +1,150 @@
+"""The statements by which the SQLite store serves checking."""
+
+from typing import Final
+
+from keywright.storage import checking_rows as shape
+
+_ENDS = ", ".join(f"'{type_}'" for type_ in shape.ENDS)
+_SESSION = ", ".join(shape.SESSION_COLUMNS)
+_VERIFIER = ", ".join(shape.VERIFIER_COLUMNS)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+# A query for current secrets and one for the others: together they have indexes for all of them.
+_CHANGE = """
+    c.seq, c.changed_id, c.occurred_at, (
+        SELECT group_concat(hex(digest), '') FROM (
+            SELECT secret_digest AS digest FROM api_key_secrets WHERE key_id = c.changed_id AND retires_at IS NULL
+            UNION ALL
+            SELECT secret_digest FROM api_key_secrets WHERE key_id = c.changed_id AND retires_at IS NOT NULL
+            UNION ALL
+            SELECT credential_digest FROM verifiers WHERE id = c.changed_id
+        )
+    )
+"""
+
+FIND: Final = f"""
+    SELECT {shape.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+    WHERE s.secret_digest = ? AND k.deleted_at IS NULL
+"""  # noqa: S608 - here and below: names of our own
+"""Values: a digest."""
+
+DATA_VERSION: Final = "PRAGMA data_version"
+"""A number that changes whenever another connection commits something."""
+
+NEWEST: Final = "SELECT max(seq) FROM changes"
+
+CHANGES: Final = f"SELECT {_CHANGE} FROM changes c WHERE c.seq > ? ORDER BY c.seq"  # noqa: S608
+"""Values: the last number seen. A change that is visible has no earlier one behind it: one process commits at a time."""
+
+CHANGES_AFTER: Final = f"""
+    SELECT {_CHANGE} FROM changes c WHERE c.seq > ?
+    UNION ALL
+    SELECT (SELECT max(seq) FROM changes), NULL, NULL, NULL
+"""  # noqa: S608
+"""Values: the last number seen."""
+
+ADD_VERIFIER: Final = f"""
+    INSERT INTO verifiers ({_VERIFIER}, credential_digest) VALUES ({_marks(len(shape.VERIFIER_COLUMNS) + 1)})
+"""  # noqa: S608
+VERIFIERS: Final = f"SELECT {_VERIFIER} FROM verifiers ORDER BY id DESC"  # noqa: S608
+FIND_VERIFIER: Final = f"SELECT {_VERIFIER} FROM verifiers WHERE credential_digest = ?"  # noqa: S608
+NAMED_VERIFIER: Final = f"""
+    SELECT {_VERIFIER} FROM verifiers WHERE name = ? ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 1
+"""  # noqa: S608
+REVOKE_VERIFIER: Final = f"UPDATE verifiers SET revoked_at = ? WHERE id = ? RETURNING {_VERIFIER}"  # noqa: S608
+
+NOTE_SESSION: Final = f"""
+    INSERT INTO verifier_sessions AS old ({_SESSION}) VALUES ({_marks(len(shape.SESSION_COLUMNS))})
+    ON CONFLICT (id) DO UPDATE SET
+        name = excluded.name, outage_seconds = excluded.outage_seconds, seen_at = excluded.seen_at,
+        connected_at = min(old.connected_at, excluded.connected_at), closed_at = excluded.closed_at
+    WHERE old.verifier_id IS excluded.verifier_id AND old.seen_at <= excluded.seen_at
+"""  # noqa: S608
+
+CONFIRM: Final = """
+    INSERT INTO confirmations (seq, session_id, confirmed_at) SELECT seq, ?, ? FROM changes WHERE seq = ?
+    ON CONFLICT DO NOTHING
+"""
+"""Values: session, time, number."""
+
+CONFIRMATIONS: Final = f"""
+    WITH key AS (
+        SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
+        WHERE org_id = :org AND id = :key AND coalesce(revoked_at, deleted_at) IS NOT NULL
+    ),
+    confirmed AS (
+        SELECT f.session_id, min(f.confirmed_at) AS at
+        FROM changes c JOIN confirmations f ON f.seq = c.seq
+        WHERE c.changed_id = :key AND c.type IN ({_ENDS})
+        GROUP BY f.session_id
+    ),
+    told AS (SELECT s.*, confirmed.at FROM verifier_sessions s LEFT JOIN confirmed ON confirmed.session_id = s.id)
+    SELECT key.ended_at, told.at, {", ".join(f"told.{column}" for column in shape.SESSION_COLUMNS)}
+    FROM key LEFT JOIN told ON told.at IS NOT NULL OR (
+        told.connected_at < key.ended_at AND (told.closed_at IS NULL OR told.closed_at > key.ended_at)
+        AND told.seen_at + (told.outage_seconds + {shape.CONNECTED_BEYOND_OUTAGE_SECONDS}) * 1000000 > key.ended_at
+    )
+    ORDER BY told.connected_at, told.id
+"""  # noqa: S608
+"""Values: `org` and `key`. A session that confirmed belongs here whenever it began."""
+
+KEY_OF_SECRET: Final = """
+    SELECT s.id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+    WHERE s.secret_digest = ? AND k.id = ? AND k.deleted_at IS NULL
+"""
+"""Values: a digest, a key."""
+
+USED: Final = "UPDATE api_key_secrets SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, ?1 - 1) < ?1"
+"""Values: when, which secret."""
+
+ADD_TO_HOUR: Final = """
+    INSERT INTO key_hours (key_id, hour, count) VALUES (?, ?, ?)
+    ON CONFLICT (key_id, hour) DO UPDATE SET count = count + excluded.count
+"""
+
+ADD_TO_SOURCE: Final = """
+    INSERT INTO key_sources AS old (key_id, network, agent, verifier, first_seen, last_seen, count)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key_id, network, agent, verifier) DO UPDATE SET
+        first_seen = min(old.first_seen, excluded.first_seen), last_seen = max(old.last_seen, excluded.last_seen),
+        count = old.count + excluded.count
+"""
+
+KEEP_LATEST_SOURCES: Final = f"""
+    DELETE FROM key_sources WHERE rowid IN (
+        SELECT rowid FROM key_sources WHERE key_id = ?
+        ORDER BY last_seen DESC, network, agent, verifier LIMIT -1 OFFSET {shape.MOST_SOURCES}
+    )
+"""  # noqa: S608
+"""Values: a key."""
+
+USAGE: Final = f"""
+    WITH key AS (SELECT id FROM api_keys WHERE org_id = :org AND id = :key AND deleted_at IS NULL)
+    SELECT {shape.KEY}, NULL, NULL, NULL, NULL, (
+        SELECT max(last_used_at) FROM (
+            SELECT last_used_at FROM api_key_secrets WHERE key_id = key.id AND retires_at IS NULL
+            UNION ALL
+            SELECT last_used_at FROM api_key_secrets WHERE key_id = key.id AND retires_at IS NOT NULL
+        )
+    ), NULL FROM key
+    UNION ALL
+    SELECT {shape.HOUR}, NULL, NULL, NULL, NULL, h.hour, h.count
+    FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= :since
+    UNION ALL
+    SELECT {shape.SOURCE}, s.network, s.agent, s.verifier, s.first_seen, s.last_seen, s.count
+    FROM key JOIN key_sources s ON s.key_id = key.id
+"""  # noqa: S608
+"""Values: `org`, `key` and `since`."""
+
+
+def hourly_counts(keys: int) -> str:
+    """Count uses of so many keys. Values: organisation, since when, the keys."""
+    return f"""
+        SELECT h.key_id, h.hour, h.count FROM api_keys k JOIN key_hours h ON h.key_id = k.id
+        WHERE k.org_id = ? AND h.hour >= ? AND k.deleted_at IS NULL AND k.id IN ({_marks(keys)})
+        ORDER BY h.hour
+    """  # noqa: S608

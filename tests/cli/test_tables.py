@@ -1,0 +1,177 @@
+"""Keys as tables: on terminals of several widths, and where there is no terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from keywright.keys.pair import mint
+from tests.cli.fake_service import Answer, FakeService, fake_service
+from tests.live import clean_environment
+
+PATH = "/api/v2/api-keys"
+LONG_NAME = "Nightly export of invoices to the accountants in Rotterdam, second attempt"
+
+
+def api_key(number: int, name: str, environment: str = "live", **fields: Any) -> dict[str, Any]:
+    pair = mint(bytes([number]) * 32, brand="kw", environment=environment)
+    return {
+        "id": f"019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b{number:02}",
+        "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
+        "name": name,
+        "description": None,
+        "environment": environment,
+        "public_key": pair.public.text,
+        "private_key_display": pair.private.display,
+        "created_at": "2026-11-23T21:48:05.120340Z",
+        "expires_at": None,
+        "is_revoked": False,
+        "revoked_at": None,
+        "last_used_at": "2026-11-24T00:00:00Z",
+        **fields,
+    }
+
+
+KEYS = [
+    api_key(1, "Billing export"),
+    api_key(2, LONG_NAME, "sandbox", is_revoked=True, revoked_at="2026-11-25T00:00:00Z", last_used_at=None),
+    api_key(3, "会計システム連携キー・東京リージョン本番環境", description="x" * 255),
+]
+BOLD = re.compile(r"\x1b\[[0-9;]*m")
+IDS = [key["id"] for key in KEYS]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "keywright", "keys", *arguments]
+
+
+def environment(service: FakeService, **more: str) -> dict[str, str]:
+    settings = {"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": "a.b.c", "NO_COLOR": "1", "TERM": "xterm", **more}
+    inherited = clean_environment(settings)
+    # Both would go before the width that the terminal itself tells.
+    return {name: value for name, value in inherited.items() if name not in ("COLUMNS", "LINES") or name in more}
+
+
+def on_terminal(width: int, *arguments: str, answers: Mapping[tuple[str, str], Answer]) -> list[str]:
+    """Run a command whose standard output is a terminal *width* cells wide, and give the lines it printed there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, width, 0, 0))
+    with (
+        fake_service(answers) as service,
+        subprocess.Popen(
+            command(*arguments), env=environment(service), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        os.close(theirs)
+        printed = b""
+        while chunk := read(ours):
+            printed += chunk
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        assert process.wait(30) == 0, errors
+    os.close(ours)
+    return BOLD.sub("", printed.decode().replace("\r\n", "\n")).splitlines()
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        # The other end is closed; Linux says so with an error, others with an empty read.
+        return b""
+
+
+def piped(*arguments: str, answers: Mapping[tuple[str, str], Answer], **more: str) -> list[str]:
+    """Run a command whose standard output is a pipe, and give the lines it printed."""
+    with fake_service(answers) as service:
+        done = subprocess.run(
+            command(*arguments),
+            env=environment(service, **more),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return BOLD.sub("", done.stdout).splitlines()
+
+
+def cells(line: str) -> int:
+    """Count the cells that a terminal needs for *line*; the wide characters here take two."""
+    return sum(2 if "\u3000" <= character <= "\u9fff" else 1 for character in line)
+
+
+def listing(keys: list[dict[str, Any]] = KEYS) -> dict[tuple[str, str], Answer]:
+    return {("GET", f"{PATH}?limit=100"): Answer(200, keys)}
+
+
+@pytest.mark.parametrize("width", [200, 140, 120, 100, 90, 80, 72, 60, 50, 46])
+def test_every_width(width: int) -> None:
+    """A key is one line that fits, its id whole and in front, and its name beside it."""
+    heading, *lines = on_terminal(width, "list", answers=listing())
+    assert heading.split()[:2] == ["ID", "Name"]
+    assert [line.split()[0] for line in lines] == IDS
+    assert all(cells(line) <= width for line in [heading, *lines])
+    assert [line[38:].startswith(key["name"][:2]) for line, key in zip(lines, KEYS, strict=True)] == [True] * 3
+
+
+def test_eighty_columns() -> None:
+    """At the usual width a long name ends in an ellipsis, and keys can still be told apart and judged."""
+    heading, billing, long, wide = on_terminal(80, "list", answers=listing())
+    assert heading.split() == ["ID", "Name", "Key", "Status"]
+    assert billing == f"{IDS[0]}  Billing export              …{KEYS[0]['private_key_display'][-4:]}  active"
+    assert long == f"{IDS[1]}  Nightly export of invoice…  …{KEYS[1]['private_key_display'][-4:]}  revoked"
+    assert "…  …" in wide
+
+
+def test_short_names_leave_room() -> None:
+    """What short names do not need goes to a column more."""
+    heading, _ = on_terminal(80, "list", answers=listing(KEYS[:1]))
+    assert heading.split() == ["ID", "Name", "Key", "Status", "Last", "used"]
+
+
+def test_wide_terminal() -> None:
+    """Where there is room nothing is left out, and nothing is shortened."""
+    heading, _, long, _ = on_terminal(200, "list", answers=listing())
+    assert heading.split() == ["ID", "Name", "Key", "Created", "Status", "Last", "used"]
+    assert long.split("  ")[1] == LONG_NAME
+    assert KEYS[1]["private_key_display"] in long
+    assert long.endswith("2026-11-23  revoked 2026-11-25  –")
+
+
+def test_narrower_than_an_id() -> None:
+    """Where not even an id fits, ids are all there is, and whole."""
+    assert on_terminal(30, "list", answers=listing()) == ["ID", *IDS]
+
+
+@pytest.mark.parametrize("columns", [{}, {"COLUMNS": "80"}, {"FORCE_COLOR": "1"}])
+def test_no_terminal(columns: dict[str, str]) -> None:
+    """A pipe gets everything whole and in line, whatever the environment says of a terminal."""
+    heading, *lines = piped("list", answers=listing(), **columns)
+    assert heading.split() == ["ID", "Name", "Key", "Created", "Status", "Last", "used"]
+    assert LONG_NAME in lines[1]
+    assert KEYS[2]["name"] in lines[2]
+    assert "revoked 2026-11-25" in lines[1]
+    starts = {cells(line[: line.index(key["private_key_display"])]) for line, key in zip(lines, KEYS, strict=True)}
+    assert len(starts) == 1
+
+
+def test_one_key_copies_whole() -> None:
+    """On a narrow terminal no value of a key is broken by a line end of ours."""
+    (key,) = KEYS[2:]
+    lines = on_terminal(60, "show", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
+    assert [line for line in lines if line.startswith("Public key ")] == [f"Public key    {key['public_key']}"]
+    assert f"Description   {key['description']}" in lines
+    assert piped("show", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)}) == lines
+
+
+def test_no_keys() -> None:
+    """Without a key the headings stand alone."""
+    assert on_terminal(80, "list", answers=listing([])) == ["ID  Name  Key  Created  Status  Last used"]

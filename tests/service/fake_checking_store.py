@@ -1,0 +1,136 @@
+"""What checking needs from outside, in memory and under a test's control."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Usage, Verifier
+from keywright.service.faults import StorageUnavailable
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+class FakeTime:
+    """One clock for everything, moved by hand."""
+
+    def __init__(self, seconds: float = 1000.0) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class FakeTrail:
+    """Gives what `tell` was told, once."""
+
+    def __init__(self, store: "FakeCheckingStore") -> None:
+        self._store = store
+        self._given = len(store.changes)
+        self.closed = False
+
+    async def read(self) -> Sequence[Change]:
+        self._store.must_answer()
+        new = self._store.changes[self._given :]
+        self._given += len(new)
+        self._store.readings += 1
+        return new
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeCheckingStore:
+    """Keeps what it is given in plain containers; `away` makes it fail, `hold` makes look-ups wait."""
+
+    def __init__(self) -> None:
+        self.facts: dict[bytes, KeyFacts] = {}
+        self.changes: list[Change] = []
+        self.verifier_by_digest: dict[bytes, Verifier] = {}
+        self.sessions: dict[UUID, Session] = {}
+        self.confirmed: list[tuple[UUID, tuple[int, ...]]] = []
+        self.sightings: list[Sighting] = []
+        self.receipts: dict[UUID, tuple[datetime, Sequence[Confirmation]]] = {}
+        self.trail: FakeTrail | None = None
+        self.away = False
+        self.hold: asyncio.Event | None = None
+        self.look_ups = 0
+        self.readings = 0
+
+    def must_answer(self) -> None:
+        if self.away:
+            raise StorageUnavailable("away")
+
+    def tell(self, *digests: bytes) -> None:
+        """Have the trail tell of a change."""
+        seq = len(self.changes) + 1
+        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW))
+
+    async def find(self, digest: bytes) -> KeyFacts | None:
+        self.look_ups += 1
+        # Read before the wait, as a slow answer is.
+        facts = self.facts.get(digest)
+        if self.hold is not None:
+            await self.hold.wait()
+        self.must_answer()
+        return facts
+
+    async def follow(self) -> FakeTrail:
+        self.must_answer()
+        self.trail = FakeTrail(self)
+        return self.trail
+
+    async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
+        self.must_answer()
+        return self.changes[seq:], len(self.changes)
+
+    async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
+        if any(known.name == verifier.name for known in self.verifier_by_digest.values()):
+            raise ValueError("taken")
+        self.verifier_by_digest[credential_digest] = verifier
+
+    async def verifiers(self) -> Sequence[Verifier]:
+        return list(self.verifier_by_digest.values())
+
+    async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
+        self.look_ups += 1
+        self.must_answer()
+        return self.verifier_by_digest.get(credential_digest)
+
+    async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
+        for digest, verifier in self.verifier_by_digest.items():
+            if verifier.name == name:
+                revoked = Verifier(
+                    id=verifier.id, name=name, display=verifier.display, created_at=verifier.created_at, revoked_at=at
+                )
+                self.verifier_by_digest[digest] = revoked
+                self.tell(digest)
+                return revoked
+        return None
+
+    async def note_session(self, session: Session) -> None:
+        self.must_answer()
+        self.sessions[session.id] = session
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int], at: datetime) -> None:
+        self.must_answer()
+        self.confirmed.append((session_id, tuple(seqs)))
+
+    async def confirmations(self, org_id: UUID, key_id: UUID) -> tuple[datetime, Sequence[Confirmation]] | None:
+        return self.receipts.get(key_id)
+
+    async def note_usage(self, sightings: Sequence[Sighting]) -> None:
+        self.must_answer()
+        self.sightings += sightings
+
+    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+        return None
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        return {}

@@ -1,0 +1,97 @@
+"""What a process does beside answering."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from keywright.keys.known import KnownKeys
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Session
+from keywright.service.duties import Duties
+from keywright.service.following import Following
+from keywright.service.usage import UsageBook
+from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+from tests.service.test_following import until
+
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
+SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300, connected_at=NOW, seen_at=NOW)
+
+
+class Process:
+    """A process with its duties, on a store in memory."""
+
+    def __init__(self) -> None:
+        self.store, self.usage = FakeCheckingStore(), UsageBook()
+        self.following = Following(self.store, [KnownKeys(10)], monotonic=FakeTime())
+        self.duties = Duties(
+            store=self.store,
+            following=self.following,
+            usage=self.usage,
+            session=SESSION,
+            clock=lambda: NOW,
+            now=lambda: 1_000_000.0,
+        )
+
+    async def close(self) -> None:
+        await self.duties.close()
+        await self.following.close()
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+async def test_a_process_is_there_and_confirms(process: Process) -> None:
+    """A process notes its session, confirms what it dropped, and says goodbye."""
+    process.following.start()
+    process.duties.start()
+    await until(lambda: SESSION.id in process.store.sessions)
+    await until(lambda: process.following.since is not None)
+    process.store.tell(b"d" * 32)
+    await until(lambda: bool(process.store.confirmed))
+    assert process.store.confirmed == [(SESSION.id, (1,))]
+    await process.close()
+    assert process.store.sessions[SESSION.id].closed_at == NOW
+
+
+async def test_usage_is_written_and_flushed(process: Process) -> None:
+    """What was noted is written while the process runs, and the rest when it ends."""
+    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    process.duties.start()
+    await until(lambda: len(process.store.sightings) == 1)
+    process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
+    await process.close()
+    assert [sighting.count for sighting in process.store.sightings] == [1, 1]
+
+
+async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> None:
+    """While the database is away nothing is lost: drops are confirmed and uses written when it is back."""
+    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    process.following.start()
+    await until(lambda: process.following.since is not None)
+    process.store.tell(b"d" * 32)
+    await until(lambda: process.store.readings > 2)
+    process.store.away = True
+    process.duties.start()
+    await asyncio.sleep(0.02)
+    assert (process.store.sightings, len(process.usage)) == ([], 1)
+    process.store.away = False
+    await until(lambda: bool(process.store.confirmed))
+    await process.close()
+    assert sum(sighting.count for sighting in process.store.sightings) == 1
+
+
+async def test_ending_while_the_database_is_away(process: Process) -> None:
+    """A process can end though nobody takes its last words."""
+    process.duties.start()
+    await until(lambda: SESSION.id in process.store.sessions)
+    process.store.away = True
+    await process.close()
+
+
+async def test_ending_before_the_beginning(process: Process) -> None:
+    """A process that never began its duties can end them."""
+    await process.close()
+    assert process.store.sessions[SESSION.id].closed_at == NOW

@@ -1,0 +1,86 @@
+"""Following the changes."""
+
+import asyncio
+from collections.abc import Callable
+
+from keywright.keys.known import KnownKeys
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Change
+from keywright.service.following import Following
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
+DIGEST = b"d" * 32
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not come to that")
+
+
+async def test_changes_are_dropped_and_told() -> None:
+    """A change empties every memory, moves trust forward, and reaches listeners until they stop listening."""
+    store, time, known, others = FakeCheckingStore(), FakeTime(), KnownKeys(10), KnownKeys(10)
+    for memory in (known, others):
+        memory.end(memory.begin(DIGEST), FACTS)
+    told: list[Change] = []
+    following = Following(store, [known, others], monotonic=time)
+    stop = following.listen(told.extend)
+    assert following.since is None
+    following.start()
+    await until(lambda: following.since == time.seconds)
+    store.tell(DIGEST)
+    await until(lambda: bool(told))
+    assert (known.get(DIGEST), others.get(DIGEST)) == (None, None)
+    assert known.trusted_at(time.seconds)
+    stop()
+    store.tell(DIGEST)
+    readings = store.readings
+    await until(lambda: store.readings > readings + 2)
+    assert len(told) == 1
+    await following.close()
+    assert store.trail is not None
+    assert store.trail.closed
+
+
+async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
+    """What is acknowledged while the trail is being read may not be in its answer, so trust dates from before."""
+    store, time, known = FakeCheckingStore(), FakeTime(100.0), KnownKeys(10)
+    following = Following(store, [known], monotonic=time)
+    following.start()
+    await until(lambda: following.since == 100.0)
+    time.seconds = 200.0
+    await until(lambda: following.since == 200.0)
+    assert known.trusted_at(201.0)
+    assert not known.trusted_at(201.1)
+    await following.close()
+
+
+async def test_an_absent_database_is_waited_for() -> None:
+    """While the database is away trust does not move; afterwards everything missed is told."""
+    store, time, known = FakeCheckingStore(), FakeTime(100.0), KnownKeys(10)
+    store.away = True
+    following = Following(store, [known], monotonic=time)
+    following.start()
+    await asyncio.sleep(0.01)
+    assert following.since is None
+    store.away = False
+    await until(lambda: following.since == 100.0)
+    store.away = True
+    store.tell(DIGEST)
+    time.seconds = 200.0
+    await asyncio.sleep(0.01)
+    assert following.since == 100.0
+    known.end(known.begin(DIGEST), FACTS)
+    store.away = False
+    await until(lambda: following.since == 200.0)
+    assert known.get(DIGEST) is None
+    await following.close()
+
+
+async def test_closing_what_never_began() -> None:
+    """Closing is harmless before the beginning."""
+    await Following(FakeCheckingStore(), [], monotonic=FakeTime()).close()

@@ -1,0 +1,179 @@
+"""Checking presented keys: memory, database, outages, and the races between them."""
+
+import asyncio
+
+import pytest
+
+from keywright.keys.known import KnownKeys
+from keywright.keys.pair import mint
+from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.faults import StorageUnavailable
+from keywright.service.verification import Verification
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
+REVOKED = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", revoked=True)
+OUTAGE_SECONDS = 60.0
+
+
+class Plane:
+    """A verification with everything it stands on."""
+
+    def __init__(self) -> None:
+        self.store, self.time, self.known = FakeCheckingStore(), FakeTime(), KnownKeys(100)
+        self.store.facts[DIGEST] = FACTS
+        self.known.followed(self.time())
+        self.verification = Verification(
+            self.store,
+            self.known,
+            brand="kw",
+            now=lambda: 1_000_000.0,
+            monotonic=self.time,
+            outage_seconds=OUTAGE_SECONDS,
+        )
+
+    async def code(self, text: str = TEXT, ask: Ask = ANY_USE, *, from_memory: bool = True) -> Code:
+        return (await self.verification.verify(text, ask, from_memory=from_memory)).code
+
+
+@pytest.fixture
+def plane() -> Plane:
+    return Plane()
+
+
+async def test_asked_once_then_known(plane: Plane) -> None:
+    """The first sight of a key asks the database, the next ones nobody."""
+    assert [await plane.code() for _ in range(3)] == [Code.VALID] * 3
+    assert plane.store.look_ups == 1
+    assert plane.verification.verify_now(TEXT, Ask(environment="sandbox")).code is Code.WRONG_ENVIRONMENT  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "junk", TEXT[:-1], TEXT + "\n", "é" + TEXT, PAIR.public.text, "x" * 10_000, TEXT.replace("kw", "ab", 1)],
+)
+async def test_what_is_no_key_costs_nothing(plane: Plane, text: str) -> None:
+    """A text that is no private key of ours is not found, without a look-up, from memory or not."""
+    assert await plane.code(text) is Code.NOT_FOUND
+    assert await plane.code(text, from_memory=False) is Code.NOT_FOUND
+    assert plane.store.look_ups == 0
+
+
+async def test_unknown(plane: Plane) -> None:
+    """A well-formed key that nobody has is not found, and asked for again the next time."""
+    other = mint(bytes(32), brand="kw", environment="live").private.reveal()
+    assert [await plane.code(other), await plane.code(other)] == [Code.NOT_FOUND] * 2
+    assert plane.store.look_ups == 2
+
+
+async def test_what_is_held_counts_only_while_changes_are_followed(plane: Plane) -> None:
+    """A process that has not followed the changes for longer than the bound asks for every key."""
+    await plane.code()
+    plane.store.facts[DIGEST] = REVOKED
+    plane.time.seconds += 1.0
+    assert await plane.code() is Code.VALID
+    plane.time.seconds += 0.001
+    assert plane.verification.verify_now(TEXT, ANY_USE) is None
+    assert await plane.code() is Code.REVOKED
+
+
+async def test_asking_past_memory(plane: Plane) -> None:
+    """Who needs an answer from the database gets one, though the key is held."""
+    await plane.code()
+    plane.store.facts[DIGEST] = REVOKED
+    assert await plane.code(from_memory=False) is Code.REVOKED
+
+
+async def test_outage(plane: Plane) -> None:
+    """With the database away a held key goes on working, marked stale, for the outage time and no longer."""
+    await plane.code()
+    plane.store.away = True
+    plane.time.seconds += 1.0 + OUTAGE_SECONDS
+    verdict = await plane.verification.verify(TEXT, ANY_USE)
+    assert (verdict.code, verdict.stale) == (Code.VALID, True)
+    plane.time.seconds += 0.001
+    with pytest.raises(StorageUnavailable):
+        await plane.code()
+
+
+async def test_outage_of_an_unknown_key(plane: Plane) -> None:
+    """A key that is not held cannot be judged while the database is away: our trouble, not the caller's."""
+    plane.store.away = True
+    with pytest.raises(StorageUnavailable):
+        await plane.code()
+
+
+async def test_first_sights_share_a_look_up(plane: Plane) -> None:
+    """A hundred requests for a key that nobody holds ask the database once."""
+    plane.store.hold = asyncio.Event()
+    asking = [asyncio.create_task(plane.code()) for _ in range(100)]
+    await asyncio.sleep(0)
+    plane.store.hold.set()
+    assert set(await asyncio.gather(*asking)) == {Code.VALID}
+    assert plane.store.look_ups == 1
+
+
+async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
+    """A request does not join a look-up that began before a revocation it must know of."""
+    plane.store.hold = asyncio.Event()
+    early = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    plane.store.facts[DIGEST] = REVOKED
+    plane.time.seconds += 1.001
+    plane.known.followed(plane.time())
+    late = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    plane.store.hold.set()
+    assert await late is Code.REVOKED
+    await early
+
+
+async def test_a_look_up_that_a_change_overtook_is_not_held(plane: Plane) -> None:
+    """A revocation announced while a look-up is under way is not undone by what the look-up read."""
+    plane.store.hold = asyncio.Event()
+    slow = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    plane.store.facts[DIGEST] = REVOKED
+    plane.known.drop([DIGEST])
+    plane.store.hold.set()
+    await slow
+    assert await plane.code() is Code.REVOKED
+
+
+async def test_a_caller_that_goes_away_takes_nobodys_answer_along(plane: Plane) -> None:
+    """Cancelling one of those who wait leaves the others their answer."""
+    plane.store.hold = asyncio.Event()
+    leaving, staying = asyncio.create_task(plane.code()), asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    plane.store.hold.set()
+    assert await staying is Code.VALID
+
+
+async def test_a_failure_that_nobody_waits_for_is_not_reported_as_lost(plane: Plane) -> None:
+    """When every caller has gone away, a failing look-up ends quietly."""
+    plane.store.hold = asyncio.Event()
+    leaving = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    plane.store.away = True
+    plane.store.hold.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    plane.store.away = False
+    assert await plane.code() is Code.VALID
+
+
+async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane) -> None:
+    """A look-up that was cancelled with its loop's work leaves no trace behind."""
+    plane.store.hold = asyncio.Event()
+    asking = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    (look_up,) = [task for task in asyncio.all_tasks() if task not in (asking, asyncio.current_task())]
+    look_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    plane.store.hold.set()
+    assert await plane.code() is Code.VALID

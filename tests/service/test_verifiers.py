@@ -1,0 +1,93 @@
+"""Verifiers and their credentials."""
+
+from uuid import UUID
+
+import pytest
+
+from keywright.keys.known import Known
+from keywright.service.faults import StorageUnavailable
+from keywright.service.verifiers import KnownVerifiers, Verifiers, flaw_in_verifier_name
+from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+
+
+@pytest.fixture
+def store() -> FakeCheckingStore:
+    return FakeCheckingStore()
+
+
+@pytest.fixture
+def time() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+def verifiers(store: FakeCheckingStore, time: FakeTime) -> Verifiers:
+    known: KnownVerifiers = Known(10)
+    known.followed(time())
+    numbers = iter(range(1, 100))
+    return Verifiers(
+        store=store,
+        known=known,
+        clock=lambda: NOW,
+        monotonic=time,
+        entropy=lambda count: next(numbers).to_bytes(count, "big"),
+        new_id=lambda: UUID(int=next(numbers)),
+        brand="kw",
+        outage_seconds=60,
+    )
+
+
+async def test_a_credential_is_recognized(verifiers: Verifiers, store: FakeCheckingStore) -> None:
+    """Who shows a verifier's credential is that verifier, asked for once; its text is not stored."""
+    verifier, credential = await verifiers.create("billing-api")
+    assert await verifiers.recognize(credential.reveal()) == verifier
+    assert await verifiers.recognize(credential.reveal()) == verifier
+    assert store.look_ups == 1
+    assert credential.reveal() not in repr(store.verifier_by_digest)
+    assert verifier.display == credential.display
+
+
+@pytest.mark.parametrize("text", ["", "kw_vk_", "kw_sk_live_x", "é"])
+async def test_what_is_no_credential(verifiers: Verifiers, store: FakeCheckingStore, text: str) -> None:
+    """A text that is no credential of ours is nobody's, without a look-up."""
+    assert await verifiers.recognize(text) is None
+    assert store.look_ups == 0
+
+
+async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
+    """A revoked verifier is nobody as soon as the change is followed, and from the database at once."""
+    _, credential = await verifiers.create("billing-api")
+    await verifiers.recognize(credential.reveal())
+    assert await verifiers.revoke("billing-api") is not None
+    verifiers.known.drop(store.changes[-1].digests)
+    assert await verifiers.recognize(credential.reveal()) is None
+    assert await verifiers.recognize(credential.reveal()) is None
+    assert await verifiers.revoke("nobody") is None
+
+
+async def test_a_name_is_taken_once(verifiers: Verifiers) -> None:
+    """Two verifiers of one name could not be told apart."""
+    await verifiers.create("billing-api")
+    with pytest.raises(ValueError, match="taken"):
+        await verifiers.create("billing-api")
+
+
+async def test_outage(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
+    """With the database away a known verifier is recognised for the outage time; an unknown one cannot be."""
+    _, credential = await verifiers.create("billing-api")
+    await verifiers.recognize(credential.reveal())
+    store.away = True
+    time.seconds += 61
+    assert await verifiers.recognize(credential.reveal()) is not None
+    time.seconds += 1
+    with pytest.raises(StorageUnavailable):
+        await verifiers.recognize(credential.reveal())
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("billing-api", True), ("a" * 64, True), ("", False), ("a" * 65, False), ("two words", False), ("é", False)],
+)
+def test_names(name: str, good: bool) -> None:
+    """A name is a plain word, since it goes into logs and command lines."""
+    assert (flaw_in_verifier_name(name) is None) is good
