@@ -35,8 +35,10 @@ lock: .venv/.dev
 	$(LOCK) --extra server --group build -o requirements/server.txt
 	$(LOCK) --extra server --group build --group dev -o requirements/dev.txt
 
+## docs: write the pages that are generated from the code
 docs: .venv/.dev
 	$(BIN)/python scripts/configuration_reference.py
+	$(BIN)/python scripts/command_line_reference.py
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -72,7 +72,8 @@ async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> 
     process.following.start()
     await until(lambda: process.following.since is not None)
     process.store.tell(b"d" * 32)
-    await until(lambda: process.store.readings > 2)
+    readings = process.store.readings
+    await until(lambda: process.store.readings > readings + 1)
     process.store.away = True
     process.duties.start()
     await asyncio.sleep(0.02)
@@ -81,6 +82,16 @@ async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> 
     await until(lambda: bool(process.store.confirmed))
     await process.close()
     assert sum(sighting.count for sighting in process.store.sightings) == 1
+
+
+async def test_usage_that_could_not_be_written_is_kept(process: Process) -> None:
+    """Uses taken out for a database that then does not answer go back into the book."""
+    process.store.away = True
+    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    process.duties.start()
+    await asyncio.sleep(0.02)
+    assert len(process.usage) == 1
+    await process.close()
 
 
 async def test_ending_while_the_database_is_away(process: Process) -> None:

@@ -114,7 +114,7 @@ class KeySet:
             return known
         await self._ask_again()
         known = self._known(kid)
-        if known is None and (self._failures or not self.present()):
+        if known is None and (self._failures or self._closed or not self.present()):
             # A key that was rotated in during an outage would be refused for our own trouble.
             raise AuthUnavailable("the issuer's signing keys cannot be had", retry_after=self._retry_after())
         return known

@@ -14,7 +14,7 @@ from typing import Any
 from keywright.client.checking import Checking
 from keywright.client.clocks import RATE, Clock
 from keywright.client.event_stream import Event, StreamBroken
-from keywright.client.fields import read_seconds, read_text, read_whole
+from keywright.client.fields import read_optional, read_seconds, read_text, read_whole
 from keywright.keys.digest import DIGEST_BYTES
 
 WORTH_A_WARNING_SECONDS = 1.0
@@ -76,8 +76,9 @@ class Following:
             raise ValueError("not greeted")
         if name == "drop":
             return self._drop(data, event, received)
-        self._cursor = read_whole(data["cursor"])
-        self._follow(data, received)
+        cursor, since = read_whole(data["cursor"]), self._since(data)
+        self._cursor = cursor
+        self._checking.followed(min(since, received))
         return []
 
     def _greet(self, data: Mapping[str, Any], received: float) -> None:
@@ -91,26 +92,26 @@ class Following:
         self._tell_clock(off)
 
     def _forget(self, data: Mapping[str, Any]) -> None:
+        cursor = read_optional(read_whole, data.get("cursor"))
         self._checking.drop_all()
-        cursor = data.get("cursor")
-        self._cursor = None if cursor is None else read_whole(cursor)
-        self._greeted = self._cursor is not None
+        # Without one, the next event tells it; until then a new stream begins from nothing.
+        self._cursor = cursor
 
     def _drop(self, data: Mapping[str, Any], event: Event, received: float) -> list[int]:
         digests = [_digest(text) for text in data["digests"]]
         seqs = [read_whole(seq) for seq in data["seqs"]]
-        cursor = read_whole(int(event.id or ""))
+        cursor, since = read_whole(int(event.id or "")), self._since(data)
         self._checking.drop(digests)
         self._cursor = cursor
-        self._follow(data, received)
+        self._checking.followed(min(since, received))
         return seqs
 
-    def _follow(self, data: Mapping[str, Any], received: float) -> None:
+    def _since(self, data: Mapping[str, Any]) -> float:
+        """Work out the time before which all acknowledged changes have arrived."""
         elapsed, age = read_seconds(data["elapsed"]), read_seconds(data["age"])
         if elapsed < 0 or age < 0:
             raise ValueError("a time that runs backwards")
-        since = self._asked_at + elapsed - age - RATE * max(elapsed, age)
-        self._checking.followed(min(since, received))
+        return self._asked_at + elapsed - age - RATE * max(elapsed, age)
 
     def _tell_clock(self, off: float) -> None:
         is_off = abs(off) > WORTH_A_WARNING_SECONDS

@@ -95,7 +95,8 @@ class Duties:
             except StorageUnavailable:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            self._dropped = self._dropped[len(seqs) :]
+            confirmed = set(seqs)
+            self._dropped = [seq for seq in self._dropped if seq not in confirmed]
             if not self._dropped:
                 self._has_dropped.clear()
 

@@ -28,8 +28,8 @@ class FailureLimit:
         self._older: dict[str, tuple[float, float]] = {}
 
     def exceeded(self, address: str, now: float) -> bool:
-        """Tell whether *address* has failed too often by *now*, in seconds of a monotonic clock."""
-        return self._level(address, now) >= self._allowed
+        """Tell whether one more failure of *address* at *now*, in seconds of a monotonic clock, is one too many."""
+        return self._level(address, now) + 1 > self._allowed
 
     def note(self, address: str, now: float) -> None:
         """Count a failure from *address* at *now*."""

@@ -9,7 +9,7 @@ callers, one thread answers 40 000 look-ups or 1 360 pages of 100 a second, and 
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from keywright.storage import rows, sqlite_file
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
 from keywright.storage.revision import MIGRATE, missing
 from keywright.storage.rows import NewRows, Row
+from keywright.storage.sqlite_checking import Look, SqliteChecking, Work
 
 _MOST_READS_TOGETHER = 16
 _LONGEST_LINE_OF_READS = 1024
@@ -57,8 +58,6 @@ _ADD_KEY = _insert("api_keys", rows.KEY_COLUMNS)
 _ADD_SECRET = _insert("api_key_secrets", rows.SECRET_COLUMNS)
 _ADD_EVENT = _insert("events", rows.EVENT_COLUMNS)
 
-Look = Callable[[sqlite3.Connection], list[Any]]
-
 
 @dataclass(frozen=True, slots=True)
 class _Creation:
@@ -75,12 +74,17 @@ class _Deletion:
     event: Row
 
 
-_Change = _Creation | _Revocation | _Deletion
+@dataclass(frozen=True, slots=True)
+class _Other:
+    work: Work
 
 
-class SqliteStore:
+_Change = _Creation | _Revocation | _Deletion | _Other
+
+
+class SqliteStore(SqliteChecking):
     """
-    `service.ports.Store` in a SQLite file, to be closed after use.
+    `service.ports.Store` and `service.checking_ports.CheckingStore` in a SQLite file, to be closed after use.
 
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
@@ -89,13 +93,13 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
-        self._path = path
+        super().__init__(path)
         # Less than a caller waits, so that it hears what was wrong.
         self._writer = _Writer(path, lock_patience=patience * 0.8)
         self._reader = _Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-read")
-        self._changes: Gather[_Change, ApiKey | None] = Gather(self._commit, patience=patience, on_batch=on_batch)
+        self._changes: Gather[_Change, Any] = Gather(self._commit, patience=patience, on_batch=on_batch)
         self._looks: Gather[Look, list[Any]] = Gather(
             self._look,
             most=_MOST_READS_TOGETHER,
@@ -108,6 +112,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the file."""
+        await self._close_trails()
         await self._changes.close()
         await self._looks.close()
         await asyncio.to_thread(self._let_go)
@@ -119,27 +124,37 @@ class SqliteStore:
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._looks.submit(lambda connection: _keys(connection, _GET, org_id.bytes, key_id.bytes))
+        found = await self._read(lambda connection: _keys(connection, _GET, org_id.bytes, key_id.bytes))
         return found[0] if found else None
 
     async def list_newest(self, org_id: UUID, *, limit: int, before: UUID | None) -> list[ApiKey]:
         """See `Store.list_newest`."""
         below = _LAST_ID if before is None else before.bytes
-        return await self._looks.submit(lambda connection: _keys(connection, _LIST, org_id.bytes, below, limit))
+        return await self._read(lambda connection: _keys(connection, _LIST, org_id.bytes, below, limit))
 
     async def revoke(self, event: Event) -> ApiKey | None:
         """See `Store.revoke`."""
-        return await self._changes.submit(_Revocation(rows.for_sqlite(rows.event_row(event))))
+        revoked: ApiKey | None = await self._changes.submit(_Revocation(rows.for_sqlite(rows.event_row(event))))
+        self._stir()
+        return revoked
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
-        return await self._changes.submit(_Deletion(rows.for_sqlite(rows.event_row(event)))) is not None
+        deleted = await self._changes.submit(_Deletion(rows.for_sqlite(rows.event_row(event))))
+        self._stir()
+        return deleted is not None
 
     async def check(self) -> None:
         """See `Store.check`."""
-        await self._looks.submit(self._check)
+        await self._read(self._check)
 
-    async def _commit(self, changes: Sequence[_Change]) -> list[ApiKey | None]:
+    async def _read(self, look: Look) -> list[Any]:
+        return await self._looks.submit(look)
+
+    async def _write(self, work: Work) -> Any:
+        return await self._changes.submit(_Other(work))
+
+    async def _commit(self, changes: Sequence[_Change]) -> list[Any]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._write_thread, self._writer.commit, changes)
 
@@ -172,13 +187,13 @@ class _Writer:
         self._connection: sqlite3.Connection | None = None
         self._checkpointed_at = 0
 
-    def commit(self, changes: Sequence[_Change]) -> list[ApiKey | None]:
+    def commit(self, changes: Sequence[_Change]) -> list[Any]:
         """
         Carry out all of *changes* or none, in one transaction.
 
         Returns:
             For each the key as it stands after a revocation, or stood before a deletion; None where there was no such
-            key, and for a creation.
+            key, and for a creation. For anything else, what it gave.
 
         Raises:
             ValueError: One of them is refused.
@@ -265,7 +280,7 @@ def _keys(connection: sqlite3.Connection, query: str, *values: Any) -> list[ApiK
     return [rows.sqlite_api_key(row) for row in connection.execute(query, values)]
 
 
-def _carry_out(connection: sqlite3.Connection, changes: Sequence[_Change]) -> list[ApiKey | None]:
+def _carry_out(connection: sqlite3.Connection, changes: Sequence[_Change]) -> list[Any]:
     # A creation cannot depend on another change of its batch, nor another change on it: its id is known to nobody yet.
     _add(connection, [change.rows for change in changes if isinstance(change, _Creation)])
     return [_change(connection, change) for change in changes]
@@ -279,9 +294,11 @@ def _add(connection: sqlite3.Connection, new: list[NewRows]) -> None:
     connection.executemany(_ADD_EVENT, [added.event for added in new])
 
 
-def _change(connection: sqlite3.Connection, change: _Change) -> ApiKey | None:
+def _change(connection: sqlite3.Connection, change: _Change) -> Any:
     if isinstance(change, _Creation):
         return None
+    if isinstance(change, _Other):
+        return change.work(connection)
     _, org_id, key_id, _, at, _, by, *_ = change.event
     if isinstance(change, _Deletion):
         found = _keys(connection, _GET, org_id, key_id)

@@ -31,7 +31,7 @@ class SqliteChecking(ABC):
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path
+        self._path = path
         self._facts = Facts(SQLITE)
         self._trails: set[SqliteTrail] = set()
 
@@ -59,13 +59,13 @@ class SqliteChecking(ABC):
 
     async def follow(self) -> SqliteTrail:
         """See `CheckingStore.follow`."""
-        trail = SqliteTrail(self._file, forget=self._trails.discard)
+        trail = SqliteTrail(self._path, forget=self._trails.discard)
         await trail.start()
         self._trails.add(trail)
         return trail
 
     async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
-        """See `CheckingStore.changes_after`. Nothing becomes visible late here, so there is nothing to look back for."""
+        """See `CheckingStore.changes_after`. Nothing becomes visible late here, so nothing is looked back for."""
         found = await self._read(lambda connection: connection.execute(sql.CHANGES_AFTER, (seq,)).fetchall())
         return checking_rows.changes_and_newest(SQLITE, found)
 
@@ -147,7 +147,7 @@ def _note_usage(connection: sqlite3.Connection, told: list[Row]) -> None:
     for key_id, digest, hour, network, agent, verifier, first_seen, last_seen, count in told:
         secret = secrets.get((digest, key_id))
         if secret is None:
-            secret = secrets[digest, key_id] = connection.execute(sql.KEY_OF_SECRET, (digest, key_id)).fetchall()
+            secret = secrets[digest, key_id] = connection.execute(sql.USED_SECRET, (digest, key_id)).fetchall()
         for (secret_id,) in secret:
             connection.execute(sql.USED, (last_seen, secret_id))
             connection.execute(sql.ADD_TO_HOUR, (key_id, hour, count))

@@ -38,7 +38,7 @@ DATA_VERSION: Final = "PRAGMA data_version"
 NEWEST: Final = "SELECT max(seq) FROM changes"
 
 CHANGES: Final = f"SELECT {_CHANGE} FROM changes c WHERE c.seq > ? ORDER BY c.seq"  # noqa: S608
-"""Values: the last number seen. A change that is visible has no earlier one behind it: one process commits at a time."""
+"""Values: the last number seen. Once a change is visible, so are all before it: one process commits at a time."""
 
 CHANGES_AFTER: Final = f"""
     SELECT {_CHANGE} FROM changes c WHERE c.seq > ?
@@ -92,7 +92,7 @@ CONFIRMATIONS: Final = f"""
 """  # noqa: S608
 """Values: `org` and `key`. A session that confirmed belongs here whenever it began."""
 
-KEY_OF_SECRET: Final = """
+USED_SECRET: Final = """
     SELECT s.id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
     WHERE s.secret_digest = ? AND k.id = ? AND k.deleted_at IS NULL
 """

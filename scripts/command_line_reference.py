@@ -1,0 +1,169 @@
+"""
+Write docs/reference/command-line.md out of the commands' own help.
+
+    python scripts/command_line_reference.py            writes it
+    python scripts/command_line_reference.py --check    exit code 1 when it is not up to date
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import typer
+
+from keywright.cli import exits
+from keywright.cli.application import app
+
+TARGET = Path(__file__).parent.parent / "docs" / "reference" / "command-line.md"
+
+_HEAD = """\
+# Command line
+
+<!-- Written by scripts/command_line_reference.py; change the help texts in src/keywright/cli/ instead. -->
+
+`keywright COMMAND --help` says the same on a terminal. Results go to standard output, everything else to standard
+error, so that a result can be piped on.
+
+"""
+
+_ENVIRONMENT = """
+## Environment variables
+
+`keywright keys` reads `KEYWRIGHT_URL` and `KEYWRIGHT_TOKEN`, and none of the service's settings. Every other command
+reads those [settings](configuration.md) that concern it. What the command line says goes before the environment.
+"""
+
+_EXITS = """
+## Exit codes
+
+| code | when |
+|---|---|
+| 0 | it did what was asked; a service that answered requests was told to stop, and stopped well |
+"""
+
+# By the names in keywright.cli.exits, which holds the numbers. Without a meaning here, a new one stops this script.
+_MEANINGS = {
+    "FAILED": "it failed, or found what it was told to look for; one sentence on standard error says what",
+    "MISUSED": "the command line or a setting is wrong, or a port is in use; nothing was begun",
+    "NOT_MIGRATED": "`serve` found a PostgreSQL database that is not migrated",
+    "NOT_ALLOWED": "the service refused the access token, or the token lacks a permission",
+    "UNAVAILABLE": "the service or the database is away or busy; the same may work later",
+}
+
+_SIGNAL = "| 128 + n | signal n ended it before it was done or answered requests: 130 is Ctrl-C, 143 is SIGTERM |\n"
+
+_PLACEHOLDERS = {str: "TEXT", int: "NUMBER", Path: "PATH"}
+_VARIABLE = re.compile(r"\bKEYWRIGHT_[A-Z_]*[A-Z]\b")
+
+
+def reference() -> str:
+    """Write the page."""
+    commands = list(_walk(typer.main.get_command(app), "keywright"))
+    contents = "".join(f"- [`{path}`](#{path.replace(' ', '-')})\n" for path, _ in commands)
+    return f"{_HEAD}{contents}{''.join(_section(*entry) for entry in commands)}{_ENVIRONMENT}{_exits()}"
+
+
+def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Give every command there is with the words that call it, those above before those below."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        if not below.hidden:
+            yield from _walk(below, f"{path} {name}")
+
+
+def _section(path: str, command: Any) -> str:
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    types = _types(command)
+    usage = " ".join([path, *(_usage(parameter, types) for parameter in shown), *_below(command)])
+    rows = "".join(_row(parameter, types) for parameter in shown)
+    table = f"\n| argument or option | meaning | default |\n|---|---|---|\n{rows}" if rows else ""
+    return f"\n## `{path}`\n\n{_prose(command.help or '')}\n\n```\n{usage}\n```\n{table}"
+
+
+def _types(command: Any) -> Mapping[str, Any]:
+    """Give the types of the parameters by name, as the command's function declares them."""
+    return {} if command.callback is None else get_type_hints(inspect.unwrap(command.callback))
+
+
+def _below(command: Any) -> list[str]:
+    if not getattr(command, "commands", {}):
+        return []
+    return ["[COMMAND …]" if command.invoke_without_command else "COMMAND …"]
+
+
+def _usage(parameter: Any, types: Mapping[str, Any]) -> str:
+    words = _words(parameter, types)
+    return words if parameter.required else f"[{words}]"
+
+
+def _row(parameter: Any, types: Mapping[str, Any]) -> str:
+    others = "".join(f", `{name}`" for name in [*_long_first(parameter)[1:], *parameter.secondary_opts])
+    return f"| `{_words(parameter, types)}`{others} | {_meaning(parameter)} | {_default(parameter)} |\n"
+
+
+def _words(parameter: Any, types: Mapping[str, Any]) -> str:
+    """Write a parameter as it is typed: `--port NUMBER`, `--json`, `ID`."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper())
+    name: str = _long_first(parameter)[0]
+    return name if parameter.is_flag else f"{name} {parameter.metavar or _placeholder(types[parameter.name])}"
+
+
+def _long_first(parameter: Any) -> list[str]:
+    if parameter.param_type_name == "argument":
+        return list(parameter.opts)
+    return sorted(parameter.opts, key=len, reverse=True)
+
+
+def _placeholder(declared: Any) -> str:
+    known = [_PLACEHOLDERS[kind] for kind in (declared, *get_args(declared)) if kind in _PLACEHOLDERS]
+    return known[0] if known else "VALUE"
+
+
+def _meaning(parameter: Any) -> str:
+    told = _in_table(_prose(parameter.help or ""))
+    least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    return told if least is None or most is None else f"{told} {least} to {most}."
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    return "–" if value is None or isinstance(value, bool) else _in_table(f"`{value}`")
+
+
+def _in_table(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _prose(text: str) -> str:
+    """Set names of variables as code, as the other pages do."""
+    return _VARIABLE.sub(lambda match: f"`{match[0]}`", inspect.cleandoc(text))
+
+
+def _exits() -> str:
+    codes = {name: code for name, code in vars(exits).items() if name.isupper() and type(code) is int}
+    if codes.keys() != _MEANINGS.keys():
+        raise SystemExit(f"_MEANINGS and keywright.cli.exits differ in {sorted(codes.keys() ^ _MEANINGS.keys())}")
+    rows = (f"| {code} | {_MEANINGS[name]} |\n" for name, code in sorted(codes.items(), key=lambda entry: entry[1]))
+    return f"{_EXITS}{''.join(rows)}{_SIGNAL}"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or compare it."""
+    if arguments == ["--check"]:
+        if not TARGET.exists() or TARGET.read_text() != reference():
+            print(f"{TARGET} is not up to date: python {Path(__file__).name}", file=sys.stderr)
+            return 1
+        return 0
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(reference())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""The calls that a verifier makes to its service, and what becomes of them when they fail."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from keywright import __version__
+from keywright.client.address import is_loopback, service_address
+from keywright.client.checking import Question
+from keywright.client.errors import KeywrightError, ServiceUnavailable
+from keywright.client.event_stream import Event, EventStream
+from keywright.client.service_answers import Answer, read_answer, trouble_of
+from keywright.client.uses import Sighting
+from keywright.keys.pair import parse_credential
+
+MOST_LOOK_UPS = 64
+"""How many questions are put to the service at a time; others wait for their turn."""
+MOST_IN_A_REPORT = 1000
+
+_VERIFY = "/api/v2/api-keys/verify"
+_FEED = "/api/v2/verifier/feed"
+_ACK = "/api/v2/verifier/ack"
+_USAGE = "/api/v2/verifier/usage"
+# Longer than the pause between two reports, so that the last one, when the process ends, needs no new connection.
+_KEEP_ALIVE_SECONDS = 60.0
+
+
+class NoAnswerInTime(ServiceUnavailable):
+    """The service took the question, or did not even do that, and said nothing for as long as it may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """
+    How long a verifier waits for what, in seconds.
+
+    `answer` is what a question may take in all, `connection` what a new connection may, `silence` how long a feed may
+    say nothing before another is opened. `report` is the pause between two reports of uses. `first_pause` and
+    `longest_pause` are those between two tries to open a feed. `end` is what closing may take.
+    """
+
+    answer: float = 2.0
+    connection: float = 1.0
+    silence: float = 3.0
+    report: float = 10.0
+    first_pause: float = 0.05
+    longest_pause: float = 2.0
+    refused_pause: float = 10.0
+    end: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """
+    Where the service is, and who calls.
+
+    Raises:
+        KeywrightError: The address is none, or the credential is not that of a verifier of this brand.
+    """
+
+    url: str
+    credential: str
+    brand: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", service_address(self.url))
+        if parse_credential(self.credential, brand=self.brand) is None:
+            # Told before anything is sent, and without the text.
+            raise KeywrightError(
+                f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
+            )
+
+    def __repr__(self) -> str:
+        return f"Service({self.url!r})"
+
+
+class ServiceCalls:
+    """
+    Calls one service as one verifier.
+
+    Args:
+        service: Which, and as whom.
+        timing: How long to wait.
+        transport: What carries the requests; by default the network.
+    """
+
+    def __init__(self, service: Service, timing: Timing, transport: httpx.AsyncBaseTransport | None) -> None:
+        self._base = service.url
+        self._timing = timing
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(timing.answer, connect=timing.connection),
+            follow_redirects=False,
+            trust_env=not is_loopback(service.url),
+            # The feed, reports and acknowledgements never wait behind questions.
+            limits=httpx.Limits(
+                max_connections=MOST_LOOK_UPS + 8,
+                max_keepalive_connections=MOST_LOOK_UPS,
+                keepalive_expiry=_KEEP_ALIVE_SECONDS,
+            ),
+            headers={
+                "Authorization": f"Bearer {service.credential}",
+                "Accept": "application/json",
+                "User-Agent": f"keywright-python/{__version__}",
+            },
+        )
+
+    async def look_up(self, question: Question) -> Answer:
+        """Ask what there is to know of a key, whatever the request asks of it; see `read_answer` for what is raised."""
+        body = {"key": question.text, **_given(client_ip=question.client_ip)}
+        return read_answer(await self._post(_VERIFY, body, headers={"Keywright-Facts": "1"}))
+
+    async def verify(self, question: Question) -> Answer:
+        """Have the service itself decide; see `read_answer` for what is raised."""
+        body = {
+            "key": question.text,
+            "scopes": list(question.ask.scopes),
+            "explain": question.explain,
+            **_given(environment=question.ask.environment, client_ip=question.client_ip),
+        }
+        return read_answer(await self._post(_VERIFY, body))
+
+    @asynccontextmanager
+    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[Event]]:
+        """
+        Open the feed of changes.
+
+        Raises:
+            CredentialRefused, ServiceUnavailable, httpx.RequestError: It cannot be opened, or has gone silent.
+            StreamBroken: Something else arrives.
+        """
+        timeout = httpx.Timeout(self._timing.silence, connect=self._timing.connection)
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
+        address = self._base + _FEED
+        async with self._http.stream("GET", address, params=parameters, headers=headers, timeout=timeout) as response:
+            is_stream = response.headers.get("Content-Type", "").partition(";")[0].strip() == "text/event-stream"
+            if response.status_code != httpx.codes.OK or not is_stream:
+                await response.aread()
+                raise trouble_of(response)
+            yield _events(response)
+
+    async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
+        """Say what was dropped, and with `closed` that nothing is held any more; see `trouble_of` for what is raised."""
+        body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
+        _expect_done(await self._post(_ACK, body))
+
+    async def report(self, session: UUID, sightings: Sequence[Sighting]) -> None:
+        """Report uses, at most `MOST_IN_A_REPORT`; see `trouble_of` for what is raised."""
+        body = {"session": str(session), "sightings": [sighting.shown(_iso) for sighting in sightings]}
+        _expect_done(await self._post(_USAGE, body))
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        try:
+            return await self._http.post(self._base + path, json=body, headers=headers)
+        except httpx.TimeoutException:
+            raise NoAnswerInTime(f"{self._base} did not answer in time.") from None
+        except httpx.RequestError as error:
+            raise ServiceUnavailable(f"{self._base} cannot be reached: {str(error) or type(error).__name__}.") from None
+
+
+def process_name() -> str:
+    """Say what this process is known by where nobody named it, such as `api-7:4711`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+    stream = EventStream()
+    async for piece in response.aiter_raw():
+        for event in stream.feed(piece):
+            yield event
+
+
+def _expect_done(response: httpx.Response) -> None:
+    if response.status_code != httpx.codes.NO_CONTENT:
+        raise trouble_of(response)
+
+
+def _given(**fields: str | None) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
