@@ -11,9 +11,10 @@ from starlette.responses import Response
 from keywright.api.deps import KeyId, MayRead
 from keywright.api.openapi import documented_errors
 from keywright.api.problems import Refusal
+from keywright.api.schemas import ApiKeyResponse
 from keywright.service.checking_ports import CheckingStore, Source
 from keywright.service.presence import Presence, Receipt, Witness
-from keywright.service.principal import Permission
+from keywright.service.principal import Permission, Principal
 
 router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"])
 
@@ -96,6 +97,18 @@ class UsageResponse(BaseModel):
     sources: list[SourceResponse] = Field(description="The latest first, 50 at most")
 
 
+class DaysResponse(BaseModel):
+    """Accepted uses by day."""
+
+    days: list[CountResponse] = Field(description="The last 7 days in UTC, today last, those without uses included")
+
+
+class UsedApiKeyResponse(ApiKeyResponse):
+    """An API key, with how it was used lately."""
+
+    usage: DaysResponse
+
+
 class UsageQuery(BaseModel):
     """The parameters of a key's usage."""
 
@@ -151,6 +164,15 @@ async def get_usage(
             sources=[_source(source) for source in usage.sources],
         )
     )
+
+
+async def last_days(request: Request, principal: Principal, key_ids: list[UUID]) -> dict[UUID, list[CountResponse]]:
+    """Give the last 7 days of each key, in one call to the store."""
+    store: CheckingStore = request.app.state.feed.store
+    now = _now(request)
+    since = beginning_of(now - 6 * DAY, DAY)
+    hours = await store.hourly_counts(principal.organization.id, key_ids, since=since)
+    return {key_id: counts_of(hours.get(key_id, {}), since, now, DAY) for key_id in key_ids}
 
 
 def counts_of(hours: dict[datetime, int], since: datetime, now: datetime, step: timedelta) -> list[CountResponse]:

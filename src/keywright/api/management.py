@@ -1,13 +1,14 @@
 """The routes of the key family: create, list, get, revoke, delete."""
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
+from keywright.api import insight
 from keywright.api.bodies import json_body
 from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, UseManagement
 from keywright.api.openapi import documented_errors
@@ -23,6 +24,7 @@ router = APIRouter(prefix=PATH, tags=["API keys"])
 
 _one = TypeAdapter(ApiKeyResponse)
 _many = TypeAdapter(list[ApiKeyResponse])
+_many_with_usage = TypeAdapter(list[insight.UsedApiKeyResponse])
 _created = TypeAdapter(CreatedApiKeyResponse)
 
 _READ_HEADERS = {"Cache-Control": "private, no-cache"}
@@ -39,6 +41,9 @@ class ListQuery(BaseModel):
         default=None,
         pattern="^[A-Za-z0-9_-]{21}[AQgw]$",
         description='Where the page begins; from the previous page\'s `Link: <…>; rel="next"`',
+    )
+    include: Literal["usage"] | None = Field(
+        default=None, description="`usage` adds to each key how often it was used in each of the last 7 days"
     )
 
 
@@ -67,20 +72,24 @@ async def create_api_key(
     "",
     summary="List API Keys",
     description="The organization's keys, newest first, a page at a time. The next page is in the `Link` header.",
-    response_model=list[ApiKeyResponse],
+    response_model=list[insight.UsedApiKeyResponse] | list[ApiKeyResponse],
     responses=documented_errors(400, 401, 403, 422, 503),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def list_api_keys(
-    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement
+    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement, request: Request
 ) -> Response:
     before = None if query.cursor is None else UUID(bytes=base64.urlsafe_b64decode(query.cursor + "=="))
     page = await management.list_page(principal, limit=query.limit, before=before)
-    return Response(
-        _json(_many, [ApiKeyResponse.fields_of(key) for key in page.api_keys]),
-        media_type="application/json",
-        headers=_READ_HEADERS | _link_to(page.next, query.limit),
-    )
+    listed = [ApiKeyResponse.fields_of(key) for key in page.api_keys]
+    if query.include == "usage":
+        days = await insight.last_days(request, principal, [key.id for key in page.api_keys])
+        for fields in listed:
+            fields["usage"] = {"days": days[fields["id"]]}
+        body = _json(_many_with_usage, listed)
+    else:
+        body = _json(_many, listed)
+    return Response(body, media_type="application/json", headers=_READ_HEADERS | _link_to(page.next, query))
 
 
 @router.get(
@@ -135,8 +144,9 @@ def _json(adapter: TypeAdapter[Any], fields: Any) -> bytes:
     return adapter.dump_json(adapter.validate_python(fields))
 
 
-def _link_to(following: UUID | None, limit: int) -> dict[str, str]:
+def _link_to(following: UUID | None, query: ListQuery) -> dict[str, str]:
     if following is None:
         return {}
     cursor = base64.urlsafe_b64encode(following.bytes).decode().rstrip("=")
-    return {"Link": f'<{PATH}?limit={limit}&cursor={cursor}>; rel="next"'}
+    include = "" if query.include is None else f"&include={query.include}"
+    return {"Link": f'<{PATH}?limit={query.limit}{include}&cursor={cursor}>; rel="next"'}

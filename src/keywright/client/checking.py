@@ -188,6 +188,13 @@ class Checking:
         with self._lock:
             self._known.drop_all()
 
+    def forget(self) -> None:
+        """Forget everything and trust nothing any more, because this is the end."""
+        with self._lock:
+            self._known.drop_all()
+            self._outage_seconds = 0
+            self._trusted_until = -inf
+
     def hear_time(self, time: float, slack: float, received: float) -> float:
         """
         Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.

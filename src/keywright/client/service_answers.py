@@ -11,8 +11,16 @@ import httpx
 
 from keywright.client.answers import error_of, not_keywright
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
-from keywright.client.fields import read_json, read_optional, read_retry_after, read_seconds, read_text, read_time
-from keywright.client.fields import read_truth
+from keywright.client.fields import (
+    read_json,
+    read_optional,
+    read_retry_after,
+    read_seconds,
+    read_text,
+    read_time,
+    read_truth,
+)
+from keywright.client.verdicts import KeyInfo, Verdict
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 # What this version can weigh by itself. A service that knows more about a key has to be asked each time.
@@ -39,6 +47,11 @@ class Answer:
     def to_hold(self) -> bool:
         """Whether verdicts may be made of this answer for as long as the feed does not say otherwise."""
         return self.complete and not self.stale
+
+    @property
+    def verdict(self) -> Verdict:
+        """The service's own verdict."""
+        return Verdict(self.code, None if self.facts is None else KeyInfo(self.facts), self.stale, self.explanation)
 
 
 def read_answer(response: httpx.Response) -> Answer:

@@ -2,8 +2,8 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +13,14 @@ import httpx
 
 from keywright import __version__
 from keywright.client.address import is_loopback, service_address
+from keywright.client.answers import error_of, not_keywright
 from keywright.client.checking import Question
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream
 from keywright.client.service_answers import Answer, read_answer, trouble_of
 from keywright.client.uses import Sighting
 from keywright.keys.pair import parse_credential
+from keywright.keys.sightings import network_of
 
 MOST_LOOK_UPS = 64
 """How many questions are put to the service at a time; others wait for their turn."""
@@ -34,6 +36,10 @@ _KEEP_ALIVE_SECONDS = 60.0
 
 class NoAnswerInTime(ServiceUnavailable):
     """The service took the question, or did not even do that, and said nothing for as long as it may take."""
+
+
+class ConnectionLost(ServiceUnavailable):
+    """The connection was there, and ended before the answer did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +120,8 @@ class ServiceCalls:
 
     async def look_up(self, question: Question) -> Answer:
         """Ask what there is to know of a key, whatever the request asks of it; see `read_answer` for what is raised."""
-        body = {"key": question.text, **_given(client_ip=question.client_ip)}
-        return read_answer(await self._post(_VERIFY, body, headers={"Keywright-Facts": "1"}))
+        body = {"key": question.text, **_given(client_ip=_address_of(question))}
+        return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
 
     async def verify(self, question: Question) -> Answer:
         """Have the service itself decide; see `read_answer` for what is raised."""
@@ -123,9 +129,9 @@ class ServiceCalls:
             "key": question.text,
             "scopes": list(question.ask.scopes),
             "explain": question.explain,
-            **_given(environment=question.ask.environment, client_ip=question.client_ip),
+            **_given(environment=question.ask.environment, client_ip=_address_of(question)),
         }
-        return read_answer(await self._post(_VERIFY, body))
+        return read_answer(await self._ask(body))
 
     @asynccontextmanager
     async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[Event]]:
@@ -140,19 +146,21 @@ class ServiceCalls:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         address = self._base + _FEED
         async with self._http.stream("GET", address, params=parameters, headers=headers, timeout=timeout) as response:
-            is_stream = response.headers.get("Content-Type", "").partition(";")[0].strip() == "text/event-stream"
-            if response.status_code != httpx.codes.OK or not is_stream:
+            if response.status_code != httpx.codes.OK:
                 await response.aread()
                 raise trouble_of(response)
-            yield _events(response)
+            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                raise ServiceUnavailable(str(not_keywright(response)))
+            async with aclosing(_events(response)) as events:
+                yield events
 
     async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
-        """Say what was dropped, and with `closed` that nothing is held any more; see `trouble_of` for what is raised."""
+        """Say what was dropped, and with `closed` that nothing is held any more; see `error_of` for what is raised."""
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
     async def report(self, session: UUID, sightings: Sequence[Sighting]) -> None:
-        """Report uses, at most `MOST_IN_A_REPORT`; see `trouble_of` for what is raised."""
+        """Report uses, at most `MOST_IN_A_REPORT`; see `error_of` for what is raised."""
         body = {"session": str(session), "sightings": [sighting.shown(_iso) for sighting in sightings]}
         _expect_done(await self._post(_USAGE, body))
 
@@ -160,9 +168,18 @@ class ServiceCalls:
         """Give the connections back."""
         await self._http.aclose()
 
+    async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        try:
+            return await self._post(_VERIFY, body, headers)
+        except ConnectionLost:
+            # As when the service closes a connection that was idle in the moment in which it is used again.
+            return await self._post(_VERIFY, body, headers)
+
     async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             return await self._http.post(self._base + path, json=body, headers=headers)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            raise ConnectionLost(f"{self._base} closed the connection without an answer.") from None
         except httpx.TimeoutException:
             raise NoAnswerInTime(f"{self._base} did not answer in time.") from None
         except httpx.RequestError as error:
@@ -174,16 +191,22 @@ def process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+async def _events(response: httpx.Response) -> AsyncGenerator[Event, None]:
     stream = EventStream()
-    async for piece in response.aiter_raw():
-        for event in stream.feed(piece):
-            yield event
+    async with aclosing(response.aiter_raw()) as pieces:
+        async for piece in pieces:
+            for event in stream.feed(piece):
+                yield event
 
 
 def _expect_done(response: httpx.Response) -> None:
     if response.status_code != httpx.codes.NO_CONTENT:
-        raise trouble_of(response)
+        raise error_of(response)
+
+
+def _address_of(question: Question) -> str | None:
+    # The service limits guesses by network; what is no address would only be refused.
+    return question.client_ip if network_of(question.client_ip) else None
 
 
 def _given(**fields: str | None) -> dict[str, str]:

@@ -89,16 +89,14 @@ class Duties:
     async def _confirm_drops(self) -> None:
         while True:
             await self._has_dropped.wait()
-            seqs = self._dropped
+            self._has_dropped.clear()
+            seqs, self._dropped = self._dropped, []
             try:
                 await self._presence.confirm(self._session.id, seqs)
             except StorageUnavailable:
+                self._dropped = [*seqs, *self._dropped][-_MOST_UNCONFIRMED:]
+                self._has_dropped.set()
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            confirmed = set(seqs)
-            self._dropped = [seq for seq in self._dropped if seq not in confirmed]
-            if not self._dropped:
-                self._has_dropped.clear()
 
     async def _renew(self) -> None:
         await self._presence.renew(replace(self._session, seen_at=self._clock()))

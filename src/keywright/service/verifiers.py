@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import Known
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
 from keywright.service.checking_ports import CheckingStore, Verifier
@@ -53,13 +54,15 @@ class Verifiers:
         Raises:
             StorageUnavailable: The database has to be asked and cannot be.
         """
-        credential = parse_credential(text, brand=self.brand)
-        if credential is None:
+        if not text.isascii():
             return None
-        digest = credential.digest
+        digest = digest_of(text)
+        # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
         held = self.known.get(digest)
         if held is not None and self.known.trusted_at(self.monotonic()):
             return _unless_revoked(held)
+        if held is None and parse_credential(text, brand=self.brand) is None:
+            return None
         look_up = self.known.begin(digest)
         found = None
         try:

@@ -169,7 +169,7 @@ def confirmations(engine: Engine, found: Sequence[Sequence[Any]]) -> tuple[datet
         return None
     ended_at = engine.time(found[0][0])
     told = [
-        Confirmation(session(engine, about), _or_none(engine.time, at))
+        Confirmation(session=session(engine, about), confirmed_at=_or_none(engine.time, at))
         for _, at, *about in found
         if about[0] is not None
     ]

@@ -147,7 +147,7 @@ def _note_usage(connection: sqlite3.Connection, told: list[Row]) -> None:
     for key_id, digest, hour, network, agent, verifier, first_seen, last_seen, count in told:
         secret = secrets.get((digest, key_id))
         if secret is None:
-            secret = secrets[digest, key_id] = connection.execute(sql.USED_SECRET, (digest, key_id)).fetchall()
+            secret = secrets[digest, key_id] = connection.execute(sql.NAMED_BY_DIGEST, (digest, key_id)).fetchall()
         for (secret_id,) in secret:
             connection.execute(sql.USED, (last_seen, secret_id))
             connection.execute(sql.ADD_TO_HOUR, (key_id, hour, count))

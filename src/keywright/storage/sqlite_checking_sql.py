@@ -92,7 +92,7 @@ CONFIRMATIONS: Final = f"""
 """  # noqa: S608
 """Values: `org` and `key`. A session that confirmed belongs here whenever it began."""
 
-USED_SECRET: Final = """
+NAMED_BY_DIGEST: Final = """
     SELECT s.id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
     WHERE s.secret_digest = ? AND k.id = ? AND k.deleted_at IS NULL
 """

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from keywright.service.checking_ports import Change
 from keywright.service.faults import StorageUnavailable
@@ -35,7 +35,7 @@ class SqliteTrail:
         forget: Called with this trail when it is closed.
     """
 
-    def __init__(self, path: Path, *, forget: Callable[[Self], object]) -> None:
+    def __init__(self, path: Path, *, forget: Callable[["SqliteTrail"], object]) -> None:
         self._path = path
         self._forget = forget
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-trail")

@@ -19,6 +19,12 @@ IDENTIFIER = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 # Whatever happens to a key after its creation may make what is held of it wrong. Said the other way round, a kind of
 # event that is added later would have to be remembered here.
 WORTH_TELLING = "NEW.type <> 'api_key.created'"
+REVOKED_VERIFIER = "NEW.id, 'verifier.revoked', NEW.revoked_at"
+
+# Microseconds as everywhere; this clock of SQLite's ticks in milliseconds.
+SQLITE_NOW = (
+    "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000"
+)
 
 
 def upgrade() -> None:
@@ -135,29 +141,23 @@ def _index_retiring_secrets() -> None:
 
 
 def _note_changes_on_sqlite() -> None:
-    # Microseconds as everywhere; this clock of SQLite's ticks in milliseconds.
-    now = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000"
-    told = "changes (changed_id, type, occurred_at, noted_at)"
     op.execute(
         f"CREATE TRIGGER events_note_change AFTER INSERT ON events WHEN {WORTH_TELLING}"
-        f" BEGIN INSERT INTO {told} VALUES (NEW.key_id, NEW.type, NEW.occurred_at, {now}); END"
+        f" BEGIN {_note('NEW.key_id, NEW.type, NEW.occurred_at', SQLITE_NOW)}; END"
     )
     op.execute(
         "CREATE TRIGGER verifiers_note_change AFTER UPDATE OF revoked_at ON verifiers"
-        f" BEGIN INSERT INTO {told} VALUES (NEW.id, 'verifier.revoked', NEW.revoked_at, {now}); END"
+        f" BEGIN {_note(REVOKED_VERIFIER, SQLITE_NOW)}; END"
     )
 
 
 def _note_changes_on_postgresql() -> None:
-    told = "changes (changed_id, type, occurred_at, noted_at)"
-    for table, told_of in (
-        ("events", "NEW.key_id, NEW.type, NEW.occurred_at"),
-        ("verifiers", "NEW.id, 'verifier.revoked', NEW.revoked_at"),
+    for name, body in (
+        ("events_note_change", _note("NEW.key_id, NEW.type, NEW.occurred_at", "clock_timestamp()")),
+        ("verifiers_note_change", _note(REVOKED_VERIFIER, "clock_timestamp()")),
+        ("changes_notify", "PERFORM pg_notify('keywright_changes', '')"),
     ):
-        op.execute(
-            f"CREATE FUNCTION {table}_note_change() RETURNS trigger LANGUAGE plpgsql AS"
-            f" $$ BEGIN INSERT INTO {told} VALUES ({told_of}, clock_timestamp()); RETURN NULL; END $$"
-        )
+        op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NULL; END $$")
     op.execute(
         f"CREATE TRIGGER events_note_change AFTER INSERT ON events FOR EACH ROW WHEN ({WORTH_TELLING})"
         " EXECUTE FUNCTION events_note_change()"
@@ -166,11 +166,11 @@ def _note_changes_on_postgresql() -> None:
         "CREATE TRIGGER verifiers_note_change AFTER UPDATE OF revoked_at ON verifiers FOR EACH ROW"
         " EXECUTE FUNCTION verifiers_note_change()"
     )
-    op.execute(
-        "CREATE FUNCTION changes_notify() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_notify('keywright_changes', ''); RETURN NULL; END $$"
-    )
     # Only changes: a notification makes commits wait for each other, and creations are to wait for nobody.
     op.execute(
         "CREATE TRIGGER changes_notify AFTER INSERT ON changes FOR EACH STATEMENT EXECUTE FUNCTION changes_notify()"
     )
+
+
+def _note(change: str, now: str) -> str:
+    return f"INSERT INTO changes (changed_id, type, occurred_at, noted_at) VALUES ({change}, {now})"  # noqa: S608

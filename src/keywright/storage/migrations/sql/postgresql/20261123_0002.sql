@@ -76,11 +76,11 @@ CREATE FUNCTION events_note_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGI
 
 CREATE FUNCTION verifiers_note_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO changes (changed_id, type, occurred_at, noted_at) VALUES (NEW.id, 'verifier.revoked', NEW.revoked_at, clock_timestamp()); RETURN NULL; END $$;
 
+CREATE FUNCTION changes_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('keywright_changes', ''); RETURN NULL; END $$;
+
 CREATE TRIGGER events_note_change AFTER INSERT ON events FOR EACH ROW WHEN (NEW.type <> 'api_key.created') EXECUTE FUNCTION events_note_change();
 
 CREATE TRIGGER verifiers_note_change AFTER UPDATE OF revoked_at ON verifiers FOR EACH ROW EXECUTE FUNCTION verifiers_note_change();
-
-CREATE FUNCTION changes_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('keywright_changes', ''); RETURN NULL; END $$;
 
 CREATE TRIGGER changes_notify AFTER INSERT ON changes FOR EACH STATEMENT EXECUTE FUNCTION changes_notify();
 
