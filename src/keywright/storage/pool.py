@@ -29,6 +29,8 @@ _TURN_SHARE = 0.4
 LONGEST_LINE = 1024
 """Callers that may wait for a connection; one more is refused at once."""
 
+_FITNESS = "SELECT current_setting('synchronous_commit', true), current_setting('in_hot_standby', true)"
+
 # A firewall forgets a silent connection, and does not say so: what is sent through it then is answered by nobody.
 _LONGEST_IDLE = 300.0
 _MEND_PATIENCE = 2.0
@@ -39,7 +41,7 @@ async def connect(
     url: PostgresUrl, *, patience: float = CONNECT_PATIENCE, statement_patience: float | None = PATIENCE
 ) -> "Connection":
     """
-    Open a connection to a server that keeps what it acknowledges.
+    Open a connection to a server that keeps what it acknowledges and is not behind another one.
 
     Args:
         patience: Seconds in which it has to be there.
@@ -58,7 +60,7 @@ async def connect(
                 statement_cache_size=url.statement_cache_size,
                 server_settings=settings,
             )
-            await _refuse_forgetful(connection)
+            await _refuse_unfit(connection)
     except TimeoutError:
         raise StorageUnavailable(f"PostgreSQL cannot be reached: no answer in {patience:g} s") from None
     except (*DRIVER_ERRORS, ValueError) as error:
@@ -67,11 +69,16 @@ async def connect(
     return connection
 
 
-async def _refuse_forgetful(connection: "Connection") -> None:
-    # An engine that has no such setting keeps what it acknowledges.
+async def _refuse_unfit(connection: "Connection") -> None:
     try:
-        if await connection.fetchval("SELECT current_setting('synchronous_commit', true)") == "off":
-            raise NotDurable
+        # An engine that has no such settings keeps what it acknowledges, and has no standby that could be read.
+        for commit, standby in await connection.fetch(_FITNESS):
+            if commit == "off":
+                raise NotDurable
+            if standby == "on":
+                raise StorageUnavailable(
+                    "the server is a standby, which may lag behind; the URL has to name the primary"
+                )
     except BaseException:
         connection.terminate()
         raise

@@ -17,6 +17,7 @@ from keywright.storage import postgres_sql as sql
 from keywright.storage import rows
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
 from keywright.storage.pool import Pool
+from keywright.storage.postgres_checking import PostgresChecking
 from keywright.storage.postgres_faults import ConnectionLost, RolledBack
 from keywright.storage.revision import MIGRATE, missing
 from keywright.storage.rows import NewRows
@@ -31,9 +32,9 @@ LANES = 2
 _LAST_ID = UUID(int=2**128 - 1)
 
 
-class PostgresStore:
+class PostgresStore(PostgresChecking):
     """
-    `service.ports.Store` in PostgreSQL, to be closed after use.
+    `service.ports.Store` and `service.checking_ports.CheckingStore` in PostgreSQL, to be closed after use.
 
     Args:
         url: The database; it has to be migrated by the time of the first call.
@@ -42,6 +43,7 @@ class PostgresStore:
     """
 
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
+        super().__init__(url, patience=patience)
         self._pool = Pool(url, patience=patience)
         self._creations: Gather[NewRows, None] = Gather(self._create, lanes=LANES, patience=patience, on_batch=on_batch)
 
@@ -50,6 +52,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Finish what was accepted, then close every connection."""
+        await self._close_checking()
         await self._creations.close()
         await self._pool.close()
 
@@ -70,11 +73,14 @@ class PostgresStore:
     async def revoke(self, event: Event) -> ApiKey | None:
         """See `Store.revoke`."""
         found = await self._write(sql.REVOKE, *rows.event_row(event))
+        self._stir()
         return rows.postgres_api_key(found[0]) if found else None
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
-        return bool(await self._write(sql.DELETE, *rows.event_row(event)))
+        deleted = await self._write(sql.DELETE, *rows.event_row(event))
+        self._stir()
+        return bool(deleted)
 
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""

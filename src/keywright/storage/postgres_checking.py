@@ -8,6 +8,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Usage, Verifier
+from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, rows
 from keywright.storage import postgres_checking_sql as sql
 from keywright.storage.checking_rows import POSTGRES, Facts
@@ -38,6 +39,7 @@ class PostgresChecking(ABC):
         self._facts = Facts(POSTGRES)
         self._finds: Gather[bytes, KeyFacts | None] = Gather(self._find, lanes=LANES, patience=patience)
         self._trails: set[PostgresTrail] = set()
+        self._followable = True
 
     @abstractmethod
     async def _read(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
@@ -53,16 +55,20 @@ class PostgresChecking(ABC):
             trail.stir()
 
     async def _close_checking(self) -> None:
+        self._followable = False
         for trail in list(self._trails):
             await trail.close()
         await self._finds.close()
 
     async def find(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find`."""
-        return await self._finds.submit(digest)
+        # Cut out of one long text by the server: one of another length would be cut out of others'.
+        return await self._finds.submit(digest) if len(digest) == checking_rows.DIGEST_BYTES else None
 
     async def follow(self) -> PostgresTrail:
         """See `CheckingStore.follow`."""
+        if not self._followable:
+            raise StorageUnavailable("the store is closed")
         trail = PostgresTrail(self._url, forget=self._trails.discard)
         await trail.start()
         self._trails.add(trail)
@@ -70,7 +76,8 @@ class PostgresChecking(ABC):
 
     async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
         """See `CheckingStore.changes_after`."""
-        return checking_rows.changes_and_newest(POSTGRES, await self._read(sql.CHANGES_AFTER, seq))
+        found = await self._read(sql.CHANGES_AFTER, seq)
+        return checking_rows.changes_and_newest(POSTGRES, [tuple(row) for row in found])
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `CheckingStore.add_verifier`."""

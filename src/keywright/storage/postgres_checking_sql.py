@@ -1,8 +1,8 @@
 """
 The statements by which the PostgreSQL store serves checking. Each is a transaction of its own.
 
-What stands in LATERAL with a LIMIT is looked up one by one through an index, whatever the server believes of the tables.
-Arrays come as texts: see `rows`.
+What stands in LATERAL with a LIMIT is looked up one by one through an index, whatever the server believes of its
+tables. Arrays come as texts: see `rows`.
 """
 
 from typing import Final
@@ -50,28 +50,28 @@ FIND_MANY: Final = f"""
 """Values: digests, one after another. Gives the place of each that was found, and its facts."""
 
 CHANGES: Final = f"""
-    (SELECT {_CHANGE}, noted_at FROM changes c WHERE seq > $1 ORDER BY seq LIMIT {MOST_READ})
+    (SELECT {_CHANGE}, noted_at, NULL AS recent FROM changes c WHERE seq > $1 ORDER BY seq LIMIT {MOST_READ})
     UNION ALL
-    SELECT {_CHANGE}, noted_at FROM changes c WHERE seq = ANY($2::text[]::bigint[])
+    SELECT {_CHANGE}, noted_at, NULL FROM changes c WHERE seq = ANY($2::text[]::bigint[])
     UNION ALL
-    SELECT seq, NULL, NULL, NULL, noted_at FROM changes
-    WHERE noted_at > $3 AND noted_at < 'infinity' AND seq <= $1
-    UNION ALL
-    SELECT NULL, NULL, NULL, NULL, now()
+    SELECT NULL, NULL, NULL, NULL, now(), (
+        SELECT string_agg(seq::text, ' ') FROM changes WHERE noted_at > $3 AND noted_at < 'infinity' AND seq <= $1
+    )
 """  # noqa: S608
 """
 Values: the highest number seen, those missing below it, and since when to name what was noted below it.
 
-Gives the changes of the first two; the bare numbers of the third; and last, the time. The upper end of the third looks
-idle, but to the planner a range with two ends is a small one, and so worth an index.
+Gives the changes of the first two, and last the time and the bare numbers of the third, in one text: nearly all of them
+are known, and there may be thousands. The upper end looks idle, but to the planner a range with two ends is a small
+one, and so worth an index.
 """
 
 BEGIN_AT: Final = """
     SELECT coalesce((
         SELECT seq FROM changes WHERE noted_at < now() - make_interval(secs => $1) ORDER BY seq DESC LIMIT 1
-    ), 0) AS seq, coalesce((SELECT max(seq) FROM changes), 0) AS newest, now() AS at
+    ), 0), now()
 """
-"""Values: seconds. Gives the last number that is older than that, the last one, and the time."""
+"""Values: seconds. Gives the last number that was noted longer ago than that, and the time."""
 
 CHANGES_AFTER: Final = f"""
     WITH since AS (
@@ -142,9 +142,7 @@ CONFIRMATIONS: Final = f"""
 
 _SIGHTING_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint")
 _SIGHTING = ", ".join(shape.SIGHTING_COLUMNS)
-_TOLD = ", ".join(
-    f"{column}::{type_}" for column, type_ in zip(shape.SIGHTING_COLUMNS, _SIGHTING_TYPES, strict=True)
-)
+_TOLD = ", ".join(f"{column}::{type_}" for column, type_ in zip(shape.SIGHTING_COLUMNS, _SIGHTING_TYPES, strict=True))
 _ARRAYS = ", ".join(f"${n}::text[]" for n, _ in enumerate(shape.SIGHTING_COLUMNS, start=1))
 
 NOTE_USAGE: Final = f"""

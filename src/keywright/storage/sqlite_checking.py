@@ -10,6 +10,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Usage, Verifier
+from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, rows
 from keywright.storage import sqlite_checking_sql as sql
 from keywright.storage.checking_rows import SQLITE, Facts
@@ -34,6 +35,7 @@ class SqliteChecking(ABC):
         self._path = path
         self._facts = Facts(SQLITE)
         self._trails: set[SqliteTrail] = set()
+        self._followable = True
 
     @abstractmethod
     async def _read(self, look: Look) -> list[Any]:
@@ -49,6 +51,7 @@ class SqliteChecking(ABC):
             trail.stir()
 
     async def _close_trails(self) -> None:
+        self._followable = False
         for trail in list(self._trails):
             await trail.close()
 
@@ -59,6 +62,8 @@ class SqliteChecking(ABC):
 
     async def follow(self) -> SqliteTrail:
         """See `CheckingStore.follow`."""
+        if not self._followable:
+            raise StorageUnavailable("the store is closed")
         trail = SqliteTrail(self._path, forget=self._trails.discard)
         await trail.start()
         self._trails.add(trail)

@@ -1,0 +1,871 @@
+"""
+The promises of `service.checking_ports` as tests. `test_checking.py` runs them on every store.
+
+A test gets `database`, migrated and empty, and `store`; `open` opens another one on the same database.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import inf
+from uuid import UUID
+
+import pytest
+
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Change, Session, Source, Trail, Usage
+from keywright.service.events import EventType
+from keywright.service.faults import StorageUnavailable
+from keywright.service.ports import NewApiKey
+from keywright.storage.engine import RunningStore
+from keywright.storage.migrate import migrate
+from tests.storage.checking_making import (
+    HOUR,
+    a_session,
+    a_sighting,
+    a_verifier,
+    add_event,
+    add_secret,
+    give_up_secret,
+)
+from tests.storage.making import NOON, Database, an_event, an_organization, new_id, new_key
+
+REVOKED_AT = NOON + timedelta(hours=1)
+"""When `an_event` says that something happened."""
+
+# Nobody waits this long unless something is broken.
+LONG = 30.0
+
+
+class FollowingContract:
+    """Finding keys, and following what becomes of them."""
+
+    @pytest.fixture
+    async def store(self, database: Database) -> AsyncIterator[RunningStore]:
+        """Give a running store."""
+        async with self.running(database) as store:
+            yield store
+
+    @pytest.fixture
+    async def other(self, database: Database) -> AsyncIterator[RunningStore]:
+        """Give a second one on the same database, as another process has it."""
+        async with self.running(database) as store:
+            yield store
+
+    @pytest.fixture
+    async def trail(self, store: RunningStore) -> AsyncIterator[Trail]:
+        """Give a trail that has just begun."""
+        trail = await store.follow()
+        try:
+            yield trail
+        finally:
+            await trail.close()
+
+    @asynccontextmanager
+    async def running(self, database: Database) -> AsyncIterator[RunningStore]:
+        """Open a store and close it."""
+        store = self.open(database)
+        await store.start()
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def open(self, database: Database) -> RunningStore:
+        """Open a store."""
+        raise NotImplementedError
+
+    # find
+
+    async def test_a_key_is_found_by_its_digest(self, store: RunningStore, other: RunningStore) -> None:
+        """A created key is found at once, by every process, with what a verdict needs."""
+        made = await _created(store, name="nightly \N{PILE OF POO}")
+        for reader in (store, other):
+            assert await reader.find(made.secret_digest) == KeyFacts(
+                id=made.api_key.id.bytes,
+                org_id=made.api_key.org_id.bytes,
+                name="nightly \N{PILE OF POO}",
+                environment="live",
+                expires_at=inf,
+                revoked=False,
+                scopes=(),
+            )
+
+    async def test_no_key_is_found_by_another_digest(self, store: RunningStore) -> None:
+        """A digest that is no secret's finds nothing, whatever its length."""
+        made = await _created(store)
+        for digest in (bytes(32), b"", made.secret_digest[:31], made.secret_digest + b"\0", bytes(64)):
+            assert await store.find(digest) is None
+
+    async def test_the_end_of_a_key_is_exact(self, store: RunningStore) -> None:
+        """The expiry is found as seconds since the epoch, to the microsecond."""
+        expires_at = datetime(2027, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+        made = await _created(store, expires_at=expires_at)
+        found = await store.find(made.secret_digest)
+        assert found is not None
+        assert found.expires_at == expires_at.timestamp()
+
+    async def test_a_revoked_key_is_found_as_revoked(self, store: RunningStore, other: RunningStore) -> None:
+        """Once a revocation is acknowledged, every process finds the key revoked."""
+        made = await _created(store)
+        await _revoke(store, made)
+        for reader in (store, other):
+            found = await reader.find(made.secret_digest)
+            assert found is not None
+            assert found.revoked
+
+    async def test_a_deleted_key_is_not_found(self, store: RunningStore, other: RunningStore) -> None:
+        """Once a deletion is acknowledged, no process finds the key, revoked before or not."""
+        first, second = [await _created(store) for _ in range(2)]
+        await _revoke(store, second)
+        for made in (first, second):
+            await _delete(store, made)
+            for reader in (store, other):
+                assert await reader.find(made.secret_digest) is None
+
+    async def test_a_retiring_secret_ends_with_its_time(self, store: RunningStore, database: Database) -> None:
+        """While a key has two secrets both find it, and the older one is good until it retires."""
+        made = await _created(store)
+        retires_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=1)
+        give_up_secret(database, made.api_key, retires_at)
+        new_digest = add_secret(database, made.api_key)
+        old, new = await store.find(made.secret_digest), await store.find(new_digest)
+        assert old is not None
+        assert new is not None
+        assert (old.expires_at, new.expires_at) == (retires_at.timestamp(), inf)
+        assert old.id == new.id == made.api_key.id.bytes
+
+    async def test_a_retiring_secret_outlives_no_key(self, store: RunningStore, database: Database) -> None:
+        """A secret that retires later than its key expires is good until the key expires."""
+        made = await _created(store, expires_at=NOON + timedelta(days=300))
+        give_up_secret(database, made.api_key, NOON + timedelta(days=400))
+        found = await store.find(made.secret_digest)
+        assert found is not None
+        assert found.expires_at == (NOON + timedelta(days=300)).timestamp()
+
+    async def test_a_retired_secret_finds_nothing(self, store: RunningStore, database: Database) -> None:
+        """A secret whose time is over finds nothing, while its successor finds the key."""
+        made = await _created(store)
+        give_up_secret(database, made.api_key, datetime.now(UTC) - timedelta(seconds=1))
+        new_digest = add_secret(database, made.api_key)
+        assert await store.find(made.secret_digest) is None
+        assert await store.find(new_digest) is not None
+
+    async def test_everybody_gets_the_key_asked_for(self, store: RunningStore) -> None:
+        """Look-ups that wait together, some of them of nothing, are each given their own."""
+        made = [await _created(store, name=f"key {number}") for number in range(30)]
+        digests = [new.secret_digest for new in made for _ in range(7)] + [new_id().bytes * 2 for _ in range(90)]
+        random.Random(7).shuffle(digests)
+        names = {new.secret_digest: new.api_key.name for new in made}
+        found = await asyncio.gather(*map(store.find, digests))
+        assert [facts and facts.name for facts in found] == [names.get(digest) for digest in digests]
+
+    async def test_what_keys_share_is_held_once(self, store: RunningStore) -> None:
+        """Keys of one organisation and environment share the objects that name them, for there may be a million."""
+        organization = an_organization()
+        first, second = [new_key(organization) for _ in range(2)]
+        await store.create(first)
+        await store.create(second)
+        found = [await store.find(new.secret_digest) for new in (first, second)]
+        assert found[0] is not None
+        assert found[1] is not None
+        assert found[0].org_id is found[1].org_id
+        assert found[0].environment is found[1].environment
+
+    async def test_a_caller_that_goes_away_harms_nobody(self, store: RunningStore) -> None:
+        """Cancelled look-ups leave their neighbours answered."""
+        made = await _created(store)
+        for _ in range(20):
+            tasks = [asyncio.ensure_future(store.find(made.secret_digest)) for _ in range(10)]
+            await asyncio.sleep(0)
+            for task in tasks[::2]:
+                task.cancel()
+            assert all([await task for task in tasks[1::2]])
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # the trail
+
+    async def test_a_trail_begins_now(self, store: RunningStore) -> None:
+        """What happened before a trail began is not on it."""
+        made = await _created(store)
+        await _revoke(store, made)
+        trail = await store.follow()
+        assert await trail.read() == []
+        await trail.close()
+
+    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
+        """A revocation and a deletion, by any process, are on the trail as soon as they are acknowledged."""
+        first, second = [await _created(store) for _ in range(2)]
+        await _revoke(store, first)
+        assert _told(await trail.read()) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
+        await _delete(other, second)
+        assert _told(await trail.read()) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
+        assert await trail.read() == []
+
+    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, trail: Trail) -> None:
+        """Creations, second revocations, uses, sessions and verifiers that are added leave no change."""
+        made = await _created(store)
+        await _revoke(store, made)
+        await trail.read()
+        await _revoke(store, made)
+        await store.note_usage([a_sighting(made)])
+        await store.note_session(a_session())
+        await store.add_verifier(*a_verifier())
+        await _created(store)
+        assert await trail.read() == []
+
+    async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: Trail) -> None:
+        """The change of a key names the digests of all its secrets, also of those that have retired."""
+        made = await _created(store)
+        give_up_secret(database, made.api_key, datetime.now(UTC) - timedelta(days=1))
+        digests = {made.secret_digest, add_secret(database, made.api_key)}
+        await _revoke(store, made)
+        assert _told(await trail.read()) == [(made.api_key.id, digests, REVOKED_AT)]
+
+    async def test_whatever_happens_to_a_key_is_a_change(
+        self, store: RunningStore, database: Database, trail: Trail
+    ) -> None:
+        """An event of any kind but a creation is a change, also of a kind this version does not know."""
+        made = await _created(store)
+        for type_ in ("api_key.created", "api_key.renamed"):
+            database.query(add_event(made.api_key, type_, database))
+        assert _told(await trail.read()) == [(made.api_key.id, {made.secret_digest}, NOON)]
+
+    async def test_numbers_tell_changes_apart(self, store: RunningStore, trail: Trail) -> None:
+        """Every change has a number of its own."""
+        made = [await _created(store) for _ in range(20)]
+        await asyncio.gather(*[_revoke(store, new) for new in made])
+        await asyncio.gather(*[_delete(store, new) for new in made])
+        assert len({change.seq for change in await trail.read()}) == 40
+
+    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, trail: Trail) -> None:
+        """What a cancelled reading had begun to fetch is given by the next one."""
+        for turns in range(12):
+            made = await _created(store)
+            await _revoke(store, made)
+            reading = asyncio.ensure_future(trail.read())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reading.cancel()
+            (outcome,) = await asyncio.gather(reading, return_exceptions=True)
+            given = [] if isinstance(outcome, BaseException) else list(outcome)
+            given += await trail.read()
+            assert made.secret_digest in _digests(given)
+
+    async def test_a_reading_that_fails_loses_nothing(
+        self, store: RunningStore, database: Database, trail: Trail
+    ) -> None:
+        """While the database does not answer readings say so, and the first one after that gives what was missed."""
+        before, after = [await _created(store) for _ in range(2)]
+        await _revoke(store, before)
+        database.query("ALTER TABLE changes RENAME TO hidden")
+        for _ in range(3):
+            with pytest.raises(StorageUnavailable):
+                await trail.read()
+            await trail.wait(0.01)
+        database.query("ALTER TABLE hidden RENAME TO changes")
+        await _revoke(store, after)
+        assert _digests(await trail.read()) >= {before.secret_digest, after.secret_digest}
+
+    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
+        """Whoever waits on a trail goes on when a key changes, in this process or in another one."""
+        for changer in (store, other, store, other):
+            made = await _created(store)
+            await trail.read()
+            waiting = asyncio.ensure_future(_wait_for(trail, made.secret_digest))
+            await _revoke(changer, made)
+            await asyncio.wait_for(waiting, LONG)
+
+    async def test_waiting_ends_by_itself(self, trail: Trail) -> None:
+        """Where nothing changes, waiting ends when the time is over."""
+        await trail.read()
+        for seconds in (0.05, 0.001, 0, -1):
+            await asyncio.wait_for(trail.wait(seconds), LONG)
+
+    async def test_waiting_can_be_given_up(self, store: RunningStore, trail: Trail) -> None:
+        """A cancelled wait leaves a trail that reads and waits."""
+        await trail.read()
+        waiting = asyncio.ensure_future(trail.wait(LONG))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        made = await _created(store)
+        await _revoke(store, made)
+        assert _digests(await asyncio.wait_for(trail.read(), LONG)) == {made.secret_digest}
+        await asyncio.wait_for(trail.wait(0.01), LONG)
+
+    async def test_a_closed_trail(self, store: RunningStore) -> None:
+        """A closed trail says so to whoever reads, holds up nobody who waits, and may be closed again."""
+        trail = await store.follow()
+        waiting = asyncio.ensure_future(trail.wait(LONG))
+        await asyncio.sleep(0)
+        await trail.close()
+        await trail.close()
+        await asyncio.wait_for(waiting, LONG)
+        await asyncio.wait_for(trail.wait(LONG), LONG / 2)
+        with pytest.raises(StorageUnavailable, match="closed"):
+            await trail.read()
+
+    async def test_a_store_closes_its_trails(self, database: Database) -> None:
+        """When a store is closed, so are its trails, and no others can begin."""
+        async with self.running(database) as store:
+            trails = [await store.follow() for _ in range(3)]
+        for call in (*(trail.read for trail in trails), store.follow, lambda: store.find(bytes(32))):
+            with pytest.raises(StorageUnavailable, match="closed"):
+                await call()
+
+    async def test_nothing_is_missed(self, store: RunningStore, other: RunningStore) -> None:
+        """Of 2 000 revocations by two processes at once, readers of both have each as soon as it is acknowledged."""
+        made = [new_key(an_organization()) for _ in range(2000)]
+        await asyncio.gather(*map(store.create, made))
+        acknowledged: set[bytes] = set()
+        revoked = asyncio.Event()
+
+        async def revoke_in_any_order(changer: RunningStore, share: list[NewApiKey]) -> None:
+            for new in share:
+                await _revoke(changer, new)
+                acknowledged.add(new.secret_digest)
+
+        async def follow(trail: Trail) -> None:
+            given: set[bytes] = set()
+            while len(given) < len(made):
+                stop = revoked.is_set()
+                before = set(acknowledged)
+                given |= _digests(await trail.read())
+                assert before <= given
+                assert not stop or len(given) == len(made)
+                await trail.wait(0.05)
+
+        random.Random(11).shuffle(made)
+        followers = [asyncio.ensure_future(follow(await follower.follow())) for follower in (store, other)]
+        changers = [revoke_in_any_order((store, other)[n % 2], made[n::32]) for n in range(32)]
+        await asyncio.gather(*changers)
+        revoked.set()
+        await asyncio.wait_for(asyncio.gather(*followers), LONG)
+
+    # changes after
+
+    async def test_changes_after_nothing(self, store: RunningStore) -> None:
+        """Where nothing ever changed, nothing was missed, and the newest number is zero."""
+        for seq in (0, 5, 2**62):
+            assert await store.changes_after(seq) == ([], 0)
+
+    async def test_changes_after_a_number(self, store: RunningStore, trail: Trail) -> None:
+        """A reader is given all that came after its last change, and the newest number to go on from."""
+        made = [await _created(store) for _ in range(5)]
+        seqs = []
+        for new in made:
+            await _revoke(store, new)
+            seqs += [change.seq for change in await trail.read()]
+        for place in range(6):
+            since = seqs[place - 1] if place else 0
+            missed, newest = await store.changes_after(since)
+            assert _digests(missed) >= {new.secret_digest for new in made[place:]}
+            assert newest == seqs[-1]
+            assert [change.seq for change in missed] == sorted({change.seq for change in missed})
+        assert (await store.changes_after(2**62))[1] == seqs[-1]
+
+
+class CheckingContract(FollowingContract):
+    """All that holds for every store."""
+
+    # verifiers
+
+    async def test_a_verifier_is_known_by_its_credential(self, store: RunningStore, other: RunningStore) -> None:
+        """A verifier that was added is found by the digest of its credential, by every process, and by no other."""
+        verifier, digest = a_verifier()
+        await store.add_verifier(verifier, digest)
+        for reader in (store, other):
+            assert await reader.find_verifier(digest) == verifier
+            assert await reader.find_verifier(bytes(32)) is None
+            assert await reader.find(digest) is None
+
+    async def test_verifiers_are_listed_newest_first(self, store: RunningStore) -> None:
+        """All verifiers are listed, newest first, the revoked ones among them."""
+        assert await store.verifiers() == []
+        added = [a_verifier(f"api-{number}") for number in range(3)]
+        for verifier, digest in added:
+            await store.add_verifier(verifier, digest)
+        revoked = await store.revoke_verifier("api-1", REVOKED_AT)
+        assert revoked == replace(added[1][0], revoked_at=REVOKED_AT)
+        assert await store.verifiers() == [added[2][0], revoked, added[0][0]]
+
+    async def test_a_name_is_given_once(self, store: RunningStore) -> None:
+        """A name is refused while a verifier bears it that is not revoked, and free again after that."""
+        first, digest = a_verifier()
+        await store.add_verifier(first, digest)
+        second, second_digest = a_verifier()
+        with pytest.raises(ValueError, match="refuses"):
+            await store.add_verifier(second, second_digest)
+        assert await store.find_verifier(second_digest) is None
+        await store.revoke_verifier("billing-api", REVOKED_AT)
+        await store.add_verifier(second, second_digest)
+        assert await store.find_verifier(second_digest) == second
+        again = await store.revoke_verifier("billing-api", REVOKED_AT + timedelta(days=1))
+        assert again == replace(second, revoked_at=REVOKED_AT + timedelta(days=1))
+
+    @pytest.mark.parametrize("name", ["a\0b", "half \ud800", "", "x" * 256], ids=repr)
+    async def test_a_name_nobody_can_bear(self, store: RunningStore, name: str) -> None:
+        """A name that no column holds is refused."""
+        with pytest.raises(ValueError, match=r"refuses|cannot store"):
+            await store.add_verifier(*a_verifier(name))
+        assert await store.verifiers() == []
+
+    async def test_a_digest_is_taken_once(self, store: RunningStore) -> None:
+        """A credential belongs to one verifier, revoked or not."""
+        first, digest = a_verifier()
+        await store.add_verifier(first, digest)
+        await store.revoke_verifier(first.name, REVOKED_AT)
+        with pytest.raises(ValueError, match="refuses"):
+            await store.add_verifier(a_verifier()[0], digest)
+
+    async def test_a_verifier_is_revoked_for_good(self, store: RunningStore, other: RunningStore) -> None:
+        """A revoked verifier is found as revoked by every process; revoking it again changes nothing."""
+        verifier, digest = a_verifier()
+        await store.add_verifier(verifier, digest)
+        revoked = replace(verifier, revoked_at=REVOKED_AT)
+        for at in (REVOKED_AT, REVOKED_AT + timedelta(hours=1)):
+            assert await store.revoke_verifier(verifier.name, at) == revoked
+        for reader in (store, other):
+            assert await reader.find_verifier(digest) == revoked
+
+    async def test_no_verifier_cannot_be_revoked(self, store: RunningStore) -> None:
+        """A name that nobody bears gives nothing."""
+        assert await store.revoke_verifier("nobody", REVOKED_AT) is None
+
+    async def test_the_revocation_of_a_verifier_is_on_the_trail(
+        self, store: RunningStore, other: RunningStore, trail: Trail
+    ) -> None:
+        """Revoking a verifier, by any process, is a change of its credential, once."""
+        verifier, digest = a_verifier()
+        await store.add_verifier(verifier, digest)
+        await asyncio.gather(*[(store, other)[n % 2].revoke_verifier(verifier.name, REVOKED_AT) for n in range(8)])
+        assert _told(await trail.read()) == [(verifier.id, {digest}, REVOKED_AT)]
+        missed, _ = await store.changes_after(0)
+        assert _told(missed) == [(verifier.id, {digest}, REVOKED_AT)]
+
+    async def test_revoking_a_verifier_at_the_same_time(self, store: RunningStore, other: RunningStore) -> None:
+        """Of many revocations of one verifier at once one is made, and all give the same answer."""
+        verifier, digest = a_verifier()
+        await store.add_verifier(verifier, digest)
+        moments = [REVOKED_AT + timedelta(seconds=n) for n in range(16)]
+        calls = [(store, other)[n % 2].revoke_verifier(verifier.name, at) for n, at in enumerate(moments)]
+        answers = await asyncio.gather(*calls)
+        assert set(answers) == {await store.find_verifier(digest)}
+
+    # sessions and confirmations
+
+    async def test_who_was_connected(self, store: RunningStore) -> None:
+        """A receipt names the sessions that were connected when the key was revoked, and no other."""
+        made = await _created(store)
+        second = timedelta(seconds=1)
+        longest = timedelta(seconds=300 + 60)
+        connected = [
+            a_session(name="renewed since"),
+            a_session(name="seen just before", seen_at=REVOKED_AT - second),
+            a_session(name="silent, but may believe", seen_at=REVOKED_AT - longest + second),
+            a_session(name="closed later", seen_at=REVOKED_AT + second, closed_at=REVOKED_AT + second),
+            a_session(name="began just before", connected_at=REVOKED_AT - second),
+        ]
+        gone = [
+            a_session(name="closed before", closed_at=REVOKED_AT - second),
+            a_session(name="silent for too long", seen_at=REVOKED_AT - longest - second),
+            a_session(name="began later", connected_at=REVOKED_AT + second, seen_at=REVOKED_AT + 2 * second),
+        ]
+        for session in connected + gone:
+            await store.note_session(session)
+        await _revoke(store, made)
+        at, witnesses = await _receipt(store, made)
+        assert at == REVOKED_AT
+        assert _sessions(witnesses) == {session.id: (session, None) for session in connected}
+
+    async def test_a_confirmation_is_kept(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
+        """Once a session confirmed, every receipt says when; confirming again does not move that time."""
+        session, silent, made = a_session(), a_session(), await _created(store)
+        for noted in (session, silent):
+            await store.note_session(noted)
+        await _revoke(store, made)
+        seqs = [change.seq for change in await trail.read()]
+        await other.confirm(session.id, seqs, REVOKED_AT + timedelta(seconds=1))
+        await store.confirm(session.id, seqs * 2, REVOKED_AT + timedelta(seconds=9))
+        _, witnesses = await _receipt(store, made)
+        assert _sessions(witnesses) == {
+            session.id: (session, REVOKED_AT + timedelta(seconds=1)),
+            silent.id: (silent, None),
+        }
+
+    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: Trail) -> None:
+        """Confirming the change of one key says nothing of another."""
+        session = a_session()
+        await store.note_session(session)
+        first, second = [await _created(store) for _ in range(2)]
+        for made in (first, second):
+            await _revoke(store, made)
+        seqs = {change.key_id: change.seq for change in await trail.read()}
+        await store.confirm(session.id, [seqs[first.api_key.id]], NOON)
+        assert [(await _receipt(store, made))[1] for made in (first, second)] == [
+            [(session, NOON)],
+            [(session, None)],
+        ]
+
+    async def test_whoever_confirms_was_there(self, store: RunningStore, trail: Trail) -> None:
+        """A session that could only be noted after it confirmed, or began in between, is on the receipt."""
+        made = await _created(store)
+        await _revoke(store, made)
+        session = a_session(connected_at=REVOKED_AT, seen_at=REVOKED_AT + timedelta(seconds=2))
+        await store.confirm(session.id, [change.seq for change in await trail.read()], REVOKED_AT)
+        await store.note_session(session)
+        assert await _receipt(store, made) == (REVOKED_AT, [(session, REVOKED_AT)])
+
+    async def test_confirming_what_never_was(self, store: RunningStore, database: Database) -> None:
+        """Numbers that no change has are passed over, and so are none at all."""
+        await store.confirm(new_id(), [1, 2**62, 0, -1], NOON)
+        await store.confirm(new_id(), [], NOON)
+        assert database.table("confirmations") == []
+
+    async def test_another_change_confirms_nothing(self, store: RunningStore, database: Database, trail: Trail) -> None:
+        """Whoever dropped a key for another reason before has not confirmed its revocation."""
+        session, made = a_session(), await _created(store)
+        await store.note_session(session)
+        database.query(add_event(made.api_key, "api_key.renamed", database))
+        await store.confirm(session.id, [change.seq for change in await trail.read()], NOON)
+        await _revoke(store, made)
+        assert await _receipt(store, made) == (REVOKED_AT, [(session, None)])
+
+    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: Trail) -> None:
+        """A deletion has a receipt like a revocation; a key that was revoked first keeps that one's time."""
+        session = a_session()
+        await store.note_session(session)
+        deleted, both = [await _created(store) for _ in range(2)]
+        await _delete(store, deleted)
+        await _revoke(store, both)
+        later = an_event(EventType.DELETED, both.api_key, occurred_at=REVOKED_AT + timedelta(days=1))
+        await store.delete(later)
+        await store.confirm(session.id, [change.seq for change in await trail.read()], REVOKED_AT)
+        for made in (deleted, both):
+            assert await _receipt(store, made) == (REVOKED_AT, [(session, REVOKED_AT)])
+
+    async def test_no_receipt(self, store: RunningStore) -> None:
+        """A key that works, that belongs to somebody else or that never was has no receipt."""
+        active, revoked, absent = await _created(store), await _created(store), new_key(an_organization())
+        await _revoke(store, revoked)
+        assert await store.confirmations(active.api_key.org_id, active.api_key.id) is None
+        assert await store.confirmations(active.api_key.org_id, revoked.api_key.id) is None
+        assert await store.confirmations(absent.api_key.org_id, absent.api_key.id) is None
+        assert await store.confirmations(revoked.api_key.org_id, revoked.api_key.id) == (REVOKED_AT, [])
+
+    async def test_a_session_is_renewed(self, store: RunningStore, database: Database) -> None:
+        """A newer state replaces an older one, never the other way round, and a session began when it first did."""
+        session = a_session()
+        newer = replace(session, name="new name", outage_seconds=5, seen_at=REVOKED_AT + timedelta(seconds=10))
+        closed = replace(newer, closed_at=newer.seen_at)
+        back = replace(newer, seen_at=REVOKED_AT + timedelta(seconds=20), connected_at=REVOKED_AT)
+        expected = [session, newer, newer, closed, replace(back, connected_at=session.connected_at)]
+        made = await _created(store)
+        await _revoke(store, made)
+        for state, kept in zip([session, newer, session, closed, back], expected, strict=True):
+            await store.note_session(state)
+            assert (await _receipt(store, made))[1] == [(kept, None)]
+        assert len(database.table("verifier_sessions")) == 1
+
+    async def test_a_session_belongs_to_one_verifier(self, store: RunningStore) -> None:
+        """A session says whose it is, and nobody else can take it over."""
+        verifiers = [a_verifier(name) for name in ("one", "two")]
+        for verifier, digest in verifiers:
+            await store.add_verifier(verifier, digest)
+        session = a_session(verifier_id=verifiers[0][0].id)
+        await store.note_session(session)
+        for other_id in (verifiers[1][0].id, None):
+            await store.note_session(replace(session, verifier_id=other_id, seen_at=REVOKED_AT, closed_at=REVOKED_AT))
+        made = await _created(store)
+        await _revoke(store, made)
+        assert (await _receipt(store, made))[1] == [(session, None)]
+
+    async def test_a_session_of_nobody(self, store: RunningStore) -> None:
+        """A session of a verifier that does not exist is refused, and so is one that no column holds."""
+        for changes in ({"verifier_id": new_id()}, {"name": "a\0b"}, {"name": ""}, {"outage_seconds": -1}):
+            with pytest.raises(ValueError, match=r"refuses|cannot store"):
+                await store.note_session(a_session(**changes))
+
+    # usage
+
+    async def test_uses_are_added_up(self, store: RunningStore, other: RunningStore) -> None:
+        """Uses noted by any process, together or one after another, are one sum by hour and by source."""
+        made = await _created(store)
+        minute = timedelta(minutes=1)
+        first = a_sighting(made, count=3)
+        again = replace(first, count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
+        elsewhere = replace(first, count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
+        await store.note_usage([first, again, elsewhere, elsewhere])
+        await other.note_usage([replace(first, count=100)])
+        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        assert usage == Usage(
+            last_used_at=again.last_seen,
+            hours={HOUR: 107, HOUR + timedelta(hours=1): 10},
+            sources=[
+                Source(
+                    network="192.0.2.0/24",
+                    agent="python-httpx",
+                    verifier="billing-api",
+                    first_seen=again.first_seen,
+                    last_seen=again.last_seen,
+                    count=107,
+                ),
+                Source(
+                    network=None,
+                    agent=None,
+                    verifier="billing-api",
+                    first_seen=first.first_seen,
+                    last_seen=first.last_seen,
+                    count=10,
+                ),
+            ],
+        )
+
+    async def test_the_last_use_goes_forward_only(self, store: RunningStore) -> None:
+        """An older use that is noted later moves neither the key's last use nor the source's back."""
+        made = await _created(store)
+        newest = HOUR + timedelta(minutes=30)
+        for minutes in (10, 30, 20, 0):
+            at = HOUR + timedelta(minutes=minutes)
+            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)])
+        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        key = await store.get(made.api_key.org_id, made.api_key.id)
+        assert usage is not None
+        assert key is not None
+        assert usage.last_used_at == key.secret.last_used_at == newest
+        assert [(source.first_seen, source.last_seen) for source in usage.sources] == [(HOUR, newest)]
+
+    async def test_each_secret_has_its_last_use(self, store: RunningStore, database: Database) -> None:
+        """The use of one secret says nothing of the other; the key was last used when either was."""
+        made = await _created(store)
+        give_up_secret(database, made.api_key, datetime.now(UTC) + timedelta(days=1))
+        new_digest = add_secret(database, made.api_key)
+        late = HOUR + timedelta(minutes=30)
+        await store.note_usage([a_sighting(made, last_seen=late), a_sighting(made, digest=new_digest)])
+        used = {row["secret_digest"]: row["last_used_at"] for row in database.table("api_key_secrets")}
+        assert used == {made.secret_digest: late, new_digest: HOUR + timedelta(minutes=1)}
+        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        assert usage is not None
+        assert (usage.last_used_at, usage.hours) == (late, {HOUR: 2})
+
+    async def test_noting_uses_writes_nothing_else(self, store: RunningStore, database: Database) -> None:
+        """Of what was there before, noting a use changes when a secret was last used, and nothing more."""
+        made = await _created(store)
+        await _revoke(store, made)
+
+        def everything() -> list[list[dict[str, object]]]:
+            tables = ("organizations", "api_keys", "api_key_secrets", "events", "changes")
+            return [[{**row, "last_used_at": None} for row in database.table(name)] for name in tables]
+
+        before = everything()
+        await store.note_usage([a_sighting(made)])
+        assert everything() == before
+
+    async def test_uses_never_undo_a_revocation(self, store: RunningStore, other: RunningStore) -> None:
+        """However uses and revocations of the same keys meet, every acknowledged revocation stays."""
+        made = [await _created(store) for _ in range(10)]
+        stop = asyncio.Event()
+
+        async def keep_noting(writer: RunningStore) -> None:
+            while not stop.is_set():
+                await writer.note_usage([a_sighting(new) for new in made])
+
+        writers = [asyncio.ensure_future(keep_noting(writer)) for writer in (store, other)]
+        for number, new in enumerate(made):
+            changer = (store, other)[number % 2]
+            await (_delete if number % 3 == 0 else _revoke)(changer, new)
+        stop.set()
+        await asyncio.gather(*writers)
+        for number, new in enumerate(made):
+            found = await store.find(new.secret_digest)
+            assert found is None if number % 3 == 0 else found is not None and found.revoked
+
+    async def test_uses_of_unknown_keys_are_passed_over(self, store: RunningStore, database: Database) -> None:
+        """Uses of a key that is unknown, deleted or does not have that secret are passed over, the others noted."""
+        made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
+        await _delete(store, deleted)
+        await store.note_usage(
+            [
+                a_sighting(absent),
+                a_sighting(deleted),
+                a_sighting(made, digest=deleted.secret_digest),
+                a_sighting(made, key_id=new_id()),
+                a_sighting(made),
+            ]
+        )
+        assert {row["key_id"] for row in database.table("key_hours")} == {made.api_key.id}
+        assert {row["key_id"] for row in database.table("key_sources")} == {made.api_key.id}
+        assert await store.hourly_counts(made.api_key.org_id, [made.api_key.id], since=HOUR) == {
+            made.api_key.id: {HOUR: 1}
+        }
+
+    async def test_no_uses(self, store: RunningStore, database: Database) -> None:
+        """A key that was never used says so, and noting nothing does nothing."""
+        made = await _created(store)
+        await store.note_usage([])
+        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        assert usage == Usage(last_used_at=None, hours={}, sources=[])
+
+    async def test_the_latest_sources_are_kept(self, store: RunningStore, database: Database) -> None:
+        """Of a key's sources the latest fifty are kept, whether they come together, one by one, or late."""
+        made, neighbour = await _created(store), await _created(store)
+        sightings = []
+        for minute in range(120):
+            at = HOUR + timedelta(seconds=minute)
+            sightings.append(a_sighting(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
+        random.Random(3).shuffle(sightings)
+        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)])
+        await store.note_usage(sightings[:100])
+        for sighting in sightings[100:]:
+            await store.note_usage([sighting])
+        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        assert usage is not None
+        assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
+        assert usage.hours == {HOUR: 120}
+        assert database.query("SELECT count(*) AS n FROM key_sources") == [{"n": 100}]
+
+    async def test_uses_by_many_at_once(self, store: RunningStore, other: RunningStore) -> None:
+        """Uses of the same keys that many note at once are all counted."""
+        made = [await _created(store) for _ in range(5)]
+        numbers = random.Random(5)
+        calls = [
+            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))])
+            for n in range(40)
+        ]
+        await asyncio.gather(*calls)
+        for new in made:
+            usage = await store.usage(new.api_key.org_id, new.api_key.id, since=HOUR)
+            assert usage is not None
+            assert usage.hours == {HOUR: 40}
+            assert [source.count for source in usage.sources] == [40]
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"agent": "a\0b"}, {"network": "\ud800"}, {"verifier": "x" * 256}, {"agent": "x" * 65}, {"count": 2**63}],
+        ids=repr,
+    )
+    async def test_uses_that_no_column_holds(
+        self, store: RunningStore, database: Database, change: dict[str, object]
+    ) -> None:
+        """Of a batch with a value that no column holds, nothing is noted."""
+        made = await _created(store)
+        with pytest.raises(ValueError, match=r"refuses|cannot store|beyond|cannot be given"):
+            await store.note_usage([a_sighting(made), a_sighting(made, **change)])
+        assert database.table("key_hours") == database.table("key_sources") == []
+
+    async def test_usage_since(self, store: RunningStore) -> None:
+        """Hours before the moment asked for are left out, and those without a use are absent."""
+        made = await _created(store)
+        hours = [HOUR + timedelta(hours=n) for n in (0, 1, 5)]
+        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)])
+        for since, expected in ((HOUR, {0, 1, 5}), (hours[1], {1, 5}), (hours[1] + timedelta(minutes=1), {5})):
+            usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
+            assert usage is not None
+            assert set(usage.hours) == {HOUR + timedelta(hours=n) for n in expected}
+            counts = await store.hourly_counts(made.api_key.org_id, [made.api_key.id], since=since)
+            assert counts[made.api_key.id] == usage.hours
+
+    async def test_usage_of_no_key(self, store: RunningStore) -> None:
+        """A foreign, a deleted and an absent key have no usage."""
+        made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
+        await store.note_usage([a_sighting(made), a_sighting(deleted)])
+        await _delete(store, deleted)
+        for org_id, key_id in (
+            (absent.api_key.org_id, made.api_key.id),
+            (deleted.api_key.org_id, deleted.api_key.id),
+            (absent.api_key.org_id, absent.api_key.id),
+        ):
+            assert await store.usage(org_id, key_id, since=HOUR) is None
+            assert await store.hourly_counts(org_id, [key_id], since=HOUR) == {}
+
+    async def test_counts_of_many_keys(self, store: RunningStore) -> None:
+        """Counts of many keys come in one call; foreign, deleted and unused ones are left out."""
+        organization = an_organization()
+        made = [new_key(organization) for _ in range(1100)]
+        foreign = new_key(an_organization())
+        await asyncio.gather(*map(store.create, [*made, foreign]))
+        used = made[:1090]
+        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])])
+        await _delete(store, made[0])
+        ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
+        counts = await store.hourly_counts(organization.id, ids, since=HOUR)
+        assert counts == {new.api_key.id: {HOUR: n + 1} for n, new in enumerate(used) if n}
+        assert await store.hourly_counts(organization.id, [], since=HOUR) == {}
+
+    # a database of another version
+
+    async def test_an_unmigrated_database(self, unmigrated: Database) -> None:
+        """On a database without tables every call is refused with the command to run, and works once that was run."""
+        async with self.running(unmigrated) as store:
+            for call in calls_of(store, new_key(an_organization())):
+                with pytest.raises(StorageUnavailable) as fault:
+                    await call()
+                assert "keywright migrate" in fault.value.reason
+            migrate(unmigrated.url)
+            for call in calls_of(store, new_key(an_organization())):
+                await call()
+
+
+def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable[object]]]:
+    """Give every call of the port, to be made on its own."""
+    key = new.api_key
+    return [
+        lambda: store.find(new.secret_digest),
+        store.follow,
+        lambda: store.changes_after(0),
+        lambda: store.add_verifier(*a_verifier()),
+        store.verifiers,
+        lambda: store.find_verifier(bytes(32)),
+        lambda: store.revoke_verifier("nobody", NOON),
+        lambda: store.note_session(a_session()),
+        lambda: store.confirm(new_id(), [1], NOON),
+        lambda: store.confirmations(key.org_id, key.id),
+        lambda: store.note_usage([a_sighting(new)]),
+        lambda: store.usage(key.org_id, key.id, since=NOON),
+        lambda: store.hourly_counts(key.org_id, [key.id], since=NOON),
+    ]
+
+
+async def _created(store: RunningStore, **changes: object) -> NewApiKey:
+    made = new_key(an_organization(), **changes)
+    await store.create(made)
+    return made
+
+
+async def _revoke(store: RunningStore, made: NewApiKey) -> None:
+    revoked = await store.revoke(an_event(EventType.REVOKED, made.api_key))
+    assert revoked is not None
+    assert revoked.revoked_at is not None
+
+
+async def _delete(store: RunningStore, made: NewApiKey) -> None:
+    assert await store.delete(an_event(EventType.DELETED, made.api_key))
+
+
+async def _wait_for(trail: Trail, digest: bytes) -> None:
+    while digest not in _digests(await trail.read()):
+        await trail.wait(LONG)
+
+
+async def _receipt(store: RunningStore, made: NewApiKey) -> tuple[datetime, list[tuple[Session, datetime | None]]]:
+    found = await store.confirmations(made.api_key.org_id, made.api_key.id)
+    assert found is not None
+    return found[0], [(confirmation.session, confirmation.confirmed_at) for confirmation in found[1]]
+
+
+def _sessions(
+    witnesses: Sequence[tuple[Session, datetime | None]],
+) -> dict[UUID, tuple[Session, datetime | None]]:
+    return {session.id: (session, confirmed_at) for session, confirmed_at in witnesses}
+
+
+def _digests(changes: Sequence[Change]) -> set[bytes]:
+    return {digest for change in changes for digest in change.digests}
+
+
+def _told(changes: Sequence[Change]) -> list[tuple[UUID, set[bytes], datetime]]:
+    return [(change.key_id, set(change.digests), change.occurred_at) for change in changes]

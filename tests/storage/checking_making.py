@@ -1,0 +1,87 @@
+"""Makes what tests of checking store, and reaches behind the store's back for what it cannot do yet."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from keywright.keys.record import ApiKey
+from keywright.service.checking_ports import Session, Sighting, Verifier
+from keywright.service.ports import NewApiKey
+from tests.storage.making import NOON, Database, new_id
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = NOON.replace(minute=0, second=0, microsecond=0)
+
+
+def a_verifier(name: str = "billing-api", **changes: Any) -> tuple[Verifier, bytes]:
+    """Give a verifier nobody has made before, and its credential's digest."""
+    id_ = new_id()
+    fields: dict[str, Any] = {"id": id_, "name": name, "display": "kw_vk_...abcd", "created_at": NOON}
+    return Verifier(**{**fields, **changes}), sha256(id_.bytes).digest()
+
+
+def a_session(**changes: Any) -> Session:
+    """Give a session nobody has begun before: of a process of ours, connected at noon and seen an hour later."""
+    fields: dict[str, Any] = {
+        "id": new_id(),
+        "verifier_id": None,
+        "name": "host:4711",
+        "outage_seconds": 300,
+        "connected_at": NOON,
+        "seen_at": NOON + timedelta(hours=1),
+    }
+    return Session(**{**fields, **changes})
+
+
+def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
+    """Give one use of a key a minute after noon."""
+    at = HOUR + timedelta(minutes=1)
+    fields: dict[str, Any] = {
+        "key_id": made.api_key.id,
+        "digest": made.secret_digest,
+        "hour": HOUR,
+        "network": "192.0.2.0/24",
+        "agent": "python-httpx",
+        "verifier": "billing-api",
+        "first_seen": at,
+        "last_seen": at,
+        "count": 1,
+    }
+    return Sighting(**{**fields, **changes})
+
+
+def give_up_secret(database: Database, key: ApiKey, at: datetime) -> None:
+    """Have the current secret of a key retire."""
+    literal = _literal(database, at)
+    database.query(f"UPDATE api_key_secrets SET retires_at = {literal} WHERE key_id = {_literal(database, key.id)}")
+
+
+def add_secret(database: Database, key: ApiKey) -> bytes:
+    """Give a key whose secret retires a new one, and return its digest."""
+    id_ = new_id()
+    digest = sha256(b"secret" + id_.bytes).digest()
+    values = (id_, key.id, sha256(b"public" + id_.bytes).digest(), digest, "kw", "kw_sk_live_...abcd", NOON)
+    literals = ", ".join(_literal(database, value) for value in values)
+    columns = "id, key_id, public_key, secret_digest, brand, display, created_at"
+    database.query(f"INSERT INTO api_key_secrets ({columns}) VALUES ({literals})")
+    return digest
+
+
+def add_event(key: ApiKey, type_: str, database: Database) -> str:
+    """Give the statement by which another version of the service notes that something happened to a key."""
+    values = (new_id(), key.org_id, key.id, type_, NOON, "https://x.example/", "auth0|eve", "req-9", "{}")
+    literals = ", ".join(_literal(database, value) for value in values)
+    columns = "id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data"
+    return f"INSERT INTO events ({columns}) VALUES ({literals})"
+
+
+def _literal(database: Database, value: UUID | bytes | datetime | str) -> str:
+    if isinstance(value, UUID):
+        return f"x'{value.hex}'" if database.is_sqlite else f"'{value}'"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'" if database.is_sqlite else f"'\\x{value.hex()}'"
+    if isinstance(value, datetime):
+        microseconds = (value - EPOCH) // timedelta(microseconds=1)
+        return str(microseconds) if database.is_sqlite else f"'{value.isoformat()}'"
+    return f"'{value}'"

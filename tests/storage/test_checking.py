@@ -1,0 +1,80 @@
+"""What the stores do for checking: the contract on each of them."""
+
+from pathlib import Path
+
+import pytest
+
+from keywright.storage.engine import RunningStore, open_store
+from keywright.storage.migrate import migrate
+from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
+from tests.storage.checking_contract import CheckingContract, FollowingContract
+from tests.storage.making import Database
+
+
+class OnPostgres(FollowingContract):
+    """A contract on a real server."""
+
+    @pytest.fixture
+    def database(self, postgres_cluster: PostgresCluster) -> Database:
+        """Give a migrated database."""
+        return Database(migrated_database(postgres_cluster))
+
+    @pytest.fixture
+    def unmigrated(self, postgres_cluster: PostgresCluster) -> Database:
+        """Give an empty database."""
+        return Database(fresh_database(postgres_cluster))
+
+    def open(self, database: Database) -> RunningStore:
+        """Open a store."""
+        return open_store(database.url)
+
+
+class TestSqlite(CheckingContract):
+    """The contract on SQLite."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Database:
+        """Give a migrated database."""
+        url = f"sqlite:///{tmp_path / 'keys.db'}"
+        migrate(url)
+        return Database(url)
+
+    @pytest.fixture
+    def unmigrated(self, tmp_path: Path) -> Database:
+        """Give a database that does not exist yet."""
+        return Database(f"sqlite:///{tmp_path / 'absent.db'}")
+
+    def open(self, database: Database) -> RunningStore:
+        """Open a store."""
+        return open_store(database.url)
+
+
+class TestPostgres(OnPostgres, CheckingContract):
+    """The contract on PostgreSQL."""
+
+
+class TestBehindAPooler(OnPostgres):
+    """Finding and following without prepared statements and without notifications, as behind a simple pooler."""
+
+    def open(self, database: Database) -> RunningStore:
+        """Open a store."""
+        return open_store(f"{database.url}&statement_cache_size=0")
+
+
+class TestSerializable(OnPostgres):
+    """What happens at the same time, on a server whose transactions are serializable and so give way to each other."""
+
+    test_revoking_a_verifier_at_the_same_time = CheckingContract.test_revoking_a_verifier_at_the_same_time
+    test_the_revocation_of_a_verifier_is_on_the_trail = (
+        CheckingContract.test_the_revocation_of_a_verifier_is_on_the_trail
+    )
+    test_uses_by_many_at_once = CheckingContract.test_uses_by_many_at_once
+    test_uses_never_undo_a_revocation = CheckingContract.test_uses_never_undo_a_revocation
+
+    @pytest.fixture
+    def database(self, postgres_cluster: PostgresCluster) -> Database:
+        """Give a migrated database."""
+        url = migrated_database(postgres_cluster)
+        setting = "default_transaction_isolation = serializable"
+        postgres_cluster.execute(f"ALTER DATABASE {name_of(url)} SET {setting}")
+        return Database(url)
