@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from keywright import __version__, config, telemetry
 from keywright.api import feed, handlers, health, insight, management, openapi
@@ -25,6 +26,7 @@ from keywright.api.callers import Callers
 from keywright.api.checking import Checkers, Checking
 from keywright.api.edge import Normalized, Observed, Shielded
 from keywright.api.feed import FeedParts
+from keywright.api.forward_auth import ForwardAuth
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
@@ -162,7 +164,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     handlers.install(app)
     document = openapi.document(app, __version__)
     app.openapi = lambda: document  # type: ignore[method-assign]
-    return Checking(app, checking.checkers)
+    return Checking(_with_forward_auth(app, settings, checking), checking.checkers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class _CheckingParts:
     """The checking plane: what answers, what feeds verifiers, and what runs in the background."""
 
     checkers: Checkers
+    verifiers: Verifiers
     feed: FeedParts
     background: tuple[Following, Duties]
 
@@ -207,6 +210,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             now=plugs.now,
             monotonic=plugs.monotonic,
         ),
+        verifiers,
         FeedParts(
             callers=callers,
             store=plugs.store,
@@ -216,6 +220,14 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             monotonic=plugs.monotonic,
         ),
         (following, _duties(settings, plugs, following, usage)),
+    )
+
+
+def _with_forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) -> ASGIApp:
+    if settings.forward_auth == "off":
+        return app
+    return ForwardAuth(
+        app, checking.checkers, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
     )
 
 

@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     known_keys: int = Field(
         default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
     )
+    forward_auth: Literal["verifier", "open", "off"] = Field(
+        default="verifier",
+        description="Who may ask `/forward-auth` and `/ext-authz`. `verifier`: a proxy that sends its verifier "
+        "credential in `X-Keywright-Verifier`. `open`: whoever reaches the port, so only on a private network. "
+        "`off`: nobody; both are 404.",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")

@@ -43,9 +43,10 @@ commit_batch = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
-_SECRETS = re.compile(
-    r"(?P<key>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}"
-    r"|(?P<jwt>\beyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
+_KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")
+# Begins where a run of a token's characters begins and never goes back, so that a line of any kind is read once.
+_TOKENS = re.compile(
+    r"(?<![A-Za-z0-9_-])(?P<shown>(?>[A-Za-z0-9_-]*?eyJ))[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
 )
 
 
@@ -102,7 +103,11 @@ def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None
 
 def mask_secrets(_logger: WrappedLogger, _method: str, line: Any) -> Any:
     """Replace what looks like a private key or a token in a finished line."""
-    return _SECRETS.sub(lambda match: f"{match['key'] or match['jwt']}...", line)
+    return _TOKENS.sub(_masked, _KEYS.sub(_masked, line))
+
+
+def _masked(match: re.Match[str]) -> str:
+    return f"{match['shown']}..."
 
 
 _render_json = structlog.processors.JSONRenderer(sort_keys=False)

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from tests.api.caller import KEYS, Caller
-from tests.api.raw import exchange
+from tests.api.raw import endless, exchange, head, resident
 
 CANARY = "xyzzy-canary"
 MEMORY_BOUND = 24 * 1024 * 1024
@@ -94,21 +93,6 @@ def test_exactly_16_kib(caller: Caller) -> None:
     )
 
 
-def head(caller: Caller, *lines: str, method: str = "POST", path: str = KEYS) -> bytes:
-    token = caller.http.headers["Authorization"]
-    fixed = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: {token}"]
-    return "\r\n".join([*fixed, *lines, "", ""]).encode()
-
-
-def resident(caller: Caller) -> int:
-    return psutil.Process(caller.service.process.pid).memory_info().rss
-
-
-def endless(piece: bytes, total: int) -> Iterator[bytes]:
-    for _ in range(total // len(piece)):
-        yield piece
-
-
 @pytest.mark.parametrize("framing", ["announced", "chunked"])
 @pytest.mark.parametrize("token", ["good token", "no token"])
 def test_a_gibibyte_is_not_read(caller: Caller, framing: str, token: str) -> None:
@@ -121,10 +105,8 @@ def test_a_gibibyte_is_not_read(caller: Caller, framing: str, token: str) -> Non
     else:
         lines.append("Transfer-Encoding: chunked")
         sent = endless(b"10000\r\n" + piece + b"\r\n", GIBIBYTE)
-    before = resident(caller)
-    request = head(caller, *lines)
-    if token == "no token":
-        request = request.replace(b"Authorization: ", b"X-Nothing: ")
+    before = resident(caller.service)
+    request = head(*lines, token=caller.http.headers["Authorization"] if token == "good token" else None)
 
     def chunks() -> Iterator[bytes]:
         yield request
@@ -132,7 +114,7 @@ def test_a_gibibyte_is_not_read(caller: Caller, framing: str, token: str) -> Non
 
     answer = exchange(caller.service.base_url, chunks())
     assert answer.status in ((413,) if token == "good token" else (401,))
-    assert resident(caller) - before < MEMORY_BOUND
+    assert resident(caller.service) - before < MEMORY_BOUND
     assert caller.http.get(KEYS).status_code == 200
 
 
@@ -140,7 +122,7 @@ def test_a_gibibyte_is_not_read(caller: Caller, framing: str, token: str) -> Non
 def test_twenty_megabytes_of_head(caller: Caller, shape: str) -> None:
     """A head of 20 MB answers 431 or is cut off, long before it is whole, and the process does not grow."""
     total = 20 * 1024 * 1024
-    before = resident(caller)
+    before = resident(caller.service)
 
     def chunks() -> Iterator[bytes]:
         if shape == "target":
@@ -159,15 +141,16 @@ def test_twenty_megabytes_of_head(caller: Caller, shape: str) -> None:
     if answer.status == 431:
         assert json.loads(answer.body)["code"] == "headers_too_large"
         assert answer.headers["x-request-id"] == json.loads(answer.body)["request_id"]
-    assert resident(caller) - before < MEMORY_BOUND
+    assert resident(caller.service) - before < MEMORY_BOUND
     assert caller.http.get(KEYS).status_code == 200
 
 
 def test_head_up_to_its_limit(caller: Caller) -> None:
     """A head just below 32 KiB is served; one just above answers 431, in one piece or in many."""
-    plain = len(head(caller, "Connection: close", method="GET"))
+    token = caller.http.headers["Authorization"]
+    plain = len(head("Connection: close", method="GET", token=token))
     for size, status in ((31 * 1024, 200), (34 * 1024, 431)):
-        request = head(caller, "X-Fill: " + "x" * (size - plain), "Connection: close", method="GET")
+        request = head("X-Fill: " + "x" * (size - plain), "Connection: close", method="GET", token=token)
         assert exchange(caller.service.base_url, [request]).status == status
         pieces = [request[start : start + 1000] for start in range(0, len(request), 1000)]
         assert exchange(caller.service.base_url, pieces).status == status

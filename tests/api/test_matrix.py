@@ -4,7 +4,7 @@ Who may do what to which key: every operation of the OpenAPI document, every kin
 The operations come from the document, so a new route without a row here fails.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 from uuid import uuid4
@@ -13,18 +13,26 @@ import httpx
 import pytest
 
 from tests.api.caller import KEYS, Caller
+from tests.api.verifier import BATCH, VERIFY
 
 ONE = f"{KEYS}/{{key_id}}"
-ALL_PERMISSIONS = ["create:api_keys", "read:api_keys", "revoke:api_keys", "delete:api_keys"]
+ALL_PERMISSIONS = ["create:api_keys", "read:api_keys", "revoke:api_keys", "delete:api_keys", "verify:api_keys"]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a good call of an operation is, and what it answers."""
+    """
+    What a good call of an operation is, and what it answers.
+
+    `answers` holds what it answers otherwise than the others, by kind of key. `granted` tells whether a token without
+    permissions, which may do all that its organisation may, may do this.
+    """
 
     permission: str
     success: int
-    body: dict[str, str] | None = None
+    body: dict[str, Any] | None = None
+    answers: dict[str, tuple[int, str | None]] = field(default_factory=dict)
+    granted: bool = True
 
 
 OPERATIONS = {
@@ -33,6 +41,13 @@ OPERATIONS = {
     ("GET", ONE): Operation("read:api_keys", 200),
     ("PUT", f"{ONE}/revoke"): Operation("revoke:api_keys", 200),
     ("DELETE", ONE): Operation("delete:api_keys", 204),
+    # A receipt is of a key that is revoked or gone.
+    ("GET", f"{ONE}/revocation"): Operation(
+        "read:api_keys", 200, answers={"own": (409, "not_revoked"), "deleted": (200, None)}
+    ),
+    ("GET", f"{ONE}/usage"): Operation("read:api_keys", 200),
+    ("POST", VERIFY): Operation("verify:api_keys", 200, {"key": "a key"}, granted=False),
+    ("POST", BATCH): Operation("verify:api_keys", 200, {"keys": [{"key": "a key"}]}, granted=False),
 }
 TOKENS = ["none", "expired", "wrong audience", "no organization", "missing permission", "just the permission", "full"]
 TARGETS = ["own", "foreign", "absent", "malformed", "deleted"]
@@ -43,7 +58,7 @@ TOKEN_ANSWERS = {
     "no organization": (403, "organization_required"),
     "missing permission": (403, "insufficient_scope"),
 }
-TARGET_ANSWERS = {
+TARGET_ANSWERS: dict[str, tuple[int, str | None]] = {
     "foreign": (404, "not_found"),
     "absent": (404, "not_found"),
     "deleted": (404, "not_found"),
@@ -91,11 +106,11 @@ def target_id(kind: str, caller: Caller, other: Caller) -> str:
 def expected(operation: Operation, token: str, target: str | None) -> tuple[int, str | None]:
     # Parameters are read before the token is looked at only where the framework does so; a caller without a good
     # token learns nothing of any key either way.
+    if token == "full" and not operation.granted:
+        token = "missing permission"
     if token in TOKEN_ANSWERS:
         return TOKEN_ANSWERS[token]
-    if target in TARGET_ANSWERS:
-        return TARGET_ANSWERS[target]
-    return operation.success, None
+    return {**TARGET_ANSWERS, **operation.answers}.get(target or "", (operation.success, None))
 
 
 def outcome(response: httpx.Response) -> tuple[int, str | None]:

@@ -60,6 +60,27 @@ def test_not_ready_without_signing_keys() -> None:
             issuer.stop()
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://keywright:hunter22@127.0.0.1:9/prod-database",
+        "postgresql://keywright:hunter22@/prod-database?host=/nowhere-at-all",
+    ],
+)
+def test_not_ready_without_a_database(issuer: DevIssuer, url: str) -> None:
+    """Anybody may ask whether the service is ready, and nobody learns where its database is; the log does."""
+    with start_service(environment(issuer, database_url=url)) as live:
+        ready = httpx.get(f"{live.base_url}/readyz", trust_env=False)
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["database"] in ("unavailable", "no answer in time")
+        assert int(ready.headers["retry-after"]) >= 1
+        told = ready.text + repr(ready.headers)
+        for secret in ("127.0.0.1:9", "nowhere", "prod-database", "hunter22", "keywright:"):
+            assert secret not in told
+        assert live.await_log_line(event="not ready")["reason"]
+        assert "hunter22" not in live.log_path.read_text()
+
+
 def test_metrics_on_their_own_address(caller: Caller) -> None:
     """Metrics count requests by route, on an address of their own and not on the API's."""
     caller.create()

@@ -366,14 +366,15 @@ async def test_closed_during_a_fetch(key_set: KeySet, provider: FakeProvider) ->
 
 
 async def test_after_closing(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """After closing, known keys are still given to requests that are being finished, and nothing is fetched."""
+    """After closing, known keys still serve what is being finished, others are our trouble, and none is fetched."""
     await key_set.key("key-1")
     await key_set.close()
     await key_set.start()
     time.now += REFRESH_AFTER_SECONDS
     before = len(provider.requests)
     assert await key_set.key("key-1")
-    assert await key_set.key("unknown") is None
+    with pytest.raises(AuthUnavailable):
+        await key_set.key("unknown")
     await settle()
     assert len(provider.requests) == before
 

@@ -101,7 +101,7 @@ async def test_port_of_a_running_service() -> None:
     assert "running service" in finding.message
 
 
-@pytest.mark.parametrize("address", ["no-such-host.invalid:9464", "127.0.0.1:70000", "203.0.113.1:9464"])
+@pytest.mark.parametrize("address", ["no-such-host.invalid:9464", "203.0.113.1:9464"])
 async def test_impossible_address(address: str) -> None:
     """An address that this machine cannot listen on fails."""
     (_, finding) = await setting_checks.ports(settings(metrics=address))

@@ -113,6 +113,12 @@ def test_what_is_not_of_the_format_is_not_written(brand: str, environment: str, 
         text_format.encode(Parts(Kind.PRIVATE, brand, environment, payload))
 
 
+def test_printed_parts_hide_the_payload() -> None:
+    """What a key says prints without its 32 bytes, which are the key itself."""
+    printed = f"{Parts(Kind.PRIVATE, 'kw', 'live', b'0123456789abcdef' * 2)!r}"
+    assert printed == "Parts(sk, kw, live)"
+
+
 def test_a_credential_has_no_environment() -> None:
     """A verifier's credential with an environment is not of the format."""
     with pytest.raises(ValueError, match="an environment"):

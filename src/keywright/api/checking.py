@@ -8,7 +8,8 @@ itself. `api/openapi.py` documents them beside the others. Nothing here decides:
 import asyncio
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from itertools import count
@@ -17,7 +18,9 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
+from prometheus_client import Counter
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright import telemetry
@@ -36,7 +39,10 @@ VERIFY = "/api/v2/api-keys/verify"
 BATCH = f"{VERIFY}/batch"
 
 # What most callers send: one plain member. It means the same to the strict reader, which costs ten times as much.
-_PLAIN_BODY = re.compile(rb'\s*\{\s*"key"\s*:\s*"([!#-\[\]-~]{1,512})"\s*\}\s*')
+# White space is JSON's own: `\s` would take form feeds, which the strict reader refuses.
+_PLAIN_BODY = re.compile(
+    rb'[ \t\r\n]*\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([!#-\[\]-~]{1,512})"[ \t\r\n]*\}[ \t\r\n]*'
+)
 _NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
 _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null}'
 _FIXED_HEADERS = [
@@ -65,6 +71,80 @@ class Checkers:
     failures: FailureLimit
     now: Seconds
     monotonic: Seconds
+    _verdicts: dict[Code, Counter] = field(
+        init=False, repr=False, default_factory=lambda: {code: telemetry.verdicts.labels(code.value) for code in Code}
+    )
+
+    async def verify(
+        self,
+        caller: Caller,
+        text: str,
+        ask: Ask,
+        *,
+        address: str | None,
+        agent: str | None = None,
+        from_memory: bool = True,
+    ) -> Verdict:
+        """
+        Decide for *caller*, and note what was decided.
+
+        Args:
+            caller: Who asks.
+            text: What was presented as a key: anything at all.
+            ask: What the request asks of it.
+            address: The customer's, where it is known; who fails too often from there is turned away.
+            agent: The family of the customer's user agent.
+            from_memory: Whether what is held may answer while it counts.
+
+        Raises:
+            Unavailable: Nobody can be asked.
+        """
+        network = network_of(address)
+        verdict = self.verification.verify_now(text, ask)
+        if verdict is None:
+            verdict = await self._ask(text, ask, network, from_memory=from_memory)
+        elif verdict.facts is not None and not from_memory:
+            # A key that is held is no guess, so there is no failure to expect.
+            verdict = await self.verification.verify(text, ask, from_memory=False)
+        if verdict.facts is not None and caller.org_id not in (None, verdict.facts.org_id):
+            verdict = Verdict(Code.NOT_FOUND, None, None, verdict.stale)
+        if verdict.code is Code.VALID and verdict.facts is not None and verdict.digest is not None:
+            self.usage.note(
+                verdict.facts, verdict.digest, self.now(), verifier=caller.name, network=network, agent=agent
+            )
+        self._verdicts[verdict.code].inc()
+        return verdict
+
+    async def _ask(self, text: str, ask: Ask, network: str | None, *, from_memory: bool) -> Verdict:
+        if network is not None and self.failures.exceeded(network, self.monotonic()):
+            return Verdict(Code.RATE_LIMITED, None, None)
+        verdict = await self.verification.verify(text, ask, from_memory=from_memory)
+        if network is not None and verdict.code is Code.NOT_FOUND:
+            self.failures.note(network, self.monotonic())
+        return verdict
+
+
+def request_ids() -> Iterator[str]:
+    """Give ids for requests that are answered here, each only once."""
+    return map(f"{uuid4().hex[:16]}-{{:x}}".format, count(1))
+
+
+def refused(error: Exception, scope: Scope, request_id: str) -> Response:
+    """Write the answer to a request that met *error*; the unexpected is logged whole."""
+    scope.setdefault("state", {})["request_id"] = request_id
+    request = Request(scope)
+    if isinstance(error, Refusal):
+        response = answer(error, request)
+    elif isinstance(error, Fault):
+        if isinstance(error, Unavailable):
+            telemetry.unavailable.labels(error.code).inc()
+        response = answer_fault(error, request)
+    else:
+        structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error, request_id=request_id)
+        response = answer(Refusal("internal"), request)
+    response.headers["X-Request-Id"] = request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 class Checking:
@@ -73,8 +153,7 @@ class Checking:
     def __init__(self, app: ASGIApp, checkers: Checkers) -> None:
         self._app = app
         self._checkers = checkers
-        self._request_ids = map(f"{uuid4().hex[:16]}-{{:x}}".format, count(1))
-        self._verdicts = {code: telemetry.verdicts.labels(code.value) for code in Code}
+        self._request_ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(VERIFY):
@@ -88,7 +167,7 @@ class Checking:
         try:
             body, stale = await self._answer(path, scope, receive)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            await self._refuse(error, request_id, scope, receive, send)
+            await refused(error, scope, request_id)(scope, receive, send)
             return
         headers = [
             *_FIXED_HEADERS,
@@ -109,14 +188,14 @@ class Checking:
             return await self._batch(caller, as_model(BatchRequest, raw))
         plain = None if headers.wants_facts else _PLAIN_BODY.fullmatch(raw)
         if plain is not None:
-            verdict = await self._verify(caller, plain[1].decode("ascii"), ANY_USE, None)
+            verdict = await self._checkers.verify(caller, plain[1].decode("ascii"), ANY_USE, address=None)
             return _shown(verdict), verdict.stale
         asked = as_model(VerifyRequest, raw)
         return await self._one(caller, asked, facts=headers.wants_facts)
 
     async def _one(self, caller: Caller, asked: VerifyRequest, *, facts: bool = False) -> tuple[bytes, bool]:
         ask = Ask(environment=asked.environment, scopes=tuple(asked.scopes))
-        verdict = await self._verify(caller, asked.key, ask, asked.client_ip, from_memory=not facts)
+        verdict = await self._checkers.verify(caller, asked.key, ask, address=asked.client_ip, from_memory=not facts)
         more: dict[str, Any] = {}
         if asked.explain and (explanation := explain(verdict.code, verdict.facts, ask)):
             more["explanation"] = explanation._asdict()
@@ -128,48 +207,6 @@ class Checking:
     async def _batch(self, caller: Caller, batch: BatchRequest) -> tuple[bytes, bool]:
         answers = await asyncio.gather(*(self._one(caller, asked) for asked in batch.keys))
         return b'{"results":[%b]}' % b",".join(body for body, _ in answers), any(stale for _, stale in answers)
-
-    async def _verify(
-        self, caller: Caller, text: str, ask: Ask, client_ip: str | None, *, from_memory: bool = True
-    ) -> Verdict:
-        checkers = self._checkers
-        network = network_of(client_ip)
-        verdict = checkers.verification.verify_now(text, ask) if from_memory else None
-        if verdict is None:
-            verdict = await self._ask(text, ask, network, from_memory=from_memory)
-        if verdict.facts is not None and caller.org_id not in (None, verdict.facts.org_id):
-            verdict = Verdict(Code.NOT_FOUND, None, None, verdict.stale)
-        if verdict.code is Code.VALID and verdict.facts is not None and verdict.digest is not None:
-            checkers.usage.note(verdict.facts, verdict.digest, checkers.now(), verifier=caller.name, network=network)
-        self._verdicts[verdict.code].inc()
-        return verdict
-
-    async def _ask(self, text: str, ask: Ask, network: str | None, *, from_memory: bool) -> Verdict:
-        checkers = self._checkers
-        if network is not None and checkers.failures.exceeded(network, checkers.monotonic()):
-            return Verdict(Code.RATE_LIMITED, None, None)
-        verdict = await checkers.verification.verify(text, ask, from_memory=from_memory)
-        if network is not None and verdict.code is Code.NOT_FOUND:
-            checkers.failures.note(network, checkers.monotonic())
-        return verdict
-
-    async def _refuse(self, error: Exception, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["request_id"] = request_id
-        request = Request(scope)
-        if isinstance(error, Refusal):
-            response = answer(error, request)
-        elif isinstance(error, Fault):
-            if isinstance(error, Unavailable):
-                telemetry.unavailable.labels(error.code).inc()
-            response = answer_fault(error, request)
-        else:
-            structlog.stdlib.get_logger("keywright.error").error(
-                "unexpected error", exc_info=error, request_id=request_id
-            )
-            response = answer(Refusal("internal"), request)
-        response.headers["X-Request-Id"] = request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        await response(scope, receive, send)
 
 
 def _read_headers(scope: Scope) -> _Headers:

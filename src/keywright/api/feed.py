@@ -34,6 +34,7 @@ BEAT_SECONDS = 0.2
 LONGEST_STREAM_SECONDS = 300.0
 _NEWEST = 2**62
 _MOST_REPORTED = 1000
+_MOST_CAUGHT_UP = 10_000
 _MOST_USAGE_BYTES = 512 * 1024
 
 router = APIRouter(prefix=PREFIX, tags=["Verifiers"], include_in_schema=False)
@@ -87,8 +88,8 @@ class SightingBody(BaseModel):
 
     digest: str = Field(pattern="^[0-9a-f]{64}$")
     hour: AwareDatetime
-    network: str | None = Field(max_length=64)
-    agent: str | None = Field(max_length=64)
+    network: str | None = Field(pattern=r"^[0-9a-f.:/]{1,64}$")
+    agent: str | None = Field(pattern=r"^[A-Za-z0-9._+-]{1,64}$")
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     count: int = Field(ge=1, le=10**12)
@@ -236,9 +237,14 @@ class _Stream:
             "bound": BOUND_SECONDS,
             "cursor": self._cursor,
         }
-        # Without a cursor nobody can say what was missed: look-ups may be under way that began before this stream.
-        first = self._event("reset") if cursor is None else self._drop(changes)
-        return first + self._event("hello", **hello)
+        return self._catch_up(cursor, changes) + self._event("hello", **hello)
+
+    def _catch_up(self, cursor: int | None, changes: Sequence[Change]) -> bytes:
+        # Without a cursor nobody can say what was missed: look-ups may be under way that began before this stream. One
+        # beyond the newest change is of a database that was restored since; one far behind is quicker to forget for.
+        if cursor is None or cursor > self._cursor or len(changes) > _MOST_CAUGHT_UP:
+            return self._event("reset")
+        return self._drop(changes)
 
     async def _next(self) -> bytes | None:
         """Wait for changes, or for the time of a beat; None when the verifier itself is among the changes."""

@@ -3,8 +3,9 @@ uvicorn's HTTP protocol, with the bounds it lacks.
 
 uvicorn hands the class given as `http=` the bytes of every connection. Its own takes a header of any size (20 MB were
 seen to pass), makes headers of what stands behind a body, reads an unwanted body to its end, lets any number of
-requests wait on one connection, and waits for the rest of one for ever. Here whatever is not body is bounded while it
-arrives, and so are the line of waiting requests and the time in which a request has to be whole.
+requests wait on one connection, waits for the rest of one for ever, and loses the body of a request to upgrade. Here
+whatever is not body is bounded while it arrives, and so are the line of waiting requests, the time in which a request
+has to be whole, and the time in which a client has to take its answer.
 
 The supported range of uvicorn versions is pinned in pyproject.toml; tests/api/test_http_protocol.py fails loudly when
 what is overridden here changes.
@@ -12,8 +13,12 @@ what is overridden here changes.
 
 import asyncio
 import uuid
+from enum import Enum, auto
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from keywright.api.problems import Refusal, write
 
@@ -21,99 +26,115 @@ MAX_HEAD_BYTES = 32 * 1024
 # What may still arrive of a body after it was answered: a client that did not wait gets its answer before the end.
 MAX_UNWANTED_BYTES = 64 * 1024
 MAX_WAITING_REQUESTS = 64
-# From the opening of a connection, or the first byte of a request, to the last byte of the request.
+# From the opening of a connection, or the first byte of a request, to the last byte of the request. It is also the time
+# after which a client that takes nothing of its answer is given up.
 REQUEST_SECONDS = 30.0
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 
 
+class _Place(Enum):
+    """Where the parser stands. Nothing is read any more once it is `OVER`; what is whole is still answered."""
+
+    BETWEEN = auto()
+    HEAD = auto()
+    BODY = auto()
+    OVER = auto()
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Answers 431 to a head above 32 KiB and 400 to what is not HTTP, and ends connections that break its bounds."""
 
-    _in_head = True
-    # Set when requests that are whole are still to be answered, and nothing after them.
-    _ending = False
-    _deadline: asyncio.TimerHandle | None = None
-    # Bytes since the head began, or since it ended, that are no body; of the head's own; of a body nobody waits for.
+    request_seconds = REQUEST_SECONDS
+
+    _place = _Place.BETWEEN
+    # Whether the request being read asked to upgrade, which is not done: the connection ends after its answer.
+    _asked_to_upgrade = False
+    # Since when the client owes the rest of a request, on the loop's clock; None while it is us who owe an answer.
+    _owed_since: float | None = None
+    _watch: asyncio.TimerHandle | None = None
+    # Of the piece that was received last, and of the one in which the request's head began.
+    _received = 0
+    _began_in = 0
+    # Bytes that are no body, received after the piece in which the head began, or since it ended.
     _framing = 0
-    _head_bytes = 0
+    # Bytes of a body nobody waits for.
     _unwanted = 0
+    # What the client had not taken of its answers when the clock was looked at last, and since when it is just that.
+    _untaken = 0
+    _untaken_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._expect_whole_request()
+        self._owed_since = self.loop.time()
+        self._watch = self.loop.call_later(self.request_seconds, self._look_at_the_clock)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""
-        self._request_is_whole()
+        if self._watch is not None:
+            self._watch.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count what is not body: the parser keeps an unfinished head, and makes headers of all that follows a body."""
-        if self._is_over():
+        if self._place is _Place.OVER or self.transport.is_closing():
             return
-        self._framing += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        if self._owed_since is None:
+            # Empty lines between two requests begin none, and would otherwise keep a connection open for ever.
+            self._owed_since = self.loop.time()
+        self._received = len(data)
+        self._framing += self._received
+        self._parse(data)
         if self._framing > MAX_HEAD_BYTES:
-            self._refuse("headers_too_large" if self._in_head else "payload_too_large")
+            self._refuse("payload_too_large" if self._place is _Place.BODY else "headers_too_large")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        if self._is_over():
+        if self._place is _Place.OVER:
             return
-        self._in_head = True
-        self._framing = self._head_bytes = self._unwanted = 0
-        self._expect_whole_request()
+        self._place = _Place.HEAD
+        self._began_in = self._received
+        self._framing = self._unwanted = 0
+        self._owed_since = self.loop.time()
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the request's target."""
-        if not self._is_over():
-            self._head_bytes += len(url)
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header. What stands behind a body (a trailer) could name another caller, and is nobody's header."""
-        if self._in_head and not self._is_over():
-            self._head_bytes += len(name) + len(value) + _LINE_OVERHEAD
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """Start the request, unless its head goes beyond a bound or could be read in two ways."""
-        self._in_head = False
-        self._framing = 0
-        if self._is_over():
+        """Start the request, unless its head goes beyond a bound or the parser is about to lose its body."""
+        if self._place is not _Place.HEAD:
             return
         upgrade: bool = self.parser.should_upgrade()
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._is_large():
             self._refuse("headers_too_large")
-        elif len(self.pipeline) >= MAX_WAITING_REQUESTS or (upgrade and self._announces_body()):
-            # The parser takes the body of a request to upgrade for what follows it: the next request.
+        elif len(self.pipeline) >= MAX_WAITING_REQUESTS or (upgrade and self.parser.get_method() == b"CONNECT"):
             self._refuse("invalid_request")
+        elif upgrade and self._announces_body():
+            # The parser takes the body for what follows the upgrade; `_parse` reads the request again without one.
+            self._asked_to_upgrade = True
         else:
-            super().on_headers_complete()
-            if upgrade or self.expect_100_continue:
-                # A client that is answered before "100 Continue" may leave the body out, or may not.
-                self.cycle.keep_alive = False
+            self._start(close=upgrade or self._asked_to_upgrade)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body; close the connection over one that goes on after its answer."""
-        self._framing = max(0, self._framing - len(body))
-        if self._is_over() or self.cycle is None:
+        if self._place is not _Place.BODY:
             return
+        self._framing = max(0, self._framing - len(body))
         if self.cycle.response_complete:
             self._unwanted += len(body)
             if self._unwanted > MAX_UNWANTED_BYTES:
-                self.transport.close()
+                self._close()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request's body."""
-        self._request_is_whole()
-        if not self._is_over() and self.cycle is not None:
-            super().on_message_complete()
+        if self._place is not _Place.BODY:
+            return
+        self._place = _Place.BETWEEN
+        self._asked_to_upgrade = False
+        self._owed_since = self.loop.time() if self.cycle.response_complete else None
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on with the next request; uvicorn reads on after every answer, and lets the line grow without a bound."""
@@ -121,46 +142,116 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self.flow.pause_reading()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what the parser could not read."""
-        self._refuse("invalid_request")
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Otherwise it has no body, is being answered, and nothing is read after it.
+            if self._place is _Place.HEAD:
+                self._parse_again_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse("invalid_request")
 
-    def _is_over(self) -> bool:
-        return self._ending or self.transport.is_closing()
+    def _parse_again_without_upgrade(self, rest: bytes) -> None:
+        """
+        Read a request as if it had not asked to upgrade, which a server may do (RFC 9110, section 7.8).
+
+        Some clients ask with every request, one with a body included: Java's own does, over plain HTTP.
+        """
+        version = self.parser.get_http_version().encode()
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._parse(b"".join([*head, b"\r\n", rest]))
+
+    def _start(self, *, close: bool) -> None:
+        super().on_headers_complete()
+        # The parser calls what stands behind a body headers, too. It could name another caller, and goes nowhere.
+        self.headers = []
+        self._place = _Place.BODY
+        self._framing = 0
+        # Whoever believes that an upgrade took place sends bytes of another kind. A client that is answered before
+        # "100 Continue" may leave the body out, or may not. Neither may be taken for the next request.
+        if close or self.expect_100_continue:
+            self.cycle.keep_alive = False
+
+    def _is_large(self) -> bool:
+        # No need to add up a head all of which came in little.
+        if self._began_in + self._framing <= MAX_HEAD_BYTES:
+            return False
+        lines = sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
+        return len(self.url) + lines > MAX_HEAD_BYTES
 
     def _announces_body(self) -> bool:
         return any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers)
 
-    def _expect_whole_request(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.timeout_keep_alive_handler)
-
-    def _request_is_whole(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _refuse(self, code: str) -> None:
-        if self._is_over():
+    def _look_at_the_clock(self) -> None:
+        now = self.loop.time()
+        untaken = self.transport.get_write_buffer_size()
+        if untaken != self._untaken:
+            self._untaken, self._untaken_since = untaken, now
+        elif untaken and now - self._untaken_since >= self.request_seconds:
+            self.transport.abort()
             return
+        if self._owed_since is not None and self._owes_answer():
+            self._owed_since = now
+        left = self.request_seconds if self._owed_since is None else self._owed_since + self.request_seconds - now
+        if left <= 0:
+            if self._others_wait(self._place):
+                self._refuse("invalid_request", "The request was not whole in time.")
+            else:
+                self._close()
+            left = self.request_seconds
+        self._watch = self.loop.call_later(left, self._look_at_the_clock)
+
+    def _owes_answer(self) -> bool:
+        """Tell whether a client that sends nothing does so because we do not read, or have not answered."""
+        between = self._place in (_Place.BETWEEN, _Place.OVER)
+        return self.flow.read_paused or (between and self._others_wait(self._place))
+
+    def _newest(self) -> RequestResponseCycle | None:
         # uvicorn declares the cycle as always there, and sets it to None before the first request.
-        cycle = vars(self)["cycle"]
-        if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            # Earlier requests are whole: they get their answers, and the connection ends after the last.
-            self._ending = True
-            self._request_is_whole()
-            cycle.keep_alive = False
+        newest: RequestResponseCycle | None = vars(self)["cycle"]
+        return newest
+
+    def _close(self) -> None:
+        self._place = _Place.OVER
+        self.transport.close()
+
+    def _others_wait(self, place: _Place) -> bool:
+        """Tell whether requests before the one being read are still to be answered; *place* is where it is read."""
+        newest = self._newest()
+        return newest is not None and not newest.response_complete and (place is not _Place.BODY or bool(self.pipeline))
+
+    def _refuse(self, code: str, detail: str | None = None) -> None:
+        """Refuse the request being read. Earlier ones are whole: they get their answers first."""
+        place, self._place = self._place, _Place.OVER
+        if place is _Place.OVER:
             return
-        if cycle is None or cycle.response_complete or not (cycle.response_started or self.pipeline):
+        if self._others_wait(place):
+            self.cycle.keep_alive = False
+            if place is _Place.BODY:
+                # It waits behind them: in its turn it is answered with this.
+                refusal: Any = _refusal(code, detail)
+                self.pipeline[0] = (self.cycle, refusal)
+            return
+        cycle = self._newest()
+        if cycle is None or place is not _Place.BODY or not cycle.response_started:
             if cycle is not None:
                 cycle.disconnected = True
-            self.transport.write(_written(code))
+            self.transport.write(_written(_refusal(code, detail)))
         self.transport.close()
 
 
-def _written(code: str) -> bytes:
+def _refusal(code: str, detail: str | None) -> Response:
     request_id = uuid.uuid4().hex
-    answer = write(Refusal(code), request_id=request_id)
+    answer = write(Refusal(code, detail), request_id=request_id)
     answer.headers.update({"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff", "Connection": "close"})
+    return answer
+
+
+def _written(answer: Response) -> bytes:
     lines = [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
     return b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)])

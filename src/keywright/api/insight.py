@@ -128,6 +128,7 @@ class UsageQuery(BaseModel):
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) -> Response:
+    """Write the receipt; see the description above."""
     presence: Presence = request.app.state.feed.presence
     store: CheckingStore = request.app.state.feed.store
     receipt = await presence.receipt(principal, key_id)
@@ -148,6 +149,7 @@ async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) ->
 async def get_usage(
     principal: MayRead, key_id: KeyId, query: Annotated[UsageQuery, Query()], request: Request
 ) -> Response:
+    """Add the hours up; see the description above."""
     store: CheckingStore = request.app.state.feed.store
     now = _now(request)
     step = HOUR if query.period == "hour" else DAY

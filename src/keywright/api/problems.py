@@ -6,8 +6,8 @@ written here quotes what the caller sent.
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,6 +45,20 @@ PROBLEMS = {
     "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
 }
+# What a proxy is told of a request with a key, for its client; the sentences say no more than the codes.
+KEY_PROBLEMS = {
+    "invalid_request": PROBLEMS["invalid_request"],
+    "misconfigured_proxy": Problem(400, "Proxy misconfigured", "The proxy in front asks for something unknown."),
+    "verifier_required": Problem(401, "Proxy not recognized", "The proxy in front does not show a good credential."),
+    "missing_key": Problem(401, "Key missing", "An API key is required: Authorization: Bearer <key>, or X-API-Key."),
+    "not_found": Problem(401, "Key refused", "The API key is not known."),
+    "revoked": Problem(401, "Key refused", "The API key was revoked."),
+    "expired": Problem(401, "Key refused", "The API key has expired."),
+    "wrong_environment": Problem(403, "Not allowed", "The API key belongs to another environment."),
+    "insufficient_scope": Problem(403, "Not allowed", "The API key lacks a scope."),
+    "ip_not_allowed": Problem(403, "Not allowed", "The API key may not be used from this address."),
+    "rate_limited": Problem(429, "Too many requests", "Too many requests. Try again soon."),
+}
 
 
 class FieldError(NamedTuple):
@@ -60,11 +74,13 @@ class Refusal(Exception):
     The edge turns a request down.
 
     Args:
-        code: A code of `PROBLEMS`.
+        code: A code of `problems`.
         detail: A better sentence than the table's.
         errors: For `validation_failed`, the flaws.
         headers: Further headers of the answer.
     """
+
+    problems: ClassVar[Mapping[str, Problem]] = PROBLEMS
 
     def __init__(
         self,
@@ -81,6 +97,12 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
+class KeyRefusal(Refusal):
+    """A request that presents an API key, or should, is not let through."""
+
+    problems = KEY_PROBLEMS
+
+
 def answer(refusal: Refusal, request: Request) -> Response:
     """Write *refusal* in the form that the request's `Accept` header prefers."""
     return write(refusal, request_id=request.state.request_id, as_problem=_wants_problem(request))
@@ -93,7 +115,7 @@ def answer_fault(fault: Fault, request: Request) -> Response:
 
 def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Response:
     """Write *refusal* as JSON, or as RFC 9457 where *as_problem*."""
-    problem = PROBLEMS[refusal.code]
+    problem = refusal.problems[refusal.code]
     sentence = refusal.detail or problem.sentence
     errors = [error._asdict() for error in refusal.errors]
     body: dict[str, Any]

@@ -4,12 +4,20 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from keywright.keys.verdict import Code
 
 MOST_IN_A_BATCH = 100
 Scope = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _whole(value: object) -> object:
+    # In JSON 1 and 1.0 are one number, and some languages write every number like the latter.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Cost = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)]
 
 
 class VerifyRequest(BaseModel):
@@ -23,7 +31,7 @@ class VerifyRequest(BaseModel):
     client_ip: str | None = Field(default=None, max_length=255, description="The customer's address")
     method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
     path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
-    cost: int = Field(default=1, ge=0, le=1_000_000, description="How much the request weighs")
+    cost: Cost = Field(default=1, description="How much the request weighs")
     explain: bool = Field(default=False, description="Say which rule refused, and what would pass")
 
 

@@ -1,6 +1,8 @@
 """Sockets that a server listens on, opened before anything else so that a busy port is told in one sentence."""
 
+import contextlib
 import os
+import resource
 import socket
 
 BACKLOG = 2048
@@ -31,6 +33,14 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((address[0], port, *address[2:]), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         raise CannotListen(f"Cannot listen on {shown(host, port)}: {reason(error)}.") from None
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files as far as it may: the usual 1024 is a thousand connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems tell a limit that they then do not grant.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def bound_url(listener: socket.socket, host: str) -> str:

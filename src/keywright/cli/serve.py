@@ -28,6 +28,7 @@ def run(**overrides: Any) -> None:
     os.environ |= {f"{config.PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
     with ExitStack() as held:
         held.enter_context(exits.unwinding_on_sigterm())
+        listening.allow_many_connections()
         held.enter_context(metrics.shared_folder(settings.workers))
         came_up = _serve(settings, held)
     if not came_up:

@@ -1,0 +1,271 @@
+"""
+`/forward-auth` and `/ext-authz/{path}`: a proxy asks whether to let a request through, and learns whose key it bears.
+
+The proxy's question carries headers, and for Envoy the path and the query, of a client that may be hostile. So nothing
+that a client writes does more than present a key: what is required of it comes from what the proxy itself writes, the
+query of `/forward-auth` and a header for `/ext-authz`. Every 200 carries all four identity headers, empty where there
+is nothing to say: some proxies copy only those that are there, and a forged one would stay beside them. What the
+configuration of each proxy must look like is written, and tested, in docs/operate/proxies.md.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple, NoReturn
+from urllib.parse import parse_qsl, quote
+from uuid import UUID
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keywright.api import client_address
+from keywright.api.bearer import bearer_of
+from keywright.api.callers import Caller
+from keywright.api.checking import Checkers, refused, request_ids
+from keywright.api.problems import REALM, KeyRefusal, Refusal
+from keywright.keys.format import ENVIRONMENT
+from keywright.keys.sightings import agent_family
+from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.verification import Verdict
+from keywright.service.verifiers import Verifiers
+
+FORWARD_AUTH = "/forward-auth"
+EXT_AUTHZ = "/ext-authz"
+
+_log = structlog.stdlib.get_logger("keywright.forward_auth")
+
+_ANYBODY = Caller("forward-auth", None, None)
+_PARAMETERS = frozenset({"scopes", "environment", "proxy"})
+_MOST_SCOPES = 100
+_LONGEST_SCOPE = 255
+# What may stand in a header as it is; a comma separates scopes, and a percent sign begins what is written otherwise.
+_PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
+_FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_STALE = "Keywright-Stale"
+_RETRY_AFTER_SECONDS = "1"
+# nginx lets 401 and 403 through to its client and makes 500 of every other refusal.
+_FORBIDDEN = 403
+_UNKNOWN_TO_NGINX = frozenset({400, 429})
+
+
+class _Required(NamedTuple):
+    """What the proxy requires of keys, and whether it is nginx."""
+
+    ask: Ask
+    by_nginx: bool
+
+
+_NOTHING = _Required(ANY_USE, by_nginx=False)
+
+
+class _Misconfigured(KeyRefusal):
+    """The proxy, not its client, has to be put right; *reason* is for the log."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, headers={"WWW-Authenticate": REALM} if code == "verifier_required" else {})
+        self.reason = reason
+
+
+class _Headers:
+    """The headers of a question that matter here, each with all its values. An alias such as `x_api_key` is none."""
+
+    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "required", "verifiers")
+
+    def __init__(self, scope: Scope) -> None:
+        self.authorization: list[str] = []
+        self.api_keys: list[str] = []
+        self.verifiers: list[str] = []
+        self.required: list[bytes] = []
+        self.agent: str | None = None
+        self.forwarded = False
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                self.authorization.append(value.decode("latin-1"))
+            elif name == b"x-api-key":
+                self.api_keys.append(value.decode("latin-1"))
+            elif name == b"x-keywright-verifier":
+                self.verifiers.append(value.decode("latin-1"))
+            elif name == b"x-keywright-require":
+                self.required.append(value)
+            elif name == b"user-agent":
+                self.agent = value.decode("latin-1")
+            elif name == b"x-forwarded-for":
+                self.forwarded = True
+
+
+class ForwardAuth:
+    """
+    Answers proxies itself, and hands everything else to *app*.
+
+    Args:
+        app: What answers everything else.
+        checkers: What checking needs.
+        verifiers: Knows the credentials that proxies show.
+        who: `verifier`: a proxy shows its credential in `X-Keywright-Verifier`. `open`: whoever reaches the port asks.
+        trusted: The networks of proxies whose `X-Forwarded-For` is believed.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        checkers: Checkers,
+        verifiers: Verifiers,
+        *,
+        who: Literal["verifier", "open"],
+        trusted: Sequence[client_address.Network],
+    ) -> None:
+        self._app = app
+        self._checkers = checkers
+        self._verifiers = verifiers
+        self._open = who == "open"
+        self._trusted = trusted
+        self._warned = False
+        self._request_ids = request_ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _is_asked(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        request_id = next(self._request_ids)
+        required = _NOTHING
+        try:
+            headers = _Headers(scope)
+            required = _required(_requirements(scope, headers))
+            verdict = await self._decide(scope, headers, required.ask)
+            identity = _identity(_accepted(verdict))
+        except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
+            if isinstance(error, _Misconfigured):
+                _log.warning("a proxy is misconfigured", reason=error.reason, proxy=_peer(scope), request_id=request_id)
+            response = refused(error, scope, request_id)
+            if required.by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
+                response.status_code = _FORBIDDEN
+            await response(scope, receive, send)
+            return
+        answered = [*_FIXED_HEADERS, *identity, (b"x-request-id", request_id.encode())]
+        if verdict.stale:
+            answered.append((_STALE.lower().encode(), b"true"))
+        await send({"type": "http.response.start", "status": 200, "headers": answered})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _decide(self, scope: Scope, headers: _Headers, ask: Ask) -> Verdict:
+        caller = await self._caller(headers.verifiers)
+        key = _presented(headers)
+        if key is None:
+            raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
+        return await self._checkers.verify(
+            caller, key, ask, address=self._client(scope, headers), agent=agent_family(headers.agent)
+        )
+
+    async def _caller(self, credentials: list[str]) -> Caller:
+        if self._open:
+            return _ANYBODY
+        if len(credentials) != 1:
+            raise _Misconfigured("verifier_required", f"it sent {len(credentials)} X-Keywright-Verifier headers, not 1")
+        verifier = await self._verifiers.recognize(credentials[0])
+        if verifier is None:
+            raise _Misconfigured("verifier_required", "its X-Keywright-Verifier is no credential, or was revoked")
+        return Caller(verifier.name, verifier, None)
+
+    def _client(self, scope: Scope, headers: _Headers) -> str | None:
+        address = client_address.of(scope, trusted=self._trusted)
+        if address != _peer(scope):
+            return address
+        # The peer is a proxy. Were it taken for the client, one stranger's failures would shut everybody out.
+        if headers.forwarded and not self._warned:
+            self._warned = True
+            _log.warning("X-Forwarded-For is not believed; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
+        return None
+
+
+def _is_asked(path: str) -> bool:
+    return path.rstrip("/") in (FORWARD_AUTH, EXT_AUTHZ) or path.startswith(f"{EXT_AUTHZ}/")
+
+
+def _peer(scope: Scope) -> str | None:
+    return client_address.of(scope, trusted=())
+
+
+def _requirements(scope: Scope, headers: _Headers) -> bytes:
+    """Take what the proxy requires from where its client cannot write it."""
+    if not scope["path"].startswith(EXT_AUTHZ):
+        query: bytes = scope["query_string"]
+        return query
+    if len(headers.required) > 1:
+        raise _Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
+    return headers.required[0] if headers.required else b""
+
+
+@lru_cache(maxsize=256)
+def _required(text: bytes) -> _Required:
+    """Read `scopes=a:read,b:write&environment=live&proxy=nginx`; every part is optional."""
+    if not text:
+        return _NOTHING
+    try:
+        pairs = parse_qsl(text.decode("ascii"), strict_parsing=True, keep_blank_values=True, errors="strict")
+    except ValueError:
+        _unreadable("are malformed")
+    values = dict(pairs)
+    if len(values) < len(pairs) or not values.keys() <= _PARAMETERS:
+        _unreadable("repeat a parameter, or name an unknown one: the known are scopes, environment and proxy")
+    if values.get("proxy", "nginx") != "nginx":
+        _unreadable("name an unknown proxy: the one known is nginx")
+    environment = values.get("environment")
+    if environment is not None and not ENVIRONMENT.fullmatch(environment):
+        _unreadable("name an environment that cannot be")
+    scopes = tuple(values["scopes"].split(",")) if "scopes" in values else ()
+    if len(scopes) > _MOST_SCOPES or not all(1 <= len(scope) <= _LONGEST_SCOPE for scope in scopes):
+        _unreadable("name too many scopes, or an empty or too long one")
+    ask = Ask(environment=environment, scopes=scopes) if environment or scopes else ANY_USE
+    return _Required(ask, by_nginx="proxy" in values)
+
+
+def _unreadable(what: str) -> NoReturn:
+    raise _Misconfigured("misconfigured_proxy", f"its requirements {what}")
+
+
+def _presented(headers: _Headers) -> str | None:
+    """Take the one key out of the headers; None where there is none."""
+    # Some proxies join headers of one name with a comma. No key has one.
+    if len(headers.api_keys) > 1 or any("," in key for key in headers.api_keys):
+        raise _ambiguous("There is more than one X-API-Key header.")
+    keys = {key for key in headers.api_keys if key}
+    bearer = _bearer(headers.authorization)
+    if bearer is not None:
+        keys.add(bearer)
+    if len(keys) > 1:
+        raise _ambiguous("There are two different keys: one in Authorization, one in X-API-Key.")
+    return next(iter(keys), None)
+
+
+def _bearer(authorization: list[str]) -> str | None:
+    try:
+        return bearer_of(authorization)
+    except Refusal as refusal:
+        if refusal.code == "missing_token":
+            return None
+        raise
+
+
+def _ambiguous(sentence: str) -> KeyRefusal:
+    return KeyRefusal("invalid_request", sentence, headers={"WWW-Authenticate": f'{REALM}, error="invalid_request"'})
+
+
+def _accepted(verdict: Verdict) -> KeyFacts:
+    """Give the facts of a key that passed; raise what its verdict means otherwise."""
+    if verdict.code is Code.VALID and verdict.facts is not None:
+        return verdict.facts
+    headers = {_STALE: "true"} if verdict.stale else {}
+    if verdict.code in (Code.NOT_FOUND, Code.REVOKED, Code.EXPIRED):
+        headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"'
+    elif verdict.code is Code.RATE_LIMITED:
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    raise KeyRefusal(verdict.code.value, headers=headers)
+
+
+@lru_cache(maxsize=16_384)
+def _identity(facts: KeyFacts) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-keywright-org", str(UUID(bytes=facts.org_id)).encode()),
+        (b"x-keywright-key-id", str(UUID(bytes=facts.id)).encode()),
+        (b"x-keywright-environment", quote(facts.environment, safe=_PLAIN).encode()),
+        (b"x-keywright-scopes", ",".join(quote(scope, safe=_PLAIN) for scope in facts.scopes).encode()),
+    )

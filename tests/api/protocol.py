@@ -1,0 +1,191 @@
+"""The protocol class by itself: behind a real socket with an application of the test's, or on a clock moved by hand."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from keywright.api.http_protocol import BoundedHttpProtocol
+
+LARGE = 16 * 1024 * 1024
+
+
+class Application:
+    """
+    Tells what it was sent: the headers, then the body.
+
+    `/early` answers before the body, `/late` once `may_answer` is set, `/large` with 16 MB.
+    """
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        body = b""
+        while scope["path"] != "/early":
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        if scope["path"] == "/late":
+            await self.may_answer.wait()
+        headers = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+        told = json.dumps({"headers": headers, "body": body.decode()}).encode()
+        if scope["path"] == "/large":
+            told = bytes(LARGE)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % len(told))],
+            }
+        )
+        await send({"type": "http.response.body", "body": told})
+
+
+def _protocol(
+    kind: type[BoundedHttpProtocol], application: Application, state: ServerState, loop: Any = None
+) -> BoundedHttpProtocol:
+    config = uvicorn.Config(
+        application,
+        http=kind,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        # Out of the way of what is tested.
+        timeout_keep_alive=3600,
+    )
+    config.load()
+    return kind(config=config, server_state=state, app_state={}, _loop=loop)
+
+
+@asynccontextmanager
+async def serving(kind: type[BoundedHttpProtocol], application: Application) -> AsyncIterator["Server"]:
+    """Serve *application* on a free port of loopback, on the running loop."""
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _protocol(kind, application, state), "127.0.0.1", 0)
+    try:
+        yield Server(server.sockets[0].getsockname()[1], state)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+class Server:
+    """Where it listens, and who is connected."""
+
+    def __init__(self, port: int, state: ServerState) -> None:
+        self.port = port
+        self._state = state
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Open a connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def is_deserted(self) -> None:
+        """Wait until nobody is connected."""
+        async with asyncio.timeout(30):
+            while self._state.connections:  # noqa: ASYNC110 - it is uvicorn's set, and tells nobody
+                await asyncio.sleep(0.01)
+
+
+class HandMovedLoop:
+    """A clock and its timers, moved by hand; tasks run on the real loop."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self._now + delay, callback, arguments, asyncio.get_running_loop())
+        self._timers.append(timer)
+        return timer
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time pass, timer by timer."""
+        end = self._now + seconds
+        while due := sorted(timer for timer in self._timers if timer.when() <= end and not timer.cancelled()):
+            self._timers.remove(due[0])
+            self._now = max(self._now, due[0].when())
+            due[0]._run()
+        self._now = end
+
+
+class SlowTransport(asyncio.Transport):
+    """Keeps what is written until `take` takes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.unsent = 0
+        self.closed = self.aborted = self.reading_paused = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+        self.unsent += len(data)
+
+    def take(self, count: int) -> None:
+        """Let the client take so many bytes."""
+        self.unsent -= count
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def pause_reading(self) -> None:
+        self.reading_paused = True
+
+    def resume_reading(self) -> None:
+        self.reading_paused = False
+
+
+class Wire:
+    """A connection without a socket, on a clock moved by hand."""
+
+    def __init__(self) -> None:
+        self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()
+        self.protocol = _protocol(BoundedHttpProtocol, self.application, ServerState(), self.loop)
+        self.protocol.connection_made(self.transport)
+
+    async def receive(self, data: bytes) -> None:
+        """Hand over bytes of the client, and let the application come to rest."""
+        self.protocol.data_received(data)
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Let the application run until it waits."""
+        for _ in range(20):
+            await asyncio.sleep(0)

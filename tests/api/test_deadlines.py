@@ -1,0 +1,176 @@
+"""How long a connection waits for its client: for a request to be whole, and for its answer to be taken."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+
+import pytest
+import uvloop
+
+from keywright.api.http_protocol import REQUEST_SECONDS, BoundedHttpProtocol
+from tests.api.protocol import Application, Wire, serving
+
+ANSWERED = b"GET / HTTP/1.1\r\n\r\n"
+STALLED = {
+    "nothing": b"",
+    "an empty line": b"\r\n",
+    "half a request line": b"GET / HT",
+    "half a head": b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+    "a body that does not begin": b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n",
+    "half a body": b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234",
+    "half a chunk": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n1234",
+    "half a trailer": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trai",
+    "half a body that was answered": b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234",
+    "half a body of a request to upgrade": (
+        b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 9\r\n\r\n1234"
+    ),
+}
+
+
+class Impatient(BoundedHttpProtocol):
+    """The same in little time."""
+
+    request_seconds = 0.3
+
+
+Run = Callable[[Coroutine[None, None, None]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs a coroutine on each of the loops that the service may run on."""
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield runner.run
+
+
+AFTER_ANOTHER = ["an empty line", "half a head", "half a body"]
+
+
+@pytest.mark.parametrize(
+    ("before", "sent"),
+    [*((b"", sent) for sent in STALLED.values()), *((ANSWERED, STALLED[name]) for name in AFTER_ANOTHER)],
+    ids=[*STALLED, *(f"{name} after a request" for name in AFTER_ANOTHER)],
+)
+def test_who_does_not_go_on_is_cut_off(run: Run, before: bytes, sent: bytes) -> None:
+    """A connection on which no request becomes whole is closed, wherever it stopped, and not answered."""
+
+    async def connect() -> None:
+        application = Application()
+        async with asyncio.timeout(30), serving(Impatient, application) as server, server.connect() as (reader, writer):
+            writer.write(before)
+            if before:
+                await reader.readuntil(b'""}')
+            writer.write(sent)
+            rest = await reader.read()
+            assert rest.count(b"HTTP/1.1 ") == ("/early" in application.paths)
+            await server.is_deserted()
+
+    run(connect())
+
+
+def test_one_byte_after_the_other(run: Run) -> None:
+    """A head whose bytes come one by one is cut off all the same: the time counts from the first of them."""
+
+    async def drip() -> None:
+        async with serving(Impatient, Application()) as server, server.connect() as (reader, writer):
+            writer.write(b"GET /")
+            while not reader.at_eof():
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+            assert await reader.read() == b""
+
+    run(drip())
+
+
+def test_a_body_that_is_whole_after_its_answer(run: Run) -> None:
+    """A request answered early and made whole later leaves a connection that waits no longer than any other."""
+
+    async def finish() -> None:
+        async with serving(Impatient, Application()) as server, server.connect() as (reader, writer):
+            writer.write(b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234")
+            await reader.readuntil(b'""}')
+            writer.write(b"56789")
+            assert await reader.read() == b""
+
+    run(finish())
+
+
+def test_an_answer_that_nobody_takes(run: Run) -> None:
+    """A client that takes nothing of its answer is given up, and the memory with it."""
+
+    async def stare() -> None:
+        async with serving(Impatient, Application()) as server, server.connect() as (_, writer):
+            writer.transport.pause_reading()
+            writer.write(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n")
+            await server.is_deserted()
+            writer.transport.abort()
+
+    run(stare())
+
+
+async def test_the_time_is_half_a_minute() -> None:
+    """A request has 30 seconds from its first byte, and its connection is closed after them."""
+    wire = Wire()
+    wire.loop.pass_seconds(REQUEST_SECONDS - 1)
+    await wire.receive(b"GET / ")
+    wire.loop.pass_seconds(REQUEST_SECONDS - 1)
+    assert not wire.transport.closed
+    wire.loop.pass_seconds(1)
+    assert wire.transport.closed
+
+
+async def test_a_request_in_time() -> None:
+    """A request that is whole in time is answered, and so is the next one on the connection."""
+    wire = Wire()
+    for count in (1, 2, 3):
+        wire.loop.pass_seconds(REQUEST_SECONDS - 1)
+        await wire.receive(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n1")
+        wire.loop.pass_seconds(REQUEST_SECONDS - 1)
+        await wire.receive(b"2")
+        wire.transport.take(wire.transport.unsent)
+        assert len(wire.application.paths) == count
+        assert not wire.transport.closed
+
+
+@pytest.mark.parametrize("more", [b"", b"\r\n"], ids=["nothing more", "an empty line"])
+async def test_an_answer_that_takes_long(more: bytes) -> None:
+    """Nobody is cut off while an answer is being made, and the connection serves on after it."""
+    wire = Wire()
+    await wire.receive(b"GET /late HTTP/1.1\r\n\r\n" + more)
+    wire.loop.pass_seconds(10 * REQUEST_SECONDS)
+    assert not wire.transport.closed
+    wire.application.may_answer.set()
+    await wire.rest()
+    await wire.receive(ANSWERED)
+    assert wire.transport.written.count(b"HTTP/1.1 200 ") == 2
+    assert not wire.transport.closed
+
+
+@pytest.mark.parametrize(
+    ("behind", "refusals"),
+    [(b"GET / HT", 0), (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234", 1)],
+    ids=["in its head", "in its body"],
+)
+async def test_a_request_that_stalls_behind_another(behind: bytes, refusals: int) -> None:
+    """A whole request gets its answer, however long it takes, though the one behind it is cut off in the meantime."""
+    wire = Wire()
+    await wire.receive(b"GET /late HTTP/1.1\r\n\r\n" + behind)
+    wire.loop.pass_seconds(10 * REQUEST_SECONDS)
+    assert not wire.transport.closed
+    wire.application.may_answer.set()
+    await wire.rest()
+    assert wire.transport.written.count(b"HTTP/1.1 200 ") == 1
+    assert wire.transport.written.count(b"HTTP/1.1 400 ") == refusals
+    assert wire.transport.closed
+    assert wire.application.paths == ["/late"]
+
+
+async def test_a_slow_reader() -> None:
+    """A client that takes its answer slowly gets all of it; one that stops taking it is given up."""
+    wire = Wire()
+    await wire.receive(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n")
+    for _ in range(100):
+        wire.loop.pass_seconds(REQUEST_SECONDS - 1)
+        wire.transport.take(1)
+    assert not wire.transport.aborted
+    wire.loop.pass_seconds(2 * REQUEST_SECONDS)
+    assert wire.transport.aborted

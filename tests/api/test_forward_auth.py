@@ -1,0 +1,389 @@
+"""What a proxy is told: the door to `/forward-auth` and `/ext-authz`, on a store under the test's control."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any, NoReturn
+from uuid import UUID
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from keywright import telemetry
+from keywright.api.callers import Callers
+from keywright.api.checking import Checkers
+from keywright.api.forward_auth import ForwardAuth
+from keywright.api.problems import KEY_PROBLEMS
+from keywright.app import create_app
+from keywright.config import Settings
+from keywright.keys.known import KnownKeys
+from keywright.keys.pair import mint, mint_credential
+from keywright.keys.verdict import Code, KeyFacts
+from keywright.service.checking_ports import Verifier
+from keywright.service.failures import ALLOWED, FailureLimit
+from keywright.service.usage import UsageBook
+from keywright.service.verification import Verification
+from keywright.service.verifiers import KnownVerifiers, Verifiers
+from tests.markdown import bare, read, table
+from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+KEY = PAIR.private.reveal()
+OTHER_KEY = mint(b"o" * 32, brand="kw", environment="live").private.reveal()
+VERIFIER_ID = UUID(int=1)
+CREDENTIAL = mint_credential(b"v" * 32, brand="kw")
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", scopes=("orders:read", "orders:write"))
+IDENTITY = {
+    "x-keywright-org": "6f6f6f6f-6f6f-6f6f-6f6f-6f6f6f6f6f6f",
+    "x-keywright-key-id": "6b6b6b6b-6b6b-6b6b-6b6b-6b6b6b6b6b6b",
+    "x-keywright-environment": "live",
+    "x-keywright-scopes": "orders:read,orders:write",
+}
+FORWARD_AUTH, EXT_AUTHZ = "/forward-auth", "/ext-authz/orders/1"
+PROXY = "10.0.0.1"
+BEARING = {"Authorization": f"Bearer {KEY}"}
+CHALLENGE = 'Bearer realm="keywright"'
+OUTAGE_SECONDS = 60.0
+
+
+class NoTokens:
+    """Nobody shows a token here."""
+
+    async def authenticate(self, token: str) -> NoReturn:
+        raise AssertionError(token)
+
+
+class Door:
+    """Forward auth with everything it stands on, behind a proxy at `PROXY`."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.store, self.time, self.known, self.usage = FakeCheckingStore(), FakeTime(), KnownKeys(100), UsageBook()
+        self.store.facts[PAIR.private.digest] = FACTS
+        self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(
+            id=VERIFIER_ID, name="edge", display=CREDENTIAL.display, created_at=NOW
+        )
+        self.verifiers = Verifiers(
+            store=self.store, known=KnownVerifiers(10), clock=lambda: NOW, monotonic=self.time, entropy=bytes,
+            new_id=lambda: VERIFIER_ID, brand="kw", outage_seconds=OUTAGE_SECONDS,
+        )  # fmt: skip
+        verification = Verification(
+            self.store, self.known, brand="kw", now=lambda: 1_000_000.0, monotonic=self.time,
+            outage_seconds=OUTAGE_SECONDS,
+        )  # fmt: skip
+        checkers = Checkers(
+            callers=Callers(self.verifiers, NoTokens(), brand="kw"),
+            verification=verification,
+            usage=self.usage,
+            failures=FailureLimit(),
+            now=lambda: 1_000_000.0,
+            monotonic=self.time,
+        )
+        options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
+        self.app = ForwardAuth(PlainTextResponse("behind", 418), checkers, self.verifiers, **options)
+        self.http = self.caller()
+
+    def caller(self, address: str = PROXY) -> httpx.AsyncClient:
+        """Call from somewhere."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, client=(address, 1)), base_url="http://keywright"
+        )
+
+    async def ask(self, path: str, *headers: dict[str, str], method: str = "GET") -> httpx.Response:
+        """Ask as a proxy that shows its credential; headers of one name may be given in several dictionaries."""
+        sent = [("X-Keywright-Verifier", CREDENTIAL.reveal())]
+        sent += [item for part in headers for item in part.items()]
+        as_bytes = [(name.encode(), value.encode()) for name, value in sent]
+        return await self.http.request(method, path, headers=as_bytes)
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    door = Door()
+    async with door.http:
+        yield door
+
+
+def identity(response: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name.startswith("x-keywright-")}
+
+
+def outcome(response: httpx.Response) -> tuple[int, str]:
+    assert identity(response) == {}
+    assert response.headers["cache-control"] == "no-store"
+    return response.status_code, response.json()["code"]
+
+
+# Good keys
+
+
+@pytest.mark.parametrize("path", [FORWARD_AUTH, f"{FORWARD_AUTH}/", "/ext-authz", "/ext-authz/", EXT_AUTHZ])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+async def test_good_key(door: Door, method: str, path: str) -> None:
+    """By any method, with either header or both, a good key is answered with 200, whose it is, and nothing else."""
+    for headers in (BEARING, {"X-API-Key": KEY}, {**BEARING, "X-API-Key": KEY}, {"Authorization": f"bearer {KEY}"}):
+        response = await door.ask(path, headers, method=method)
+        assert (response.status_code, response.content) == (200, b"")
+        assert identity(response) == IDENTITY
+        assert response.headers["cache-control"] == "no-store"
+        assert "keywright-stale" not in response.headers
+        assert response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/", "/forward-authx", "/forward-auth/x", "/ext-authzx", "/api/v2/api-keys"])
+async def test_other_paths(door: Door, path: str) -> None:
+    """Every other path belongs to what stands behind."""
+    assert (await door.ask(path, BEARING)).text == "behind"
+
+
+async def test_every_header_always(door: Door) -> None:
+    """A key of which there is little to say still has all four headers; what a header cannot carry is encoded."""
+    door.store.facts[PAIR.private.digest] = replace(FACTS, environment="", scopes=())
+    assert identity(await door.ask(FORWARD_AUTH, BEARING)) == {
+        **IDENTITY, "x-keywright-environment": "", "x-keywright-scopes": "",
+    }  # fmt: skip
+    door.store.facts[PAIR.private.digest] = replace(FACTS, scopes=("a,b", "c\r\nX-Admin: 1", "é %"))
+    response = await door.ask(FORWARD_AUTH, BEARING)
+    assert response.headers["x-keywright-scopes"] == "a%2Cb,c%0D%0AX-Admin:%201,%C3%A9%20%25"
+    assert "x-admin" not in response.headers
+
+
+async def test_use_is_noted(door: Door) -> None:
+    """A key that is let through was used: from the customer's network and agent, through this verifier."""
+    headers = {**BEARING, "User-Agent": "curl/8.1", "X-Forwarded-For": "203.0.113.9"}
+    await door.ask(FORWARD_AUTH, headers)
+    await door.ask(FORWARD_AUTH, {**headers, "X-API-Key": OTHER_KEY})
+    (sighting,) = next(door.usage.take_all(1_000_000.0))
+    assert (sighting.network, sighting.agent, sighting.verifier) == ("203.0.113.0/24", "curl", "edge")
+    assert sighting.count == 1
+
+
+async def test_verdicts_are_counted(door: Door) -> None:
+    """Verdicts given to proxies are counted with all others."""
+    counts = {code: telemetry.verdicts.labels(code.value) for code in (Code.VALID, Code.NOT_FOUND)}
+    before = {code: count._value.get() for code, count in counts.items()}
+    await door.ask(FORWARD_AUTH, BEARING)
+    await door.ask(FORWARD_AUTH, {"X-API-Key": "junk"})
+    assert {code: count._value.get() - before[code] for code, count in counts.items()} == dict.fromkeys(counts, 1)
+
+
+# Keys that are not good
+
+
+@pytest.mark.parametrize(
+    ("change", "query", "status", "code"),
+    [
+        ({"revoked": True}, "", 401, "revoked"),
+        ({"expires_at": 1_000_000.0}, "", 401, "expired"),
+        ({}, "environment=sandbox", 403, "wrong_environment"),
+        ({}, "scopes=orders:read,orders:delete", 403, "insufficient_scope"),
+        ({"scopes": ()}, "scopes=orders:read", 403, "insufficient_scope"),
+        ({}, "scopes=orders", 403, "insufficient_scope"),
+        ({"revoked": True}, "scopes=orders", 401, "revoked"),
+    ],
+)
+async def test_refused(door: Door, change: dict[str, Any], query: str, status: int, code: str) -> None:
+    """A refusal has the status of its verdict, on both paths; only a key that can never do is challenged."""
+    door.store.facts[PAIR.private.digest] = replace(FACTS, **change)
+    required = {"X-Keywright-Require": query} if query else {}
+    for response in (await door.ask(f"{FORWARD_AUTH}?{query}", BEARING), await door.ask(EXT_AUTHZ, BEARING, required)):
+        assert outcome(response) == (status, code)
+        challenge = response.headers.get("www-authenticate")
+        assert challenge == (f'{CHALLENGE}, error="invalid_token"' if status == 401 else None)
+    assert len(door.usage) == 0
+
+
+@pytest.mark.parametrize("query", ["environment=live", "scopes=orders:read", "scopes=orders%3Aread,orders:write", ""])
+async def test_requirements_that_are_met(door: Door, query: str) -> None:
+    """A key that has what is required is good."""
+    assert (await door.ask(f"{FORWARD_AUTH}?{query}", BEARING)).status_code == 200
+    assert (await door.ask(EXT_AUTHZ, BEARING, {"X-Keywright-Require": query})).status_code == 200
+
+
+async def test_no_key(door: Door) -> None:
+    """Without a key there is a challenge; other schemes, empty headers and underscores bring none."""
+    for headers in (
+        {}, {"Authorization": "Basic YTpi"}, {"X-API-Key": ""}, {"X_API_Key": KEY}, {"X-Api_Key": KEY},
+        {"Api-Key": KEY}, {"Cookie": f"X-API-Key={KEY}"},
+    ):  # fmt: skip
+        response = await door.ask(f"{FORWARD_AUTH}?proxy=nginx", headers)
+        assert outcome(response) == (401, "missing_key")
+        assert response.headers["www-authenticate"] == CHALLENGE
+
+
+async def test_nothing_is_told_without_the_secret(door: Door) -> None:
+    """Malformed, unknown, wrong and foreign keys, and what is no key at all, get one answer."""
+    texts = [
+        "junk", OTHER_KEY, KEY[:-1], KEY + "0", KEY.replace("kw", "ab", 1), PAIR.public.text, CREDENTIAL.reveal(),
+        KEY.upper(), "0" * 20_000,
+    ]  # fmt: skip
+    presented = [{"X-API-Key": "é"}, *({"X-API-Key": text} for text in texts)]
+    presented += [{"Authorization": f"Bearer {text}"} for text in texts]
+    answers = set()
+    for headers in presented:
+        response = await door.ask(FORWARD_AUTH, headers)
+        assert outcome(response) == (401, "not_found")
+        request_id = response.headers.pop("x-request-id")
+        answers.add((response.text.replace(request_id, ""), response.headers["www-authenticate"]))
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [BEARING, BEARING],
+        [BEARING, {"Authorization": "Basic YTpi"}],
+        [{"Authorization": ""}, BEARING],
+        [{"X-API-Key": KEY}, {"X-API-Key": KEY}],
+        [{"X-API-Key": KEY}, {"X-API-Key": ""}],
+        [{"X-API-Key": f"{KEY}, {OTHER_KEY}"}],
+        [{"X-API-Key": f"{KEY},"}],
+        [{"Authorization": f"Bearer {KEY}, Bearer {OTHER_KEY}"}],
+        [{"Authorization": f"Bearer  {KEY}"}],
+        [{"Authorization": "Bearer"}],
+        [BEARING, {"X-API-Key": OTHER_KEY}],
+        [BEARING, {"X-API-Key": "junk"}],
+    ],
+)
+async def test_ambiguous_keys(door: Door, headers: list[dict[str, str]]) -> None:
+    """Two keys, two headers of one name, in one piece or in two, and a malformed one are refused; nginx is told 403."""
+    for path, status in ((FORWARD_AUTH, 400), (EXT_AUTHZ, 400), (f"{FORWARD_AUTH}?proxy=nginx", 403)):
+        response = await door.ask(path, *headers)
+        assert outcome(response) == (status, "invalid_request")
+        assert response.headers["www-authenticate"] == f'{CHALLENGE}, error="invalid_request"'
+    assert door.store.look_ups == 3  # the credential's
+    assert KEY not in response.text
+
+
+# Too often, and outages
+
+
+async def exhaust(door: Door, forwarded: str) -> httpx.Response:
+    for number in range(ALLOWED + 1):
+        text = mint(number.to_bytes(32, "big"), brand="kw", environment="live").private.reveal()
+        response = await door.ask(FORWARD_AUTH, {"X-API-Key": text, "X-Forwarded-For": forwarded})
+    return response
+
+
+async def test_too_often(door: Door) -> None:
+    """Who tries one unknown key after another is turned away, nobody else, and nginx is told 403."""
+    response = await exhaust(door, "203.0.113.9")
+    assert outcome(response) == (429, "rate_limited")
+    assert response.headers["retry-after"] == "1"
+    unlucky = {**BEARING, "X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+    assert outcome(await door.ask(f"{FORWARD_AUTH}?proxy=nginx", unlucky)) == (403, "rate_limited")
+    assert (await door.ask(FORWARD_AUTH, {**BEARING, "X-Forwarded-For": "198.51.100.1"})).status_code == 200
+
+
+@pytest.mark.parametrize(("trusted", "forwarded"), [("10.0.0.0/8", ""), ("192.0.2.0/24", "203.0.113.9")])
+async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None:
+    """Where the client's address is not known, one client's failures shut nobody out, and no network is noted."""
+    door = Door(trusted=[ip_network(trusted)])
+    assert outcome(await exhaust(door, forwarded)) == (401, "not_found")
+    assert (await door.ask(FORWARD_AUTH, {**BEARING, "X-Forwarded-For": forwarded})).status_code == 200
+    (sighting,) = next(door.usage.take_all(1_000_000.0))
+    assert sighting.network is None
+
+
+async def test_outage(door: Door) -> None:
+    """While the database is away, known keys are answered and marked, unknown ones are 503, and never 401."""
+    door.verifiers.known.followed(door.time())
+    door.known.followed(door.time())
+    assert (await door.ask(FORWARD_AUTH, BEARING)).status_code == 200
+    door.store.away = True
+    door.time.seconds += 30
+    stale = await door.ask(FORWARD_AUTH, BEARING)
+    assert (stale.status_code, stale.headers["keywright-stale"], identity(stale)) == (200, "true", IDENTITY)
+    refused = await door.ask(f"{FORWARD_AUTH}?environment=sandbox", BEARING)
+    assert (outcome(refused), refused.headers["keywright-stale"]) == ((403, "wrong_environment"), "true")
+    for path in (FORWARD_AUTH, f"{FORWARD_AUTH}?proxy=nginx", EXT_AUTHZ):
+        response = await door.ask(path, {"X-API-Key": OTHER_KEY})
+        assert outcome(response) == (503, "storage_unavailable")
+        assert int(response.headers["retry-after"]) >= 1
+    door.time.seconds += OUTAGE_SECONDS
+    assert outcome(await door.ask(FORWARD_AUTH, BEARING)) == (503, "storage_unavailable")
+
+
+# The proxy itself
+
+
+async def test_proxy_without_credential(door: Door) -> None:
+    """A proxy that shows no credential, two, or a bad one learns nothing, whatever the key."""
+    await door.verifiers.create("revoked")
+    good = CREDENTIAL.reveal()
+    revoked = mint_credential(bytes(32), brand="kw")
+    await door.verifiers.revoke("revoked")
+    for shown in ([], [good, good], [f"{good}, {good}"], [""], ["junk"], [KEY], [revoked.reveal()], [good + "0"]):
+        for headers in (BEARING, {"X-API-Key": "junk"}, {}):
+            sent = [*(("X-Keywright-Verifier", text) for text in shown), *headers.items()]
+            response = await door.http.get(FORWARD_AUTH, headers=sent)
+            assert outcome(response) == (401, "verifier_required")
+            assert response.headers["www-authenticate"] == CHALLENGE
+    assert outcome(await door.http.get(FORWARD_AUTH, headers={**BEARING, "X_Keywright_Verifier": good}))[0] == 401
+    assert len(door.usage) == 0
+
+
+async def test_credential_in_the_query(door: Door) -> None:
+    """A credential in a query is none."""
+    response = await door.http.get(f"{FORWARD_AUTH}?x-keywright-verifier={CREDENTIAL.reveal()}", headers=BEARING)
+    assert outcome(response) == (400, "misconfigured_proxy")
+
+
+async def test_open() -> None:
+    """Where it is open, nobody has to show anything, and what is shown does not matter."""
+    door = Door(who="open")
+    for headers in ({}, {"X-Keywright-Verifier": "junk"}):
+        assert identity(await door.http.get(FORWARD_AUTH, headers={**BEARING, **headers})) == IDENTITY
+    assert outcome(await door.http.get(FORWARD_AUTH)) == (401, "missing_key")
+    assert next(door.usage.take_all(1_000_000.0))[0].verifier == "forward-auth"
+
+
+@pytest.mark.parametrize("path", [FORWARD_AUTH, EXT_AUTHZ])
+async def test_off(path: str) -> None:
+    """Where it is off there is no such path."""
+    settings = Settings(issuer="https://id.acme.example/", audience="urn:acme", forward_auth="off")
+    app = create_app(settings)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright") as http:
+        assert outcome(await http.post(path, headers=BEARING)) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "scope=orders:read", "scopes=orders:read&scopes=orders:write", "environment=live&environment=live",
+        "scopes=", "scopes=a,,b", "scopes=a,", "environment=", "environment=Live", "environment=live,sandbox", "proxy=",
+        "proxy=envoy", "scopes", "&", "a=1&scopes=orders:read", "scopes=%FF", "scopes=\xff",
+        f"scopes={'x' * 256}", f"scopes={','.join('x' * 101)}", "environment=live;scopes=orders:read",
+    ],
+)  # fmt: skip
+async def test_unreadable_requirements(door: Door, query: str) -> None:
+    """Requirements that are mistyped, repeated or empty are the proxy's mistake, and nobody gets in by it."""
+    if query.isascii():
+        assert outcome(await door.ask(f"{FORWARD_AUTH}?{query}", BEARING)) == (400, "misconfigured_proxy")
+    by_header = await door.ask(EXT_AUTHZ, BEARING, {"X-Keywright-Require": query})
+    assert outcome(by_header) == (400, "misconfigured_proxy")
+
+
+async def test_who_may_require(door: Door) -> None:
+    """What a client can write requires nothing: neither the header on one path, nor the query on the other."""
+    required = {"X-Keywright-Require": "scopes=no:such"}
+    assert (await door.ask(FORWARD_AUTH, BEARING, required)).status_code == 200
+    assert (await door.ask(f"{EXT_AUTHZ}?scopes=no:such&x=1&x=2", BEARING)).status_code == 200
+    assert outcome(await door.ask(f"{EXT_AUTHZ}?environment=live", BEARING, required)) == (403, "insufficient_scope")
+    twice = await door.ask(EXT_AUTHZ, BEARING, required, {"X-Keywright-Require": "environment=live"})
+    assert outcome(twice) == (400, "misconfigured_proxy")
+
+
+# What is written elsewhere
+
+
+def test_documented_answers() -> None:
+    """The page on proxies has every code with its status, and no other; every verdict that refuses has one."""
+    documented = {
+        bare(code): int(status)
+        for status, codes, *_ in table(read("docs/operate/proxies.md"), "status", "`code`")
+        for code in filter(None, codes.split(", "))
+    }
+    assert documented.pop("storage_unavailable") == 503
+    assert documented == {code: problem.status for code, problem in KEY_PROBLEMS.items()}
+    assert {code.value for code in Code} - {"valid"} <= KEY_PROBLEMS.keys()

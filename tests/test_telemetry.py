@@ -1,0 +1,113 @@
+"""The second wall around secrets: what looks like one is masked in every finished log line."""
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from keywright.keys.pair import mint, mint_credential
+from keywright.telemetry import configure_logging, mask_secrets
+
+PRIVATE = mint(bytes(range(32)), brand="kw", environment="live").private.reveal()
+OTHER_BRAND = mint(bytes(range(32)), brand="abcdefghijkl", environment="abcdefghijklmnop").private.reveal()
+CREDENTIAL = mint_credential(bytes(range(32)), brand="kw").reveal()
+HEADER, PAYLOAD, SIGNATURE = "eyJhbGciOiJSUzI1NiJ9", "eyJpc3MiOiJ4In0", "c2lnbmF0dXJl"
+TOKEN = f"{HEADER}.{PAYLOAD}.{SIGNATURE}"
+# The payload begins with a space after its brace, which is JSON too.
+SPACED_TOKEN = f"{HEADER}.eyAiaXNzIjoieCJ9.{SIGNATURE}"
+BEHIND = ["", "my_", "A", "key%3D", "x\n", "x\t", "/", "é", '"', "Bearer ", "id=", "-", "x_", "1."]
+MEGABYTE = 1024 * 1024
+
+
+def masked(text: str) -> str:
+    line = mask_secrets(structlog.get_logger(), "info", text)
+    assert isinstance(line, str)
+    return line
+
+
+@pytest.mark.parametrize("behind", BEHIND, ids=repr)
+@pytest.mark.parametrize("key", [PRIVATE, OTHER_BRAND, CREDENTIAL], ids=["key", "longest brand", "credential"])
+def test_keys(key: str, behind: str) -> None:
+    """A private key or a credential is masked whatever stands before and after it, also as JSON writes that."""
+    body = key[-49:]
+    for text in (f"{behind}{key}", f"{behind}{key}.", json.dumps({"m": f"{behind}{key}\n{behind}{key}"})):
+        line = masked(text)
+        assert body[:20] not in line
+        assert body[-20:] not in line
+        assert f"{key[:-49]}..." in line
+
+
+@pytest.mark.parametrize("behind", BEHIND, ids=repr)
+@pytest.mark.parametrize("token", [TOKEN, SPACED_TOKEN], ids=["token", "with a space in it"])
+def test_tokens(token: str, behind: str) -> None:
+    """Of a token neither the payload nor the signature is shown, whatever stands before and after it."""
+    for text in (f"{behind}{token}", f"{behind}{token} x", json.dumps({"m": f"{behind}{token}\n{behind}{token}"})):
+        line = masked(text)
+        assert token.split(".")[1] not in line
+        assert SIGNATURE not in line
+        assert "eyJ..." in line
+
+
+def test_a_token_cut_short() -> None:
+    """A token without its signature, as a log may cut it, is masked too."""
+    assert masked(f"got {HEADER}.{PAYLOAD}") == "got eyJ..."
+
+
+def test_a_key_and_a_token_in_one_word() -> None:
+    """Neither hides the other."""
+    for text in (f"{PRIVATE}-{TOKEN}", f"{PRIVATE}_{TOKEN}", f"{TOKEN}_{PRIVATE}", f"{TOKEN}.{PRIVATE}"):
+        line = masked(text)
+        assert PRIVATE[-20:] not in line
+        assert SIGNATURE not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui",
+        "kw_sk_live_...9rwP",
+        "/api/v2/api-keys/019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55",
+        "keyring.backends.SecretService",
+        "eyJ",
+    ],
+)
+def test_what_is_no_secret(text: str) -> None:
+    """Public keys, masked displays, ids and plain words are shown as they are."""
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["eyJ", "eyJ-", "eyJ.", "eyJaaaaaaaa", "a", "_", "w_sk_", "w_sk_live_", "w_vk_a_", "A", "a_sk_A", ".", "a."],
+)
+def test_a_megabyte_of_look_alikes(piece: str) -> None:
+    """A line of any kind and length is read in one go: masking is no way to keep the service busy."""
+    text = piece * (MEGABYTE // len(piece))
+    assert isinstance(masked(text), str)
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "lines"])
+def test_every_line_is_masked(as_json: bool) -> None:
+    """Messages, values, tracebacks and what libraries log go through the mask."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    try:
+        configure_logging("info", as_json=as_json, stream=stream)
+        log = structlog.stdlib.get_logger("test")
+        log.info(f"message {PRIVATE}", value=TOKEN)  # noqa: G004
+        logging.getLogger("library").warning("library %s", PRIVATE)
+        try:
+            raise ValueError(PRIVATE)
+        except ValueError:
+            log.exception("error")
+    finally:
+        root.handlers, root.level = before
+        structlog.reset_defaults()
+    written = stream.getvalue()
+    assert written.count("kw_sk_live_...") >= 3
+    assert "eyJ..." in written
+    assert PRIVATE[-20:] not in written
+    assert SIGNATURE not in written
