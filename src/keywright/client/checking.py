@@ -18,7 +18,7 @@ from uuid import uuid4
 from keywright.client import clocks
 from keywright.client.clocks import Clock
 from keywright.client.service_answers import Answer
-from keywright.client.uses import LONGEST_AGENT, Sighting, Standing, Uses
+from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
 from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
 from keywright.keys.digest import digest
 from keywright.keys.format import MAX_LENGTH, Kind, decode
@@ -68,6 +68,8 @@ class Checking:
         self._uses = Uses()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
         self._trusted_until = -inf
+        # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
+        self._changes = 0
         # What to add to the monotonic clock for seconds of the epoch.
         self._epoch = wall() - clock()
 
@@ -97,24 +99,24 @@ class Checking:
             return NOT_FOUND
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:
             user_agent = user_agent[:LONGEST_AGENT]
+        words = (presented, scopes, environment, client_ip, user_agent)
         now = self._clock()
         with self._lock:
-            # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
-            facts = self._known.get(presented)
-            if facts is not None:
-                if now > self._trusted_until:
+            if now > self._trusted_until:
+                # What is held belongs to exactly one text, so a text that is held needs no parsing.
+                if self._known.get(presented) is not None:
                     return None
+            else:
                 now += self._epoch
-                words = (presented, scopes, environment, client_ip, user_agent)
+                # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
                 standing = self._uses.recent.get(words)
-                # The same facts get the same words the same verdict, as long as the key has not expired.
-                if standing is not None and standing.facts is facts and now < standing.until:
+                if standing is not None and standing.changes == self._changes and now < standing.until:
                     standing.count += 1
                     standing.last = now
                     return standing.verdict
-                ask = _ask(scopes, environment)
-                question = Question(text, presented, ask, client_ip, user_agent, with_explanation)
-                return self._decide(question, facts, judge(facts, ask, now), now)
+                facts = self._known.get(presented)
+                if facts is not None:
+                    return self._judge(words, facts, now, with_explanation)
         return None if self._may_be_a_key(text) else NOT_FOUND
 
     def question(
@@ -158,7 +160,7 @@ class Checking:
         # What depends on time was judged by the service's own clock just now, whatever this machine believes.
         code = judge(answer.facts, question.ask, -inf) if answer.code is Code.VALID else answer.code
         with self._lock:
-            return self._decide(question, answer.facts, code, self._clock() + self._epoch, stale=answer.stale)
+            return self._decide(question, answer.facts, code, stale=answer.stale)
 
     def in_outage(self, question: Question) -> Verdict | None:
         """Decide by what is held although nobody can be asked; None when it is not held, or too old."""
@@ -168,9 +170,8 @@ class Checking:
             # Counted from when it was last followed, so without the bound that `trusted_at` begins with.
             if facts is None or not self._known.trusted_at(now, grace=self._outage_seconds - BOUND_SECONDS):
                 return None
-            stale = now > self._trusted_until
-            now += self._epoch
-            return self._decide(question, facts, judge(facts, question.ask, now), now, stale=stale)
+            code = judge(facts, question.ask, now + self._epoch)
+            return self._decide(question, facts, code, stale=now > self._trusted_until)
 
     def followed(self, since: float) -> None:
         """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
@@ -181,16 +182,19 @@ class Checking:
     def drop(self, digests: Iterable[bytes]) -> None:
         """Forget keys that changed."""
         with self._lock:
+            self._changes += 1
             self._known.drop(digests)
 
     def drop_all(self) -> None:
         """Forget everything, because nobody knows what changed."""
         with self._lock:
+            self._changes += 1
             self._known.drop_all()
 
     def forget(self) -> None:
         """Forget everything and trust nothing any more, because this is the end."""
         with self._lock:
+            self._changes += 1
             self._known.drop_all()
             self._outage_seconds = 0
             self._trusted_until = -inf
@@ -233,17 +237,30 @@ class Checking:
         parts = decode(text)
         return parts is not None and parts.kind is Kind.PRIVATE and parts.brand == self._brand
 
-    def _decide(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool = False) -> Verdict:
-        key = KeyInfo(facts)
-        if code is not Code.VALID:
-            explanation = explain(code, facts, question.ask) if question.explain else None
-            return Verdict(code, key, stale, explanation)
-        verdict = Verdict(code, key)
+    def _decide(self, question: Question, facts: KeyFacts, code: Code, *, stale: bool) -> Verdict:
+        """Make the verdict on what was asked; only under the lock."""
         ask = question.ask
+        if code is not Code.VALID:
+            explanation = explain(code, facts, ask) if question.explain else None
+            return Verdict(code, KeyInfo(facts), stale, explanation)
         words = (question.digest, ask.scopes, ask.environment, question.client_ip, question.user_agent)
-        # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
-        self._uses.note(words, Standing(facts, verdict, now))
+        verdict = self._accept(words, facts, self._clock() + self._epoch)
         return verdict._replace(stale=True) if stale else verdict
+
+    def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool) -> Verdict:
+        ask = _ask(words[1], words[2])
+        code = judge(facts, ask, now)
+        if code is Code.VALID:
+            return self._accept(words, facts, now)
+        return Verdict(code, KeyInfo(facts), False, explain(code, facts, ask) if with_explanation else None)
+
+    def _accept(self, words: Words, facts: KeyFacts, now: float) -> Verdict:
+        # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
+        verdict = Verdict(Code.VALID, KeyInfo(facts))
+        # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
+        changes = self._changes if self._known.get(words[0]) is facts else NEVER_STANDS
+        self._uses.note(words, Standing(verdict, now, until=facts.expires_at, changes=changes))
+        return verdict
 
 
 def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:

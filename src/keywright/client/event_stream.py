@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+# The feed sends far less.
 MOST_BYTES = 8 * 1024 * 1024
-"""How long a line or an event may be; the feed sends far less."""
 
 
 class Event(NamedTuple):
@@ -24,9 +24,15 @@ class StreamBroken(Exception):
 
 
 class EventStream:
-    """Reads one stream, in pieces of any size."""
+    """
+    Reads one stream, in pieces of any size.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: How long a line or an event may be.
+    """
+
+    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._rest = b""
         self._name = ""
         self._data: list[str] = []
@@ -42,7 +48,7 @@ class EventStream:
             StreamBroken: It is no UTF-8, or has no end.
         """
         *lines, self._rest = self._lines(self._rest + piece)
-        if len(self._rest) > MOST_BYTES:
+        if len(self._rest) > self._most_bytes:
             raise StreamBroken("a line has no end")
         for line in lines:
             event = self._line(line)
@@ -71,7 +77,7 @@ class EventStream:
             self._name = value
         elif field == "data":
             self._size += len(value)
-            if self._size > MOST_BYTES:
+            if self._size > self._most_bytes:
                 raise StreamBroken("an event has no end")
             self._data.append(value)
         elif field == "id" and "\0" not in value:

@@ -12,7 +12,7 @@ from keywright.client.event_stream import StreamBroken
 from keywright.client.following import Following
 from keywright.client.service_calls import ServiceCalls, Timing
 
-_log = logging.getLogger("keywright.client")
+_logger = logging.getLogger("keywright.client")
 _random = secrets.SystemRandom()
 
 
@@ -43,7 +43,7 @@ class Feed:
         self._parameters = parameters
         self._heard = heard
         self._pause = timing.first_pause
-        self._in_trouble = False
+        self._told = logging.NOTSET
 
     async def follow(self) -> None:
         """Follow for ever; whatever goes wrong is told once, and tried again."""
@@ -57,7 +57,7 @@ class Feed:
                 self._tell(logging.WARNING, f"the feed of changes is cut off: {str(error) or type(error).__name__}")
             except Exception:
                 # Trust in what is held lapses by itself; not to try again would leave it at that.
-                _log.exception("the feed of changes cannot be read")
+                _logger.exception("the feed of changes cannot be read")
             await asyncio.sleep(_random.uniform(self._pause / 2, self._pause))
             self._pause = min(2 * self._pause, self._timing.longest_pause)
 
@@ -71,12 +71,12 @@ class Feed:
 
     def _settle(self) -> None:
         self._pause = self._timing.first_pause
-        if self._in_trouble:
-            self._in_trouble = False
-            _log.info("the feed of changes is followed again")
+        if self._told:
+            self._told = logging.NOTSET
+            _logger.info("the feed of changes is followed again")
 
     def _tell(self, level: int, trouble: str) -> None:
-        # Once for each time it is cut off, not once for each try.
-        if not self._in_trouble:
-            self._in_trouble = True
-            _log.log(level, trouble)
+        # Once for each time it is cut off, not once for each try; and again when it turns out to be worse.
+        if level > self._told:
+            self._told = level
+            _logger.log(level, trouble)

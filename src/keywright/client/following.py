@@ -2,8 +2,8 @@
 What the feed of changes means for what is held: events in, what is dropped and what to acknowledge out. No I/O.
 
 The service says with each event for how long its stream has lasted (`elapsed`) and how long ago it began to read the
-changes that it has sent (`age`). The request for the stream was on its way when this process read its clock (t0). So all
-changes acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+changes that it has sent (`age`). This process read its clock (t0) before it asked for the stream. So all changes that
+were acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
 """
 
 import json
@@ -16,10 +16,12 @@ from keywright.client.clocks import RATE, Clock
 from keywright.client.event_stream import Event, StreamBroken
 from keywright.client.fields import read_optional, read_seconds, read_text, read_whole
 from keywright.keys.digest import DIGEST_BYTES
+from keywright.keys.known import BOUND_SECONDS
 
 WORTH_A_WARNING_SECONDS = 1.0
+LATE_SECONDS = 3.0
 
-_log = logging.getLogger("keywright.client")
+_logger = logging.getLogger("keywright.client")
 
 
 class Following:
@@ -38,11 +40,14 @@ class Following:
         self._asked_at = 0.0
         self._greeted = False
         self._clock_was_off = False
+        self._late_since: float | None = None
 
     def begin(self) -> dict[str, str]:
         """Note that the feed is being asked for; to be called before. Gives where to go on, for the request."""
         self._asked_at = self._clock()
-        self._greeted = False
+        self._late_since = None
+        # Going on from a known place, the stream may begin with what was missed; otherwise it begins with a greeting.
+        self._greeted = self._cursor is not None
         return {} if self._cursor is None else {"cursor": str(self._cursor)}
 
     def take(self, event: Event) -> list[int]:
@@ -79,6 +84,7 @@ class Following:
         cursor, since = read_whole(data["cursor"]), self._since(data)
         self._cursor = cursor
         self._checking.followed(min(since, received))
+        self._mind_lateness(self._asked_at + data["elapsed"], received)
         return []
 
     def _greet(self, data: Mapping[str, Any], received: float) -> None:
@@ -113,10 +119,23 @@ class Following:
             raise ValueError("a time that runs backwards")
         return self._asked_at + elapsed - age - RATE * max(elapsed, age)
 
+    def _mind_lateness(self, sent: float, received: float) -> None:
+        """
+        Give a stream up whose time falls behind, as after one machine was halted together with its clocks.
+
+        What it says is still true, but too old to be of use. A new stream starts the count anew.
+        """
+        if received - sent <= BOUND_SECONDS:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = received
+        elif received - self._late_since > LATE_SECONDS:
+            raise StreamBroken("its time has fallen behind")
+
     def _tell_clock(self, off: float) -> None:
         is_off = abs(off) > WORTH_A_WARNING_SECONDS
         if is_off and not self._clock_was_off:
-            _log.warning("this machine's clock is off by %.1f s; keys expire by the service's clock instead", off)
+            _logger.warning("this machine's clock is off by %.1f s; keys expire by the service's clock instead", off)
         self._clock_was_off = is_off
 
 

@@ -1,12 +1,15 @@
 """The calls that a verifier makes to its service, and what becomes of them when they fail."""
 
+import asyncio
+import contextlib
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -18,7 +21,7 @@ from keywright.client.checking import Question
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream
 from keywright.client.service_answers import Answer, read_answer, trouble_of
-from keywright.client.uses import Sighting
+from keywright.client.uses import HOUR_SECONDS, Sighting
 from keywright.keys.pair import parse_credential
 from keywright.keys.sightings import network_of
 
@@ -26,6 +29,7 @@ MOST_LOOK_UPS = 64
 """How many questions are put to the service at a time; others wait for their turn."""
 MOST_IN_A_REPORT = 1000
 
+_LONGEST_HOST = 64
 _VERIFY = "/api/v2/api-keys/verify"
 _FEED = "/api/v2/verifier/feed"
 _ACK = "/api/v2/verifier/ack"
@@ -49,7 +53,8 @@ class Timing:
 
     `answer` is what a question may take in all, `connection` what a new connection may, `silence` how long a feed may
     say nothing before another is opened. `report` is the pause between two reports of uses. `first_pause` and
-    `longest_pause` are those between two tries to open a feed. `end` is what closing may take.
+    `longest_pause` are those between two tries to open a feed, `refused_pause` the one after the service did not accept
+    the credential. `end` is what closing may take.
     """
 
     answer: float = 2.0
@@ -60,6 +65,9 @@ class Timing:
     longest_pause: float = 2.0
     refused_pause: float = 10.0
     end: float = 2.0
+
+
+USUAL_TIMING = Timing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,29 @@ class Service:
         return f"Service({self.url!r})"
 
 
+class _Connecting:
+    """
+    Counts the connections that are being made (a `trace` of httpx).
+
+    To break one off at the wrong moment leaves a socket behind that nobody closes.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    async def __call__(self, event: str, _info: Any) -> None:
+        _, step, state = event.split(".")
+        if step in ("connect_tcp", "start_tls"):
+            self._count += 1 if state == "started" else -1
+            self._none.set() if self._count == 0 else self._none.clear()
+
+    async def over(self) -> None:
+        """Wait until none is being made."""
+        await self._none.wait()
+
+
 class ServiceCalls:
     """
     Calls one service as one verifier.
@@ -100,6 +131,8 @@ class ServiceCalls:
     def __init__(self, service: Service, timing: Timing, transport: httpx.AsyncBaseTransport | None) -> None:
         self._base = service.url
         self._timing = timing
+        self._connecting = _Connecting()
+        self._extensions = {"trace": self._connecting}
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
@@ -145,7 +178,9 @@ class ServiceCalls:
         timeout = httpx.Timeout(self._timing.silence, connect=self._timing.connection)
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         address = self._base + _FEED
-        async with self._http.stream("GET", address, params=parameters, headers=headers, timeout=timeout) as response:
+        async with self._http.stream(
+            "GET", address, params=parameters, headers=headers, timeout=timeout, extensions=self._extensions
+        ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()
                 raise trouble_of(response)
@@ -161,8 +196,14 @@ class ServiceCalls:
 
     async def report(self, session: UUID, sightings: Sequence[Sighting]) -> None:
         """Report uses, at most `MOST_IN_A_REPORT`; see `error_of` for what is raised."""
-        body = {"session": str(session), "sightings": [sighting.shown(_iso) for sighting in sightings]}
+        body = {"session": str(session), "sightings": list(map(_shown, sightings))}
         _expect_done(await self._post(_USAGE, body))
+
+    async def connected(self) -> None:
+        """Wait until no connection is being made, so that whoever makes one may be ended; takes a bounded time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.connection):
+                await self._connecting.over()
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -177,7 +218,7 @@ class ServiceCalls:
 
     async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
-            return await self._http.post(self._base + path, json=body, headers=headers)
+            return await self._http.post(self._base + path, json=body, headers=headers, extensions=self._extensions)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             raise ConnectionLost(f"{self._base} closed the connection without an answer.") from None
         except httpx.TimeoutException:
@@ -188,12 +229,14 @@ class ServiceCalls:
 
 def process_name() -> str:
     """Say what this process is known by where nobody named it, such as `api-7:4711`."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    host = re.sub("[^!-~]", "-", socket.gethostname())[:_LONGEST_HOST]
+    return f"{host}:{os.getpid()}"
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[Event, None]:
     stream = EventStream()
-    async with aclosing(response.aiter_raw()) as pieces:
+    pieces = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    async with aclosing(pieces):
         async for piece in pieces:
             for event in stream.feed(piece):
                 yield event
@@ -207,6 +250,18 @@ def _expect_done(response: httpx.Response) -> None:
 def _address_of(question: Question) -> str | None:
     # The service limits guesses by network; what is no address would only be refused.
     return question.client_ip if network_of(question.client_ip) else None
+
+
+def _shown(sighting: Sighting) -> dict[str, Any]:
+    return {
+        "digest": sighting.digest.hex(),
+        "hour": _iso(sighting.hour * HOUR_SECONDS),
+        "network": sighting.network,
+        "agent": sighting.agent,
+        "first_seen": _iso(sighting.first),
+        "last_seen": _iso(sighting.last),
+        "count": sighting.times,
+    }
 
 
 def _given(**fields: str | None) -> dict[str, str]:

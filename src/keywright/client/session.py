@@ -6,7 +6,7 @@ What is decided is decided in `checking` and `following`; here is what is waited
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from keywright.client.checking import Checking, Question
@@ -17,13 +17,14 @@ from keywright.client.following import Following
 from keywright.client.reports import Reports
 from keywright.client.service_answers import Answer
 from keywright.client.service_calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
+from keywright.client.tasks import end_tasks
 from keywright.client.verdicts import Verdict
 from keywright.keys.known import BOUND_SECONDS
 from keywright.keys.verdict import Code
 
 _CLOSED = "This verifier has been closed."
 
-_log = logging.getLogger("keywright.client")
+_logger = logging.getLogger("keywright.client")
 
 
 class _Asked(NamedTuple):
@@ -63,11 +64,7 @@ class Session:
         self._ending = False
         parameters = {"session": str(checking.session), **parameters}
         feed = Feed(Following(checking, clock), calls, timing, parameters=parameters, heard=self._heard)
-        self._background = [
-            self.loop.create_task(feed.follow(), name="keywright feed"),
-            self.loop.create_task(self._reports.acknowledge(), name="keywright acknowledgements"),
-            self.loop.create_task(self._reports.report(), name="keywright uses"),
-        ]
+        self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
     async def ask(self, question: Question) -> Verdict:
         """
@@ -96,13 +93,23 @@ class Session:
         """End: forget everything, report what is left, take leave. Takes a bounded time, and never fails."""
         self._ending = True
         self.checking.forget()
-        await _cancel([*self._background, *self._asking])
+        await self._calls.connected()
+        await end_tasks(self._asking)
         try:
             async with asyncio.timeout(self._timing.end):
+                # Before the feed is left, so that the service hears a goodbye and not that a connection broke.
                 await self._reports.finish()
         except (TimeoutError, KeywrightError) as error:
-            _log.info("the last report did not reach the service: %s", error)
+            _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
         finally:
+            await self._calls.connected()
+            await end_tasks([self._feed])
+
+    async def _follow(self, feed: Feed) -> None:
+        try:
+            await feed.follow()
+        finally:
+            # Here, so that it happens, too, when the loop ends over a verifier that nobody closed.
             await self._calls.close()
 
     def _heard(self, dropped: list[int]) -> None:
@@ -188,10 +195,3 @@ class Session:
             raise NoAnswerInTime("The service did not answer in time.") from None
         self._silent = False
         return answer
-
-
-async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

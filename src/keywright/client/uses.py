@@ -6,67 +6,64 @@ with the same words needs no thought. Out of there they are added up by hour, ne
 beyond it, places are no longer told apart, and in the end uses are only counted as lost. Pure; the caller locks.
 """
 
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import NamedTuple
 
 from keywright.client.verdicts import Verdict
 from keywright.keys.sightings import agent_family, network_of
-from keywright.keys.verdict import KeyFacts
 
-MOST_RECENT = 4096
+MOST_RECENT = 32_768
 MOST_REPORTED = 10_000
 LONGEST_AGENT = 256
-_HOUR = 3600
+HOUR_SECONDS = 3600
 
 Words = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
 """What a request said: the digest of its key, the scopes and environment it asked for, its address and agent."""
 
 
+NEVER_STANDS = -1
+"""In place of a number of changes: this verdict was for one request."""
+
+_Place = tuple[bytes, int, str | None, str | None]
+
+
 class Standing:
-    """The verdict that some words got, until when it holds, and how often they came. Times in seconds of the epoch."""
+    """
+    The verdict that some words got, and how often they came.
 
-    __slots__ = ("count", "facts", "first", "last", "until", "verdict")
+    It stands for the next such request until `until`, in seconds of the epoch, and only while nothing has been dropped:
+    `changes` counts how often something had been when it was given.
+    """
 
-    def __init__(self, facts: KeyFacts, verdict: Verdict, now: float) -> None:
-        self.facts = facts
+    __slots__ = ("changes", "count", "first", "last", "until", "verdict")
+
+    def __init__(self, verdict: Verdict, now: float, *, until: float, changes: int) -> None:
         self.verdict = verdict
-        self.until = facts.expires_at
+        self.until = until
+        self.changes = changes
         self.first = self.last = now
         self.count = 1
 
 
-class Place(NamedTuple):
-    """Where a key was used, and in which hour since the epoch."""
+class Sighting(NamedTuple):
+    """Uses of one key in one hour from one place. Times in seconds of the epoch."""
 
     digest: bytes
     hour: int
     network: str | None
     agent: str | None
-
-
-class Sighting(NamedTuple):
-    """A place, how often the key was used there, and when first and last, in seconds of the epoch."""
-
-    place: Place
-    count: int
+    times: int
     first: float
     last: float
 
-    def plus(self, other: "Sighting") -> "Sighting":
-        """Add another of the same place."""
-        count = self.count + other.count
-        return Sighting(self.place, count, min(self.first, other.first), max(self.last, other.last))
 
-    def shown(self, iso: Any) -> dict[str, Any]:
-        """Write it as the service reads it; *iso* writes seconds of the epoch as text."""
-        return {
-            "digest": self.place.digest.hex(),
-            "hour": iso(self.place.hour * _HOUR),
-            "network": self.place.network,
-            "agent": self.place.agent,
-            "first_seen": iso(self.first),
-            "last_seen": iso(self.last),
-            "count": self.count,
-        }
+class _Sum:
+    __slots__ = ("first", "last", "times")
+
+    def __init__(self, times: int, first: float, last: float) -> None:
+        self.times = times
+        self.first = first
+        self.last = last
 
 
 class Uses:
@@ -82,19 +79,20 @@ class Uses:
         self._most_recent = most_recent
         self._most = most
         self._waiting: list[tuple[Words, Standing]] = []
-        self._sums: dict[Place, Sighting] = {}
+        self._sums: dict[_Place, _Sum] = {}
         self.recent: dict[Words, Standing] = {}
         self.lost = 0
 
     def note(self, words: Words, standing: Standing) -> None:
         """Note the first use under some words; later ones are counted on the standing itself."""
-        replaced = self.recent.pop(words, None)
+        replaced = self.recent.get(words)
         if replaced is not None:
             self._add(words, replaced)
-        if len(self.recent) >= self._most_recent:
+        elif len(self.recent) >= self._most_recent:
             self.turn()
         # As many are added up as come in, so that no request ever pays for many.
-        self.settle(2)
+        if self._waiting:
+            self._add(*self._waiting.pop())
         self.recent[words] = standing
 
     def turn(self) -> None:
@@ -110,24 +108,31 @@ class Uses:
 
     def take(self, most: int) -> list[Sighting]:
         """Take out at most *most* of what was added up."""
-        return [self._sums.pop(place) for place in list(self._sums)[:most]]
+        taken = [(place, self._sums.pop(place)) for place in list(islice(self._sums, most))]
+        return [Sighting(*place, found.times, found.first, found.last) for place, found in taken]
 
     def give_back(self, sightings: list[Sighting]) -> None:
         """Put back what could not be reported."""
-        for sighting in sightings:
-            self._put(sighting)
+        for digest, hour, network, agent, times, first, last in sightings:
+            self._put((digest, hour, network, agent), times, first, last)
 
     def _add(self, words: Words, standing: Standing) -> None:
         digest, _, _, address, agent = words
-        place = Place(digest, int(standing.last // _HOUR), network_of(address), agent_family(agent))
-        self._put(Sighting(place, standing.count, standing.first, standing.last))
+        network = None if address is None else network_of(address)
+        family = None if agent is None else agent_family(agent)
+        place = (digest, int(standing.last // HOUR_SECONDS), network, family)
+        self._put(place, standing.count, standing.first, standing.last)
 
-    def _put(self, sighting: Sighting) -> None:
-        held = self._sums.get(sighting.place)
+    def _put(self, place: _Place, times: int, first: float, last: float) -> None:
+        held = self._sums.get(place)
         if held is None and len(self._sums) >= self._most:
-            sighting = sighting._replace(place=sighting.place._replace(network=None, agent=None))
-            held = self._sums.get(sighting.place)
-        if held is None and len(self._sums) >= 2 * self._most:
-            self.lost += sighting.count
-            return
-        self._sums[sighting.place] = sighting if held is None else held.plus(sighting)
+            place = (place[0], place[1], None, None)
+            held = self._sums.get(place)
+        if held is not None:
+            held.times += times
+            held.first = min(held.first, first)
+            held.last = max(held.last, last)
+        elif len(self._sums) < 2 * self._most:
+            self._sums[place] = _Sum(times, first, last)
+        else:
+            self.lost += times

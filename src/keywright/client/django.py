@@ -1,0 +1,138 @@
+"""
+Checking keys in a Django project: all of it, by the middleware, or view by view, by the decorator.
+
+    # settings.py
+    KEYWRIGHT = {"URL": "https://keys.acme.example", "VERIFIER": os.environ["KEYWRIGHT_VERIFIER"]}
+    MIDDLEWARE = ["keywright.client.django.KeywrightMiddleware", ...]
+
+    # views.py
+    @require_key(scopes=["reports:read"])
+    def reports(request): ...
+
+Both put the verdict into `request.keywright`. `KEYWRIGHT` may hold, too, `OPTIONS` for the verifier (such as
+`{"outage_seconds": 60}`), `TRUSTED_PROXIES` (networks in CIDR form), and for the middleware `SCOPES`, `ENVIRONMENT` and
+`EXEMPT` (paths that need no key). Django is imported when one of these is used, so that this package can be installed
+without it.
+"""
+
+from collections.abc import Callable, Collection
+from functools import cache, wraps
+from typing import Any
+
+from keywright.client.guard import Guard, KeyRefused, Refusal
+from keywright.client.verifier import Verifier
+from keywright.client.wsgi import check_environ
+
+_NAMES = frozenset({"URL", "VERIFIER", "OPTIONS", "TRUSTED_PROXIES", "SCOPES", "ENVIRONMENT", "EXEMPT"})
+
+_View = Callable[..., Any]
+
+
+class KeywrightMiddleware:
+    """Lets through requests that present a key which may be used, and answers all others."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: _View) -> None:
+        settings = _settings()
+        self._get_response = get_response
+        self._guard = Guard(
+            scopes=settings.get("SCOPES", ()),
+            environment=settings.get("ENVIRONMENT"),
+            trusted_proxies=settings.get("TRUSTED_PROXIES", ()),
+        )
+        self._exempt = frozenset(settings.get("EXEMPT", ()))
+        # Said when the project starts, not with its first request.
+        the_verifier()
+
+    def __call__(self, request: Any) -> Any:
+        """Answer a request."""
+        if request.path not in self._exempt:
+            try:
+                request.keywright = check_environ(request.META, the_verifier(), self._guard)
+            except KeyRefused as refused:
+                return _answer(refused.refusal)
+        return self._get_response(request)
+
+
+def require_key(*, scopes: Collection[str] = (), environment: str | None = None) -> Callable[[_View], _View]:
+    """
+    Make a decorator that lets a view, async or not, be called with a good key only.
+
+    Args:
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+    """
+
+    @cache
+    def guard() -> Guard:
+        # Settings are read when they are needed: a view may be imported before there are any.
+        return Guard(scopes=scopes, environment=environment, trusted_proxies=_settings().get("TRUSTED_PROXIES", ()))
+
+    def check(request: Any) -> None:
+        request.keywright = check_environ(request.META, the_verifier(), guard())
+
+    return lambda view: _guarded(view, check)
+
+
+@cache
+def the_verifier() -> Verifier:
+    """
+    Give the verifier of this project, made out of its settings; started by the first request.
+
+    Raises:
+        django.core.exceptions.ImproperlyConfigured: The settings lack something, or hold what is not known.
+    """
+    settings = _settings()
+    return Verifier(settings["URL"], settings["VERIFIER"], **settings.get("OPTIONS", {}))
+
+
+def _guarded(view: _View, check: Callable[[Any], None]) -> _View:
+    from asgiref.sync import iscoroutinefunction, sync_to_async
+
+    if not iscoroutinefunction(view):
+
+        @wraps(view)
+        def guarded(request: Any, *args: Any, **named: Any) -> Any:
+            try:
+                check(request)
+            except KeyRefused as refused:
+                return _answer(refused.refusal)
+            return view(request, *args, **named)
+
+        return guarded
+
+    # In a thread, because it may have to wait for the service.
+    check_in_thread = sync_to_async(check, thread_sensitive=False)
+
+    @wraps(view)
+    async def guarded_async(request: Any, *args: Any, **named: Any) -> Any:
+        try:
+            await check_in_thread(request)
+        except KeyRefused as refused:
+            return _answer(refused.refusal)
+        return await view(request, *args, **named)
+
+    return guarded_async
+
+
+def _settings() -> dict[str, Any]:
+    # Django has no types of its own.
+    from django.conf import settings  # type: ignore[import-untyped]
+    from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
+
+    found = dict(getattr(settings, "KEYWRIGHT", {}))
+    missing = sorted({"URL", "VERIFIER"} - found.keys())
+    unknown = sorted(found.keys() - _NAMES)
+    if missing:
+        raise ImproperlyConfigured(f"The setting KEYWRIGHT lacks {' and '.join(missing)}.")
+    if unknown:
+        raise ImproperlyConfigured(f"The setting KEYWRIGHT does not know {', '.join(unknown)}.")
+    return found
+
+
+def _answer(refusal: Refusal) -> Any:
+    from django.http import HttpResponse  # type: ignore[import-untyped]
+
+    return HttpResponse(refusal.body, status=refusal.status, headers=refusal.answer_headers)

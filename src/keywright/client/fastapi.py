@@ -1,0 +1,124 @@
+"""
+Checking keys in a FastAPI application, route by route.
+
+    app = FastAPI()
+    use_verifier(app, AsyncVerifier(url, credential))
+
+    @app.get("/reports")
+    async def reports(key: Annotated[KeyInfo, Depends(require_key(scopes=["reports:read"]))]): ...
+
+FastAPI is imported when one of these is called, so that this package can be installed without it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from keywright.client.async_verifier import AsyncVerifier
+from keywright.client.guard import Guard, KeyRefused
+from keywright.client.middleware import POLICY_VIOLATION, check_request
+from keywright.client.verdicts import KeyInfo
+
+if TYPE_CHECKING:
+    import fastapi
+    import fastapi.requests
+
+_DESCRIPTION = "An API key."
+
+
+def use_verifier(app: "fastapi.FastAPI", verifier: AsyncVerifier) -> None:
+    """
+    Have the routes of an application check keys with *verifier*.
+
+    Starts it when the application starts and closes it at its end, unless it was started before by somebody else.
+    Refusals are answered as `{"detail", "code"}`. To be called before the application serves.
+    """
+    app.state.keywright = verifier
+    app.add_exception_handler(KeyRefused, _answer_refusal)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(started: "fastapi.FastAPI") -> AsyncIterator[Any]:
+        async with AsyncExitStack() as stack:
+            if not verifier.started:
+                await stack.enter_async_context(verifier)
+            yield await stack.enter_async_context(inner(started))
+
+    app.router.lifespan_context = lifespan
+
+
+def require_key(
+    *, scopes: Collection[str] = (), environment: str | None = None, trusted_proxies: Collection[str] = ()
+) -> Callable[..., Awaitable[KeyInfo]]:
+    """
+    Make a dependency that gives the key of a request, and answers in the route's place when there is no good one.
+
+    It shows in the application's OpenAPI document as a key in `Authorization: Bearer` or in `X-API-Key`. The whole
+    verdict is in `request.state.keywright`.
+
+    Args:
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+
+    Raises:
+        TypeError, ValueError: An argument is not as it should be.
+    """
+    import fastapi
+    import fastapi.requests
+
+    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies)
+    bearer, header = _schemes()
+
+    async def api_key(
+        connection: fastapi.requests.HTTPConnection,
+        _bearer: None = fastapi.Depends(bearer),
+        _header: None = fastapi.Depends(header),
+    ) -> KeyInfo:
+        return await _checked(connection, guard)
+
+    return api_key
+
+
+@cache
+def _schemes() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Make the two ways to present a key, as dependencies that show in the document and do nothing."""
+    import fastapi.openapi.models as openapi
+    import fastapi.security.base as security
+
+    class Scheme(security.SecurityBase):
+        def __init__(self, name: str, model: openapi.SecurityBase) -> None:
+            self.scheme_name = name
+            self.model = model
+
+        async def __call__(self) -> None:
+            return None
+
+    header = {"in": openapi.APIKeyIn.header, "name": "X-API-Key", "description": _DESCRIPTION}
+    return (
+        Scheme("ApiKeyBearer", openapi.HTTPBearer(description=_DESCRIPTION)),
+        Scheme("ApiKeyHeader", openapi.APIKey.model_validate(header)),
+    )
+
+
+async def _checked(connection: "fastapi.requests.HTTPConnection", guard: Guard) -> KeyInfo:
+    verifier = getattr(connection.app.state, "keywright", None)
+    if not isinstance(verifier, AsyncVerifier):
+        raise RuntimeError("no verifier: call keywright.client.fastapi.use_verifier(app, verifier) first")
+    verdict = await check_request(connection.scope, verifier, guard)
+    connection.state.keywright = verdict
+    if verdict.key is None:
+        raise AssertionError("a valid verdict without a key")
+    return verdict.key
+
+
+async def _answer_refusal(connection: Any, error: Exception) -> Any:
+    import fastapi
+
+    if not isinstance(error, KeyRefused):
+        raise error
+    if isinstance(connection, fastapi.WebSocket):
+        await connection.close(POLICY_VIOLATION, error.refusal.code)
+        return None
+    return fastapi.Response(error.refusal.body, error.refusal.status, error.refusal.answer_headers)

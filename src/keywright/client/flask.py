@@ -1,0 +1,54 @@
+"""
+Checking keys in a Flask application, view by view; `wsgi` does it for a whole application.
+
+    @app.get("/reports")
+    @require_key(verifier, scopes=["reports:read"])
+    def reports(): return {"key": str(g.keywright.key.id)}
+
+Flask is imported when a guarded view is called, so that this package can be installed without it.
+"""
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Any
+
+from keywright.client.guard import Guard, KeyRefused
+from keywright.client.verifier import Verifier
+from keywright.client.wsgi import check_environ
+
+_View = Callable[..., Any]
+
+
+def require_key(
+    verifier: Verifier,
+    *,
+    scopes: Collection[str] = (),
+    environment: str | None = None,
+    trusted_proxies: Collection[str] = (),
+) -> Callable[[_View], _View]:
+    """
+    Make a decorator that lets a view be called with a good key only; the verdict is in `flask.g.keywright`.
+
+    Args:
+        verifier: Checks the keys; started by the first request, and ended with the process.
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+    """
+    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies)
+
+    def decorate(view: _View) -> _View:
+        @wraps(view)
+        def guarded(*args: Any, **named: Any) -> Any:
+            import flask
+
+            try:
+                flask.g.keywright = check_environ(flask.request.environ, verifier, guard)
+            except KeyRefused as refused:
+                refusal = refused.refusal
+                return flask.Response(refusal.body, refusal.status, refusal.answer_headers)
+            return flask.current_app.ensure_sync(view)(*args, **named)
+
+        return guarded
+
+    return decorate

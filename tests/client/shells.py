@@ -1,0 +1,74 @@
+"""Both verifiers behind one face, so that one test holds both to a rule."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from keywright.client.async_verifier import AsyncVerifier
+from keywright.client.service_calls import Timing
+from keywright.client.verdicts import Verdict
+from keywright.client.verifier import Verifier
+from tests.client.fake_service import PATIENCE_SECONDS, FakeService, eventually_async
+
+Kind = Literal["async", "threads"]
+
+# Short pauses, long patience: a busy machine must not look like a silent service.
+QUICK = Timing(
+    answer=PATIENCE_SECONDS,
+    connection=PATIENCE_SECONDS,
+    silence=PATIENCE_SECONDS,
+    report=0.05,
+    first_pause=0.005,
+    longest_pause=0.05,
+    refused_pause=0.05,
+    end=PATIENCE_SECONDS,
+)
+
+
+class Shell:
+    """A verifier of either kind."""
+
+    def __init__(self, verifier: AsyncVerifier | Verifier) -> None:
+        self.verifier = verifier
+        self.verify_now = verifier.verify_now
+
+    async def verify(self, key: str, **asked: Any) -> Verdict:
+        """Verify, in a thread where the verifier does not await."""
+        if isinstance(self.verifier, AsyncVerifier):
+            return await self.verifier.verify(key, **asked)
+        return await asyncio.to_thread(self.verifier.verify, key, **asked)
+
+    async def started(self) -> None:
+        """Start."""
+        if isinstance(self.verifier, AsyncVerifier):
+            await self.verifier.start()
+        else:
+            await asyncio.to_thread(self.verifier.start)
+
+    async def followed(self) -> None:
+        """Start, and wait until the feed is followed."""
+        await self.started()
+        await eventually_async(lambda: self.verifier.following, "following the feed")
+
+    async def not_followed(self) -> None:
+        """Wait until the feed has not been followed for the bound."""
+        await eventually_async(lambda: not self.verifier.following, "losing the feed")
+
+    async def closed(self) -> None:
+        """Close."""
+        if isinstance(self.verifier, AsyncVerifier):
+            await self.verifier.close()
+        else:
+            await asyncio.to_thread(self.verifier.close)
+
+
+@asynccontextmanager
+async def shell(kind: Kind, service: FakeService, **options: Any) -> AsyncIterator[Shell]:
+    """Give a verifier that is closed in the end."""
+    make = AsyncVerifier if kind == "async" else Verifier
+    shell = Shell(make(service.url, service.credential, **{"timing": QUICK, **options}))
+    try:
+        yield shell
+    finally:
+        await shell.closed()

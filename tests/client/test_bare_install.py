@@ -1,0 +1,52 @@
+"""What other people install needs httpx, cryptography and the standard library, and nothing of the server's rooms."""
+
+import ast
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keywright.client
+
+FOLDER = Path(keywright.client.__path__[0])
+MODULES = sorted(f"keywright.client.{module.name}" for module in pkgutil.iter_modules(keywright.client.__path__))
+SERVER = {
+    "fastapi",
+    "starlette",
+    "flask",
+    "werkzeug",
+    "django",
+    "uvicorn",
+    "pydantic",
+    "sqlalchemy",
+    "structlog",
+    "typer",
+}
+# Each of these is imported by the module that is named after it, when it is used.
+FRAMEWORKS = {"fastapi.py": {"fastapi"}, "flask.py": {"flask"}, "django.py": {"django", "asgiref"}}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_imports(path: Path) -> None:
+    """A module imports keys, its own room, httpx and the standard library; a framework where it is for that."""
+    allowed = {"httpx", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path.name, ())}
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    assert {name.split(".")[0] for name in imported} <= allowed
+    ours = {".".join(name.split(".")[:2]) for name in imported if name.startswith("keywright")}
+    assert ours <= {"keywright.keys", "keywright.client", "keywright.__version__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_importing_loads_no_framework(module: str) -> None:
+    """Every module, those for frameworks too, can be imported where no framework is installed."""
+    probe = f"import sys, {module}; print(sorted({SERVER!r} & {{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

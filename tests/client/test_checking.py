@@ -1,0 +1,401 @@
+"""The decisions of an in-process verifier, with clocks that a test moves and no service at all."""
+
+import threading
+from math import inf
+from typing import Any
+
+import pytest
+
+from keywright.client.checking import Checking, Question
+from keywright.client.service_answers import Answer
+from keywright.client.uses import LONGEST_AGENT, MOST_RECENT, Sighting
+from keywright.client.verdicts import Verdict
+from keywright.keys.digest import digest
+from keywright.keys.pair import mint, mint_credential
+from keywright.keys.verdict import Code, KeyFacts
+from tests.client.clocks import SetClock
+
+PAIR = mint(bytes(32), brand="kw", environment="live")
+TEXT = PAIR.private.reveal()
+OTHER = mint(b"o" * 32, brand="kw", environment="live").private.reveal()
+NOW = 1_800_000_000.0
+
+
+def facts(**changes: Any) -> KeyFacts:
+    return KeyFacts(**{"id": b"k" * 16, "org_id": b"o" * 16, "name": "n", "environment": "live", **changes})
+
+
+class World:
+    """A memory and its clocks; followed up to now unless told otherwise."""
+
+    def __init__(self, *, outage_seconds: int = 300) -> None:
+        self.clock = SetClock()
+        self.checking = Checking(
+            brand="kw", capacity=10, outage_seconds=outage_seconds, clock=self.clock, wall=SetClock(NOW)
+        )
+        self.follow()
+
+    def follow(self) -> None:
+        self.checking.followed(self.clock.now)
+
+    def verify_now(self, text: str = TEXT, **asked: Any) -> Verdict | None:
+        return self.checking.verify_now(text, *words(**asked))
+
+    def question(self, text: str = TEXT, **asked: Any) -> Question:
+        return self.checking.question(text, *words(**asked))
+
+    def hold(self, found: KeyFacts | None = None, text: str = TEXT) -> None:
+        self.answer(Answer(code=Code.VALID, facts=found or facts(), complete=True), text)
+
+    def answer(self, answer: Answer, text: str = TEXT, **asked: Any) -> Verdict | None:
+        question = self.question(text, **asked)
+        self.checking.end(self.checking.begin(question), answer)
+        return self.checking.answered(question, answer)
+
+    def sightings(self) -> list[Sighting]:
+        self.checking.set_uses_aside()
+        while self.checking.settle_uses(3):
+            pass
+        return self.checking.take_uses(1_000_000)
+
+
+def words(
+    scopes: tuple[str, ...] = (),
+    environment: str | None = None,
+    client_ip: str | None = None,
+    user_agent: str | None = None,
+    explain: bool = False,
+) -> tuple[tuple[str, ...], str | None, str | None, str | None, bool]:
+    return scopes, environment, client_ip, user_agent, explain
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        TEXT[:-1],
+        TEXT + "\n",
+        " " + TEXT,
+        TEXT[:-1] + ("0" if TEXT[-1] != "0" else "1"),
+        "kw_sk_live_" + "ä" * 49,
+        "\ud800",
+        "x" * 1_000_000,
+        PAIR.public.text,
+        mint(bytes(32), brand="other", environment="live").private.reveal(),
+        mint_credential(bytes(32), brand="kw").reveal(),
+    ],
+)
+def test_what_is_no_key_of_ours_is_refused_without_asking(world: World, text: str) -> None:
+    """A text that cannot be a private key of the brand is not known, whether the service is heard or not."""
+    assert world.verify_now(text) == (Code.NOT_FOUND, None, False, None)
+    world.clock.go_on(100)
+    assert world.verify_now(text) == (Code.NOT_FOUND, None, False, None)
+
+
+def test_an_unknown_key_is_asked_for(world: World) -> None:
+    """What might be a key and is not held takes the service."""
+    assert world.verify_now() is None
+
+
+def test_a_held_key_is_judged_here(world: World) -> None:
+    """A known key gets its verdict without anybody, the same each time, with all that is known of it."""
+    world.hold(facts(scopes=("a",), expires_at=NOW + 10))
+    first, second = world.verify_now(), world.verify_now()
+    assert first is not None
+    assert first.valid
+    assert bool(first)
+    assert first.key is not None
+    assert (first.key.id.bytes, first.key.org_id.bytes) == (b"k" * 16, b"o" * 16)
+    assert (first.key.name, first.key.environment, first.key.scopes) == ("n", "live", ("a",))
+    assert first.key.expires_at is not None
+    assert first.key.expires_at.timestamp() == NOW + 10
+    assert second is first
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "code"),
+    [
+        (facts(revoked=True), {}, Code.REVOKED),
+        (facts(expires_at=NOW - 1), {}, Code.EXPIRED),
+        (facts(), {"environment": "sandbox"}, Code.WRONG_ENVIRONMENT),
+        (facts(scopes=("a",)), {"scopes": ("a", "b")}, Code.INSUFFICIENT_SCOPE),
+        (facts(scopes=("a", "b")), {"scopes": ("a", "b"), "environment": "live"}, Code.VALID),
+    ],
+)
+def test_rules(world: World, found: KeyFacts, asked: dict[str, Any], code: Code) -> None:
+    """Each rule refuses, from memory and by a fresh answer alike, and a refusal is explained when that is asked for."""
+    fresh = code if code in (Code.REVOKED, Code.EXPIRED) else Code.VALID
+    answered = world.answer(Answer(code=fresh, facts=found, complete=True), **asked)
+    from_memory = world.verify_now(**asked)
+    assert answered is not None
+    assert from_memory is not None
+    assert (answered.code, answered.key) == (from_memory.code, from_memory.key)
+    assert from_memory.code is code
+    assert bool(from_memory) is (code is Code.VALID)
+    assert from_memory.explanation is None
+    explained = world.verify_now(**asked, explain=True)
+    assert explained is not None
+    assert (explained.explanation is None) is (code is Code.VALID)
+
+
+def test_not_found_is_not_held(world: World) -> None:
+    """A key that the service does not know is asked for again: it may have been created since."""
+    assert world.answer(Answer(code=Code.NOT_FOUND)) == (Code.NOT_FOUND, None, False, None)
+    assert world.verify_now() is None
+
+
+def test_trust_lapses(world: World) -> None:
+    """A second after the feed was last followed, every key is asked for, and none before that without need."""
+    world.hold()
+    assert world.verify_now()
+    world.clock.go_on(1.0)
+    assert world.verify_now()
+    world.clock.go_on(0.001)
+    assert not world.checking.following
+    assert world.verify_now() is None
+    world.follow()
+    assert world.verify_now()
+
+
+def test_a_dropped_key_is_asked_for(world: World) -> None:
+    """After a drop nothing of the key is left, not even a verdict that was kept ready; other keys stay."""
+    world.hold()
+    world.hold(text=OTHER)
+    assert world.verify_now()
+    assert world.verify_now(OTHER)
+    world.checking.drop([digest(TEXT)])
+    assert world.verify_now() is None
+    assert world.verify_now(OTHER)
+    world.checking.drop_all()
+    assert world.verify_now(OTHER) is None
+
+
+def test_an_overtaken_answer_is_not_held(world: World) -> None:
+    """What was on its way when the key changed is told, but is no ground for a second verdict."""
+    question = world.question()
+    look_up = world.checking.begin(question)
+    answer = Answer(code=Code.VALID, facts=facts(), complete=True)
+    world.checking.drop([question.digest])
+    assert world.checking.end(look_up, answer) is True
+    assert world.checking.answered(question, answer)
+    assert world.verify_now() is None
+
+
+def test_a_change_between_the_answer_and_the_verdict(world: World) -> None:
+    """A key that is dropped after it was held and before its verdict was made leaves no verdict behind."""
+    question = world.question()
+    answer = Answer(code=Code.VALID, facts=facts(), complete=True)
+    assert world.checking.end(world.checking.begin(question), answer) is False
+    world.checking.drop([question.digest])
+    assert world.checking.answered(question, answer)
+    assert world.verify_now() is None
+
+
+def test_a_stale_answer_is_told_and_not_held(world: World) -> None:
+    """What the service says from its own memory is passed on as stale, and asked for again."""
+    answer = Answer(code=Code.VALID, facts=facts(), complete=True, stale=True)
+    verdict = world.answer(answer)
+    assert verdict
+    assert verdict.stale
+    assert world.verify_now() is None
+
+
+def test_facts_this_version_cannot_weigh(world: World) -> None:
+    """A key that is bound to more than this version knows is neither judged here nor held."""
+    assert world.answer(Answer(code=Code.VALID, facts=facts(), complete=False)) is None
+    assert world.verify_now() is None
+
+
+def test_a_fresh_answer_knows_the_time_better(world: World) -> None:
+    """Whether a key has expired is the service's word in a fresh answer, whatever this machine's clock says."""
+    behind = world.answer(Answer(code=Code.EXPIRED, facts=facts(expires_at=NOW + 600), complete=True))
+    assert behind is not None
+    assert behind.code is Code.EXPIRED
+    assert world.answer(Answer(code=Code.VALID, facts=facts(expires_at=NOW - 600), complete=True))
+
+
+def test_a_key_expires_while_it_is_held(world: World) -> None:
+    """A verdict that is kept ready ends with the key."""
+    world.hold(facts(expires_at=NOW + 0.5))
+    assert world.verify_now()
+    world.clock.go_on(0.5)
+    verdict = world.verify_now()
+    assert verdict is not None
+    assert verdict.code is Code.EXPIRED
+
+
+# Outage.
+
+
+def test_outage(world: World) -> None:
+    """With nobody to ask, a known key passes, marked stale, until `outage_seconds` after it was last followed."""
+    world.hold()
+    question = world.question()
+    world.clock.go_on(1.1)
+    verdict = world.checking.in_outage(question)
+    assert verdict
+    assert verdict.stale
+    world.clock.go_on(298.8)
+    assert world.checking.in_outage(question)
+    world.clock.go_on(0.2)
+    assert world.checking.in_outage(question) is None
+
+
+def test_outage_knows_no_unknown_keys(world: World) -> None:
+    """A key that is not held has no verdict while nobody can be asked."""
+    assert world.checking.in_outage(world.question()) is None
+
+
+def test_outage_forbidden() -> None:
+    """With an outage of 0 s nothing is answered from what is not followed."""
+    world = World(outage_seconds=0)
+    world.hold()
+    world.clock.go_on(1.1)
+    assert world.checking.in_outage(world.question()) is None
+
+
+def test_outage_before_anything_was_followed() -> None:
+    """What was looked up but never followed does not count in an outage."""
+    world = World()
+    world.checking.forget()
+    fresh = Checking(brand="kw", capacity=10, outage_seconds=300, clock=world.clock)
+    question = fresh.question(TEXT, *words())
+    fresh.end(fresh.begin(question), Answer(code=Code.VALID, facts=facts(), complete=True))
+    assert fresh.in_outage(question) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "code"), [(facts(revoked=True), Code.REVOKED), (facts(expires_at=NOW + 5), Code.EXPIRED)]
+)
+def test_outage_keeps_the_rules(world: World, found: KeyFacts, code: Code) -> None:
+    """In an outage, too, a revoked key is revoked and a key expires."""
+    world.hold(found)
+    world.clock.go_on(10)
+    verdict = world.checking.in_outage(world.question())
+    assert verdict is not None
+    assert (verdict.code, verdict.stale) == (code, True)
+
+
+def test_after_an_outage_verdicts_are_not_stale(world: World) -> None:
+    """A verdict given in an outage is not given again, stale, once the feed is followed."""
+    world.hold()
+    world.clock.go_on(10)
+    assert world.checking.in_outage(world.question())
+    world.follow()
+    verdict = world.verify_now()
+    assert verdict
+    assert not verdict.stale
+
+
+def test_the_end(world: World) -> None:
+    """After the end nothing counts."""
+    world.hold()
+    world.checking.forget()
+    world.follow()
+    assert world.verify_now() is None
+    assert world.checking.in_outage(world.question()) is None
+
+
+# Uses.
+
+
+def test_uses_are_counted(world: World) -> None:
+    """Each accepted use counts once, from memory, by a fresh answer and in an outage; refusals do not."""
+    answer = Answer(code=Code.VALID, facts=facts(scopes=("a",)), complete=True)
+    world.answer(answer, client_ip="192.0.2.7", user_agent="curl/8")
+    for _ in range(3):
+        world.verify_now(client_ip="192.0.2.8", user_agent="curl/9", scopes=("a",))
+    world.verify_now(scopes=("b",))
+    world.verify_now()
+    world.clock.go_on(10)
+    world.checking.in_outage(world.question(client_ip="192.0.2.7"))
+    uses = {(use.network, use.agent): use.times for use in world.sightings()}
+    assert uses == {("192.0.2.0/24", "curl"): 4, (None, None): 1, ("192.0.2.0/24", None): 1}
+
+
+def test_when_a_key_was_used(world: World) -> None:
+    """A sighting says when first and when last, and in which hour, by the service's clock."""
+    world.hold()
+    world.sightings()
+    world.verify_now()
+    world.clock.go_on(0.4)
+    world.verify_now()
+    (use,) = world.sightings()
+    assert (use.first, use.last, use.times) == (NOW, NOW + 0.4, 2)
+    assert use.hour == NOW // 3600
+    assert use.digest == digest(TEXT)
+
+
+def test_uses_given_back_are_reported_later(world: World) -> None:
+    """What could not be reported is added to what came since."""
+    world.hold()
+    world.sightings()
+    world.verify_now()
+    taken = world.sightings()
+    world.verify_now()
+    world.checking.give_uses_back(taken)
+    (use,) = world.sightings()
+    assert use.times == 2
+
+
+def test_a_long_agent_is_cut(world: World) -> None:
+    """A customer cannot fill memory with names of programs, and is counted under the same family all the same."""
+    world.hold()
+    world.sightings()
+    for end in ("a", "b"):
+        assert world.verify_now(user_agent="curl/" + "x" * LONGEST_AGENT * 100 + end)
+    (use,) = world.sightings()
+    assert (use.agent, use.times) == ("curl", 2)
+
+
+def test_more_words_than_are_kept(world: World) -> None:
+    """However many addresses come by, every use is counted once, and memory stays bounded."""
+    world.hold()
+    world.sightings()
+    many = 2 * MOST_RECENT + 10
+    for number in range(many):
+        world.verify_now(client_ip=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    uses = world.sightings()
+    assert sum(use.times for use in uses) == many
+    assert len(uses) == -(-many // 256)
+
+
+def test_threads(world: World) -> None:
+    """Any number of threads may check while keys come and go; no use is lost, and nothing dropped passes afterwards."""
+    stop = threading.Event()
+    counted = [0] * 4
+
+    def check(number: int) -> None:
+        while not stop.is_set():
+            counted[number] += bool(world.verify_now(client_ip=f"192.0.2.{number}"))
+
+    threads = [threading.Thread(target=check, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    reported = 0
+    for _ in range(300):
+        world.hold()
+        world.hold(text=OTHER)
+        reported += sum(use.times for use in world.sightings())
+        world.checking.drop([digest(TEXT)])
+        assert world.verify_now() is None
+    stop.set()
+    for thread in threads:
+        thread.join()
+    reported += sum(use.times for use in world.sightings())
+    # `hold` makes a verdict itself, so two uses a round come from it.
+    assert reported == sum(counted) + 600
+
+
+def test_length() -> None:
+    """The number of held keys is told."""
+    world = World()
+    world.hold()
+    assert len(world.checking) == 1
+    assert facts().expires_at == inf

@@ -1,0 +1,221 @@
+"""The ASGI middleware, in front of an application that knows nothing of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from keywright.client import AsyncVerifier
+from keywright.client.middleware import App, KeywrightMiddleware, Receive, Scope, Send
+from tests.client.asgi import Life, caller, converse
+from tests.client.fake_service import FEED, VERIFY, Canned, FakeService, eventually_async, problem
+from tests.client.shells import QUICK
+
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
+
+class Application:
+    """Answers 200 and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] in ("http", "websocket")
+        self.scopes.append(scope)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+
+@pytest.fixture
+async def verifier(fake: FakeService) -> AsyncIterator[AsyncVerifier]:
+    async with AsyncVerifier(fake.url, fake.credential, timing=QUICK) as verifier:
+        yield verifier
+
+
+@pytest.fixture
+def application() -> Application:
+    return Application()
+
+
+async def test_a_good_key_passes(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """A request with a good key reaches the application, with the verdict where it can find it."""
+    key = fake.create(scopes=("a",))
+    async with caller(KeywrightMiddleware(application, verifier, scopes=["a"], environment="live")) as client:
+        for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}):
+            assert (await client.get("/", headers=headers)).content == b"hello"
+    for scope in application.scopes:
+        assert scope["keywright"].valid
+        assert scope["state"]["keywright"] is scope["keywright"]
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "status", "code"),
+    [
+        ({}, {}, 401, "key_required"),
+        ({}, {"Authorization": "Bearer nonsense"}, 401, "not_found"),
+        ({}, {"Authorization": "Bearer KEY", "X-API-Key": "other"}, 400, "several_keys"),
+        ({"scopes": ["a", "b"]}, {"X-API-Key": "KEY"}, 403, "insufficient_scope"),
+        ({"environment": "sandbox"}, {"X-API-Key": "KEY"}, 403, "wrong_environment"),
+        ({}, {"X-API-Key": "REVOKED"}, 401, "revoked"),
+        ({}, {"X-API-Key": "EXPIRED"}, 401, "expired"),
+    ],
+)
+async def test_refusals(
+    fake: FakeService,
+    verifier: AsyncVerifier,
+    application: Application,
+    options: dict[str, Any],
+    headers: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
+    """Every refusal is answered with its status, as JSON, and the application never sees the request."""
+    key, revoked, expired = fake.create(scopes=("a",)), fake.create(), fake.create(expires_at=1.0)
+    fake.revoke(revoked)
+    filled = {
+        name: value.replace("KEY", key).replace("REVOKED", revoked).replace("EXPIRED", expired)
+        for name, value in headers.items()
+    }
+    async with caller(KeywrightMiddleware(application, verifier, **options)) as client:
+        response = await client.get("/", headers=filled)
+    assert response.status_code == status
+    assert response.json()["code"] == code
+    assert response.headers["Content-Type"] == "application/json"
+    assert ("WWW-Authenticate" in response.headers) is (status == 401 or code == "insufficient_scope")
+    assert application.scopes == []
+
+
+async def test_trouble_is_not_the_customers_fault(
+    fake: FakeService, verifier: AsyncVerifier, application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unavailable service, and a credential that it refuses, are a 503 with a time to try again."""
+    key = fake.create()
+    async with caller(KeywrightMiddleware(application, verifier)) as client:
+        for canned in (Canned(503, b"", {"Retry-After": "7"}), Canned(401, problem("invalid_token", "Revoked."))):
+            fake.canned[VERIFY] = canned
+            response = await client.get("/", headers={"X-API-Key": key})
+            assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
+            assert int(response.headers["Retry-After"]) >= 1
+    assert application.scopes == []
+    assert "Revoked." in caplog.text
+    assert key not in caplog.text
+
+
+async def test_exempt_paths(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """A path that needs no key is exactly the one that was named."""
+    app = KeywrightMiddleware(application, verifier, exempt=["/healthz"])
+    async with caller(app) as client:
+        assert (await client.get("/healthz?full=1")).status_code == 200
+        for path in ("/healthz/", "/healthzz", "/healthz/../reports", "//healthz", "/HEALTHZ"):
+            assert (await client.get(path)).status_code == 401
+    with pytest.raises(TypeError):
+        KeywrightMiddleware(application, verifier, exempt="/healthz")
+
+
+async def test_what_is_told_of_the_caller(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """The address is the peer's, or that in `X-Forwarded-For` behind a trusted proxy."""
+    key = fake.create()
+    app = KeywrightMiddleware(application, verifier, trusted_proxies=["10.0.0.0/8"])
+    for peer in ("10.0.0.1", "192.0.2.1"):
+        async with caller(app, client=(peer, 1)) as client:
+            headers = {"X-API-Key": key, "X-Forwarded-For": "203.0.113.9", "User-Agent": "curl/8"}
+            assert (await client.get("/", headers=headers)).status_code == 200
+    await eventually_async(lambda: len(fake.sightings) == 2)
+    assert {seen["network"] for seen in fake.sightings} == {"203.0.113.0/24", "192.0.2.0/24"}
+    assert {seen["agent"] for seen in fake.sightings} == {"curl"}
+
+
+# WebSockets.
+
+
+async def test_websockets(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """A WebSocket without a good key is never accepted; a server that can is told to answer as for a request."""
+    app = KeywrightMiddleware(application, verifier)
+    assert await converse(app, [(b"x-api-key", fake.create().encode())]) == [{"type": "websocket.accept"}]
+    assert await converse(app, []) == [{"type": "websocket.close", "code": 1008, "reason": "key_required"}]
+    start, body = await converse(app, [], extensions={"websocket.http.response": {}})
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
+    assert body["type"] == "websocket.http.response.body"
+    assert len(application.scopes) == 1
+
+
+# The life of an application.
+
+
+async def living(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that knows of its life."""
+    for kind in ("startup", "shutdown"):
+        assert (await receive())["type"] == f"lifespan.{kind}"
+        await send({"type": f"lifespan.{kind}.complete"})
+
+
+async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that cannot start."""
+    await receive()
+    raise ValueError("no database")
+
+
+@pytest.mark.parametrize("app", [living, Application()])
+async def test_started_and_closed_with_the_application(fake: FakeService, app: App) -> None:
+    """The verifier lives as long as the application, whether that knows of its life or not."""
+    verifier = AsyncVerifier(fake.url, fake.credential, timing=QUICK)
+    life = Life(KeywrightMiddleware(app, verifier))
+    await life.tell("startup")
+    await eventually_async(lambda: fake.asked(FEED))
+    started = verifier.started
+    await life.tell("shutdown")
+    await life.task
+    assert (started, verifier.started) == (True, False)
+    assert [message["type"] for message in life.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_an_application_that_cannot_start(fake: FakeService) -> None:
+    """What goes wrong in the application's own start is passed on, and nothing is left running."""
+    verifier = AsyncVerifier(fake.url, fake.credential, timing=QUICK)
+    life = Life(KeywrightMiddleware(failing, verifier))
+    await life.tell("startup")
+    with pytest.raises(ValueError, match="no database"):
+        await life.task
+    assert not verifier.started
+
+
+async def test_a_verifier_that_others_started_is_theirs(fake: FakeService, verifier: AsyncVerifier) -> None:
+    """A verifier that was started before is not closed with the application."""
+    life = Life(KeywrightMiddleware(living, verifier))
+    await life.tell("startup")
+    await life.tell("shutdown")
+    await life.task
+    assert verifier.started
+
+
+async def test_started_by_the_first_request(fake: FakeService, application: Application) -> None:
+    """A server that announces nothing starts the verifier with its first request."""
+    verifier = AsyncVerifier(fake.url, fake.credential, timing=QUICK)
+    async with caller(KeywrightMiddleware(application, verifier)) as client:
+        assert (await client.get("/", headers={"X-API-Key": fake.create()})).status_code == 200
+    await verifier.close()
+
+
+def test_one_event_loop_after_another(fake: FakeService) -> None:
+    """A verifier that was left open on a loop that is over begins anew on the next."""
+    verifier, key = AsyncVerifier(fake.url, fake.credential, timing=QUICK), fake.create()
+
+    async def verify(*, close: bool) -> None:
+        assert await verifier.verify(key)
+        if close:
+            await verifier.close()
+
+    asyncio.run(verify(close=False))
+    asyncio.run(verify(close=True))
+
+
+async def test_two_event_loops_at_a_time(fake: FakeService, verifier: AsyncVerifier) -> None:
+    """A verifier that runs on one loop is not used on another."""
+    key = fake.create()
+    with pytest.raises(RuntimeError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, verifier.verify(key))
