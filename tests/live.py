@@ -64,6 +64,7 @@ class LiveService:
 
     base_url: str
     metrics_url: str | None
+    database_url: str
     process: subprocess.Popen[bytes]
     folder: Path
     log_path: Path
@@ -71,6 +72,16 @@ class LiveService:
     def log(self) -> list[dict[str, Any]]:
         """Read the log lines so far."""
         return _read_log(self.log_path)
+
+    def await_log_line(self, **fields: Any) -> dict[str, Any]:
+        """Wait for a log line that has these *fields*, and give the first one."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            for line in self.log():
+                if fields.items() <= line.items():
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"nothing with {fields} was logged")
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM), wait for that, and give the exit code."""
@@ -130,7 +141,7 @@ def start_service(env: Mapping[str, str], *, workers: int = 1, arguments: Iterab
             stderr=log,
             start_new_session=True,
         )
-    service = LiveService("", None, process, folder, log_path)
+    service = LiveService("", None, settings["KEYWRIGHT_DATABASE_URL"], process, folder, log_path)
     _running.add(service)
     try:
         _wait_until_it_answers(service)

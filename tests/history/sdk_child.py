@@ -1,0 +1,117 @@
+"""
+A process that verifies in itself, as an API server does that was given a verifier.
+
+Told on standard input: a line of JSON (`Orders`), then keys as `child.Keys` reads them.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from keywright.client.errors import ServiceUnavailable
+from keywright.client.verdicts import Verdict
+from keywright.client.verifier import AsyncVerifier, Verifier
+from keywright.keys.verdict import Code
+from tests.history.checker import Outcome
+from tests.history.child import Keys, Recording, wrong
+
+OUTCOMES = {Code.VALID: Outcome.VALID, Code.REVOKED: Outcome.REVOKED, Code.NOT_FOUND: Outcome.NOT_FOUND}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What to do: with tasks or with threads, how many of them, and how long each pauses between two verifications."""
+
+    name: str
+    url: str
+    credential: str
+    recording: str
+    awaiting: bool
+    at_once: int
+    pause: float
+    outage_seconds: int
+
+
+def outcome_of(orders: Orders, key: int, ended: Verdict | Exception) -> Outcome:
+    """Say what a verification came to."""
+    if isinstance(ended, ServiceUnavailable):
+        return Outcome.UNAVAILABLE
+    outcome = None if isinstance(ended, Exception) else OUTCOMES.get(ended.code)
+    return wrong(orders.name, key, ended) if outcome is None else outcome
+
+
+async def verify_awaiting(orders: Orders, keys: Keys, recording: Recording) -> None:
+    """Verify in tasks of one event loop."""
+
+    async def go_on(verifier: AsyncVerifier) -> None:
+        while not keys.ended.is_set():
+            await asyncio.sleep(random.uniform(0.5, 1.5) * orders.pause)
+            if (key := keys.pick()) is None:
+                continue
+            ended: Verdict | Exception
+            start = time.monotonic()
+            try:
+                ended = await verifier.verify(key.text)
+            except Exception as error:  # noqa: BLE001 - recorded as what it is
+                ended = error
+            end = time.monotonic()
+            stale = isinstance(ended, Verdict) and ended.stale
+            recording.note(start, end, orders.name, key.number, outcome_of(orders, key.number, ended), stale=stale)
+
+    async with (
+        AsyncVerifier(
+            orders.url, orders.credential, name=orders.name, outage_seconds=orders.outage_seconds
+        ) as verifier,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for _ in range(orders.at_once):
+            tasks.create_task(go_on(verifier))
+
+
+def verify_in_threads(orders: Orders, keys: Keys, recording: Recording) -> None:
+    """Verify in threads that share one verifier."""
+
+    def go_on() -> None:
+        while not keys.ended.is_set():
+            time.sleep(random.uniform(0.5, 1.5) * orders.pause)
+            if (key := keys.pick()) is None:
+                continue
+            ended: Verdict | Exception
+            start = time.monotonic()
+            try:
+                ended = verifier.verify(key.text)
+            except Exception as error:  # noqa: BLE001 - recorded as what it is
+                ended = error
+            end = time.monotonic()
+            stale = isinstance(ended, Verdict) and ended.stale
+            recording.note(start, end, orders.name, key.number, outcome_of(orders, key.number, ended), stale=stale)
+
+    with Verifier(orders.url, orders.credential, name=orders.name, outage_seconds=orders.outage_seconds) as verifier:
+        threads = [threading.Thread(target=go_on) for _ in range(orders.at_once)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def main() -> None:
+    """Do as ordered."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    orders = Orders(**json.loads(sys.stdin.readline()))
+    keys, recording = Keys(), Recording(Path(orders.recording), [orders.name])
+    if orders.awaiting:
+        asyncio.run(verify_awaiting(orders, keys, recording))
+    else:
+        verify_in_threads(orders, keys, recording)
+    recording.close()
+
+
+if __name__ == "__main__":
+    main()

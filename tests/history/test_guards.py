@@ -1,0 +1,362 @@
+"""
+The guards against the races of revocation, each shown to be needed: the same events end in a violation when the guard
+is taken out, and in none with the real part. The checker of histories is the judge.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+
+import asyncpg
+import pytest
+
+from keywright.client.checking import Checking
+from keywright.client.service_answers import Answer
+from keywright.keys.known import KnownKeys, LookUp
+from keywright.keys.pair import mint
+from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.checking_ports import Trail
+from keywright.service.events import EventType
+from keywright.service.following import Following
+from keywright.service.ports import NewApiKey
+from keywright.service.verification import Verdict, Verification
+from keywright.storage import postgres_sql as sql
+from keywright.storage import rows
+from keywright.storage.postgres import PostgresStore
+from keywright.storage.postgres_trail import PostgresTrail
+from keywright.storage.url import PostgresUrl, read
+from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
+from tests.postgres import PostgresCluster, migrated_database
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.storage.making import an_event, an_organization, new_key
+
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
+REVOKED = replace(FACTS, revoked=True)
+OUTCOMES = {Code.VALID: Outcome.VALID, Code.REVOKED: Outcome.REVOKED, Code.NOT_FOUND: Outcome.NOT_FOUND}
+WHILE_AWAY = (Window(0.0, inf, frozenset({"b"}), away=True),)
+ACCEPTED_TOO_LATE = ["accepted after its end"]
+
+
+@dataclass
+class Scene:
+    """A key that is created, held, and revoked, and what was recorded of it; its clock is moved by hand."""
+
+    time: FakeTime = field(default_factory=FakeTime)
+    store: FakeCheckingStore = field(default_factory=FakeCheckingStore)
+    verifies: list[Verify] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store.facts[DIGEST] = FACTS
+        self.note(Deed.CREATE)
+
+    def note(self, deed: Deed) -> None:
+        """Note a change that is acknowledged at once, and let a moment pass."""
+        self.changes.append(Change(self.time(), self.time(), "a", 1, deed))
+        self.time.seconds += 0.01
+
+    def revoke(self) -> None:
+        """Revoke the key, and have the trail tell of it."""
+        self.store.facts[DIGEST] = REVOKED
+        self.store.tell(DIGEST)
+        self.note(Deed.REVOKE)
+
+    def saw(self, start: float, code: Code, *, stale: bool = False) -> None:
+        """Note the end of a verification by the node `b`."""
+        self.verifies.append(Verify(start, self.time(), "b", 1, OUTCOMES[code], stale))
+
+    def broken(self, *windows: Window, outage_seconds: float = 0.0) -> list[str]:
+        """Name the rules that were broken."""
+        history = History(
+            verifies=self.verifies, changes=self.changes, windows=windows, outage_seconds={"b": outage_seconds}
+        )
+        return [violation.rule for violation in violations(history)]
+
+
+class Node:
+    """A verification and all that it stands on, made of the parts it is given."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        known: KnownKeys | None = None,
+        verification: type[Verification] = Verification,
+        outage_seconds: float = 60.0,
+    ) -> None:
+        self._scene = scene
+        self._known = KnownKeys(100) if known is None else known
+        self.following = Following(scene.store, [self._known], monotonic=scene.time)
+        self.verification = verification(
+            scene.store,
+            self._known,
+            brand="kw",
+            now=lambda: 1_000_000.0,
+            monotonic=scene.time,
+            outage_seconds=outage_seconds,
+        )
+
+    async def follow(self) -> None:
+        """Follow the changes up to now."""
+        if self.following.since is None:
+            self.following.start()
+        await until(lambda: self.following.since == self._scene.time())
+
+    async def verify(self) -> None:
+        """Verify the key, and note how it ended."""
+        start = self._scene.time()
+        verdict = await self.verification.verify(TEXT, ANY_USE)
+        self._scene.saw(start, verdict.code, stale=verdict.stale)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not come to that")
+
+
+# A look-up that reads the active key, and fills the memory after the revocation was told.
+
+
+class HoldsWhatever(KnownKeys):
+    """Holds whatever a look-up found: the first guard, taken out."""
+
+    def end(self, look_up: LookUp, found: KeyFacts | None) -> None:
+        look_up.overtaken = False
+        super().end(look_up, found)
+
+
+@pytest.mark.parametrize(("known", "expected"), [(KnownKeys, []), (HoldsWhatever, ACCEPTED_TOO_LATE)])
+async def test_a_look_up_that_a_revocation_overtakes(known: type[KnownKeys], expected: list[str]) -> None:
+    """What a look-up read before a revocation is not held after it."""
+    scene = Scene()
+    node = Node(scene, known=known(100))
+    await node.follow()
+    scene.store.hold = asyncio.Event()
+    slow = asyncio.create_task(node.verify())
+    await until(lambda: scene.store.look_ups == 1)
+    scene.revoke()
+    await node.follow()
+    scene.store.hold.set()
+    await slow
+    scene.time.seconds += 1.5
+    await node.follow()
+    await node.verify()
+    assert scene.broken() == expected
+    await node.following.close()
+
+
+class JoinsWhatever(Verification):
+    """Waits for whatever look-up is under way, as if nothing had overtaken it."""
+
+    async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
+        question = self._asking.get(presented)
+        if question is not None:
+            question.look_up.overtaken = False
+        return await super()._look_up(presented, shared=shared)
+
+
+@pytest.mark.parametrize(("verification", "expected"), [(Verification, Code.REVOKED), (JoinsWhatever, Code.VALID)])
+async def test_a_look_up_that_others_join(verification: type[Verification], expected: Code) -> None:
+    """Once a process has dropped a key, and may have confirmed it, it gives nobody the answer of an older look-up."""
+    scene = Scene()
+    node = Node(scene, verification=verification)
+    await node.follow()
+    scene.store.hold = asyncio.Event()
+    slow = asyncio.create_task(node.verify())
+    await until(lambda: scene.store.look_ups == 1)
+    scene.revoke()
+    await node.follow()
+    late = asyncio.create_task(node.verification.verify(TEXT, ANY_USE))
+    await asyncio.sleep(0)
+    scene.store.hold.set()
+    await slow
+    assert (await late).code is expected
+    await node.following.close()
+
+
+# A verifier that fills its memory from a place that lags behind.
+
+
+class AnswersFromMemory(Verification):
+    """Answers from memory whoever is going to hold the answer: the second guard, taken out."""
+
+    async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+        return await super().verify(text, ask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldWhatever(Answer):
+    """An answer that is held though it comes from memory."""
+
+    @property
+    def to_hold(self) -> bool:
+        return True
+
+
+class Verifier:
+    """A verifier in a process of its own, that asks one node, and follows the changes through another."""
+
+    def __init__(self, scene: Scene, node: Node, answer: type[Answer] = Answer) -> None:
+        self._scene = scene
+        self._node = node
+        self._answer = answer
+        self._cursor = 0
+        self._checking = Checking(
+            brand="kw", capacity=100, outage_seconds=0, clock=scene.time, wall=lambda: 1_000_000.0
+        )
+
+    def follow(self) -> None:
+        """Follow the changes up to now; each is told once."""
+        told = self._scene.store.changes[self._cursor :]
+        self._cursor += len(told)
+        self._checking.drop([digest for change in told for digest in change.digests])
+        self._checking.followed(self._scene.time())
+
+    async def verify(self) -> None:
+        """Verify the key, and note how it ended."""
+        start = self._scene.time()
+        verdict = self._checking.verify_now(TEXT, (), None, None, None, False)
+        if verdict is not None:
+            self._scene.saw(start, verdict.code)
+            return
+        question = self._checking.question(TEXT, (), None, None, None, False)
+        look_up = self._checking.begin(question)
+        said = await self._node.verification.verify(TEXT, ANY_USE, from_memory=False)
+        answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
+        self._checking.end(look_up, answer)
+        self._scene.saw(start, answer.code, stale=answer.stale)
+
+
+@pytest.mark.parametrize(("verification", "expected"), [(Verification, []), (AnswersFromMemory, ACCEPTED_TOO_LATE)])
+async def test_an_answer_from_a_node_that_lags(verification: type[Verification], expected: list[str]) -> None:
+    """A verifier that has heard of a revocation is not told the old state by a node that has not."""
+    scene = Scene()
+    node = Node(scene, verification=verification)
+    await node.follow()
+    await node.verify()
+    await node.following.close()
+    verifier = Verifier(scene, node)
+    scene.revoke()
+    verifier.follow()
+    # Within the bound the node may believe the old state; what the verifier holds of it would last.
+    await verifier.verify()
+    scene.time.seconds += 1.5
+    verifier.follow()
+    await verifier.verify()
+    assert scene.broken() == expected
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(Answer, []), (HeldWhatever, ACCEPTED_TOO_LATE)])
+async def test_an_answer_from_a_node_in_an_outage(answer: type[Answer], expected: list[str]) -> None:
+    """What a node tells from memory, because its database is away, is not held by a verifier."""
+    scene = Scene()
+    node = Node(scene)
+    await node.follow()
+    await node.verify()
+    await node.following.close()
+    verifier = Verifier(scene, node, answer)
+    scene.revoke()
+    verifier.follow()
+    scene.store.away = True
+    scene.time.seconds += 1.5
+    await verifier.verify()
+    scene.store.away = False
+    verifier.follow()
+    await verifier.verify()
+    assert scene.broken(*WHILE_AWAY, outage_seconds=60.0) == expected
+
+
+# A process that did not follow for a while.
+
+
+@pytest.mark.parametrize(("bound", "expected"), [(1.0, []), (inf, ACCEPTED_TOO_LATE)])
+async def test_a_process_that_was_stopped(bound: float, expected: list[str]) -> None:
+    """What is held counts only for as long as the changes are followed, whatever kept a process from doing so."""
+    scene = Scene()
+    node = Node(scene, known=KnownKeys(100, bound=bound))
+    await node.follow()
+    await node.verify()
+    await node.following.close()
+    scene.revoke()
+    scene.time.seconds += 10.0
+    await node.verify()
+    assert scene.broken() == expected
+
+
+# Numbers of changes that become visible out of order.
+
+
+@dataclass(frozen=True, slots=True)
+class Trails:
+    """As much of a store as `Following` needs: it gives the trail that it was made with."""
+
+    trail: Trail
+
+    async def follow(self) -> Trail:
+        return self.trail
+
+
+@dataclass
+class OnPostgres:
+    """A store with two keys, and an open transaction in which the first one is being revoked."""
+
+    url: PostgresUrl
+    store: PostgresStore
+    keys: Sequence[NewApiKey]
+    revoking: "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPostgres]:
+    """Two keys, of which the first is being revoked: its change has its number, and nobody sees it yet."""
+    url = read(migrated_database(postgres_cluster))
+    assert isinstance(url, PostgresUrl)
+    store, revoking = PostgresStore(url), await asyncpg.connect(url.dsn)
+    keys = [new_key(an_organization()) for _ in range(2)]
+    for key in keys:
+        await store.create(key)
+    await revoking.execute("BEGIN")
+    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key)))
+    try:
+        yield OnPostgres(url, store, keys, revoking)
+    finally:
+        await revoking.close()
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    ("guards", "expected"),
+    [
+        ({}, []),
+        ({"overlap": 0.0}, []),
+        ({"most_missing": 0}, []),
+        ({"overlap": 0.0, "most_missing": 0}, ACCEPTED_TOO_LATE),
+    ],
+    ids=["both guards", "missing numbers", "overlap", "no guard"],
+)
+async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, float], expected: list[str]) -> None:
+    """A change that shows after one with a higher number is not missed; either of the two guards sees to it."""
+    scene, known = Scene(), KnownKeys(100)
+    slow, quick = on_postgres.keys
+    trail = PostgresTrail(on_postgres.url, **guards)  # type: ignore[arg-type]
+    await trail.start()
+    following = Following(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
+    known.end(known.begin(slow.secret_digest), FACTS)
+    known.end(known.begin(quick.secret_digest), FACTS)
+    following.start()
+    await on_postgres.store.revoke(an_event(EventType.REVOKED, quick.api_key))
+    await until(lambda: known.get(quick.secret_digest) is None)
+    await on_postgres.revoking.execute("COMMIT")
+    scene.note(Deed.REVOKE)
+    scene.time.seconds += 1.5
+    await until(lambda: following.since == scene.time())
+    held = known.get(slow.secret_digest) if known.trusted_at(scene.time()) else None
+    scene.saw(scene.time(), Code.REVOKED if held is None else Code.VALID)
+    assert scene.broken() == expected
+    await following.close()
