@@ -11,6 +11,7 @@ run: .venv/.server
 
 ## test: lint, types, import rules, known vulnerabilities, then every test
 test: lint types audit
+	@sh scripts/provision.sh
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: .venv/.dev

@@ -71,6 +71,15 @@ class Connection:
         self.close()
 
 
+def answers_in(received: bytes) -> list[Answer]:
+    """Read the answers that *received* holds whole."""
+    answers = []
+    while (found := _first_answer(received)) is not None:
+        answers.append(found[0])
+        received = found[1]
+    return answers
+
+
 def exchange(base_url: str, pieces: Iterable[bytes]) -> Answer:
     """Send *pieces* for as long as the other side listens, then read one answer."""
     with Connection(base_url) as connection:

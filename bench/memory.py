@@ -1,0 +1,60 @@
+"""
+What a held key costs in memory, at a million of them: resident bytes of this process, per key.
+
+    python -m bench.memory [--keys 1000000]
+
+Keys arrive as from the service's answers, each with an id, an organisation and a name of its own. Measured as the
+growth of the resident set, so allocator overhead is in it.
+"""
+
+import argparse
+import gc
+import os
+from collections.abc import Iterator
+
+import httpx
+import psutil
+
+from keywright.client.checking import Checking, Question
+from keywright.client.service_answers import read_answer
+from keywright.keys.verdict import ANY_USE
+
+KEYS_OF_AN_ORGANISATION = 10
+
+
+def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[Question, httpx.Response]]:
+    """Make up keys, and what the service says of them."""
+    for number in range(count):
+        shown = (
+            f'{{"id":"{os.urandom(16).hex()}","org_id":"{number // keys_of_an_organisation:032x}",'
+            f'"name":"Billing export {number}","environment":"live","scopes":["reports:read"],"expires_at":null}}'
+        )
+        body = f'{{"valid":true,"code":"valid","api_key":{shown},"facts":{{"revoked":false,"expires_at":null}}}}'
+        yield Question("", os.urandom(32), ANY_USE, None, None, False), httpx.Response(200, content=body.encode())
+
+
+def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:
+    """Fill a verifier's memory and see what it takes."""
+    process = psutil.Process()
+    gc.collect()
+    before = process.memory_info().rss
+    checking = Checking(brand="kw", capacity=2 * count, outage_seconds=300)
+    for question, response in answers(count, keys_of_an_organisation):
+        checking.end(checking.begin(question), read_answer(response))
+    gc.collect()
+    taken = process.memory_info().rss - before
+    assert len(checking) == count
+    return taken / count
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=1_000_000)
+    count = parser.parse_args().keys
+    print(f"{count:,} keys, {KEYS_OF_AN_ORGANISATION} of each organisation: ", end="", flush=True)
+    print(f"{bytes_per_key(count, KEYS_OF_AN_ORGANISATION):.0f} bytes a key")
+
+
+if __name__ == "__main__":
+    main()
