@@ -227,10 +227,10 @@ class FakeService:
         ready.set_result(None)
         await end.wait()
         server.close()
-        # Connections that were accepted just now have their turn to be closed, too.
-        for _ in range(3):
-            await asyncio.sleep(0)
+        # Connections that were accepted just now have their turn, too, and are closed then.
+        while asyncio.all_tasks() != {asyncio.current_task()}:
             await end_tasks(list(tasks))
+            await asyncio.sleep(0)
         await server.wait_closed()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

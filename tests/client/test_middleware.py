@@ -9,7 +9,7 @@ import pytest
 from keywright.client import AsyncVerifier
 from keywright.client.middleware import App, KeywrightMiddleware, Receive, Scope, Send
 from tests.client.asgi import Life, caller, converse
-from tests.client.fake_service import FEED, VERIFY, Canned, FakeService, eventually_async, problem
+from tests.client.fake_service import VERIFY, Canned, FakeService, eventually_async, problem
 from tests.client.shells import QUICK
 
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
@@ -166,11 +166,15 @@ async def test_started_and_closed_with_the_application(fake: FakeService, app: A
     verifier = AsyncVerifier(fake.url, fake.credential, timing=QUICK)
     life = Life(KeywrightMiddleware(app, verifier))
     await life.tell("startup")
-    await eventually_async(lambda: fake.asked(FEED))
+    await eventually_async(lambda: verifier.following)
     started = verifier.started
+    # By the time that the server hears of the end, everything has been said to the service.
+    goodbyes: list[bool] = []
+    fake.at_goodbye = lambda: goodbyes.append(any("shutdown" in message["type"] for message in life.sent))
     await life.tell("shutdown")
     await life.task
     assert (started, verifier.started) == (True, False)
+    assert goodbyes == [False]
     assert [message["type"] for message in life.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 

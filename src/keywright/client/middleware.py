@@ -77,36 +77,49 @@ class KeywrightMiddleware:
         if self._verifier.started:
             await self._app(scope, receive, send)
             return
-        async with self._verifier:
-            await _Life(self._app, scope, receive, send).live()
+        await self._verifier.start()
+        try:
+            await _Life(self._app, self._verifier, receive, send).live(scope)
+        finally:
+            await self._verifier.close()
 
 
 class _Life:
-    """Lets an application live, and answers in its place when it knows nothing of such announcements."""
+    """
+    Lets an application live, and the verifier with it.
 
-    def __init__(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    Answers in the application's place when it knows nothing of such announcements, and closes the verifier before the
+    server hears that all is over: what is left to do after that, it does not wait for.
+    """
+
+    def __init__(self, app: App, verifier: AsyncVerifier, receive: Receive, send: Send) -> None:
         self._app = app
-        self._scope = scope
+        self._verifier = verifier
         self._receive = receive
         self._send = send
         self._heard = False
 
-    async def live(self) -> None:
+    async def live(self, scope: Scope) -> None:
         try:
-            await self._app(self._scope, self._hear, self._send)
+            await self._app(scope, self._hear, self._say)
         except Exception:
             if self._heard:
                 raise
         if not self._heard:
             # It turned away before it heard anything, as an application that serves requests only does.
             await self._receive()
-            await self._send({"type": "lifespan.startup.complete"})
+            await self._say({"type": "lifespan.startup.complete"})
             await self._receive()
-            await self._send({"type": "lifespan.shutdown.complete"})
+            await self._say({"type": "lifespan.shutdown.complete"})
 
     async def _hear(self) -> Message:
         self._heard = True
         return await self._receive()
+
+    async def _say(self, message: Message) -> None:
+        if message["type"].startswith("lifespan.shutdown."):
+            await self._verifier.close()
+        await self._send(message)
 
 
 async def check_request(scope: Scope, verifier: AsyncVerifier, guard: Guard) -> Verdict:
