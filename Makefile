@@ -49,12 +49,13 @@ clean:
 		|| { echo "Keywright needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+# The locks name everything, so pip resolves nothing (--no-deps): a release made after the lock cannot come between.
 .venv/.server: requirements/server.txt | .venv/bin/python
-	$(PIP) install --quiet --require-hashes -r requirements/server.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/server.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: requirements/dev.txt | .venv/bin/python
-	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/.server
