@@ -3,16 +3,31 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test lint types audit bench lock docs clean
+.PHONY: run test history lint types audit bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
 	$(BIN)/keywright dev $(ARGS)
 
-## test: lint, types, import rules, known vulnerabilities, then every test
+# What was compiled is kept, also for the services that tests start, though some machines keep nothing beside the source.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/.cache/compiled $(BIN)/python -m pytest
+ON_ALL_CORES := -n auto --dist loadgroup --no-loadscope-reorder
+COVERED := tests/keys tests/service
+
+## test: lint, types, import rules, known vulnerabilities, then every test; with ARGS="-n0 tests/api -k create" a part
 test: lint types audit
 	@sh scripts/provision.sh
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+ifeq ($(filter-out -%,$(ARGS)),)
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(COVERED) $(ARGS)
+	$(PYTEST) $(ON_ALL_CORES) $(COVERED:%=--ignore=%) $(ARGS)
+else
+	$(PYTEST) $(ON_ALL_CORES) $(ARGS)
+endif
+
+## history: a million verifications under kills, stops, cuts and restarts, each held against what was revoked when
+OPERATIONS ?= 1000000
+history: .venv/.dev
+	KEYWRIGHT_HISTORY_OPERATIONS=$(OPERATIONS) $(PYTEST) -s tests/history/test_history.py $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -25,9 +40,9 @@ types: .venv/.dev
 audit: .venv/.dev
 	$(BIN)/python scripts/audit.py requirements/server.txt
 
-## bench: measure on this machine
+## bench: measure on this machine and write bench/results/report.md; ARGS="--only verify" for a part
 bench: .venv/.dev
-	$(BIN)/python -m bench.management
+	PYTHONPATH=src $(BIN)/python -m bench $(ARGS)
 
 ## lock: resolve the newest versions that pyproject.toml allows, with hashes and without addresses
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import typer
 
@@ -48,14 +49,14 @@ _EXITS = """
 _MEANINGS = {
     "FAILED": "it failed, or found what it was told to look for; one sentence on standard error says what",
     "MISUSED": "the command line or a setting is wrong, or a port is in use; nothing was begun",
-    "NOT_MIGRATED": "`serve` found a PostgreSQL database that is not migrated",
+    "NOT_MIGRATED": "the database is not migrated, and the command does not do it by itself",
     "NOT_ALLOWED": "the service refused the access token, or the token lacks a permission",
     "UNAVAILABLE": "the service or the database is away or busy; the same may work later",
 }
 
 _SIGNAL = "| 128 + n | signal n ended it before it was done or answered requests: 130 is Ctrl-C, 143 is SIGTERM |\n"
 
-_PLACEHOLDERS = {str: "TEXT", int: "NUMBER", Path: "PATH"}
+_PLACEHOLDERS = {str: "TEXT", int: "NUMBER", Path: "PATH", UUID: "ID"}
 _VARIABLE = re.compile(r"\bKEYWRIGHT_[A-Z_]*[A-Z]\b")
 
 

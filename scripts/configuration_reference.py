@@ -60,6 +60,8 @@ def _default(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if isinstance(value, tuple):
         value = ",".join(value)
+    if isinstance(value, bool):
+        value = str(value).lower()
     return "–" if value in (None, "", PydanticUndefined) else f"`{value}`"
 
 
