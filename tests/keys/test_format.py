@@ -123,3 +123,29 @@ def test_a_credential_has_no_environment() -> None:
     """A verifier's credential with an environment is not of the format."""
     with pytest.raises(ValueError, match="an environment"):
         text_format.encode(Parts(Kind.VERIFIER, "kw", "live", bytes(32)))
+
+
+def body_of(payload: bytes) -> str:
+    return plainly_encoded(int.from_bytes(payload, "big"), text_format.BODY_WIDTH)
+
+
+@given(payloads, payloads, st.integers(0, text_format.BODY_WIDTH))
+def test_span(payload: bytes, other: bytes, length: int) -> None:
+    """The payloads whose bodies begin with some digits are exactly those between the least and the greatest."""
+    digits = body_of(payload)[:length]
+    span = text_format.span(digits)
+    assert span is not None
+    for each in (payload, other, *span):
+        assert (span[0] <= each <= span[1]) is body_of(each).startswith(digits)
+
+
+def test_span_of_a_whole_body() -> None:
+    """A whole body is that of one payload, whatever comes after it."""
+    payload = bytes(range(32))
+    assert text_format.span(body_of(payload) + "anything") == (payload, payload)
+
+
+@pytest.mark.parametrize("digits", ["-", "0_", "ä", "٣", "z" * text_format.BODY_WIDTH, "zz"], ids=ascii)
+def test_span_of_nothing(digits: str) -> None:
+    """Digits with which no body begins span nothing: others than base62's, or more than 32 bytes."""
+    assert text_format.span(digits) is None

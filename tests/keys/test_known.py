@@ -126,3 +126,16 @@ class AgainstTheTruth(RuleBasedStateMachine):
 
 
 TestAgainstTheTruth = AgainstTheTruth.TestCase
+
+
+def test_what_is_held_and_counts(known: KnownKeys) -> None:
+    """What is held is given while the feed is followed, whichever generation it is of, and not after."""
+    for number in range(6):
+        find(known, bytes([number]) * 32)
+    older, newest = bytes([0]) * 32, bytes([5]) * 32
+    assert known.held(newest, 0.0) is None
+    known.followed(100.0)
+    assert known.held(older, 101.0) is KEY
+    assert known.held(newest, 101.0) is KEY
+    assert known.held(DIGEST, 101.0) is None
+    assert known.held(newest, 101.001) is None

@@ -1,6 +1,7 @@
 """The record of an API key, and what a name and a description may hold."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -50,6 +51,36 @@ def a_key(*, revoked_at: datetime | None = None, expires_at: datetime | None = N
 def test_status(key: ApiKey, status: Status) -> None:
     """A key is active until the very moment it expires, and revoked for good once it was revoked."""
     assert key.status_at(NOW) is status
+
+
+def a_secret(**times: datetime | None) -> Secret:
+    pair = mint(bytes(32), brand="kw", environment="live")
+    return replace(Secret.of(pair, created_at=NOW), **times)
+
+
+@pytest.mark.parametrize(
+    ("current", "replaced", "expected"),
+    [
+        (None, None, None),
+        (NOW, None, NOW),
+        (None, NOW, NOW),
+        (NOW, NOW + SECOND, NOW + SECOND),
+        (NOW + SECOND, NOW, NOW + SECOND),
+    ],
+)
+def test_last_use(current: datetime | None, replaced: datetime | None, expected: datetime | None) -> None:
+    """A key was used last when either of its pairs was."""
+    key = replace(a_key(), secret=a_secret(last_used_at=current), retiring=a_secret(last_used_at=replaced))
+    assert key.last_used_at == expected
+
+
+def test_what_is_being_rotated_out() -> None:
+    """A pair that was replaced is there until the very moment it retires; where there was none, there is none."""
+    old = a_secret(retires_at=NOW)
+    assert a_key().retiring_at(NOW) is None
+    assert replace(a_key(), retiring=old).retiring_at(NOW - SECOND) == old
+    assert replace(a_key(), retiring=old).retiring_at(NOW) is None
+    assert replace(a_key(), retiring=a_secret()).retiring_at(NOW) is None
 
 
 def test_a_secret_keeps_nothing_secret() -> None:

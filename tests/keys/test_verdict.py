@@ -1,9 +1,12 @@
 """The verdict."""
 
-from itertools import product
+import random
+from collections import Counter
+from math import inf
 
 import pytest
 
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 NOW = 1_000_000.0
@@ -13,34 +16,71 @@ def facts(**changes: object) -> KeyFacts:
     return KeyFacts(**{"id": b"k" * 16, "org_id": b"o" * 16, "name": "n", "environment": "live", **changes})  # type: ignore[arg-type]
 
 
-def plainly(revoked: bool, expires_at: float, key_scopes: tuple[str, ...], ask: Ask) -> str:
-    """A second reading of the rules, in their order."""
+INSIDE = {
+    "192.0.2.0/24": {"192.0.2.1", "::ffff:192.0.2.1"},
+    "198.51.100.7/32": {"198.51.100.7"},
+    "2001:db8::/32": {"2001:db8::1"},
+    "::/0": {"2001:db8::1", "2001:db9::1"},
+}
+ADDRESSES = [None, "", "somewhere", "203.0.113.9", *sorted(set[str]().union(*INSIDE.values()))]
+SCOPES = ["a:read", "a:write", "b:read", "a:*", "*:read", "*:*", "nothing"]
+
+
+def plainly(key: KeyFacts, ask: Ask) -> str:
+    """A second reading of the rules, in their order, in the plainest words."""
+
+    def grants(has: str, wants: str) -> bool:
+        if wants == "nothing":
+            return False
+        (has_resource, has_action), (resource, action) = has.split(":"), wants.split(":")
+        return has_resource in {"*", resource} and has_action in {"*", action}
+
     refused = [
-        ("revoked", revoked),
-        ("expired", expires_at <= NOW),
-        ("wrong_environment", ask.environment not in (None, "live")),
-        ("insufficient_scope", any(scope not in key_scopes for scope in ask.scopes)),
+        ("revoked", key.revoked),
+        ("expired", min(key.expires_at, key.retires_at) <= NOW),
+        ("wrong_environment", ask.environment not in (None, key.environment)),
+        ("insufficient_scope", not all(any(grants(has, wants) for has in key.scopes) for wants in ask.scopes)),
+        ("ip_not_allowed", bool(key.allowed_ips) and not any(ask.client_ip in INSIDE[net] for net in key.allowed_ips)),
     ]
     return next((word for word, applies in refused if applies), "valid")
 
 
-def test_every_combination() -> None:
-    """In every combination of conditions the first rule that refuses is the verdict."""
-    environments = (None, "live", "sandbox")
-    scopes = ((), ("a:read",), ("a:read", "a:write"))
-    for revoked, expires_at, has, environment, needs in product(
-        (False, True), (NOW - 1, NOW, NOW + 1, float("inf")), scopes, environments, scopes
-    ):
-        ask = Ask(environment=environment, scopes=needs)
-        key = facts(revoked=revoked, expires_at=expires_at, scopes=has)
-        assert judge(key, ask, NOW) == plainly(revoked, expires_at, has, ask)
+def test_the_first_rule_that_refuses_is_the_verdict() -> None:
+    """In 20 000 combinations of all conditions the verdict is that of a second reading of the rules."""
+    chance = random.Random(2026)
+    ends = [NOW - 1, NOW, NOW + 1e-6, NOW + 1, inf, inf, inf]
+    seen: Counter[str] = Counter()
+    for _ in range(20_000):
+        key = facts(
+            revoked=chance.random() < 0.1,
+            expires_at=chance.choice(ends),
+            retires_at=chance.choice(ends),
+            environment=chance.choice(["live", "sandbox"]),
+            scopes=tuple(chance.sample(SCOPES[:-1], chance.choice([0, 1, 2, 3]))),
+            allowed_ips=tuple(chance.sample(list(INSIDE), chance.choice([0, 0, 1, 2]))),
+            rate_limits=chance.choice([(), (RateLimit("r", 1, 1),)]),
+        )
+        ask = Ask(
+            environment=chance.choice([None, None, "live", "sandbox"]),
+            scopes=tuple(chance.sample(SCOPES, chance.choice([0, 0, 1, 2]))),
+            client_ip=chance.choice(ADDRESSES),
+        )
+        asked = chance.choice([ask, ask, ask, ANY_USE])
+        verdict = judge(key, asked, NOW)
+        assert verdict == plainly(key, asked), (key, asked)
+        # Whoever is refused is told why, and nobody else.
+        assert (explain(verdict, key, asked, NOW) is None) is (verdict is Code.VALID)
+        seen[verdict] += 1
+    # Each of them was decided often: none of the rules went untried.
+    assert set(seen) == set(Code) - {Code.NOT_FOUND, Code.RATE_LIMITED}
+    assert min(seen.values()) > 250, seen
 
 
 def test_what_is_not_known() -> None:
     """A key that is not known is not found, whatever is asked of it, and nothing is explained."""
     for ask in (ANY_USE, Ask(environment="live", scopes=("a:read",))):
         assert judge(None, ask, NOW) is Code.NOT_FOUND
-        assert explain(Code.NOT_FOUND, None, ask) is None
+        assert explain(Code.NOT_FOUND, None, ask, NOW) is None
 
 
 def test_asking_for_nothing() -> None:
@@ -54,21 +94,28 @@ def test_asking_for_nothing() -> None:
     [
         (facts(revoked=True), ANY_USE, ("revoked", "Another key")),
         (facts(expires_at=NOW), ANY_USE, ("expired", "later expiry")),
+        (facts(retires_at=NOW), ANY_USE, ("replaced by a rotation", "new secret")),
+        (facts(expires_at=NOW, retires_at=NOW), ANY_USE, ("expired", "later expiry")),
         (facts(), Ask(environment="sandbox"), ("live", "sandbox")),
+        (facts(allowed_ips=("192.0.2.0/24",)), ANY_USE, ("not known", "192.0.2.0/24")),
+        (facts(allowed_ips=("192.0.2.0/24",)), Ask(client_ip="192.0.3.1"), ("another address", "192.0.2.0/24")),
         (facts(scopes=("a:read",)), Ask(scopes=("a:read", "a:write")), ("a:write", "a:read, a:write")),
     ],
 )
 def test_explanations(key: KeyFacts, ask: Ask, words: tuple[str, str]) -> None:
     """An explanation names the rule that refused and what would pass."""
-    explanation = explain(judge(key, ask, NOW), key, ask)
+    explanation = explain(judge(key, ask, NOW), key, ask, NOW)
     assert explanation is not None
     assert words[0] in explanation.rule
     assert words[1] in explanation.would_pass
 
 
 def test_nothing_to_explain() -> None:
-    """A key that passed needs no explanation."""
-    assert explain(Code.VALID, facts(), ANY_USE) is None
+    """A key that passed needs no explanation; one whose limit is spent may come again."""
+    assert explain(Code.VALID, facts(), ANY_USE, NOW) is None
+    spent = explain(Code.RATE_LIMITED, facts(), ANY_USE, NOW)
+    assert spent is not None
+    assert "spent" in spent.rule
 
 
 def test_the_words() -> None:

@@ -96,6 +96,24 @@ def decode(text: str) -> Parts | None:
     return Parts(Kind(half or verifier), brand, environment or "", value.to_bytes(PAYLOAD_BYTES, "big"))
 
 
+def span(digits: str) -> tuple[bytes, bytes] | None:
+    """
+    Give the least and the greatest payload whose body begins with *digits*; None where none does.
+
+    Args:
+        digits: Anything at all; what is beyond a body is passed over.
+    """
+    body = digits[:BODY_WIDTH]
+    least, greatest = (
+        _from_base62(body.ljust(BODY_WIDTH, _ALPHABET[0])),
+        _from_base62(body.ljust(BODY_WIDTH, _ALPHABET[-1])),
+    )
+    most = (1 << 8 * PAYLOAD_BYTES) - 1
+    if least is None or greatest is None or least > most:
+        return None
+    return least.to_bytes(PAYLOAD_BYTES, "big"), min(greatest, most).to_bytes(PAYLOAD_BYTES, "big")
+
+
 def checksum(unchecked: str) -> str:
     """Six base62 digits of the CRC-32 (zlib's) of all the ASCII before them. For typing errors, not for security."""
     return _to_base62(crc32(unchecked.encode("ascii")), CHECKSUM_WIDTH)

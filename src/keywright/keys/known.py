@@ -71,6 +71,13 @@ class Known(Generic[Held]):
                 self._hold(digest, facts)
         return facts
 
+    def held(self, digest: bytes, now: float) -> Held | None:
+        """Give what is held, where it counts at *now*."""
+        if now - self._followed_since > self._bound:
+            return None
+        facts = self._recent.get(digest)
+        return self.get(digest) if facts is None else facts
+
     def begin(self, digest: bytes) -> LookUp:
         """Note that a key is being looked up elsewhere; to be called before anything is read, and ended by `end`."""
         look_up = LookUp(digest)

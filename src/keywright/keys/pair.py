@@ -6,6 +6,7 @@ The pair: an Ed25519 key (RFC 8032) whose seed is the private key and whose publ
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -96,7 +97,13 @@ class PublicKey:
     @property
     def text(self) -> str:
         """The key as its holder sees it, `{brand}_pk_…`."""
-        return text_format.encode(Parts(Kind.PUBLIC, self.brand, self.environment, self.value))
+        return _public_text(self)
+
+
+# A key is shown more than once: in its event, in its answer, in every list.
+@lru_cache(maxsize=16_384)
+def _public_text(key: PublicKey) -> str:
+    return text_format.encode(Parts(Kind.PUBLIC, key.brand, key.environment, key.value))
 
 
 class KeyPair(NamedTuple):

@@ -5,17 +5,20 @@ Nothing here is secret: a record holds the public half of the pair, and the disp
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from keywright.keys.pair import KeyPair, PublicKey
+from keywright.keys.rate_limits import RateLimit
 
 # Lengths count Unicode code points.
 NAME_MAX = 100
 DESCRIPTION_MAX = 255
+EXTERNAL_ID_MAX = 255
 
 # Characters nobody can see or that make text read otherwise than it is stored: controls (NUL among them, which
 # PostgreSQL cannot store) and bidirectional embeddings, overrides and isolates. The two patterns are for publishing;
@@ -34,14 +37,33 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+class RevocationReason(StrEnum):
+    """Why a key was revoked: the words of RFC 5280, section 5.3.1, that apply to keys."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "key_compromise"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessation_of_operation"
+    PRIVILEGE_WITHDRAWN = "privilege_withdrawn"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """The current pair of an API key, as far as it may be known."""
+    """
+    One pair of an API key, as far as it may be known.
+
+    `retires_at` is None for the current pair, and the end of a pair that a rotation has replaced. Where
+    `quiet_seconds` is given, that pair ends sooner: as soon as it has not been used for so long after the first use of
+    the pair that replaced it.
+    """
 
     public_key: PublicKey
     display: str
     created_at: datetime
+    first_used_at: datetime | None = None
     last_used_at: datetime | None = None
+    retires_at: datetime | None = None
+    quiet_seconds: int | None = None
 
     @classmethod
     def of(cls, pair: KeyPair, *, created_at: datetime) -> Self:
@@ -51,7 +73,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """One API key. Times are aware, in UTC; `created_by` is the subject of the token that created it."""
+    """
+    One API key. Times are aware, in UTC; `created_by` is the subject of the token that created it.
+
+    `secret` is the current pair, `retiring` the one that the last rotation replaced, None where there was none.
+    `scopes` are of the grammar of `scopes`, `allowed_ips` networks in canonical form (`addresses`), none for any.
+    `metadata` is a JSON object. `version` counts the changes that management made; uses are none.
+    """
 
     id: UUID
     org_id: UUID
@@ -61,8 +89,27 @@ class ApiKey:
     created_at: datetime
     created_by: str
     secret: Secret
+    retiring: Secret | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    revocation_reason: RevocationReason | None = None
+    scopes: tuple[str, ...] = ()
+    allowed_ips: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    external_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+    @property
+    def last_used_at(self) -> datetime | None:
+        """When either pair was used last."""
+        uses = [self.secret.last_used_at, None if self.retiring is None else self.retiring.last_used_at]
+        return max((use for use in uses if use is not None), default=None)
+
+    def retiring_at(self, now: datetime) -> Secret | None:
+        """Give the pair that was replaced and still works at *now*, if there is one."""
+        old = self.retiring
+        return old if old is not None and old.retires_at is not None and old.retires_at > now else None
 
     def status_at(self, now: datetime) -> Status:
         """Say what the key is worth at *now*; a revoked key stays revoked when it expires."""

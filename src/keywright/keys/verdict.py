@@ -11,6 +11,10 @@ from enum import StrEnum
 from math import inf
 from typing import NamedTuple
 
+from keywright.keys.addresses import is_allowed
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.scopes import missing
+
 
 class Code(StrEnum):
     """What was decided. The words never change."""
@@ -31,7 +35,9 @@ class KeyFacts:
     What a verdict needs to know of a key; small, because a process may hold a million of them.
 
     `id` and `org_id` are the 16 bytes of a UUID. `expires_at` is in seconds since the epoch, infinite for a key that
-    does not expire. `scopes` is what the key may do; a key that was given none may do nothing that asks for one.
+    does not expire, and `retires_at` is the same for the secret that was presented, which a rotation may have replaced.
+    `scopes` is what the key may do; a key that was given none may do nothing that asks for one. `allowed_ips` are
+    networks in canonical form, none for any. `rate_limits` are for whoever counts: no verdict here depends on them.
     """
 
     id: bytes
@@ -41,14 +47,22 @@ class KeyFacts:
     expires_at: float = inf
     revoked: bool = False
     scopes: tuple[str, ...] = ()
+    retires_at: float = inf
+    allowed_ips: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What a request asks of the key that it presents: an environment, scopes. Nothing, unless told."""
+    """
+    What a request asks of the key that it presents: an environment, scopes. Nothing, unless told.
+
+    `client_ip` is where the request came from, as far as it is known; any text at all.
+    """
 
     environment: str | None = None
     scopes: tuple[str, ...] = ()
+    client_ip: str | None = None
 
 
 ANY_USE = Ask()
@@ -74,29 +88,48 @@ def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
         return Code.NOT_FOUND
     if facts.revoked:
         return Code.REVOKED
-    if facts.expires_at <= now:
+    if facts.expires_at <= now or facts.retires_at <= now:
         return Code.EXPIRED
     # By far the most common request asks for nothing.
-    if ask is ANY_USE:
-        return Code.VALID
-    if ask.environment is not None and ask.environment != facts.environment:
-        return Code.WRONG_ENVIRONMENT
-    if not set(ask.scopes) <= set(facts.scopes):
-        return Code.INSUFFICIENT_SCOPE
+    if ask is not ANY_USE:
+        if ask.environment is not None and ask.environment != facts.environment:
+            return Code.WRONG_ENVIRONMENT
+        if ask.scopes and missing(facts.scopes, ask.scopes):
+            return Code.INSUFFICIENT_SCOPE
+    if facts.allowed_ips and not is_allowed(ask.client_ip, facts.allowed_ips):
+        return Code.IP_NOT_ALLOWED
     return Code.VALID
 
 
-def explain(code: Code, facts: KeyFacts | None, ask: Ask) -> Explanation | None:
-    """Say which rule refused and what would pass; None for a key that passed and for one that is not known."""
+def explain(code: Code, facts: KeyFacts | None, ask: Ask, now: float) -> Explanation | None:
+    """
+    Say which rule refused and what would pass; None for a key that passed and for one that is not known.
+
+    Args:
+        code: What was decided.
+        facts: Of which key.
+        ask: What was asked of it.
+        now: When, in seconds since the epoch.
+    """
     if facts is None or code is Code.VALID:
         return None
-    if code is Code.REVOKED:
-        return Explanation("The key was revoked.", "Another key; a revoked one never works again.")
-    if code is Code.EXPIRED:
-        return Explanation("The key has expired.", "Another key, or this one with a later expiry.")
+    if code is Code.EXPIRED and facts.expires_at > now:
+        return Explanation("The secret was replaced by a rotation.", "The key's new secret.")
     if code is Code.WRONG_ENVIRONMENT:
         return Explanation(
             f"The key belongs to the environment {facts.environment}.", f"A key of the environment {ask.environment}."
         )
-    missing = ", ".join(scope for scope in ask.scopes if scope not in facts.scopes)
-    return Explanation(f"The key lacks: {missing}.", f"A key with the scopes {', '.join(ask.scopes)}.")
+    if code is Code.INSUFFICIENT_SCOPE:
+        lacking = ", ".join(missing(facts.scopes, ask.scopes))
+        return Explanation(f"The key lacks: {lacking}.", f"A key with the scopes {', '.join(ask.scopes)}.")
+    if code is Code.IP_NOT_ALLOWED:
+        came_from = "from an address that is not known" if ask.client_ip is None else "from another address"
+        return Explanation(f"The request came {came_from}.", f"One from {', '.join(facts.allowed_ips)}.")
+    return _ALWAYS[code]
+
+
+_ALWAYS = {
+    Code.REVOKED: Explanation("The key was revoked.", "Another key; a revoked one never works again."),
+    Code.EXPIRED: Explanation("The key has expired.", "Another key, or this one with a later expiry."),
+    Code.RATE_LIMITED: Explanation("A rate limit of the key is spent.", "The same again a little later."),
+}

@@ -1,0 +1,71 @@
+"""
+Limits on how often a key may be used, and the arithmetic of them: the generic cell rate algorithm.
+
+A limit of 100 in 60 seconds lets 100 through at once, and after that one more every 0.6 seconds: never more than 100 in
+the first instant, and never more than 200 in any 60 seconds. All that has to be kept of a limit is one moment, at which
+everything that was spent is earned back; so one number decides, in memory and in a script of Redis alike.
+"""
+
+from typing import NamedTuple
+
+MOST_RATE_LIMITS = 4
+LIMIT_MAX = 1_000_000_000
+WINDOW_SECONDS_MAX = 31 * 86_400
+NAME_PATTERN = "^[a-z][a-z0-9_-]{0,31}$"
+
+
+class RateLimit(NamedTuple):
+    """At most `limit` units at once and, over time, in `window_seconds`; `name` tells the limits of one key apart."""
+
+    name: str
+    limit: int
+    window_seconds: int
+
+
+class Spent(NamedTuple):
+    """
+    What became of a wish to spend.
+
+    `earned_back_at` is what has to be kept: the moment at which the limit is whole again. `remaining` is how many units
+    could be spent right after, `reset_seconds` when the limit is whole again, and `retry_after_seconds` when what was
+    refused could be spent; 0 where it was not refused, None where it never could.
+    """
+
+    allowed: bool
+    earned_back_at: float
+    remaining: int
+    reset_seconds: float
+    retry_after_seconds: float | None
+
+
+def spend(limit: RateLimit, earned_back_at: float, now: float, cost: int) -> Spent:
+    """
+    Spend *cost* units of a limit, or nothing.
+
+    Args:
+        limit: Which.
+        earned_back_at: What was kept; any moment in the past where nothing was.
+        now: Seconds on the clock that `earned_back_at` is told in.
+        cost: Units, 0 or more; 0 is never refused.
+    """
+    _, most, window = limit
+    interval = window / most
+    since = max(now, earned_back_at)
+    after = since + cost * interval
+    # The last unit of a limit is a unit of it, whatever the additions before it have lost; half a unit is none.
+    whole = window + min(most * _LOST_BY_AN_ADDITION, interval / 2)
+    if cost == 0 or after - now <= whole:
+        taken = after - now
+        return Spent(True, after, _units(whole - taken, interval, most), taken, 0.0)
+    taken = since - now
+    retry_after = None if cost > most else after - now - window
+    return Spent(False, since, _units(whole - taken, interval, most), taken, retry_after)
+
+
+def _units(left: float, interval: float, most: int) -> int:
+    units = int(left / interval)
+    return 0 if units < 0 else min(units, most)
+
+
+# In seconds, on any clock that is below 2^31: half the distance of two neighbouring numbers there is 2^-23.
+_LOST_BY_AN_ADDITION = 2.0**-22

@@ -1,0 +1,94 @@
+"""Networks that a key may be used from."""
+
+import random
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from keywright.keys.addresses import canonical_network, is_allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("192.0.2.0/255.255.255.0", "192.0.2.0/24"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("2001:db8:0:0:0:0:0:1", "2001:db8::1/128"),
+        ("::/0", "::/0"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        # Wider than all of IPv4: a network of IPv6.
+        ("::fffe:0:0/95", "::fffe:0:0/95"),
+        ("::/80", "::/80"),
+    ],
+)
+def test_canonical(text: str, canonical: str) -> None:
+    """One network has one text, however it is written; that text stands for itself."""
+    assert canonical_network(text) == canonical
+    assert canonical_network(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "here",
+        "192.0.2",
+        "192.0.2.256",
+        "192.0.2.07",
+        "192.0.2.1/24",
+        "192.0.2.0/33",
+        "2001:db8::1/32",
+        "fe80::1%eth0",
+        " 192.0.2.1",
+        "192.0.2.1\n",
+        "192.0.2.0/24/24",
+        "::ffff:192.0.2.1/120",
+        "٣.0.2.1",
+    ],
+    ids=ascii,
+)
+def test_not_a_network(text: str) -> None:
+    """Text that is no network, or may be one with a typing error in it, is refused."""
+    assert canonical_network(text) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "allowed"),
+    [
+        ("192.0.2.7", ("192.0.2.0/24",), True),
+        ("192.0.3.7", ("192.0.2.0/24",), False),
+        ("192.0.3.7", ("192.0.2.0/24", "192.0.3.7/32"), True),
+        ("::ffff:192.0.2.7", ("192.0.2.0/24",), True),
+        ("192.0.2.7", ("::/0",), False),
+        ("2001:db8::1", ("0.0.0.0/0",), False),
+        ("2001:db8::1", ("2001:db8::/32",), True),
+        ("fe80::1%eth0", ("fe80::/10",), True),
+        ("192.0.2.7", (), False),
+        (None, ("0.0.0.0/0", "::/0"), False),
+        ("", ("0.0.0.0/0", "::/0"), False),
+        ("unknown", ("0.0.0.0/0", "::/0"), False),
+        ("192.0.2.7/32", ("0.0.0.0/0",), False),
+    ],
+)
+def test_allowed(address: str | None, networks: tuple[str, ...], allowed: bool) -> None:
+    """An address is allowed in the networks it lies in; what is no address, or not known, never is."""
+    assert is_allowed(address, networks) is allowed
+
+
+def test_bit_by_bit() -> None:
+    """An address lies in a network exactly when it begins with the same bits, for both families and every length."""
+    chance = random.Random(7)
+    for _ in range(2000):
+        kind, bits = chance.choice([(IPv4Address, 32), (IPv6Address, 128)])
+        length = chance.randint(0, bits)
+        network = chance.getrandbits(bits) >> (bits - length) << (bits - length)
+        # Differs in one bit at most, so that both answers are common.
+        inside = network | chance.getrandbits(bits) >> length
+        address = inside ^ (chance.randint(0, 1) << chance.randint(0, bits - 1))
+        same = f"{address:0{bits}b}"[:length] == f"{network:0{bits}b}"[:length]
+        assert is_allowed(str(kind(address)), (f"{kind(network)}/{length}",)) is same
