@@ -1,47 +1,260 @@
-"""A store in memory, for tests of the use cases alone; tests/storage holds the real ones to the port."""
+"""A store in memory, for tests of use cases alone; tests/storage holds the real ones to the port, and to this one."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from keywright.keys.record import ApiKey
-from keywright.service.events import Event
-from keywright.service.ports import NewApiKey
+from keywright.keys.record import ApiKey, RevocationReason, Status
+from keywright.service.events import CHAIN_BEGINS, Event, link
+from keywright.service.ports import (
+    Due,
+    EventFilter,
+    KeyFilter,
+    Link,
+    NewApiKey,
+    Outcome,
+    Replay,
+    Rotation,
+)
+
+_ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 class FakeStore:
-    """Keeps what it is given, in plain containers anybody may look into."""
+    """
+    Keeps what it is given, in plain containers anybody may look into and change; nothing of it waits.
+
+    `trail` has the events of all organisations in the order they came, `chains` the same by organisation with their
+    places. `meanwhile` is called before each change to a key that was read, to play whoever comes first.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[UUID, ApiKey] = {}
         self.new: list[NewApiKey] = []
-        self.events: list[Event] = []
+        self.rotations: list[Rotation] = []
+        self.trail: list[Event] = []
+        self.chains: dict[UUID, list[Link]] = {}
+        self.replays: dict[tuple[UUID, bytes], Replay] = {}
+        self.noticed: dict[UUID, int] = {}
+        self.meanwhile: Callable[[], None] = lambda: None
 
-    async def create(self, new: NewApiKey) -> None:
-        self.keys[new.api_key.id] = new.api_key
+    # Store
+
+    async def create(self, new: NewApiKey) -> Outcome:
+        key = new.api_key
+        if self._is_repeated(key.org_id, new.replay):
+            return Outcome.REPEATED
+        active = [each for each in self._of(key.org_id) if each.status_at(key.created_at) is Status.ACTIVE]
+        if new.most_active is not None and len(active) >= new.most_active:
+            return Outcome.TOO_MANY
+        self.keys[key.id] = key
         self.new.append(new)
-        self.events.append(new.event)
+        self._note(new.event, new.replay)
+        return Outcome.DONE
+
+    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
+        found = self.replays.get((org_id, request_digest))
+        return found if found is not None and found.expires_at > at else None
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         key = self.keys.get(key_id)
         return key if key is not None and key.org_id == org_id else None
 
-    async def list_newest(self, org_id: UUID, *, limit: int, before: UUID | None) -> list[ApiKey]:
-        ids = sorted((id_ for id_ in self.keys if before is None or id_ < before), reverse=True)
-        return [self.keys[id_] for id_ in ids if self.keys[id_].org_id == org_id][:limit]
+    async def list_newest(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> list[ApiKey]:
+        newest_first = sorted(self._of(org_id), key=lambda key: key.id, reverse=True)
+        shown = [key for key in newest_first if before is None or key.id < before]
+        return [key for key in shown if which is None or fits(key, which)][:limit]
 
-    async def revoke(self, event: Event) -> ApiKey | None:
+    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+        self.meanwhile()
+        stored = await self.get(event.org_id, api_key.id)
+        if stored is None or stored.version != api_key.version:
+            return Outcome.OUTDATED
+        if stored.expires_at != api_key.expires_at:
+            self.noticed.pop(stored.id, None)
+        self.keys[stored.id] = replace(
+            stored,
+            name=api_key.name,
+            description=api_key.description,
+            expires_at=api_key.expires_at,
+            scopes=api_key.scopes,
+            allowed_ips=api_key.allowed_ips,
+            rate_limits=api_key.rate_limits,
+            external_id=api_key.external_id,
+            metadata=api_key.metadata,
+            version=stored.version + 1,
+        )
+        self._note(event)
+        return Outcome.DONE
+
+    async def rotate(self, rotation: Rotation) -> Outcome:
+        self.meanwhile()
+        event = rotation.event
+        if self._is_repeated(event.org_id, rotation.replay):
+            return Outcome.REPEATED
+        stored = await self.get(event.org_id, event.key_id)
+        if stored is None or stored.version != rotation.version or stored.retiring_at(event.occurred_at) is not None:
+            return Outcome.OUTDATED
+        retiring = replace(stored.secret, retires_at=rotation.retires_at, quiet_seconds=rotation.quiet_seconds)
+        self.keys[stored.id] = replace(stored, secret=rotation.secret, retiring=retiring, version=stored.version + 1)
+        self.rotations.append(rotation)
+        self._note(event, rotation.replay)
+        return Outcome.DONE
+
+    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
+        self.meanwhile()
+        stored = await self.get(event.org_id, event.key_id)
+        retiring = None if stored is None else stored.retiring_at(event.occurred_at)
+        if stored is None or stored.version != version or retiring is None:
+            return Outcome.OUTDATED
+        retiring = replace(retiring, retires_at=retires_at, quiet_seconds=None)
+        self.keys[stored.id] = replace(stored, retiring=retiring, version=version + 1)
+        self._note(event)
+        return Outcome.DONE
+
+    async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         key = await self.get(event.org_id, event.key_id)
         if key is not None and key.revoked_at is None:
-            key = self.keys[key.id] = replace(key, revoked_at=event.occurred_at)
-            self.events.append(event)
+            key = replace(key, revoked_at=event.occurred_at, revocation_reason=reason, version=key.version + 1)
+            self.keys[key.id] = key
+            self._note(event)
         return key
 
     async def delete(self, event: Event) -> bool:
         key = await self.get(event.org_id, event.key_id)
         if key is not None:
             del self.keys[key.id]
-            self.events.append(event)
+            self._note(event)
         return key is not None
+
+    async def events(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
+    ) -> list[tuple[Event, Link | None]]:
+        places = {place.event.id: place for place in self.chains.get(org_id, []) if place.event is not None}
+        newest_first = sorted(
+            (event for event in self.trail if event.org_id == org_id), key=lambda event: event.id, reverse=True
+        )
+        shown = [event for event in newest_first if before is None or event.id < before]
+        return [(event, places.get(event.id)) for event in shown if _tells(event, which)][:limit]
 
     async def check(self) -> None:
         return
+
+    # AuditStore
+
+    async def chained_organizations(self) -> Sequence[UUID]:
+        return sorted({event.org_id for event in self.trail} | set(self.chains))
+
+    async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
+        return [place for place in self.chains.get(org_id, []) if place.position > after][:limit]
+
+    async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
+        chain = self.chains.get(org_id)
+        return (chain[-1].position, chain[-1].hash) if chain else (0, CHAIN_BEGINS)
+
+    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
+        chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
+        return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
+
+    # DutyStore
+
+    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+        return [
+            Due(org_id=key.org_id, key_id=key.id, version=key.version, public_key=key.retiring.public_key.text)
+            for key in self.keys.values()
+            if key.retiring is not None and _is_quiet(key, at, lag_seconds)
+        ][:limit]
+
+    async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
+        until = at + timedelta(days=within_days)
+        return [
+            Due(org_id=key.org_id, key_id=key.id, version=key.version, expires_at=key.expires_at)
+            for key in self.keys.values()
+            if key.status_at(at) is Status.ACTIVE
+            and key.expires_at is not None
+            and key.expires_at <= until
+            and self.noticed.get(key.id, within_days + 1) > within_days
+        ][:limit]
+
+    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+        self.meanwhile()
+        key = await self.get(event.org_id, event.key_id)
+        if key is None or key.revoked_at is not None or key.expires_at != expires_at:
+            return False
+        if self.noticed.get(key.id, days + 1) <= days:
+            return False
+        self.noticed[key.id] = days
+        self._note(event)
+        return True
+
+    async def purge(self, at: datetime, *, limit: int) -> int:
+        over = [place for place, replay in self.replays.items() if replay.expires_at <= at][:limit]
+        for place in over:
+            del self.replays[place]
+        return len(over)
+
+    def _of(self, org_id: UUID) -> list[ApiKey]:
+        return [key for key in self.keys.values() if key.org_id == org_id]
+
+    def _is_repeated(self, org_id: UUID, replay: Replay | None) -> bool:
+        if replay is None:
+            return False
+        found = self.replays.get((org_id, replay.request_digest))
+        return found is not None and found.expires_at > replay.created_at
+
+    def _note(self, event: Event, replay: Replay | None = None) -> None:
+        chain = self.chains.setdefault(event.org_id, [])
+        hash_ = link(chain[-1].hash if chain else CHAIN_BEGINS, event.digest)
+        chain.append(Link(position=len(chain) + 1, hash=hash_, digest=event.digest, event=event))
+        self.trail.append(event)
+        if replay is not None:
+            self.replays[event.org_id, replay.request_digest] = replay
+
+
+def fits(key: ApiKey, which: KeyFilter) -> bool:
+    """Tell whether a list of what *which* wants holds *key*."""
+    if which.status is not None and key.status_at(which.at) is not which.status:
+        return False
+    if which.expires_before is not None and (key.expires_at is None or key.expires_at > which.expires_before):
+        return False
+    if which.unused_since is not None and not _is_unused(key, which.unused_since):
+        return False
+    if which.environment is not None and key.environment != which.environment:
+        return False
+    if which.external_id is not None and key.external_id != which.external_id:
+        return False
+    return which.text is None or _says(key, which.text)
+
+
+def _is_unused(key: ApiKey, since: datetime) -> bool:
+    return key.created_at <= since if key.last_used_at is None else key.last_used_at < since
+
+
+def _says(key: ApiKey, text: str) -> bool:
+    part = text.translate(_ASCII_LOWER)
+    if any(part in said.translate(_ASCII_LOWER) for said in (key.name, key.description or "")):
+        return True
+    secrets = [key.secret] if key.retiring is None else [key.secret, key.retiring]
+    return any(each.public_key.text.startswith(text) or each.display.endswith(text) for each in secrets)
+
+
+def _tells(event: Event, which: EventFilter) -> bool:
+    return (
+        (which.key_id is None or event.key_id == which.key_id)
+        and (which.type is None or event.type is which.type)
+        and (which.subject is None or event.subject == which.subject)
+        and (which.since is None or event.occurred_at >= which.since)
+        and (which.until is None or event.occurred_at < which.until)
+    )
+
+
+def _is_quiet(key: ApiKey, at: datetime, lag_seconds: float) -> bool:
+    old, first_used_at = key.retiring_at(at), key.secret.first_used_at
+    if old is None or old.quiet_seconds is None or first_used_at is None or key.status_at(at) is not Status.ACTIVE:
+        return False
+    before = at - timedelta(seconds=old.quiet_seconds + lag_seconds)
+    return first_used_at < before and (old.last_used_at is None or old.last_used_at < before)

@@ -56,6 +56,20 @@ async def test_a_process_is_there_and_confirms(process: Process) -> None:
     assert process.store.sessions[SESSION.id].closed_at == NOW
 
 
+async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
+    """A process begins to follow, and so to believe what it holds, once its session is noted, and then at once."""
+    process.store.away = True
+    process.duties.start()
+    await asyncio.sleep(0.02)
+    process.store.away = False
+    readings = process.store.readings
+    while SESSION.id not in process.store.sessions:
+        assert process.store.readings == readings
+        await asyncio.sleep(0.001)
+    await until(lambda: process.following.since is not None)
+    await process.close()
+
+
 async def test_usage_is_written_and_flushed(process: Process) -> None:
     """What was noted is written while the process runs, and the rest when it ends."""
     process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")

@@ -24,14 +24,14 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_changes_are_dropped_and_told() -> None:
     """A change empties every memory, moves trust forward, and reaches listeners until they stop listening."""
     store, time, known, others = FakeCheckingStore(), FakeTime(), KnownKeys(10), KnownKeys(10)
-    for memory in (known, others):
-        memory.end(memory.begin(DIGEST), FACTS)
     told: list[Change] = []
     following = Following(store, [known, others], monotonic=time)
     stop = following.listen(told.extend)
     assert following.since is None
     following.start()
     await until(lambda: following.since == time.seconds)
+    for memory in (known, others):
+        memory.end(memory.begin(DIGEST), FACTS)
     store.tell(DIGEST)
     await until(lambda: bool(told))
     assert (known.get(DIGEST), others.get(DIGEST)) == (None, None)
@@ -44,6 +44,18 @@ async def test_changes_are_dropped_and_told() -> None:
     await following.close()
     assert store.trail is not None
     assert store.trail.closed
+
+
+async def test_what_was_found_before_the_beginning() -> None:
+    """What was looked up before the trail begins may have changed before it begins, so it is not believed after."""
+    time, known = FakeTime(), KnownKeys(10)
+    known.end(known.begin(DIGEST), FACTS)
+    under_way = known.begin(b"u" * 32)
+    following = Following(FakeCheckingStore(), [known], monotonic=time)
+    following.start()
+    await until(lambda: following.since == time.seconds)
+    assert (len(known), under_way.overtaken) == (0, True)
+    await following.close()
 
 
 async def test_trust_dates_from_the_beginning_of_a_reading() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.usage import UsageBook
+from keywright.service.usage import UsageBook, hour_end, place_of
 
 HOUR = 3600.0
 START = 1_000_000 * HOUR
@@ -85,3 +85,17 @@ def test_no_use_is_lost_or_counted_twice(uses: list[tuple[int, float, str]]) -> 
         taken += sum(seen.count for seen in book.take_due(START + at))
     taken += sum(seen.count for batch in book.take_all(START) for seen in batch)
     assert taken == len(uses)
+
+
+def test_a_place_is_good_for_its_hour() -> None:
+    """Uses that are noted at a place of the same hour are added to those that name everything anew."""
+    book = UsageBook()
+    place = place_of(key(1), b"d" * 32, START + 5, verifier="v", network="a")
+    note(book, 1, START + 5, network="a")
+    book.note_at(place, START + 9)
+    book.note_at(place, START + 7)
+    assert hour_end(START) == hour_end(START + HOUR - 1) == START + HOUR
+    note(book, 1, hour_end(START), network="a")
+    first, second = book.take_due(START + 2 * HOUR)
+    assert (first.count, second.count) == (3, 1)
+    assert (first.last_seen - first.first_seen).total_seconds() == 4

@@ -6,9 +6,11 @@ import pytest
 
 from keywright.keys.known import KnownKeys
 from keywright.keys.pair import mint
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verification import Verification
+from keywright.service.limits import LimitState, Spending
+from keywright.service.verification import Verdict, Verification, limited
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
@@ -177,3 +179,23 @@ async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane) -> None:
         await asking
     plane.store.hold.set()
     assert await plane.code() is Code.VALID
+
+
+async def test_held(plane: Plane) -> None:
+    """Without asking anybody the facts of a key are known once it was asked for, while that counts."""
+    assert plane.verification.held(DIGEST, plane.time()) is None
+    await plane.code()
+    assert plane.verification.held(DIGEST, plane.time()) is FACTS
+    assert plane.verification.held(DIGEST, plane.time() + 1.001) is None
+    plane.known.drop([DIGEST])
+    assert plane.verification.held(DIGEST, plane.time()) is None
+    assert plane.store.look_ups == 1
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_limited(allowed: bool) -> None:
+    """A good verdict is no longer one where a limit is spent; everything else of it stays."""
+    spending = Spending(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
+    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), spending)
+    code = Code.VALID if allowed else Code.RATE_LIMITED
+    assert verdict == Verdict(code, FACTS, DIGEST, True, spending)

@@ -91,3 +91,19 @@ async def test_outage(verifiers: Verifiers, store: FakeCheckingStore, time: Fake
 def test_names(name: str, good: bool) -> None:
     """A name is a plain word, since it goes into logs and command lines."""
     assert (flaw_in_verifier_name(name) is None) is good
+
+
+async def test_held(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
+    """Without asking anybody a verifier is known once it was recognised, while that counts and until it is revoked."""
+    verifier, credential = await verifiers.create("billing-api")
+    assert verifiers.held(credential.digest, time()) is None
+    await verifiers.recognize(credential.reveal())
+    look_ups = store.look_ups
+    assert verifiers.held(credential.digest, time()) == verifier
+    assert verifiers.held(credential.digest, time() + 1.001) is None
+    await verifiers.revoke("billing-api")
+    verifiers.known.drop([credential.digest])
+    assert verifiers.held(credential.digest, time()) is None
+    assert await verifiers.recognize(credential.reveal()) is None
+    assert verifiers.held(credential.digest, time()) is None
+    assert store.look_ups == look_ups + 1

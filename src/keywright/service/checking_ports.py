@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from keywright.keys.record import Secret
 from keywright.keys.verdict import KeyFacts
 
 
@@ -87,8 +88,9 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a key was used from lately, added up."""
+    """Where a key was used from lately, added up. `public_key` is the text of that of the secret which was used."""
 
+    public_key: str
     network: str | None
     agent: str | None
     verifier: str
@@ -99,11 +101,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How a key was used: accepted uses by hour, those without any left out, and the recent sources, latest first."""
+    """
+    How a key was used: accepted uses by hour, those without any left out, and the recent sources, latest first.
+
+    `secrets` are all that the key ever had, newest first.
+    """
 
     last_used_at: datetime | None
     hours: dict[datetime, int]
     sources: list[Source]
+    secrets: list[Secret]
 
 
 class Trail(Protocol):
@@ -136,7 +143,11 @@ class CheckingStore(Protocol):
     """
 
     async def find(self, digest: bytes) -> KeyFacts | None:
-        """Read the facts of the key with this secret from the primary; None where there is none or it is deleted."""
+        """
+        Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
+
+        Also those of a secret that has retired: they say so.
+        """
         ...
 
     async def follow(self) -> Trail:
@@ -187,9 +198,10 @@ class CheckingStore(Protocol):
 
     async def note_usage(self, sightings: Sequence[Sighting]) -> None:
         """
-        Add uses up: hourly counts, sources (a key's latest 50 are kept), `last_used_at` of the secret, forward only.
+        Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
 
-        Writes nothing but these; a key that is unknown by now is passed over.
+        `last_used_at` only ever becomes later, and `first_used_at` earlier. Writes nothing but these; a key that is
+        unknown by now is passed over.
         """
         ...
 

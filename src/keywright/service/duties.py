@@ -6,7 +6,7 @@ written later, within bounds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from keywright.service.checking_ports import Change, CheckingStore, Session
@@ -14,12 +14,12 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
 from keywright.service.ports import Clock
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
+from keywright.service.rounds import PAUSE_SECONDS, again_and_again
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
 _MOST_UNCONFIRMED = 10_000
-_PAUSE_SECONDS = 0.5
 
 
 class Duties:
@@ -47,6 +47,7 @@ class Duties:
     ) -> None:
         self._store = store
         self._presence = Presence(store=store, clock=clock)
+        self._following = following
         self._usage = usage
         self._session = session
         self._clock = clock
@@ -57,12 +58,12 @@ class Duties:
         self._stop_listening = following.listen(self._note_drops)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, and begin to follow as soon as the session is noted."""
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._again_and_again(RENEW_EVERY_SECONDS, self._renew), name="renewing the session"),
+            loop.create_task(self._stay_noted(), name="renewing the session"),
             loop.create_task(self._confirm_drops(), name="confirming drops"),
-            loop.create_task(self._again_and_again(WRITE_USAGE_EVERY_SECONDS, self._write_usage), name="writing usage"),
+            loop.create_task(again_and_again(WRITE_USAGE_EVERY_SECONDS, self._write_usage), name="writing usage"),
         ]
 
     async def close(self) -> None:
@@ -96,10 +97,18 @@ class Duties:
             except StorageUnavailable:
                 self._dropped = [*seqs, *self._dropped][-_MOST_UNCONFIRMED:]
                 self._has_dropped.set()
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _renew(self) -> None:
-        await self._presence.renew(replace(self._session, seen_at=self._clock()))
+    async def _stay_noted(self) -> None:
+        while True:
+            pause = RENEW_EVERY_SECONDS
+            try:
+                await self._presence.renew(replace(self._session, seen_at=self._clock()))
+                # Not before: what a process believes that nobody knows of would be missing from a receipt.
+                self._following.start()
+            except StorageUnavailable:
+                pause = PAUSE_SECONDS
+            await asyncio.sleep(pause)
 
     async def _write_usage(self) -> None:
         while sightings := self._usage.take_due(self._now()):
@@ -108,11 +117,3 @@ class Duties:
             except StorageUnavailable:
                 self._usage.give_back(sightings)
                 raise
-
-    async def _again_and_again(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await duty()
-            except StorageUnavailable:
-                await asyncio.sleep(_PAUSE_SECONDS)
-            await asyncio.sleep(seconds)

@@ -7,7 +7,8 @@ What can go wrong that is not an answer, each with a code that never changes.
     ├── PermissionMissing         the token is good, but does not allow this
     └── Unavailable               our own trouble; the same request may succeed later
         ├── AuthUnavailable       the issuer's signing keys could never be had
-        └── StorageUnavailable    the database is away or too busy
+        ├── StorageUnavailable    the database is away or too busy
+        └── LimitsUnavailable     what is left of a key's limits cannot be told
 
 Statuses and sentences for callers live in `api/problems.py`.
 """
@@ -78,3 +79,9 @@ class StorageUnavailable(Unavailable):
     """The database is away, too busy or not migrated. What was asked may or may not have been stored."""
 
     code = "storage_unavailable"
+
+
+class LimitsUnavailable(Unavailable):
+    """The count that the processes share cannot be reached, and the settings want no other."""
+
+    code = "limits_unavailable"

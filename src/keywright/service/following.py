@@ -46,8 +46,9 @@ class Following:
         return self._since
 
     def start(self) -> None:
-        """Begin to follow, in the background."""
-        self._task = asyncio.get_running_loop().create_task(self._follow(), name="following the changes")
+        """Begin to follow, in the background, unless that was done."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._follow(), name="following the changes")
 
     async def close(self) -> None:
         """Stop following; what is held lapses within the bound."""
@@ -62,6 +63,9 @@ class Following:
 
     async def _follow(self) -> None:
         trail = await self._begin()
+        for known in self._known:
+            # What was looked up before the trail begins may have changed before it begins.
+            known.drop_all()
         try:
             while True:
                 await self._read(trail)

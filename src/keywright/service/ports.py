@@ -4,13 +4,15 @@ What the use cases need from outside, as contracts. An adapter promises every se
 tests/storage/contract.py holds the promises of `Store` as tests; they run on every store.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Protocol
 from uuid import UUID
 
-from keywright.keys.record import ApiKey
-from keywright.service.events import Event
+from keywright.keys.record import ApiKey, RevocationReason, Secret, Status
+from keywright.service.events import Event, EventType
 from keywright.service.principal import Organization, Principal
 
 
@@ -47,14 +49,123 @@ class Authenticator(Protocol):
         ...
 
 
+class Outcome(Enum):
+    """What became of a change. Whatever is not `DONE` changed nothing."""
+
+    DONE = auto()
+    REPEATED = auto()
+    """A replay is stored for this request already: somebody sent it before."""
+    TOO_MANY = auto()
+    """The organisation has as many active keys as it may have."""
+    OUTDATED = auto()
+    """The key was changed since it was read, or is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """
+    The answer to a request that may be repeated, sealed so that only the repeated request opens it.
+
+    `request_digest` (32 bytes) finds it among those of the organisation; `fingerprint` (32 bytes) tells whether what
+    is asked is the same; `sealed` is the answer. After `expires_at` it is as if it had never been.
+    """
+
+    request_digest: bytes
+    fingerprint: bytes
+    sealed: bytes
+    created_at: datetime
+    expires_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApiKey:
-    """All that one creation stores. `secret_digest` is the 32 bytes by which the private key will be found."""
+    """
+    All that one creation stores. `secret_digest` is the 32 bytes by which the private key will be found.
+
+    `most_active` is how many active keys the organisation may have, this one included; None for any number.
+    """
 
     organization: Organization
     api_key: ApiKey
     secret_digest: bytes
     event: Event
+    replay: Replay | None = None
+    most_active: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """
+    All that one rotation changes: the key gets *secret*, and its current one retires.
+
+    `version` is that of the key that was read. The new secret's row bears the id of the event.
+    """
+
+    version: int
+    secret: Secret
+    secret_digest: bytes
+    retires_at: datetime
+    quiet_seconds: int | None
+    event: Event
+    replay: Replay | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFilter:
+    """
+    Which keys to list; what is None does not matter. `at` is the moment that the others are about.
+
+    `status` is what a key is worth at that moment. `expires_before` leaves out keys that expire later or not at all,
+    and with `status` active finds those that are expiring. `text` is part of the name or the description, in any case
+    of ASCII letters, or the beginning of the public key or the end of the private one as they are shown, of the current
+    secret or the one that the last rotation replaced. `unused_since` leaves out keys that were used at that moment or
+    later, and those created later and never used.
+    """
+
+    at: datetime
+    status: Status | None = None
+    expires_before: datetime | None = None
+    text: str | None = None
+    environment: str | None = None
+    external_id: str | None = None
+    unused_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events to list; what is None does not matter. `since` is included, `until` is not."""
+
+    key_id: UUID | None = None
+    type: EventType | None = None
+    subject: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """
+    One place in the chain of an organisation's events, as it is stored.
+
+    `position` counts from 1. `digest` is what is stored with the event, which an altered event no longer has; None
+    where the event is gone. `event` is None then, and also where what is stored cannot be read as an event any more.
+    """
+
+    position: int
+    hash: bytes
+    digest: bytes | None
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A key whose time has come for something that the service does by itself; `version` is that of the key."""
+
+    org_id: UUID
+    key_id: UUID
+    version: int
+    expires_at: datetime | None = None
+    public_key: str | None = None
 
 
 class Store(Protocol):
@@ -65,32 +176,73 @@ class Store(Protocol):
     - One call is one transaction. When it returns, what it did survives a crash of the process and of the machine.
     - It sees one organisation: a key of another one is the same as no key.
     - A deleted key is the same as no key.
+    - An event that is stored gets the next place in the chain of its organisation, in the same transaction.
     - It raises `StorageUnavailable` when the database is away, too busy or not migrated, within a few seconds and
       never later; then a change may or may not have been made, but never half of one.
+    - It raises `ValueError` when the database refuses the data: an id, a public key or a digest is taken, or a value is
+      beyond what a column holds. Then nothing of it is stored.
     - Calls may run side by side, from one event loop.
     """
 
-    async def create(self, new: NewApiKey) -> None:
+    async def create(self, new: NewApiKey) -> Outcome:
         """
-        Store a key, its organisation where that is new, and the event.
+        Store a key, its organisation where that is new, the event, and the replay where there is one.
 
         Creations that wait at the same time share one commit; one that cannot be stored fails alone.
 
-        Raises:
-            ValueError: The database refuses this key: its id, public key or digest is taken, or a value is beyond
-                what a column holds. Nothing of it is stored.
+        Returns:
+            `DONE`, `REPEATED` or `TOO_MANY`.
         """
+        ...
+
+    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
+        """Read the replay of a request, unless it has expired at that moment."""
         ...
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """Read one key."""
         ...
 
-    async def list_newest(self, org_id: UUID, *, limit: int, before: UUID | None) -> list[ApiKey]:
+    async def list_newest(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> list[ApiKey]:
         """Read up to *limit* keys in descending order of id, beginning below *before* or at the newest."""
         ...
 
-    async def revoke(self, event: Event) -> ApiKey | None:
+    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+        """
+        Store what may be changed of a key that was read as it now stands, and the event; its version becomes one more.
+
+        What may be changed: name, description, expiry, scopes, networks, rate limits, external id, metadata. Nothing
+        else is written. Notices of an expiry that changed are forgotten.
+
+        Returns:
+            `DONE`, or `OUTDATED` when its version is not `api_key.version` any more or it is gone.
+        """
+        ...
+
+    async def rotate(self, rotation: Rotation) -> Outcome:
+        """
+        Give the key that the event names a new secret, retire its current one, and store event and replay.
+
+        A secret that retired before stays as it is, so that it never works again.
+
+        Returns:
+            `DONE`, `REPEATED`, or `OUTDATED` as for `update`, and also when an earlier secret still works at the
+            event's time.
+        """
+        ...
+
+    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
+        """
+        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
+
+        Returns:
+            `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
+        """
+        ...
+
+    async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """
         Revoke the key that *event* names as of the time it names, and store the event.
 
@@ -110,6 +262,71 @@ class Store(Protocol):
         """
         ...
 
+    async def events(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
+    ) -> list[tuple[Event, Link | None]]:
+        """
+        Read up to *limit* events in descending order of id, beginning below *before*, each with its place in the chain.
+
+        Events of deleted keys are told, too; those of a type that a newer version wrote are not. The place is None for
+        events from before there was a chain.
+        """
+        ...
+
     async def check(self) -> None:
         """Return when the database answers and is migrated; raise `StorageUnavailable` otherwise."""
+        ...
+
+
+class AuditStore(Protocol):
+    """What is read to prove the trail. The rules of `Store` hold, but it sees every organisation."""
+
+    async def chained_organizations(self) -> Sequence[UUID]:
+        """Give every organisation that has events, in ascending order."""
+        ...
+
+    async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
+        """Read up to *limit* places of a chain in ascending order of position, beginning above *after*."""
+        ...
+
+    async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
+        """Give the position and the hash that the next event is to be chained to; 0 and `CHAIN_BEGINS` at first."""
+        ...
+
+    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
+        """Give up to 100 ids of events that have a digest and no place in the chain: somebody put them there."""
+        ...
+
+
+class DutyStore(Protocol):
+    """What the service does by itself when its time has come. The rules of `Store` hold; it sees every organisation."""
+
+    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+        """
+        Give keys whose replaced secret waits for quiet and has had it.
+
+        That is: at *at*, the key is active and the secret still works, the one that replaced it was first used, and
+        both that and its own last use are longer ago than its `quiet_seconds` and *lag_seconds* together.
+        `Due.public_key` is the text of the replaced one's.
+        """
+        ...
+
+    async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
+        """
+        Give active keys that expire within so many days after *at*, and were given no notice of these days or fewer.
+
+        With `Due.expires_at`.
+        """
+        ...
+
+    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+        """
+        Store a notice that a key is about to expire; tell whether it was the first of so many days or fewer.
+
+        Nothing is stored for a key that expires at another time by now, was revoked, or does not exist any more.
+        """
+        ...
+
+    async def purge(self, at: datetime, *, limit: int) -> int:
+        """Remove up to *limit* replays that have expired at *at*; tell how many."""
         ...

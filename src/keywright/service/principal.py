@@ -12,9 +12,11 @@ class Permission(StrEnum):
 
     CREATE = "create:api_keys"
     READ = "read:api_keys"
+    UPDATE = "update:api_keys"
     REVOKE = "revoke:api_keys"
     DELETE = "delete:api_keys"
     VERIFY = "verify:api_keys"
+    READ_EVENTS = "read:api_key_events"
 
 
 class PermissionPolicy(StrEnum):

@@ -18,7 +18,9 @@ MOST_HELD = 50_000
 MOST_AT_ONCE = 1000
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
+    """Where uses are added up: which key and secret, in which hour since the epoch, from where, through whom."""
+
     key_id: bytes
     digest: bytes
     hour: int
@@ -40,7 +42,7 @@ class UsageBook:
 
     def __init__(self, *, most: int = MOST_HELD) -> None:
         self._most = most
-        self._tallies: dict[_Place, _Tally] = {}
+        self._tallies: dict[Place, _Tally] = {}
         self._written: dict[bytes, float] = {}
 
     def __len__(self) -> int:
@@ -57,12 +59,16 @@ class UsageBook:
         agent: str | None = None,
     ) -> None:
         """Note that a key was accepted at *now*."""
-        place = _Place(facts.id, digest, int(now // 3600), network, agent, verifier)
+        self.note_at(place_of(facts, digest, now, verifier=verifier, network=network, agent=agent), now)
+
+    def note_at(self, place: Place, now: float) -> None:
+        """Note that a key was accepted at *now*, which lies in the hour of *place*."""
         tally = self._tallies.get(place)
         if tally is None:
             tally = self._tally_at(place, now)
         tally.count += 1
-        tally.last = max(tally.last, now)
+        if now > tally.last:
+            tally.last = now
 
     def take_due(self, now: float) -> list[Sighting]:
         """Take out what may be written now: of keys that were not written for a minute, a bounded number."""
@@ -78,8 +84,8 @@ class UsageBook:
     def give_back(self, sightings: list[Sighting]) -> None:
         """Put back what could not be written."""
         for sighting in sightings:
-            hour = int(sighting.hour.timestamp() // 3600)
-            place = _Place(
+            hour = int(sighting.hour.timestamp() // _HOUR)
+            place = Place(
                 sighting.key_id.bytes, sighting.digest, hour, sighting.network, sighting.agent, sighting.verifier
             )
             tally = self._tally_at(place, sighting.first_seen.timestamp())
@@ -88,19 +94,19 @@ class UsageBook:
             tally.count += sighting.count
             self._written.pop(place.key_id, None)
 
-    def _tally_at(self, place: _Place, now: float) -> _Tally:
+    def _tally_at(self, place: Place, now: float) -> _Tally:
         if len(self._tallies) >= self._most:
             place = place._replace(network=None, agent=None)
         return self._tallies.setdefault(place, _Tally(now))
 
-    def _take(self, places: list[_Place], now: float) -> list[Sighting]:
+    def _take(self, places: list[Place], now: float) -> list[Sighting]:
         taken = [(place, self._tallies.pop(place)) for place in places]
         self._written.update((place.key_id, now) for place in places)
         return [
             Sighting(
                 key_id=UUID(bytes=place.key_id),
                 digest=place.digest,
-                hour=_time(place.hour * 3600),
+                hour=_time(place.hour * _HOUR),
                 network=place.network,
                 agent=place.agent,
                 verifier=place.verifier,
@@ -110,6 +116,27 @@ class UsageBook:
             )
             for place, tally in taken
         ]
+
+
+def place_of(
+    facts: KeyFacts,
+    digest: bytes,
+    now: float,
+    *,
+    verifier: str,
+    network: str | None = None,
+    agent: str | None = None,
+) -> Place:
+    """Give the place of a use at *now*; uses until `hour_end` may be noted there, too."""
+    return Place(facts.id, digest, int(now // _HOUR), network, agent, verifier)
+
+
+def hour_end(now: float) -> float:
+    """Tell when the hour of *now* ends, in seconds since the epoch."""
+    return (now // _HOUR + 1) * _HOUR
+
+
+_HOUR = 3600
 
 
 def _time(seconds: float) -> datetime:

@@ -1,7 +1,8 @@
 """
 Checking presented keys: from text of anybody's making to a verdict, mostly without asking anybody.
 
-Order: shape and checksum, digest, memory or database, verdict, use noted. A text that is no key costs no look-up.
+Order: shape and checksum, digest, memory or database, verdict, limits, use noted. A text that is no key costs no
+look-up, and a key that is refused costs none of its limits.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from keywright.keys.pair import parse
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
+from keywright.service.limits import Spending
 
 
 class Seconds(Protocol):
@@ -22,12 +24,24 @@ class Seconds(Protocol):
 
 
 class Verdict(NamedTuple):
-    """What was decided of a presented key; `stale` where it comes from memory because nobody else can be asked."""
+    """
+    What was decided of a presented key.
+
+    `stale` where it comes from memory because nobody else can be asked. `spending` is what became of the key's limits,
+    where they were counted: see `limited`.
+    """
 
     code: Code
     facts: KeyFacts | None
     digest: bytes | None
     stale: bool = False
+    spending: Spending | None = None
+
+
+def limited(verdict: Verdict, spending: Spending) -> Verdict:
+    """Give what becomes of a good verdict once the key's limits were asked for the cost of the request."""
+    code = verdict.code if spending.allowed else Code.RATE_LIMITED
+    return Verdict(code, verdict.facts, verdict.digest, verdict.stale, spending)
 
 
 class _Question(NamedTuple):
@@ -89,6 +103,19 @@ class Verification:
         if not self._known.trusted_at(self._monotonic()):
             return None
         return self._decide(presented, facts, ask)
+
+    def held(self, presented: bytes, at: float) -> KeyFacts | None:
+        """
+        Give what is known of the key whose secret has this digest, without asking anybody.
+
+        Args:
+            presented: The digest.
+            at: Now, in seconds on the clock that `known` is told in.
+
+        Returns:
+            None where it is not held, or what is held does not count at present.
+        """
+        return self._known.held(presented, at)
 
     async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
         """

@@ -75,6 +75,20 @@ class Verifiers:
             self.known.end(look_up, found)
         return _unless_revoked(found)
 
+    def held(self, digest: bytes, at: float) -> Verifier | None:
+        """
+        Give whom the credential with this digest belongs to, without asking anybody.
+
+        Args:
+            digest: The credential's.
+            at: Now, in seconds on the clock that `known` is told in.
+
+        Returns:
+            None where that is nobody who is held, or what is held does not count at present, or it was revoked.
+        """
+        held = self.known.held(digest, at)
+        return None if held is None or held.revoked_at is not None else held
+
 
 def _unless_revoked(verifier: Verifier | None) -> Verifier | None:
     return None if verifier is None or verifier.revoked_at is not None else verifier
