@@ -97,6 +97,12 @@ class PostgresCluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def version() -> str:
+    """Say which PostgreSQL `start_cluster` starts."""
+    program = _binaries() / "postgres"
+    return subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout.split()[2]
+
+
 def start_cluster(**settings: str) -> PostgresCluster:
     """
     Make a cluster and start it; whoever calls this calls `remove`, too.

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Change, Session, Source, Trail, Usage
 from keywright.service.events import EventType
@@ -28,10 +29,8 @@ from tests.storage.checking_making import (
     a_sighting,
     a_verifier,
     add_event,
-    add_secret,
-    give_up_secret,
 )
-from tests.storage.making import NOON, Database, an_event, an_organization, new_id, new_key
+from tests.storage.making import NOON, UNSPECIFIED, Database, a_rotation, an_event, an_organization, new_id, new_key
 
 REVOKED_AT = NOON + timedelta(hours=1)
 """When `an_event` says that something happened."""
@@ -126,33 +125,41 @@ class FollowingContract:
             for reader in (store, other):
                 assert await reader.find(made.secret_digest) is None
 
-    async def test_a_retiring_secret_ends_with_its_time(self, store: RunningStore, database: Database) -> None:
-        """While a key has two secrets both find it, and the older one is good until it retires."""
-        made = await _created(store)
-        retires_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=1)
-        give_up_secret(database, made.api_key, retires_at)
-        new_digest = add_secret(database, made.api_key)
-        old, new = await store.find(made.secret_digest), await store.find(new_digest)
+    async def test_both_secrets_find_a_rotated_key(self, store: RunningStore) -> None:
+        """Both secrets of a rotated key find it, and each says when it ends itself, whether that is over or not."""
+        made = await _created(store, expires_at=NOON + timedelta(days=300))
+        rotation = a_rotation(made.api_key)
+        await store.rotate(rotation)
+        old, new = await store.find(made.secret_digest), await store.find(rotation.secret_digest)
         assert old is not None
         assert new is not None
-        assert (old.expires_at, new.expires_at) == (retires_at.timestamp(), inf)
-        assert old.id == new.id == made.api_key.id.bytes
+        assert (old.retires_at, new.retires_at) == (rotation.retires_at.timestamp(), inf)
+        assert replace(old, retires_at=inf) == new
+        assert new.expires_at == (NOON + timedelta(days=300)).timestamp()
 
-    async def test_a_retiring_secret_outlives_no_key(self, store: RunningStore, database: Database) -> None:
-        """A secret that retires later than its key expires is good until the key expires."""
-        made = await _created(store, expires_at=NOON + timedelta(days=300))
-        give_up_secret(database, made.api_key, NOON + timedelta(days=400))
-        found = await store.find(made.secret_digest)
-        assert found is not None
-        assert found.expires_at == (NOON + timedelta(days=300)).timestamp()
+    async def test_what_a_key_may_do_is_found(self, store: RunningStore) -> None:
+        """A look-up tells scopes, networks and rate limits, and keys that may do the same share the objects."""
+        may = {
+            "scopes": ("reports:read", "*:*"),
+            "allowed_ips": ("192.0.2.0/24", "2001:db8::/32"),
+            "rate_limits": (RateLimit("burst", 10, 1), RateLimit("day", 1_000_000_000, 86_400)),
+        }
+        first, second = [await store.find((await _created(store, **may)).secret_digest) for _ in range(2)]
+        assert first is not None
+        assert second is not None
+        assert {name: getattr(first, name) for name in may} == may
+        assert all(getattr(first, name) is getattr(second, name) for name in may)
+        assert isinstance(first.rate_limits[0], RateLimit)
 
-    async def test_a_retired_secret_finds_nothing(self, store: RunningStore, database: Database) -> None:
-        """A secret whose time is over finds nothing, while its successor finds the key."""
+    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, trail: Trail) -> None:
+        """Whoever follows is told of a rotation, and of a new end of the old secret, by the digests of both."""
         made = await _created(store)
-        give_up_secret(database, made.api_key, datetime.now(UTC) - timedelta(seconds=1))
-        new_digest = add_secret(database, made.api_key)
-        assert await store.find(made.secret_digest) is None
-        assert await store.find(new_digest) is not None
+        rotation = a_rotation(made.api_key)
+        await store.rotate(rotation)
+        event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
+        await store.set_retirement(event, version=2, retires_at=NOON)
+        told = {change.seq: set(change.digests) for change in await trail.read()}
+        assert list(told.values()) == [{made.secret_digest, rotation.secret_digest}] * 2
 
     async def test_everybody_gets_the_key_asked_for(self, store: RunningStore) -> None:
         """Look-ups that wait together, some of them of nothing, are each given their own."""
@@ -220,8 +227,10 @@ class FollowingContract:
     async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: Trail) -> None:
         """The change of a key names the digests of all its secrets, also of those that have retired."""
         made = await _created(store)
-        give_up_secret(database, made.api_key, datetime.now(UTC) - timedelta(days=1))
-        digests = {made.secret_digest, add_secret(database, made.api_key)}
+        rotation = a_rotation(made.api_key, overlap=timedelta())
+        await store.rotate(rotation)
+        digests = {made.secret_digest, rotation.secret_digest}
+        await trail.read()
         await _revoke(store, made)
         assert _told(await trail.read()) == [(made.api_key.id, digests, REVOKED_AT)]
 
@@ -605,8 +614,10 @@ class CheckingContract(FollowingContract):
         assert usage == Usage(
             last_used_at=again.last_seen,
             hours={HOUR: 107, HOUR + timedelta(hours=1): 10},
+            secrets=[replace(made.api_key.secret, first_used_at=again.first_seen, last_used_at=again.last_seen)],
             sources=[
                 Source(
+                    public_key=made.api_key.secret.public_key.text,
                     network="192.0.2.0/24",
                     agent="python-httpx",
                     verifier="billing-api",
@@ -615,6 +626,7 @@ class CheckingContract(FollowingContract):
                     count=107,
                 ),
                 Source(
+                    public_key=made.api_key.secret.public_key.text,
                     network=None,
                     agent=None,
                     verifier="billing-api",
@@ -626,7 +638,7 @@ class CheckingContract(FollowingContract):
         )
 
     async def test_the_last_use_goes_forward_only(self, store: RunningStore) -> None:
-        """An older use that is noted later moves neither the key's last use nor the source's back."""
+        """An older use that is noted later moves no last use back, the key's or the source's, but may be the first."""
         made = await _created(store)
         newest = HOUR + timedelta(minutes=30)
         for minutes in (10, 30, 20, 0):
@@ -637,29 +649,64 @@ class CheckingContract(FollowingContract):
         assert usage is not None
         assert key is not None
         assert usage.last_used_at == key.secret.last_used_at == newest
+        assert key.secret.first_used_at == HOUR
         assert [(source.first_seen, source.last_seen) for source in usage.sources] == [(HOUR, newest)]
 
-    async def test_each_secret_has_its_last_use(self, store: RunningStore, database: Database) -> None:
+    async def test_each_secret_has_its_uses(self, store: RunningStore) -> None:
         """The use of one secret says nothing of the other; the key was last used when either was."""
         made = await _created(store)
-        give_up_secret(database, made.api_key, datetime.now(UTC) + timedelta(days=1))
-        new_digest = add_secret(database, made.api_key)
-        late = HOUR + timedelta(minutes=30)
-        await store.note_usage([a_sighting(made, last_seen=late), a_sighting(made, digest=new_digest)])
-        used = {row["secret_digest"]: row["last_used_at"] for row in database.table("api_key_secrets")}
-        assert used == {made.secret_digest: late, new_digest: HOUR + timedelta(minutes=1)}
+        rotation = a_rotation(made.api_key)
+        await store.rotate(rotation)
+        early, late = HOUR + timedelta(minutes=1), HOUR + timedelta(minutes=30)
+        await store.note_usage([a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)])
+        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        key = await store.get(made.api_key.org_id, made.api_key.id)
+        assert usage is not None
+        assert key is not None
+        assert (usage.last_used_at, usage.hours) == (late, {HOUR: 2})
+        assert usage.secrets == [key.secret, key.retiring]
+        assert [(each.first_used_at, each.last_used_at) for each in usage.secrets] == [(early, early), (early, late)]
+        assert [(source.public_key, source.last_seen) for source in usage.sources] == [
+            (made.api_key.secret.public_key.text, late),
+            (rotation.secret.public_key.text, early),
+        ]
+
+    async def test_every_secret_is_told_newest_first(self, store: RunningStore) -> None:
+        """The use of a key tells every secret it ever had, the current one first and then as they were replaced."""
+        made = await _created(store)
+        key, shown = made.api_key, [made.api_key.secret.public_key]
+        for number in range(3):
+            rotation = a_rotation(key, at=NOON + timedelta(minutes=number), overlap=timedelta())
+            await store.rotate(rotation)
+            key, shown = replace(key, version=key.version + 1), [rotation.secret.public_key, *shown]
+        usage = await store.usage(key.org_id, key.id, since=HOUR)
+        assert usage is not None
+        assert [each.public_key for each in usage.secrets] == shown
+
+    async def test_what_the_version_before_noted_is_added(self, store: RunningStore, database: Database) -> None:
+        """Sources that the version before noted of a key are its first secret's, and one that goes on is one."""
+        made = await _created(store)
+        seen = a_sighting(made)
+        await store.note_usage([seen, replace(seen, agent="curl")])
+        database.query(
+            "INSERT INTO key_sources (key_id, network, agent, verifier, first_seen, last_seen, count)"
+            " SELECT secret_id, network, agent, verifier, first_seen, last_seen, 10 FROM secret_sources"
+            " WHERE agent = 'curl'"
+        )
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
-        assert (usage.last_used_at, usage.hours) == (late, {HOUR: 2})
+        assert {source.agent: source.count for source in usage.sources} == {"python-httpx": 1, "curl": 11}
+        assert {source.public_key for source in usage.sources} == {made.api_key.secret.public_key.text}
 
     async def test_noting_uses_writes_nothing_else(self, store: RunningStore, database: Database) -> None:
-        """Of what was there before, noting a use changes when a secret was last used, and nothing more."""
+        """Of what was there before, noting a use changes when a secret was first and last used, and nothing more."""
         made = await _created(store)
         await _revoke(store, made)
 
         def everything() -> list[list[dict[str, object]]]:
             tables = ("organizations", "api_keys", "api_key_secrets", "events", "changes")
-            return [[{**row, "last_used_at": None} for row in database.table(name)] for name in tables]
+            uses = {"first_used_at": None, "last_used_at": None}
+            return [[{**row, **uses} for row in database.table(name)] for name in tables]
 
         before = everything()
         await store.note_usage([a_sighting(made)])
@@ -698,7 +745,7 @@ class CheckingContract(FollowingContract):
             ]
         )
         assert {row["key_id"] for row in database.table("key_hours")} == {made.api_key.id}
-        assert {row["key_id"] for row in database.table("key_sources")} == {made.api_key.id}
+        assert {row["secret_id"] for row in database.table("secret_sources")} == {made.api_key.id}
         assert await store.hourly_counts(made.api_key.org_id, [made.api_key.id], since=HOUR) == {
             made.api_key.id: {HOUR: 1}
         }
@@ -708,10 +755,10 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         await store.note_usage([])
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
-        assert usage == Usage(last_used_at=None, hours={}, sources=[])
+        assert usage == Usage(last_used_at=None, hours={}, sources=[], secrets=[made.api_key.secret])
 
     async def test_the_latest_sources_are_kept(self, store: RunningStore, database: Database) -> None:
-        """Of a key's sources the latest fifty are kept, whether they come together, one by one, or late."""
+        """Of a secret's sources the latest fifty are kept, whether they come together, one by one, or late."""
         made, neighbour = await _created(store), await _created(store)
         sightings = []
         for minute in range(120):
@@ -726,7 +773,7 @@ class CheckingContract(FollowingContract):
         assert usage is not None
         assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
         assert usage.hours == {HOUR: 120}
-        assert database.query("SELECT count(*) AS n FROM key_sources") == [{"n": 100}]
+        assert database.query("SELECT count(*) AS n FROM secret_sources") == [{"n": 100}]
 
     async def test_uses_by_many_at_once(self, store: RunningStore, other: RunningStore) -> None:
         """Uses of the same keys that many note at once are all counted."""
@@ -837,7 +884,7 @@ async def _created(store: RunningStore, **changes: object) -> NewApiKey:
 
 
 async def _revoke(store: RunningStore, made: NewApiKey) -> None:
-    revoked = await store.revoke(an_event(EventType.REVOKED, made.api_key))
+    revoked = await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
     assert revoked is not None
     assert revoked.revoked_at is not None
 

@@ -51,23 +51,6 @@ def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
     return Sighting(**{**fields, **changes})
 
 
-def give_up_secret(database: Database, key: ApiKey, at: datetime) -> None:
-    """Have the current secret of a key retire."""
-    literal = _literal(database, at)
-    database.query(f"UPDATE api_key_secrets SET retires_at = {literal} WHERE key_id = {_literal(database, key.id)}")
-
-
-def add_secret(database: Database, key: ApiKey) -> bytes:
-    """Give a key whose secret retires a new one, and return its digest."""
-    id_ = new_id()
-    digest = sha256(b"secret" + id_.bytes).digest()
-    values = (id_, key.id, sha256(b"public" + id_.bytes).digest(), digest, "kw", "kw_sk_live_...abcd", NOON)
-    literals = ", ".join(_literal(database, value) for value in values)
-    columns = "id, key_id, public_key, secret_digest, brand, display, created_at"
-    database.query(f"INSERT INTO api_key_secrets ({columns}) VALUES ({literals})")
-    return digest
-
-
 def add_event(key: ApiKey, type_: str, database: Database) -> str:
     """Give the statement by which another version of the service notes that something happened to a key."""
     values = (new_id(), key.org_id, key.id, type_, NOON, "https://x.example/", "auth0|eve", "req-9", "{}")

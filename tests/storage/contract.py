@@ -15,12 +15,13 @@ import pytest
 from keywright.keys.record import ApiKey
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
+from keywright.service.ports import NewApiKey, Outcome
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.revision import HEAD
-from tests.storage.making import ISSUER, NOON, Database, an_event, an_organization, new_id, new_key
+from tests.storage import life_contract
+from tests.storage.making import ISSUER, NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
 
 LATER = NOON + timedelta(hours=1)
 
@@ -105,6 +106,7 @@ class StoreContract:
             "request_id": "req-1",
             "address": "192.0.2.7",
             "data": event.data,
+            "digest": event.digest,
         }
 
     async def test_an_organization_is_stored_once(self, store: RunningStore, database: Database) -> None:
@@ -194,7 +196,7 @@ class StoreContract:
         made = [new_key(organization) for _ in range(64)]
         made[40] = _sharing("digest", first)
         outcomes = await asyncio.gather(*map(store.create, made), return_exceptions=True)
-        assert [place for place, outcome in enumerate(outcomes) if outcome is not None] == [40]
+        assert [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.DONE] == [40]
         assert isinstance(outcomes[40], ValueError)
         counts = database.counts()
         assert (counts["api_keys"], counts["api_key_secrets"], counts["events"]) == (64, 64, 64)
@@ -218,7 +220,7 @@ class StoreContract:
         posing = replace(made.api_key, org_id=stranger.api_key.org_id)
         assert await store.get(posing.org_id, posing.id) is None
         assert await store.list_newest(posing.org_id, limit=10, before=None) == [stranger.api_key]
-        assert await store.revoke(an_event(EventType.REVOKED, posing)) is None
+        assert await store.revoke(an_event(EventType.REVOKED, posing), UNSPECIFIED) is None
         assert await store.delete(an_event(EventType.DELETED, posing)) is False
         assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
         assert database.counts()["events"] == 2
@@ -228,7 +230,7 @@ class StoreContract:
         nobody = new_key(an_organization()).api_key
         assert await store.get(nobody.org_id, nobody.id) is None
         assert await store.list_newest(nobody.org_id, limit=10, before=None) == []
-        assert await store.revoke(an_event(EventType.REVOKED, nobody)) is None
+        assert await store.revoke(an_event(EventType.REVOKED, nobody), UNSPECIFIED) is None
         assert await store.delete(an_event(EventType.DELETED, nobody)) is False
         assert database.counts()["events"] == 0
 
@@ -261,7 +263,7 @@ class StoreContract:
         first, second, third = (new_key(organization) for _ in range(3))
         for new in (first, second, third):
             await store.create(new)
-        revoked = await store.revoke(an_event(EventType.REVOKED, first.api_key))
+        revoked = await store.revoke(an_event(EventType.REVOKED, first.api_key), UNSPECIFIED)
         await store.delete(an_event(EventType.DELETED, second.api_key))
         assert await store.list_newest(organization.id, limit=9, before=None) == [third.api_key, revoked]
 
@@ -272,8 +274,8 @@ class StoreContract:
         made = new_key(an_organization())
         await store.create(made)
         event = an_event(EventType.REVOKED, made.api_key)
-        revoked = await store.revoke(event)
-        assert revoked == replace(made.api_key, revoked_at=event.occurred_at)
+        revoked = await store.revoke(event, UNSPECIFIED)
+        assert revoked == replace(made.api_key, revoked_at=event.occurred_at, revocation_reason=UNSPECIFIED, version=2)
         assert await store.get(made.api_key.org_id, made.api_key.id) == revoked
         assert database.table("api_keys")[0]["revoked_by"] == event.subject
         assert {row["id"]: row["type"] for row in database.table("events")} == {
@@ -285,9 +287,9 @@ class StoreContract:
         """A second revocation gives the first one's answer and stores no event."""
         made = new_key(an_organization())
         await store.create(made)
-        first = await store.revoke(an_event(EventType.REVOKED, made.api_key))
+        first = await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
         again = an_event(EventType.REVOKED, made.api_key, occurred_at=LATER + timedelta(days=1), subject="auth0|eve")
-        assert await store.revoke(again) == first
+        assert await store.revoke(again, UNSPECIFIED) == first
         assert database.counts()["events"] == 2
         assert database.table("api_keys")[0]["revoked_by"] == "auth0|bob"
 
@@ -298,8 +300,8 @@ class StoreContract:
         events = [
             an_event(EventType.REVOKED, made.api_key, occurred_at=LATER + timedelta(seconds=n)) for n in range(20)
         ]
-        answers = await asyncio.gather(*map(store.revoke, events))
-        assert len(set(answers)) == 1
+        answers = await asyncio.gather(*[store.revoke(event, UNSPECIFIED) for event in events])
+        assert all(answer == answers[0] for answer in answers)
         revocations = [row for row in database.table("events") if row["type"] == "api_key.revoked"]
         assert [row["occurred_at"] for row in revocations] == [answers[0] and answers[0].revoked_at]
 
@@ -312,7 +314,7 @@ class StoreContract:
         assert await store.delete(an_event(EventType.DELETED, made.api_key)) is True
         assert await store.get(made.api_key.org_id, made.api_key.id) is None
         assert await store.list_newest(made.api_key.org_id, limit=9, before=None) == []
-        assert await store.revoke(an_event(EventType.REVOKED, made.api_key)) is None
+        assert await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED) is None
         assert await store.delete(an_event(EventType.DELETED, made.api_key)) is False
 
     async def test_deleting_leaves_a_tombstone(self, store: RunningStore, database: Database) -> None:
@@ -342,7 +344,7 @@ class StoreContract:
         """Deleting a revoked key finds it, and the tombstone stays revoked."""
         made = new_key(an_organization())
         await store.create(made)
-        await store.revoke(an_event(EventType.REVOKED, made.api_key))
+        await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
         assert await store.delete(an_event(EventType.DELETED, made.api_key)) is True
         assert database.table("api_keys")[0]["revoked_at"] == LATER
 
@@ -350,9 +352,10 @@ class StoreContract:
         """A change whose event cannot be stored is not made: the trail and the keys are one transaction."""
         made = new_key(an_organization())
         await store.create(made)
-        for change, type_ in ((store.revoke, EventType.REVOKED), (store.delete, EventType.DELETED)):
-            with pytest.raises(ValueError, match="refuses"):
-                await change(an_event(type_, made.api_key, id=made.event.id))
+        with pytest.raises(ValueError, match="refuses"):
+            await store.revoke(an_event(EventType.REVOKED, made.api_key, id=made.event.id), UNSPECIFIED)
+        with pytest.raises(ValueError, match="refuses"):
+            await store.delete(an_event(EventType.DELETED, made.api_key, id=made.event.id))
         assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
         assert database.counts()["events"] == 1
 
@@ -375,7 +378,7 @@ class StoreContract:
             calls += [store.get(new.api_key.org_id, new.api_key.id), store.create(new_key(new.organization))]
             calls += [store.list_newest(new.api_key.org_id, limit=5, before=None)]
             if number % 2:
-                calls.append(store.revoke(an_event(EventType.REVOKED, new.api_key)))
+                calls.append(store.revoke(an_event(EventType.REVOKED, new.api_key), UNSPECIFIED))
             if number % 3 == 0:
                 calls.append(store.delete(an_event(EventType.DELETED, new.api_key)))
         await asyncio.gather(*calls)
@@ -415,7 +418,7 @@ class StoreContract:
         tasks = [asyncio.ensure_future(store.create(new)) for new in made]
         await asyncio.sleep(0)
         await store.close()
-        assert await asyncio.gather(*tasks) == [None] * 600
+        assert await asyncio.gather(*tasks) == [Outcome.DONE] * 600
         assert database.counts()["api_keys"] == 600
         with pytest.raises(StorageUnavailable, match="closed"):
             await store.create(new_key(an_organization()))
@@ -482,21 +485,33 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
         lambda: store.create(new),
         lambda: store.get(key.org_id, key.id),
         lambda: store.list_newest(key.org_id, limit=10, before=None),
-        lambda: store.revoke(an_event(EventType.REVOKED, key)),
+        lambda: store.revoke(an_event(EventType.REVOKED, key), UNSPECIFIED),
         lambda: store.delete(an_event(EventType.DELETED, key)),
+        *life_contract.calls_of(store, new),
         store.check,
     ]
 
 
 def assert_trail_agrees(database: Database) -> None:
-    """Hold that every key has its secret and exactly the events that its row tells of, and no event stands alone."""
+    """Hold that every key has its secrets and exactly the events that its rows tell of, and no event stands alone."""
     keys = {row["id"]: row for row in database.table("api_keys")}
-    assert {row["key_id"] for row in database.table("api_key_secrets")} == set(keys)
-    told = sorted((row["key_id"], row["type"], row["org_id"]) for row in database.table("events"))
+    secrets = database.table("api_key_secrets")
+    assert {row["key_id"] for row in secrets} == set(keys)
+    told = sorted(
+        (row["key_id"], row["type"], row["org_id"])
+        for row in database.table("events")
+        if row["type"] not in _NOT_IN_ROWS
+    )
     expected = [(id_, "api_key.created", row["org_id"]) for id_, row in keys.items()]
+    later = [row["key_id"] for row in secrets if row["id"] != row["key_id"]]
+    expected += [(id_, "api_key.rotated", keys[id_]["org_id"]) for id_ in later]
     expected += [(id_, "api_key.revoked", row["org_id"]) for id_, row in keys.items() if row["revoked_at"]]
     expected += [(id_, "api_key.deleted", row["org_id"]) for id_, row in keys.items() if row["deleted_at"]]
     assert told == sorted(expected)
+
+
+_NOT_IN_ROWS = ("api_key.updated", "api_key.rotation_changed", "api_key.expiring")
+"""What leaves no row of its own, nor a time in one."""
 
 
 async def _all_pages(store: RunningStore, org_id: UUID, size: int) -> list[ApiKey]:

@@ -1,20 +1,24 @@
 """
-A process that creates keys until it is ended: `python -m tests.storage.creating_child DATABASE_URL`.
+A process that creates and rotates keys until it is ended: `python -m tests.storage.creating_child DATABASE_URL`.
 
-It prints a line for each key once the store has acknowledged it: the organisation, the key, and the digest in hex.
+It prints a line for each secret once the store has acknowledged it: the organisation, the key, the digest of the secret
+and that of the request, in hex.
 """
 
 import asyncio
 import sys
+from dataclasses import replace
 
+from keywright.keys.record import ApiKey
+from keywright.service.ports import Replay
 from keywright.storage.engine import RunningStore, open_store
-from tests.storage.making import an_organization, new_key
+from tests.storage.making import a_replay, a_rotation, an_organization, new_key
 
 CREATORS = 32
 
 
 async def main(url: str) -> None:
-    """Create without end."""
+    """Create and rotate without end."""
     store = open_store(url)
     await store.start()
     await asyncio.gather(*[_create(store) for _ in range(CREATORS)])
@@ -23,10 +27,18 @@ async def main(url: str) -> None:
 async def _create(store: RunningStore) -> None:
     organization = an_organization()
     while True:
-        new = new_key(organization)
+        new = replace(new_key(organization), replay=a_replay())
         await store.create(new)
-        sys.stdout.write(f"{new.api_key.org_id} {new.api_key.id} {new.secret_digest.hex()}\n")
-        sys.stdout.flush()
+        _acknowledge(new.api_key, new.secret_digest, new.replay)
+        rotation = a_rotation(new.api_key, replay=a_replay())
+        await store.rotate(rotation)
+        _acknowledge(new.api_key, rotation.secret_digest, rotation.replay)
+
+
+def _acknowledge(key: ApiKey, digest: bytes, replay: Replay | None) -> None:
+    assert replay is not None
+    sys.stdout.write(f"{key.org_id} {key.id} {digest.hex()} {replay.request_digest.hex()}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

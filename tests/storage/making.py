@@ -17,9 +17,9 @@ import asyncpg
 import uuid_utils.compat
 
 from keywright.keys.pair import mint
-from keywright.keys.record import ApiKey, Secret
+from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import NewApiKey
+from keywright.service.ports import NewApiKey, Replay, Rotation
 from keywright.service.principal import Organization, Principal
 from keywright.storage.url import SqliteUrl, read
 
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 ISSUER = "https://tenant.example/"
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+UNSPECIFIED = RevocationReason.UNSPECIFIED
 ORIGIN = Origin(request_id="req-1", address="192.0.2.7")
 
 _numbers = itertools.count(1)
@@ -77,6 +78,34 @@ def an_event(type_: EventType, key: ApiKey, **changes: Any) -> Event:
     )
     event = Event.by(principal, ORIGIN, type_, id=new_id(), key_id=key.id, occurred_at=NOON + timedelta(hours=1))
     return replace(event, **changes)
+
+
+def a_rotation(
+    key: ApiKey, *, at: datetime = NOON, overlap: timedelta = timedelta(hours=1), **changes: Any
+) -> Rotation:
+    """Give a rotation of a key as it was read, at noon and with an hour's overlap; *changes* are fields of it."""
+    pair = mint(sha256(new_id().bytes).digest(), brand="kw", environment=key.environment)
+    rotation = Rotation(
+        version=key.version,
+        secret=Secret.of(pair, created_at=at),
+        secret_digest=pair.private.digest,
+        retires_at=at + overlap,
+        quiet_seconds=None,
+        event=an_event(EventType.ROTATED, key, occurred_at=at),
+    )
+    return replace(rotation, **changes)
+
+
+def a_replay(**changes: Any) -> Replay:
+    """Give the sealed answer of a request nobody has made before, kept for a day from noon."""
+    replay = Replay(
+        request_digest=sha256(new_id().bytes).digest(),
+        fingerprint=bytes(32),
+        sealed=b"\0sealed",
+        created_at=NOON,
+        expires_at=NOON + timedelta(days=1),
+    )
+    return replace(replay, **changes)
 
 
 def in_a_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate
 from tests.postgres import migrated_database
+from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
-from tests.storage.making import Database
+from tests.storage.making import NOON, Database
 
 ROOT = Path(__file__).parents[2]
 KILLS = 5
@@ -29,25 +31,41 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     return Database(url)
 
 
-async def test_killed_while_creating(database: Database) -> None:
-    """Every key that was acknowledged before a SIGKILL is there, whole and with its event, however often it happens."""
-    acknowledged: dict[UUID, tuple[UUID, str]] = {}
+class Acknowledged(NamedTuple):
+    """A secret, of a key that was created or rotated, and the request that it came of."""
+
+    org_id: UUID
+    key_id: UUID
+    digest: bytes
+    request_digest: bytes
+
+
+async def test_killed_while_changing(database: Database) -> None:
+    """
+    Whatever was acknowledged before a SIGKILL is there, whole, however often it happens.
+
+    Keys, secrets, events, their chains and the replays of requests agree, also in what was never acknowledged.
+    """
+    acknowledged: list[Acknowledged] = []
     for number in range(KILLS):
-        acknowledged |= _create_and_kill(database.url, after=100 + 37 * number)
+        acknowledged += _change_and_kill(database.url, after=100 + 37 * number)
     store = open_store(database.url)
     try:
-        for key_id, (org_id, _) in acknowledged.items():
-            assert await store.get(org_id, key_id) is not None
+        for told in acknowledged:
+            assert await store.get(told.org_id, told.key_id) is not None
+            assert await store.replay(told.org_id, told.request_digest, NOON) is not None
+        await assert_chains(store, database)
     finally:
         await store.close()
-    digests = {row["key_id"]: row["secret_digest"].hex() for row in database.table("api_key_secrets")}
-    assert acknowledged.keys() <= digests.keys()
-    assert all(digests[key_id] == digest for key_id, (_, digest) in acknowledged.items())
+    keys = {row["secret_digest"]: row["key_id"] for row in database.table("api_key_secrets")}
+    assert all(keys[told.digest] == told.key_id for told in acknowledged)
+    # Each secret came of a request of its own.
+    assert len(keys) == len(database.table("replays"))
     assert_trail_agrees(database)
 
 
-def _create_and_kill(url: str, *, after: int) -> dict[UUID, tuple[UUID, str]]:
-    """Have a process create keys, kill it after it has acknowledged some, and give all that it acknowledged."""
+def _change_and_kill(url: str, *, after: int) -> list[Acknowledged]:
+    """Have a process create and rotate keys, kill it after a while, and give all that it acknowledged."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.storage.creating_child", url],
         stdout=subprocess.PIPE,
@@ -62,4 +80,7 @@ def _create_and_kill(url: str, *, after: int) -> dict[UUID, tuple[UUID, str]]:
     process.stdout.close()
     # The last line may have been cut off.
     whole = [line.decode().split() for line in lines if line.endswith(b"\n")]
-    return {UUID(key_id): (UUID(org_id), digest) for org_id, key_id, digest in whole}
+    return [
+        Acknowledged(UUID(org_id), UUID(key_id), bytes.fromhex(digest), bytes.fromhex(request))
+        for org_id, key_id, digest, request in whole
+    ]

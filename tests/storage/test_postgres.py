@@ -18,9 +18,10 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate, pending
 from keywright.storage.postgres import PostgresStore
 from keywright.storage.url import PostgresUrl, read
+from tests.listening import serving
 from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
-from tests.storage.making import Database, an_event, an_organization, new_key
+from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
 # Enough for a server that answers, and little to wait for in a test.
 SHORT = 1.0
@@ -182,13 +183,13 @@ async def test_a_locked_row_holds_up_nobody_else(hasty: PostgresStore, database:
     await hasty.create(made)
     lock = f"SELECT 1 FROM api_keys WHERE id = '{made.api_key.id}' FOR UPDATE"
     async with _Locked(database, lock):
-        revocation = asyncio.ensure_future(hasty.revoke(an_event(EventType.REVOKED, made.api_key)))
+        revocation = asyncio.ensure_future(hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
         await hasty.create(new_key(an_organization()))
         assert await hasty.get(made.api_key.org_id, made.api_key.id) == made.api_key
         with pytest.raises(StorageUnavailable):
             await asyncio.wait_for(revocation, FEW_SECONDS)
     await _until(lambda: _works(hasty))
-    revoked = await hasty.revoke(an_event(EventType.REVOKED, made.api_key))
+    revoked = await hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
     assert revoked is not None
     assert revoked.revoked_at is not None
     assert_trail_agrees(database)
@@ -200,7 +201,7 @@ async def test_a_revocation_that_waited_sees_what_happened(hasty: PostgresStore,
     await hasty.create(made)
     deletion = f"UPDATE api_keys SET deleted_at = now(), deleted_by = 'x' WHERE id = '{made.api_key.id}'"
     async with _Locked(database, deletion) as transaction:
-        revocation = asyncio.ensure_future(hasty.revoke(an_event(EventType.REVOKED, made.api_key)))
+        revocation = asyncio.ensure_future(hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
         await _until(lambda: _somebody_waits(database))
         await transaction.commit()
         assert await revocation is None
@@ -213,7 +214,7 @@ async def test_all_connections_in_use(database: Database) -> None:
     try:
         await store.create(made)
         async with _Locked(database, "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"):
-            revocation = asyncio.ensure_future(store.revoke(an_event(EventType.REVOKED, made.api_key)))
+            revocation = asyncio.ensure_future(store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
             await _until(lambda: _somebody_waits(database))
             with pytest.raises(StorageUnavailable, match="in use"):
                 await asyncio.wait_for(store.get(made.api_key.org_id, made.api_key.id), FEW_SECONDS)
@@ -227,24 +228,18 @@ async def test_all_connections_in_use(database: Database) -> None:
 
 async def test_a_server_that_says_nothing(database: Database) -> None:
     """A server that takes connections and never answers is given up in time."""
-    release = asyncio.Event()
 
-    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await release.wait()
-        writer.close()
+    async def say_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    store = open_store(f"postgresql://postgres:hunter22@127.0.0.1:{port}/keys?sslmode=disable")
-    try:
-        with pytest.raises(StorageUnavailable, match="no answer") as fault:
-            await asyncio.wait_for(store.check(), FEW_SECONDS)
-        assert "hunter22" not in fault.value.reason
-    finally:
-        release.set()
-        await store.close()
-        server.close()
-        await server.wait_closed()
+    async with serving(say_nothing) as port:
+        store = open_store(f"postgresql://postgres:hunter22@127.0.0.1:{port}/keys?sslmode=disable")
+        try:
+            with pytest.raises(StorageUnavailable, match="no answer") as fault:
+                await asyncio.wait_for(store.check(), FEW_SECONDS)
+            assert "hunter22" not in fault.value.reason
+        finally:
+            await store.close()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +281,7 @@ async def test_the_session_is_left_alone(hasty: PostgresStore, database: Databas
     made = new_key(an_organization())
     await hasty.create(made)
     await hasty.list_newest(made.api_key.org_id, limit=5, before=None)
-    await hasty.revoke(an_event(EventType.REVOKED, made.api_key))
+    await hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
     changed = "SELECT name FROM pg_settings WHERE source = 'session'"
     rows = await hasty._pool.fetch(changed, (), deadline=hasty._pool.deadline())
     assert rows == []

@@ -18,7 +18,7 @@ from keywright.storage.postgres_trail import LONGEST_TRANSACTION_SECONDS, MOST_M
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of, start_cluster
 from tests.storage.checking_making import add_event
-from tests.storage.making import Database, an_event, an_organization, new_key
+from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
 LONG = 30.0
 
@@ -373,7 +373,8 @@ async def test_no_table_is_read_from_end_to_end(database: Database, name: str, t
         f" SELECT id, 'x', now(), now() - random() * interval '90 days' FROM ({keys}) key"
     )
     database.query(f"INSERT INTO key_hours SELECT id, now(), 1 FROM ({keys}) key")
-    database.query(f"INSERT INTO key_sources SELECT id, 'x', 'x', 'x', now(), now(), 1 FROM ({keys}) key")
+    for table in ("key_sources", "secret_sources"):
+        database.query(f"INSERT INTO {table} SELECT id, 'x', 'x', 'x', now(), now(), 1 FROM ({keys}) key")
     connection = await asyncpg.connect(database.url)
     try:
         await connection.execute("ANALYZE; SET plan_cache_mode = force_generic_plan")
@@ -448,7 +449,7 @@ async def _created(store: RunningStore, count: int) -> list[NewApiKey]:
 
 
 async def _revoke(store: RunningStore, made: NewApiKey) -> None:
-    assert await store.revoke(an_event(EventType.REVOKED, made.api_key)) is not None
+    assert await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED) is not None
 
 
 async def _try_to_revoke(store: RunningStore, made: NewApiKey) -> None:

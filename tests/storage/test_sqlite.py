@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.engine import RunningStore
+from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from keywright.storage.sqlite import SqliteStore
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
@@ -176,17 +176,19 @@ async def test_what_was_acknowledged_is_synced(hasty: SqliteStore, path: Path) -
         reader.execute("DELETE FROM api_keys")
 
 
-async def test_the_log_starts_over(hasty: SqliteStore, path: Path) -> None:
+async def test_the_log_starts_over(database: Database, path: Path) -> None:
     """The write-ahead log is written over again and again, and is gone when the store is closed."""
+    store = open_store(database.url)
+    await store.start()
     log = path.with_name(path.name + "-wal")
     organization = an_organization()
     sizes = []
     for _ in range(50):
-        await asyncio.gather(*[hasty.create(new_key(organization)) for _ in range(100)])
+        await asyncio.gather(*[store.create(new_key(organization)) for _ in range(100)])
         sizes.append(log.stat().st_size)
     # Written over, it does not grow.
     assert sum(before == after for before, after in pairwise(sizes)) > 10
-    await hasty.close()
+    await store.close()
     assert not log.exists()
 
 

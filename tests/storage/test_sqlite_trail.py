@@ -13,7 +13,7 @@ from keywright.service.faults import StorageUnavailable
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from tests.storage.checking_making import add_event
-from tests.storage.making import Database, an_event, an_organization, new_key
+from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
 LONG = 30.0
 
@@ -71,9 +71,9 @@ async def test_a_transaction_that_is_undone_leaves_no_gap(store: RunningStore, d
     await store.create(made)
     trail = await store.follow()
     with pytest.raises(ValueError, match="refuses"):
-        await store.revoke(an_event(EventType.REVOKED, made.api_key, id=made.event.id))
+        await store.revoke(an_event(EventType.REVOKED, made.api_key, id=made.event.id), UNSPECIFIED)
     assert await trail.read() == []
-    await store.revoke(an_event(EventType.REVOKED, made.api_key))
+    await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
     assert [change.seq for change in await trail.read()] == [1]
 
 
@@ -103,7 +103,7 @@ async def test_the_log_is_gone_after_closing(database: Database, tmp_path: Path)
     made = new_key(an_organization())
     await store.create(made)
     trail = await store.follow()
-    await store.revoke(an_event(EventType.REVOKED, made.api_key))
+    await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
     await trail.read()
     await store.close()
     assert {path.name for path in tmp_path.iterdir()} == {"keys.db"}

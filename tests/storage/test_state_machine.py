@@ -1,35 +1,47 @@
-"""The life of keys, any calls in any order, against a model in plain containers; on both stores."""
+"""The life of keys, any calls in any order, on both stores against the one in memory, which is so held to them, too."""
 
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from keywright.keys.record import ApiKey, flaw_in_description, flaw_in_name
+from keywright.keys.record import ApiKey, RevocationReason, Status, flaw_in_description, flaw_in_name
 from keywright.service.events import EventType
+from keywright.service.ports import EventFilter, KeyFilter
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate
 from tests.postgres import migrated_database
+from tests.service.fake_store import FakeStore
+from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
-from tests.storage.making import NOON, Database, an_event, an_organization, new_key
+from tests.storage.life_contract import EVERYTHING
+from tests.storage.making import NOON, Database, a_replay, a_rotation, an_event, an_organization, new_key
+
+pytestmark = pytest.mark.early
 
 T = TypeVar("T")
 
-BOUNDED = settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BOUNDED = settings(max_examples=25, stateful_step_count=30)
 NAMES = st.text(min_size=1, max_size=100).filter(lambda name: flaw_in_name(name) is None)
 DESCRIPTIONS = st.none() | st.text(max_size=255).filter(lambda text: flaw_in_description(text) is None)
 OWNERS = st.integers(0, 1)
+# Few, and some the same, so that they meet.
+MOMENTS = st.sampled_from([NOON + timedelta(hours=hours) for hours in range(4)])
+ENDS = st.none() | MOMENTS
+REQUESTS = st.none() | st.sampled_from([bytes([number]) * 32 for number in range(3)])
+TEXTS = st.none() | st.sampled_from(["BILL", "kw_pk_live", "0", "a"])
 
 
 class KeyLife(RuleBasedStateMachine):
-    """Two organisations that create, read, page through, revoke and delete keys, their own and each other's."""
+    """Two organisations that do whatever can be done with keys, their own and each other's."""
 
     url: str
     made: Bundle[ApiKey] = Bundle("made")
@@ -40,66 +52,126 @@ class KeyLife(RuleBasedStateMachine):
         self.store = open_store(self.url)
         self.do(self.store.start())
         self.organizations = [an_organization(), an_organization()]
-        self.model: dict[UUID, ApiKey] = {}
+        self.model = FakeStore()
 
     def do(self, call: Coroutine[Any, Any, T]) -> T:
         """Run a call to its end."""
         return self.loop.run(call)
 
-    def owned(self, owner: int) -> list[ApiKey]:
-        """Give what the model holds for an organisation, newest first."""
-        org_id = self.organizations[owner].id
-        return [self.model[id_] for id_ in sorted(self.model, reverse=True) if self.model[id_].org_id == org_id]
+    def both(self, name: str, *values: Any, **named: Any) -> Any:
+        """Make a call of the store and of the model, hold that they answer the same, and give the answer."""
+        answer = self.do(getattr(self.store, name)(*values, **named))
+        assert answer == self.do(getattr(self.model, name)(*values, **named))
+        return answer
 
-    def known(self, owner: int, key: ApiKey) -> ApiKey | None:
-        """Give what the model shows of a key to an organisation."""
-        shown = self.model.get(key.id)
-        return shown if shown is not None and shown.org_id == self.organizations[owner].id else None
+    def posing(self, owner: int, key: ApiKey) -> ApiKey:
+        """Give the key as it stands, as if it were the organisation's own."""
+        return replace(self.model.keys.get(key.id, key), org_id=self.organizations[owner].id)
 
-    @rule(target=made, owner=OWNERS, name=NAMES, description=DESCRIPTIONS)
-    def create(self, owner: int, name: str, description: str | None) -> ApiKey:
-        """A creation is stored."""
-        new = new_key(self.organizations[owner], name=name, description=description)
-        self.do(self.store.create(new))
-        self.model[new.api_key.id] = new.api_key
+    @rule(
+        target=made,
+        owner=OWNERS,
+        name=NAMES,
+        description=DESCRIPTIONS,
+        expires_at=ENDS,
+        more=st.booleans(),
+        request=REQUESTS,
+        most=st.none() | st.integers(1, 4),
+        at=MOMENTS,
+    )
+    def create(
+        self,
+        owner: int,
+        name: str,
+        description: str | None,
+        expires_at: datetime | None,
+        more: bool,
+        request: bytes | None,
+        most: int | None,
+        at: datetime,
+    ) -> ApiKey:
+        """A creation is stored, unless it is repeated or there is no room for it."""
+        fields = {**(EVERYTHING if more else {}), "name": name, "description": description, "expires_at": expires_at}
+        new = new_key(self.organizations[owner], created_at=at, **fields)
+        replay = None if request is None else a_replay(request_digest=request, created_at=at, expires_at=at)
+        self.both("create", replace(new, replay=replay, most_active=most))
         return new.api_key
 
     @rule(owner=OWNERS, key=made)
     def get(self, owner: int, key: ApiKey) -> None:
-        """A key is read by its organisation as the model has it, and by no other."""
-        assert self.do(self.store.get(self.organizations[owner].id, key.id)) == self.known(owner, key)
+        """A key is read by its organisation as it stands, and by no other."""
+        self.both("get", self.organizations[owner].id, key.id)
 
-    @rule(owner=OWNERS, size=st.integers(1, 5))
-    def list_all(self, owner: int, size: int) -> None:
-        """Pages of any size show what the model has, in its order."""
-        shown: list[ApiKey] = []
+    @rule(owner=OWNERS, size=st.integers(1, 5), at=MOMENTS, status=st.none() | st.sampled_from(Status), text=TEXTS)
+    def list_all(self, owner: int, size: int, at: datetime, status: Status | None, text: str | None) -> None:
+        """Pages of any size show what fits, in order."""
+        which = KeyFilter(at=at, status=status, text=text, unused_since=None if text is None else at)
         before: UUID | None = None
         org_id = self.organizations[owner].id
-        while page := self.do(self.store.list_newest(org_id, limit=size, before=before)):
-            shown += page
-            before = page[-1].id
-        assert shown == self.owned(owner)
+        for wanted in (which, None):
+            while page := self.both("list_newest", org_id, limit=size, before=before, which=wanted):
+                before = page[-1].id
 
-    @rule(owner=OWNERS, key=made)
-    def revoke(self, owner: int, key: ApiKey) -> None:
+    @rule(owner=OWNERS, key=made, name=NAMES, expires_at=ENDS, stale=st.booleans())
+    def update(self, owner: int, key: ApiKey, name: str, expires_at: datetime | None, stale: bool) -> None:
+        """A change of a key as it stands is made, and no other."""
+        read = self.posing(owner, key)
+        wish = replace(read, name=name, expires_at=expires_at, version=read.version + stale)
+        self.both("update", wish, an_event(EventType.UPDATED, wish))
+
+    @rule(owner=OWNERS, key=made, at=MOMENTS, hours=st.integers(0, 2), request=REQUESTS, stale=st.booleans())
+    def rotate(self, owner: int, key: ApiKey, at: datetime, hours: int, request: bytes | None, stale: bool) -> None:
+        """A rotation is made of a key as it stands, unless it is repeated or the last one still overlaps."""
+        read = self.posing(owner, key)
+        replay = None if request is None else a_replay(request_digest=request, created_at=at, expires_at=at)
+        read = replace(read, version=read.version + stale)
+        self.both("rotate", a_rotation(read, at=at, overlap=timedelta(hours=hours), replay=replay, quiet_seconds=hours))
+
+    @rule(owner=OWNERS, key=made, at=MOMENTS, until=MOMENTS)
+    def set_retirement(self, owner: int, key: ApiKey, at: datetime, until: datetime) -> None:
+        """A secret that is being replaced gets another end."""
+        read = self.posing(owner, key)
+        event = an_event(EventType.ROTATION_CHANGED, read, occurred_at=at)
+        self.both("set_retirement", event, version=read.version, retires_at=max(at, until))
+
+    @rule(owner=OWNERS, key=made, reason=st.sampled_from(RevocationReason))
+    def revoke(self, owner: int, key: ApiKey, reason: RevocationReason) -> None:
         """A revocation by its organisation marks the key once; by another one it finds nothing."""
-        shown = self.known(owner, key)
-        event = an_event(EventType.REVOKED, replace(key, org_id=self.organizations[owner].id), occurred_at=NOON)
-        if shown is not None and shown.revoked_at is None:
-            shown = self.model[key.id] = replace(shown, revoked_at=NOON)
-        assert self.do(self.store.revoke(event)) == shown
+        self.both("revoke", an_event(EventType.REVOKED, self.posing(owner, key), occurred_at=NOON), reason)
 
     @rule(owner=OWNERS, key=made)
     def delete(self, owner: int, key: ApiKey) -> None:
         """A deletion by its organisation ends the key; by another one it finds nothing."""
-        shown = self.known(owner, key)
-        event = an_event(EventType.DELETED, replace(key, org_id=self.organizations[owner].id))
-        assert self.do(self.store.delete(event)) is (shown is not None)
-        if shown is not None:
-            del self.model[key.id]
+        self.both("delete", an_event(EventType.DELETED, self.posing(owner, key)))
+
+    @rule(at=MOMENTS, days=st.integers(0, 2))
+    def give_notice(self, at: datetime, days: int) -> None:
+        """Whoever is due is given notice once."""
+        mine = {organization.id for organization in self.organizations}
+        due = [each for each in self.do(self.model.expiring(at, within_days=days, limit=99)) if each.org_id in mine]
+        found = [each for each in self.do(self.store.expiring(at, within_days=days, limit=999)) if each.org_id in mine]
+        assert sorted(found, key=lambda each: each.key_id) == sorted(due, key=lambda each: each.key_id)
+        for each in due:
+            assert each.expires_at is not None
+            event = an_event(EventType.EXPIRING, self.model.keys[each.key_id])
+            self.both("note_expiring", event, expires_at=each.expires_at, days=days)
+
+    @rule(owner=OWNERS, request=REQUESTS, at=MOMENTS)
+    def replay(self, owner: int, request: bytes | None, at: datetime) -> None:
+        """A replay is there until it expires."""
+        self.both("replay", self.organizations[owner].id, request or bytes(32), at)
+
+    @rule(owner=OWNERS, key=made, size=st.integers(1, 5), of_key=st.booleans())
+    def events(self, owner: int, key: ApiKey, size: int, of_key: bool) -> None:
+        """Events are shown as they were noted, each with its place."""
+        which = EventFilter(key_id=key.id if of_key else None, type=None if of_key else EventType.ROTATED)
+        self.both("events", self.organizations[owner].id, limit=size, before=None, which=which)
 
     def teardown(self) -> None:
-        """Close the store."""
+        """Hold the chains to each other, and close the store."""
+        for organization in self.organizations:
+            self.both("chain_end", organization.id)
+            self.both("links", organization.id, after=0, limit=999)
         self.do(self.store.close())
         self.loop.close()
 
@@ -110,6 +182,15 @@ def _run(database: Database) -> None:
 
     run_state_machine_as_test(Machine, settings=BOUNDED)
     assert_trail_agrees(database)
+    asyncio.run(_assert_chains(database))
+
+
+async def _assert_chains(database: Database) -> None:
+    store = open_store(database.url)
+    try:
+        await assert_chains(store, database)
+    finally:
+        await store.close()
 
 
 def test_sqlite(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """Between rows and what checking keys speaks of, for both engines and in one place."""
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from keywright.keys.record import Secret
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Source, Usage, Verifier
 from keywright.service.events import EventType
@@ -16,13 +16,16 @@ from keywright.storage.rows import Row
 
 DIGEST_BYTES = 32
 MOST_SOURCES = 50
-"""How many sources of a key are kept."""
+"""How many sources of a secret are kept, and of a key are told."""
 
 MOST_SHARED = 10_000
 CONNECTED_BEYOND_OUTAGE_SECONDS = 60
 """How much longer than it may go on by itself a session may be unseen before it counts as gone."""
 
-FACTS_COLUMNS = "k.id, k.org_id, k.name, k.environment, k.expires_at, k.revoked_at, s.retires_at"
+FACTS_COLUMNS = (
+    "k.id, k.org_id, k.name, k.environment, k.expires_at, k.revoked_at, k.scopes, k.allowed_ips, k.rate_limits,"
+    " s.retires_at"
+)
 """What a query selects for `Facts`: `k` is a key, `s` one of its secrets."""
 
 VERIFIER_COLUMNS: Final = ("id", "name", "display", "created_at", "revoked_at")
@@ -35,8 +38,8 @@ SIGHTING_COLUMNS: Final = (
 ENDS: Final = (EventType.REVOKED.value, EventType.DELETED.value)
 """The types of changes after which a key never works again."""
 
-KEY, HOUR, SOURCE = range(3)
-"""What a row of `Usage` tells of: the key, one hour, one source."""
+SECRET, HOUR, SOURCE = range(3)
+"""What a row of `usage` tells of: one secret of the key, one hour, one source."""
 
 
 class Engine(NamedTuple):
@@ -76,23 +79,20 @@ class Facts:
         self._engine = engine
         self._shared: dict[bytes, bytes] = {}
 
-    def of(self, row: Sequence[Any]) -> KeyFacts | None:
-        """Read a row of `FACTS_COLUMNS`; None for a secret that was given up and whose time is over."""
-        key_id, org_id, name, environment, expires_at, revoked_at, retires_at = row
-        ends_at = inf if expires_at is None else self._engine.seconds(expires_at)
-        if retires_at is not None:
-            until = self._engine.seconds(retires_at)
-            if until <= time.time():
-                return None
-            # To whoever holds the facts, a secret that is given up ends like a key that expires.
-            ends_at = min(ends_at, until)
+    def of(self, row: Sequence[Any]) -> KeyFacts:
+        """Read a row of `FACTS_COLUMNS`."""
+        key_id, org_id, name, environment, expires_at, revoked_at, scopes, allowed_ips, limits, retires_at = row
         return KeyFacts(
             id=self._engine.id_bytes(key_id),
             org_id=self._share(self._engine.id_bytes(org_id)),
             name=name,
             environment=sys.intern(environment),
-            expires_at=ends_at,
+            expires_at=inf if expires_at is None else self._engine.seconds(expires_at),
             revoked=revoked_at is not None,
+            scopes=rows.texts(scopes),
+            retires_at=inf if retires_at is None else self._engine.seconds(retires_at),
+            allowed_ips=rows.texts(allowed_ips),
+            rate_limits=rows.rate_limits(limits),
         )
 
     def _share(self, value: bytes) -> bytes:
@@ -191,12 +191,45 @@ def sighting_rows(sightings: Sequence[Sighting]) -> list[Row]:
 
 
 def usage(engine: Engine, found: Sequence[Sequence[Any]]) -> Usage | None:
-    """Read rows of a kind, network, agent, verifier, two times and a count; the first tells that there is the key."""
-    if not found:
+    """
+    Read the use of a key; None for no rows.
+
+    A row tells what it speaks of, then the id of a secret, network, agent, verifier, two times and a count, and then
+    what `rows.SECRET_READ` has of that secret, and the key's environment. For an hour there is only the second time
+    and the count, and of a source's secret only the id.
+    """
+    secrets = {
+        row[1]: rows.secret(row[8:-1], row[-1], engine.time)
+        for row in sorted((row for row in found if row[0] == SECRET), key=_end_of_secret, reverse=True)
+    }
+    if not secrets:
         return None
-    last_used_at = next(row[5] for row in found if row[0] == KEY)
-    sources = [
+    sources = _sources(engine, [row for row in found if row[0] == SOURCE], secrets)
+    uses = [secret.last_used_at for secret in secrets.values() if secret.last_used_at is not None]
+    return Usage(
+        last_used_at=max(uses, default=None),
+        hours=dict(sorted((engine.time(row[6]), row[7]) for row in found if row[0] == HOUR)),
+        sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
+        secrets=list(secrets.values()),
+    )
+
+
+def _end_of_secret(row: Sequence[Any]) -> tuple[Any, ...]:
+    retires_at = row[-3]
+    return (True,) if retires_at is None else (False, retires_at, row[1])
+
+
+def _sources(engine: Engine, found: Sequence[Sequence[Any]], secrets: Mapping[Any, Secret]) -> list[Source]:
+    """Add up what was noted of one source by this version and by the one before, which kept it elsewhere."""
+    together: dict[tuple[Any, ...], tuple[Any, Any, int]] = {}
+    for _, *place, first_seen, last_seen, count in (row[:8] for row in found):
+        known = together.get(tuple(place))
+        if known is not None:
+            first_seen, last_seen, count = min(first_seen, known[0]), max(last_seen, known[1]), count + known[2]
+        together[tuple(place)] = (first_seen, last_seen, count)
+    return [
         Source(
+            public_key=secrets[secret_id].public_key.text,
             network=network or None,
             agent=agent or None,
             verifier=verifier,
@@ -204,14 +237,8 @@ def usage(engine: Engine, found: Sequence[Sequence[Any]]) -> Usage | None:
             last_seen=engine.time(last_seen),
             count=count,
         )
-        for kind, network, agent, verifier, first_seen, last_seen, count in found
-        if kind == SOURCE
+        for (secret_id, network, agent, verifier), (first_seen, last_seen, count) in together.items()
     ]
-    return Usage(
-        last_used_at=_or_none(engine.time, last_used_at),
-        hours=dict(sorted((engine.time(row[5]), row[6]) for row in found if row[0] == HOUR)),
-        sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
-    )
 
 
 def hours_by_key(engine: Engine, found: Sequence[Sequence[Any]]) -> dict[UUID, dict[datetime, int]]:

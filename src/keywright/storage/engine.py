@@ -3,14 +3,14 @@
 from typing import Protocol
 
 from keywright.service.checking_ports import CheckingStore
-from keywright.service.ports import Store
+from keywright.service.ports import AuditStore, DutyStore, Store
 from keywright.storage import url as database_url
 from keywright.storage.gather import OnBatch
 from keywright.storage.sqlite import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
-class RunningStore(Store, CheckingStore, Protocol):
+class RunningStore(Store, AuditStore, DutyStore, CheckingStore, Protocol):
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:

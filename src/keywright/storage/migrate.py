@@ -1,8 +1,8 @@
 """
 Brings a database to the version of this code, on either engine.
 
-All that is missing is one transaction, under a lock: when two processes migrate at the same time, the second waits and
-then finds nothing to do.
+What is missing is done under a lock: when two processes migrate at the same time, the second waits and then finds
+nothing to do. Each step is there as a whole or not at all.
 """
 
 import sqlite3
@@ -47,7 +47,8 @@ def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
 
     Raises:
         ValueError: As for `pending`.
-        StorageUnavailable: The database cannot be reached, or a migration failed. Nothing was changed.
+        StorageUnavailable: The database cannot be reached, or a migration failed. Migrations that were done before it
+            stay done, and it can be run again.
     """
     if not pending(url):
         return
@@ -83,12 +84,20 @@ def _pending_in_file(path: Path) -> list[str]:
 def _migrate_file(path: Path, on_step: OnStep) -> None:
     with closing(sqlite_file.create(path)) as connection:
         try:
-            sqlite_file.begin(connection, LOCK_PATIENCE)
-            for revision in missing(sqlite_file.version(connection)):
-                on_step(revision)
-                for statement in statements(script("sqlite", revision)):
-                    connection.execute(statement)
-            connection.execute("COMMIT")
+            while _advance(connection, on_step):
+                pass
         except sqlite3.Error as error:
             # Closing rolls back.
             raise StorageUnavailable(f"SQLite: {error}") from error
+
+
+def _advance(connection: sqlite3.Connection, on_step: OnStep) -> bool:
+    """Run one migration, so that those who wait to write get in between; tell whether there was one to run."""
+    sqlite_file.begin(connection, LOCK_PATIENCE)
+    revisions = missing(sqlite_file.version(connection))
+    for revision in revisions[:1]:
+        on_step(revision)
+        for statement in statements(script("sqlite", revision)):
+            connection.execute(statement)
+    connection.execute("COMMIT")
+    return bool(revisions)

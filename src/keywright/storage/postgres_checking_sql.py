@@ -8,6 +8,7 @@ tables. Arrays come as texts: see `rows`.
 from typing import Final
 
 from keywright.storage import checking_rows as shape
+from keywright.storage import rows
 
 CHANNEL: Final = "keywright_changes"
 """Where a transaction that changes something makes itself heard."""
@@ -31,6 +32,9 @@ _CHANGE = """
         ) all_of_it
     ) AS digests
 """
+
+# In the place of what tells of a secret, and of its key's environment.
+_NO_SECRET = ", ".join(["NULL"] * (rows.SECRET_READ.count(",") + 2))
 
 FIND: Final = f"""
     SELECT {shape.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
@@ -148,17 +152,22 @@ _ARRAYS = ", ".join(f"${n}::text[]" for n, _ in enumerate(shape.SIGHTING_COLUMNS
 NOTE_USAGE: Final = f"""
     WITH told AS MATERIALIZED (SELECT {_TOLD} FROM unnest({_ARRAYS}) AS told ({_SIGHTING})),
     secret AS MATERIALIZED (
-        SELECT s.secret_digest, s.key_id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+        SELECT s.id, s.secret_digest, s.key_id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
         WHERE s.secret_digest IN (SELECT digest FROM told) AND k.deleted_at IS NULL
         ORDER BY s.id FOR NO KEY UPDATE OF s
     ),
     seen AS MATERIALIZED (
-        SELECT told.* FROM told JOIN secret ON secret.secret_digest = told.digest AND secret.key_id = told.key_id
+        SELECT told.*, secret.id AS secret_id FROM told
+        JOIN secret ON secret.secret_digest = told.digest AND secret.key_id = told.key_id
     ),
     used AS (
-        UPDATE api_key_secrets s SET last_used_at = latest.at
-        FROM (SELECT digest, max(last_seen) AS at FROM seen GROUP BY digest) latest
-        WHERE s.secret_digest = latest.digest AND coalesce(s.last_used_at < latest.at, true)
+        UPDATE api_key_secrets s
+        SET first_used_at = least(s.first_used_at, uses.since), last_used_at = greatest(s.last_used_at, uses.until)
+        FROM (
+            SELECT secret_id, min(first_seen) AS since, max(last_seen) AS until FROM seen GROUP BY secret_id
+        ) uses
+        WHERE s.id = uses.secret_id
+            AND (coalesce(s.first_used_at > uses.since, true) OR coalesce(s.last_used_at < uses.until, true))
     ),
     counted AS (
         INSERT INTO key_hours AS old (key_id, hour, count)
@@ -166,32 +175,32 @@ NOTE_USAGE: Final = f"""
         ON CONFLICT (key_id, hour) DO UPDATE SET count = old.count + excluded.count
     ),
     new AS MATERIALIZED (
-        SELECT key_id, network, agent, verifier, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+        SELECT secret_id, network, agent, verifier, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
             sum(count) AS count
-        FROM seen GROUP BY key_id, network, agent, verifier
+        FROM seen GROUP BY secret_id, network, agent, verifier
     ),
     ranked AS MATERIALIZED (
-        SELECT key_id, network, agent, verifier, max(last_seen) AS last_seen, row_number() OVER (
-            PARTITION BY key_id ORDER BY max(last_seen) DESC, network, agent, verifier
+        SELECT secret_id, network, agent, verifier, max(last_seen) AS last_seen, row_number() OVER (
+            PARTITION BY secret_id ORDER BY max(last_seen) DESC, network, agent, verifier
         ) AS place
         FROM (
-            SELECT key_id, network, agent, verifier, last_seen FROM new
+            SELECT secret_id, network, agent, verifier, last_seen FROM new
             UNION ALL
-            SELECT key_id, network, agent, verifier, last_seen FROM key_sources
-            WHERE key_id IN (SELECT key_id FROM new)
+            SELECT secret_id, network, agent, verifier, last_seen FROM secret_sources
+            WHERE secret_id IN (SELECT secret_id FROM new)
         ) both_of_them
-        GROUP BY key_id, network, agent, verifier
+        GROUP BY secret_id, network, agent, verifier
     ),
     dropped AS (
-        DELETE FROM key_sources s USING ranked r
+        DELETE FROM secret_sources s USING ranked r
         WHERE r.place > {shape.MOST_SOURCES} AND s.last_seen = r.last_seen
-            AND (s.key_id, s.network, s.agent, s.verifier) = (r.key_id, r.network, r.agent, r.verifier)
+            AND (s.secret_id, s.network, s.agent, s.verifier) = (r.secret_id, r.network, r.agent, r.verifier)
     )
-    INSERT INTO key_sources AS old (key_id, network, agent, verifier, first_seen, last_seen, count)
-    SELECT key_id, network, agent, verifier, new.first_seen, new.last_seen, new.count
-    FROM new JOIN ranked USING (key_id, network, agent, verifier) WHERE place <= {shape.MOST_SOURCES}
-    ORDER BY key_id, network, agent, verifier
-    ON CONFLICT (key_id, network, agent, verifier) DO UPDATE SET
+    INSERT INTO secret_sources AS old (secret_id, network, agent, verifier, first_seen, last_seen, count)
+    SELECT secret_id, network, agent, verifier, new.first_seen, new.last_seen, new.count
+    FROM new JOIN ranked USING (secret_id, network, agent, verifier) WHERE place <= {shape.MOST_SOURCES}
+    ORDER BY secret_id, network, agent, verifier
+    ON CONFLICT (secret_id, network, agent, verifier) DO UPDATE SET
         first_seen = least(old.first_seen, excluded.first_seen),
         last_seen = greatest(old.last_seen, excluded.last_seen), count = old.count + excluded.count
 """  # noqa: S608
@@ -199,24 +208,29 @@ NOTE_USAGE: Final = f"""
 Values: an array for each of `SIGHTING_COLUMNS`.
 
 Whoever notes uses locks the secrets first, in one order, so that those who note uses of the same keys wait for each
-other once and never in a ring. Nobody else locks them.
+other once and never in a ring. Whoever rotates a key locks one of them, and waits for nobody who notes uses while they
+hold it.
 """
 
 USAGE: Final = f"""
-    WITH key AS (SELECT id FROM api_keys WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL)
-    SELECT {shape.KEY}, NULL, NULL, NULL, NULL::timestamptz, (
-        SELECT max(last_used_at) FROM (
-            SELECT last_used_at FROM api_key_secrets WHERE key_id = key.id AND retires_at IS NULL
-            UNION ALL
-            SELECT last_used_at FROM api_key_secrets WHERE key_id = key.id AND retires_at IS NOT NULL
-        ) all_of_it
-    ), NULL::bigint FROM key
+    WITH key AS (SELECT id, environment FROM api_keys WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL),
+    secret AS (
+        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
+        UNION ALL
+        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NOT NULL
+    )
+    SELECT {shape.SECRET}, s.id, NULL, NULL, NULL, NULL::timestamptz, NULL::timestamptz, NULL::bigint,
+        {rows.SECRET_READ}, key.environment
+    FROM key CROSS JOIN secret s
     UNION ALL
-    SELECT {shape.HOUR}, NULL, NULL, NULL, NULL, h.hour, h.count
+    SELECT {shape.HOUR}, NULL, NULL, NULL, NULL, NULL, h.hour, h.count, {_NO_SECRET}
     FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3
     UNION ALL
-    SELECT {shape.SOURCE}, s.network, s.agent, s.verifier, s.first_seen, s.last_seen, s.count
-    FROM key JOIN key_sources s ON s.key_id = key.id
+    SELECT {shape.SOURCE}, o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
+    FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+    UNION ALL
+    SELECT {shape.SOURCE}, o.key_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
+    FROM key JOIN key_sources o ON o.key_id = key.id
 """  # noqa: S608
 """Values: organisation, key, since when."""
 

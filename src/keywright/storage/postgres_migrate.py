@@ -1,9 +1,20 @@
-"""Migrations on PostgreSQL. Callable from anywhere: each call works in a thread and an event loop of its own."""
+"""
+Migrations on PostgreSQL, while others read and write. Callable from anywhere: each call works in a thread and an event
+loop of its own.
+
+A change to a table waits until everybody is out of it, and everybody who comes later waits behind the change. So it
+waits for moments only, gives way, and comes again. What takes long, indexes of tables that may be large, is made
+concurrently, which no transaction can hold together: those steps can be run again from wherever they were left.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from enum import Enum, auto
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import asyncpg
 
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import postgres_sql as sql
@@ -20,8 +31,25 @@ T = TypeVar("T")
 CONNECT_PATIENCE = 5.0
 """Seconds to wait for the server."""
 
+LOCK_PATIENCE = 60.0
+"""Seconds in which the tables have to be free for a moment."""
+
+PAUSE: Final = 0.1
+"""Seconds for which those who waited behind a change have the tables to themselves."""
+
+CONCURRENTLY: Final = " CONCURRENTLY "
+"""The word in a script that no transaction can hold together."""
+
 # Any number will do that no other program locks in the same database.
 _LOCK = 0x6B65797772696768
+
+
+class _Progress(Enum):
+    """How far an attempt came: somewhere, nowhere because others were in the way, or to the end."""
+
+    SOME = auto()
+    HELD_UP = auto()
+    DONE = auto()
 
 
 def pending(url: PostgresUrl) -> list[str]:
@@ -31,7 +59,7 @@ def pending(url: PostgresUrl) -> list[str]:
 
 def migrate(url: PostgresUrl, on_step: OnStep) -> None:
     """Run the migrations that the database lacks; see `migrate.migrate`."""
-    _with_connection(url, lambda connection: _migrate(connection, on_step))
+    _with_connection(url, lambda connection: _migrate(url, connection, on_step))
 
 
 async def _pending(connection: "Connection") -> list[str]:
@@ -40,12 +68,59 @@ async def _pending(connection: "Connection") -> list[str]:
     return missing([version for (version,) in await connection.fetch(sql.VERSION)])
 
 
-async def _migrate(connection: "Connection", on_step: OnStep) -> None:
+async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep) -> None:
+    told: set[str] = set()
+
+    def tell(step: str) -> None:
+        if step not in told:
+            told.add(step)
+            on_step(step)
+
+    give_up_at = asyncio.get_running_loop().time() + LOCK_PATIENCE
+    while True:
+        try:
+            progress = await _advance(url, connection, tell)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            # Nothing was done, and whoever waited behind goes first.
+            if asyncio.get_running_loop().time() >= give_up_at:
+                raise
+            progress = _Progress.HELD_UP
+        if progress is _Progress.DONE:
+            return
+        if progress is _Progress.HELD_UP:
+            await asyncio.sleep(PAUSE)
+
+
+async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep) -> _Progress:
+    """Run what fits one transaction, or one step that fits none."""
     async with connection.transaction():
-        await connection.execute(sql.LOCK, _LOCK)
-        for revision in await _pending(connection):
+        # Not waited for in the transaction, which looks at the database as of then: an index that is made concurrently
+        # waits for everybody who does.
+        if not await connection.fetchval(sql.TRY_LOCK, _LOCK):
+            return _Progress.HELD_UP
+        steps = [(revision, script("postgresql", revision)) for revision in await _pending(connection)]
+        # By a call without parameters, after which the driver leaves nothing open that still looks at it.
+        await connection.execute(sql.GIVE_WAY)
+        together = list(takewhile(lambda step: CONCURRENTLY not in step[1], steps))
+        for revision, text in together:
             on_step(revision)
-            await connection.execute(script("postgresql", revision))
+            await connection.execute(text)
+        if steps and not together:
+            on_step(steps[0][0])
+            await _run_beside(url, connection, steps[0][1])
+        return _Progress.SOME if steps else _Progress.DONE
+
+
+async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> None:
+    """Run the statements of a script one by one on another connection, and the last, which records it, on this one."""
+    *making, recording = [statement for statement in text.split(";\n") if statement.strip()]
+    maker = await connect(url, patience=CONNECT_PATIENCE, statement_patience=None)
+    try:
+        for statement in making:
+            await maker.execute(statement)
+    finally:
+        maker.terminate()
+    await connection.execute(recording)
 
 
 def _with_connection(url: PostgresUrl, work: "Callable[[Connection], Coroutine[Any, Any, T]]") -> T:

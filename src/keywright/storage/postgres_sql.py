@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from keywright.storage import rows
+from keywright.storage import audit_rows, filters, rows
+from keywright.storage.auditing import Dialect
+from keywright.storage.checking_rows import POSTGRES
 
 _ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
 _TYPES: Final = {
@@ -14,19 +16,39 @@ _TYPES: Final = {
     "created_at": _TIME,
     "expires_at": _TIME,
     "occurred_at": _TIME,
+    "asked_at": _TIME,
     "public_key": _BYTES,
     "secret_digest": _BYTES,
+    "digest": _BYTES,
+    "request_digest": _BYTES,
+    "fingerprint": _BYTES,
+    "sealed": _BYTES,
     "data": "jsonb",
+    "most_active": "integer",
 }
 """The type of a column that is not text."""
 
 
-def _insert_arrays(table: str, columns: Sequence[str], numbers: "count[int]") -> str:
-    """Insert rows that come as one array of texts for each column."""
-    values = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')}" for column in columns)
+GUARD_COLUMNS: Final = ("key_id", *rows.REPLAY_COLUMNS, "asked_at", "most_active")
+"""What has to be known of a creation that may not be done: its key, its replay if it has one, and its bound if any."""
+
+
+def _arrays(columns: Sequence[str], numbers: "count[int]") -> str:
+    """Name rows `new` that come as one array of texts for each column."""
     arrays = ", ".join(f"${next(numbers)}::text[]" for _ in columns)
-    names = ", ".join(columns)
-    return f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) AS new ({names})"  # noqa: S608
+    return f"unnest({arrays}) AS new ({', '.join(columns)})"
+
+
+def _typed(columns: Sequence[str]) -> str:
+    return ", ".join(f"new.{column}::{_TYPES.get(column, 'text')}" for column in columns)
+
+
+def _insert_arrays(table: str, columns: Sequence[str], numbers: "count[int]", only: str = "") -> str:
+    """Insert rows that come as arrays, or *only* some of them."""
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608
+        f" SELECT {_typed(columns)} FROM {_arrays(columns, numbers)} {only}"
+    )
 
 
 def _create() -> str:
@@ -44,32 +66,89 @@ def _create() -> str:
     """
 
 
-def _note(changed: str) -> str:
-    """Insert the event whose values are $1 to $11, once for each row of *changed*."""
-    values = ", ".join(f"${n}::{_TYPES.get(column, 'text')}" for n, column in enumerate(rows.EVENT_COLUMNS, start=1))
-    return f"INSERT INTO events ({', '.join(rows.EVENT_COLUMNS)}) SELECT {values} FROM {changed}"  # noqa: S608
+def _create_guarded() -> str:
+    numbers = count(1)
+    fresh = "(SELECT key_id FROM fresh)"
+    fresh_organizations = "(SELECT org_id FROM fresh)"
+    organizations = _insert_arrays(
+        "organizations", rows.ORGANIZATION_COLUMNS, numbers, f"WHERE new.id::uuid IN {fresh_organizations}"
+    )
+    keys = _insert_arrays("api_keys", rows.KEY_COLUMNS, numbers, f"WHERE new.id::uuid IN {fresh}")
+    secrets = _insert_arrays("api_key_secrets", rows.SECRET_COLUMNS, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    events = _insert_arrays("events", rows.EVENT_COLUMNS, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    typed = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')} AS {column}" for column in GUARD_COLUMNS)
+    return f"""
+        WITH asked AS MATERIALIZED (SELECT {typed} FROM {_arrays(GUARD_COLUMNS, numbers)}),
+        roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
+        replay AS ({_add_replay("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
+        fresh AS MATERIALIZED (
+            SELECT key_id, org_id FROM roomy
+            WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM replay)
+        ),
+        organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
+        key AS ({keys}),
+        secret AS ({secrets}),
+        event AS ({events})
+        SELECT key_id FROM fresh
+    """  # noqa: S608
 
+
+def _add_replay(source: str) -> str:
+    """Insert the replays of *source*, in the place of those that have expired; those that are taken are left out."""
+    columns = ", ".join(rows.REPLAY_COLUMNS)
+    renewed = ", ".join(f"{column} = excluded.{column}" for column in rows.REPLAY_COLUMNS[2:])
+    return f"""
+        INSERT INTO replays AS old ({columns}) SELECT {columns} FROM {source}
+        ON CONFLICT (org_id, request_digest) DO UPDATE SET {renewed} WHERE old.expires_at <= excluded.created_at
+        RETURNING org_id, request_digest
+    """  # noqa: S608
+
+
+def _values(columns: Sequence[str], first: int) -> str:
+    """Write the values of one row, numbered from *first*."""
+    return ", ".join(f"${n}::{_TYPES.get(column, 'text')}" for n, column in enumerate(columns, start=first))
+
+
+def _note(changed: str) -> str:
+    """Insert the event whose values are $1 to $12, once for each row of *changed*."""
+    columns = ", ".join(rows.EVENT_COLUMNS)
+    return f"INSERT INTO events ({columns}) SELECT {_values(rows.EVENT_COLUMNS, 1)} FROM {changed}"  # noqa: S608
+
+
+_NEXT: Final = len(rows.EVENT_COLUMNS) + 1
+"""The number of the first value after those of an event."""
 
 CREATE: Final = _create()
 """Values: for each column of the four tables in `rows`, an array of texts."""
 
+CREATE_GUARDED: Final = _create_guarded()
+"""
+Values: as for `CREATE`, then for each of `GUARD_COLUMNS` an array of texts. Gives the keys that were created.
+
+Who adds a replay that another transaction has just added waits for it, and then adds nothing. Of creations with a bound
+there is one at a time, because what is counted is what others have committed.
+"""
+
+_WITH_SECRETS: Final = f"""
+    CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
+    LEFT JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND {rows.LAST_REPLACED}) r ON true
+"""  # noqa: S608
+
 GET: Final = f"""
-    SELECT {rows.API_KEY_COLUMNS}
-    FROM api_keys k JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
+    SELECT {rows.API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS}
     WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL
 """  # noqa: S608
 """Values: organisation, key."""
 
+_PAGE: Final = """
+    (k.org_id, k.id) >= ($1, '00000000-0000-0000-0000-000000000000') AND (k.org_id, k.id) < ($1, $2)
+    AND k.deleted_at IS NULL
+"""
+_NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
+
 LIST: Final = f"""
     SELECT {rows.API_KEY_COLUMNS}
-    FROM (
-        SELECT * FROM api_keys
-        WHERE (org_id, id) >= ($1, '00000000-0000-0000-0000-000000000000') AND (org_id, id) < ($1, $2)
-            AND deleted_at IS NULL
-        ORDER BY org_id DESC, id DESC LIMIT $3
-    ) k
-    CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
-    ORDER BY k.org_id DESC, k.id DESC
+    FROM (SELECT * FROM api_keys k WHERE {_PAGE} {_NEWEST_FIRST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
 """  # noqa: S608
 """
 Values: organisation, the id to begin below, the most rows to give.
@@ -80,24 +159,32 @@ LATERAL with LIMIT is a look-up for each key of the page; a plain join may read 
 of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
 
+LIST_SOME: Final = f"""
+    SELECT {rows.API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
+"""  # noqa: S608
+"""The same with `{}` where further conditions stand, which may be about secrets."""
+
 REVOKE: Final = f"""
-    WITH found AS (
+    WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
+    found AS (
         SELECT * FROM api_keys WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL FOR UPDATE
     ),
     changed AS (
-        UPDATE api_keys SET revoked_at = $5, revoked_by = $7
+        UPDATE api_keys SET revoked_at = $5, revoked_by = $7, revocation_reason = ${_NEXT},
+            version = found.version + 1
         FROM found WHERE api_keys.id = found.id AND found.revoked_at IS NULL
         RETURNING api_keys.*
     ),
     noted AS ({_note("changed")}),
     k AS (SELECT * FROM changed UNION ALL SELECT * FROM found WHERE revoked_at IS NOT NULL)
-    SELECT {rows.API_KEY_COLUMNS} FROM k JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
+    SELECT found.version IS DISTINCT FROM seen.version, {rows.API_KEY_COLUMNS}
+    FROM seen CROSS JOIN found CROSS JOIN k {_WITH_SECRETS}
 """  # noqa: S608
 """
-Values: the event.
+Values: the event, the reason. Gives first whether the key was changed while this waited.
 
 `found` waits for whoever is changing the key and sees it as they left it, so that of two revocations one changes the
-key and the other gives the first one's time.
+key and the other gives the first one's time. Secrets are seen as they were before the waiting.
 """
 
 DELETE: Final = f"""
@@ -111,7 +198,129 @@ DELETE: Final = f"""
 """  # noqa: S608
 """Values: the event."""
 
+UPDATE: Final = f"""
+    WITH changed AS (
+        UPDATE api_keys SET ({", ".join(rows.CHANGED_COLUMNS)}) = ROW({_values(rows.CHANGED_COLUMNS, _NEXT + 1)}),
+            version = version + 1,
+            noticed_days = CASE WHEN expires_at IS NOT DISTINCT FROM ${_NEXT + 3} THEN noticed_days END
+        WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND version = ${_NEXT}
+        RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event, the version that was read, and `rows.CHANGED_COLUMNS`."""
+
+_FOUND: Final = f"""
+    SELECT id FROM api_keys
+    WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND version = ${_NEXT}
+"""  # noqa: S608
+_STILL_WORKS: Final = "SELECT FROM api_key_secrets WHERE key_id = $3 AND retires_at IS NOT NULL AND retires_at > $5"
+
+
+def _rotate() -> str:
+    secret = _NEXT + 3
+    replay = secret + len(rows.SECRET_COLUMNS)
+    values = _values(rows.SECRET_COLUMNS, secret)
+    # The new secret comes from the row of the old one, which therefore has its end before: a key has one without.
+    return f"""
+        WITH found AS ({_FOUND} AND NOT EXISTS ({_STILL_WORKS}) FOR UPDATE),
+        asked AS (SELECT * FROM (SELECT {_values(rows.REPLAY_COLUMNS, replay)}) new ({", ".join(rows.REPLAY_COLUMNS)})),
+        replay AS ({_add_replay("asked WHERE request_digest IS NOT NULL AND EXISTS (SELECT FROM found)")}),
+        changed AS (
+            UPDATE api_keys SET version = version + 1
+            WHERE id IN (SELECT id FROM found)
+                AND ((SELECT request_digest FROM asked) IS NULL OR EXISTS (SELECT FROM replay))
+            RETURNING id
+        ),
+        replaced AS (
+            UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, quiet_seconds = ${_NEXT + 2}
+            FROM changed WHERE s.key_id = changed.id AND s.retires_at IS NULL
+            RETURNING s.key_id
+        ),
+        added AS (
+            INSERT INTO api_key_secrets ({", ".join(rows.SECRET_COLUMNS)}) SELECT {values} FROM replaced
+        ),
+        noted AS ({_note("changed")})
+        SELECT id FROM changed
+    """  # noqa: S608
+
+
+ROTATE: Final = _rotate()
+"""
+Values: the event, the version that was read, the end of the current secret and its quiet seconds, then
+`rows.SECRET_COLUMNS` of the new one, and `rows.REPLAY_COLUMNS`, absent where there is no replay.
+"""
+
+SET_RETIREMENT: Final = f"""
+    WITH found AS ({_FOUND} FOR UPDATE),
+    retired AS (
+        UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, quiet_seconds = NULL
+        FROM found WHERE s.key_id = found.id AND s.retires_at IS NOT NULL AND s.retires_at > $5
+        RETURNING s.key_id
+    ),
+    changed AS (
+        UPDATE api_keys SET version = version + 1 WHERE id IN (SELECT key_id FROM retired) RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event, the version that was read, the end."""
+
+NOTE_EXPIRING: Final = f"""
+    WITH changed AS (
+        UPDATE api_keys SET noticed_days = ${_NEXT + 1}
+        WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND revoked_at IS NULL AND expires_at = ${_NEXT}
+            AND (noticed_days IS NULL OR noticed_days > ${_NEXT + 1})
+        RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event, when the key expires, days."""
+
+PURGE: Final = """
+    DELETE FROM replays WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM replays WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+"""
+"""
+Values: when, the most rows to remove. Rows that somebody is taking over are left to them, and those that are locked
+here stay where they are until they are removed.
+"""
+
+_NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
+
+
+def _events(of: str, value: str, *, and_: str = "") -> str:
+    """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
+    columns = f"e.{of}, e.id"
+    return f"""
+        SELECT c.position, c.hash, {audit_rows.EVENT_READ}
+        FROM (
+            SELECT * FROM events e
+            WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}
+                AND e.type IN ({audit_rows.KNOWN_TYPES}) {{}}
+            ORDER BY e.{of} DESC, e.id DESC LIMIT $3
+        ) e
+        LEFT JOIN LATERAL (SELECT position, hash FROM event_chain WHERE event_id = e.id LIMIT 1) c ON true
+        ORDER BY e.id DESC
+    """  # noqa: S608
+
+
+DIALECT: Final = Dialect(
+    engine=POSTGRES,
+    words=filters.POSTGRES,
+    events_of_organization=_events("org_id", "$1"),
+    events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),
+    quiet=audit_rows.quiet("$1 - make_interval(secs => o.quiet_seconds + $2)"),
+)
+
 VERSION: Final = "SELECT version_num FROM alembic_version"
 HAS_VERSION: Final = "SELECT to_regclass('alembic_version')"
 
-LOCK: Final = "SELECT pg_advisory_xact_lock($1)"
+TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
+
+GIVE_WAY: Final = "SET LOCAL lock_timeout = '200ms'"
+"""Less than the second after which the server ends one of those who wait in a ring: it is never somebody else."""

@@ -9,22 +9,27 @@ callers, one thread answers 40 000 look-ups or 1 360 pages of 100 a second, and 
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from keywright.keys.record import ApiKey
+from keywright.keys.record import ApiKey, RevocationReason
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
-from keywright.storage import rows, sqlite_file
+from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.storage import filters, rows, sqlite_file
+from keywright.storage import sqlite_sql as sql
+from keywright.storage.auditing import Auditing
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
 from keywright.storage.revision import MIGRATE, missing
 from keywright.storage.rows import NewRows, Row
-from keywright.storage.sqlite_checking import Look, SqliteChecking, Work
+from keywright.storage.sqlite_changes import Creation, Replacement, Work, Writing, carry_out, keys
+from keywright.storage.sqlite_checking import Look, SqliteChecking
+
+T = TypeVar("T")
 
 _MOST_READS_TOGETHER = 16
 _LONGEST_LINE_OF_READS = 1024
@@ -33,58 +38,13 @@ _CHECKPOINT_AFTER = 2000
 
 _LAST_ID = b"\xff" * 16
 
-_ALIVE = f"""
-    SELECT {rows.API_KEY_COLUMNS}
-    FROM api_keys k JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
-    WHERE k.deleted_at IS NULL AND k.org_id = ?
-"""  # noqa: S608 - columns of our own
-_GET = f"{_ALIVE} AND k.id = ?"
-_LIST = f"{_ALIVE} AND k.id < ? ORDER BY k.id DESC LIMIT ?"
 
-_REVOKE = """
-    UPDATE api_keys SET revoked_at = ?, revoked_by = ?
-    WHERE id = ? AND org_id = ? AND deleted_at IS NULL AND revoked_at IS NULL
-"""
-_DELETE = "UPDATE api_keys SET deleted_at = ?, deleted_by = ? WHERE id = ? AND org_id = ? AND deleted_at IS NULL"
+Change = Creation | Work
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of our own
-
-
-_ADD_ORGANIZATION = _insert("organizations", rows.ORGANIZATION_COLUMNS) + " ON CONFLICT DO NOTHING"
-_ADD_KEY = _insert("api_keys", rows.KEY_COLUMNS)
-_ADD_SECRET = _insert("api_key_secrets", rows.SECRET_COLUMNS)
-_ADD_EVENT = _insert("events", rows.EVENT_COLUMNS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Creation:
-    rows: NewRows
-
-
-@dataclass(frozen=True, slots=True)
-class _Revocation:
-    event: Row
-
-
-@dataclass(frozen=True, slots=True)
-class _Deletion:
-    event: Row
-
-
-@dataclass(frozen=True, slots=True)
-class _Other:
-    work: Work
-
-
-_Change = _Creation | _Revocation | _Deletion | _Other
-
-
-class SqliteStore(SqliteChecking):
+class SqliteStore(Auditing, SqliteChecking):
     """
-    `service.ports.Store` and `service.checking_ports.CheckingStore` in a SQLite file, to be closed after use.
+    All of `service.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
 
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
@@ -93,13 +53,14 @@ class SqliteStore(SqliteChecking):
     """
 
     def __init__(self, path: Path, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(path)
+        Auditing.__init__(self, sql.DIALECT)
+        SqliteChecking.__init__(self, path)
         # Less than a caller waits, so that it hears what was wrong.
         self._writer = _Writer(path, lock_patience=patience * 0.8)
         self._reader = _Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-read")
-        self._changes: Gather[_Change, Any] = Gather(self._commit, patience=patience, on_batch=on_batch)
+        self._changes: Gather[Change, Any] = Gather(self._commit, patience=patience, on_batch=on_batch)
         self._looks: Gather[Look, list[Any]] = Gather(
             self._look,
             most=_MOST_READS_TOGETHER,
@@ -117,32 +78,74 @@ class SqliteStore(SqliteChecking):
         await self._looks.close()
         await asyncio.to_thread(self._let_go)
 
-    async def create(self, new: NewApiKey) -> None:
+    async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
         added = NewRows(*map(rows.for_sqlite, rows.new_rows(new)))
-        await self._changes.submit(_Creation(added))
+        replay = _replay_row(new.api_key.org_id, new.replay)
+        outcome: Outcome = await self._changes.submit(Creation(added, replay, new.most_active))
+        return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._read(lambda connection: _keys(connection, _GET, org_id.bytes, key_id.bytes))
+        found = await self._read(lambda connection: keys(connection, sql.GET, org_id.bytes, key_id.bytes))
         return found[0] if found else None
 
-    async def list_newest(self, org_id: UUID, *, limit: int, before: UUID | None) -> list[ApiKey]:
+    async def list_newest(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> list[ApiKey]:
         """See `Store.list_newest`."""
-        below = _LAST_ID if before is None else before.bytes
-        return await self._read(lambda connection: _keys(connection, _LIST, org_id.bytes, below, limit))
+        terms = [] if which is None else filters.key_terms(filters.SQLITE, which)
+        if terms is None:
+            return []
+        asked = filters.query(filters.SQLITE, terms, org_id.bytes, _LAST_ID if before is None else before.bytes, limit)
+        statement, values = sql.LIST.format(asked.conditions), rows.for_sqlite(asked.values)
+        return await self._read(lambda connection: keys(connection, statement, *values))
 
-    async def revoke(self, event: Event) -> ApiKey | None:
+    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+        """See `Store.update`."""
+        changed, note = rows.for_sqlite(rows.changed_row(api_key)), rows.for_sqlite(rows.event_row(event))
+        return await self._change(lambda writing: writing.update(changed, api_key.version, note))
+
+    async def rotate(self, rotation: Rotation) -> Outcome:
+        """See `Store.rotate`."""
+        event = rotation.event
+        secret = rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest)
+        (retires_at,) = rows.for_sqlite((rotation.retires_at,))
+        new = Replacement(
+            version=rotation.version,
+            secret=rows.for_sqlite(secret),
+            retires_at=retires_at,
+            quiet_seconds=rotation.quiet_seconds,
+            event=rows.for_sqlite(rows.event_row(event)),
+            replay=_replay_row(event.org_id, rotation.replay),
+        )
+        return await self._change(lambda writing: writing.rotate(new))
+
+    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
+        """See `Store.set_retirement`."""
+        (*note, at) = rows.for_sqlite((*rows.event_row(event), retires_at))
+        return await self._change(lambda writing: writing.set_retirement(tuple(note), version, at))
+
+    async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        revoked: ApiKey | None = await self._changes.submit(_Revocation(rows.for_sqlite(rows.event_row(event))))
-        self._stir()
-        return revoked
+        note = rows.for_sqlite(rows.event_row(event))
+        return await self._change(lambda writing: writing.revoke(note, reason.value))
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
-        deleted = await self._changes.submit(_Deletion(rows.for_sqlite(rows.event_row(event))))
-        self._stir()
-        return deleted is not None
+        note = rows.for_sqlite(rows.event_row(event))
+        return await self._change(lambda writing: writing.delete(note))
+
+    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+        """See `DutyStore.note_expiring`."""
+        (*note, at) = rows.for_sqlite((*rows.event_row(event), expires_at))
+        return await self._change(lambda writing: writing.note_expiring(tuple(note), at, days))
+
+    async def purge(self, at: datetime, *, limit: int) -> int:
+        """See `DutyStore.purge`."""
+        (until,) = rows.for_sqlite((at,))
+        purged: int = await self._changes.submit(lambda writing: writing.purge(until, limit))
+        return purged
 
     async def check(self) -> None:
         """See `Store.check`."""
@@ -151,10 +154,20 @@ class SqliteStore(SqliteChecking):
     async def _read(self, look: Look) -> list[Any]:
         return await self._looks.submit(look)
 
-    async def _write(self, work: Work) -> Any:
-        return await self._changes.submit(_Other(work))
+    async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
+        asked, told = statement.replace("$", filters.SQLITE.mark), rows.for_sqlite(values)
+        return await self._read(lambda connection: connection.execute(asked, told).fetchall())
 
-    async def _commit(self, changes: Sequence[_Change]) -> list[Any]:
+    async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        return await self._changes.submit(lambda writing: work(writing.connection))
+
+    async def _change(self, work: Callable[[Writing], T]) -> T:
+        """Do what leaves an event."""
+        result: T = await self._changes.submit(work)
+        self._stir()
+        return result
+
+    async def _commit(self, changes: Sequence[Change]) -> list[Any]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._write_thread, self._writer.commit, changes)
 
@@ -187,13 +200,9 @@ class _Writer:
         self._connection: sqlite3.Connection | None = None
         self._checkpointed_at = 0
 
-    def commit(self, changes: Sequence[_Change]) -> list[Any]:
+    def commit(self, changes: Sequence[Change]) -> list[Any]:
         """
-        Carry out all of *changes* or none, in one transaction.
-
-        Returns:
-            For each the key as it stands after a revocation, or stood before a deletion; None where there was no such
-            key, and for a creation. For anything else, what it gave.
+        Carry out all of *changes* or none, in one transaction, and give what each of them gives.
 
         Raises:
             ValueError: One of them is refused.
@@ -202,7 +211,7 @@ class _Writer:
         connection = self._open()
         try:
             sqlite_file.begin(connection, self._lock_patience)
-            results = _carry_out(connection, changes)
+            results = carry_out(connection, changes)
             connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError) as error:
             meaning = sqlite_file.fault(error)
@@ -276,36 +285,5 @@ class _Reader:
             self._connection = None
 
 
-def _keys(connection: sqlite3.Connection, query: str, *values: Any) -> list[ApiKey]:
-    return [rows.sqlite_api_key(row) for row in connection.execute(query, values)]
-
-
-def _carry_out(connection: sqlite3.Connection, changes: Sequence[_Change]) -> list[Any]:
-    # A creation cannot depend on another change of its batch, nor another change on it: its id is known to nobody yet.
-    _add(connection, [change.rows for change in changes if isinstance(change, _Creation)])
-    return [_change(connection, change) for change in changes]
-
-
-def _add(connection: sqlite3.Connection, new: list[NewRows]) -> None:
-    organizations: dict[bytes, Row] = {added.organization[0]: added.organization for added in new}
-    connection.executemany(_ADD_ORGANIZATION, organizations.values())
-    connection.executemany(_ADD_KEY, [added.key for added in new])
-    connection.executemany(_ADD_SECRET, [added.secret for added in new])
-    connection.executemany(_ADD_EVENT, [added.event for added in new])
-
-
-def _change(connection: sqlite3.Connection, change: _Change) -> Any:
-    if isinstance(change, _Creation):
-        return None
-    if isinstance(change, _Other):
-        return change.work(connection)
-    _, org_id, key_id, _, at, _, by, *_ = change.event
-    if isinstance(change, _Deletion):
-        found = _keys(connection, _GET, org_id, key_id)
-        changed = connection.execute(_DELETE, (at, by, key_id, org_id)).rowcount
-    else:
-        changed = connection.execute(_REVOKE, (at, by, key_id, org_id)).rowcount
-        found = _keys(connection, _GET, org_id, key_id)
-    if changed:
-        connection.execute(_ADD_EVENT, change.event)
-    return found[0] if found else None
+def _replay_row(org_id: UUID, replay: Replay | None) -> Row | None:
+    return None if replay is None else rows.for_sqlite(rows.replay_row(org_id, replay))

@@ -18,7 +18,6 @@ from keywright.storage.rows import Row
 from keywright.storage.sqlite_trail import SqliteTrail
 
 Look = Callable[[sqlite3.Connection], list[Any]]
-Work = Callable[[sqlite3.Connection], Any]
 
 _MOST_KEYS_AT_ONCE = 1000
 
@@ -42,7 +41,7 @@ class SqliteChecking(ABC):
         """Look into the database with whatever else waits to."""
 
     @abstractmethod
-    async def _write(self, work: Work) -> Any:
+    async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Do something in the transaction of whatever else waits; it is committed when this returns."""
 
     def _stir(self) -> None:
@@ -154,11 +153,10 @@ def _note_usage(connection: sqlite3.Connection, told: list[Row]) -> None:
         if secret is None:
             secret = secrets[digest, key_id] = connection.execute(sql.NAMED_BY_DIGEST, (digest, key_id)).fetchall()
         for (secret_id,) in secret:
-            connection.execute(sql.USED, (last_seen, secret_id))
+            connection.execute(sql.USED, (first_seen, last_seen, secret_id))
             connection.execute(sql.ADD_TO_HOUR, (key_id, hour, count))
-            connection.execute(sql.ADD_TO_SOURCE, (key_id, network, agent, verifier, first_seen, last_seen, count))
-    keys = {key_id for (_, key_id), secret in secrets.items() if secret}
-    connection.executemany(sql.KEEP_LATEST_SOURCES, [(key_id,) for key_id in keys])
+            connection.execute(sql.ADD_TO_SOURCE, (secret_id, network, agent, verifier, first_seen, last_seen, count))
+    connection.executemany(sql.KEEP_LATEST_SOURCES, [row for secret in secrets.values() for row in secret])
 
 
 def _hours(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:

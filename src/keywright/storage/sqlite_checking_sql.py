@@ -3,10 +3,15 @@
 from typing import Final
 
 from keywright.storage import checking_rows as shape
+from keywright.storage import rows
 
 _ENDS = ", ".join(f"'{type_}'" for type_ in shape.ENDS)
 _SESSION = ", ".join(shape.SESSION_COLUMNS)
 _VERIFIER = ", ".join(shape.VERIFIER_COLUMNS)
+
+
+# In the place of what tells of a secret, and of its key's environment.
+_NO_SECRET = ", ".join(["NULL"] * (rows.SECRET_READ.count(",") + 2))
 
 
 def _marks(count: int) -> str:
@@ -98,8 +103,12 @@ NAMED_BY_DIGEST: Final = """
 """
 """Values: a digest, a key."""
 
-USED: Final = "UPDATE api_key_secrets SET last_used_at = ?1 WHERE id = ?2 AND coalesce(last_used_at, ?1 - 1) < ?1"
-"""Values: when, which secret."""
+USED: Final = """
+    UPDATE api_key_secrets
+    SET first_used_at = min(coalesce(first_used_at, ?1), ?1), last_used_at = max(coalesce(last_used_at, ?2), ?2)
+    WHERE id = ?3 AND (coalesce(first_used_at, ?1 + 1) > ?1 OR coalesce(last_used_at, ?2 - 1) < ?2)
+"""
+"""Values: from when, until when, which secret."""
 
 ADD_TO_HOUR: Final = """
     INSERT INTO key_hours (key_id, hour, count) VALUES (?, ?, ?)
@@ -107,36 +116,39 @@ ADD_TO_HOUR: Final = """
 """
 
 ADD_TO_SOURCE: Final = """
-    INSERT INTO key_sources AS old (key_id, network, agent, verifier, first_seen, last_seen, count)
+    INSERT INTO secret_sources AS old (secret_id, network, agent, verifier, first_seen, last_seen, count)
     VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (key_id, network, agent, verifier) DO UPDATE SET
+    ON CONFLICT (secret_id, network, agent, verifier) DO UPDATE SET
         first_seen = min(old.first_seen, excluded.first_seen), last_seen = max(old.last_seen, excluded.last_seen),
         count = old.count + excluded.count
 """
 
 KEEP_LATEST_SOURCES: Final = f"""
-    DELETE FROM key_sources WHERE rowid IN (
-        SELECT rowid FROM key_sources WHERE key_id = ?
+    DELETE FROM secret_sources WHERE rowid IN (
+        SELECT rowid FROM secret_sources WHERE secret_id = ?
         ORDER BY last_seen DESC, network, agent, verifier LIMIT -1 OFFSET {shape.MOST_SOURCES}
     )
 """  # noqa: S608
-"""Values: a key."""
+"""Values: a secret."""
 
 USAGE: Final = f"""
-    WITH key AS (SELECT id FROM api_keys WHERE org_id = :org AND id = :key AND deleted_at IS NULL)
-    SELECT {shape.KEY}, NULL, NULL, NULL, NULL, (
-        SELECT max(last_used_at) FROM (
-            SELECT last_used_at FROM api_key_secrets WHERE key_id = key.id AND retires_at IS NULL
-            UNION ALL
-            SELECT last_used_at FROM api_key_secrets WHERE key_id = key.id AND retires_at IS NOT NULL
-        )
-    ), NULL FROM key
+    WITH key AS (SELECT id, environment FROM api_keys WHERE org_id = :org AND id = :key AND deleted_at IS NULL),
+    secret AS (
+        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
+        UNION ALL
+        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NOT NULL
+    )
+    SELECT {shape.SECRET}, s.id, NULL, NULL, NULL, NULL, NULL, NULL, {rows.SECRET_READ}, key.environment
+    FROM key CROSS JOIN secret s
     UNION ALL
-    SELECT {shape.HOUR}, NULL, NULL, NULL, NULL, h.hour, h.count
+    SELECT {shape.HOUR}, NULL, NULL, NULL, NULL, NULL, h.hour, h.count, {_NO_SECRET}
     FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= :since
     UNION ALL
-    SELECT {shape.SOURCE}, s.network, s.agent, s.verifier, s.first_seen, s.last_seen, s.count
-    FROM key JOIN key_sources s ON s.key_id = key.id
+    SELECT {shape.SOURCE}, o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
+    FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+    UNION ALL
+    SELECT {shape.SOURCE}, o.key_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
+    FROM key JOIN key_sources o ON o.key_id = key.id
 """  # noqa: S608
 """Values: `org`, `key` and `since`."""
 

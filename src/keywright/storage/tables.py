@@ -66,6 +66,17 @@ api_keys = Table(
     Column("revoked_by", Text),
     Column("deleted_at", TIME),
     Column("deleted_by", Text),
+    # JSON, kept as the text it came in; absent where there is nothing in it, as in all rows from before.
+    Column("scopes", Text),
+    Column("allowed_ips", Text),
+    Column("rate_limits", Text),
+    Column("metadata", Text),
+    Column("external_id", IDENTIFIER),
+    # Absent in rows that a version revoked that knew of no reasons.
+    Column("revocation_reason", Text),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    # How many days before its expiry the latest notice of it was given.
+    Column("noticed_days", Integer),
     CheckConstraint("length(name) BETWEEN 1 AND 100", name="name"),
     CheckConstraint("length(description) <= 255", name="description"),
     CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
@@ -81,10 +92,27 @@ Index(
     postgresql_where=text("deleted_at IS NULL"),
 )
 
+Index(
+    "api_keys_external_id_idx",
+    api_keys.c.org_id,
+    api_keys.c.external_id,
+    api_keys.c.id,
+    sqlite_where=text("external_id IS NOT NULL AND deleted_at IS NULL"),
+    postgresql_where=text("external_id IS NOT NULL AND deleted_at IS NULL"),
+)
+
+# For who gives notice of an expiry; a key without one adds nothing to it.
+Index(
+    "api_keys_expires_at_idx",
+    api_keys.c.expires_at,
+    sqlite_where=text("expires_at IS NOT NULL AND revoked_at IS NULL AND deleted_at IS NULL"),
+    postgresql_where=text("expires_at IS NOT NULL AND revoked_at IS NULL AND deleted_at IS NULL"),
+)
+
 api_key_secrets = Table(
     "api_key_secrets",
     metadata,
-    # The first secret of a key bears the key's own id.
+    # The first secret of a key bears the key's own id, later ones the id of the event of their rotation.
     Column("id", ID, primary_key=True),
     Column("key_id", ID, ForeignKey("api_keys.id"), nullable=False),
     Column("public_key", LargeBinary, nullable=False, unique=True),
@@ -94,6 +122,10 @@ api_key_secrets = Table(
     Column("created_at", TIME, nullable=False),
     Column("retires_at", TIME),
     Column("last_used_at", TIME),
+    # Noted since there is such a column.
+    Column("first_used_at", TIME),
+    # Of a secret that is being rotated out and retires when it has been quiet for so long.
+    Column("quiet_seconds", Integer),
     CheckConstraint("length(public_key) = 32", name="public_key"),
     CheckConstraint("length(secret_digest) = 32", name="secret_digest"),
     sqlite_strict=True,
@@ -116,6 +148,14 @@ Index(
     postgresql_where=text("retires_at IS NOT NULL"),
 )
 
+# For who ends the secrets that wait for quiet, which are few.
+Index(
+    "api_key_secrets_quiet_idx",
+    api_key_secrets.c.retires_at,
+    sqlite_where=text("quiet_seconds IS NOT NULL"),
+    postgresql_where=text("quiet_seconds IS NOT NULL"),
+)
+
 events = Table(
     "events",
     metadata,
@@ -133,10 +173,58 @@ events = Table(
     Column("request_id", Text, nullable=False),
     Column("address", Text),
     Column("data", DOCUMENT, nullable=False),
+    # Absent in events that a version wrote that knew of no chain; they have no place in it.
+    Column("digest", LargeBinary),
     sqlite_strict=True,
 )
 
 Index("events_newest_idx", events.c.org_id, events.c.id)
+# Beginning with the key, so that the events of new keys are added at one end.
+Index("events_of_key_idx", events.c.key_id, events.c.id)
+
+# The places of events, each with the hash over the one before and the event's digest. Written with the events: on
+# PostgreSQL by a trigger, on SQLite by the one who writes.
+event_chain = Table(
+    "event_chain",
+    metadata,
+    Column("org_id", ID, primary_key=True),
+    Column("position", SEQUENCE, primary_key=True, autoincrement=False),
+    # No foreign key: a place tells of an event that was removed, too.
+    Column("event_id", ID, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("length(hash) = 32", name="hash"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+# Where each chain ends: what the next event is chained to, and locked by whoever chains one.
+event_chain_heads = Table(
+    "event_chain_heads",
+    metadata,
+    Column("org_id", ID, primary_key=True),
+    Column("position", SEQUENCE, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("length(hash) = 32", name="hash"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+# Sealed answers to requests that may be repeated.
+replays = Table(
+    "replays",
+    metadata,
+    Column("org_id", ID, primary_key=True),
+    Column("request_digest", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME, nullable=False),
+    CheckConstraint("length(request_digest) = 32", name="request_digest"),
+    CheckConstraint("length(fingerprint) = 32", name="fingerprint"),
+    sqlite_strict=True,
+)
+
+Index("replays_expires_at_idx", replays.c.expires_at)
 
 # Every event but a creation, and every revocation of a verifier, noted by triggers: who holds something of what
 # changed has to drop it. Rows are never removed, and receipts are written from them.
@@ -208,7 +296,7 @@ confirmations = Table(
     sqlite_strict=True,
 )
 
-# Neither of the two has foreign keys, which would make whoever notes a use wait for whoever revokes that key.
+# None of the three has foreign keys, which would make whoever notes a use wait for whoever revokes that key.
 key_hours = Table(
     "key_hours",
     metadata,
@@ -218,11 +306,29 @@ key_hours = Table(
     sqlite_strict=True,
 )
 
+# Uses of the first secret of each key, written by versions that knew of no other; read, and not written any more.
 key_sources = Table(
     "key_sources",
     metadata,
     Column("key_id", ID, primary_key=True),
     # Empty where it is not known: an absent value is not equal to itself, so that one source could be here twice.
+    Column("network", IDENTIFIER, primary_key=True),
+    Column("agent", IDENTIFIER, primary_key=True),
+    Column("verifier", IDENTIFIER, primary_key=True),
+    Column("first_seen", TIME, nullable=False),
+    Column("last_seen", TIME, nullable=False),
+    Column("count", SEQUENCE, nullable=False),
+    CheckConstraint("length(network) <= 64", name="network"),
+    CheckConstraint("length(agent) <= 64", name="agent"),
+    CheckConstraint("length(verifier) <= 255", name="verifier"),
+    sqlite_strict=True,
+)
+
+secret_sources = Table(
+    "secret_sources",
+    metadata,
+    Column("secret_id", ID, primary_key=True),
+    # As in `key_sources`.
     Column("network", IDENTIFIER, primary_key=True),
     Column("agent", IDENTIFIER, primary_key=True),
     Column("verifier", IDENTIFIER, primary_key=True),

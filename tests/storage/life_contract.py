@@ -1,0 +1,642 @@
+"""
+The promises of `service.ports` about the life of a key, as tests: what changes, rotation, repeated requests, bounds,
+filters, and what the service does by itself. `test_life.py` runs them on every store; `contract.py` has the others.
+
+A test gets `database`, migrated and empty, and `store`; `other` is a second one on the same database.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.record import ApiKey, RevocationReason, Status
+from keywright.service.checking_ports import Sighting
+from keywright.service.events import Event, EventType
+from keywright.service.ports import EventFilter, KeyFilter, NewApiKey, Outcome, Replay
+from keywright.service.principal import Organization
+from keywright.storage.engine import RunningStore, open_store
+from tests.service.fake_store import fits
+from tests.storage.chain import assert_chains
+from tests.storage.checking_making import a_sighting
+from tests.storage.making import (
+    NOON,
+    Database,
+    a_replay,
+    a_rotation,
+    an_event,
+    an_organization,
+    new_id,
+    new_key,
+)
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+EVERYTHING = {
+    "description": None,
+    "expires_at": NOON + 30 * DAY,
+    "scopes": ("reports:read", "users:*"),
+    "allowed_ips": ("192.0.2.0/24", "2001:db8::/32"),
+    "rate_limits": (RateLimit("burst", 10, 1), RateLimit("day", 1_000_000_000, 86_400)),
+    "external_id": "customer \N{SNOWMAN}",
+    "metadata": {"plan": "pro", "seats": 2**70, "ratio": 0.1, "tags": ["\N{PILE OF POO}", None, {"z": 1, "a": True}]},
+}
+
+
+class LifeContract:
+    """What holds for every store."""
+
+    @pytest.fixture
+    async def store(self, database: Database) -> AsyncIterator[RunningStore]:
+        """Give a running store."""
+        async with running(database.url) as store:
+            yield store
+
+    @pytest.fixture
+    async def other(self, database: Database) -> AsyncIterator[RunningStore]:
+        """Give a second one on the same database, as another process has it."""
+        async with running(database.url) as store:
+            yield store
+
+    # what a key may do, and changes to it
+
+    async def test_what_a_key_may_do_is_read_back(self, store: RunningStore) -> None:
+        """Scopes, networks, limits, external id and metadata come back as they were stored, in their order."""
+        made = await _created(store, **EVERYTHING)
+        read = await _read(store, made.api_key)
+        assert read == made.api_key
+        assert list(read.metadata["tags"][2]) == ["z", "a"]
+
+    async def test_update(self, store: RunningStore, database: Database) -> None:
+        """An update writes all that may be changed and nothing else, and leaves an event; the version is one more."""
+        made = await _created(store)
+        changed = replace(made.api_key, name="renamed", **EVERYTHING)
+        odd = replace(changed, environment="test", created_by="eve", revoked_at=NOON, org_id=made.api_key.org_id)
+        assert await store.update(odd, an_event(EventType.UPDATED, made.api_key)) is Outcome.DONE
+        assert await _read(store, made.api_key) == replace(changed, version=2)
+        assert [row["type"] for row in database.table("events")] == ["api_key.created", "api_key.updated"]
+
+    async def test_an_update_may_clear(self, store: RunningStore) -> None:
+        """What an update leaves empty is empty afterwards."""
+        made = await _created(store, **EVERYTHING)
+        empty = new_key(made.organization, id=made.api_key.id).api_key
+        cleared = replace(empty, secret=made.api_key.secret, description=None)
+        assert await store.update(cleared, an_event(EventType.UPDATED, made.api_key)) is Outcome.DONE
+        assert await _read(store, made.api_key) == replace(cleared, version=2)
+
+    async def test_outdated_updates_change_nothing(self, store: RunningStore, database: Database) -> None:
+        """An update of a version that is not current, of another organisation's key or of a deleted one is outdated."""
+        made, stranger = await _created(store), await _created(store)
+        event = an_event(EventType.UPDATED, made.api_key)
+        posing = replace(event, org_id=stranger.api_key.org_id)
+        assert await store.update(replace(made.api_key, version=2), event) is Outcome.OUTDATED
+        assert await store.update(replace(made.api_key, org_id=posing.org_id), posing) is Outcome.OUTDATED
+        assert await _read(store, made.api_key) == made.api_key
+        await store.delete(an_event(EventType.DELETED, made.api_key))
+        assert await store.update(made.api_key, event) is Outcome.OUTDATED
+        assert database.counts()["events"] == 3
+
+    async def test_of_updates_at_once_one_is_made(self, store: RunningStore, other: RunningStore) -> None:
+        """Of many updates of one version, in two processes, one is made and the others are outdated."""
+        made = await _created(store)
+        wishes = [replace(made.api_key, name=f"name {n}") for n in range(20)]
+        outcomes = await asyncio.gather(
+            *[(store, other)[n % 2].update(key, _updated(key)) for n, key in enumerate(wishes)]
+        )
+        (winner,) = [key for key, outcome in zip(wishes, outcomes, strict=True) if outcome is Outcome.DONE]
+        assert await _read(store, made.api_key) == replace(winner, version=2)
+        assert set(outcomes) == {Outcome.DONE, Outcome.OUTDATED}
+
+    async def test_an_update_that_cannot_be_stored(self, store: RunningStore, database: Database) -> None:
+        """An update with a value that no column holds is refused, and the key stays as it was."""
+        made = await _created(store)
+        for change in ({"name": ""}, {"external_id": "a\0b"}, {"metadata": {"a": "\ud800"}}):
+            with pytest.raises(ValueError, match=r"refuses|cannot store"):
+                await store.update(replace(made.api_key, **change), an_event(EventType.UPDATED, made.api_key))
+        assert await _read(store, made.api_key) == made.api_key
+        assert database.counts()["events"] == 1
+
+    @pytest.mark.parametrize("reason", list(RevocationReason))
+    async def test_a_revocation_has_its_reason(self, store: RunningStore, reason: RevocationReason) -> None:
+        """A revoked key says why, a later reason changes nothing, and its version is one more, once."""
+        made = await _created(store)
+        for given in (reason, RevocationReason.SUPERSEDED):
+            revoked = await store.revoke(an_event(EventType.REVOKED, made.api_key), given)
+            assert revoked is not None
+            assert (revoked.revocation_reason, revoked.version) == (reason, 2)
+            assert await _read(store, made.api_key) == revoked
+
+    async def test_what_the_version_before_revoked(self, store: RunningStore, database: Database) -> None:
+        """A key that was revoked before there were reasons says that none was given."""
+        made = await _created(store)
+        database.query("UPDATE api_keys SET revoked_at = created_at, revoked_by = 'auth0|bob'")
+        read = await _read(store, made.api_key)
+        assert (read.revoked_at, read.revocation_reason) == (NOON, RevocationReason.UNSPECIFIED)
+
+    # rotation
+
+    async def test_rotate(self, store: RunningStore, database: Database) -> None:
+        """A rotation gives the key its new secret, and the old one its end; the new row bears the event's id."""
+        made = await _created(store)
+        rotation = a_rotation(made.api_key, quiet_seconds=600)
+        assert await store.rotate(rotation) is Outcome.DONE
+        retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, quiet_seconds=600)
+        expected = replace(made.api_key, secret=rotation.secret, retiring=retiring, version=2)
+        assert await _read(store, made.api_key) == expected
+        assert await store.list_newest(expected.org_id, limit=5, before=None) == [expected]
+        ids = {row["secret_digest"]: row["id"] for row in database.table("api_key_secrets")}
+        assert ids == {made.secret_digest: made.api_key.id, rotation.secret_digest: rotation.event.id}
+
+    async def test_one_rotation_at_a_time(self, store: RunningStore) -> None:
+        """While a replaced secret works there is no other rotation; once it has retired, it stays retired as it was."""
+        made = await _created(store)
+        first, early, late = (
+            a_rotation(replace(made.api_key, version=version), at=NOON + at)
+            for version, at in ((1, timedelta()), (2, HOUR - timedelta(microseconds=1)), (2, HOUR))
+        )
+        assert await store.rotate(first) is Outcome.DONE
+        assert await store.rotate(early) is Outcome.OUTDATED
+        assert await store.rotate(late) is Outcome.DONE
+        read = await _read(store, made.api_key)
+        assert (read.secret, read.retiring) == (late.secret, replace(first.secret, retires_at=NOON + 2 * HOUR))
+        oldest = await store.find(made.secret_digest)
+        assert oldest is not None
+        assert oldest.retires_at == (NOON + HOUR).timestamp()
+
+    async def test_of_rotations_at_once_one_is_made(self, store: RunningStore, other: RunningStore) -> None:
+        """Of many rotations of one version, in two processes, one is made and nothing is left of the others."""
+        made = await _created(store)
+        rotations = [a_rotation(made.api_key, overlap=timedelta()) for _ in range(20)]
+        outcomes = await asyncio.gather(*[(store, other)[n % 2].rotate(each) for n, each in enumerate(rotations)])
+        assert sorted(outcome is Outcome.DONE for outcome in outcomes) == [False] * 19 + [True]
+        for rotation, outcome in zip(rotations, outcomes, strict=True):
+            assert (await store.find(rotation.secret_digest) is not None) is (outcome is Outcome.DONE)
+
+    async def test_rotations_change_no_foreign_key(self, store: RunningStore, database: Database) -> None:
+        """Neither a rotation of another organisation's key nor one of a deleted or unknown key is made."""
+        made, stranger = await _created(store), await _created(store)
+        posing = replace(made.api_key, org_id=stranger.api_key.org_id)
+        nobody = new_key(made.organization).api_key
+        for key in (posing, nobody):
+            assert await store.rotate(a_rotation(key, replay=a_replay())) is Outcome.OUTDATED
+        await store.delete(an_event(EventType.DELETED, made.api_key))
+        assert await store.rotate(a_rotation(made.api_key)) is Outcome.OUTDATED
+        assert database.counts()["api_key_secrets"] == 2
+        assert database.table("replays") == []
+
+    async def test_set_retirement(self, store: RunningStore) -> None:
+        """The secret that is being replaced gets its new end and waits for no quiet; a third secret is not touched."""
+        made = await _created(store)
+        first = a_rotation(made.api_key, overlap=timedelta())
+        second = a_rotation(replace(made.api_key, version=2), quiet_seconds=60)
+        for rotation in (first, second):
+            assert await store.rotate(rotation) is Outcome.DONE
+        event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
+        assert await store.set_retirement(event, version=3, retires_at=NOON + DAY) is Outcome.DONE
+        read = await _read(store, made.api_key)
+        assert read.retiring == replace(first.secret, retires_at=NOON + DAY)
+        assert (read.secret, read.version) == (second.secret, 4)
+        oldest = await store.find(made.secret_digest)
+        assert oldest is not None
+        assert oldest.retires_at == NOON.timestamp()
+
+    async def test_no_retirement_to_set(self, store: RunningStore, database: Database) -> None:
+        """With another version, without a rotation, or when it is over, no end is set."""
+        made = await _created(store)
+        event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
+        assert await store.set_retirement(event, version=1, retires_at=NOON + DAY) is Outcome.OUTDATED
+        await store.rotate(a_rotation(made.api_key))
+        for attempt, version in ((event, 1), (replace(event, occurred_at=NOON + HOUR), 2)):
+            assert await store.set_retirement(attempt, version=version, retires_at=NOON + DAY) is Outcome.OUTDATED
+        assert database.counts()["events"] == 2
+
+    async def test_a_revocation_meets_a_rotation(self, store: RunningStore, other: RunningStore) -> None:
+        """Of a rotation and a revocation at once both may be made, and the revocation gives the key as it then is."""
+        for _ in range(10):
+            made = await _created(store)
+            rotation = a_rotation(made.api_key)
+            outcome, revoked = await asyncio.gather(
+                store.rotate(rotation),
+                other.revoke(an_event(EventType.REVOKED, made.api_key), RevocationReason.KEY_COMPROMISE),
+            )
+            read = await _read(store, made.api_key)
+            assert read.revoked_at is not None
+            assert read.secret == (rotation.secret if outcome is Outcome.DONE else made.api_key.secret)
+            assert revoked is not None
+            if read.version == revoked.version:
+                assert revoked == read
+
+    # requests that are repeated
+
+    async def test_a_replay_is_read_back(self, store: RunningStore) -> None:
+        """A replay is given to its organisation until it expires, and to nobody else."""
+        replay = a_replay()
+        made = await _created(store, replay=replay)
+        org_id, digest, end = made.api_key.org_id, replay.request_digest, replay.expires_at
+        assert await store.replay(org_id, digest, end - timedelta(microseconds=1)) == replay
+        assert await store.replay(org_id, digest, end) is None
+        assert await store.replay(new_id(), digest, NOON) is None
+        assert await store.replay(org_id, bytes(32), NOON) is None
+
+    async def test_a_repeated_creation(self, store: RunningStore, database: Database) -> None:
+        """A request that was made before creates nothing; another organisation's of the same name has its own."""
+        organization, replay = an_organization(), a_replay()
+        first = _repeatable(organization, replay)
+        assert await store.create(first) is Outcome.DONE
+        assert await store.create(_repeatable(organization, replay)) is Outcome.REPEATED
+        assert await store.create(_repeatable(an_organization(), replay)) is Outcome.DONE
+        assert await store.list_newest(organization.id, limit=5, before=None) == [first.api_key]
+        assert database.counts() == {"organizations": 2, "api_keys": 2, "api_key_secrets": 2, "events": 2}
+
+    async def test_a_replay_that_expired_is_taken_over(self, store: RunningStore) -> None:
+        """After its replay has expired a request may be made again, and its replay is the new one."""
+        organization, old = an_organization(), a_replay()
+        new = replace(old, sealed=b"new", created_at=old.expires_at, expires_at=old.expires_at + DAY)
+        for replay in (old, new):
+            assert await store.create(_repeatable(organization, replay)) is Outcome.DONE
+        assert await store.replay(organization.id, old.request_digest, new.created_at) == new
+
+    async def test_one_key_of_a_hundred_equal_creations(
+        self, store: RunningStore, other: RunningStore, database: Database
+    ) -> None:
+        """Of a hundred equal requests at once, in two processes, one makes a key; others beside them are not kept."""
+        organization, replay = an_organization(), a_replay()
+        equal = [_repeatable(organization, replay) for _ in range(100)]
+        beside = [new_key(organization) for _ in range(20)] + [_repeatable(organization, a_replay()) for _ in range(20)]
+        made = [*equal, *beside]
+        outcomes = await asyncio.gather(*[(store, other)[n % 2].create(new) for n, new in enumerate(made)])
+        assert sorted(outcome is Outcome.DONE for outcome in outcomes[:100]) == [False] * 99 + [True]
+        assert outcomes[:100].count(Outcome.REPEATED) == 99
+        assert outcomes[100:] == [Outcome.DONE] * 40
+        counts = database.counts()
+        assert (counts["api_keys"], counts["api_key_secrets"], counts["events"]) == (41, 41, 41)
+        await assert_chains(store, database)
+
+    async def test_a_refused_creation_leaves_no_replay(self, store: RunningStore, database: Database) -> None:
+        """A creation that cannot be stored leaves its request unmade, whatever was stored beside it."""
+        organization, replay = an_organization(), a_replay()
+        first = await _created(store)
+        odd = replace(_repeatable(organization, replay), secret_digest=first.secret_digest)
+        beside = [_repeatable(organization, a_replay()) for _ in range(5)]
+        outcomes = await asyncio.gather(*map(store.create, [*beside[:2], odd, *beside[2:]]), return_exceptions=True)
+        assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == [2]
+        assert await store.create(_repeatable(organization, replay)) is Outcome.DONE
+        assert len(database.table("replays")) == 6
+
+    async def test_a_repeated_rotation(self, store: RunningStore, other: RunningStore, database: Database) -> None:
+        """Of equal rotations at once, in two processes, one is made, and all others are told as repeated."""
+        made, replay = await _created(store), a_replay()
+        rotations = [a_rotation(made.api_key, replay=replay) for _ in range(20)]
+        outcomes = await asyncio.gather(*[(store, other)[n % 2].rotate(each) for n, each in enumerate(rotations)])
+        assert sorted(outcome.name for outcome in outcomes) == ["DONE"] + ["REPEATED"] * 19
+        assert database.counts()["api_key_secrets"] == 2
+        assert await store.replay(made.api_key.org_id, replay.request_digest, NOON) == replay
+
+    async def test_an_outdated_rotation_leaves_no_replay(self, store: RunningStore, database: Database) -> None:
+        """A rotation that is not made leaves its request unmade."""
+        made = await _created(store)
+        outdated = a_rotation(replace(made.api_key, version=7), replay=a_replay())
+        assert await store.rotate(outdated) is Outcome.OUTDATED
+        assert database.table("replays") == []
+
+    async def test_purge(self, store: RunningStore, database: Database) -> None:
+        """Replays that have expired are removed, as many as are asked for, and no others."""
+        organization = an_organization()
+        for number in range(5):
+            await store.create(_repeatable(organization, a_replay(expires_at=NOON + number * HOUR)))
+        assert await store.purge(NOON + 2 * HOUR, limit=2) == 2
+        assert await store.purge(NOON + 2 * HOUR, limit=2) == 1
+        assert await store.purge(NOON + 2 * HOUR, limit=2) == 0
+        assert {row["expires_at"] for row in database.table("replays")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
+
+    # no more than so many active keys
+
+    async def test_no_more_than_the_most(self, store: RunningStore, other: RunningStore, database: Database) -> None:
+        """Of many creations at once, in two processes, exactly as many are made as the organisation may have."""
+        organization = an_organization()
+        await store.create(new_key(organization))
+        bounded = [replace(new_key(organization), most_active=5) for _ in range(20)]
+        elsewhere = [replace(new_key(an_organization()), most_active=1) for _ in range(3)]
+        outcomes = await asyncio.gather(
+            *[(store, other)[n % 2].create(new) for n, new in enumerate([*bounded, *elsewhere])]
+        )
+        assert sorted(outcome.name for outcome in outcomes[:20]) == ["DONE"] * 4 + ["TOO_MANY"] * 16
+        assert outcomes[20:] == [Outcome.DONE] * 3
+        assert database.counts()["events"] == 8
+        await assert_chains(store, database)
+
+    async def test_only_active_keys_count(self, store: RunningStore) -> None:
+        """Keys that are revoked, deleted or expired by the time of the creation take no place."""
+        organization = an_organization()
+        revoked, deleted, _ = [
+            await _created_for(store, organization, expires_at=end) for end in (None, NOON + DAY, NOON)
+        ]
+        bounded = replace(new_key(organization), most_active=2)
+        assert await store.create(bounded) is Outcome.TOO_MANY
+        await store.revoke(an_event(EventType.REVOKED, revoked.api_key), RevocationReason.UNSPECIFIED)
+        assert await store.create(bounded) is Outcome.DONE
+        await store.delete(an_event(EventType.DELETED, deleted.api_key))
+        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
+        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
+
+    async def test_no_room_leaves_nothing(self, store: RunningStore, database: Database) -> None:
+        """A creation for which there is no room leaves neither its organisation nor its replay."""
+        new = replace(_repeatable(an_organization(), a_replay()), most_active=0)
+        assert await store.create(new) is Outcome.TOO_MANY
+        assert set(database.counts().values()) == {0}
+        assert database.table("replays") == []
+
+    async def test_who_repeats_takes_no_room(self, store: RunningStore, other: RunningStore) -> None:
+        """The request that took the last place is repeated, not refused, also when all come at once."""
+        organization, replay = an_organization(), a_replay()
+        equal = [replace(_repeatable(organization, replay), most_active=1) for _ in range(10)]
+        outcomes = await asyncio.gather(*[(store, other)[n % 2].create(new) for n, new in enumerate(equal)])
+        assert sorted(outcome.name for outcome in outcomes) == ["DONE"] + ["REPEATED"] * 9
+
+    # filters
+
+    async def test_filters(self, store: RunningStore) -> None:
+        """A filtered list has the keys that fit, newest first and page by page, and no others."""
+        keys = await _many_keys(store)
+        for which in _filters(keys):
+            expected = [key for key in keys if fits(key, which)]
+            assert await _all_pages(store, which, keys[0]) == expected, which
+            assert len(expected) < len(keys), which
+
+    async def test_filters_keep_organisations_apart(self, store: RunningStore) -> None:
+        """A filter finds no key of another organisation and no deleted one."""
+        made, stranger = [await _created(store, external_id="same") for _ in range(2)]
+        deleted = await _created_for(store, made.organization, external_id="same")
+        await store.delete(an_event(EventType.DELETED, deleted.api_key))
+        which = KeyFilter(at=NOON, external_id="same")
+        assert await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which) == [made.api_key]
+        assert stranger.api_key.org_id != made.api_key.org_id
+
+    async def test_filters_nothing_can_fit(self, store: RunningStore) -> None:
+        """A filter for what no column holds or no key is fits nothing, and harms nobody."""
+        made = await _created(store)
+        for text in ("\0", "\ud800", "kw_pk_live_!", "kw_sk_live_0", "kw_pk_live_zzz", "Kw_pk_live_" + "0" * 45):
+            for which in (KeyFilter(at=NOON, text=text), KeyFilter(at=NOON, external_id=text)):
+                assert await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which) == []
+
+    # what the service does by itself
+
+    async def test_quiet(self, store: RunningStore, database: Database) -> None:
+        """A replaced secret is due once both it and its successor's first use are past its quiet and the lag."""
+        at = NOON + HOUR
+        due, busy, unused, patient, over, revoked = [await _created(store) for _ in range(6)]
+        for made in (due, busy, unused, patient, over, revoked):
+            end = 30 * timedelta(minutes=1) if made is over else DAY
+            rotation = a_rotation(made.api_key, overlap=end, quiet_seconds=None if made is patient else 600)
+            await store.rotate(rotation)
+            if made is not unused:
+                await store.note_usage([_use_of(made, rotation.secret_digest, at - timedelta(seconds=721))])
+            late = timedelta(seconds=719 if made is busy else 721)
+            await store.note_usage([_use_of(made, made.secret_digest, at - late)])
+        await store.revoke(an_event(EventType.REVOKED, revoked.api_key), RevocationReason.UNSPECIFIED)
+        (found,) = await store.quiet(at, lag_seconds=120.0, limit=10)
+        assert (found.org_id, found.key_id, found.version) == (due.api_key.org_id, due.api_key.id, 2)
+        assert found.public_key == due.api_key.secret.public_key.text
+        assert len(await store.quiet(at + timedelta(seconds=10), lag_seconds=120.0, limit=1)) == 1
+        assert len(await store.quiet(at + timedelta(seconds=10), lag_seconds=120.0, limit=9)) == 2
+
+    async def test_a_secret_nobody_uses_is_quiet(self, store: RunningStore) -> None:
+        """A replaced secret that was never used is due as soon as its successor was used for long enough."""
+        made = await _created(store)
+        rotation = a_rotation(made.api_key, overlap=DAY, quiet_seconds=600)
+        await store.rotate(rotation)
+        await store.note_usage([_use_of(made, rotation.secret_digest, NOON)])
+        assert await store.quiet(NOON + timedelta(seconds=600), lag_seconds=0.0, limit=9) == []
+        assert len(await store.quiet(NOON + timedelta(seconds=601), lag_seconds=0.0, limit=9)) == 1
+
+    async def test_expiring(self, store: RunningStore) -> None:
+        """Active keys that expire within so many days are due, the next first, and no others."""
+        ends = (None, NOON, NOON + timedelta(microseconds=1), NOON + 3 * DAY, NOON + 3 * DAY + HOUR)
+        never, over, soon, last, later = [await _created(store, expires_at=end) for end in ends]
+        revoked, deleted = [await _created(store, expires_at=NOON + DAY) for _ in range(2)]
+        await store.revoke(an_event(EventType.REVOKED, revoked.api_key), RevocationReason.UNSPECIFIED)
+        await store.delete(an_event(EventType.DELETED, deleted.api_key))
+        found = await store.expiring(NOON, within_days=3, limit=10)
+        assert [(due.key_id, due.expires_at) for due in found] == [
+            (new.api_key.id, new.api_key.expires_at) for new in (soon, last)
+        ]
+        assert [due.key_id for due in await store.expiring(NOON, within_days=3, limit=1)] == [soon.api_key.id]
+        assert len(await store.expiring(NOON, within_days=4, limit=9)) == 3
+        assert never.api_key.id != over.api_key.id != later.api_key.id
+
+    async def test_one_notice_of_each_kind(self, store: RunningStore, other: RunningStore, database: Database) -> None:
+        """Of many notices at once one is stored; then there is one of fewer days, and none of more."""
+        end = NOON + DAY
+        made = await _created(store, expires_at=end)
+        events = [an_event(EventType.EXPIRING, made.api_key) for _ in range(10)]
+        noted = await asyncio.gather(
+            *[(store, other)[n % 2].note_expiring(event, expires_at=end, days=3) for n, event in enumerate(events)]
+        )
+        assert sum(noted) == 1
+        assert await store.expiring(NOON, within_days=3, limit=9) == []
+        assert await store.expiring(NOON, within_days=14, limit=9) == []
+        assert len(await store.expiring(NOON, within_days=1, limit=9)) == 1
+        event = an_event(EventType.EXPIRING, made.api_key)
+        assert await store.note_expiring(event, expires_at=end, days=14) is False
+        assert await store.note_expiring(event, expires_at=end, days=1) is True
+        assert database.counts()["events"] == 3
+        assert (await _read(store, made.api_key)).version == 1
+
+    async def test_notices_of_what_is_no_more(self, store: RunningStore, database: Database) -> None:
+        """There is no notice of an expiry that was changed, nor for a key that was revoked or deleted."""
+        end = NOON + DAY
+        made, revoked, deleted = [await _created(store, expires_at=end) for _ in range(3)]
+        await store.revoke(an_event(EventType.REVOKED, revoked.api_key), RevocationReason.UNSPECIFIED)
+        await store.delete(an_event(EventType.DELETED, deleted.api_key))
+        for new, expires_at in ((made, end + HOUR), (revoked, end), (deleted, end)):
+            event = an_event(EventType.EXPIRING, new.api_key)
+            assert await store.note_expiring(event, expires_at=expires_at, days=1) is False
+        assert database.counts()["events"] == 5
+
+    async def test_a_changed_expiry_is_noticed_again(self, store: RunningStore) -> None:
+        """An update that changes the expiry forgets its notices, and one that does not keeps them."""
+        end = NOON + DAY
+        made = await _created(store, expires_at=end)
+        await store.note_expiring(an_event(EventType.EXPIRING, made.api_key), expires_at=end, days=1)
+        renamed = replace(made.api_key, name="renamed")
+        await store.update(renamed, _updated(renamed))
+        assert await store.expiring(NOON, within_days=1, limit=9) == []
+        moved = replace(renamed, version=2, expires_at=end - HOUR)
+        await store.update(moved, _updated(moved))
+        assert len(await store.expiring(NOON, within_days=1, limit=9)) == 1
+
+    # the trail
+
+    async def test_events(self, store: RunningStore, database: Database) -> None:
+        """Events are given newest first and page by page, each with its place, also those of deleted keys."""
+        organization = an_organization()
+        first, second = await _created_for(store, organization), await _created_for(store, organization)
+        later = an_event(EventType.REVOKED, first.api_key, subject="auth0|eve", occurred_at=NOON + DAY)
+        await store.revoke(later, RevocationReason.UNSPECIFIED)
+        gone = an_event(EventType.DELETED, first.api_key)
+        await store.delete(gone)
+        await _created(store)
+        expected = [gone, later, second.event, first.event]
+        found = await store.events(organization.id, limit=9, before=None, which=EventFilter())
+        assert [event for event, _ in found] == expected
+        assert [place and place.position for _, place in found] == [4, 3, 2, 1]
+        assert all(place is not None and place.event == event for event, place in found)
+        for which, fitting in (
+            (EventFilter(key_id=first.api_key.id), [gone, later, first.event]),
+            (EventFilter(key_id=new_id()), []),
+            (EventFilter(type=EventType.CREATED), [second.event, first.event]),
+            (EventFilter(subject="auth0|eve"), [later]),
+            (EventFilter(subject="\0"), []),
+            (EventFilter(since=later.occurred_at), [later]),
+            (EventFilter(until=later.occurred_at), [gone, second.event, first.event]),
+            (EventFilter(key_id=first.api_key.id, type=EventType.REVOKED, subject="auth0|eve"), [later]),
+        ):
+            for limit in (1, 2, 9):
+                assert await _pages_of_events(store, organization, which, limit) == fitting
+
+    async def test_events_of_other_versions(self, store: RunningStore, database: Database) -> None:
+        """Events from before the chain have no place, and those of a type that is not known are left out."""
+        made = await _created(store)
+        columns = "org_id, key_id, occurred_at, issuer, subject, request_id, data"
+        for number, type_ in ((1, "api_key.revoked"), (2, "api_key.renamed")):
+            id_ = f"x'{number:032x}'" if database.is_sqlite else f"'{number:032x}'"
+            database.query(
+                f"INSERT INTO events (id, type, {columns}) SELECT {id_}, '{type_}', {columns} FROM events LIMIT 1"
+            )
+        found = await store.events(made.api_key.org_id, limit=9, before=None, which=EventFilter())
+        assert [(event.type.value, place is None) for event, place in found] == [
+            ("api_key.created", False),
+            ("api_key.revoked", True),
+        ]
+        assert await store.loose_events(made.api_key.org_id) == []
+
+
+@asynccontextmanager
+async def running(url: str) -> AsyncIterator[RunningStore]:
+    """Open a store and close it."""
+    store = open_store(url)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable[object]]]:
+    """Give every call that this contract adds, to be made on its own."""
+    key, event = new.api_key, new.event
+    return [
+        lambda: store.replay(key.org_id, bytes(32), NOON),
+        lambda: store.list_newest(key.org_id, limit=1, before=None, which=KeyFilter(at=NOON, text="x")),
+        lambda: store.update(key, event),
+        lambda: store.rotate(a_rotation(key)),
+        lambda: store.set_retirement(event, version=1, retires_at=NOON),
+        lambda: store.events(key.org_id, limit=1, before=None, which=EventFilter()),
+        store.chained_organizations,
+        lambda: store.links(key.org_id, after=0, limit=1),
+        lambda: store.chain_end(key.org_id),
+        lambda: store.loose_events(key.org_id),
+        lambda: store.quiet(NOON, lag_seconds=1.0, limit=1),
+        lambda: store.expiring(NOON, within_days=1, limit=1),
+        lambda: store.note_expiring(event, expires_at=NOON, days=1),
+        lambda: store.purge(NOON, limit=1),
+    ]
+
+
+async def _created(store: RunningStore, *, replay: Replay | None = None, **changes: object) -> NewApiKey:
+    return await _created_for(store, an_organization(), replay=replay, **changes)
+
+
+async def _created_for(
+    store: RunningStore, organization: Organization, *, replay: Replay | None = None, **changes: object
+) -> NewApiKey:
+    made = replace(new_key(organization, **changes), replay=replay)
+    assert await store.create(made) is Outcome.DONE
+    return made
+
+
+def _repeatable(organization: Organization, replay: Replay) -> NewApiKey:
+    return replace(new_key(organization, created_at=replay.created_at), replay=replay)
+
+
+async def _read(store: RunningStore, key: ApiKey) -> ApiKey:
+    read = await store.get(key.org_id, key.id)
+    assert read is not None
+    return read
+
+
+def _updated(key: ApiKey) -> Event:
+    return an_event(EventType.UPDATED, key)
+
+
+def _use_of(made: NewApiKey, digest: bytes, at: datetime) -> Sighting:
+    return a_sighting(made, digest=digest, first_seen=at, last_seen=at)
+
+
+async def _many_keys(store: RunningStore) -> list[ApiKey]:
+    """Make keys that differ in all that can be asked for; newest first."""
+    organization = an_organization()
+    changes: list[dict[str, object]] = [
+        {"name": "Billing job", "description": None},
+        {"name": "100% \u00c9t\u00e9"},
+        {"name": "nightly", "description": "BILLING_export"},
+        {"expires_at": NOON},
+        {"expires_at": NOON + DAY},
+        {"expires_at": NOON + 30 * DAY, "external_id": "cust-1"},
+        {"external_id": "cust-1"},
+        {"external_id": "cust-2", "created_at": NOON + DAY},
+        {"environment": "test"},
+    ]
+    made = [await _created_for(store, organization, **change) for change in changes]
+    await store.revoke(an_event(EventType.REVOKED, made[3].api_key), RevocationReason.UNSPECIFIED)
+    rotation = a_rotation(made[0].api_key)
+    await store.rotate(rotation)
+    await store.note_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)])
+    await store.note_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)])
+    return await store.list_newest(organization.id, limit=99, before=None)
+
+
+def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
+    key = keys[-1]
+    assert key.retiring is not None
+    public, replaced = key.secret.public_key.text, key.retiring.public_key.text
+    texts = [
+        "billing",
+        "100%",
+        "g_e",
+        "\u00c9",
+        "\u00e9",
+        *(public[:length] for length in (14, 30, 54, 57, len(public))),
+    ]
+    texts += [replaced, key.secret.display[-4:], key.retiring.display, public[:-1] + "!", "kw_pk_test", "nothing"]
+    return [
+        *(KeyFilter(at=NOON, status=status) for status in Status),
+        KeyFilter(at=NOON, status=Status.ACTIVE, expires_before=NOON + DAY),
+        KeyFilter(at=NOON, expires_before=NOON + DAY),
+        *(KeyFilter(at=NOON, text=text) for text in texts),
+        *(KeyFilter(at=NOON, environment=name) for name in ("live", "test", "other")),
+        *(KeyFilter(at=NOON, external_id=name) for name in ("cust-1", "cust")),
+        *(KeyFilter(at=NOON, unused_since=NOON + at) for at in (-HOUR, timedelta(), HOUR)),
+        KeyFilter(at=NOON, status=Status.ACTIVE, environment="live", text="billing", unused_since=NOON + DAY),
+    ]
+
+
+async def _all_pages(store: RunningStore, which: KeyFilter, key: ApiKey) -> list[ApiKey]:
+    shown: list[ApiKey] = []
+    while page := await store.list_newest(key.org_id, limit=2, before=shown[-1].id if shown else None, which=which):
+        shown += page
+    return shown
+
+
+async def _pages_of_events(
+    store: RunningStore, organization: Organization, which: EventFilter, limit: int
+) -> list[Event]:
+    shown: list[Event] = []
+    while page := await store.events(organization.id, limit=limit, before=shown[-1].id if shown else None, which=which):
+        assert len(page) <= limit
+        shown += [event for event, _ in page]
+    return shown

@@ -1,0 +1,104 @@
+"""How PostgreSQL carries out what the store asks of it, when there is much of everything."""
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from keywright.keys.record import Status
+from keywright.service.ports import EventFilter, KeyFilter
+from keywright.storage import audit_rows, filters
+from keywright.storage import postgres_sql as sql
+from tests.postgres import PostgresCluster, migrated_database
+from tests.storage.making import NOON, Database
+
+KEYS = 20_000
+FILLED = f"""
+    INSERT INTO organizations SELECT md5('o' || n)::uuid, 'x', 'o' || n, now() FROM generate_series(0, 99) n;
+    INSERT INTO api_keys (id, org_id, name, environment, created_at, created_by, external_id, expires_at)
+    SELECT md5(n::text)::uuid, md5('o' || n % 100)::uuid, 'x', 'live', now(), 'x', 'c' || n % 1000,
+        now() + n % 900 * interval '1 day'
+    FROM generate_series(1, {KEYS}) n;
+    INSERT INTO api_key_secrets (id, key_id, public_key, secret_digest, brand, display, created_at)
+    SELECT id, id, sha256(id::text::bytea), sha256(('s' || id)::bytea), 'kw', 'x', now() FROM api_keys;
+    INSERT INTO api_key_secrets
+        (id, key_id, public_key, secret_digest, brand, display, created_at, retires_at, quiet_seconds)
+    SELECT md5('r' || id)::uuid, id, sha256(('p' || id)::bytea), sha256(('d' || id)::bytea), 'kw', 'x', now(),
+        now() + random() * interval '90 days', CASE WHEN random() < 0.01 THEN 60 END
+    FROM api_keys;
+    INSERT INTO events (id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data, digest)
+    SELECT id, org_id, id, 'api_key.created', now(), 'x', 'x', 'x', '{{}}', sha256(id::text::bytea) FROM api_keys;
+    INSERT INTO replays
+    SELECT org_id, sha256(id::text::bytea), sha256(''), '', now(), now() + random() * interval '1 day' FROM api_keys;
+    ANALYZE
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_cluster: PostgresCluster) -> Database:
+    """Give a database with many keys, secrets, events and replays of many organisations."""
+    database = Database(migrated_database(postgres_cluster))
+    for statement in FILLED.split(";\n"):
+        database.query(statement)
+    return database
+
+
+@pytest.fixture
+async def connection(filled: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Give a connection on which every plan is one for any values, as those of prepared statements come to be."""
+    connection = await asyncpg.connect(filled.url)
+    try:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _listed(**wanted: object) -> str:
+    terms = filters.key_terms(filters.POSTGRES, KeyFilter(at=NOON, **wanted))  # type: ignore[arg-type]
+    assert terms is not None
+    return sql.LIST_SOME.format(filters.query(filters.POSTGRES, terms, None, None, None).conditions)
+
+
+def _events(statement: str, *before: None) -> str:
+    terms = filters.event_terms(EventFilter(subject="x", since=NOON))
+    assert terms is not None
+    return statement.format(filters.query(filters.POSTGRES, terms, *before).conditions)
+
+
+# By its id, with its organisation or without.
+ONE_KEY = "Index Scan using api_keys_"
+STATEMENTS = {
+    "get": (sql.GET, ONE_KEY),
+    "list": (sql.LIST, "api_keys_newest_idx"),
+    "list by status": (_listed(status=Status.ACTIVE), "api_keys_newest_idx"),
+    "list by text": (_listed(text="kw_pk_live_a", environment="live", unused_since=NOON), "api_keys_newest_idx"),
+    "list by external id": (_listed(external_id="c1"), "api_keys_external_id_idx"),
+    "update": (sql.UPDATE, ONE_KEY),
+    "rotate": (sql.ROTATE, "api_key_secrets_current_idx"),
+    "set retirement": (sql.SET_RETIREMENT, "api_key_secrets_retiring_idx"),
+    "revoke": (sql.REVOKE, ONE_KEY),
+    "delete": (sql.DELETE, ONE_KEY),
+    "events": (_events(sql.DIALECT.events_of_organization, None, None, None), "events_newest_idx"),
+    "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None), "events_of_key_idx"),
+    "links": (audit_rows.LINKS, "event_chain_pkey"),
+    "chain end": (audit_rows.CHAIN_END, "event_chain_heads"),
+    "replay": (audit_rows.REPLAY, "replays_pkey"),
+    "purge": (sql.PURGE, "replays_expires_at_idx"),
+    "quiet": (sql.DIALECT.quiet, "api_key_secrets_quiet_idx"),
+    "expiring": (audit_rows.EXPIRING, "api_keys_expires_at_idx"),
+    "notice": (sql.NOTE_EXPIRING, ONE_KEY),
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    """The plan that is kept for a statement finds its rows by the index made for it, and reads no table to its end."""
+    statement, index = STATEMENTS[name]
+    await connection.execute(f"PREPARE asked AS {statement}")
+    nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
+    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
+    assert index in plan, plan
+    # A table of as many rows as there are organisations is read as it likes.
+    assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", ""), plan
