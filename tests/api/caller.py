@@ -37,9 +37,9 @@ class Caller:
         created: dict[str, Any] = response.json()
         return created
 
-    def post(self, content: bytes, **headers: str) -> httpx.Response:
-        """Post bytes as a creation's body."""
-        return self.http.post(KEYS, content=content, headers={"Content-Type": "application/json", **headers})
+    def post(self, content: bytes, url: str = KEYS, **headers: str) -> httpx.Response:
+        """Post bytes as the body of a creation, or of another request to *url*."""
+        return self.http.post(url, content=content, headers={"Content-Type": "application/json", **headers})
 
     def pages(self, limit: int) -> Iterator[list[dict[str, Any]]]:
         """Follow the list from page to page by its links."""

@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from keywright.api.http_protocol import BoundedHttpProtocol
+from tests.listening import listening
 
 LARGE = 16 * 1024 * 1024
+# Out of the way of what is tested otherwise.
+KEEP_ALIVE_SECONDS = 3600
 
 
 class Application:
@@ -38,7 +42,7 @@ class Application:
                 break
         if scope["path"] == "/late":
             await self.may_answer.wait()
-        headers = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+        headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
         told = json.dumps({"headers": headers, "body": body.decode()}).encode()
         if scope["path"] == "/large":
             told = bytes(LARGE)
@@ -53,7 +57,7 @@ class Application:
 
 
 def _protocol(
-    kind: type[BoundedHttpProtocol], application: Application, state: ServerState, loop: Any = None
+    kind: type[BoundedHttpProtocol], application: ASGIApp, state: ServerState, loop: Any = None, **options: Any
 ) -> BoundedHttpProtocol:
     config = uvicorn.Config(
         application,
@@ -61,10 +65,9 @@ def _protocol(
         ws="none",
         lifespan="off",
         log_config=None,
-        access_log=False,
         proxy_headers=False,
-        # Out of the way of what is tested.
-        timeout_keep_alive=3600,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        **{"access_log": False, **options},
     )
     config.load()
     return kind(config=config, server_state=state, app_state={}, _loop=loop)
@@ -75,12 +78,16 @@ async def serving(kind: type[BoundedHttpProtocol], application: Application) -> 
     """Serve *application* on a free port of loopback, on the running loop."""
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _protocol(kind, application, state), "127.0.0.1", 0)
-    try:
-        yield Server(server.sockets[0].getsockname()[1], state)
-    finally:
-        server.close()
-        await server.wait_closed()
+
+    async def take(connection: socket.socket) -> None:
+        transport, _ = await loop.connect_accepted_socket(lambda: _protocol(kind, application, state), connection)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            transport.abort()
+
+    async with listening(take) as port:
+        yield Server(port, state)
 
 
 class Server:
@@ -175,9 +182,10 @@ class SlowTransport(asyncio.Transport):
 class Wire:
     """A connection without a socket, on a clock moved by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ASGIApp | None = None, state: ServerState | None = None, **options: Any) -> None:
         self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()
-        self.protocol = _protocol(BoundedHttpProtocol, self.application, ServerState(), self.loop)
+        self.state = state or ServerState()
+        self.protocol = _protocol(BoundedHttpProtocol, app or self.application, self.state, self.loop, **options)
         self.protocol.connection_made(self.transport)
 
     async def receive(self, data: bytes) -> None:

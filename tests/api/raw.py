@@ -1,6 +1,7 @@
 """Bytes on a socket, for requests that no HTTP library would send."""
 
 import contextlib
+import select
 import socket
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
@@ -29,6 +30,16 @@ class Connection:
         url = urlsplit(base_url)
         self._socket = socket.create_connection((url.hostname, url.port), PATIENCE_SECONDS)
         self._received = b""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has hung up, and left nothing to read."""
+        if not select.select([self._socket], [], [], 0)[0]:
+            return False
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
+        except ConnectionResetError:
+            return True
 
     def send(self, *pieces: bytes) -> bool:
         """Send *pieces* for as long as the other side listens, and tell whether it did to the end."""

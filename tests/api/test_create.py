@@ -46,6 +46,48 @@ def test_answer(caller: Caller) -> None:
     assert abs(age) < timedelta(minutes=5)
 
 
+def test_every_field(caller: Caller) -> None:
+    """Everything that may be wished of a key is answered, in its canonical form, and read again as it was answered."""
+    limit = {"name": "minute", "limit": 100, "window_seconds": 60}
+    wish = {
+        "name": "Billing export",
+        "description": "Nightly job",
+        "environment": "sandbox",
+        "expires_at": "2100-01-01T01:00:00.5+01:00",
+        "scopes": ["invoices:read", "reports:*"],
+        "allowed_ips": ["192.0.2.7", "2001:DB8::/32"],
+        "rate_limits": [limit, {**limit, "name": "burst", "window_seconds": 1}],
+        "external_id": "customer-1742",
+        "metadata": {"plan": "team", "seats": [1, 2.5, None, {"deep": "\u0000"}]},
+    }
+    created = caller.create(**wish)
+    canonical = {"expires_at": "2100-01-01T00:00:00.500000Z", "allowed_ips": ["192.0.2.7/32", "2001:db8::/32"]}
+    assert {name: created[name] for name in wish} == {**wish, **canonical}
+    assert created["private_key"].startswith("kw_sk_sandbox_")
+    assert created["status"] == "active"
+    del created["private_key"]
+    assert caller.http.get(f"{KEYS}/{created['id']}").json() == created
+
+
+def test_a_name_alone(caller: Caller) -> None:
+    """What is not wished for is empty, and the only secret is the current one."""
+    created = caller.create()
+    empty = {"scopes": [], "allowed_ips": [], "rate_limits": [], "external_id": None, "metadata": {}}
+    assert {name: created[name] for name in empty} == empty
+    assert (created["expires_at"], created["status"], created["revocation_reason"]) == (None, "active", None)
+    assert created["secrets"] == [
+        {
+            "public_key": created["public_key"],
+            "private_key_display": created["private_key_display"],
+            "created_at": created["created_at"],
+            "first_used_at": None,
+            "last_used_at": None,
+            "retires_at": None,
+            "retire_when_quiet_seconds": None,
+        }
+    ]
+
+
 def test_the_organization_comes_from_the_token(caller: Caller) -> None:
     """The key belongs to the organisation that the token names, by the documented derivation."""
     issuer = caller.issuer.url
@@ -79,6 +121,7 @@ def test_headers(caller: Caller) -> None:
     assert response.headers["location"] == f"{KEYS}/{response.json()['id']}"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["etag"] == '"1"'
     assert caller.http.get(response.headers["location"]).status_code == 200
 
 
@@ -149,6 +192,19 @@ def test_text_up_to_its_limit(caller: Caller, field: str, text: str) -> None:
         ({"name": "a", "description": 5}, ["body", "description"], "string_type"),
         ({"name": "a", "expiresat": "2027-01-01"}, ["body", "expiresat"], "extra_forbidden"),
         ({"name": "a", "org_id": "x"}, ["body", "org_id"], "extra_forbidden"),
+        ({"name": "a", "scopes": ["a:b", "a"]}, ["body", "scopes", 1], "scope_malformed"),
+        ({"name": "a", "allowed_ips": ["192.0.2.1/24"]}, ["body", "allowed_ips", 0], "network_malformed"),
+        (
+            {"name": "a", "rate_limits": [{"name": "m", "limit": 1}]},
+            ["body", "rate_limits", 0, "window_seconds"],
+            "missing",
+        ),
+        ({"name": "a", "expires_at": "2100-01-01"}, ["body", "expires_at"], "date_time_malformed"),
+        ({"name": "a", "expires_at": "2020-01-01T00:00:00Z"}, ["body", "expires_at"], "expiry_in_the_past"),
+        ({"name": "a", "environment": "staging"}, ["body", "environment"], "environment_unknown"),
+        ({"name": "a", "environment": "Live"}, ["body", "environment"], "string_pattern_mismatch"),
+        ({"name": "a", "external_id": ""}, ["body", "external_id"], "string_too_short"),
+        ({"name": "a", "metadata": {"a": "x" * 8192}}, ["body", "metadata"], "metadata_too_large"),
         ({"name": "a", "no name\n": 1}, ["body", "?"], "extra_forbidden"),
     ],
     ids=lambda value: ascii(value)[:40],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 
 import pytest
 import uvloop
@@ -73,10 +74,12 @@ def test_one_byte_after_the_other(run: Run) -> None:
     async def drip() -> None:
         async with serving(Impatient, Application()) as server, server.connect() as (reader, writer):
             writer.write(b"GET /")
-            while not reader.at_eof():
+            # Bytes that come after the end are answered with a reset, which is an exception and no end of file.
+            while not reader.at_eof() and reader.exception() is None:
                 writer.write(b"x")
                 await asyncio.sleep(0.01)
-            assert await reader.read() == b""
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
 
     run(drip())
 

@@ -132,8 +132,13 @@ def test_unknown_path(caller: Caller, path: str) -> None:
     [
         ("PATCH", KEYS, "GET, HEAD, POST"),
         ("DELETE", f"{KEYS}/", "GET, HEAD, POST"),
-        ("POST", f"{KEYS}/00000000-0000-0000-0000-000000000000", "DELETE, GET, HEAD"),
+        ("POST", f"{KEYS}/00000000-0000-0000-0000-000000000000", "DELETE, GET, HEAD, PATCH"),
         ("POST", f"{KEYS}/00000000-0000-0000-0000-000000000000/revoke", "PUT"),
+        ("GET", f"{KEYS}/00000000-0000-0000-0000-000000000000/rotate", "POST"),
+        ("POST", f"{KEYS}/00000000-0000-0000-0000-000000000000/rotation", "PUT"),
+        ("DELETE", f"{KEYS}/00000000-0000-0000-0000-000000000000/events", "GET, HEAD"),
+        ("POST", "/api/v2/api-key-events", "GET, HEAD"),
+        ("POST", "/api/v2/api-key-options/", "GET, HEAD"),
         ("TRACE", KEYS, "GET, HEAD, POST"),
     ],
 )

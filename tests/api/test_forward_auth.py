@@ -3,37 +3,24 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
-from typing import Any, NoReturn
-from uuid import UUID
+from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
 from keywright import telemetry
-from keywright.api.callers import Callers
-from keywright.api.checking import Checkers
 from keywright.api.forward_auth import ForwardAuth
-from keywright.api.problems import KEY_PROBLEMS
+from keywright.api.problems import KEY_PROBLEMS, PROBLEMS
 from keywright.app import create_app
 from keywright.config import Settings
-from keywright.keys.known import KnownKeys
 from keywright.keys.pair import mint, mint_credential
-from keywright.keys.verdict import Code, KeyFacts
-from keywright.service.checking_ports import Verifier
-from keywright.service.failures import ALLOWED, FailureLimit
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Verification
-from keywright.service.verifiers import KnownVerifiers, Verifiers
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.verdict import Code
+from keywright.service.failures import ALLOWED
+from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
 from tests.markdown import bare, read, table
-from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 
-PAIR = mint(bytes(range(32)), brand="kw", environment="live")
-KEY = PAIR.private.reveal()
-OTHER_KEY = mint(b"o" * 32, brand="kw", environment="live").private.reveal()
-VERIFIER_ID = UUID(int=1)
-CREDENTIAL = mint_credential(b"v" * 32, brand="kw")
-FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", scopes=("orders:read", "orders:write"))
 IDENTITY = {
     "x-keywright-org": "6f6f6f6f-6f6f-6f6f-6f6f-6f6f6f6f6f6f",
     "x-keywright-key-id": "6b6b6b6b-6b6b-6b6b-6b6b-6b6b6b6b6b6b",
@@ -44,43 +31,16 @@ FORWARD_AUTH, EXT_AUTHZ = "/forward-auth", "/ext-authz/orders/1"
 PROXY = "10.0.0.1"
 BEARING = {"Authorization": f"Bearer {KEY}"}
 CHALLENGE = 'Bearer realm="keywright"'
-OUTAGE_SECONDS = 60.0
+LIMITS = (RateLimit("minute", 2, 60), RateLimit("day", 100, 86_400))
 
 
-class NoTokens:
-    """Nobody shows a token here."""
-
-    async def authenticate(self, token: str) -> NoReturn:
-        raise AssertionError(token)
-
-
-class Door:
+class Door(CheckingPlane):
     """Forward auth with everything it stands on, behind a proxy at `PROXY`."""
 
     def __init__(self, **settings: Any) -> None:
-        self.store, self.time, self.known, self.usage = FakeCheckingStore(), FakeTime(), KnownKeys(100), UsageBook()
-        self.store.facts[PAIR.private.digest] = FACTS
-        self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(
-            id=VERIFIER_ID, name="edge", display=CREDENTIAL.display, created_at=NOW
-        )
-        self.verifiers = Verifiers(
-            store=self.store, known=KnownVerifiers(10), clock=lambda: NOW, monotonic=self.time, entropy=bytes,
-            new_id=lambda: VERIFIER_ID, brand="kw", outage_seconds=OUTAGE_SECONDS,
-        )  # fmt: skip
-        verification = Verification(
-            self.store, self.known, brand="kw", now=lambda: 1_000_000.0, monotonic=self.time,
-            outage_seconds=OUTAGE_SECONDS,
-        )  # fmt: skip
-        checkers = Checkers(
-            callers=Callers(self.verifiers, NoTokens(), brand="kw"),
-            verification=verification,
-            usage=self.usage,
-            failures=FailureLimit(),
-            now=lambda: 1_000_000.0,
-            monotonic=self.time,
-        )
+        super().__init__()
         options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
-        self.app = ForwardAuth(PlainTextResponse("behind", 418), checkers, self.verifiers, **options)
+        self.app = ForwardAuth(PlainTextResponse("behind", 418), self.checkers, self.verifiers, **options)
         self.http = self.caller()
 
     def caller(self, address: str = PROXY) -> httpx.AsyncClient:
@@ -304,6 +264,64 @@ async def test_outage(door: Door) -> None:
     assert outcome(await door.ask(FORWARD_AUTH, BEARING)) == (503, "storage_unavailable")
 
 
+# Where a key may be used from, and how often
+
+
+async def test_addresses(door: Door) -> None:
+    """A key that is bound to networks is let through from there alone, as far as trusted proxies tell where that is."""
+    door.store.facts[PAIR.private.digest] = replace(FACTS, allowed_ips=("203.0.113.0/24",))
+    inside, outside = ({**BEARING, "X-Forwarded-For": address} for address in ("203.0.113.9", "198.51.100.1"))
+    assert (await door.ask(FORWARD_AUTH, inside)).status_code == 200
+    forged = {**BEARING, "X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+    for refused in (BEARING, outside, forged):
+        assert outcome(await door.ask(FORWARD_AUTH, refused)) == (403, "ip_not_allowed")
+
+
+async def test_limits(door: Door) -> None:
+    """A key with limits is let through until one is spent; how they stand is told with every answer, nginx's too."""
+    door.store.facts[PAIR.private.digest] = replace(FACTS, rate_limits=LIMITS)
+    first = await door.ask(FORWARD_AUTH, BEARING)
+    assert (first.status_code, identity(first)) == (200, IDENTITY)
+    policy = '"minute";q=2;w=60, "day";q=100;w=86400'
+    assert (first.headers["ratelimit-policy"], first.headers["ratelimit"]) == (
+        policy, '"minute";r=1;t=30, "day";r=99;t=864',
+    )  # fmt: skip
+    await door.ask(EXT_AUTHZ, BEARING)
+    for path, status in ((FORWARD_AUTH, 429), (f"{FORWARD_AUTH}?proxy=nginx", 403)):
+        spent = await door.ask(path, BEARING)
+        assert outcome(spent) == (status, "rate_limited")
+        assert spent.headers["retry-after"] == "30"
+        assert spent.headers["ratelimit-policy"] == policy
+        assert spent.headers["ratelimit"] == '"minute";r=0;t=60, "day";r=98;t=1728'
+    door.time.seconds += 30
+    assert (await door.ask(FORWARD_AUTH, BEARING)).status_code == 200
+
+
+async def test_limits_are_for_good_keys(door: Door) -> None:
+    """What another rule refuses is counted nowhere, and nothing is told of limits."""
+    door.store.facts[PAIR.private.digest] = replace(FACTS, rate_limits=LIMITS)
+    response = await door.ask(f"{FORWARD_AUTH}?scopes=no:such", BEARING)
+    assert outcome(response) == (403, "insufficient_scope")
+    assert "ratelimit" not in response.headers
+    assert door.limiter.asked == []
+
+
+async def test_a_key_without_limits(door: Door) -> None:
+    """Of a key without limits nothing is told of any."""
+    assert "ratelimit" not in (await door.ask(FORWARD_AUTH, BEARING)).headers
+
+
+async def test_limits_out_of_reach(door: Door) -> None:
+    """While limits cannot be counted, keys that have some are 503 and all others go on working."""
+    door.store.facts[PAIR.private.digest] = replace(FACTS, rate_limits=LIMITS)
+    door.limiter.away = True
+    response = await door.ask(f"{FORWARD_AUTH}?proxy=nginx", BEARING)
+    assert outcome(response) == (503, "limits_unavailable")
+    assert response.headers["retry-after"] == "1"
+    door.store.facts[PAIR.private.digest] = FACTS
+    assert (await door.ask(FORWARD_AUTH, BEARING)).status_code == 200
+
+
 # The proxy itself
 
 
@@ -384,6 +402,7 @@ def test_documented_answers() -> None:
         for status, codes, *_ in table(read("docs/operate/proxies.md"), "status", "`code`")
         for code in filter(None, codes.split(", "))
     }
-    assert documented.pop("storage_unavailable") == 503
+    for code in ("storage_unavailable", "limits_unavailable"):
+        assert documented.pop(code) == PROBLEMS[code].status
     assert documented == {code: problem.status for code, problem in KEY_PROBLEMS.items()}
     assert {code.value for code in Code} - {"valid"} <= KEY_PROBLEMS.keys()

@@ -53,6 +53,26 @@ def test_hostile_bodies(caller: Caller, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "empty"),
+    [("PATCH", "", 400), ("POST", "/rotate", 200), ("PUT", "/rotation", 400), ("PUT", "/revoke", 200)],
+)
+def test_hostile_bodies_to_a_key(caller: Caller, method: str, path: str, empty: int) -> None:
+    """Whatever is done to a key, a body that means harm gets the same 4xx, and leaves the key as it was."""
+    url = f"{KEYS}/{caller.create()['id']}"
+    wrong = []
+    for name, (body, status) in HOSTILE_BODIES.items():
+        if body == b"":
+            continue
+        response = caller.http.request(method, url + path, content=body, headers={"Content-Type": "application/json"})
+        if response.status_code != status or CANARY in response.text:
+            wrong.append((name, response.status_code, response.text))
+    assert wrong == []
+    assert caller.http.get(url).headers["etag"] == '"1"'
+    response = caller.http.request(method, url + path, content=b"", headers={"Content-Type": "application/json"})
+    assert response.status_code == empty
+
+
+@pytest.mark.parametrize(
     "content_type",
     [
         None,

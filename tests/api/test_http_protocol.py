@@ -6,6 +6,7 @@ from importlib.metadata import version
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import Server
 
 from keywright.api.http_protocol import BoundedHttpProtocol
 
@@ -18,6 +19,8 @@ OVERRIDDEN = {
     "on_body": ["self", "body"],
     "on_message_complete": ["self"],
     "on_response_complete": ["self"],
+    "shutdown": ["self"],
+    "timeout_keep_alive_handler": ["self"],
 }
 PROTOCOL = inspect.getsource(HttpToolsProtocol)
 CYCLE = inspect.getsource(RequestResponseCycle)
@@ -51,6 +54,19 @@ def test_what_is_overridden_is_still_there() -> None:
         (PROTOCOL, "self.pipeline.appendleft((self.cycle, app))"),
         (PROTOCOL, "cycle, app = self.pipeline.pop()"),
         (PROTOCOL, "def _unset_keepalive_if_required(self) -> None:"),
+        # What is answered without a cycle does for itself what a cycle and its end do.
+        (PROTOCOL, "self.app = config.loaded_app"),
+        (PROTOCOL, "self.access_log = self.access_logger.hasHandlers()"),
+        (PROTOCOL, "self.limit_concurrency = config.limit_concurrency"),
+        (PROTOCOL, "self.server_state.total_requests += 1"),
+        (PROTOCOL, "self.timeout_keep_alive_task = self.loop.call_later("),
+        (PROTOCOL, "self.timeout_keep_alive, self.timeout_keep_alive_handler"),
+        (PROTOCOL, "default_headers=self.server_state.default_headers,"),
+        (CYCLE, "if self.flow.write_paused and not self.disconnected:"),
+        (CYCLE, "headers = self.default_headers + list(message.get("),
+        (CYCLE, 'content.extend([name, b": ", value, b"\\r\\n"])'),
+        # Replaced by another one, never changed in place: answers that are ready know it by its identity.
+        (inspect.getsource(Server), "self.server_state.default_headers = date_header + self.config.encoded_headers"),
         (CYCLE, "self.response_started = True"),
         (CYCLE, "self.response_complete = True"),
         (CYCLE, "if self.disconnected:\n            return"),
@@ -83,11 +99,32 @@ def test_what_is_replaced_does_no_more() -> None:
     ]
 
 
+def test_the_end_of_an_answer_does_no_more() -> None:
+    """What uvicorn does when an answer is complete is what is done for an answer at once, and nothing besides."""
+    lines = inspect.getsource(HttpToolsProtocol.on_response_complete).splitlines()
+    done = [line.strip() for line in lines[1:] if line.strip() and not line.strip().startswith("#")]
+    assert done == [
+        "self.server_state.total_requests += 1",
+        "if self.transport.is_closing():",
+        "return",
+        "self._unset_keepalive_if_required()",
+        "self.flow.resume_reading()",
+        "if self.pipeline:",
+        "cycle, app = self.pipeline.pop()",
+        "self._start_asgi_task(cycle, app)",
+        "else:",
+        "self.timeout_keep_alive_task = self.loop.call_later(",
+        "self.timeout_keep_alive, self.timeout_keep_alive_handler",
+        ")",
+    ]
+
+
 def test_nothing_else_answers() -> None:
     """Outside of a request's own cycle uvicorn writes only what its replaced method would have it write."""
     # One of them is send_400_response, the others belong to a cycle.
     assert (PROTOCOL + CYCLE).count("self.transport.write(") == 5
     assert STATUS_LINE[431].startswith(b"HTTP/1.1 431 ")
+    assert STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
 
 
 def test_the_version_is_one_that_was_read() -> None:

@@ -8,6 +8,7 @@ import pytest
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS, Caller
 from tests.live import LiveService, environment, start_service
+from tests.ports import free_port
 
 ORIGIN = "https://dashboard.example"
 
@@ -37,9 +38,7 @@ def test_probes(caller: Caller) -> None:
 
 def test_not_ready_without_signing_keys() -> None:
     """While the issuer was never reached the service lives, is not ready, and answers 503, not 401."""
-    issuer = DevIssuer()
-    issuer.start()
-    issuer.stop()
+    issuer = DevIssuer(port=free_port())
     with start_service(environment(issuer)) as live:
         assert httpx.get(f"{live.base_url}/livez", trust_env=False).status_code == 200
         ready = httpx.get(f"{live.base_url}/readyz", trust_env=False)

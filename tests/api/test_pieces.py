@@ -66,7 +66,7 @@ def expected(messages: list[Message]) -> list[str]:
     return bodies
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(conversations())
 def test_pieces(conversation: tuple[list[Message], list[bytes]]) -> None:
     """However it is cut, each whole request is answered once, in order, up to the first that ends the connection."""

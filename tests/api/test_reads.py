@@ -1,5 +1,8 @@
 """Listing and reading keys."""
 
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
 import pytest
 
 from tests.api.caller import KEYS, Caller
@@ -56,6 +59,17 @@ def test_a_page_stays_where_it_was(caller: Caller) -> None:
         ("cursor=" + "A" * 23, "cursor"),
         ("cursor=%00", "cursor"),
         ("limt=5", "limt"),
+        ("status=secret-word", "status"),
+        ("status=ACTIVE", "status"),
+        ("q=", "q"),
+        ("q=" + "x" * 101, "q"),
+        ("q=secret-word%00", "q"),
+        ("environment=Secret-word", "environment"),
+        ("external_id=", "external_id"),
+        ("external_id=" + "x" * 256, "external_id"),
+        ("unused_since=secret-word", "unused_since"),
+        ("unused_since=2026-11-23T00:00:00", "unused_since"),
+        ("include=secret-word", "include"),
     ],
     ids=lambda text: text[:24],
 )
@@ -67,6 +81,77 @@ def test_parameters_that_are_refused(caller: Caller, query: str, where: str) -> 
     assert "secret-word" not in response.text
 
 
+@pytest.fixture
+def several(caller: Caller) -> dict[str, str]:
+    """Keys of every kind, by what they are."""
+    later = "2100-01-01T00:00:00Z"
+    soon = (datetime.now(UTC) + timedelta(days=13)).isoformat()
+    made = {
+        "plain": caller.create(name="Billing export", description="Nightly JOB"),
+        "later": caller.create(name="later", expires_at=later, external_id="customer-1"),
+        "soon": caller.create(name="soon", expires_at=soon, environment="sandbox"),
+        "revoked": caller.create(name="revoked export", external_id="customer-1"),
+        "revoked soon": caller.create(name="revoked soon", expires_at=soon),
+    }
+    for name in ("revoked", "revoked soon"):
+        caller.http.put(f"{KEYS}/{made[name]['id']}/revoke")
+    return {key["id"]: name for name, key in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"status": "active"}, ["soon", "later", "plain"]),
+        ({"status": "revoked"}, ["revoked soon", "revoked"]),
+        ({"status": "expired"}, []),
+        ({"status": "expiring"}, ["soon"]),
+        ({"q": "EXPORT"}, ["revoked", "plain"]),
+        ({"q": "nightly job"}, ["plain"]),
+        ({"q": "100%"}, []),
+        ({"q": "_"}, []),
+        ({"environment": "sandbox"}, ["soon"]),
+        ({"environment": "elsewhere"}, []),
+        ({"external_id": "customer-1"}, ["revoked", "later"]),
+        ({"external_id": "customer"}, []),
+        ({"external_id": "customer-1", "status": "active", "q": "late"}, ["later"]),
+        ({"unused_since": "2000-01-01T00:00:00Z"}, []),
+        ({"unused_since": "2100-01-01T00:00:00+01:00"}, ["revoked soon", "revoked", "soon", "later", "plain"]),
+    ],
+    ids=str,
+)
+def test_filters(caller: Caller, several: dict[str, str], query: dict[str, str], found: list[str]) -> None:
+    """A filter leaves out what it does not name; with several, every one of them has to be met."""
+    response = caller.http.get(KEYS, params=query)
+    assert response.status_code == 200, response.text
+    assert [several[key["id"]] for key in response.json()] == found
+
+
+def test_what_is_shown_of_a_pair_is_found(caller: Caller) -> None:
+    """A key is found by the beginning of its public key and by the end of its private one, as they are shown."""
+    created, _other = caller.create(), caller.create()
+    for text in (created["public_key"], created["public_key"][:20], created["private_key"][-4:]):
+        assert created["id"] in [key["id"] for key in caller.http.get(KEYS, params={"q": text}).json()]
+    assert len(caller.http.get(KEYS, params={"q": created["public_key"]}).json()) == 1
+
+
+def test_filters_go_along(caller: Caller) -> None:
+    """The link to the next page asks for the same filters, and following it gives nothing else and nothing twice."""
+    mark = "a&b=c #é+%"
+    wanted = [caller.create(name=f"{mark} {number}", external_id=mark)["id"] for number in range(5)]
+    for _ in range(3):
+        caller.create(external_id="another")
+    query = {"external_id": mark, "q": mark, "status": "active", "environment": "live", "include": "usage"}
+    following: str | None = f"{KEYS}?" + urlencode({**query, "unused_since": "2100-01-01T00:00:00+01:00", "limit": 2})
+    found = []
+    while following is not None:
+        response = caller.http.get(following)
+        found += [key["id"] for key in response.json()]
+        assert all("usage" in key for key in response.json())
+        following = response.links.get("next", {}).get("url")
+        assert following is None or following.startswith(f"{KEYS}?limit=2&")
+    assert found == wanted[::-1]
+
+
 def test_get(caller: Caller) -> None:
     """One key reads like its entry in the list, under both forms of its URL."""
     created = caller.create()
@@ -74,6 +159,7 @@ def test_get(caller: Caller) -> None:
         response = caller.http.get(url)
         assert response.status_code == 200
         assert [response.json()] == caller.http.get(KEYS).json()
+        assert response.headers["etag"] == '"1"'
 
 
 @pytest.mark.parametrize(

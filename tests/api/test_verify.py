@@ -9,12 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from keywright import strict_json
-from keywright.api.verify_schemas import VerifyRequest
 from keywright.keys.known import BOUND_SECONDS
 from keywright.keys.pair import mint
 from tests.api.caller import KEYS, Caller
@@ -205,12 +200,13 @@ def test_facts(caller: Caller, verifier: Verifier) -> None:
     key = created["private_key"]
     plain = verifier.ask(key).json()
     assert "facts" not in plain
-    assert verifier.ask(key, facts=True).json() == {**plain, "facts": {"revoked": False, "expires_at": None}}
+    facts = {"revoked": False, "expires_at": None, "retires_at": None, "allowed_ips": [], "rate_limits": []}
+    assert verifier.ask(key, facts=True).json() == {**plain, "facts": facts}
     refused = verifier.ask(key, facts=True, environment="sandbox").json()
-    assert (refused["code"], refused["facts"]) == ("wrong_environment", {"revoked": False, "expires_at": None})
+    assert (refused["code"], refused["facts"]) == ("wrong_environment", facts)
     caller.http.put(f"{KEYS}/{created['id']}/revoke")
     at_once = verifier.ask(key, facts=True).json()
-    assert (at_once["code"], at_once["facts"]) == ("revoked", {"revoked": True, "expires_at": None})
+    assert (at_once["code"], at_once["facts"]) == ("revoked", {**facts, "revoked": True})
     assert "facts" not in verifier.http.post(VERIFY, json={"key": key}, headers={"Keywright-Facts": "true"}).json()
 
 
@@ -340,55 +336,6 @@ def test_members_that_are_no_text(caller: Caller, verifier: Verifier, member: st
     key = caller.create()["private_key"]
     body = f'{{"key": "{key}", "explain": true, "{member}": "\\ud800"}}'
     assert verifier.post(body.encode()).status_code == 422
-
-
-WHITE = st.text(st.sampled_from(" \t\r\n"), max_size=2) | st.sampled_from(["\f", "\v", "\0", "\u00a0", "\ufeff", ""])
-
-
-def written(text: str) -> st.SearchStrategy[str]:
-    """A JSON string of *text*: each character as it is, or escaped in one of the ways there are."""
-
-    def ways(character: str) -> st.SearchStrategy[str]:
-        escapes = [f"\\u{ord(character):04x}", f"\\u{ord(character):04X}"] if ord(character) < 0x10000 else []
-        plain = character if character not in '"\\' else f"\\{character}"
-        return st.sampled_from([plain] * 20 + escapes)
-
-    return st.tuples(*map(ways, text)).map(lambda parts: f'"{"".join(parts)}"')
-
-
-def writings(key: str) -> st.SearchStrategy[bytes]:
-    """Bodies that mean the same, and some that nearly do."""
-    values = st.sampled_from([key, key, key, key[:-1], f"{key} ", key + "é🔑", 'a"\\b', ""]).flatmap(written)
-    names = st.sampled_from(["key", "key", "key", "Key", "ke", "k\u00e9y"]).flatmap(written)
-    more = st.sampled_from(
-        [""] * 6 + [",", ',"explain":false', ',"cost":1', f',"key":"{key}"', ',"more":1', ',"cost":1e0']
-    )
-    shapes = st.tuples(WHITE, WHITE, names, WHITE, WHITE, values, WHITE, more, WHITE)
-    return shapes.map(lambda p: f"{p[0]}{{{p[1]}{p[2]}{p[3]}:{p[4]}{p[5]}{p[6]}{p[7]}}}{p[8]}".encode())
-
-
-def strictly_read(raw: bytes, key: str) -> tuple[int, str]:
-    """What the strict reader and the schema make of a body."""
-    try:
-        asked = VerifyRequest.model_validate(strict_json.read_object(raw))
-    except strict_json.NotStrict:
-        return 400, "invalid_json"
-    except ValidationError:
-        return 422, "validation_failed"
-    return 200, "valid" if asked.key == key else "not_found"
-
-
-def test_every_writing_of_a_body_means_the_same(caller: Caller, verifier: Verifier) -> None:
-    """However a body is written, it is answered as the strict reader reads it; there is no shortcut around it."""
-    key = caller.create()["private_key"]
-
-    @settings(max_examples=300, deadline=None)
-    @given(writings(key))
-    def agree(raw: bytes) -> None:
-        response = verifier.post(raw)
-        assert (response.status_code, response.json()["code"]) == strictly_read(raw, key)
-
-    agree()
 
 
 def test_a_token_checks_keys_of_its_organization(caller: Caller, service_caller: Verifier) -> None:
@@ -619,7 +566,7 @@ def test_who_fails_too_often_is_turned_away(caller: Caller, verifier: Verifier) 
     assert len(codes) > 60
     for facts in (False, True):
         refused = verifier.ask(unknown_key(), client_ip=neighbour, explain=True, facts=facts)
-        assert refused.content == b'{"valid":false,"code":"rate_limited","api_key":null}'
+        assert refused.content == b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_seconds":1}'
         assert verifier.code(held, client_ip=address, facts=facts) == "valid"
         assert verifier.code("junk", client_ip=address, facts=facts) == "not_found"
         assert verifier.code(unknown_key(), client_ip=stranger, facts=facts) == "not_found"

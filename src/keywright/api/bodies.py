@@ -1,7 +1,7 @@
 """Request bodies: read with a bound, as strict JSON, and only after the token was found good."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -15,7 +15,21 @@ MAX_BODY_BYTES = 16 * 1024
 # Longer than any name of ours, shorter than any private key: one that was pasted in the wrong place is not told back.
 _MAX_SHOWN_NAME = 40
 
+# What pydantic says in the words of Python, said in those of JSON.
+_WORDS = {
+    "model_type": "Input should be an object",
+    "dict_type": "Input should be an object",
+    "list_type": "Input should be an array",
+}
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Said(NamedTuple, Generic[Model]):
+    """A body: what it means, and the JSON object that it was."""
+
+    body: Model
+    value: dict[str, Any]
 
 
 def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
@@ -23,6 +37,17 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
 
     async def read(request: Request) -> Model:
         return as_model(model, await read_json_bytes(request))
+
+    return read
+
+
+def said_body(model: type[Model], *, optional: bool = False) -> Callable[[Request], Awaitable[Said[Model]]]:
+    """Give the same with the JSON beside it; where *optional*, no body at all is an empty object."""
+
+    async def read(request: Request) -> Said[Model]:
+        raw = await (_read_optional(request) if optional else read_json_bytes(request))
+        value = _as_object(raw)
+        return Said(_as_model(model, value), value)
 
     return read
 
@@ -35,10 +60,17 @@ async def read_json_bytes(request: Request, *, most: int = MAX_BODY_BYTES) -> by
 
 def as_model(model: type[Model], raw: bytes) -> Model:
     """Read strict JSON and hold it to *model*; raises `Refusal` for any flaw."""
+    return _as_model(model, _as_object(raw))
+
+
+def _as_object(raw: bytes) -> dict[str, Any]:
     try:
-        value = strict_json.read_object(raw)
+        return strict_json.read_object(raw)
     except NotStrict as flaw:
         raise Refusal("invalid_json", f"The body is not a strict JSON object: {flaw}.") from None
+
+
+def _as_model(model: type[Model], value: dict[str, Any]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -49,7 +81,10 @@ def validation_refusal(errors: Any, *where: str) -> Refusal:
     """Turn pydantic's errors into a refusal; *where* goes before each location."""
     return Refusal(
         "validation_failed",
-        errors=[FieldError((*where, *map(_shown, error["loc"])), error["msg"], error["type"]) for error in errors],
+        errors=[
+            FieldError((*where, *map(_shown, error["loc"])), _WORDS.get(error["type"], error["msg"]), error["type"])
+            for error in errors
+        ],
     )
 
 
@@ -59,6 +94,14 @@ def _shown(part: str | int) -> str | int:
     if isinstance(part, int) or (len(part) <= _MAX_SHOWN_NAME and part.isascii() and part.isidentifier()):
         return part
     return "?"
+
+
+async def _read_optional(request: Request) -> bytes:
+    """Read a body that may be left out; only one that is there has to say that it is JSON."""
+    raw = await _read_bounded(request, MAX_BODY_BYTES)
+    if raw:
+        _require_json(request)
+    return raw or b"{}"
 
 
 def _require_json(request: Request) -> None:

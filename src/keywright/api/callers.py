@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from keywright.api.bearer import bearer_of
+from keywright.api.problems import Refusal
+from keywright.keys.digest import digest
 from keywright.service.checking_ports import Verifier
 from keywright.service.faults import InvalidToken, PermissionMissing
 from keywright.service.ports import Authenticator
@@ -36,7 +38,7 @@ class Callers:
     """
 
     def __init__(self, verifiers: Verifiers, authenticator: Authenticator, *, brand: str) -> None:
-        self._verifiers = verifiers
+        self.verifiers = verifiers
         self._authenticator = authenticator
         self._prefix = f"{brand}_vk_"
 
@@ -53,7 +55,7 @@ class Callers:
         """
         presented = bearer_of(authorization)
         if presented.startswith(self._prefix):
-            verifier = await self._verifiers.recognize(presented)
+            verifier = await self.verifiers.recognize(presented)
             if verifier is None:
                 raise InvalidToken(_NOT_A_VERIFIER)
             return Caller(verifier.name, verifier, None)
@@ -61,3 +63,11 @@ class Callers:
         if not principal.may(Permission.VERIFY):
             raise PermissionMissing(Permission.VERIFY)
         return Caller(principal.client_id or principal.subject, None, principal.organization.id.bytes)
+
+    def credential(self, authorization: Sequence[str]) -> bytes | None:
+        """Give the digest of the verifier's credential that is shown; None where something else is, or nothing."""
+        try:
+            presented = bearer_of(authorization)
+        except Refusal:
+            return None
+        return digest(presented) if presented.startswith(self._prefix) else None

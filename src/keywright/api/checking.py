@@ -6,16 +6,12 @@ itself. `api/openapi.py` documents them beside the others. Nothing here decides:
 """
 
 import asyncio
-import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
-from math import isinf
-from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 import structlog
 from prometheus_client import Counter
@@ -24,41 +20,45 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright import telemetry
+from keywright.api import verify_answers, verify_bodies
 from keywright.api.bodies import MAX_BODY_BYTES, as_model, read_json_bytes
 from keywright.api.callers import Caller, Callers
 from keywright.api.problems import Refusal, answer, answer_fault
-from keywright.api.verify_schemas import BatchRequest, VerifyRequest
+from keywright.api.verify_bodies import Question
+from keywright.api.verify_schemas import BatchRequest
 from keywright.keys.sightings import network_of
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain
+from keywright.keys.verdict import Ask, Code, explain
 from keywright.service.failures import FailureLimit
 from keywright.service.faults import Fault, Unavailable
+from keywright.service.limits import Limiter
 from keywright.service.usage import UsageBook
-from keywright.service.verification import Seconds, Verdict, Verification
+from keywright.service.verification import Seconds, Verdict, Verification, limited
+
+if TYPE_CHECKING:
+    from keywright.api.accelerator import Accelerator
 
 VERIFY = "/api/v2/api-keys/verify"
 BATCH = f"{VERIFY}/batch"
 
-# What most callers send: one plain member. It means the same to the strict reader, which costs ten times as much.
-# White space is JSON's own: `\s` would take form feeds, which the strict reader refuses.
-_PLAIN_BODY = re.compile(
-    rb'[ \t\r\n]*\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([!#-\[\]-~]{1,512})"[ \t\r\n]*\}[ \t\r\n]*'
-)
-_NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
-_TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null}'
-_FIXED_HEADERS = [
+FIXED_HEADERS = [
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
-_STALE_HEADER = (b"keywright-stale", b"true")
+STALE_HEADER = (b"keywright-stale", b"true")
 
 
-class _Headers(NamedTuple):
+class VerifyHeaders(NamedTuple):
     """The headers of a request that matter here."""
 
     authorization: list[str]
     plain_json: bool
     wants_facts: bool
+
+
+def request_ids() -> Iterator[bytes]:
+    """Give ids for requests that are answered here, each only once."""
+    return map(f"{uuid4().hex[:16]}-%08x".encode().__mod__, count(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,21 +69,32 @@ class Checkers:
     verification: Verification
     usage: UsageBook
     failures: FailureLimit
+    limiter: Limiter
     now: Seconds
     monotonic: Seconds
+    request_ids: Iterator[bytes] = field(init=False, repr=False, default_factory=request_ids)
     _verdicts: dict[Code, Counter] = field(
         init=False, repr=False, default_factory=lambda: {code: telemetry.verdicts.labels(code.value) for code in Code}
     )
 
+    def verify_now(
+        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None
+    ) -> Verdict | None:
+        """Do what `verify` does without asking anybody; None, with nothing counted, where somebody has to be asked."""
+        verdict = self.verification.verify_now(text, ask)
+        if verdict is None:
+            return None
+        verdict = _as_far_as_allowed(caller, verdict)
+        if verdict.code is Code.VALID and verdict.facts is not None and verdict.facts.rate_limits:
+            spending = self.limiter.spend_now(verdict.facts.id, verdict.facts.rate_limits, cost)
+            if spending is None:
+                return None
+            verdict = limited(verdict, spending)
+        self._note(caller, verdict, ask, agent)
+        return verdict
+
     async def verify(
-        self,
-        caller: Caller,
-        text: str,
-        ask: Ask,
-        *,
-        address: str | None,
-        agent: str | None = None,
-        from_memory: bool = True,
+        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None, facts: bool = False
     ) -> Verdict:
         """
         Decide for *caller*, and note what was decided.
@@ -91,42 +102,56 @@ class Checkers:
         Args:
             caller: Who asks.
             text: What was presented as a key: anything at all.
-            ask: What the request asks of it.
-            address: The customer's, where it is known; who fails too often from there is turned away.
+            ask: What the request asks of it. Who fails too often from its address is turned away.
+            cost: How many units of the key's limits the request takes.
             agent: The family of the customer's user agent.
-            from_memory: Whether what is held may answer while it counts.
+            facts: Whether the caller judges the key by itself from now on: then it is told what the database says, and
+                counts limits by itself.
 
         Raises:
             Unavailable: Nobody can be asked.
         """
-        network = network_of(address)
-        verdict = self.verification.verify_now(text, ask)
-        if verdict is None:
-            verdict = await self._ask(text, ask, network, from_memory=from_memory)
-        elif verdict.facts is not None and not from_memory:
-            # A key that is held is no guess, so there is no failure to expect.
-            verdict = await self.verification.verify(text, ask, from_memory=False)
-        if verdict.facts is not None and caller.org_id not in (None, verdict.facts.org_id):
-            verdict = Verdict(Code.NOT_FOUND, None, None, verdict.stale)
-        if verdict.code is Code.VALID and verdict.facts is not None and verdict.digest is not None:
-            self.usage.note(
-                verdict.facts, verdict.digest, self.now(), verifier=caller.name, network=network, agent=agent
-            )
-        self._verdicts[verdict.code].inc()
+        verdict = _as_far_as_allowed(caller, await self._decide(text, ask, facts=facts))
+        if not facts and verdict.code is Code.VALID and verdict.facts is not None and verdict.facts.rate_limits:
+            key = verdict.facts
+            spending = self.limiter.spend_now(key.id, key.rate_limits, cost)
+            if spending is None:
+                spending = await self.limiter.spend(key.id, key.rate_limits, cost)
+            verdict = limited(verdict, spending)
+        self._note(caller, verdict, ask, agent)
         return verdict
 
-    async def _ask(self, text: str, ask: Ask, network: str | None, *, from_memory: bool) -> Verdict:
+    async def _decide(self, text: str, ask: Ask, *, facts: bool) -> Verdict:
+        verdict = self.verification.verify_now(text, ask)
+        if verdict is not None and (verdict.facts is None or not facts):
+            return verdict
+        # A key that is held is no guess, so there is no failure to expect.
+        network = network_of(ask.client_ip) if verdict is None else None
         if network is not None and self.failures.exceeded(network, self.monotonic()):
             return Verdict(Code.RATE_LIMITED, None, None)
-        verdict = await self.verification.verify(text, ask, from_memory=from_memory)
+        verdict = await self.verification.verify(text, ask, from_memory=not facts)
         if network is not None and verdict.code is Code.NOT_FOUND:
             self.failures.note(network, self.monotonic())
         return verdict
 
+    def _note(self, caller: Caller, verdict: Verdict, ask: Ask, agent: str | None) -> None:
+        if verdict.code is Code.VALID and verdict.facts is not None and verdict.digest is not None:
+            network = network_of(ask.client_ip)
+            self.usage.note(
+                verdict.facts, verdict.digest, self.now(), verifier=caller.name, network=network, agent=agent
+            )
+        self.count(verdict.code)
 
-def request_ids() -> Iterator[str]:
-    """Give ids for requests that are answered here, each only once."""
-    return map(f"{uuid4().hex[:16]}-{{:x}}".format, count(1))
+    def count(self, code: Code, times: int = 1) -> None:
+        """Count verdicts of a code."""
+        self._verdicts[code].inc(times)
+
+
+def _as_far_as_allowed(caller: Caller, verdict: Verdict) -> Verdict:
+    """Keep what was decided of another organisation's key from a caller who may learn of its own only."""
+    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
+        return verdict
+    return Verdict(Code.NOT_FOUND, None, None, verdict.stale)
 
 
 def refused(error: Exception, scope: Scope, request_id: str) -> Response:
@@ -148,12 +173,19 @@ def refused(error: Exception, scope: Scope, request_id: str) -> Response:
 
 
 class Checking:
-    """Answers verifications itself, and hands everything else to *app*."""
+    """
+    Answers verifications itself, and hands everything else to *app*.
 
-    def __init__(self, app: ASGIApp, checkers: Checkers) -> None:
+    Args:
+        app: What answers everything else.
+        checkers: What checking needs.
+        accelerator: What `http_protocol` may ask before it asks here; None for nothing.
+    """
+
+    def __init__(self, app: ASGIApp, checkers: Checkers, *, accelerator: "Accelerator | None" = None) -> None:
+        self.accelerator = accelerator
         self._app = app
         self._checkers = checkers
-        self._request_ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(VERIFY):
@@ -163,17 +195,17 @@ class Checking:
         if path not in (VERIFY, BATCH):
             await self._app(scope, receive, send)
             return
-        request_id = next(self._request_ids)
+        request_id = next(self._checkers.request_ids)
         try:
             body, stale = await self._answer(path, scope, receive)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            await refused(error, scope, request_id)(scope, receive, send)
+            await refused(error, scope, request_id.decode())(scope, receive, send)
             return
         headers = [
-            *_FIXED_HEADERS,
+            *FIXED_HEADERS,
             (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", request_id.encode()),
-            *([_STALE_HEADER] if stale else ()),
+            (b"x-request-id", request_id),
+            *([STALE_HEADER] if stale else ()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -181,39 +213,33 @@ class Checking:
     async def _answer(self, path: str, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
         if scope["method"] != "POST":
             raise Refusal("method_not_allowed", headers={"Allow": "POST"})
-        headers = _read_headers(scope)
+        headers = read_headers(scope["headers"])
         caller = await self._checkers.callers.recognize(headers.authorization)
         raw = await _read_body(headers, scope, receive)
         if path == BATCH:
             return await self._batch(caller, as_model(BatchRequest, raw))
-        plain = None if headers.wants_facts else _PLAIN_BODY.fullmatch(raw)
-        if plain is not None:
-            verdict = await self._checkers.verify(caller, plain[1].decode("ascii"), ANY_USE, address=None)
-            return _shown(verdict), verdict.stale
-        asked = as_model(VerifyRequest, raw)
-        return await self._one(caller, asked, facts=headers.wants_facts)
+        return await self._one(caller, verify_bodies.read(raw), facts=headers.wants_facts)
 
-    async def _one(self, caller: Caller, asked: VerifyRequest, *, facts: bool = False) -> tuple[bytes, bool]:
-        ask = Ask(environment=asked.environment, scopes=tuple(asked.scopes))
-        verdict = await self._checkers.verify(caller, asked.key, ask, address=asked.client_ip, from_memory=not facts)
-        more: dict[str, Any] = {}
-        if asked.explain and (explanation := explain(verdict.code, verdict.facts, ask)):
-            more["explanation"] = explanation._asdict()
-        if facts and verdict.facts is not None:
-            expires_at = None if isinf(verdict.facts.expires_at) else verdict.facts.expires_at
-            more["facts"] = {"revoked": verdict.facts.revoked, "expires_at": expires_at}
-        return _shown(verdict, more), verdict.stale
+    async def _one(self, caller: Caller, question: Question, *, facts: bool = False) -> tuple[bytes, bool]:
+        text, (ask, cost, wants_explanation) = question
+        verdict = await self._checkers.verify(caller, text, ask, cost=cost, facts=facts)
+        explanation = None
+        if wants_explanation:
+            explanation = explain(verdict.code, verdict.facts, ask, self._checkers.now())
+        return verify_answers.written(verdict, explanation=explanation, facts=facts), verdict.stale
 
     async def _batch(self, caller: Caller, batch: BatchRequest) -> tuple[bytes, bool]:
-        answers = await asyncio.gather(*(self._one(caller, asked) for asked in batch.keys))
+        questions = [Question(asked.key, verify_bodies.wish_of(asked)) for asked in batch.keys]
+        answers = await asyncio.gather(*(self._one(caller, question) for question in questions))
         return b'{"results":[%b]}' % b",".join(body for body, _ in answers), any(stale for _, stale in answers)
 
 
-def _read_headers(scope: Scope) -> _Headers:
+def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
+    """Take what matters here out of header fields whose names are in lower case."""
     authorization: list[str] = []
     content_type = b""
     encoded = wants_facts = False
-    for name, value in scope["headers"]:
+    for name, value in fields:
         if name == b"authorization":
             authorization.append(value.decode("latin-1"))
         elif name == b"content-type":
@@ -222,10 +248,10 @@ def _read_headers(scope: Scope) -> _Headers:
             encoded = True
         elif name == b"keywright-facts":
             wants_facts = value == b"1"
-    return _Headers(authorization, content_type == b"application/json" and not encoded, wants_facts)
+    return VerifyHeaders(authorization, content_type == b"application/json" and not encoded, wants_facts)
 
 
-async def _read_body(headers: _Headers, scope: Scope, receive: Receive) -> bytes:
+async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:
     """Read a body; the common one, announced as plain JSON, arrives in one piece."""
     if not headers.plain_json:
         return await read_json_bytes(Request(scope, receive))
@@ -240,29 +266,3 @@ async def _read_body(headers: _Headers, scope: Scope, receive: Receive) -> bytes
 
 async def _again(first: list[Any], receive: Receive) -> Any:
     return first.pop() if first else await receive()
-
-
-def _shown(verdict: Verdict, more: dict[str, Any] | None = None) -> bytes:
-    if verdict.facts is None and not verdict.stale:
-        return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else _NOT_FOUND
-    valid = b"true" if verdict.code is Code.VALID else b"false"
-    key = b"null" if verdict.facts is None else _shown_key(verdict.facts)
-    stale = b',"stale":true' if verdict.stale else b""
-    rest = b"," + json.dumps(more, separators=(",", ":")).encode()[1:-1] if more else b""
-    return b'{"valid":%b,"code":"%b","api_key":%b%b%b}' % (valid, verdict.code.encode(), key, stale, rest)
-
-
-@lru_cache(maxsize=16_384)
-def _shown_key(facts: KeyFacts) -> bytes:
-    expires_at = None
-    if not isinf(facts.expires_at):
-        expires_at = datetime.fromtimestamp(facts.expires_at, UTC).isoformat().replace("+00:00", "Z")
-    shown = {
-        "id": str(UUID(bytes=facts.id)),
-        "org_id": str(UUID(bytes=facts.org_id)),
-        "name": facts.name,
-        "environment": facts.environment,
-        "scopes": list(facts.scopes),
-        "expires_at": expires_at,
-    }
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()

@@ -8,9 +8,11 @@ From the outside in: `Observed` (request id, log line, metrics, headers of every
 import re
 import time
 import uuid
+from functools import lru_cache
 from typing import Any
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -109,11 +111,18 @@ def _write_down(scope: Scope, status: int, seconds: float) -> None:
     # A path may hold anything, a private key pasted by mistake among it; the route's template cannot.
     route = scope["state"].get("route", "unmatched")
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    telemetry.requests.labels(method, route, status).inc()
-    telemetry.request_seconds.labels(route).observe(seconds)
+    requests, request_seconds = _measures(method, route, status)
+    requests.inc()
+    request_seconds.observe(seconds)
     details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
     details |= scope["state"]["log"]
     if route in _QUIET_ROUTES:
         _log.debug("request", **details)
     else:
         _log.info("request", **details)
+
+
+# As many as there are routes with their methods and statuses, and some; finding them costs more than counting.
+@lru_cache(maxsize=1024)
+def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return telemetry.requests.labels(method, route, status), telemetry.request_seconds.labels(route)

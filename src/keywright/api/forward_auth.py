@@ -4,11 +4,13 @@
 The proxy's question carries headers, and for Envoy the path and the query, of a client that may be hostile. So nothing
 that a client writes does more than present a key: what is required of it comes from what the proxy itself writes, the
 query of `/forward-auth` and a header for `/ext-authz`. Every 200 carries all four identity headers, empty where there
-is nothing to say: some proxies copy only those that are there, and a forged one would stay beside them. What the
+is nothing to say: some proxies copy only those that are there, and a forged one would stay beside them. How a key's
+limits stand is told in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). What the
 configuration of each proxy must look like is written, and tested, in docs/operate/proxies.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, quote
@@ -22,9 +24,11 @@ from keywright.api.bearer import bearer_of
 from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused, request_ids
 from keywright.api.problems import REALM, KeyRefusal, Refusal
+from keywright.api.verify_answers import retry_after_seconds, whole_seconds
 from keywright.keys.format import ENVIRONMENT
 from keywright.keys.sightings import agent_family
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.limits import Spending
 from keywright.service.verification import Verdict
 from keywright.service.verifiers import Verifiers
 
@@ -41,7 +45,6 @@ _LONGEST_SCOPE = 255
 _PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
 _FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STALE = "Keywright-Stale"
-_RETRY_AFTER_SECONDS = "1"
 # nginx lets 401 and 403 through to its client and makes 500 of every other refusal.
 _FORBIDDEN = 403
 _UNKNOWN_TO_NGINX = frozenset({400, 429})
@@ -125,13 +128,13 @@ class ForwardAuth:
         if scope["type"] != "http" or not _is_asked(scope["path"]):
             await self._app(scope, receive, send)
             return
-        request_id = next(self._request_ids)
+        request_id = next(self._request_ids).decode()
         required = _NOTHING
         try:
             headers = _Headers(scope)
             required = _required(_requirements(scope, headers))
             verdict = await self._decide(scope, headers, required.ask)
-            identity = _identity(_accepted(verdict))
+            told = [*_identity(_accepted(verdict)), *_encoded(_limits_told(verdict.spending))]
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
             if isinstance(error, _Misconfigured):
                 _log.warning("a proxy is misconfigured", reason=error.reason, proxy=_peer(scope), request_id=request_id)
@@ -140,7 +143,7 @@ class ForwardAuth:
                 response.status_code = _FORBIDDEN
             await response(scope, receive, send)
             return
-        answered = [*_FIXED_HEADERS, *identity, (b"x-request-id", request_id.encode())]
+        answered = [*_FIXED_HEADERS, *told, (b"x-request-id", request_id.encode())]
         if verdict.stale:
             answered.append((_STALE.lower().encode(), b"true"))
         await send({"type": "http.response.start", "status": 200, "headers": answered})
@@ -151,9 +154,8 @@ class ForwardAuth:
         key = _presented(headers)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        return await self._checkers.verify(
-            caller, key, ask, address=self._client(scope, headers), agent=agent_family(headers.agent)
-        )
+        asked = _asked_from(ask, self._client(scope, headers))
+        return await self._checkers.verify(caller, key, asked, agent=agent_family(headers.agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
         if self._open:
@@ -218,6 +220,11 @@ def _required(text: bytes) -> _Required:
     return _Required(ask, by_nginx="proxy" in values)
 
 
+@lru_cache(maxsize=4096)
+def _asked_from(ask: Ask, address: str | None) -> Ask:
+    return ask if address is None else replace(ask, client_ip=address)
+
+
 def _unreadable(what: str) -> NoReturn:
     raise _Misconfigured("misconfigured_proxy", f"its requirements {what}")
 
@@ -257,8 +264,26 @@ def _accepted(verdict: Verdict) -> KeyFacts:
     if verdict.code in (Code.NOT_FOUND, Code.REVOKED, Code.EXPIRED):
         headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"'
     elif verdict.code is Code.RATE_LIMITED:
-        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        headers |= _limits_told(verdict.spending)
+        seconds = retry_after_seconds(verdict.spending)
+        if seconds is not None:
+            headers["Retry-After"] = str(seconds)
     raise KeyRefusal(verdict.code.value, headers=headers)
+
+
+def _limits_told(spending: Spending | None) -> dict[str, str]:
+    """Say how the limits stand, one item of a structured list for each; nothing for a key without limits."""
+    if spending is None:
+        return {}
+    policies = (
+        f'"{state.limit.name}";q={state.limit.limit};w={state.limit.window_seconds}' for state in spending.states
+    )
+    states = (f'"{state.limit.name}";r={state.remaining};t={whole_seconds(state)}' for state in spending.states)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+
+
+def _encoded(headers: dict[str, str]) -> Iterable[tuple[bytes, bytes]]:
+    return ((name.lower().encode(), value.encode()) for name, value in headers.items())
 
 
 @lru_cache(maxsize=16_384)

@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from keywright.api.deps import KeyId, MayRead
+from keywright.api.key_fields import DateTime
 from keywright.api.openapi import documented_errors
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse
+from keywright.keys.record import Secret
 from keywright.service.checking_ports import CheckingStore, Source
 from keywright.service.presence import Presence, Receipt, Witness
 from keywright.service.principal import Permission, Principal
@@ -79,12 +81,22 @@ class CountResponse(BaseModel):
 class SourceResponse(BaseModel):
     """Where a key was used from lately."""
 
+    public_key: str = Field(description="Of the pair that was used")
     network: str | None = Field(description="/24 or /48 in CIDR form")
     agent: str | None = Field(description="The family of the user agent")
     verifier: str
     first_seen: datetime
     last_seen: datetime
     count: int
+
+
+class SecretUseResponse(BaseModel):
+    """A pair that a key has or had, and when it was used last."""
+
+    public_key: str
+    private_key_display: str
+    last_used_at: datetime | None
+    retires_at: datetime | None = Field(description="When it stops working, or did; null for the current pair")
 
 
 class UsageResponse(BaseModel):
@@ -95,6 +107,7 @@ class UsageResponse(BaseModel):
     period: Literal["hour", "day"]
     counts: list[CountResponse] = Field(description="Every period since `since`, those without uses included")
     sources: list[SourceResponse] = Field(description="The latest first, 50 at most")
+    secrets: list[SecretUseResponse] = Field(description="Every pair that the key ever had, newest first")
 
 
 class DaysResponse(BaseModel):
@@ -115,7 +128,7 @@ class UsageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     period: Literal["hour", "day"] = "day"
-    since: AwareDatetime | None = Field(default=None, description="7 days ago, or 24 hours for hours, unless given")
+    since: DateTime | None = Field(default=None, description="7 days ago, or 24 hours for hours, unless given")
 
 
 @router.get(
@@ -124,7 +137,7 @@ class UsageQuery(BaseModel):
     description="Who has confirmed that a revoked or deleted key is dropped, who has not, and how long the old state "
     "can still be believed. It stays readable.",
     response_model=RevocationResponse,
-    responses=documented_errors(400, 401, 403, 404, 409, 422, 503),
+    responses=documented_errors(400, 401, 403, 404, 422, 503, also=["not_revoked"]),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) -> Response:
@@ -164,6 +177,7 @@ async def get_usage(
             period=query.period,
             counts=counts_of(usage.hours, since, now, step),
             sources=[_source(source) for source in usage.sources],
+            secrets=[_secret(secret) for secret in usage.secrets],
         )
     )
 
@@ -201,17 +215,27 @@ def _since(query: UsageQuery, now: datetime, step: timedelta) -> datetime:
     longest = LONGEST_HOURS if step == HOUR else LONGEST_DAYS
     if query.since is None:
         return beginning_of(now - (23 * HOUR if step == HOUR else 6 * DAY), step)
-    return beginning_of(max(query.since.astimezone(UTC), now - longest), step)
+    return beginning_of(max(query.since, now - longest), step)
 
 
 def _source(source: Source) -> SourceResponse:
     return SourceResponse(
+        public_key=source.public_key,
         network=source.network,
         agent=source.agent,
         verifier=source.verifier,
         first_seen=source.first_seen,
         last_seen=source.last_seen,
         count=source.count,
+    )
+
+
+def _secret(secret: Secret) -> SecretUseResponse:
+    return SecretUseResponse(
+        public_key=secret.public_key.text,
+        private_key_display=secret.display,
+        last_used_at=secret.last_used_at,
+        retires_at=secret.retires_at,
     )
 
 

@@ -1,50 +1,77 @@
-"""The routes of the key family: create, list, get, revoke, delete."""
+"""The routes of the key family: create, list, get, delete. Changes and rotations have modules of their own."""
 
-import base64
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
 from keywright.api import insight
-from keywright.api.bodies import json_body
-from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, UseManagement
-from keywright.api.openapi import documented_errors
+from keywright.api.answers import PATH, READ_HEADERS, as_json, one_key, path_of, shown_once
+from keywright.api.bodies import Said, said_body
+from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, UseManagement
+from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable, said
+from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
+from keywright.api.openapi import (
+    IDEMPOTENCY_KEY,
+    NOT_AGAIN,
+    documented_answer,
+    documented_body,
+    documented_errors,
+)
+from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
-from keywright.api.schemas import ApiKeyResponse, CreateApiKeyRequestV2, CreatedApiKeyResponse
+from keywright.api.requests import CreateApiKeyRequestV2
+from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.keys.record import Status
+from keywright.service.ports import KeyFilter
 from keywright.service.principal import Permission
+from keywright.service.wishes import Created
 
-PATH = "/api/v2/api-keys"
+NewKeyBody = Annotated[Said[CreateApiKeyRequestV2], Depends(said_body(CreateApiKeyRequestV2))]
 
-NewKeyBody = Annotated[CreateApiKeyRequestV2, Depends(json_body(CreateApiKeyRequestV2))]
+EXPIRING_WITHIN = timedelta(days=14)
 
 router = APIRouter(prefix=PATH, tags=["API keys"])
 
-_one = TypeAdapter(ApiKeyResponse)
 _many = TypeAdapter(list[ApiKeyResponse])
 _many_with_usage = TypeAdapter(list[insight.UsedApiKeyResponse])
-_created = TypeAdapter(CreatedApiKeyResponse)
-
-_READ_HEADERS = {"Cache-Control": "private, no-cache"}
 
 
-class ListQuery(BaseModel):
-    """The parameters of a list; an unknown one is refused, because a mistyped filter must not show everything."""
+class ListQuery(PageQuery):
+    """The parameters of a list of keys."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(default=100, ge=1, le=1000, description="How many keys a page holds")
-    # 16 bytes in base64url; the last of the 22 characters carries two bits only.
-    cursor: str | None = Field(
-        default=None,
-        pattern="^[A-Za-z0-9_-]{21}[AQgw]$",
-        description='Where the page begins; from the previous page\'s `Link: <…>; rel="next"`',
-    )
     include: Literal["usage"] | None = Field(
         default=None, description="`usage` adds to each key how often it was used in each of the last 7 days"
     )
+    status: Literal["active", "expired", "revoked", "expiring"] | None = Field(
+        default=None, description="`expiring`: active, and expiring within 14 days"
+    )
+    q: SearchedText | None = Field(
+        default=None,
+        description="Part of the name or description, or the beginning of the public key or the end of the private "
+        "one as they are shown",
+    )
+    environment: Environment | None = None
+    external_id: ExternalId | None = None
+    unused_since: DateTime | None = Field(
+        default=None, description="Keys that were not used at this moment or later, and existed by then"
+    )
+
+    def which(self, now: datetime) -> KeyFilter:
+        """The same as the use cases know it."""
+        expiring = self.status == "expiring"
+        status = Status.ACTIVE if expiring else None if self.status is None else Status(self.status)
+        return KeyFilter(
+            at=now,
+            status=status,
+            expires_before=now + EXPIRING_WITHIN if expiring else None,
+            text=self.q,
+            environment=self.environment,
+            external_id=self.external_id,
+            unused_since=self.unused_since,
+        )
 
 
 @router.post(
@@ -53,19 +80,27 @@ class ListQuery(BaseModel):
     summary="Create API Key",
     description="Create a key pair for the caller's organization. The private key is in this answer only.",
     response_model=CreatedApiKeyResponse,
-    responses=documented_errors(400, 401, 403, 413, 415, 422, 503),
-    openapi_extra={"x-permission": Permission.CREATE.value},
+    responses=documented_answer(201, "ETag", "Location", "Idempotency-Replayed")
+    | documented_errors(400, 401, 403, 413, 415, 422, 503, also=["too_many_keys", *NOT_AGAIN]),
+    openapi_extra={
+        "x-permission": Permission.CREATE.value,
+        "parameters": [IDEMPOTENCY_KEY],
+        "requestBody": documented_body(CreateApiKeyRequestV2),
+    },
 )
 async def create_api_key(
-    principal: MayCreate, body: NewKeyBody, management: UseManagement, origin: FromWhere
+    principal: MayCreate,
+    key: IdempotencyKey,
+    new: NewKeyBody,
+    management: UseManagement,
+    origin: FromWhere,
 ) -> Response:
-    created = await management.create(principal, origin, name=body.name, description=body.description)
-    return Response(
-        _json(_created, CreatedApiKeyResponse.fields_of_created(created)),
-        status_code=201,
-        media_type="application/json",
-        headers={"Location": f"{PATH}/{created.api_key.id}", "Cache-Control": "no-store"},
-    )
+    def reply(created: Created) -> Reply:
+        headers, body = shown_once(created, management.clock())
+        return Reply({"Location": path_of(created.api_key), **headers}, body)
+
+    once = repeatable(key, said("POST", PATH, new.value), reply)
+    return answer_of(await management.create(principal, origin, new.body.wish(), once), reply, status=201)
 
 
 @router.get(
@@ -73,52 +108,34 @@ async def create_api_key(
     summary="List API Keys",
     description="The organization's keys, newest first, a page at a time. The next page is in the `Link` header.",
     response_model=list[insight.UsedApiKeyResponse] | list[ApiKeyResponse],
-    responses=documented_errors(400, 401, 403, 422, 503),
+    responses=documented_answer(200, "Link") | documented_errors(400, 401, 403, 422, 503),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def list_api_keys(
     principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement, request: Request
 ) -> Response:
-    before = None if query.cursor is None else UUID(bytes=base64.urlsafe_b64decode(query.cursor + "=="))
-    page = await management.list_page(principal, limit=query.limit, before=before)
-    listed = [ApiKeyResponse.fields_of(key) for key in page.api_keys]
+    now = management.clock()
+    page = await management.list_page(principal, limit=query.limit, before=query.before, which=query.which(now))
+    listed = [ApiKeyResponse.fields_of(key, now) for key in page.api_keys]
     if query.include == "usage":
         days = await insight.last_days(request, principal, [key.id for key in page.api_keys])
         for fields in listed:
             fields["usage"] = {"days": days[fields["id"]]}
-        body = _json(_many_with_usage, listed)
+        body = as_json(_many_with_usage, listed)
     else:
-        body = _json(_many, listed)
-    return Response(body, media_type="application/json", headers=_READ_HEADERS | _link_to(page.next, query))
+        body = as_json(_many, listed)
+    return Response(body, media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next))
 
 
 @router.get(
     "/{key_id}",
     summary="Get API Key",
     response_model=ApiKeyResponse,
-    responses=documented_errors(400, 401, 403, 404, 422, 503),
+    responses=documented_answer(200, "ETag") | documented_errors(400, 401, 403, 404, 422, 503),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_api_key(principal: MayRead, key_id: KeyId, management: UseManagement) -> Response:
-    key = await management.get(principal, key_id)
-    if key is None:
-        raise Refusal("not_found")
-    return _one_key(ApiKeyResponse.fields_of(key))
-
-
-@router.put(
-    "/{key_id}/revoke",
-    summary="Revoke API Key",
-    description="Revoke a key for good. Revoking it again gives the same answer.",
-    response_model=ApiKeyResponse,
-    responses=documented_errors(400, 401, 403, 404, 422, 503),
-    openapi_extra={"x-permission": Permission.REVOKE.value},
-)
-async def revoke_api_key(principal: MayRevoke, key_id: KeyId, management: UseManagement, origin: FromWhere) -> Response:
-    key = await management.revoke(principal, origin, key_id)
-    if key is None:
-        raise Refusal("not_found")
-    return _one_key(ApiKeyResponse.fields_of(key))
+    return one_key(await management.get(principal, key_id), management.clock)
 
 
 @router.delete(
@@ -134,19 +151,3 @@ async def delete_api_key(principal: MayDelete, key_id: KeyId, management: UseMan
     if not await management.delete(principal, origin, key_id):
         raise Refusal("not_found")
     return Response(status_code=204)
-
-
-def _one_key(fields: dict[str, Any]) -> Response:
-    return Response(_json(_one, fields), media_type="application/json", headers=_READ_HEADERS)
-
-
-def _json(adapter: TypeAdapter[Any], fields: Any) -> bytes:
-    return adapter.dump_json(adapter.validate_python(fields))
-
-
-def _link_to(following: UUID | None, query: ListQuery) -> dict[str, str]:
-    if following is None:
-        return {}
-    cursor = base64.urlsafe_b64encode(following.bytes).decode().rstrip("=")
-    include = "" if query.include is None else f"&include={query.include}"
-    return {"Link": f'<{PATH}?limit={query.limit}{include}&cursor={cursor}>; rel="next"'}

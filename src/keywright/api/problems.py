@@ -1,8 +1,9 @@
 """
 Every answer that is not the wished-for one: one table from code to status, one way to write it.
 
-Refusals of the edge itself are raised as `Refusal`; faults of the rooms below arrive as `service.faults.Fault`. Nothing
-written here quotes what the caller sent.
+Refusals of the edge itself are raised as `Refusal`; what a use case refuses arrives as `service.refusals.Refused` and
+becomes one here; faults of the rooms below arrive as `service.faults.Fault`. Nothing written here quotes what the
+caller sent.
 """
 
 import json
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
+from keywright.service.refusals import Refused
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
@@ -37,14 +39,28 @@ PROBLEMS = {
     "not_found": Problem(404, "Not found", "There is no such resource."),
     "method_not_allowed": Problem(405, "Method not allowed", "This resource does not know that method."),
     "not_revoked": Problem(409, "Not revoked", "The key was neither revoked nor deleted."),
+    "too_many_keys": Problem(409, "Too many keys", "The organization has as many active keys as it may have."),
+    "key_revoked": Problem(409, "Key revoked", "The key was revoked, which is for good."),
+    "key_expired": Problem(409, "Key expired", "The key has expired. Give it another expiry first."),
+    "rotation_under_way": Problem(409, "Rotation under way", "The secret before the current one still works."),
+    "no_rotation_under_way": Problem(409, "No rotation under way", "Only the current secret of the key works."),
+    "idempotency_key_in_use": Problem(409, "Still running", "The same request is still running. Try again soon."),
+    "changed_meanwhile": Problem(409, "Changed meanwhile", "Others change the key at the same time. Try again."),
+    "precondition_failed": Problem(412, "Precondition failed", "The key has another version than If-Match asks for."),
     "payload_too_large": Problem(413, "Body too large", "The body is larger than 16 KiB."),
     "unsupported_media_type": Problem(415, "Unsupported media type", "The body must be application/json in UTF-8."),
+    "idempotency_key_reused": Problem(
+        422, "Idempotency key reused", "Another request was sent with the same Idempotency-Key."
+    ),
     "validation_failed": Problem(422, "Validation failed", "A field or parameter has a value that is not allowed."),
     "headers_too_large": Problem(431, "Headers too large", "The request line and headers are larger than 32 KiB."),
     "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
     "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
+    "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
 }
+# Worth another try, and when: whatever was in the way is gone by then.
+RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1}
 # What a proxy is told of a request with a key, for its client; the sentences say no more than the codes.
 KEY_PROBLEMS = {
     "invalid_request": PROBLEMS["invalid_request"],
@@ -101,6 +117,13 @@ class KeyRefusal(Refusal):
     """A request that presents an API key, or should, is not let through."""
 
     problems = KEY_PROBLEMS
+
+
+def refusal_of(refused: Refused) -> Refusal:
+    """Give the refusal for what a use case did not do. Flaws of fields are flaws of the body."""
+    errors = [FieldError(("body", flaw.field, *flaw.place), flaw.msg, flaw.type) for flaw in refused.flaws]
+    seconds = RETRY_SECONDS.get(refused.code)
+    return Refusal(refused.code, errors=errors, headers={} if seconds is None else {"Retry-After": str(seconds)})
 
 
 def answer(refusal: Refusal, request: Request) -> Response:

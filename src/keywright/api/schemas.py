@@ -1,81 +1,70 @@
-"""The shapes of the HTTP contract, version 2: what a client may send and what it gets."""
+"""The shapes of the HTTP contract, version 2: what a client gets."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
-from keywright.keys.record import (
-    DESCRIPTION_MAX,
-    DESCRIPTION_PATTERN,
-    NAME_MAX,
-    NAME_PATTERN,
-    ApiKey,
-    flaw_in_description,
-    flaw_in_name,
-)
-from keywright.service.management import Created
+from keywright.keys.record import ApiKey, RevocationReason, Secret, Status
+from keywright.service.wishes import Created
 
+_PUBLIC_KEY = "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui"
+_DISPLAY = "kw_sk_live_...9rwP"
 _EXAMPLE: dict[str, Any] = {
     "id": "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55",
     "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
     "name": "Billing export",
     "description": "Nightly job",
     "environment": "live",
-    "public_key": "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui",
-    "private_key_display": "kw_sk_live_...9rwP",
+    "public_key": _PUBLIC_KEY,
+    "private_key_display": _DISPLAY,
     "created_at": "2026-11-23T21:48:05.120340Z",
     "expires_at": None,
     "is_revoked": False,
     "revoked_at": None,
     "last_used_at": None,
+    "status": "active",
+    "revocation_reason": None,
+    "scopes": ["invoices:read"],
+    "allowed_ips": ["192.0.2.0/24"],
+    "rate_limits": [{"name": "minute", "limit": 100, "window_seconds": 60}],
+    "external_id": "customer-1742",
+    "metadata": {"plan": "team"},
+    "secrets": [
+        {
+            "public_key": _PUBLIC_KEY,
+            "private_key_display": _DISPLAY,
+            "created_at": "2026-11-23T21:48:05.120340Z",
+            "first_used_at": None,
+            "last_used_at": None,
+            "retires_at": None,
+            "retire_when_quiet_seconds": None,
+        }
+    ],
 }
 
 
-def _checked_name(name: str) -> str:
-    return _raise_flaw(name, flaw_in_name(name))
+class RateLimitResponse(BaseModel):
+    """At most `limit` units at once and, over time, in `window_seconds`."""
+
+    name: str
+    limit: int
+    window_seconds: int
 
 
-def _checked_description(description: str) -> str:
-    return _raise_flaw(description, flaw_in_description(description))
+class SecretResponse(BaseModel):
+    """A pair of an API key that still works, or is its current one."""
 
-
-def _raise_flaw(text: str, flaw: str | None) -> str:
-    if flaw is not None:
-        raise PydanticCustomError("characters_not_allowed", "{flaw}", {"flaw": flaw})
-    return text
-
-
-class CreateApiKeyRequestV2(BaseModel):
-    """What a new key is called."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"examples": [{"name": "Billing export", "description": "Nightly job"}]},
+    public_key: str
+    private_key_display: str
+    created_at: datetime
+    first_used_at: datetime | None
+    last_used_at: datetime | None
+    retires_at: datetime | None = Field(description="When it stops working; null for the current pair")
+    retire_when_quiet_seconds: int | None = Field(
+        description="It stops sooner, once it has not been used for so long after the first use of the new pair"
     )
-
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=NAME_MAX,
-            description="A user-friendly name for the API key",
-            json_schema_extra={"pattern": NAME_PATTERN},
-        ),
-        AfterValidator(_checked_name),
-    ]
-    description: Annotated[
-        Annotated[
-            str,
-            Field(max_length=DESCRIPTION_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
-            AfterValidator(_checked_description),
-        ]
-        | None,
-        Field(description="What the key is for"),
-    ] = None
 
 
 class ApiKeyResponse(BaseModel):
@@ -88,17 +77,27 @@ class ApiKeyResponse(BaseModel):
     name: str
     description: str | None
     environment: str | None = Field(description="`live`, `sandbox`, …")
-    public_key: str = Field(description="The Ed25519 public key of the pair")
-    private_key_display: str = Field(description="The private key, masked; safe to show and to log")
+    public_key: str = Field(description="The Ed25519 public key of the current pair")
+    private_key_display: str = Field(description="The current private key, masked; safe to show and to log")
     created_at: datetime
     expires_at: datetime | None
     is_revoked: bool
     revoked_at: datetime | None
-    last_used_at: datetime | None
+    last_used_at: datetime | None = Field(description="The last use of any of its pairs")
+    status: Status
+    revocation_reason: RevocationReason | None = Field(description="Null unless the key is revoked")
+    scopes: list[str]
+    allowed_ips: list[str] = Field(description="Networks in CIDR form; none for any")
+    rate_limits: list[RateLimitResponse]
+    external_id: str | None
+    metadata: dict[str, Any]
+    secrets: list[SecretResponse] = Field(description="The pairs that still work or are current, newest first")
 
     @classmethod
-    def fields_of(cls, key: ApiKey) -> dict[str, Any]:
-        """Say *key* in the contract's words."""
+    def fields_of(cls, key: ApiKey, now: datetime) -> dict[str, Any]:
+        """Say *key* as it stands at *now* in the contract's words."""
+        revoked = key.revoked_at is not None
+        retiring = key.retiring_at(now)
         return {
             "id": key.id,
             "org_id": key.org_id,
@@ -109,14 +108,23 @@ class ApiKeyResponse(BaseModel):
             "private_key_display": key.secret.display,
             "created_at": key.created_at,
             "expires_at": key.expires_at,
-            "is_revoked": key.revoked_at is not None,
+            "is_revoked": revoked,
             "revoked_at": key.revoked_at,
-            "last_used_at": key.secret.last_used_at,
+            "last_used_at": key.last_used_at,
+            "status": key.status_at(now),
+            # Keys that were revoked before reasons were asked for have none.
+            "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
+            "scopes": list(key.scopes),
+            "allowed_ips": list(key.allowed_ips),
+            "rate_limits": [limit._asdict() for limit in key.rate_limits],
+            "external_id": key.external_id,
+            "metadata": dict(key.metadata),
+            "secrets": [_fields_of_secret(secret) for secret in (key.secret, retiring) if secret is not None],
         }
 
 
 class CreatedApiKeyResponse(ApiKeyResponse):
-    """A new API key, with its private half, which is shown this once."""
+    """An API key with a new pair, and the private half of it, which is shown this once."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -129,9 +137,21 @@ class CreatedApiKeyResponse(ApiKeyResponse):
     private_key: str = Field(description="The private key for authentication; in this answer only")
 
     @classmethod
-    def fields_of_created(cls, created: Created) -> dict[str, Any]:
-        """Say a new key in the contract's words. The one place where a private key leaves the service."""
-        return {**cls.fields_of(created.api_key), "private_key": created.private_key.reveal()}
+    def fields_of_created(cls, created: Created, now: datetime) -> dict[str, Any]:
+        """Say a key with a new pair in the contract's words. The one place where a private key leaves the service."""
+        return {**cls.fields_of(created.api_key, now), "private_key": created.private_key.reveal()}
+
+
+def _fields_of_secret(secret: Secret) -> dict[str, Any]:
+    return {
+        "public_key": secret.public_key.text,
+        "private_key_display": secret.display,
+        "created_at": secret.created_at,
+        "first_used_at": secret.first_used_at,
+        "last_used_at": secret.last_used_at,
+        "retires_at": secret.retires_at,
+        "retire_when_quiet_seconds": secret.quiet_seconds,
+    }
 
 
 class FieldFlaw(BaseModel):

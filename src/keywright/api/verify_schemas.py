@@ -28,10 +28,14 @@ class VerifyRequest(BaseModel):
     key: str = Field(description="What was presented: anything at all")
     scopes: list[Scope] = Field(default=[], max_length=100, description="What the request needs, all of it")
     environment: str | None = Field(default=None, max_length=255, description="The environment it must belong to")
-    client_ip: str | None = Field(default=None, max_length=255, description="The customer's address")
+    client_ip: str | None = Field(
+        default=None,
+        max_length=255,
+        description="The customer's address; a key that is bound to networks passes only where it is told",
+    )
     method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
     path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
-    cost: Cost = Field(default=1, description="How much the request weighs")
+    cost: Cost = Field(default=1, description="How many units of the key's limits the request takes")
     explain: bool = Field(default=False, description="Say which rule refused, and what would pass")
 
 
@@ -54,6 +58,26 @@ class VerifiedKey(BaseModel):
     expires_at: datetime | None
 
 
+class LimitStateResponse(BaseModel):
+    """A limit of the key, and how it stands after this request."""
+
+    name: str
+    limit: int = Field(description="Units at once, and over time in a window")
+    window_seconds: int
+    remaining: int = Field(description="Units that could be spent right now")
+    reset_seconds: int = Field(description="Seconds until the limit is whole again, rounded up")
+
+
+class FactsResponse(BaseModel):
+    """What an in-process verifier judges a key by."""
+
+    revoked: bool
+    expires_at: float | None = Field(description="Seconds since the epoch")
+    retires_at: float | None = Field(description="Likewise for the secret that was presented")
+    allowed_ips: list[str]
+    rate_limits: list[tuple[str, int, int]] = Field(description="Each as name, limit and seconds of the window")
+
+
 class ExplanationResponse(BaseModel):
     """Which rule refused, and what would pass."""
 
@@ -67,8 +91,17 @@ class VerifyResponse(BaseModel):
     valid: bool
     code: Code
     api_key: VerifiedKey | None
+    rate_limits: list[LimitStateResponse] | None = Field(
+        default=None,
+        description="Present where limits of the key were counted: where it has any and no other rule refused",
+    )
+    retry_after_seconds: int | None = Field(
+        default=None,
+        description="Present with `rate_limited`: when to try again; null where the cost is beyond a limit for ever",
+    )
     stale: Literal[True] | None = Field(default=None, description="Present while the database cannot be asked")
     explanation: ExplanationResponse | None = None
+    facts: FactsResponse | None = Field(default=None, description="Present where `Keywright-Facts: 1` asked for them")
 
 
 class BatchResponse(BaseModel):

@@ -1,0 +1,70 @@
+"""
+Entity tags of keys, and requests that go through only while a key is as it was read (RFC 9110, sections 8.8.3, 13.1.1).
+
+The tag of a key covers all that management can change. Uses are no change: they move `last_used_at` and leave the tag.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from keywright.api.problems import Refusal
+from keywright.keys.record import ApiKey
+
+# One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). Nothing is given back
+# once taken, or a header of spaces would be read in every possible way.
+_ELEMENT = re.compile(r'[ \t]*+(?:(W/)?"([!#-~\x80-\xff]*+)"[ \t]*+)?+(,|\Z)')
+
+Matching = Callable[[int], bool]
+"""Tells whether a version of a key is one that the request wants to find."""
+
+
+def etag_of(api_key: ApiKey) -> str:
+    """Give the strong entity tag of a key as it stands."""
+    return f'"{api_key.version}"'
+
+
+def matching(if_match: Sequence[str]) -> Matching | None:
+    """
+    Read `If-Match`.
+
+    Args:
+        if_match: The values of all headers of that name; several are one list.
+
+    Returns:
+        None where there is no such header. `*` matches every version; a weak tag matches none (strong comparison).
+
+    Raises:
+        Refusal: `invalid_request` for what is neither `*` nor a list of entity tags.
+    """
+    if not if_match:
+        return None
+    text = ",".join(if_match)
+    if text.strip(" \t") == "*":
+        return lambda _version: True
+    wanted = _strong_tags(text)
+    return lambda version: str(version) in wanted
+
+
+def _strong_tags(text: str) -> set[str]:
+    strong = set()
+    position = 0
+    while True:
+        found = _ELEMENT.match(text, position)
+        if found is None:
+            raise Refusal("invalid_request", "The If-Match header is neither * nor a list of entity tags.")
+        weak, tag, comma = found.groups()
+        if tag is not None and weak is None:
+            strong.add(tag)
+        if not comma:
+            return strong
+        position = found.end()
+
+
+async def _if_match(request: Request) -> Matching | None:
+    return matching(request.headers.getlist("if-match"))
+
+
+IfMatch = Annotated[Matching | None, Depends(_if_match)]

@@ -1,0 +1,85 @@
+"""
+Requests that may be sent again: the `Idempotency-Key` header, what a request says, and the answer that is kept for it.
+
+The key is a secret of the caller: the answer that is kept, a private key in it, opens with it alone. So it is never
+logged, and a short one is refused, because it could be guessed.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from keywright.api.problems import Refusal, refusal_of
+from keywright.service.refusals import Refused
+from keywright.service.replays import Answered, Repeatable
+from keywright.service.wishes import Created
+
+KEY_PATTERN = "^[!-~]{22,255}$"
+_KEY = re.compile(KEY_PATTERN[1:-1])
+
+
+class Reply(NamedTuple):
+    """A good answer as it is kept: the headers that belong to it, and the body."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    def packed(self) -> bytes:
+        """Write it in one piece: a line of JSON for the headers, then the body."""
+        return json.dumps(self.headers, separators=(",", ":")).encode() + b"\n" + self.body
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Reply":
+        """Read back what `packed` wrote."""
+        headers, _, body = packed.partition(b"\n")
+        return cls(json.loads(headers), body)
+
+
+def said(method: str, path: str, value: dict[str, Any]) -> bytes:
+    """
+    Say in one form what a request asks: two requests that ask the same give the same bytes.
+
+    Args:
+        method: In capitals.
+        path: In its canonical form: no slash at the end, ids in lower case.
+        value: The body as it was read; an absent one is an empty object.
+    """
+    return f"{method} {path}\n{json.dumps(value, sort_keys=True, separators=(',', ':'))}".encode()
+
+
+def repeatable(key: str | None, what: bytes, reply: Callable[[Created], Reply]) -> Repeatable | None:
+    """Give what the use cases need to answer a request again; None for one without a key."""
+    return None if key is None else Repeatable(key, what, lambda created: reply(created).packed())
+
+
+def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], Reply], *, status: int) -> Response:
+    """
+    Write what became of a request that shows a private key, fresh or again; no cache may keep it.
+
+    Raises:
+        Refusal: It was refused.
+    """
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    replayed = isinstance(outcome, Answered) and outcome.replayed
+    headers, body = Reply.unpacked(outcome.body) if isinstance(outcome, Answered) else reply(outcome)
+    more = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
+    return Response(body, status_code=status, media_type="application/json", headers=headers | more)
+
+
+async def _idempotency_key(request: Request) -> str | None:
+    given = request.headers.getlist("idempotency-key")
+    if len(given) > 1:
+        raise Refusal("invalid_request", "There is more than one Idempotency-Key header.")
+    if given and _KEY.fullmatch(given[0]) is None:
+        raise Refusal(
+            "invalid_request", "The Idempotency-Key header must have 22 to 255 visible ASCII characters, no spaces."
+        )
+    return given[0] if given else None
+
+
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

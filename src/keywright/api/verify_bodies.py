@@ -1,0 +1,67 @@
+"""
+The bodies of verifications, and a quick way to read those that most callers send.
+
+A key that comes first and is plain means the same to every reader, whatever comes behind it. So what comes behind is
+read strictly once, and remembered by its bytes; every other body is read strictly every time. Both ways mean the same:
+tests/api/test_verify_bodies.py holds them against each other.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from keywright.api.bodies import as_model
+from keywright.api.verify_schemas import VerifyRequest
+from keywright.keys.verdict import ANY_USE, Ask
+
+# White space is JSON's own: `\s` would take form feeds, which the strict reader refuses.
+_KEY_FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([!#-\[\]-~]{0,512})(?=")')
+LONGEST_REST = 512
+_MOST_RESTS = 8192
+
+
+class Wish(NamedTuple):
+    """What a request asks beside the key that it presents."""
+
+    ask: Ask
+    cost: int
+    explain: bool
+
+
+class Question(NamedTuple):
+    """A presented text, and what is asked of it."""
+
+    text: str
+    wish: Wish
+
+
+def read(raw: bytes) -> Question:
+    """
+    Read the body of one verification.
+
+    Args:
+        raw: Anything at all; the caller has bounded its length.
+
+    Raises:
+        Refusal: It is not strict JSON, or not of the schema.
+    """
+    first = _KEY_FIRST.match(raw)
+    if first is not None:
+        rest = raw[first.end() :]
+        if len(rest) <= LONGEST_REST:
+            return Question(first[1].decode("ascii"), read_rest(rest))
+    asked = as_model(VerifyRequest, raw)
+    return Question(asked.key, wish_of(asked))
+
+
+@lru_cache(_MOST_RESTS)
+def read_rest(rest: bytes) -> Wish:
+    """Read what comes behind a plain key, from its closing quotation mark on; raises `Refusal` as `read` does."""
+    return wish_of(as_model(VerifyRequest, b'{"key":"x' + rest))
+
+
+def wish_of(asked: VerifyRequest) -> Wish:
+    """Give what *asked* asks beside its key."""
+    ask = Ask(environment=asked.environment, scopes=tuple(asked.scopes), client_ip=asked.client_ip)
+    # Most ask for nothing, and the verdict knows that one by its identity.
+    return Wish(ANY_USE if ask == ANY_USE else ask, asked.cost, asked.explain)

@@ -1,0 +1,79 @@
+"""All that checking stands on, with a store, a count of limits and clocks under a test's control."""
+
+from uuid import UUID
+
+from keywright.api.callers import Callers
+from keywright.api.checking import Checkers
+from keywright.keys.known import KnownKeys
+from keywright.keys.pair import mint, mint_credential
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Verifier
+from keywright.service.failures import FailureLimit
+from keywright.service.faults import InvalidToken
+from keywright.service.principal import Organization, Permission, Principal
+from keywright.service.usage import UsageBook
+from keywright.service.verification import Verification
+from keywright.service.verifiers import KnownVerifiers, Verifiers
+from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+from tests.service.fake_limiter import FakeLimiter
+
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+KEY = PAIR.private.reveal()
+OTHER_KEY = mint(b"o" * 32, brand="kw", environment="live").private.reveal()
+VERIFIER_ID = UUID(int=1)
+CREDENTIAL = mint_credential(b"v" * 32, brand="kw")
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", scopes=("orders:read", "orders:write"))
+NOW_SECONDS = 1_000_000.0
+OUTAGE_SECONDS = 60.0
+TOKEN, FOREIGN_TOKEN = "token.of.ours", "token.of.others"
+
+
+class TwoTokens:
+    """Knows a token of the organisation of `FACTS`, and one of another; both may check keys."""
+
+    async def authenticate(self, token: str) -> Principal:
+        organizations = {TOKEN: FACTS.org_id, FOREIGN_TOKEN: b"x" * 16}
+        if token not in organizations:
+            raise InvalidToken("It is not known.")
+        return Principal(
+            issuer="https://id.acme.example/",
+            subject="service",
+            client_id=None,
+            organization=Organization(UUID(bytes=organizations[token]), "https://id.acme.example/", token),
+            granted=frozenset({Permission.VERIFY.value}),
+        )
+
+
+class CheckingPlane:
+    """One key that is known to the store, one verifier, and what checks the one for the other."""
+
+    def __init__(self) -> None:
+        self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
+        self.epoch = FakeTime(NOW_SECONDS)
+        self.known, self.known_verifiers = KnownKeys(100), KnownVerifiers(10)
+        self.limiter = FakeLimiter(self.time)
+        self.store.facts[PAIR.private.digest] = FACTS
+        self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(
+            id=VERIFIER_ID, name="edge", display=CREDENTIAL.display, created_at=NOW
+        )
+        self.verifiers = Verifiers(
+            store=self.store, known=self.known_verifiers, clock=lambda: NOW, monotonic=self.time, entropy=bytes,
+            new_id=lambda: VERIFIER_ID, brand="kw", outage_seconds=OUTAGE_SECONDS,
+        )  # fmt: skip
+        self.checkers = Checkers(
+            callers=Callers(self.verifiers, TwoTokens(), brand="kw"),
+            verification=Verification(
+                self.store, self.known, brand="kw", now=self.epoch, monotonic=self.time,
+                outage_seconds=OUTAGE_SECONDS,
+            ),
+            usage=self.usage,
+            failures=FailureLimit(),
+            limiter=self.limiter,
+            now=self.epoch,
+            monotonic=self.time,
+        )  # fmt: skip
+
+    def follow(self) -> None:
+        """Have what is held count from now on."""
+        self.known.followed(self.time())
+        self.known_verifiers.followed(self.time())

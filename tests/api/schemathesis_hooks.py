@@ -1,0 +1,30 @@
+"""What a schema cannot say of good requests, for schemathesis: loaded by its own process, see `test_openapi.py`."""
+
+import re
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+_LATER = st.datetimes(datetime(2100, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+_NUMBERS = count()
+
+schemathesis.openapi.format("date-time", _LATER.map(datetime.isoformat))
+schemathesis.openapi.format("ip-network", st.ip_addresses().map(str))
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _arguments: dict[str, Any]) -> None:
+    """
+    Make a request mean what the document's sentences ask for.
+
+    An idempotency key is fresh for every request, and whoever uses one again is right to be refused. A key expires in
+    the future, and moments that were read in an earlier answer are past.
+    """
+    key = (case.headers or {}).get("Idempotency-Key")
+    if key is not None and re.fullmatch("[!-~]{22,255}", key):
+        case.headers["Idempotency-Key"] = f"{key[:-8]}{next(_NUMBERS):08}"
+    if isinstance(case.body, dict) and str(case.body.get("expires_at")).startswith("20"):
+        case.body["expires_at"] = "2100-01-01T00:00:00Z"

@@ -1,0 +1,342 @@
+"""The accelerator: whatever it answers, it answers as the application would, and leaves everything as that would."""
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any, Literal
+
+import pytest
+from uvicorn.server import ServerState
+
+from keywright import telemetry
+from keywright.api import accelerator as accelerator_module
+from keywright.api import verify_bodies
+from keywright.api.accelerator import Accelerator, DefaultHeaders, Head
+from keywright.api.checking import Checking
+from keywright.api.http_protocol import REQUEST_SECONDS
+from keywright.api.verify_bodies import LONGEST_REST
+from keywright.app import create_app
+from keywright.config import Settings
+from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.pair import mint
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.verdict import ANY_USE, Code
+from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, NOW_SECONDS, OTHER_KEY, PAIR, TOKEN, CheckingPlane
+from tests.api.generated_requests import VERIFY, Requests
+from tests.api.protocol import KEEP_ALIVE_SECONDS, Application, Wire
+from tests.api.raw import answers_in
+
+CONNECTIONS = 2400
+DATE = (b"date", b"Wed, 25 Nov 2026 12:00:00 GMT")
+KINDS: dict[str, dict[str, Any]] = {
+    "limited": {"rate_limits": (RateLimit("minute", 5, 60), RateLimit("day", 100, 86_400))},
+    "limited once": {"rate_limits": (RateLimit("second", 3, 1),)},
+    "bound": {"allowed_ips": ("192.0.2.0/24", "2001:db8::/32")},
+    "revoked": {"revoked": True},
+    "expired": {"expires_at": NOW_SECONDS},
+    "expiring": {"expires_at": NOW_SECONDS + 1000},
+    "retired": {"retires_at": NOW_SECONDS, "expires_at": NOW_SECONDS + 500},
+    "going": {"retires_at": NOW_SECONDS + 5000, "name": 'Grüße "🔑"'},
+    "foreign": {"org_id": b"x" * 16, "scopes": ()},
+}
+PAIRS = {kind: mint(kind.encode().ljust(32), brand="kw", environment="live") for kind in KINDS}
+KEYS = (
+    [KEY] * 4
+    + [pair.private.reveal() for pair in PAIRS.values()]
+    + [OTHER_KEY, "", "junk", KEY[:-1], "é", 'a"b', "a\\b"]
+)
+UNKNOWN_CREDENTIAL = CREDENTIAL.reveal()[:-1]
+
+
+class Watched(Accelerator):
+    """Counts what it answers."""
+
+    answered = 0
+
+    def answer(self, head: Head, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+        answer = super().answer(head, data, default_headers)
+        self.answered += answer is not None
+        return answer
+
+
+class Side(CheckingPlane):
+    """A service with or without the accelerator."""
+
+    def __init__(self, *, accelerated: bool) -> None:
+        super().__init__()
+        self.store.facts |= {
+            PAIRS[kind].private.digest: replace(FACTS, id=kind.encode().ljust(16), **change)
+            for kind, change in KINDS.items()
+        }
+        self.accelerator = Watched(self.checkers)
+        self.app = Checking(Application(), self.checkers, accelerator=self.accelerator if accelerated else None)
+        self.state = ServerState()
+        self.state.default_headers = [DATE]
+
+    async def know(self) -> None:
+        """Come to hold what there is to hold."""
+        self.follow()
+        await self.verifiers.recognize(CREDENTIAL.reveal())
+        for key in KEYS:
+            await self.checkers.verification.verify(key, ANY_USE)
+
+    async def converse(self, pieces: Sequence[bytes], rests: Sequence[bool]) -> tuple[bytes, bool]:
+        """Send *pieces*, come to rest after those that say so, and give what came back and whether that was the end."""
+        wire = Wire(self.app, self.state)
+        for piece, rest in zip(pieces, rests, strict=True):
+            wire.protocol.data_received(piece)
+            # A loop does what is ready before it reads again; what takes longer may or may not be done by then.
+            await asyncio.sleep(0)
+            if rest:
+                await wire.rest()
+        await wire.rest()
+        await wire.rest()
+        closed = wire.transport.closed
+        wire.protocol.connection_lost(None)
+        await wire.rest()
+        return wire.transport.written, closed
+
+    def traces(self) -> dict[str, Any]:
+        """Tell what conversations left behind."""
+        return {
+            "uses": {place: tally.count for place, tally in self.usage._tallies.items()},
+            "spent": self.limiter.asked,
+            "look-ups": self.store.look_ups,
+            "failures": self.checkers.failures._recent,
+            "requests": self.state.total_requests,
+            "held": set(self.known._recent),
+        }
+
+
+def as_compared(received: bytes) -> bytes:
+    """Leave out the ids of requests."""
+    return re.sub(rb"[0-9a-f]{32}|[0-9a-f]{16}-[0-9a-f]{8}", b"#", received)
+
+
+def counted() -> dict[str, float]:
+    return {code.value: telemetry.verdicts.labels(code.value)._value.get() for code in Code}
+
+
+@pytest.fixture
+async def side() -> Side:
+    side = Side(accelerated=True)
+    await side.know()
+    return side
+
+
+def request(**asked: Any) -> bytes:
+    """A request as most clients send it."""
+    body = json.dumps({"key": KEY, **asked}).encode()
+    lines = [
+        f"POST {VERIFY} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {CREDENTIAL.reveal()}",
+        "Content-Type: application/json", f"Content-Length: {len(body)}",
+    ]  # fmt: skip
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def in_two(whole: bytes) -> tuple[bytes, bytes]:
+    """A request's head and its body."""
+    head, end, body = whole.partition(b"\r\n\r\n")
+    return head + end, body
+
+
+def take_all(wire: Wire) -> None:
+    """Take what was answered, as a client does."""
+    wire.transport.take(wire.transport.unsent)
+
+
+def codes(wire: Wire) -> list[str]:
+    """Give what was answered, by the codes."""
+    return [json.loads(answer.body)["code"] for answer in answers_in(wire.transport.written)]
+
+
+async def test_generated_requests() -> None:
+    """
+    More than ten thousand requests, in pieces or in a line, good, odd or broken, are answered alike to the byte.
+
+    And alike are the uses, limits, failures, look-ups and verdicts that were counted, and which connections ended.
+    """
+    chance = Random(20261125)
+    made = 0
+    requests = Requests(chance, KEYS, [CREDENTIAL.reveal()] * 8 + [UNKNOWN_CREDENTIAL, TOKEN])
+    with_it, without = Side(accelerated=True), Side(accelerated=False)
+    for side in (with_it, without):
+        await side.know()
+    for _ in range(CONNECTIONS):
+        number, pieces = requests.connection()
+        rests = [chance.random() < 0.7 for _ in pieces]
+        made += number
+        change = chance.random()
+        seconds = chance.choice([0.0, 0.5, 2.0, 10.0])
+        found = []
+        for side in (with_it, without):
+            side.time.seconds += seconds
+            side.store.away = change < 0.05
+            side.limiter.far = 0.05 < change < 0.1
+            if change > 0.1:
+                side.follow()
+            before = counted()
+            received, closed = await side.converse(pieces, rests)
+            verdicts = {code: count - before[code] for code, count in counted().items()}
+            found.append((as_compared(received), closed, verdicts, side.traces()))
+        assert found[0] == found[1], pieces
+    assert made > 10_000
+    assert with_it.accelerator.answered > made / 4
+
+
+@pytest.mark.parametrize("pieces", [[request()], [*in_two(request())]], ids=["whole", "head and body"])
+async def test_answered_at_once(side: Side, pieces: list[bytes]) -> None:
+    """What is held is answered before the loop goes on, whether the body comes with the head or behind it."""
+    wire = Wire(side.app, side.state)
+    for _ in range(3):
+        for piece in pieces:
+            wire.protocol.data_received(piece)
+    assert codes(wire) == ["valid"] * 3
+    assert side.accelerator.answered == 3
+
+
+async def test_what_changed_is_not_answered_at_once(side: Side) -> None:
+    """A key or a verifier that was dropped is looked up again, whatever was answered before."""
+    wire = Wire(side.app, side.state)
+    await wire.receive(request())
+    side.store.facts[PAIR.private.digest] = replace(FACTS, revoked=True)
+    side.known.drop([PAIR.private.digest])
+    await wire.receive(request())
+    side.store.verifier_by_digest.clear()
+    side.known_verifiers.drop([CREDENTIAL.digest])
+    await wire.receive(request())
+    assert codes(wire) == ["valid", "revoked", "invalid_token"]
+    assert side.accelerator.answered == 1
+
+
+async def test_what_is_held_counts_only_while_changes_are_followed(side: Side) -> None:
+    """Once the changes were not followed for the bound, nothing is answered at once any more."""
+    wire = Wire(side.app, side.state)
+    side.time.seconds += BOUND_SECONDS
+    await wire.receive(request())
+    side.time.seconds += 0.001
+    await wire.receive(request())
+    assert codes(wire) == ["valid", "valid"]
+    assert side.accelerator.answered == 1
+
+
+async def test_a_mistake_of_ours(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong here is logged, and the application answers."""
+    wire = Wire(side.app, side.state)
+    monkeypatch.setattr(side.accelerator, "_ready", None)
+    await wire.receive(request())
+    assert codes(wire) == ["valid"]
+    assert side.accelerator.answered == 0
+
+
+async def test_a_stop_between_head_and_body(side: Side) -> None:
+    """A connection of which a head is there when the service stops is ended with the answer, and not before."""
+    wire = Wire(side.app, side.state)
+    head, body = in_two(request())
+    await wire.receive(head)
+    wire.protocol.shutdown()
+    assert not wire.transport.closed
+    await wire.receive(body)
+    (answer,) = answers_in(wire.transport.written)
+    assert answer.headers["connection"] == "close"
+    assert wire.transport.closed
+
+
+async def test_a_stop_at_rest(side: Side) -> None:
+    """A connection on which all was answered is closed at once when the service stops."""
+    wire = Wire(side.app, side.state)
+    await wire.receive(request())
+    wire.protocol.shutdown()
+    assert wire.transport.closed
+
+
+async def test_a_body_that_never_comes(side: Side) -> None:
+    """A request has 30 seconds from its first byte, those in which its head was kept among them."""
+    wire = Wire(side.app, side.state)
+    head, body = in_two(request())
+    await wire.receive(request())
+    take_all(wire)
+    wire.loop.pass_seconds(100)
+    await wire.receive(head)
+    wire.loop.pass_seconds(REQUEST_SECONDS - 1)
+    await wire.receive(body[:1])
+    wire.loop.pass_seconds(0.9)
+    assert not wire.transport.closed
+    wire.loop.pass_seconds(0.2)
+    assert wire.transport.closed
+    assert len(answers_in(wire.transport.written)) == 1
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+async def test_a_connection_that_is_left(accelerated: bool) -> None:
+    """A connection is closed when nothing came on it for so long after the last answer, and not before."""
+    side = Side(accelerated=accelerated)
+    await side.know()
+    wire = Wire(side.app, side.state)
+    for _ in range(3):
+        await wire.receive(request())
+        take_all(wire)
+        wire.loop.pass_seconds(KEEP_ALIVE_SECONDS - 1)
+    assert not wire.transport.closed
+    head, body = in_two(request())
+    await wire.receive(head)
+    wire.loop.pass_seconds(2)
+    await wire.receive(body)
+    take_all(wire)
+    wire.loop.pass_seconds(KEEP_ALIVE_SECONDS - 0.1)
+    assert not wire.transport.closed
+    wire.loop.pass_seconds(0.2)
+    assert wire.transport.closed
+    assert codes(wire) == ["valid"] * 4
+
+
+async def test_a_client_that_takes_no_answers(side: Side) -> None:
+    """While a client does not take its answers, nothing more is written for it, nor answered."""
+    wire = Wire(side.app, side.state)
+    wire.protocol.pause_writing()
+    await wire.receive(request())
+    assert wire.transport.written == b""
+    wire.protocol.resume_writing()
+    await wire.rest()
+    assert codes(wire) == ["valid"]
+
+
+@pytest.mark.parametrize("options", [{"access_log": True}, {"limit_concurrency": 100}])
+async def test_what_uvicorn_was_told_to_do(side: Side, options: dict[str, Any]) -> None:
+    """Where uvicorn is to write an access log or to limit connections, every request takes its way."""
+    wire = Wire(side.app, side.state, **options)
+    await wire.receive(request())
+    assert codes(wire) == ["valid"]
+    assert side.accelerator.answered == 0
+
+
+async def test_what_is_ready_is_bounded(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many different questions are asked, a bounded number of answers is kept."""
+    monkeypatch.setattr(accelerator_module, "_MOST_READY", 10)
+    wire = Wire(side.app, side.state)
+    for number in range(100):
+        await wire.receive(request(path=f"/{number}"))
+    assert len(side.accelerator._ready) <= 10
+    assert codes(wire) == ["valid"] * 100
+
+
+async def test_long_questions_are_not_kept(side: Side) -> None:
+    """A question that is long is answered, and neither it nor what it asks is kept."""
+    wire = Wire(side.app, side.state)
+    remembered = verify_bodies.read_rest.cache_info().currsize
+    for length in range(LONGEST_REST, LONGEST_REST + 20):
+        await wire.receive(request(path="/" * length))
+    assert codes(wire) == ["valid"] * 20
+    assert side.accelerator.answered == 20
+    assert len(side.accelerator._ready) == 0
+    assert verify_bodies.read_rest.cache_info().currsize == remembered
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_the_setting(setting: Literal["on", "off"]) -> None:
+    """The accelerator stands in front unless the settings leave it out."""
+    app = create_app(Settings(issuer="https://id.acme.example/", audience="urn:acme", accelerator=setting))
+    assert (app.accelerator is not None) is (setting == "on")

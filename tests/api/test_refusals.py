@@ -1,0 +1,31 @@
+"""What a use case refuses, as the edge answers it."""
+
+from typing import get_args
+
+import pytest
+
+from keywright.api.problems import PROBLEMS, FieldError, refusal_of
+from keywright.service.refusals import Flaw, RefusalCode, Refused
+
+CODES: tuple[RefusalCode, ...] = get_args(RefusalCode)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_in_the_table(code: RefusalCode) -> None:
+    """Whatever a use case refuses has a status for callers, and is never a success or our own trouble."""
+    assert 400 <= PROBLEMS[refusal_of(Refused(code)).code].status < 500
+
+
+def test_flaws() -> None:
+    """A flaw that a use case found is told like one of the body: where it is, in a sentence, with a stable word."""
+    flaws = (Flaw("scopes", "There is no such scope.", "scope_unknown", (1,)), Flaw("expires_at", "Too late.", "late"))
+    assert list(refusal_of(Refused("validation_failed", flaws)).errors) == [
+        FieldError(("body", "scopes", 1), "There is no such scope.", "scope_unknown"),
+        FieldError(("body", "expires_at"), "Too late.", "late"),
+    ]
+
+
+def test_when_to_try_again() -> None:
+    """What is worth another try, unchanged and soon, says when; nothing else does."""
+    told = {code for code in CODES if "Retry-After" in refusal_of(Refused(code)).headers}
+    assert told == {"idempotency_key_in_use", "changed_meanwhile"}

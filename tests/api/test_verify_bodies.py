@@ -1,0 +1,123 @@
+"""Bodies of verifications: the quick way of reading them means what the strict reader means."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from keywright.api import verify_bodies
+from keywright.api.bodies import as_model
+from keywright.api.problems import FieldError, Refusal
+from keywright.api.verify_bodies import Question, read
+from keywright.api.verify_schemas import VerifyRequest
+from keywright.keys.verdict import ANY_USE, Ask
+from tests.api.checking_plane import KEY
+
+WHITE = [""] * 80 + [" ", "\n", "\t ", "\r\n"] * 5 + ["\f", "\v", "\0", "\u00a0", "\ufeff"]
+Told = tuple[str, str | None, list[FieldError]]
+
+
+def strictly(raw: bytes) -> Question | Told:
+    """Read *raw* as the strict reader and the schema do, and nothing besides."""
+    try:
+        asked = as_model(VerifyRequest, raw)
+    except Refusal as refusal:
+        return refusal.code, refusal.detail, list(refusal.errors)
+    return Question(asked.key, verify_bodies.wish_of(asked))
+
+
+def quickly(raw: bytes) -> Question | Told:
+    try:
+        return read(raw)
+    except Refusal as refusal:
+        return refusal.code, refusal.detail, list(refusal.errors)
+
+
+def written(text: str, chance: Random) -> str:
+    """A JSON string of *text*: each character as it is, or escaped in one of the ways there are."""
+
+    def way(character: str) -> str:
+        if ord(character) < 0x10000 and chance.random() < 0.002:
+            return f"\\u{ord(character):{chance.choice(['04x', '04X'])}}"
+        return character if character not in '"\\' else f"\\{character}"
+
+    return f'"{"".join(map(way, text))}"'
+
+
+NAMES = ["key"] * 12 + ["Key", "ke", "k\u00e9y"]
+TEXTS = [KEY] * 8 + [KEY[:-1], f"{KEY} ", KEY + "é🔑", 'a"\\b', "[" * 20, "x" * 600, ""]
+MEMBERS = [
+    '"scopes":["a:read"]', '"scopes":[]', '"scopes":["a:read","b:write"]', '"scopes":[1]', '"scopes":"a"',
+    '"environment":"live"', '"environment":null', '"client_ip":"192.0.2.7"', '"client_ip":"\\ud800"', '"method":"GET"',
+    '"path":"/a?b=c"', '"path":"\u00e9"', '"cost":1', '"cost":1.0', '"cost":-1', '"cost":NaN', '"cost":1e400',
+    '"explain":true', '"explain":1', f'"key":"{KEY}"', '"key":"a"', '"\\u006bey":"a"', '"more":1',
+    f'"more":{"[" * 16}1{"]" * 16}', f'"method":"{"m" * 600}"', "", " ", "x", "{}", '"', "\ufeff", "//", "\0",
+]  # fmt: skip
+
+
+def writing(chance: Random) -> bytes:
+    """A body of any shape: most are of the schema, and some nearly are."""
+
+    def spaced(*parts: str) -> str:
+        return "".join(part + chance.choice(WHITE) for part in ("", *parts))
+
+    members = [spaced(written(chance.choice(NAMES), chance), ":", written(chance.choice(TEXTS), chance))]
+    members += [spaced(chance.choice(MEMBERS)) for _ in range(chance.choice([0, 0, 1, 1, 2, 3]))]
+    return spaced(f"{{{','.join(members)}}}").encode()
+
+
+def test_both_ways_of_reading_agree() -> None:
+    """Whatever a body looks like, it is read, or refused with the same words, as the strict reader does; twice."""
+    chance = Random(20261125)
+    found = []
+    for _ in range(10_000):
+        raw = writing(chance)
+        if chance.random() < 0.2:
+            place = chance.randrange(len(raw))
+            raw = raw[:place] + chance.randbytes(chance.randrange(3)) + raw[place + chance.randrange(2) :]
+        expected = strictly(raw)
+        assert quickly(raw) == expected, raw
+        assert quickly(raw) == expected, raw
+        found.append(isinstance(expected, Question))
+    assert 0.2 < sum(found) / len(found) < 0.8
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b'{"key":"a', b'{"key":"a"', b'{"key":"a"}', b'{"key":"a","key":"a"}', b'{"key":"a"\xff}']
+)
+def test_edges(raw: bytes) -> None:
+    """Bodies that are cut, and those with a flaw right behind the key, are read alike as well."""
+    assert quickly(raw) == strictly(raw)
+
+
+def test_a_body_that_is_damaged_anywhere() -> None:
+    """A body in which any byte was changed, left out or put in is still read as the strict reader does."""
+    whole = json.dumps({"key": KEY, "scopes": ["a:read"], "client_ip": "192.0.2.7", "cost": 1}).encode()
+    for place in range(len(whole)):
+        for damage in (b"", b'"', b"\\", b"}", b",", b"\0", b"\xff", b"a"):
+            for end in (place, place + 1):
+                raw = whole[:place] + damage + whole[end:]
+                assert quickly(raw) == strictly(raw), raw
+
+
+@pytest.mark.parametrize(
+    ("body", "ask"),
+    [
+        ({}, ANY_USE),
+        ({"scopes": [], "environment": None, "method": "GET", "path": "/"}, ANY_USE),
+        ({"scopes": ["a:read"], "client_ip": "192.0.2.7"}, Ask(scopes=("a:read",), client_ip="192.0.2.7")),
+    ],
+)
+def test_what_is_asked(body: dict[str, Any], ask: Ask) -> None:
+    """What counts for the verdict is found in the body, and a body that asks for nothing is known to."""
+    question = read(json.dumps({"key": KEY, **body}).encode())
+    assert (question.text, question.wish.ask) == (KEY, ask)
+    assert (question.wish.ask is ANY_USE) is (ask is ANY_USE)
+
+
+def test_long_bodies_are_not_remembered() -> None:
+    """What comes behind a key is remembered only where it is short, so that the memory it takes is bounded."""
+    before = verify_bodies.read_rest.cache_info().currsize
+    read(json.dumps({"key": KEY, "path": "/" + "x" * 600}).encode())
+    assert verify_bodies.read_rest.cache_info().currsize == before

@@ -1,0 +1,236 @@
+"""The rules of a verification that need a key of a certain kind, a count of limits or a clock of the test's."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from keywright.api.checking import Checking
+from keywright.keys.rate_limits import RateLimit
+from tests.api.checking_plane import (
+    CREDENTIAL,
+    FACTS,
+    FOREIGN_TOKEN,
+    KEY,
+    NOW_SECONDS,
+    OTHER_KEY,
+    OUTAGE_SECONDS,
+    PAIR,
+    TOKEN,
+    CheckingPlane,
+)
+from tests.api.verifier import BATCH, NOT_FOUND, VERIFY
+
+LIMITS = (RateLimit("minute", 2, 60), RateLimit("day", 100, 86_400))
+
+
+class Counter(CheckingPlane):
+    """The route of verifications in front of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        app = Checking(PlainTextResponse("behind", 418), self.checkers)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright")
+
+    def key(self, **change: Any) -> None:
+        """Make the key one of another kind."""
+        self.store.facts[PAIR.private.digest] = replace(FACTS, **change)
+        self.known.drop([PAIR.private.digest])
+
+    async def ask(self, key: str = KEY, *, facts: bool = False, bearer: str = "", **more: Any) -> dict[str, Any]:
+        """Ask for a verdict that is given."""
+        response = await self.post({"key": key, **more}, facts=facts, bearer=bearer)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def post(self, body: object, *, path: str = VERIFY, facts: bool = False, bearer: str = "") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {bearer or CREDENTIAL.reveal()}"}
+        if facts:
+            headers["Keywright-Facts"] = "1"
+        return await self.http.post(path, json=body, headers=headers)
+
+
+@pytest.fixture(params=["held", "looked up"])
+async def counter(request: pytest.FixtureRequest) -> AsyncIterator[Counter]:
+    counter = Counter()
+    if request.param == "held":
+        counter.follow()
+    async with counter.http:
+        yield counter
+
+
+async def test_addresses(counter: Counter) -> None:
+    """A key that is bound to networks is good from there, and from nowhere else and nowhere that is not told."""
+    counter.key(allowed_ips=("192.0.2.0/24", "2001:db8::/32"))
+    for inside in ("192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1%eth0"):
+        assert (await counter.ask(client_ip=inside))["code"] == "valid"
+    for outside in ("192.0.3.1", "nonsense", "", None):
+        assert (await counter.ask(client_ip=outside))["code"] == "ip_not_allowed"
+    answer = await counter.ask(explain=True)
+    assert answer["explanation"] == {
+        "rule": "The request came from an address that is not known.",
+        "would_pass": "One from 192.0.2.0/24, 2001:db8::/32.",
+    }
+
+
+async def test_a_secret_that_was_replaced(counter: Counter) -> None:
+    """The secret that a rotation replaced works until its end, then it is expired, and it is said why."""
+    counter.key(retires_at=NOW_SECONDS + 1)
+    assert (await counter.ask())["code"] == "valid"
+    counter.key(retires_at=NOW_SECONDS)
+    answer = await counter.ask(explain=True)
+    assert (answer["code"], answer["explanation"]["would_pass"]) == ("expired", "The key's new secret.")
+    counter.key(retires_at=NOW_SECONDS, expires_at=NOW_SECONDS)
+    assert (await counter.ask(explain=True))["explanation"]["rule"] == "The key has expired."
+
+
+async def test_limits(counter: Counter) -> None:
+    """A key is good until one of its limits is spent; every answer says how they stand, a refusal when to return."""
+    counter.key(rate_limits=LIMITS)
+    minute = {"name": "minute", "limit": 2, "window_seconds": 60}
+    day = {"name": "day", "limit": 100, "window_seconds": 86_400}
+    first = await counter.ask()
+    assert first["rate_limits"] == [
+        {**minute, "remaining": 1, "reset_seconds": 30},
+        {**day, "remaining": 99, "reset_seconds": 864},
+    ]
+    assert "retry_after_seconds" not in first
+    assert (await counter.ask())["valid"]
+    spent = await counter.ask(explain=True)
+    assert (spent["valid"], spent["code"], spent["retry_after_seconds"]) == (False, "rate_limited", 30)
+    assert spent["rate_limits"] == [
+        {**minute, "remaining": 0, "reset_seconds": 60},
+        {**day, "remaining": 98, "reset_seconds": 1728},
+    ]
+    assert spent["api_key"] == first["api_key"]
+    assert spent["explanation"]["rule"] == "A rate limit of the key is spent."
+    counter.time.seconds += 29.5
+    counter.follow()
+    assert (await counter.ask())["retry_after_seconds"] == 1
+    counter.time.seconds += 0.5
+    assert (await counter.ask())["valid"]
+    (uses,) = counter.usage.take_all(NOW_SECONDS)
+    assert sum(sighting.count for sighting in uses) == 3
+
+
+async def test_cost(counter: Counter) -> None:
+    """A request takes its cost of every limit or of none; one beyond a limit can never pass, one of 0 always does."""
+    counter.key(rate_limits=LIMITS)
+    never = await counter.ask(cost=3)
+    assert (never["code"], never["retry_after_seconds"]) == ("rate_limited", None)
+    assert [limit["remaining"] for limit in never["rate_limits"]] == [2, 100]
+    assert (await counter.ask(cost=2))["rate_limits"][1]["remaining"] == 98
+    assert not (await counter.ask(cost=1))["valid"]
+    assert (await counter.ask(cost=0))["valid"]
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "code"),
+    [
+        ({"revoked": True}, {}, "revoked"),
+        ({"expires_at": NOW_SECONDS}, {}, "expired"),
+        ({}, {"environment": "sandbox"}, "wrong_environment"),
+        ({}, {"scopes": ["no:such"]}, "insufficient_scope"),
+        ({"allowed_ips": ("192.0.2.0/24",)}, {"client_ip": "192.0.3.1"}, "ip_not_allowed"),
+    ],
+    ids=str,
+)
+async def test_limits_are_for_good_keys(
+    counter: Counter, change: dict[str, Any], asked: dict[str, Any], code: str
+) -> None:
+    """What another rule refuses takes nothing of a limit, and nothing is told of it."""
+    counter.key(rate_limits=LIMITS, **change)
+    answer = await counter.ask(**asked)
+    assert answer["code"] == code
+    assert answer.keys() == {"valid", "code", "api_key"}
+    assert counter.limiter.asked == []
+
+
+async def test_limits_are_the_organizations(counter: Counter) -> None:
+    """Who may not learn of a key takes nothing of its limits either."""
+    counter.key(rate_limits=LIMITS)
+    assert (await counter.post({"key": KEY}, bearer=FOREIGN_TOKEN)).content == NOT_FOUND
+    assert counter.limiter.asked == []
+    assert (await counter.ask(bearer=TOKEN))["valid"]
+    assert counter.limiter.asked == [(FACTS.id, 1)]
+
+
+async def test_limits_that_are_counted_elsewhere(counter: Counter) -> None:
+    """A count that has to be waited for is waited for, once a request; while it cannot be had, the answer is 503."""
+    counter.key(rate_limits=LIMITS)
+    counter.limiter.far = True
+    assert (await counter.ask())["rate_limits"][0]["remaining"] == 1
+    assert len(counter.limiter.asked) == 1
+    counter.limiter.away = True
+    response = await counter.post({"key": KEY})
+    assert (response.status_code, response.json()["code"]) == (503, "limits_unavailable")
+    assert response.headers["retry-after"] == "1"
+    assert (await counter.ask("junk"))["code"] == "not_found"
+
+
+async def test_limits_of_who_fails_too_often(counter: Counter) -> None:
+    """Where unknown keys came from too often, a known key is not refused for it, wherever its limits are counted."""
+    counter.key(rate_limits=LIMITS)
+    counter.follow()
+    counter.limiter.far = True
+    assert (await counter.ask(client_ip="192.0.2.7"))["valid"]
+    while (refused := await counter.ask(OTHER_KEY, client_ip="192.0.2.7"))["code"] == "not_found":
+        pass
+    assert refused == {"valid": False, "code": "rate_limited", "api_key": None, "retry_after_seconds": 1}
+    assert (await counter.ask(client_ip="192.0.2.7"))["valid"]
+
+
+async def test_limits_in_a_batch(counter: Counter) -> None:
+    """In a batch every verification counts, in the order of the keys."""
+    counter.key(rate_limits=LIMITS)
+    response = await counter.post({"keys": [{"key": KEY}] * 3}, path=BATCH)
+    assert [result["code"] for result in response.json()["results"]] == ["valid", "valid", "rate_limited"]
+
+
+async def test_limits_during_an_outage(counter: Counter) -> None:
+    """A key that goes on working from memory still has its limits."""
+    counter.key(rate_limits=LIMITS)
+    counter.follow()
+    await counter.ask()
+    counter.store.away = True
+    counter.time.seconds += OUTAGE_SECONDS
+    assert [(await counter.ask())["code"] for _ in range(3)] == ["valid", "valid", "rate_limited"]
+    stale = await counter.ask()
+    assert (stale["stale"], stale["retry_after_seconds"]) == (True, 30)
+
+
+async def test_facts(counter: Counter) -> None:
+    """Who judges by itself is told all that a verdict depends on, and counts limits by itself."""
+    counter.key(
+        rate_limits=LIMITS, allowed_ips=("192.0.2.0/24",), retires_at=NOW_SECONDS + 1.5, expires_at=NOW_SECONDS + 2
+    )
+    for _ in range(3):
+        answer = await counter.ask(facts=True, client_ip="192.0.2.7")
+        assert answer["code"] == "valid"
+        assert "rate_limits" not in answer
+        assert answer["facts"] == {
+            "revoked": False,
+            "expires_at": NOW_SECONDS + 2,
+            "retires_at": NOW_SECONDS + 1.5,
+            "allowed_ips": ["192.0.2.0/24"],
+            "rate_limits": [["minute", 2, 60], ["day", 100, 86_400]],
+        }
+    assert counter.limiter.asked == []
+
+
+async def test_answers_are_json_in_every_part(counter: Counter) -> None:
+    """An answer with everything in it that there is has one meaning."""
+    counter.key(rate_limits=LIMITS, name='Grüße "🔑"\\')
+    counter.follow()
+    await counter.ask(cost=2)
+    counter.store.away = True
+    counter.time.seconds += 2
+    response = await counter.post({"key": KEY, "explain": True, "cost": 2})
+    names = json.loads(response.content, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    assert names == ["valid", "code", "api_key", "rate_limits", "retry_after_seconds", "stale", "explanation"]
+    assert response.headers["keywright-stale"] == "true"
