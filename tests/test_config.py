@@ -56,6 +56,26 @@ def test_database_url_is_not_shown(env: pytest.MonkeyPatch) -> None:
     assert settings.database_url.get_secret_value() == "postgresql://me:hunter22@db/keys"
 
 
+def test_redis_url(env: pytest.MonkeyPatch) -> None:
+    """Redis's password appears in no printed form of the settings; an empty URL is none, and so is none at all."""
+    assert config.load().redis_url is None
+    env.setenv("KEYWRIGHT_REDIS_URL", "")
+    assert config.load().redis_url is None
+    env.setenv("KEYWRIGHT_REDIS_URL", "rediss://:hunter22@redis/1")
+    settings = config.load()
+    assert "hunter22" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "rediss://:hunter22@redis/1"
+
+
+def test_bad_redis_url(env: pytest.MonkeyPatch) -> None:
+    """A Redis URL that cannot be meant stops the start, and nothing of it is told."""
+    env.setenv("KEYWRIGHT_REDIS_URL", "redis-cluster://:hunter22@redis/1")
+    assert sentence() == "KEYWRIGHT_REDIS_URL: must begin with redis://, rediss:// or unix://."
+    env.setenv("KEYWRIGHT_REDIS_URL", "redis://:hunter22@redis/keys")
+    assert sentence() == "KEYWRIGHT_REDIS_URL: must name a database by its number, as in redis://host/0."
+
+
 def test_lists_are_separated_by_commas(env: pytest.MonkeyPatch) -> None:
     """Spaces around the parts of a list do not matter."""
     env.setenv("KEYWRIGHT_ENVIRONMENTS", "live, sandbox ,ci")
@@ -63,6 +83,33 @@ def test_lists_are_separated_by_commas(env: pytest.MonkeyPatch) -> None:
     settings = config.load()
     assert settings.environments == ("live", "sandbox", "ci")
     assert [str(network) for network in settings.proxy_networks] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_what_keys_may_be(env: pytest.MonkeyPatch) -> None:
+    """The rules for keys are read as they are written; scopes keep their order and their meaning."""
+    env.setenv("KEYWRIGHT_MAX_LIFE_DAYS", "90")
+    env.setenv("KEYWRIGHT_REQUIRE_EXPIRY", "true")
+    env.setenv("KEYWRIGHT_MAX_ACTIVE_KEYS", "20")
+    env.setenv("KEYWRIGHT_SCOPES", " reports:write = Change reports; reports:read=Read, look at;bills:read; ")
+    settings = config.load()
+    assert (settings.max_life_days, settings.require_expiry, settings.max_active_keys) == (90, True, 20)
+    assert list((settings.scopes or {}).items()) == [
+        ("reports:write", "Change reports"),
+        ("reports:read", "Read, look at"),
+        ("bills:read", ""),
+    ]
+
+
+@pytest.mark.parametrize("name", ["MAX_LIFE_DAYS", "MAX_ACTIVE_KEYS", "SCOPES"])
+def test_set_to_nothing(env: pytest.MonkeyPatch, name: str) -> None:
+    """A rule that is set to nothing is none, as when it is not set."""
+    env.setenv(f"KEYWRIGHT_{name}", "")
+    assert getattr(config.load(), name.lower()) is None
+
+
+def test_scopes_from_code(env: pytest.MonkeyPatch) -> None:
+    """Whoever starts the service from code may give the scopes as they are."""
+    assert config.load(scopes={"reports:read": "Read reports"}).scopes == {"reports:read": "Read reports"}
 
 
 def test_overrides_go_before_the_environment(env: pytest.MonkeyPatch) -> None:
@@ -136,6 +183,18 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
         ("ENVIRONMENTS", "", "must be different names"),
         ("ENVIRONMENTS", "live,live", "must be different names"),
         ("ENVIRONMENTS", "live,Sand box", "a-z and 0-9"),
+        ("MAX_LIFE_DAYS", "0", "greater than or equal to 1"),
+        ("MAX_LIFE_DAYS", "36501", "less than or equal to 36500"),
+        ("MAX_LIFE_DAYS", "a month", "integer"),
+        ("REQUIRE_EXPIRY", "perhaps", "boolean"),
+        ("MAX_ACTIVE_KEYS", "0", "greater than or equal to 1"),
+        ("MAX_ACTIVE_KEYS", "many", "integer"),
+        ("SCOPES", "reports", "reports:read=Read reports"),
+        ("SCOPES", "reports:*=Everything", "different scopes"),
+        ("SCOPES", "bills:read=Read, bills:write=Write", "separated by semicolons"),
+        ("SCOPES", "bills:read=Read; bills:read=Again", "different scopes"),
+        ("SCOPES", f"bills:read={'a' * 256}", "at most 255 characters"),
+        ("SCOPES", "bills:read=\u202eRead", "that can be seen"),
         ("KEY_BRAND", "Acme", "1 to 12 characters"),
         ("KEY_BRAND", "a" * 13, "1 to 12 characters"),
         ("HOST", "", "at least 1 character"),

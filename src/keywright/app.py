@@ -8,12 +8,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Protocol
-from uuid import UUID
 
 import structlog
-import uuid_utils.compat
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -21,7 +19,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from keywright import __version__, config, telemetry
-from keywright.api import feed, handlers, health, insight, management, openapi
+from keywright.api import changes, events, feed, handlers, health, insight, management, openapi, options, rotation
+from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
 from keywright.api.checking import Checkers, Checking
 from keywright.api.edge import Normalized, Observed, Shielded
@@ -32,13 +31,18 @@ from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
 from keywright.keys.known import KnownKeys
+from keywright.limits.engine import RunningLimiter, open_limiter
+from keywright.machine import boot_seconds, new_id, utc_now
 from keywright.service.checking_ports import Session
 from keywright.service.duties import Duties
 from keywright.service.failures import FailureLimit
 from keywright.service.following import Following
+from keywright.service.lifecycle import Lifecycle
 from keywright.service.management import Management
+from keywright.service.policy import Policy
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
 from keywright.service.presence import Presence
+from keywright.service.replays import Replays
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds, Verification
 from keywright.service.verifiers import KnownVerifiers, Verifiers
@@ -71,6 +75,7 @@ class Plugs:
     """The parts with an outside; tests and production differ in nothing else."""
 
     store: RunningStore
+    limiter: RunningLimiter
     authenticator: Authenticator
     signing_keys: SigningKeys
     clock: Clock
@@ -80,29 +85,18 @@ class Plugs:
     monotonic: Seconds
 
 
-def utc_now() -> datetime:
-    """Tell the time."""
-    return datetime.now(UTC)
-
-
-def new_id() -> UUID:
-    """Give a fresh UUIDv7."""
-    return uuid_utils.compat.uuid7()
-
-
-def boot_seconds() -> float:
-    """Read a clock that only goes forward, and goes on while the machine is suspended where there is such a clock."""
-    return time.clock_gettime(_FORWARD_CLOCK)
-
-
-_FORWARD_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
 def plugs_of(settings: Settings) -> Plugs:
     """Choose the parts that *settings* name. Nothing is opened yet."""
     key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
     return Plugs(
         store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.commit_batch.observe),
+        limiter=open_limiter(
+            None if settings.redis_url is None else settings.redis_url.get_secret_value(),
+            monotonic=boot_seconds,
+            known_keys=settings.known_keys,
+            on_outage=settings.limits_on_outage,
+            on_uncounted=telemetry.limits_uncounted.inc,
+        ),
         authenticator=AccessTokens(
             issuer=settings.issuer,
             audience=settings.audience,
@@ -154,17 +148,29 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         entropy=plugs.entropy,
         new_id=plugs.new_id,
         brand=settings.key_brand,
-        environment=settings.default_environment,
+        policy=_policy(settings),
+        replays=Replays(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
     )
     # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
-    for rooms in (management.router, insight.router, feed.router, health.router):
-        app.router.routes.extend(rooms.routes)
+    for room in (management, changes, rotation, insight, events, options, feed, health):
+        app.router.routes.extend(room.router.routes)
     if settings.metrics == "path":
         app.add_api_route("/metrics", _metrics, include_in_schema=False)
     handlers.install(app)
-    document = openapi.document(app, __version__)
+    document = openapi.document(app, __version__, environments=settings.environments)
     app.openapi = lambda: document  # type: ignore[method-assign]
-    return Checking(_with_forward_auth(app, settings, checking), checking.checkers)
+    accelerator = Accelerator(checking.checkers) if settings.accelerator == "on" else None
+    return Checking(_with_forward_auth(app, settings, checking), checking.checkers, accelerator=accelerator)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        environments=settings.environments,
+        max_life=None if settings.max_life_days is None else timedelta(days=settings.max_life_days),
+        expiry_required=settings.require_expiry,
+        max_active=settings.max_active_keys,
+        scopes=settings.scopes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class _CheckingParts:
     checkers: Checkers
     verifiers: Verifiers
     feed: FeedParts
-    background: tuple[Following, Duties]
+    background: tuple[Following, Duties, Lifecycle]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -207,6 +213,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             verification=verification,
             usage=usage,
             failures=FailureLimit(),
+            limiter=plugs.limiter,
             now=plugs.now,
             monotonic=plugs.monotonic,
         ),
@@ -219,7 +226,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (following, _duties(settings, plugs, following, usage)),
+        (following, _duties(settings, plugs, following, usage), _lifecycle(plugs)),
     )
 
 
@@ -246,6 +253,10 @@ def _duties(settings: Settings, plugs: Plugs, following: Following, usage: Usage
     )
 
 
+def _lifecycle(plugs: Plugs) -> Lifecycle:
+    return Lifecycle(duties=plugs.store, store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
+
+
 def from_environment() -> Checking:
     """Build the application of a worker process; `uvicorn` calls it once in each."""
     settings = config.load()
@@ -257,10 +268,13 @@ def from_environment() -> Checking:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     plugs: Plugs = app.state.plugs
     await plugs.signing_keys.start()
+    await plugs.limiter.start()
     await plugs.store.start()
-    background: tuple[Following, Duties] = app.state.background
-    for work in background:
-        work.start()
+    background: tuple[Following, Duties, Lifecycle] = app.state.background
+    _, duties, lifecycle = background
+    # The duties begin to follow.
+    duties.start()
+    lifecycle.start()
     try:
         yield
     finally:
@@ -268,6 +282,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for work in reversed(background):
             await work.close()
         await plugs.signing_keys.close()
+        await plugs.limiter.close()
         await plugs.store.close()
 
 

@@ -6,7 +6,9 @@ sentence that names it.
 """
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +16,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keywright.keys.format import BRAND, ENVIRONMENT
+from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
+from keywright.keys.scopes import is_scope
+from keywright.limits import url as redis_url
 from keywright.service.principal import PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -24,6 +29,7 @@ _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})
 _MAX_PORT = 65535
 
 _Names = Annotated[tuple[str, ...], NoDecode]
+_Catalogue = Annotated[Mapping[str, str] | None, NoDecode]
 
 
 class SettingsError(Exception):
@@ -69,6 +75,26 @@ class Settings(BaseSettings):
         default=("live", "sandbox"),
         description="The environments a key may belong to, separated by commas; the first is that of new keys.",
     )
+    max_life_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="How many days a key may live, counted from the making of its current secret. A key that is "
+        "created without an expiry gets the latest there may be. Any number unless set.",
+    )
+    require_expiry: bool = Field(default=False, description="`true`: whoever creates a key has to say when it expires.")
+    max_active_keys: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        description="How many active keys an organisation may have. Any number unless set.",
+    )
+    scopes: _Catalogue = Field(
+        default=None,
+        description="Every scope there is and what it means, separated by semicolons, such as `reports:read=Read "
+        "reports; reports:write=Change reports`. A key can be given these, and wildcards that grant at least one of "
+        "them. Without it, any scope.",
+    )
     key_brand: str = Field(
         default="kw",
         description="What every key begins with. A brand of your own lets secret scanners tell your keys from others'.",
@@ -80,6 +106,16 @@ class Settings(BaseSettings):
         description="How long keys known in memory go on working while the database is away, in seconds; 0 forbids it. "
         "Answers are marked stale meanwhile; after that they are 503.",
     )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Where processes count the rate limits of keys together: `redis://user:password@host:6379/0`, "
+        "`rediss://…` for TLS, `unix:///run/redis.sock`. Without it every process counts alone.",
+    )
+    limits_on_outage: Literal["local", "refuse"] = Field(
+        default="local",
+        description="What happens to keys with rate limits while Redis is away. `local`: every process counts alone. "
+        "`refuse`: they are 503.",
+    )
     known_keys: int = Field(
         default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
     )
@@ -88,6 +124,11 @@ class Settings(BaseSettings):
         description="Who may ask `/forward-auth` and `/ext-authz`. `verifier`: a proxy that sends its verifier "
         "credential in `X-Keywright-Verifier`. `open`: whoever reaches the port, so only on a private network. "
         "`off`: nobody; both are 404.",
+    )
+    accelerator: Literal["on", "off"] = Field(
+        default="on",
+        description="Whether verifications that need nobody else are answered before they take the way of other "
+        "requests. The answers are the same; `off` is for finding out whether that is true.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
@@ -120,6 +161,17 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("max_life_days", "max_active_keys", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        # A deployment that sets every variable sets some of them to nothing.
+        return None if value == "" else value
+
+    @field_validator("scopes", mode="before")
+    @classmethod
+    def _catalogue(cls, value: object) -> object:
+        return read_catalogue(value) if isinstance(value, str) else value
+
     @field_validator("auth0_domain", mode="before")
     @classmethod
     def _bare_domain(cls, value: object) -> object:
@@ -128,6 +180,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
             raise ValueError("must be a bare domain such as acme.eu.auth0.com, without https:// and without a path")
         return value.lower()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        redis_url.read(value.get_secret_value())
+        return value
 
     @field_validator("key_brand")
     @classmethod
@@ -194,6 +254,28 @@ class Settings(BaseSettings):
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks whose `X-Forwarded-For` is believed."""
         return tuple(ip_network(network) for network in self.trusted_proxies)
+
+
+def read_catalogue(text: str) -> Mapping[str, str] | None:
+    """
+    Read the scopes there are, in their order, with what they mean: `reports:read=Read reports; reports:write=…`.
+
+    Returns:
+        None where there are none, which allows any.
+
+    Raises:
+        ValueError: It is written otherwise, names a scope twice, or a wildcard, which is no scope of its own.
+    """
+    found: dict[str, str] = {}
+    for entry in filter(str.strip, text.split(";")):
+        scope, _, meaning = map(str.strip, entry.partition("="))
+        # An equals sign in the meaning is that of a second scope, after a comma that should be a semicolon.
+        if not is_scope(scope) or "*" in scope or scope in found or "=" in meaning:
+            raise ValueError("must be different scopes such as reports:read=Read reports, separated by semicolons")
+        if len(meaning) > DESCRIPTION_MAX or flaw_in_description(meaning) is not None:
+            raise ValueError(f"must describe each scope in at most {DESCRIPTION_MAX} characters that can be seen")
+        found[scope] = meaning
+    return MappingProxyType(found) if found else None
 
 
 def load(**overrides: Any) -> Settings:

@@ -34,6 +34,10 @@ request_seconds = Histogram(
 token_refusals = Counter("keywright_token_refusals_total", "Access tokens refused, by code.", ["code"])
 unavailable = Counter("keywright_unavailable_total", "Requests answered 503, by code.", ["code"])
 verdicts = Counter("keywright_verdicts_total", "Verdicts given on presented keys, by code.", ["code"])
+limits_uncounted = Counter(
+    "keywright_limits_uncounted_total",
+    "Checks of rate limits that Redis did not count: counted by the process alone, or refused, as the settings say.",
+)
 key_set_fetches = Counter(
     "keywright_key_set_fetches_total", "Attempts to fetch the issuer's signing keys, by outcome.", ["outcome"]
 )

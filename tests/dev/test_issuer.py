@@ -11,11 +11,12 @@ import pytest
 
 from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, read_key_set
 from keywright.dev.issuer import AUDIENCE, DEMO_ORGANIZATIONS, DevIssuer, SigningKey
+from tests.ports import free_port
 
 
 @pytest.fixture
 def issuer() -> Iterator[DevIssuer]:
-    with DevIssuer() as running:
+    with DevIssuer(port=free_port()) as running:
         yield running
 
 
