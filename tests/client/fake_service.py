@@ -27,9 +27,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
-from keywright.client.tasks import end_tasks
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint, mint_credential
+from keywright.keys.rate_limits import RateLimit
+from tests.listening import serving
 
 VERIFY = "/api/v2/api-keys/verify"
 FEED = "/api/v2/verifier/feed"
@@ -65,12 +66,21 @@ class FakeKey:
     shown: dict[str, Any]
     expires_at: float | None
     revoked: bool = False
+    retires_at: float | None = None
+    allowed_ips: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
 
     def answer(self, now: float) -> dict[str, Any]:
         """Give the answer to a verification that asks for nothing."""
-        expired = self.expires_at is not None and self.expires_at <= now
+        expired = any(end is not None and end <= now for end in (self.expires_at, self.retires_at))
         code = "revoked" if self.revoked else "expired" if expired else "valid"
-        facts = {"revoked": self.revoked, "expires_at": self.expires_at}
+        facts = {
+            "revoked": self.revoked,
+            "expires_at": self.expires_at,
+            "retires_at": self.retires_at,
+            "allowed_ips": self.allowed_ips,
+            "rate_limits": self.rate_limits,
+        }
         return {"valid": code == "valid", "code": code, "api_key": self.shown, "facts": facts}
 
 
@@ -94,6 +104,8 @@ class FakeService:
         self.clock_ahead = 0.0
         self.age = 0.0
         self.more_facts: dict[str, Any] = {}
+        # What the service adds to an answer when it counts limits itself.
+        self.counted: dict[str, Any] = {}
         self.beat_seconds = 0.02
         self.stream_seconds = 300.0
         # Addresses whose guesses are limited; how many connections to break instead of answering; called at a goodbye.
@@ -120,8 +132,9 @@ class FakeService:
         expires_at: float | None = None,
         name: str = "Billing export",
         org_id: UUID | None = None,
+        **more: Any,
     ) -> str:
-        """Make a key; give its text."""
+        """Make a key; give its text. *more* is what else `FakeKey` holds."""
         text = mint(os.urandom(32), brand="kw", environment=environment).private.reveal()
         shown = {
             "id": str(uuid4()),
@@ -131,7 +144,7 @@ class FakeService:
             "scopes": list(scopes),
             "expires_at": None if expires_at is None else _iso(expires_at),
         }
-        self.keys[digest(text)] = FakeKey(text, shown, expires_at)
+        self.keys[digest(text)] = FakeKey(text, shown, expires_at, **more)
         return text
 
     def revoke(self, text: str) -> int:
@@ -207,31 +220,19 @@ class FakeService:
     async def serve(self, ready: "Future[None]", end: asyncio.Event) -> None:
         """Serve until *end*."""
         self._loop = asyncio.get_running_loop()
-        tasks: set[asyncio.Task[None]] = set()
+        async with serving(self._serve) as port:
+            self.url = f"http://127.0.0.1:{port}"
+            ready.set_result(None)
+            await end.wait()
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            try:
-                await self._connection(reader, writer)
-            except (OSError, _Closed, asyncio.IncompleteReadError, asyncio.CancelledError):
-                pass
-            finally:
-                tasks.discard(task)
-                self._feeds.discard(writer)
-                _reset(writer)
-
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        ready.set_result(None)
-        await end.wait()
-        server.close()
-        # Connections that were accepted just now have their turn, too, and are closed then.
-        while asyncio.all_tasks() != {asyncio.current_task()}:
-            await end_tasks(list(tasks))
-            await asyncio.sleep(0)
-        await server.wait_closed()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._connection(reader, writer)
+        except (OSError, _Closed, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._feeds.discard(writer)
+            _reset(writer)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -291,6 +292,8 @@ class FakeService:
             answer["facts"] |= self.more_facts
             return answer
         del answer["facts"]
+        if key.rate_limits:
+            answer |= self.counted
         if answer["valid"] and not set(seen.body.get("scopes", ())) <= set(key.shown["scopes"]):
             answer |= {"valid": False, "code": "insufficient_scope"}
         return answer

@@ -9,9 +9,10 @@ import pytest
 from keywright.client.checking import Checking, Question
 from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, MOST_RECENT, Sighting
-from keywright.client.verdicts import Verdict
+from keywright.client.verdicts import NOT_FOUND, Verdict
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint, mint_credential
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
 
@@ -65,8 +66,9 @@ def words(
     client_ip: str | None = None,
     user_agent: str | None = None,
     explain: bool = False,
-) -> tuple[tuple[str, ...], str | None, str | None, str | None, bool]:
-    return scopes, environment, client_ip, user_agent, explain
+    cost: int = 1,
+) -> tuple[tuple[str, ...], str | None, str | None, str | None, bool, int]:
+    return scopes, environment, client_ip, user_agent, explain, cost
 
 
 @pytest.fixture
@@ -93,9 +95,9 @@ def world() -> World:
 )
 def test_what_is_no_key_of_ours_is_refused_without_asking(world: World, text: str) -> None:
     """A text that cannot be a private key of the brand is not known, whether the service is heard or not."""
-    assert world.verify_now(text) == (Code.NOT_FOUND, None, False, None)
+    assert world.verify_now(text) == NOT_FOUND
     world.clock.go_on(100)
-    assert world.verify_now(text) == (Code.NOT_FOUND, None, False, None)
+    assert world.verify_now(text) == NOT_FOUND
 
 
 def test_an_unknown_key_is_asked_for(world: World) -> None:
@@ -105,14 +107,14 @@ def test_an_unknown_key_is_asked_for(world: World) -> None:
 
 def test_a_held_key_is_judged_here(world: World) -> None:
     """A known key gets its verdict without anybody, the same each time, with all that is known of it."""
-    world.hold(facts(scopes=("a",), expires_at=NOW + 10))
+    world.hold(facts(scopes=("a:read",), expires_at=NOW + 10))
     first, second = world.verify_now(), world.verify_now()
     assert first is not None
     assert first.valid
     assert bool(first)
     assert first.key is not None
     assert (first.key.id.bytes, first.key.org_id.bytes) == (b"k" * 16, b"o" * 16)
-    assert (first.key.name, first.key.environment, first.key.scopes) == ("n", "live", ("a",))
+    assert (first.key.name, first.key.environment, first.key.scopes) == ("n", "live", ("a:read",))
     assert first.key.expires_at is not None
     assert first.key.expires_at.timestamp() == NOW + 10
     assert second is first
@@ -124,8 +126,8 @@ def test_a_held_key_is_judged_here(world: World) -> None:
         (facts(revoked=True), {}, Code.REVOKED),
         (facts(expires_at=NOW - 1), {}, Code.EXPIRED),
         (facts(), {"environment": "sandbox"}, Code.WRONG_ENVIRONMENT),
-        (facts(scopes=("a",)), {"scopes": ("a", "b")}, Code.INSUFFICIENT_SCOPE),
-        (facts(scopes=("a", "b")), {"scopes": ("a", "b"), "environment": "live"}, Code.VALID),
+        (facts(scopes=("a:read",)), {"scopes": ("a:read", "b:read")}, Code.INSUFFICIENT_SCOPE),
+        (facts(scopes=("a:read", "b:read")), {"scopes": ("a:read", "b:read"), "environment": "live"}, Code.VALID),
     ],
 )
 def test_rules(world: World, found: KeyFacts, asked: dict[str, Any], code: Code) -> None:
@@ -146,7 +148,7 @@ def test_rules(world: World, found: KeyFacts, asked: dict[str, Any], code: Code)
 
 def test_not_found_is_not_held(world: World) -> None:
     """A key that the service does not know is asked for again: it may have been created since."""
-    assert world.answer(Answer(code=Code.NOT_FOUND)) == (Code.NOT_FOUND, None, False, None)
+    assert world.answer(Answer(code=Code.NOT_FOUND)) == NOT_FOUND
     assert world.verify_now() is None
 
 
@@ -230,6 +232,143 @@ def test_a_key_expires_while_it_is_held(world: World) -> None:
     assert verdict.code is Code.EXPIRED
 
 
+def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
+    """A verdict that is kept ready ends with the secret that was presented; the refusal says that it was replaced."""
+    world.hold(facts(retires_at=NOW + 0.5, expires_at=NOW + 900))
+    assert world.verify_now()
+    world.clock.go_on(0.5)
+    verdict = world.verify_now(explain=True)
+    assert verdict is not None
+    assert verdict.code is Code.EXPIRED
+    assert verdict.explanation is not None
+    assert "rotation" in verdict.explanation.rule
+
+
+def test_each_address_is_judged(world: World) -> None:
+    """A key that is bound to networks passes from there only, also right after it passed; nowhere is not there."""
+    world.hold(facts(allowed_ips=("192.0.2.0/24", "2001:db8::/32")))
+    for _ in range(2):
+        assert world.verify_now(client_ip="192.0.2.7")
+        assert world.verify_now(client_ip="::ffff:192.0.2.7")
+        assert world.verify_now(client_ip="2001:db8::1")
+        for address in ("192.0.3.7", None, "unix:", "2001:db9::1"):
+            refused = world.verify_now(client_ip=address, explain=True)
+            assert refused is not None
+            assert refused.code is Code.IP_NOT_ALLOWED
+            assert refused.explanation is not None
+
+
+def test_an_answer_for_another_address(world: World) -> None:
+    """What the service said of one request's address is not said of another one's that waited for the same answer."""
+    bound = facts(allowed_ips=("192.0.2.0/24",))
+    for said in (Code.VALID, Code.IP_NOT_ALLOWED):
+        answer = Answer(code=said, facts=bound, complete=True)
+        from_there, from_elsewhere = (world.answer(answer, client_ip=ip) for ip in ("192.0.2.7", "192.0.3.7"))
+        assert from_there
+        assert from_elsewhere is not None
+        assert from_elsewhere.code is Code.IP_NOT_ALLOWED
+
+
+# Rate limits.
+
+LIMIT = RateLimit("minute", 3, 60)
+
+
+def test_every_request_pays(world: World) -> None:
+    """A key with limits pays for each request, the first and those with the same words alike, until nothing is left."""
+    world.answer(Answer(code=Code.VALID, facts=facts(rate_limits=(LIMIT,)), complete=True))
+    second, third, fourth = (world.verify_now() for _ in range(3))
+    assert second is not None
+    assert third is not None
+    assert fourth is not None
+    assert [(bool(one), one.limits[0].remaining) for one in (second, third, fourth)] == [
+        (True, 1),
+        (True, 0),
+        (False, 0),
+    ]
+    assert (fourth.code, fourth.retry_after_seconds) == (Code.RATE_LIMITED, 20)
+    assert fourth.key is not None
+    assert fourth.key.rate_limits == (LIMIT,)
+    world.clock.go_on(20)
+    world.follow()
+    assert world.verify_now()
+    # What was refused was no use.
+    assert sum(use.times for use in world.sightings()) == 4
+
+
+def test_a_refused_request_pays_nothing(world: World) -> None:
+    """What another rule refuses takes nothing off the limits, and tells nothing of them."""
+    world.hold(facts(rate_limits=(LIMIT,), scopes=("a:read",)))
+    for _ in range(5):
+        refused = world.verify_now(scopes=("b:read",))
+        assert refused is not None
+        assert (refused.code, refused.limits, refused.retry_after_seconds) == (Code.INSUFFICIENT_SCOPE, (), None)
+    assert world.verify_now(cost=2)
+
+
+def test_costs(world: World) -> None:
+    """A request takes what it costs, and the refusal is explained when that is asked for."""
+    world.hold(facts(rate_limits=(LIMIT,)))
+    assert world.verify_now(cost=0)
+    assert world.verify_now(cost=2)
+    refused = world.verify_now(explain=True)
+    assert refused is not None
+    assert refused.code is Code.RATE_LIMITED
+    assert refused.explanation is not None
+    never = world.verify_now(cost=4)
+    assert never is not None
+    assert (never.code, never.retry_after_seconds) == (Code.RATE_LIMITED, None)
+
+
+def test_both_secrets_of_a_key_pay_into_one(world: World) -> None:
+    """While a key is being rotated its two secrets share its limits."""
+    limited = facts(rate_limits=(LIMIT,))
+    world.hold(limited)
+    world.hold(limited, text=OTHER)
+    assert world.verify_now()
+    assert not world.verify_now(OTHER)
+
+
+def test_limits_outlive_a_change(world: World) -> None:
+    """A key that changed in something else goes on from what it had spent."""
+    world.hold(facts(rate_limits=(LIMIT,)))
+    assert world.verify_now(cost=2)
+    world.checking.drop([digest(TEXT)])
+    answer = Answer(code=Code.VALID, facts=facts(rate_limits=(LIMIT,), name="other"), complete=True)
+    assert not world.answer(answer)
+    assert not world.verify_now()
+
+
+def test_limits_hold_in_an_outage(world: World) -> None:
+    """With nobody to ask, a key still pays; the refusal says that it comes from memory."""
+    world.hold(facts(rate_limits=(LIMIT,)))
+    world.clock.go_on(5)
+    verdicts = [world.checking.in_outage(world.question()) for _ in range(3)]
+    assert [verdict is not None and verdict.code for verdict in verdicts] == [Code.VALID, Code.VALID, Code.RATE_LIMITED]
+    assert all(verdict is not None and verdict.stale for verdict in verdicts)
+
+
+def test_setting_the_clock_earns_nothing(world: World) -> None:
+    """When the service's time turns out to be another, limits neither become whole nor end."""
+    world.hold(facts(rate_limits=(LIMIT,)))
+    assert world.verify_now(cost=2)
+    world.checking.hear_time(NOW + 3600, 0.0, world.clock.now)
+    assert not world.verify_now()
+    world.checking.hear_time(NOW - 3600, 0.0, world.clock.now)
+    world.clock.go_on(20)
+    world.follow()
+    assert world.verify_now()
+
+
+def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
+    """What is proved of this machine's clock can be read, once the service has told its time."""
+    assert world.checking.clock_error_seconds is None
+    world.checking.hear_time(NOW + 600, 2.0, world.clock.now)
+    assert world.checking.clock_error_seconds == -600
+    world.checking.hear_time(NOW - 1, 2.0, world.clock.now)
+    assert world.checking.clock_error_seconds == 0
+
+
 # Outage.
 
 
@@ -307,11 +446,11 @@ def test_the_end(world: World) -> None:
 
 def test_uses_are_counted(world: World) -> None:
     """Each accepted use counts once, from memory, by a fresh answer and in an outage; refusals do not."""
-    answer = Answer(code=Code.VALID, facts=facts(scopes=("a",)), complete=True)
+    answer = Answer(code=Code.VALID, facts=facts(scopes=("a:read",)), complete=True)
     world.answer(answer, client_ip="192.0.2.7", user_agent="curl/8")
     for _ in range(3):
-        world.verify_now(client_ip="192.0.2.8", user_agent="curl/9", scopes=("a",))
-    world.verify_now(scopes=("b",))
+        world.verify_now(client_ip="192.0.2.8", user_agent="curl/9", scopes=("a:read",))
+    world.verify_now(scopes=("b:read",))
     world.verify_now()
     world.clock.go_on(10)
     world.checking.in_outage(world.question(client_ip="192.0.2.7"))

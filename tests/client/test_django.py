@@ -14,6 +14,7 @@ from django.test import AsyncClient, Client, override_settings  # type: ignore[i
 from django.urls import path  # type: ignore[import-untyped]
 
 from keywright.client.django import KeywrightMiddleware, require_key, the_verifier
+from keywright.keys.rate_limits import RateLimit
 from tests.client.fake_service import VERIFY, Canned, FakeService
 from tests.client.shells import QUICK
 
@@ -28,12 +29,12 @@ def show(request: Any) -> JsonResponse:
     return JsonResponse({"name": request.keywright.key.name, "valid": request.keywright.valid})
 
 
-@require_key(scopes=["a"], environment="live")
+@require_key(scopes=["a:read"], environment="live")
 def guarded(request: HttpRequest) -> JsonResponse:
     return show(request)
 
 
-@require_key(scopes=["a"], environment="live")
+@require_key(scopes=["a:read"], environment="live")
 async def guarded_async(request: HttpRequest) -> JsonResponse:
     await asyncio.sleep(0)
     return show(request)
@@ -72,7 +73,7 @@ def fresh() -> Iterator[None]:
 @pytest.fixture
 def guarded_project(fake: FakeService) -> Iterator[None]:
     """A project that is guarded whole."""
-    keywright = configured(fake, SCOPES=["a"], ENVIRONMENT="live", EXEMPT=["/healthz"])
+    keywright = configured(fake, SCOPES=["a:read"], ENVIRONMENT="live", COST=2, EXEMPT=["/healthz"])
     with override_settings(KEYWRIGHT=keywright, MIDDLEWARE=MIDDLEWARE):
         yield from fresh()
 
@@ -85,7 +86,7 @@ def get(url: str, **headers: str) -> Any:
 @pytest.mark.parametrize("url", ["/guarded", "/guarded_async"])
 def test_the_decorator(fake: FakeService, url: str) -> None:
     """A view of either kind is called with a good key only, and finds the verdict."""
-    key, weak = fake.create(name="Nightly", scopes=("a",)), fake.create()
+    key, weak = fake.create(name="Nightly", scopes=("a:read",)), fake.create()
     assert get(url, authorization=f"Bearer {key}").json() == {"name": "Nightly", "valid": True}
     response = async_to_sync(AsyncClient().get)(url, headers={"X-API-Key": key})
     assert response.json() == {"name": "Nightly", "valid": True}
@@ -100,7 +101,7 @@ def test_the_decorator(fake: FakeService, url: str) -> None:
 @pytest.mark.usefixtures("guarded_project")
 def test_the_middleware(fake: FakeService) -> None:
     """A whole project is guarded, but for the paths that are named."""
-    key, weak = fake.create(name="Nightly", scopes=("a",)), fake.create()
+    key, weak = fake.create(name="Nightly", scopes=("a:read",)), fake.create()
     assert get("/show", x_api_key=key).json() == {"name": "Nightly", "valid": True}
     assert get("/healthz").content == b"healthy"
     assert get("/show").status_code == 401
@@ -114,9 +115,35 @@ def test_the_middleware(fake: FakeService) -> None:
 
 
 @pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("url", ["/guarded", "/guarded_async"])
+def test_limits_and_networks(fake: FakeService, url: str) -> None:
+    """Every answer tells how the limits stand; beyond them it is 429 with a time, and from elsewhere 403."""
+    limited = (RateLimit("minute", 2, 60),)
+    key = fake.create(scopes=("a:read",), rate_limits=limited, allowed_ips=("203.0.113.0/24",))
+    responses = [get(url, x_api_key=key, x_forwarded_for="203.0.113.9") for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    for response, left in zip(responses, (1, 0, 0), strict=True):
+        assert response["RateLimit-Policy"] == '"minute";q=2;w=60'
+        assert response["RateLimit"].startswith(f'"minute";r={left};t=')
+    assert 1 <= int(responses[-1]["Retry-After"]) <= 30
+    elsewhere = get(url, x_api_key=key, x_forwarded_for="198.51.100.1")
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "ip_not_allowed")
+
+
+@pytest.mark.usefixtures("guarded_project")
+def test_limits_of_a_whole_project(fake: FakeService) -> None:
+    """The middleware, too, has each request pay what the settings say, and tells what is left."""
+    key = fake.create(scopes=("a:read",), rate_limits=(RateLimit("minute", 3, 60),))
+    responses = [get("/show", x_api_key=key) for _ in range(2)]
+    assert [response.status_code for response in responses] == [200, 429]
+    assert responses[0]["RateLimit"].startswith('"minute";r=1;')
+    assert "RateLimit" not in get("/healthz").headers
+
+
+@pytest.mark.usefixtures("project")
 def test_what_is_told_of_the_caller(fake: FakeService) -> None:
     """The address is read behind the trusted proxy, the agent from its header."""
-    key = fake.create(scopes=("a",))
+    key = fake.create(scopes=("a:read",))
     assert get("/guarded", x_api_key=key, x_forwarded_for="203.0.113.9", user_agent="curl/8").status_code == 200
     the_verifier().close()
     (seen,) = fake.sightings

@@ -10,6 +10,7 @@ from httpx import AsyncClient
 
 from keywright.client import AsyncVerifier, KeyInfo
 from keywright.client.fastapi import require_key, use_verifier
+from keywright.keys.rate_limits import RateLimit
 from tests.client.asgi import alive, converse
 from tests.client.fake_service import VERIFY, Canned, FakeService
 from tests.client.shells import QUICK
@@ -87,6 +88,20 @@ async def test_refusals(
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert set(response.json()) == {"detail", "code"}
     assert ("WWW-Authenticate" in response.headers) is (status in (401, 403))
+
+
+async def test_limits_and_networks(fake: FakeService, client: AsyncClient) -> None:
+    """Every answer tells how the limits stand; beyond them it is 429 with a time, and from elsewhere 403."""
+    key = fake.create(rate_limits=(RateLimit("minute", 2, 60),))
+    responses = [await client.get("/key", headers={"X-API-Key": key}) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    for response, left in zip(responses, (1, 0, 0), strict=True):
+        assert response.headers["RateLimit-Policy"] == '"minute";q=2;w=60'
+        assert response.headers["RateLimit"].startswith(f'"minute";r={left};t=')
+    assert 1 <= int(responses[-1].headers["Retry-After"]) <= 30
+    bound = fake.create(allowed_ips=("203.0.113.0/24",))
+    elsewhere = await client.get("/key", headers={"X-API-Key": bound})
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "ip_not_allowed")
 
 
 async def test_unavailable(fake: FakeService, client: AsyncClient) -> None:

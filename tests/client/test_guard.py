@@ -77,8 +77,16 @@ def test_client_address(peer: str | None, forwarded: list[str], address: str | N
 
 def test_nobody_is_trusted_by_default() -> None:
     """Without trusted proxies the address is the peer's, whatever stands in the headers."""
-    asked = Guard(scopes=["a"], environment="live").asked(peer="10.0.0.1", forwarded=["1.1.1.1"], user_agent="curl/8")
-    assert asked == {"scopes": ("a",), "environment": "live", "client_ip": "10.0.0.1", "user_agent": "curl/8"}
+    asked = Guard(scopes=["a:read"], environment="live").asked(
+        peer="10.0.0.1", forwarded=["1.1.1.1"], user_agent="curl/8"
+    )
+    assert asked == {
+        "scopes": ("a:read",),
+        "environment": "live",
+        "client_ip": "10.0.0.1",
+        "user_agent": "curl/8",
+        "cost": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_options_that_cannot_be(options: dict[str, Any], error: type[Exception])
         (Code.REVOKED, 401, 'error="invalid_token"'),
         (Code.EXPIRED, 401, 'error="invalid_token"'),
         (Code.WRONG_ENVIRONMENT, 403, None),
-        (Code.INSUFFICIENT_SCOPE, 403, 'error="insufficient_scope", scope="a b"'),
+        (Code.INSUFFICIENT_SCOPE, 403, 'error="insufficient_scope", scope="a:read b:read"'),
         (Code.IP_NOT_ALLOWED, 403, None),
         (Code.RATE_LIMITED, 429, None),
     ],
@@ -111,7 +119,7 @@ def test_options_that_cannot_be(options: dict[str, Any], error: type[Exception])
 def test_refusals(code: Code, status: int, challenge: str | None) -> None:
     """Each code has its status, its word and, where it helps, its challenge."""
     with pytest.raises(KeyRefused) as caught:
-        Guard(scopes=["a", "b"]).pass_or_refuse(Verdict(code))
+        Guard(scopes=["a:read", "b:read"]).pass_or_refuse(Verdict(code))
     refusal = caught.value.refusal
     assert (refusal.status, refusal.code) == (status, code.value)
     assert (challenge or "") in refusal.headers.get("WWW-Authenticate", "")

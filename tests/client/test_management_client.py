@@ -27,6 +27,15 @@ BASE = "https://keys.acme.example"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
 KEY_ID = "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55"
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+SECRET: dict[str, Any] = {
+    "public_key": PAIR.public.text,
+    "private_key_display": PAIR.private.display,
+    "created_at": "2026-11-23T21:48:05.120340Z",
+    "first_used_at": None,
+    "last_used_at": "2026-11-24T00:00:00Z",
+    "retires_at": None,
+    "retire_when_quiet_seconds": None,
+}
 FIELDS: dict[str, Any] = {
     "id": KEY_ID,
     "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
@@ -40,13 +49,21 @@ FIELDS: dict[str, Any] = {
     "is_revoked": False,
     "revoked_at": None,
     "last_used_at": None,
+    "status": "active",
+    "revocation_reason": None,
+    "scopes": ["invoices:read"],
+    "allowed_ips": ["192.0.2.0/24"],
+    "rate_limits": [{"name": "minute", "limit": 100, "window_seconds": 60}],
+    "external_id": "customer-1742",
+    "metadata": {"plan": "team"},
+    "secrets": [SECRET],
 }
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def client(handler: Handler, base_url: str = BASE) -> ManagementClient:
-    return ManagementClient(base_url, TOKEN, transport=httpx.MockTransport(handler))
+    return ManagementClient(base_url, TOKEN, transport=httpx.MockTransport(handler), pauses=())
 
 
 def answering(status: int, body: Any, headers: dict[str, str] | None = None) -> ManagementClient:
@@ -271,3 +288,5 @@ def test_text_that_is_not_utf8() -> None:
     keys = client(lambda _request: pytest.fail("something was sent"))
     with pytest.raises(KeywrightError):
         keys.create("\udcff")
+    with pytest.raises(KeywrightError):
+        keys.list(q="\udcff")

@@ -8,6 +8,7 @@ import pytest
 
 from keywright.client import AsyncVerifier
 from keywright.client.middleware import App, KeywrightMiddleware, Receive, Scope, Send
+from keywright.keys.rate_limits import RateLimit
 from tests.client.asgi import Life, caller, converse
 from tests.client.fake_service import VERIFY, Canned, FakeService, eventually_async, problem
 from tests.client.shells import QUICK
@@ -44,8 +45,8 @@ def application() -> Application:
 
 async def test_a_good_key_passes(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
     """A request with a good key reaches the application, with the verdict where it can find it."""
-    key = fake.create(scopes=("a",))
-    async with caller(KeywrightMiddleware(application, verifier, scopes=["a"], environment="live")) as client:
+    key = fake.create(scopes=("a:read",))
+    async with caller(KeywrightMiddleware(application, verifier, scopes=["a:read"], environment="live")) as client:
         for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}):
             assert (await client.get("/", headers=headers)).content == b"hello"
     for scope in application.scopes:
@@ -59,7 +60,7 @@ async def test_a_good_key_passes(fake: FakeService, verifier: AsyncVerifier, app
         ({}, {}, 401, "key_required"),
         ({}, {"Authorization": "Bearer nonsense"}, 401, "not_found"),
         ({}, {"Authorization": "Bearer KEY", "X-API-Key": "other"}, 400, "several_keys"),
-        ({"scopes": ["a", "b"]}, {"X-API-Key": "KEY"}, 403, "insufficient_scope"),
+        ({"scopes": ["a:read", "b:read"]}, {"X-API-Key": "KEY"}, 403, "insufficient_scope"),
         ({"environment": "sandbox"}, {"X-API-Key": "KEY"}, 403, "wrong_environment"),
         ({}, {"X-API-Key": "REVOKED"}, 401, "revoked"),
         ({}, {"X-API-Key": "EXPIRED"}, 401, "expired"),
@@ -75,7 +76,7 @@ async def test_refusals(
     code: str,
 ) -> None:
     """Every refusal is answered with its status, as JSON, and the application never sees the request."""
-    key, revoked, expired = fake.create(scopes=("a",)), fake.create(), fake.create(expires_at=1.0)
+    key, revoked, expired = fake.create(scopes=("a:read",)), fake.create(), fake.create(expires_at=1.0)
     fake.revoke(revoked)
     filled = {
         name: value.replace("KEY", key).replace("REVOKED", revoked).replace("EXPIRED", expired)
@@ -88,6 +89,44 @@ async def test_refusals(
     assert response.headers["Content-Type"] == "application/json"
     assert ("WWW-Authenticate" in response.headers) is (status == 401 or code == "insufficient_scope")
     assert application.scopes == []
+
+
+async def test_limits(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """Every answer tells how the limits stand; what is beyond them is 429 with a time to come again."""
+    key, free = fake.create(rate_limits=(RateLimit("minute", 4, 60), RateLimit("day", 9, 86_400))), fake.create()
+    async with caller(KeywrightMiddleware(application, verifier, cost=3)) as client:
+        passed, refused = [await client.get("/", headers={"X-API-Key": key}) for _ in range(2)]
+        assert "RateLimit" not in (await client.get("/", headers={"X-API-Key": free})).headers
+    assert (passed.status_code, refused.status_code) == (200, 429)
+    for response, left in ((passed, "1"), (refused, "1")):
+        assert response.headers["RateLimit-Policy"] == '"minute";q=4;w=60, "day";q=9;w=86400'
+        assert response.headers["RateLimit"].startswith(f'"minute";r={left};t=')
+    assert refused.json()["code"] == "rate_limited"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 30
+    assert len(application.scopes) == 2
+
+
+async def test_a_cost_that_never_fits(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """A request that a limit can never let pass is not told to come again."""
+    key = fake.create(rate_limits=(RateLimit("minute", 2, 60),))
+    async with caller(KeywrightMiddleware(application, verifier, cost=3)) as client:
+        response = await client.get("/", headers={"X-API-Key": key})
+    assert response.status_code == 429
+    assert "Retry-After" not in response.headers
+
+
+async def test_networks(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
+    """A key that is bound to networks passes from there only, as the trusted proxy tells it."""
+    key = fake.create(allowed_ips=("203.0.113.0/24",))
+    app = KeywrightMiddleware(application, verifier, trusted_proxies=["127.0.0.0/8"])
+    async with caller(app, client=("127.0.0.1", 1)) as client:
+        for address, status in (("203.0.113.9", 200), ("198.51.100.1", 403), ("nonsense", 403)):
+            response = await client.get("/", headers={"X-API-Key": key, "X-Forwarded-For": address})
+            assert response.status_code == status
+            assert status == 200 or response.json()["code"] == "ip_not_allowed"
+    async with caller(app, client=("192.0.2.1", 1)) as client:
+        response = await client.get("/", headers={"X-API-Key": key, "X-Forwarded-For": "203.0.113.9"})
+        assert response.status_code == 403
 
 
 async def test_trouble_is_not_the_customers_fault(

@@ -9,6 +9,7 @@ import pytest
 
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
 from keywright.client.service_answers import read_answer
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.fake_service import problem
 
@@ -17,7 +18,7 @@ SHOWN = {
     "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
     "name": "Billing export",
     "environment": "live",
-    "scopes": ["a", "b"],
+    "scopes": ["a:read", "b:read"],
     "expires_at": "2027-01-15T08:00:00Z",
 }
 VALID: dict[str, Any] = {
@@ -42,9 +43,37 @@ def test_a_find() -> None:
         name="Billing export",
         environment="live",
         expires_at=1_800_000_000.5,
-        scopes=("a", "b"),
+        scopes=("a:read", "b:read"),
     )
     assert answer.to_hold
+
+
+def test_everything_that_can_be_weighed() -> None:
+    """A retirement, networks and rate limits are read as they are judged, and an answer with all of them is held."""
+    facts = {
+        "revoked": False,
+        "expires_at": None,
+        "retires_at": 1_800_000_000,
+        "allowed_ips": ["192.0.2.0/24", "2001:db8::/32"],
+        "rate_limits": [["minute", 100, 60], ["day", 5000, 86_400]],
+    }
+    answer = read_answer(response(body={**VALID, "facts": facts}))
+    assert answer.to_hold
+    assert answer.facts is not None
+    assert (answer.facts.expires_at, answer.facts.retires_at) == (inf, 1_800_000_000.0)
+    assert answer.facts.allowed_ips == ("192.0.2.0/24", "2001:db8::/32")
+    assert answer.facts.rate_limits == (RateLimit("minute", 100, 60), RateLimit("day", 5000, 86_400))
+
+
+def test_limits_that_the_service_counted() -> None:
+    """A verdict of the service's own tells how the limits stand, and when to come again."""
+    state = {"name": "minute", "limit": 100, "window_seconds": 60, "remaining": 0, "reset_seconds": 59.5}
+    body = {"valid": False, "code": "rate_limited", "api_key": SHOWN, "rate_limits": [state], "retry_after_seconds": 3}
+    verdict = read_answer(response(body=body)).verdict
+    assert (verdict.code, verdict.retry_after_seconds) == (Code.RATE_LIMITED, 3)
+    assert verdict.limits == ((RateLimit("minute", 100, 60), 0, 59.5),)
+    never = read_answer(response(body={**body, "retry_after_seconds": None})).verdict
+    assert never.retry_after_seconds is None
 
 
 def test_a_key_without_an_end() -> None:
@@ -73,7 +102,7 @@ def test_without_facts() -> None:
 def test_what_is_not_to_be_held() -> None:
     """Neither a stale answer nor one with facts that cannot be weighed here is to be held."""
     assert not read_answer(response(body={**VALID, "stale": True})).to_hold
-    more = {**VALID["facts"], "allowed_ips": []}
+    more = {**VALID["facts"], "added_later": []}
     assert not read_answer(response(body={**VALID, "facts": more})).to_hold
 
 
@@ -102,6 +131,14 @@ def test_what_many_keys_share_is_held_once() -> None:
         {**VALID, "facts": {"revoked": False, "expires_at": True}},
         {**VALID, "facts": {"revoked": False}},
         {**VALID, "facts": []},
+        {**VALID, "facts": {**VALID["facts"], "retires_at": "soon"}},
+        {**VALID, "facts": {**VALID["facts"], "allowed_ips": ["192.0.2.1/24"]}},
+        {**VALID, "facts": {**VALID["facts"], "allowed_ips": 7}},
+        {**VALID, "facts": {**VALID["facts"], "rate_limits": [["minute", 100]]}},
+        {**VALID, "facts": {**VALID["facts"], "rate_limits": [["minute", 0, 60]]}},
+        {**VALID, "facts": {**VALID["facts"], "rate_limits": [["minute", 100, -1]]}},
+        {**VALID, "rate_limits": [{"name": "minute"}]},
+        {**VALID, "retry_after_seconds": 1.5},
         {**VALID, "stale": 1},
         {**VALID, "facts": None, "api_key": {**SHOWN, "expires_at": "2027-01-15T08:00:00"}},
     ],

@@ -11,6 +11,7 @@ import pytest
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.service_calls import Timing
 from keywright.keys.pair import mint, mint_credential
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
 from tests.client.clocks import JumpingClock, WrongClock
 from tests.client.fake_service import (
@@ -33,17 +34,17 @@ UNKNOWN = mint(bytes(32), brand="kw", environment="live").private.reveal()
 
 async def test_first_sight_asks_and_the_second_does_not(fake: FakeService, kind: Kind) -> None:
     """The service is asked once for a key; after that its verdicts come out of memory."""
-    key = fake.create(name="Nightly", scopes=("a",))
+    key = fake.create(name="Nightly", scopes=("a:read",))
     async with shell(kind, fake) as verifier:
         await verifier.followed()
         assert verifier.verify_now(key) is None
         first = await verifier.verify(key, client_ip="192.0.2.7")
         assert first
         assert first.key is not None
-        assert (first.key.name, first.key.scopes, first.stale) == ("Nightly", ("a",), False)
+        assert (first.key.name, first.key.scopes, first.stale) == ("Nightly", ("a:read",), False)
         assert await verifier.verify(key) == first
-        assert verifier.verify_now(key, scopes=["a"], environment="live")
-        refused = verifier.verify_now(key, scopes=["b"], explain=True)
+        assert verifier.verify_now(key, scopes=["a:read"], environment="live")
+        refused = verifier.verify_now(key, scopes=["b:read"], explain=True)
         assert refused is not None
         assert refused.code is Code.INSUFFICIENT_SCOPE
         assert refused.explanation is not None
@@ -79,11 +80,11 @@ async def test_one_string_is_no_collection_of_scopes(fake: FakeService, kind: Ki
 
 async def test_concurrent_first_sights_share_one_request(fake: FakeService, kind: Kind) -> None:
     """A hundred requests with a new key ask the service once, and one that goes away takes nobody's answer along."""
-    key = fake.create(scopes=("a",))
+    key = fake.create(scopes=("a:read",))
     async with shell(kind, fake) as verifier:
         await verifier.followed()
         with fake.held(VERIFY):
-            asking = [asyncio.create_task(verifier.verify(key, scopes=["a"] * (n % 2))) for n in range(20)]
+            asking = [asyncio.create_task(verifier.verify(key, scopes=["a:read"] * (n % 2))) for n in range(20)]
             await eventually_async(lambda: fake.asked(VERIFY))
             asking[0].cancel()
             await asyncio.sleep(0)
@@ -344,12 +345,12 @@ async def test_an_outage_from_the_start(fake: FakeService, kind: Kind) -> None:
 
 async def test_answers_from_the_services_memory(fake: FakeService, kind: Kind) -> None:
     """While the service itself answers from memory its verdicts are stale, and asked for each time."""
-    key = fake.create(scopes=("a",))
+    key = fake.create(scopes=("a:read",))
     fake.from_memory = True
     async with shell(kind, fake) as verifier:
         await verifier.followed()
         for _ in range(2):
-            verdict = await verifier.verify(key, scopes=["a"])
+            verdict = await verifier.verify(key, scopes=["a:read"])
             assert verdict
             assert verdict.stale
         assert len(fake.asked(VERIFY)) >= 2
@@ -423,6 +424,10 @@ async def test_a_credential_that_is_refused(
         ("http://127.0.0.1:1", None, {"name": ""}),
         ("http://127.0.0.1:1", None, {"name": "two words"}),
         ("http://127.0.0.1:1", None, {"name": "x" * 101}),
+        ("http://127.0.0.1:1", None, {"limit_share": 0}),
+        ("http://127.0.0.1:1", None, {"limit_share": 1.01}),
+        ("http://127.0.0.1:1", None, {"limit_share": True}),
+        ("http://127.0.0.1:1", None, {"limit_share": float("nan")}),
     ],
 )
 def test_options_that_cannot_be(kind: Kind, url: str, credential: str | None, options: dict[str, Any]) -> None:
@@ -460,22 +465,112 @@ async def test_a_clock_that_is_ten_minutes_off(fake: FakeService, kind: Kind) ->
         assert (verdict.code, verdict.stale) == (Code.EXPIRED, True)
 
 
+async def test_a_replaced_secret_on_a_clock_that_is_off(fake: FakeService, kind: Kind) -> None:
+    """A secret that a rotation replaced ends when the service says so, on a machine whose clock is behind, too."""
+    now = time.time()
+    key, clock = fake.create(retires_at=now + 30, expires_at=now + 9999), JumpingClock()
+    async with shell(kind, fake, clock=clock, wall=WrongClock(-600)) as verifier:
+        await verifier.followed()
+        assert await verifier.verify(key)
+        fake.away = True
+        fake.cut_feeds()
+        clock.jump(31)
+        assert (await verifier.verify(key)).code is Code.EXPIRED
+
+
+async def test_a_verifier_is_told_that_its_clock_is_off(
+    fake: FakeService, kind: Kind, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine whose clock is ten minutes off is told so by an attribute and by one line in the log."""
+    caplog.set_level(logging.WARNING, "keywright.client")
+    fake.stream_seconds = 0.05
+    async with shell(kind, fake, wall=WrongClock(-600)) as verifier:
+        assert verifier.verifier.clock_error_seconds is None
+        await verifier.followed()
+        await eventually_async(lambda: len(fake.asked(FEED)) > 2, "more streams")
+        error = verifier.verifier.clock_error_seconds
+        assert error is not None
+        assert round(error, -1) == -600
+    assert verifier.verifier.clock_error_seconds is None
+    (told,) = [record.getMessage() for record in caplog.records if "clock is off" in record.getMessage()]
+    assert "-600" in told or "-599" in told
+
+
+# Addresses and rate limits.
+
+
+async def test_one_answer_for_several_addresses(fake: FakeService, kind: Kind) -> None:
+    """Requests from several addresses that wait for one answer are each judged by their own."""
+    key = fake.create(allowed_ips=("192.0.2.0/24",))
+    async with shell(kind, fake) as verifier:
+        await verifier.followed()
+        with fake.held(VERIFY):
+            asking = [
+                asyncio.create_task(verifier.verify(key, client_ip=address)) for address in ("192.0.3.1", "192.0.2.1")
+            ]
+            await eventually_async(lambda: fake.asked(VERIFY))
+        verdicts = await asyncio.gather(*asking)
+        assert [verdict.code for verdict in verdicts] == [Code.IP_NOT_ALLOWED, Code.VALID]
+        assert (await verifier.verify(key)).code is Code.IP_NOT_ALLOWED
+    assert len(fake.asked(VERIFY)) <= 2
+
+
+async def test_limits_are_counted_here(fake: FakeService, kind: Kind) -> None:
+    """A key's limits are counted in this process, its share of them, without asking the service again."""
+    key = fake.create(rate_limits=(RateLimit("minute", 8, 60),))
+    async with shell(kind, fake, limit_share=0.5) as verifier:
+        await verifier.followed()
+        verdicts = [await verifier.verify(key) for _ in range(3)]
+        assert [verdict.limits[0].remaining for verdict in verdicts] == [3, 2, 1]
+        refused = await verifier.verify(key, cost=2)
+        assert (refused.code, refused.limits[0].remaining) == (Code.RATE_LIMITED, 1)
+        assert refused.retry_after_seconds is not None
+        assert 1 <= refused.retry_after_seconds <= 15
+        assert verifier.verify_now(key, cost=0)
+        assert verifier.verify_now(key)
+    assert len(fake.asked(VERIFY)) == 1
+
+
+async def test_what_is_no_cost(fake: FakeService, kind: Kind) -> None:
+    """A cost that cannot be is an error, whether or not the key has limits."""
+    async with shell(kind, fake) as verifier:
+        await verifier.started()
+        with pytest.raises(ValueError, match="cost"):
+            await verifier.verify(UNKNOWN, cost=-1)
+        with pytest.raises(TypeError, match="cost"):
+            verifier.verify_now(UNKNOWN, cost=1.5)  # type: ignore[arg-type]
+
+
+async def test_limits_that_the_service_counts(fake: FakeService, kind: Kind) -> None:
+    """A key with rules this version does not know is counted by the service, told what the request costs."""
+    key = fake.create(rate_limits=(RateLimit("minute", 8, 60),))
+    fake.more_facts = {"added_later": []}
+    state = {"name": "minute", "limit": 8, "window_seconds": 60, "remaining": 0, "reset_seconds": 60.0}
+    fake.counted = {"valid": False, "code": "rate_limited", "rate_limits": [state], "retry_after_seconds": 8}
+    async with shell(kind, fake) as verifier:
+        await verifier.followed()
+        verdict = await verifier.verify(key, cost=3)
+        assert (verdict.code, verdict.retry_after_seconds) == (Code.RATE_LIMITED, 8)
+        assert verdict.limits == ((RateLimit("minute", 8, 60), 0, 60.0),)
+    assert [seen.body.get("cost") for seen in fake.asked(VERIFY)] == [None, 3]
+
+
 # Keys that only the service can weigh, and customers that it limits.
 
 
 async def test_facts_that_only_the_service_can_weigh(fake: FakeService, kind: Kind) -> None:
     """A key with rules this version does not know is decided by the service each time, with all that was asked."""
-    key = fake.create(scopes=("a",))
-    fake.more_facts = {"allowed_ips": ["192.0.2.0/24"]}
+    key = fake.create(scopes=("a:read",))
+    fake.more_facts = {"added_later": []}
     async with shell(kind, fake) as verifier:
         await verifier.followed()
-        verdict = await verifier.verify(key, scopes=["a"], environment="live", client_ip="192.0.2.7")
+        verdict = await verifier.verify(key, scopes=["a:read"], environment="live", client_ip="192.0.2.7")
         assert verdict
         assert verdict.key is not None
-        assert (await verifier.verify(key, scopes=["b"])).code is Code.INSUFFICIENT_SCOPE
+        assert (await verifier.verify(key, scopes=["b:read"])).code is Code.INSUFFICIENT_SCOPE
         assert verifier.verify_now(key) is None
     in_full = [seen.body for seen in fake.asked(VERIFY) if "keywright-facts" not in seen.headers]
-    wanted = {"key": key, "scopes": ["a"], "explain": False, "environment": "live", "client_ip": "192.0.2.7"}
+    wanted = {"key": key, "scopes": ["a:read"], "explain": False, "environment": "live", "client_ip": "192.0.2.7"}
     assert in_full[0] == wanted
 
 

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from keywright.client import Verifier
 from keywright.client.flask import require_key
 from keywright.client.wsgi import KeywrightMiddleware
+from keywright.keys.rate_limits import RateLimit
 from tests.client.fake_service import VERIFY, Canned, FakeService
 from tests.client.shells import QUICK
 
@@ -36,7 +37,12 @@ def whole(verifier: Verifier) -> FlaskClient:
         return {"name": verdict.key.name, "valid": verdict.valid}
 
     guarded = KeywrightMiddleware(
-        app.wsgi_app, verifier, scopes=["a"], environment="live", exempt=["/healthz"], trusted_proxies=["127.0.0.0/8"]
+        app.wsgi_app,
+        verifier,
+        scopes=["a:read"],
+        environment="live",
+        exempt=["/healthz"],
+        trusted_proxies=["127.0.0.0/8"],
     )
     app.wsgi_app = guarded  # type: ignore[method-assign]  # as Flask's documentation says to do
     return app.test_client()
@@ -51,7 +57,7 @@ def by_view(verifier: Verifier) -> FlaskClient:
         return "healthy"
 
     @app.get("/reports")
-    @require_key(verifier, scopes=["a"], environment="live", trusted_proxies=["127.0.0.0/8"])
+    @require_key(verifier, scopes=["a:read"], environment="live", trusted_proxies=["127.0.0.0/8"])
     def reports() -> dict[str, Any]:
         return {"name": flask.g.keywright.key.name, "valid": flask.g.keywright.valid}
 
@@ -66,7 +72,7 @@ def client(request: pytest.FixtureRequest, verifier: Verifier) -> FlaskClient:
 
 def test_a_good_key(fake: FakeService, client: FlaskClient) -> None:
     """A view with a good key finds the verdict; one that needs none is as it was."""
-    key = fake.create(name="Nightly", scopes=("a",))
+    key = fake.create(name="Nightly", scopes=("a:read",))
     for headers in ({"Authorization": f"Bearer {key}"}, {"X-API-Key": key}):
         assert client.get("/reports", headers=headers).json == {"name": "Nightly", "valid": True}
     assert client.get("/healthz").text == "healthy"
@@ -93,6 +99,24 @@ def test_refusals(fake: FakeService, client: FlaskClient, headers: dict[str, str
     assert ("WWW-Authenticate" in response.headers) is (status in (401, 403))
 
 
+def test_limits_and_networks(fake: FakeService, client: FlaskClient) -> None:
+    """Every answer tells how the limits stand; beyond them it is 429 with a time, and from elsewhere 403."""
+    limited = (RateLimit("minute", 2, 60),)
+    key = fake.create(scopes=("a:read",), rate_limits=limited, allowed_ips=("203.0.113.0/24",))
+    here = {"X-API-Key": key, "X-Forwarded-For": "203.0.113.9"}
+    responses = [client.get("/reports", headers=here) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    for response, left in zip(responses, (1, 0, 0), strict=True):
+        assert response.headers["RateLimit-Policy"] == '"minute";q=2;w=60'
+        assert response.headers["RateLimit"].startswith(f'"minute";r={left};t=')
+    assert 1 <= int(responses[-1].headers["Retry-After"]) <= 30
+    assert "Retry-After" not in responses[0].headers
+    elsewhere = client.get("/reports", headers={**here, "X-Forwarded-For": "198.51.100.1"})
+    assert elsewhere.json is not None
+    assert (elsewhere.status_code, elsewhere.json["code"]) == (403, "ip_not_allowed")
+    assert "RateLimit" not in elsewhere.headers
+
+
 def test_unavailable(fake: FakeService, client: FlaskClient) -> None:
     """A service that is away is a 503 with a time to try again."""
     fake.canned[VERIFY] = Canned(503, b"", {"Retry-After": "7"})
@@ -102,7 +126,7 @@ def test_unavailable(fake: FakeService, client: FlaskClient) -> None:
 
 def test_what_is_told_of_the_caller(fake: FakeService, verifier: Verifier, client: FlaskClient) -> None:
     """The address is read behind the trusted proxy, the agent from its header."""
-    headers = {"X-API-Key": fake.create(scopes=("a",)), "X-Forwarded-For": "203.0.113.9", "User-Agent": "curl/8"}
+    headers = {"X-API-Key": fake.create(scopes=("a:read",)), "X-Forwarded-For": "203.0.113.9", "User-Agent": "curl/8"}
     assert client.get("/reports", headers=headers).status_code == 200
     verifier.close()
     (seen,) = fake.sightings

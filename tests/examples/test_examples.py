@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import httpx
 import pytest
 
 from tests.client.fake_service import ACK, PATIENCE_SECONDS, VERIFY, Canned, FakeService, eventually, fake_service
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*_app.py"))
@@ -38,14 +38,6 @@ def command_of(example: Path, port: int) -> list[str]:
     return [sys.executable if program == "python" else str(SCRIPTS / program), *arguments]
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(example: Path, fake: FakeService) -> Iterator[httpx.Client]:
     """Run an example until it has been called enough; fail when it does not end when told."""
@@ -53,7 +45,12 @@ def running(example: Path, fake: FakeService) -> Iterator[httpx.Client]:
     settings = {"KEYWRIGHT_URL": fake.url, "KEYWRIGHT_VERIFIER": fake.credential, "PYTHONPATH": str(ROOT / "src")}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command_of(example, port), cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log
+            command_of(example, port),
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdout=log,
+            stderr=log,
+            preexec_fn=_hear_interrupts,
         )
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
@@ -68,6 +65,11 @@ def running(example: Path, fake: FakeService) -> Iterator[httpx.Client]:
         finally:
             process.kill()
             process.wait()
+
+
+def _hear_interrupts() -> None:
+    # A shell has what it runs in the background ignore them, and whoever is started from there does, too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_until_it_answers(client: httpx.Client, process: "subprocess.Popen[bytes]") -> None:

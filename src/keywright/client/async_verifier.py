@@ -11,7 +11,8 @@ from keywright.client import clocks
 from keywright.client.checking import wanted_scopes
 from keywright.client.clocks import Clock
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.options import CAPACITY, OUTAGE_SECONDS, Options
+from keywright.client.limits import check_cost
+from keywright.client.options import CAPACITY, LIMIT_SHARE, OUTAGE_SECONDS, Options
 from keywright.client.service_calls import USUAL_TIMING, Service, Timing
 from keywright.client.session import Session
 from keywright.client.verdicts import Verdict
@@ -39,6 +40,8 @@ class AsyncVerifier:
         capacity: How many keys to hold, at most.
         outage_seconds: How long known keys go on passing while the service is away, counted from when it was last
             heard; 0 forbids it.
+        limit_share: How much of every rate limit of a key this process may let through, above 0 and at most 1. Limits
+            are counted in each process by itself: with four processes and 0.25 they keep to the limit together.
         transport: What carries the requests; by default the network.
         timing: How long to wait for what.
         clock: A monotonic clock that goes on while the machine is suspended, in seconds.
@@ -57,6 +60,7 @@ class AsyncVerifier:
         name: str | None = None,
         capacity: int = CAPACITY,
         outage_seconds: int = OUTAGE_SECONDS,
+        limit_share: float = LIMIT_SHARE,
         transport: httpx.AsyncBaseTransport | None = None,
         timing: Timing = USUAL_TIMING,
         clock: Clock = clocks.monotonic,
@@ -67,6 +71,7 @@ class AsyncVerifier:
             name=name,
             capacity=capacity,
             outage_seconds=outage_seconds,
+            limit_share=limit_share,
             transport=transport,
             timing=timing,
             clock=clock,
@@ -79,6 +84,15 @@ class AsyncVerifier:
     def started(self) -> bool:
         """Whether it has been started, and not been closed since."""
         return self._session is not None
+
+    @property
+    def clock_error_seconds(self) -> float | None:
+        """
+        By how many seconds this machine's clock is ahead (or, below 0, behind), as far as that is proved.
+
+        Keys expire by the service's clock whatever this one shows. None before the service has told its time.
+        """
+        return None if self._session is None else self._session.checking.clock_error_seconds
 
     @property
     def following(self) -> bool:
@@ -107,6 +121,7 @@ class AsyncVerifier:
         client_ip: str | None = None,
         user_agent: str | None = None,
         explain: bool = False,
+        cost: int = 1,
     ) -> Verdict | None:
         """Do as `verify` does as far as memory alone allows; None when the service has to be asked. Any thread may."""
         session = self._session
@@ -114,7 +129,9 @@ class AsyncVerifier:
             return None
         if scopes.__class__ is not tuple:
             scopes = wanted_scopes(scopes)
-        return session.checking.verify_now(key, scopes, environment, client_ip, user_agent, explain)
+        if cost != 1:
+            check_cost(cost)
+        return session.checking.verify_now(key, scopes, environment, client_ip, user_agent, explain, cost)
 
     async def verify(
         self,
@@ -125,6 +142,7 @@ class AsyncVerifier:
         client_ip: str | None = None,
         user_agent: str | None = None,
         explain: bool = False,
+        cost: int = 1,
     ) -> Verdict:
         """
         Decide whether a presented key may be used. A refusal is a verdict; only trouble is raised.
@@ -133,20 +151,25 @@ class AsyncVerifier:
             key: What was presented: anything at all, of any length, from anyone.
             scopes: What the request needs, all of it.
             environment: The environment that the key must belong to; None for any.
-            client_ip: Where the request came from, told in the key's recent sources as a /24 or /48.
+            client_ip: Where the request came from; a key that is bound to networks needs it. Told in the key's recent
+                sources as a /24 or /48.
             user_agent: The request's header of that name, told there by its family.
             explain: Whether to say which rule refused, and what would pass.
+            cost: How many units of the key's rate limits the request takes, 0 to 1000000; nothing for 0.
 
         Raises:
             ServiceUnavailable: It is not known here, and the service cannot be asked: a 503 for whoever presented it.
             CredentialRefused: The service does not accept this verifier; whoever presented the key is not to blame.
+            TypeError, ValueError: *scopes* is one string, or *cost* no such number.
         """
+        if cost != 1:
+            check_cost(cost)
         checking = self._running().checking
         asked_for = wanted_scopes(scopes)
-        verdict = checking.verify_now(key, asked_for, environment, client_ip, user_agent, explain)
+        verdict = checking.verify_now(key, asked_for, environment, client_ip, user_agent, explain, cost)
         if verdict is not None:
             return verdict
-        question = checking.question(key, asked_for, environment, client_ip, user_agent, explain)
+        question = checking.question(key, asked_for, environment, client_ip, user_agent, explain, cost)
         return await self._running().ask(question)
 
     async def __aenter__(self) -> Self:

@@ -17,9 +17,10 @@ from uuid import uuid4
 
 from keywright.client import clocks
 from keywright.client.clocks import Clock
+from keywright.client.limits import UNLIMITED, LimitCounts
 from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
-from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.client.verdicts import NOT_FOUND, KeyInfo, LimitState, Verdict
 from keywright.keys.digest import digest
 from keywright.keys.format import MAX_LENGTH, Kind, decode
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
@@ -32,9 +33,9 @@ class Question(NamedTuple):
     text: str
     digest: bytes
     ask: Ask
-    client_ip: str | None
     user_agent: str | None
     explain: bool
+    cost: int
 
 
 class Checking:
@@ -45,6 +46,7 @@ class Checking:
         brand: What a key of the service begins with.
         capacity: How many keys to hold.
         outage_seconds: How long what is held may serve after it was last followed, while nobody can be asked.
+        limit_share: How much of every rate limit is this process's own.
         clock: A monotonic clock.
         wall: Seconds of the epoch, as this machine believes; the service knows better.
     """
@@ -55,16 +57,20 @@ class Checking:
         brand: str,
         capacity: int,
         outage_seconds: int,
+        limit_share: float = 1.0,
         clock: Clock = clocks.monotonic,
         wall: Clock = clocks.epoch,
     ) -> None:
         self.session = uuid4()
+        self.clock_error_seconds: float | None = None
+        """By how many seconds this machine's own clock is off, as far as that is proved; None before it is known."""
         self._brand = brand
         self._outage_seconds = outage_seconds
         self._clock = clock
         self._wall = wall
         self._lock = Lock()
         self._known = KnownKeys(capacity)
+        self._limits = LimitCounts(share=limit_share, most=capacity)
         self._uses = Uses()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
         self._trusted_until = -inf
@@ -89,6 +95,7 @@ class Checking:
         client_ip: str | None,
         user_agent: str | None,
         with_explanation: bool,
+        cost: int = 1,
     ) -> Verdict | None:
         """Decide from memory alone; None when the service has to be asked."""
         if len(text) > MAX_LENGTH:
@@ -116,7 +123,7 @@ class Checking:
                     return standing.verdict
                 facts = self._known.get(presented)
                 if facts is not None:
-                    return self._judge(words, facts, now, with_explanation)
+                    return self._judge(words, facts, now, with_explanation, cost)
         return None if self._may_be_a_key(text) else NOT_FOUND
 
     def question(
@@ -127,10 +134,11 @@ class Checking:
         client_ip: str | None,
         user_agent: str | None,
         with_explanation: bool,
+        cost: int = 1,
     ) -> Question:
         """Put into words what `verify_now` could not answer."""
         agent = None if user_agent is None else user_agent[:LONGEST_AGENT]
-        return Question(text, digest(text), _ask(scopes, environment), client_ip, agent, with_explanation)
+        return Question(text, digest(text), _ask(scopes, environment, client_ip), agent, with_explanation, cost)
 
     def begin(self, question: Question) -> LookUp:
         """Note that the service is about to be asked; to be ended by `end`."""
@@ -154,13 +162,15 @@ class Checking:
         The service was not told what the request asks of the key, so that one answer serves many; that is judged here.
         """
         if answer.facts is None:
-            return Verdict(answer.code, stale=answer.stale)
+            return answer.verdict
         if not answer.complete:
             return None
-        # What depends on time was judged by the service's own clock just now, whatever this machine believes.
-        code = judge(answer.facts, question.ask, -inf) if answer.code is Code.VALID else answer.code
+        # What depends on time was judged by the service's own clock just now, whatever this machine believes. What
+        # depends on the request was judged for whoever asked first.
+        timely = answer.code in (Code.REVOKED, Code.EXPIRED)
+        code = answer.code if timely else judge(answer.facts, question.ask, -inf)
         with self._lock:
-            return self._decide(question, answer.facts, code, stale=answer.stale)
+            return self._answer(question, answer.facts, code, self._clock() + self._epoch, stale=answer.stale)
 
     def in_outage(self, question: Question) -> Verdict | None:
         """Decide by what is held although nobody can be asked; None when it is not held, or too old."""
@@ -171,7 +181,7 @@ class Checking:
             if facts is None or not self._known.trusted_at(now, grace=self._outage_seconds - BOUND_SECONDS):
                 return None
             code = judge(facts, question.ask, now + self._epoch)
-            return self._decide(question, facts, code, stale=now > self._trusted_until)
+            return self._answer(question, facts, code, now + self._epoch, stale=now > self._trusted_until)
 
     def followed(self, since: float) -> None:
         """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
@@ -196,6 +206,7 @@ class Checking:
         with self._lock:
             self._changes += 1
             self._known.drop_all()
+            self._limits.clear()
             self._outage_seconds = 0
             self._trusted_until = -inf
 
@@ -210,8 +221,9 @@ class Checking:
         """
         with self._lock:
             self._epoch = min(max(received + self._epoch, time), time + slack) - received
-        off = self._wall()
-        return off - min(max(off, time), time + slack)
+        shown = self._wall()
+        self.clock_error_seconds = shown - min(max(shown, time), time + slack)
+        return self.clock_error_seconds
 
     def set_uses_aside(self) -> None:
         """Begin to add up the uses noted so far."""
@@ -237,29 +249,45 @@ class Checking:
         parts = decode(text)
         return parts is not None and parts.kind is Kind.PRIVATE and parts.brand == self._brand
 
-    def _decide(self, question: Question, facts: KeyFacts, code: Code, *, stale: bool) -> Verdict:
+    def _answer(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
         ask = question.ask
-        if code is not Code.VALID:
-            explanation = explain(code, facts, ask) if question.explain else None
-            return Verdict(code, KeyInfo(facts), stale, explanation)
-        words = (question.digest, ask.scopes, ask.environment, question.client_ip, question.user_agent)
-        verdict = self._accept(words, facts, self._clock() + self._epoch)
+        words = (question.digest, ask.scopes, ask.environment, ask.client_ip, question.user_agent)
+        verdict = self._decide(words, facts, ask, code, now, question.explain, question.cost)
         return verdict._replace(stale=True) if stale else verdict
 
-    def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool) -> Verdict:
-        ask = _ask(words[1], words[2])
+    def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
+        ask = _ask(words[1], words[2], words[3] if facts.allowed_ips else None)
         code = judge(facts, ask, now)
-        if code is Code.VALID:
+        if code is Code.VALID and not facts.rate_limits:
             return self._accept(words, facts, now)
-        return Verdict(code, KeyInfo(facts), False, explain(code, facts, ask) if with_explanation else None)
+        return self._decide(words, facts, ask, code, now, with_explanation, cost)
 
-    def _accept(self, words: Words, facts: KeyFacts, now: float) -> Verdict:
+    def _decide(
+        self, words: Words, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
+    ) -> Verdict:
+        """Have the request pay, where all other rules let it pass and the key has limits."""
+        spending = UNLIMITED
+        if code is Code.VALID and facts.rate_limits:
+            # On the clock that is never set.
+            spending = self._limits.spend(facts.id, facts.rate_limits, self._clock(), cost)
+            if not spending.allowed:
+                code = Code.RATE_LIMITED
+        if code is Code.VALID:
+            return self._accept(words, facts, now, spending.states)
+        explanation = explain(code, facts, ask, now) if with_explanation else None
+        return Verdict(code, KeyInfo(facts), False, explanation, spending.states, spending.retry_after_seconds)
+
+    def _accept(self, words: Words, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
         # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
-        verdict = Verdict(Code.VALID, KeyInfo(facts))
+        verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
+        if limits and self._uses.again(words, now):
+            return verdict
         # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
-        changes = self._changes if self._known.get(words[0]) is facts else NEVER_STANDS
-        self._uses.note(words, Standing(verdict, now, until=facts.expires_at, changes=changes))
+        # And a key with limits has to pay for each request.
+        stands = not limits and self._known.get(words[0]) is facts
+        until = min(facts.expires_at, facts.retires_at)
+        self._uses.note(words, Standing(verdict, now, until=until, changes=self._changes if stands else NEVER_STANDS))
         return verdict
 
 
@@ -275,7 +303,7 @@ def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
     return tuple(scopes)
 
 
-def _ask(scopes: tuple[str, ...], environment: str | None) -> Ask:
-    if not scopes and environment is None:
+def _ask(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Ask:
+    if not scopes and environment is None and client_ip is None:
         return ANY_USE
-    return Ask(environment=environment, scopes=scopes)
+    return Ask(environment=environment, scopes=scopes, client_ip=client_ip)

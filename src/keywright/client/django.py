@@ -10,20 +10,20 @@ Checking keys in a Django project: all of it, by the middleware, or view by view
     def reports(request): ...
 
 Both put the verdict into `request.keywright`. `KEYWRIGHT` may hold, too, `OPTIONS` for the verifier (such as
-`{"outage_seconds": 60}`), `TRUSTED_PROXIES` (networks in CIDR form), and for the middleware `SCOPES`, `ENVIRONMENT` and
-`EXEMPT` (paths that need no key). Django is imported when one of these is used, so that this package can be installed
-without it.
+`{"outage_seconds": 60}`), `TRUSTED_PROXIES` (networks in CIDR form), and for the middleware `SCOPES`, `ENVIRONMENT`,
+`COST` (units of a key's rate limits that each request takes) and `EXEMPT` (paths that need no key). Django is imported
+when one of these is used, so that this package can be installed without it.
 """
 
 from collections.abc import Callable, Collection
 from functools import cache, wraps
 from typing import Any
 
-from keywright.client.guard import Guard, KeyRefused, Refusal
+from keywright.client.guard import Guard, KeyRefused, Refusal, limit_headers
 from keywright.client.verifier import Verifier
 from keywright.client.wsgi import check_environ
 
-_NAMES = frozenset({"URL", "VERIFIER", "OPTIONS", "TRUSTED_PROXIES", "SCOPES", "ENVIRONMENT", "EXEMPT"})
+_NAMES = frozenset({"URL", "VERIFIER", "OPTIONS", "TRUSTED_PROXIES", "SCOPES", "ENVIRONMENT", "COST", "EXEMPT"})
 
 _View = Callable[..., Any]
 
@@ -41,6 +41,7 @@ class KeywrightMiddleware:
             scopes=settings.get("SCOPES", ()),
             environment=settings.get("ENVIRONMENT"),
             trusted_proxies=settings.get("TRUSTED_PROXIES", ()),
+            cost=settings.get("COST", 1),
         )
         self._exempt = frozenset(settings.get("EXEMPT", ()))
         # Said when the project starts, not with its first request.
@@ -48,27 +49,32 @@ class KeywrightMiddleware:
 
     def __call__(self, request: Any) -> Any:
         """Answer a request."""
-        if request.path not in self._exempt:
-            try:
-                request.keywright = check_environ(request.META, the_verifier(), self._guard)
-            except KeyRefused as refused:
-                return _answer(refused.refusal)
-        return self._get_response(request)
+        if request.path in self._exempt:
+            return self._get_response(request)
+        try:
+            request.keywright = check_environ(request.META, the_verifier(), self._guard)
+        except KeyRefused as refused:
+            return _answer(refused.refusal)
+        return _telling(request, self._get_response(request))
 
 
-def require_key(*, scopes: Collection[str] = (), environment: str | None = None) -> Callable[[_View], _View]:
+def require_key(
+    *, scopes: Collection[str] = (), environment: str | None = None, cost: int = 1
+) -> Callable[[_View], _View]:
     """
     Make a decorator that lets a view, async or not, be called with a good key only.
 
     Args:
         scopes: What a key must be allowed to do, all of it.
         environment: The environment it must belong to; None for any.
+        cost: How many units of a key's rate limits each call takes.
     """
 
     @cache
     def guard() -> Guard:
         # Settings are read when they are needed: a view may be imported before there are any.
-        return Guard(scopes=scopes, environment=environment, trusted_proxies=_settings().get("TRUSTED_PROXIES", ()))
+        trusted = _settings().get("TRUSTED_PROXIES", ())
+        return Guard(scopes=scopes, environment=environment, trusted_proxies=trusted, cost=cost)
 
     def check(request: Any) -> None:
         request.keywright = check_environ(request.META, the_verifier(), guard())
@@ -99,7 +105,7 @@ def _guarded(view: _View, check: Callable[[Any], None]) -> _View:
                 check(request)
             except KeyRefused as refused:
                 return _answer(refused.refusal)
-            return view(request, *args, **named)
+            return _telling(request, view(request, *args, **named))
 
         return guarded
 
@@ -112,9 +118,16 @@ def _guarded(view: _View, check: Callable[[Any], None]) -> _View:
             await check_in_thread(request)
         except KeyRefused as refused:
             return _answer(refused.refusal)
-        return await view(request, *args, **named)
+        return _telling(request, await view(request, *args, **named))
 
     return guarded_async
+
+
+def _telling(request: Any, response: Any) -> Any:
+    """Have the answer tell, too, how the limits of the request's key stand."""
+    for name, value in limit_headers(request.keywright).items():
+        response.headers[name] = value
+    return response
 
 
 def _settings() -> dict[str, Any]:

@@ -22,7 +22,14 @@ class FieldError:
 
 
 class KeywrightError(Exception):
-    """The root of the tree; its text is a sentence for people."""
+    """
+    The root of the tree; its text is a sentence for people.
+
+    `idempotency_key` is given where a creation or rotation failed: the same call with it gives what was done, if it was
+    done, and does it otherwise. It is as secret as the private key that it may bring.
+    """
+
+    idempotency_key: str | None = None
 
 
 class Refused(KeywrightError):
@@ -35,10 +42,18 @@ class Refused(KeywrightError):
         detail: A sentence.
         request_id: Finds the request in the service's log; None when something before the service answered.
         errors: For `validation_failed`, every flaw.
+        retry_after: Seconds after which trying again makes sense, where the service said so.
     """
 
     def __init__(
-        self, code: str, status: int, detail: str, *, request_id: str | None = None, errors: Sequence[FieldError] = ()
+        self,
+        code: str,
+        status: int,
+        detail: str,
+        *,
+        request_id: str | None = None,
+        errors: Sequence[FieldError] = (),
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = code
@@ -46,6 +61,7 @@ class Refused(KeywrightError):
         self.detail = detail
         self.request_id = request_id
         self.errors = tuple(errors)
+        self.retry_after = retry_after
 
 
 class CredentialRefused(Refused):

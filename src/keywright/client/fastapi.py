@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from keywright.client.async_verifier import AsyncVerifier
-from keywright.client.guard import Guard, KeyRefused
+from keywright.client.guard import Guard, KeyRefused, limit_headers
 from keywright.client.middleware import POLICY_VIOLATION, check_request
 from keywright.client.verdicts import KeyInfo
 
@@ -49,7 +49,11 @@ def use_verifier(app: "fastapi.FastAPI", verifier: AsyncVerifier) -> None:
 
 
 def require_key(
-    *, scopes: Collection[str] = (), environment: str | None = None, trusted_proxies: Collection[str] = ()
+    *,
+    scopes: Collection[str] = (),
+    environment: str | None = None,
+    trusted_proxies: Collection[str] = (),
+    cost: int = 1,
 ) -> Callable[..., Awaitable[KeyInfo]]:
     """
     Make a dependency that gives the key of a request, and answers in the route's place when there is no good one.
@@ -61,6 +65,7 @@ def require_key(
         scopes: What a key must be allowed to do, all of it.
         environment: The environment it must belong to; None for any.
         trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each call takes.
 
     Raises:
         TypeError, ValueError: An argument is not as it should be.
@@ -68,15 +73,16 @@ def require_key(
     import fastapi
     import fastapi.requests
 
-    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies)
+    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
     bearer, header = _schemes()
 
     async def api_key(
         connection: fastapi.requests.HTTPConnection,
+        response: fastapi.Response,
         _bearer: None = fastapi.Depends(bearer),
         _header: None = fastapi.Depends(header),
     ) -> KeyInfo:
-        return await _checked(connection, guard)
+        return await _checked(connection, response, guard)
 
     return api_key
 
@@ -102,12 +108,15 @@ def _schemes() -> tuple[Callable[..., Any], Callable[..., Any]]:
     )
 
 
-async def _checked(connection: "fastapi.requests.HTTPConnection", guard: Guard) -> KeyInfo:
+async def _checked(
+    connection: "fastapi.requests.HTTPConnection", response: "fastapi.Response", guard: Guard
+) -> KeyInfo:
     verifier = getattr(connection.app.state, "keywright", None)
     if not isinstance(verifier, AsyncVerifier):
         raise RuntimeError("no verifier: call keywright.client.fastapi.use_verifier(app, verifier) first")
     verdict = await check_request(connection.scope, verifier, guard)
     connection.state.keywright = verdict
+    response.headers.update(limit_headers(verdict))
     if verdict.key is None:
         raise AssertionError("a valid verdict without a key")
     return verdict.key

@@ -1,11 +1,14 @@
 """How the single fields of an answer are read. Whatever is not as it should be is a TypeError or ValueError."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any, TypeVar
 
 import httpx
+
+from keywright.keys.rate_limits import RateLimit
 
 _Read = TypeVar("_Read")
 
@@ -21,6 +24,20 @@ def read_json(response: httpx.Response) -> Any:
 def read_optional(read: Callable[[Any], _Read], value: Any) -> _Read | None:
     """Read what may be null."""
     return None if value is None else read(value)
+
+
+def read_list(read: Callable[[Any], _Read], value: Any) -> tuple[_Read, ...]:
+    """Read a list."""
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(map(read, value))
+
+
+def read_object(value: Any) -> Mapping[str, Any]:
+    """Read an object whatever it holds."""
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return value
 
 
 def read_text(value: Any) -> str:
@@ -62,6 +79,22 @@ def read_whole(value: Any) -> int:
     if value < 0:
         raise ValueError("negative")
     return value
+
+
+def read_rate_limit(fields: Any) -> RateLimit:
+    """Read a rate limit out of an object with its three members."""
+    limit = read_whole(fields["limit"]), read_whole(fields["window_seconds"])
+    if 0 in limit:
+        raise ValueError("a limit of nothing")
+    return RateLimit(read_text(fields["name"]), *limit)
+
+
+def read_date(response: httpx.Response) -> datetime | None:
+    """Read when an answer was sent, by the clock of whoever sent it; None where the header is absent or unreadable."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def read_retry_after(response: httpx.Response) -> int | None:

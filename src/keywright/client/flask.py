@@ -9,10 +9,10 @@ Flask is imported when a guarded view is called, so that this package can be ins
 """
 
 from collections.abc import Callable, Collection
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
-from keywright.client.guard import Guard, KeyRefused
+from keywright.client.guard import Guard, KeyRefused, limit_headers
 from keywright.client.verifier import Verifier
 from keywright.client.wsgi import check_environ
 
@@ -25,6 +25,7 @@ def require_key(
     scopes: Collection[str] = (),
     environment: str | None = None,
     trusted_proxies: Collection[str] = (),
+    cost: int = 1,
 ) -> Callable[[_View], _View]:
     """
     Make a decorator that lets a view be called with a good key only; the verdict is in `flask.g.keywright`.
@@ -34,8 +35,9 @@ def require_key(
         scopes: What a key must be allowed to do, all of it.
         environment: The environment it must belong to; None for any.
         trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each call takes.
     """
-    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies)
+    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
 
     def decorate(view: _View) -> _View:
         @wraps(view)
@@ -43,12 +45,20 @@ def require_key(
             import flask
 
             try:
-                flask.g.keywright = check_environ(flask.request.environ, verifier, guard)
+                verdict = flask.g.keywright = check_environ(flask.request.environ, verifier, guard)
             except KeyRefused as refused:
                 refusal = refused.refusal
                 return flask.Response(refusal.body, refusal.status, refusal.answer_headers)
+            headers = limit_headers(verdict)
+            if headers:
+                flask.after_this_request(partial(_telling, headers))
             return flask.current_app.ensure_sync(view)(*args, **named)
 
         return guarded
 
     return decorate
+
+
+def _telling(headers: dict[str, str], response: Any) -> Any:
+    response.headers.extend(headers)
+    return response

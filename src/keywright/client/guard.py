@@ -9,12 +9,14 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from math import ceil
 from typing import TypedDict
 
 from httpx import codes
 
 from keywright.client.checking import wanted_scopes
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
+from keywright.client.limits import check_cost
 from keywright.client.verdicts import Verdict
 from keywright.keys.verdict import Code
 
@@ -82,6 +84,7 @@ class Asked(TypedDict):
     environment: str | None
     client_ip: str | None
     user_agent: str | None
+    cost: int
 
 
 class Guard:
@@ -92,17 +95,25 @@ class Guard:
         scopes: What a key must be allowed to do, all of it.
         environment: The environment it must belong to; None for any.
         trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed.
+        cost: How many units of a key's rate limits each request takes.
 
     Raises:
-        TypeError: *scopes* or *trusted_proxies* is one string.
-        ValueError: A network is none.
+        TypeError: *scopes* or *trusted_proxies* is one string, or *cost* no whole number.
+        ValueError: A network is none, or *cost* is no cost.
     """
 
     def __init__(
-        self, *, scopes: Collection[str] = (), environment: str | None = None, trusted_proxies: Collection[str] = ()
+        self,
+        *,
+        scopes: Collection[str] = (),
+        environment: str | None = None,
+        trusted_proxies: Collection[str] = (),
+        cost: int = 1,
     ) -> None:
         if isinstance(trusted_proxies, str):
             raise TypeError("trusted_proxies must be a collection of networks, not one string")
+        check_cost(cost)
+        self._cost = cost
         self._scopes = wanted_scopes(scopes)
         self._environment = environment
         self._trusted = [ip_network(network) for network in trusted_proxies]
@@ -121,6 +132,7 @@ class Guard:
             environment=self._environment,
             client_ip=client_address(peer, forwarded, self._trusted) if self._trusted else peer,
             user_agent=user_agent,
+            cost=self._cost,
         )
 
     def pass_or_refuse(self, verdict: Verdict) -> Verdict:
@@ -133,15 +145,31 @@ class Guard:
         if verdict:
             return verdict
         status, sentence = _STATUSES[verdict.code], _SENTENCES[verdict.code]
-        headers = {}
+        headers = limit_headers(verdict)
         if status == codes.UNAUTHORIZED:
             headers["WWW-Authenticate"] = f'{_REALM}, error="invalid_token", error_description="{sentence}"'
         elif verdict.code is Code.INSUFFICIENT_SCOPE:
             wanted = " ".join(self._scopes)
             headers["WWW-Authenticate"] = f'{_REALM}, error="insufficient_scope", scope="{wanted}"'
-        elif status == codes.TOO_MANY_REQUESTS:
-            headers["Retry-After"] = str(_RETRY_SECONDS)
+        elif verdict.retry_after_seconds is not None or (verdict.code is Code.RATE_LIMITED and not verdict.limits):
+            # Without any limits it was the service that turned the customer's address away, for a short time.
+            headers["Retry-After"] = str(verdict.retry_after_seconds or _RETRY_SECONDS)
         raise KeyRefused(Refusal(status, verdict.code.value, sentence, headers))
+
+
+def limit_headers(verdict: Verdict) -> dict[str, str]:
+    """
+    Tell how the rate limits of a key stand, for every answer to whoever holds it; none for a key without limits.
+
+    `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers, one item a limit.
+    """
+    if not verdict.limits:
+        return {}
+    policies, states = [], []
+    for limit, remaining, reset_seconds in verdict.limits:
+        policies.append(f'"{limit.name}";q={limit.limit};w={limit.window_seconds}')
+        states.append(f'"{limit.name}";r={remaining};t={ceil(reset_seconds)}')
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
 
 
 def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:

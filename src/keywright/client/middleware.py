@@ -12,7 +12,7 @@ from typing import Any
 
 from keywright.client.async_verifier import AsyncVerifier
 from keywright.client.errors import KeywrightError
-from keywright.client.guard import Guard, KeyRefused, Refusal, presented_key, refused_for_trouble
+from keywright.client.guard import Guard, KeyRefused, Refusal, limit_headers, presented_key, refused_for_trouble
 from keywright.client.verdicts import Verdict
 
 Scope = MutableMapping[str, Any]
@@ -38,6 +38,7 @@ class KeywrightMiddleware:
         environment: The environment it must belong to; None for any.
         exempt: Paths that need no key, each exactly as it is requested.
         trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each request takes.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class KeywrightMiddleware:
         environment: str | None = None,
         exempt: Collection[str] = (),
         trusted_proxies: Collection[str] = (),
+        cost: int = 1,
     ) -> None:
         if isinstance(exempt, str):
             raise TypeError("exempt must be a collection of paths, not one string")
         self._app = app
         self._verifier = verifier
-        self._guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies)
+        self._guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
         self._exempt = frozenset(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +73,7 @@ class KeywrightMiddleware:
             return
         scope["keywright"] = verdict
         scope.setdefault("state", {})["keywright"] = verdict
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _telling(limit_headers(verdict), send))
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._verifier.started:
@@ -161,6 +163,24 @@ class _Headers:
                 self.user_agent = value.decode("latin-1")
 
 
+def _telling(headers: dict[str, str], send: Send) -> Send:
+    """Have the answer carry *headers*, too."""
+    if not headers:
+        return send
+    more = _raw(headers)
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *more]
+        await send(message)
+
+    return tell
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         # Before it is accepted, closing it answers the handshake with 403.
@@ -168,6 +188,6 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) 
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.code})
         return
     kind = "websocket.http" if scope["type"] == "websocket" else "http"
-    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in refusal.answer_headers.items()]
-    await send({"type": f"{kind}.response.start", "status": refusal.status, "headers": raw})
+    start = {"type": f"{kind}.response.start", "status": refusal.status, "headers": _raw(refusal.answer_headers)}
+    await send(start)
     await send({"type": f"{kind}.response.body", "body": refusal.body})

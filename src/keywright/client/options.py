@@ -15,6 +15,7 @@ from keywright.client.session import Session
 
 CAPACITY = 1_000_000
 OUTAGE_SECONDS = 300
+LIMIT_SHARE = 1.0
 _LONGEST_OUTAGE = 86_400
 _NAME = re.compile("[!-~]{1,100}")
 
@@ -32,6 +33,7 @@ class Options:
     name: str | None = None
     capacity: int = CAPACITY
     outage_seconds: int = OUTAGE_SECONDS
+    limit_share: float = LIMIT_SHARE
     transport: httpx.AsyncBaseTransport | None = None
     timing: Timing = USUAL_TIMING
     clock: Clock = clocks.monotonic
@@ -42,6 +44,8 @@ class Options:
             raise KeywrightError("capacity must be a whole number of keys, 2 or more.")
         if not _is_whole(self.outage_seconds) or not 0 <= self.outage_seconds <= _LONGEST_OUTAGE:
             raise KeywrightError("outage_seconds must be a whole number of seconds, 0 to 86400 (a day).")
+        if not _is_number(self.limit_share) or not 0 < self.limit_share <= 1:
+            raise KeywrightError("limit_share must be a number above 0 and at most 1.")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise KeywrightError("name must be 1 to 100 ASCII characters that can be seen, without spaces.")
 
@@ -51,6 +55,7 @@ class Options:
             brand=self.service.brand,
             capacity=self.capacity,
             outage_seconds=self.outage_seconds,
+            limit_share=self.limit_share,
             clock=self.clock,
             wall=self.wall,
         )
@@ -61,6 +66,10 @@ class Options:
         parameters = {"name": self.name or process_name(), "outage_seconds": str(self.outage_seconds)}
         calls = ServiceCalls(self.service, self.timing, self.transport)
         return Session(checking, calls, self.timing, parameters=parameters, clock=self.clock)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_whole(value: Any) -> bool:

@@ -13,18 +13,23 @@ from keywright.client.answers import error_of, not_keywright
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
 from keywright.client.fields import (
     read_json,
+    read_list,
     read_optional,
+    read_rate_limit,
     read_retry_after,
     read_seconds,
     read_text,
     read_time,
     read_truth,
+    read_whole,
 )
-from keywright.client.verdicts import KeyInfo, Verdict
+from keywright.client.verdicts import KeyInfo, LimitState, Verdict
+from keywright.keys.addresses import canonical_network
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 # What this version can weigh by itself. A service that knows more about a key has to be asked each time.
-_WEIGHED = frozenset({"revoked", "expires_at"})
+_WEIGHED = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
 
@@ -35,6 +40,7 @@ class Answer:
     What the service said of a key: its verdict, and the facts of the key where the secret matched.
 
     `complete` says that the facts are all there is to weigh, `stale` that the service itself answered from memory.
+    `limits` and `retry_after_seconds` are there when the service itself counted the request.
     """
 
     code: Code
@@ -42,6 +48,8 @@ class Answer:
     complete: bool = False
     stale: bool = False
     explanation: Explanation | None = None
+    limits: tuple[LimitState, ...] = ()
+    retry_after_seconds: int | None = None
 
     @property
     def to_hold(self) -> bool:
@@ -51,7 +59,8 @@ class Answer:
     @property
     def verdict(self) -> Verdict:
         """The service's own verdict."""
-        return Verdict(self.code, None if self.facts is None else KeyInfo(self.facts), self.stale, self.explanation)
+        key = None if self.facts is None else KeyInfo(self.facts)
+        return Verdict(self.code, key, self.stale, self.explanation, self.limits, self.retry_after_seconds)
 
 
 def read_answer(response: httpx.Response) -> Answer:
@@ -100,25 +109,49 @@ def _answer(fields: Mapping[str, Any]) -> Answer:
         complete=key is not None and facts is not None and set(facts) <= _WEIGHED,
         stale=read_truth(fields.get("stale", False)),
         explanation=read_optional(_explanation, fields.get("explanation")),
+        limits=read_list(_limit_state, fields.get("rate_limits", [])),
+        retry_after_seconds=read_optional(read_whole, fields.get("retry_after_seconds")),
     )
 
 
 def _facts(key: Mapping[str, Any], facts: Mapping[str, Any] | None) -> KeyFacts:
     if facts is None:
+        # The service's own verdict: what its rules weighed beyond this was weighed there.
         expires_at = read_optional(lambda value: read_time(value).timestamp(), key["expires_at"])
-        revoked = False
-    else:
-        expires_at = read_optional(read_seconds, facts["expires_at"])
-        revoked = read_truth(facts["revoked"])
+        facts = {"revoked": False, "expires_at": expires_at}
     return KeyFacts(
         id=UUID(read_text(key["id"])).bytes,
         org_id=_one_for_all(UUID(read_text(key["org_id"])).bytes),
         name=read_text(key["name"]),
         environment=_one_for_all(read_text(key["environment"])),
-        expires_at=inf if expires_at is None else expires_at,
-        revoked=revoked,
-        scopes=_one_for_all(tuple(map(read_text, key["scopes"]))),
+        expires_at=_end(facts["expires_at"]),
+        revoked=read_truth(facts["revoked"]),
+        scopes=_one_for_all(read_list(read_text, key["scopes"])),
+        retires_at=_end(facts.get("retires_at")),
+        allowed_ips=_one_for_all(read_list(_network, facts.get("allowed_ips", []))),
+        rate_limits=_one_for_all(read_list(_limit, facts.get("rate_limits", []))),
     )
+
+
+def _end(value: Any) -> float:
+    seconds = read_optional(read_seconds, value)
+    return inf if seconds is None else seconds
+
+
+def _network(value: Any) -> str:
+    network = canonical_network(read_text(value))
+    if network is None:
+        raise ValueError("not a network")
+    return network
+
+
+def _limit(members: Any) -> RateLimit:
+    # Short, because it is held a million times: the members in this order, without their names.
+    return read_rate_limit(dict(zip(RateLimit._fields, members, strict=True)))
+
+
+def _limit_state(fields: Mapping[str, Any]) -> LimitState:
+    return LimitState(read_rate_limit(fields), read_whole(fields["remaining"]), read_seconds(fields["reset_seconds"]))
 
 
 @lru_cache(maxsize=16_384)

@@ -115,7 +115,9 @@ class _Connecting:
 
     async def over(self) -> None:
         """Wait until none is being made."""
-        await self._none.wait()
+        # Between the last one's end and this one's turn another may have begun.
+        while self._count:
+            await self._none.wait()
 
 
 class ServiceCalls:
@@ -162,6 +164,7 @@ class ServiceCalls:
             "key": question.text,
             "scopes": list(question.ask.scopes),
             "explain": question.explain,
+            **({} if question.cost == 1 else {"cost": question.cost}),
             **_given(environment=question.ask.environment, client_ip=_address_of(question)),
         }
         return read_answer(await self._ask(body))
@@ -249,7 +252,7 @@ def _expect_done(response: httpx.Response) -> None:
 
 def _address_of(question: Question) -> str | None:
     # The service limits guesses by network; what is no address would only be refused.
-    return question.client_ip if network_of(question.client_ip) else None
+    return question.ask.client_ip if network_of(question.ask.client_ip) else None
 
 
 def _shown(sighting: Sighting) -> dict[str, Any]:

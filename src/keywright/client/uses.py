@@ -95,6 +95,15 @@ class Uses:
             self._add(*self._waiting.pop())
         self.recent[words] = standing
 
+    def again(self, words: Words, now: float) -> bool:
+        """Count a use under words that have been noted; tell whether they have."""
+        standing = self.recent.get(words)
+        if standing is None:
+            return False
+        standing.count += 1
+        standing.last = now
+        return True
+
     def turn(self) -> None:
         """Set aside what was noted, to be added up."""
         self._waiting.extend(self.recent.items())

@@ -5,6 +5,7 @@ from math import isinf
 from typing import NamedTuple
 from uuid import UUID
 
+from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 
@@ -48,6 +49,11 @@ class KeyInfo:
         at = self._facts.expires_at
         return None if isinf(at) else datetime.fromtimestamp(at, UTC)
 
+    @property
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """How often it may be used."""
+        return self._facts.rate_limits
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, KeyInfo):
             return NotImplemented
@@ -60,19 +66,36 @@ class KeyInfo:
         return f"KeyInfo(id={self.id}, org_id={self.org_id}, name={self.name!r}, environment={self.environment!r})"
 
 
+class LimitState(NamedTuple):
+    """
+    How a rate limit stands after a request.
+
+    `remaining` is how many units could be spent right now, `reset_seconds` when the limit is whole again; where this
+    process has a share of the limit, both are those of the share.
+    """
+
+    limit: RateLimit
+    remaining: int
+    reset_seconds: float
+
+
 class Verdict(NamedTuple):
     """
     What was decided of a presented key. True in a condition when the key may be used, and only then.
 
     `key` is given as soon as the secret matched, so for a revoked or expired key too; None for one that is not known.
     `stale` says that nobody could be asked: the verdict comes from memory that may be as old as the outage.
-    `explanation` is there when it was asked for and a rule refused.
+    `explanation` is there when it was asked for and a rule refused. `limits` tells how the key's rate limits stand,
+    empty for a key without any and for one that was refused for another reason. `retry_after_seconds` comes with
+    `rate_limited`: whole seconds after which the same request may pass, None where its cost never can.
     """
 
     code: Code
     key: KeyInfo | None = None
     stale: bool = False
     explanation: Explanation | None = None
+    limits: tuple[LimitState, ...] = ()
+    retry_after_seconds: int | None = None
 
     @property
     def valid(self) -> bool:

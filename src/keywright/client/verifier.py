@@ -18,7 +18,8 @@ from keywright.client.background import Background
 from keywright.client.checking import wanted_scopes
 from keywright.client.clocks import Clock
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.options import CAPACITY, OUTAGE_SECONDS, Options
+from keywright.client.limits import check_cost
+from keywright.client.options import CAPACITY, LIMIT_SHARE, OUTAGE_SECONDS, Options
 from keywright.client.service_calls import USUAL_TIMING, Service, Timing
 from keywright.client.verdicts import KeyInfo, Verdict
 
@@ -48,6 +49,7 @@ class Verifier:
         name: str | None = None,
         capacity: int = CAPACITY,
         outage_seconds: int = OUTAGE_SECONDS,
+        limit_share: float = LIMIT_SHARE,
         transport: httpx.AsyncBaseTransport | None = None,
         timing: Timing = USUAL_TIMING,
         clock: Clock = clocks.monotonic,
@@ -58,6 +60,7 @@ class Verifier:
             name=name,
             capacity=capacity,
             outage_seconds=outage_seconds,
+            limit_share=limit_share,
             transport=transport,
             timing=timing,
             clock=clock,
@@ -67,6 +70,12 @@ class Verifier:
         self._background: Background | None = None
         self._closed = False
         _verifiers.add(self)
+
+    @property
+    def clock_error_seconds(self) -> float | None:
+        """By how many seconds this machine's clock is off; see `AsyncVerifier.clock_error_seconds`."""
+        background = self._background
+        return None if background is None else background.checking.clock_error_seconds
 
     @property
     def following(self) -> bool:
@@ -96,6 +105,7 @@ class Verifier:
         client_ip: str | None = None,
         user_agent: str | None = None,
         explain: bool = False,
+        cost: int = 1,
     ) -> Verdict | None:
         """Do as `verify` does as far as memory alone allows; None when the service has to be asked."""
         background = self._background
@@ -103,7 +113,9 @@ class Verifier:
             return None
         if scopes.__class__ is not tuple:
             scopes = wanted_scopes(scopes)
-        return background.checking.verify_now(key, scopes, environment, client_ip, user_agent, explain)
+        if cost != 1:
+            check_cost(cost)
+        return background.checking.verify_now(key, scopes, environment, client_ip, user_agent, explain, cost)
 
     def verify(
         self,
@@ -114,13 +126,16 @@ class Verifier:
         client_ip: str | None = None,
         user_agent: str | None = None,
         explain: bool = False,
+        cost: int = 1,
     ) -> Verdict:
         """Decide whether a presented key may be used; see `AsyncVerifier.verify`."""
+        if cost != 1:
+            check_cost(cost)
         background = self._background or self._running()
         checking, asked_for = background.checking, wanted_scopes(scopes)
-        verdict = checking.verify_now(key, asked_for, environment, client_ip, user_agent, explain)
+        verdict = checking.verify_now(key, asked_for, environment, client_ip, user_agent, explain, cost)
         if verdict is None:
-            question = checking.question(key, asked_for, environment, client_ip, user_agent, explain)
+            question = checking.question(key, asked_for, environment, client_ip, user_agent, explain, cost)
             verdict = background.ask(question)
         return verdict
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from httpx import codes
 
 from keywright.client.errors import KeywrightError
-from keywright.client.guard import Guard, KeyRefused, Refusal, presented_key, refused_for_trouble
+from keywright.client.guard import Guard, KeyRefused, Refusal, limit_headers, presented_key, refused_for_trouble
 from keywright.client.verdicts import Verdict
 from keywright.client.verifier import Verifier
 
@@ -31,6 +31,7 @@ class KeywrightMiddleware:
         environment: The environment it must belong to; None for any.
         exempt: Paths that need no key, each exactly as the application sees it.
         trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each request takes.
     """
 
     def __init__(
@@ -42,21 +43,23 @@ class KeywrightMiddleware:
         environment: str | None = None,
         exempt: Collection[str] = (),
         trusted_proxies: Collection[str] = (),
+        cost: int = 1,
     ) -> None:
         if isinstance(exempt, str):
             raise TypeError("exempt must be a collection of paths, not one string")
         self._app = app
         self._verifier = verifier
-        self._guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies)
+        self._guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
         self._exempt = frozenset(exempt)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         if path not in self._exempt:
             try:
-                environ["keywright"] = check_environ(environ, self._verifier, self._guard)
+                verdict = environ["keywright"] = check_environ(environ, self._verifier, self._guard)
             except KeyRefused as refused:
                 return _refuse(refused.refusal, start_response)
+            start_response = _telling(limit_headers(verdict), start_response)
         return self._app(environ, start_response)
 
 
@@ -84,6 +87,17 @@ def check_environ(environ: "WSGIEnvironment", verifier: Verifier, guard: Guard) 
 def _values(environ: "WSGIEnvironment", name: str) -> list[str]:
     value: Any = environ.get(name)
     return [] if value is None else [value]
+
+
+def _telling(headers: dict[str, str], start_response: "StartResponse") -> "StartResponse":
+    """Have the answer carry *headers*, too."""
+    if not headers:
+        return start_response
+
+    def tell(status: str, given: list[tuple[str, str]], *error: Any) -> Any:
+        return start_response(status, [*given, *headers.items()], *error)
+
+    return tell
 
 
 def _refuse(refusal: Refusal, start_response: "StartResponse") -> Iterable[bytes]:
