@@ -26,6 +26,9 @@ class FakeService:
     answers: Mapping[tuple[str, str], Answer]
     url: str = ""
     seen: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    # How many answers to lose on their way.
+    lost: int = 0
 
 
 @contextmanager
@@ -37,6 +40,11 @@ def fake_service(answers: Mapping[tuple[str, str], Answer]) -> Iterator[FakeServ
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             fake.seen.append((self.command, self.path, self.headers.get("Authorization"), sent))
+            fake.headers.append(dict(self.headers.items()))
+            if fake.lost:
+                fake.lost -= 1
+                self.close_connection = True
+                return
             answer = fake.answers.get((self.command, self.path), Answer(404, "nothing here"))
             body = b"" if answer.body is None else json.dumps(answer.body).encode()
             self.send_response(answer.status)
@@ -45,7 +53,7 @@ def fake_service(answers: Mapping[tuple[str, str], Answer]) -> Iterator[FakeServ
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

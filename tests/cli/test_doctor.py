@@ -1,17 +1,22 @@
 """`keywright doctor` as an operator runs it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keywright.cli import database_checks
+from keywright.cli.findings import Level
 from keywright.dev.issuer import DevIssuer
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
+from tests.redis_server import RedisServer
 
 
 def doctor(env: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -117,6 +122,29 @@ def test_unmigrated_postgresql(settings: dict[str, str], postgres_cluster: Postg
     assert found["migrations"]["mend"] == "Run `keywright migrate`."
 
 
+@pytest.mark.parametrize(
+    ("off", "level", "told"),
+    [
+        (timedelta(0), Level.OK, "agree"),
+        (timedelta(minutes=10), Level.WARN, "600 s ahead of"),
+        (timedelta(minutes=-10), Level.WARN, "600 s behind"),
+    ],
+)
+async def test_a_clock_that_is_off(postgres_cluster: PostgresCluster, off: timedelta, level: Level, told: str) -> None:
+    """A machine whose clock differs from that of the database server is told so, and in which direction."""
+    url = fresh_database(postgres_cluster)
+    found = await database_checks.database(url, now=lambda: datetime.now(UTC) + off)
+    (clock,) = [finding for finding in found if finding.subject == "clock"]
+    assert clock.level is level
+    assert told in re.sub(r"(599|601) s", "600 s", clock.message)
+
+
+async def test_a_file_has_no_clock(tmp_path: Path) -> None:
+    """An embedded database is read by this machine's own clock, so there is nothing to compare."""
+    found = await database_checks.database(f"sqlite:///{tmp_path}/keywright.db")
+    assert [finding.subject for finding in found] == ["database", "migrations"]
+
+
 def test_forgetful_postgresql(settings: dict[str, str], postgres_cluster: PostgresCluster) -> None:
     """A PostgreSQL that may lose what it acknowledged fails, with the setting that mends it."""
     url = fresh_database(postgres_cluster)
@@ -125,3 +153,34 @@ def test_forgetful_postgresql(settings: dict[str, str], postgres_cluster: Postgr
     found = findings({**settings, "KEYWRIGHT_DATABASE_URL": forgetful}, code=1)
     assert found["database"]["level"] == "fail"
     assert "synchronous_commit" in found["database"]["message"]
+
+
+def test_redis(settings: dict[str, str], redis_server: RedisServer) -> None:
+    """A Redis that can count the limits of keys is fine."""
+    found = findings({**settings, "KEYWRIGHT_REDIS_URL": redis_server.url}, code=0)
+    assert found["limits"]["level"] == "ok"
+
+
+@pytest.mark.parametrize(("on_outage", "code", "level"), [("local", 0, "warn"), ("refuse", 1, "fail")])
+def test_absent_redis(settings: dict[str, str], on_outage: str, code: int, level: str) -> None:
+    """A Redis that is away is as bad as what the settings make of that, and its password is not told."""
+    away = {"KEYWRIGHT_REDIS_URL": "redis://:hunter22@127.0.0.1:9", "KEYWRIGHT_LIMITS_ON_OUTAGE": on_outage}
+    found = findings({**settings, **away}, code=code)
+    assert found["limits"]["level"] == level
+    assert "KEYWRIGHT_REDIS_URL" in found["limits"]["mend"]
+    assert "hunter22" not in json.dumps(found)
+
+
+def test_redis_that_refuses(settings: dict[str, str], own_redis: RedisServer) -> None:
+    """A Redis that wants another password is not fine."""
+    own_redis.execute("CONFIG", "SET", "requirepass", "another")
+    found = findings({**settings, "KEYWRIGHT_REDIS_URL": own_redis.url}, code=0)
+    assert found["limits"]["level"] == "warn"
+    assert "NOAUTH" in found["limits"]["message"]
+
+
+def test_workers_that_count_alone(settings: dict[str, str]) -> None:
+    """Several workers without a Redis are told what that does to limits."""
+    found = findings({**settings, "KEYWRIGHT_WORKERS": "4"}, code=0)
+    assert found["limits"]["level"] == "warn"
+    assert "4 times" in found["limits"]["message"]

@@ -36,13 +36,23 @@ def api_key(number: int, name: str, environment: str = "live", **fields: Any) ->
         "is_revoked": False,
         "revoked_at": None,
         "last_used_at": "2026-11-24T00:00:00Z",
+        "status": "active",
+        "revocation_reason": None,
+        "scopes": [],
+        "allowed_ips": [],
+        "rate_limits": [],
+        "external_id": None,
+        "metadata": {},
+        "secrets": [],
         **fields,
     }
 
 
 KEYS = [
     api_key(1, "Billing export"),
-    api_key(2, LONG_NAME, "sandbox", is_revoked=True, revoked_at="2026-11-25T00:00:00Z", last_used_at=None),
+    api_key(
+        2, LONG_NAME, "sandbox", is_revoked=True, status="revoked", revoked_at="2026-11-25T00:00:00Z", last_used_at=None
+    ),
     api_key(3, "会計システム連携キー・東京リージョン本番環境", description="x" * 255),
 ]
 BOLD = re.compile(r"\x1b\[[0-9;]*m")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from keywright import __version__
+from keywright.cli.audit_commands import audit
 from keywright.cli.dev_commands import dev
 from keywright.cli.keys_commands import keys
 from keywright.cli.verifiers_commands import verifiers
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(audit, name="audit")
 app.add_typer(dev, name="dev")
 app.add_typer(keys, name="keys")
 app.add_typer(verifiers, name="verifiers")

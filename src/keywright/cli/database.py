@@ -53,17 +53,27 @@ def migrate_aloud(url: str) -> None:
 
 def check_pending(url: str) -> None:
     """Name the pending migrations of the database at *url*; exit code 1 where there are any."""
-    try:
-        steps = migrate.pending(url)
-    except ValueError as error:
-        exits.stop(_malformed(error), exits.MISUSED)
-    except StorageUnavailable as fault:
-        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
+    steps = _pending(url)
     for step in steps:
         typer.echo(f"pending: {step}")
     if steps:
         exits.stop(f"The database is not migrated: run `{COMMAND}`.", exits.FAILED)
     typer.echo("The database is up to date.")
+
+
+def require_migrated(url: str) -> None:
+    """End the command unless the database at *url* is there and up to date; nothing is changed."""
+    if pending := _pending(url):
+        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{COMMAND}`.", exits.NOT_MIGRATED)
+
+
+def _pending(url: str) -> list[str]:
+    try:
+        return migrate.pending(url)
+    except ValueError as error:
+        exits.stop(_malformed(error), exits.MISUSED)
+    except StorageUnavailable as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
 
 
 def _malformed(error: ValueError) -> str:

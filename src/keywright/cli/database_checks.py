@@ -1,16 +1,28 @@
-"""What `keywright doctor` says about the database: reachable, migrated, and keeping what it acknowledges."""
+"""What `keywright doctor` says about the database: reachable, migrated, keeping what it acknowledges; and its clock."""
 
 import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from keywright.cli.database import COMMAND, is_embedded
 from keywright.cli.findings import Finding
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
+from keywright.storage.server_clock import server_time
+
+CLOCK_SECONDS = 5
+"""By how much the clocks of servers that share a database may differ without anybody noticing."""
 
 
-async def database(url: str) -> list[Finding]:
-    """Look at the database at *url*, changing nothing."""
+async def database(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Finding]:
+    """
+    Look at the database at *url*, changing nothing.
+
+    Args:
+        url: As in the settings.
+        now: Tells the time, aware.
+    """
     try:
         database_url.read(url)
     except ValueError as error:
@@ -23,7 +35,8 @@ async def database(url: str) -> list[Finding]:
     except StorageUnavailable as fault:
         mend = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [Finding.fail("database", f"It cannot be used: {fault.reason}.", mend)]
-    return [Finding.ok("database", "It answers, and keeps what it acknowledges."), _migrations(url, pending)]
+    sound = Finding.ok("database", "It answers, and keeps what it acknowledges.")
+    return [sound, _migrations(url, pending), *await _clock(url, now)]
 
 
 def _migrations(url: str, pending: list[str]) -> Finding:
@@ -32,3 +45,27 @@ def _migrations(url: str, pending: list[str]) -> Finding:
     if is_embedded(url):
         return Finding.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
     return Finding.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
+
+
+async def _clock(url: str, now: Callable[[], datetime]) -> list[Finding]:
+    before = now()
+    try:
+        theirs = await server_time(url)
+    except (StorageUnavailable, ValueError):
+        # It answered a moment ago; whatever is the matter now, it is not the clock.
+        return []
+    if theirs is None:
+        return []
+    after = now()
+    # The server looked at its clock somewhere in between.
+    ahead = max((before - theirs).total_seconds(), 0) + min((after - theirs).total_seconds(), 0)
+    if abs(ahead) <= CLOCK_SECONDS:
+        return [Finding.ok("clock", "This machine and the database agree on the time.")]
+    direction = "ahead of" if ahead > 0 else "behind"
+    return [
+        Finding.warn(
+            "clock",
+            f"This machine's clock is {abs(ahead):.0f} s {direction} the database's; keys expire at the wrong time.",
+            "Let the clocks of both be set by NTP.",
+        )
+    ]

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from keywright import config
-from keywright.cli import database_checks, exits, findings, issuer_checks, setting_checks
+from keywright.cli import database_checks, exits, findings, issuer_checks, redis_checks, setting_checks
 from keywright.cli.findings import Finding, Level
 from keywright.config import Settings, SettingsError
 
@@ -25,7 +25,7 @@ def run(*, as_json: bool) -> None:
 
 
 async def examine() -> list[Finding]:
-    """Look at the settings, the ports, the issuer and the database."""
+    """Look at the settings, the ports, the issuer, the database and who counts rate limits."""
     unknown = setting_checks.unknown_variables(os.environ)
     try:
         settings = config.load()
@@ -35,8 +35,9 @@ async def examine() -> list[Finding]:
 
 
 async def _surroundings(settings: Settings) -> list[Finding]:
-    issuer, database = await asyncio.gather(
+    issuer, database, limits = await asyncio.gather(
         issuer_checks.issuer(settings.issuer),
         database_checks.database(settings.database_url.get_secret_value()),
+        redis_checks.limits(settings),
     )
-    return [*await setting_checks.ports(settings), *issuer, *database]
+    return [*await setting_checks.ports(settings), *issuer, *database, *limits]

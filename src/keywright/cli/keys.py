@@ -1,141 +1,95 @@
 """What `keywright keys …` does: calls to a running service, their results for people or for programs."""
 
-import dataclasses
-import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import typer
 
-from keywright.cli import exits, tables
-from keywright.client.errors import KeywrightError, Refused, ServiceUnavailable
-from keywright.client.management import ApiKey, ManagementClient
-from keywright.keys.pair import PrivateKey
+from keywright.cli import exits, keys_output, tables
+from keywright.cli.keys_service import confirm, service
+from keywright.client.management import ManagementClient
+from keywright.client.records import ApiKey
 
-DEFAULT_URL = "http://127.0.0.1:8080"
-_NOT_ALLOWED_STATUSES = frozenset({401, 403})
+CLEARED: Mapping[str, Any] = {
+    "description": None,
+    "expires_at": None,
+    "external_id": None,
+    "scopes": (),
+    "allowed_ips": (),
+    "rate_limits": (),
+    "metadata": {},
+}
+"""What each field is when it is cleared."""
 
 
-def list_keys(*, limit: int, everything: bool, as_json: bool) -> None:
-    """Print one page of keys, or all of them."""
-    with _service() as service:
+def list_keys(*, limit: int, everything: bool, as_json: bool, which: Mapping[str, Any]) -> None:
+    """Print one page of keys, or all of them; *which* as for `ManagementClient.list`."""
+    with service() as client:
         if everything:
-            found, more = _read_all(service, limit), False
+            found, more = _read_all(client, limit, which), False
         else:
-            page = service.list(limit=limit)
+            page = client.list(limit=limit, **which)
             found, more = list(page.api_keys), page.next is not None
     if as_json:
-        _print_json([_plain(key) for key in found])
+        keys_output.print_json(found)
     else:
         tables.print_keys(found)
     if more:
         typer.echo(f"These are the newest {len(found)}; there are more: --all shows them.", err=True)
 
 
-def create(name: str, description: str | None, *, as_json: bool) -> None:
-    """Create a key and print it, its private half included."""
-    with _service() as service:
-        created = service.create(name, description=description)
-    if as_json:
-        _print_json(_plain(created))
-    else:
-        tables.print_key(created)
-        if created.private_key is not None:
-            typer.echo(f"\n{created.private_key.reveal()}")
-    if created.private_key is not None:
-        typer.echo("The private key is shown this once and cannot be had again. Keep it like a password.", err=True)
+def create(name: str, *, as_json: bool, fields: Mapping[str, Any]) -> None:
+    """Create a key and print it, its private half included; *fields* as for `ManagementClient.create`."""
+    with service() as client:
+        created = client.create(name, **_given(fields))
+    keys_output.print_created(created, as_json=as_json)
 
 
 def show(key_id: str, *, as_json: bool) -> None:
     """Print one key."""
-    with _service() as service:
-        _print_one(service.get(key_id), as_json=as_json)
+    with service() as client:
+        keys_output.print_one(client.get(key_id), as_json=as_json)
 
 
-def revoke(key_id: str, *, ask: bool, as_json: bool) -> None:
+def update(
+    key_id: str, *, as_json: bool, fields: Mapping[str, Any], cleared: Sequence[str], if_match: str | None
+) -> None:
+    """Change fields of a key and print it as it stands then; *fields* as for `ManagementClient.update`."""
+    given = _given(fields)
+    twice = sorted(given.keys() & set(cleared))
+    if twice:
+        exits.stop(f"{twice[0]} is to be set and to be cleared.", exits.MISUSED)
+    changes = {**given, **{name: CLEARED[name] for name in cleared}}
+    if not changes:
+        exits.stop("Nothing is to be changed: name a field.", exits.MISUSED)
+    with service() as client:
+        keys_output.print_one(client.update(key_id, **changes, if_match=if_match), as_json=as_json)
+
+
+def revoke(key_id: str, *, reason: str | None, ask: bool, as_json: bool) -> None:
     """Revoke a key and print it as it stands then."""
-    _confirm(ask, f"Revoke {key_id} for good?")
-    with _service() as service:
-        _print_one(service.revoke(key_id), as_json=as_json)
+    confirm(ask, f"Revoke {key_id} for good?")
+    with service() as client:
+        keys_output.print_one(client.revoke(key_id, reason=reason), as_json=as_json)
 
 
 def delete(key_id: str, *, ask: bool) -> None:
     """Delete a key."""
-    _confirm(ask, f"Delete {key_id} for good?")
-    with _service() as service:
-        service.delete(key_id)
+    confirm(ask, f"Delete {key_id} for good?")
+    with service() as client:
+        client.delete(key_id)
     typer.echo("Deleted.", err=True)
 
 
-@contextmanager
-def _service() -> Iterator[ManagementClient]:
-    token = os.environ.get("KEYWRIGHT_TOKEN", "").strip()
-    if not token:
-        exits.stop(
-            "KEYWRIGHT_TOKEN is not set: it is the access token to call the service with "
-            "(beside `keywright dev`: export KEYWRIGHT_TOKEN=$(keywright dev token --org acme)).",
-            exits.MISUSED,
-        )
-    try:
-        with ManagementClient(os.environ.get("KEYWRIGHT_URL") or DEFAULT_URL, token) as service:
-            yield service
-    except KeywrightError as error:
-        exits.stop(_told(error), _exit_code(error))
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what was not typed."""
+    return {name: value for name, value in fields.items() if value not in (None, [])}
 
 
-def _told(error: KeywrightError) -> str:
-    request_id = getattr(error, "request_id", None)
-    sentence = tables.printable(str(error))
-    return f"{sentence} (request {tables.printable(request_id)})" if request_id else sentence
-
-
-def _exit_code(error: KeywrightError) -> int:
-    if isinstance(error, ServiceUnavailable):
-        return exits.UNAVAILABLE
-    if isinstance(error, Refused) and error.status in _NOT_ALLOWED_STATUSES:
-        return exits.NOT_ALLOWED
-    return exits.FAILED
-
-
-def _read_all(service: ManagementClient, page_size: int) -> list[ApiKey]:
+def _read_all(client: ManagementClient, page_size: int, which: Mapping[str, Any]) -> list[ApiKey]:
     found: list[ApiKey] = []
     with tables.progress("reading keys") as tell:
-        for key in service.iterate(page_size=page_size):
+        for key in client.iterate(page_size=page_size, **which):
             found.append(key)
             tell(len(found))
     return found
-
-
-def _confirm(ask: bool, question: str) -> None:
-    # A script has nobody to ask, and said what it wants by calling.
-    if ask and sys.stdin.isatty() and not typer.confirm(question, err=True):
-        exits.stop("Nothing was changed.", exits.FAILED)
-
-
-def _print_one(key: ApiKey, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(_plain(key))
-    else:
-        tables.print_key(key)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
-
-
-def _plain(key: ApiKey) -> dict[str, Any]:
-    """Say a key in the contract's words and JSON's types; that of a new one holds the private key."""
-    return {field.name: _plain_value(getattr(key, field.name)) for field in dataclasses.fields(key)}
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, PrivateKey):
-        return value.reveal()
-    return str(value) if isinstance(value, UUID) else value

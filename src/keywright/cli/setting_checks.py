@@ -10,8 +10,8 @@ from keywright.cli.findings import Finding
 from keywright.cli.listening import CannotListen
 from keywright.config import PREFIX, Settings
 
-# Read by `keywright keys`, which calls a service, and not by the service.
-_OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN"})
+# Read by `keywright keys` and by API servers, which call a service, and not by the service.
+_OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"})
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 

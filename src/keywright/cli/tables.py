@@ -4,8 +4,9 @@ Keys as tables for people, and progress.
 Names and descriptions are other people's text; what is printed of them cannot act on a terminal.
 """
 
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -14,7 +15,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from keywright.client.management import ApiKey
+from keywright.cli.typed_values import shown_duration
+from keywright.client.records import ApiKey, Secret
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.record import Status
 
 _REPLACEMENT = "\ufffd"
 _GAP = "  "
@@ -63,24 +67,51 @@ def print_keys(keys: Sequence[ApiKey]) -> None:
 
 
 def print_key(key: ApiKey) -> None:
-    """Print one key, one line a field; a line too long for the terminal is not broken here, so that it copies whole."""
-    rows = {
-        "ID": str(key.id),
-        "Organization": str(key.org_id),
-        "Name": key.name,
-        "Description": key.description or "–",
-        "Environment": key.environment or "–",
-        "Public key": key.public_key,
-        "Private key": key.private_key_display,
-        "Created": _moment(key.created_at),
-        "Expires": _moment(key.expires_at),
-        "Status": _status(key),
-        "Last used": _moment(key.last_used_at),
-    }
-    console, label_width = Console(), max(map(len, rows))
-    for label, value in rows.items():
+    """Print one key, one line a field, and one for each of its secrets."""
+    print_fields(
+        {
+            "ID": str(key.id),
+            "Organization": str(key.org_id),
+            "Name": key.name,
+            "Description": key.description or "–",
+            "Environment": key.environment or "–",
+            "Public key": key.public_key,
+            "Private key": key.private_key_display,
+            "Created": moment(key.created_at),
+            "Expires": moment(key.expires_at),
+            "Status": _full_status(key),
+            "Last used": moment(key.last_used_at),
+            "Scopes": ", ".join(key.scopes) or "–",
+            "Allowed from": ", ".join(key.allowed_ips) or "anywhere",
+            "Rate limits": ", ".join(map(_limit, key.rate_limits)) or "–",
+            "External id": key.external_id or "–",
+            "Metadata": json.dumps(dict(key.metadata), ensure_ascii=False) if key.metadata else "–",
+            **{f"Secret {place}": _secret(secret) for place, secret in enumerate(key.secrets, 1)},
+        }
+    )
+
+
+def print_fields(fields: Mapping[str, str]) -> None:
+    """Print one line a field; one too long for the terminal is not broken here, so that it copies whole."""
+    console, label_width = Console(), max(map(len, fields))
+    for label, value in fields.items():
         line = Text.assemble((label.ljust(label_width), "bold"), _GAP, printable(value))
         console.print(line, soft_wrap=True)
+
+
+def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, one line a row, whole; a terminal that is too narrow breaks lines itself."""
+    console = Console()
+    columns = [_column(heading, (row[place] for row in rows)) for place, heading in enumerate(headings)]
+    widths = [column.wished for column in columns]
+    _print_line(console, headings, widths, style="bold")
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        _print_line(console, cells, widths)
+
+
+def moment(time: datetime | None) -> str:
+    """Write a moment for people, to the second; a dash for none."""
+    return "–" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @contextmanager
@@ -141,16 +172,31 @@ def _print_line(console: Console, cells: Iterable[str], widths: Iterable[int], s
 
 
 def _status(key: ApiKey) -> str:
-    if key.is_revoked:
+    if key.status is Status.REVOKED:
         return f"revoked {_day(key.revoked_at)}"
-    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+    if key.status is Status.EXPIRED:
         return f"expired {_day(key.expires_at)}"
     return "active"
 
 
+def _full_status(key: ApiKey) -> str:
+    status = _status(key)
+    return status if key.revocation_reason is None else f"{status} ({key.revocation_reason.replace('_', ' ')})"
+
+
+def _limit(limit: RateLimit) -> str:
+    return f"{limit.name}: {limit.limit} in {shown_duration(limit.window_seconds)}"
+
+
+def _secret(secret: Secret) -> str:
+    used = f"last used {moment(secret.last_used_at)}" if secret.last_used_at else "not used yet"
+    if secret.retires_at is None:
+        return f"{secret.private_key_display} of {_day(secret.created_at)}, current, {used}"
+    end = f"works until {moment(secret.retires_at)}"
+    if secret.retire_when_quiet_seconds is not None:
+        end += f", or {shown_duration(secret.retire_when_quiet_seconds)} without use"
+    return f"{secret.private_key_display} of {_day(secret.created_at)}, {end}, {used}"
+
+
 def _day(moment: datetime | None) -> str:
     return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d}"
-
-
-def _moment(moment: datetime | None) -> str:
-    return "–" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -8,8 +8,7 @@ from typing import TypeVar
 
 import typer
 
-from keywright import app as application
-from keywright import config
+from keywright import config, machine
 from keywright.cli import database, exits, tables
 from keywright.keys.known import Known
 from keywright.service.checking_ports import Verifier
@@ -78,10 +77,10 @@ def _verifiers(store: RunningStore, settings: config.Settings) -> Verifiers:
     return Verifiers(
         store=store,
         known=Known(2),
-        clock=application.utc_now,
-        monotonic=application.boot_seconds,
+        clock=machine.utc_now,
+        monotonic=machine.boot_seconds,
         entropy=secrets.token_bytes,
-        new_id=application.new_id,
+        new_id=machine.new_id,
         brand=settings.key_brand,
         outage_seconds=0,
     )

@@ -1,0 +1,216 @@
+"""`keywright audit verify`, on trails that somebody with a database client has been at."""
+
+import asyncio
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from keywright.app import new_id
+from keywright.cli.application import app
+from keywright.cli.audit import SENTENCES
+from keywright.config import PREFIX
+from keywright.service.audit import FindingKind
+from keywright.service.principal import Organization
+from keywright.storage.engine import open_store
+from keywright.storage.migrate import migrate
+from tests.conftest import database_url
+from tests.storage.making import new_key
+
+EVENTS = 4
+
+
+def organization(name: str) -> Organization:
+    return Organization.named("https://issuer.example/", name)
+
+
+ACME, GLOBEX = organization("acme").id, organization("globex").id
+
+
+def keywright(url: str, *arguments: str) -> Result:
+    # In this process: a dozen interpreters for each database would take longer than all that they do.
+    settings = {name: None for name in os.environ if name.startswith(PREFIX)}
+    done = CliRunner().invoke(app, ["audit", "verify", *arguments], env={**settings, f"{PREFIX}DATABASE_URL": url})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def findings(url: str, *arguments: str) -> list[tuple[str, int | None]]:
+    """Audit Acme and give what was found; the exit code has to say whether something was."""
+    done = keywright(url, "--org", str(ACME), "--json", *arguments)
+    (line,) = done.stdout.splitlines()
+    found = json.loads(line)["findings"]
+    assert (done.exit_code, bool(done.stderr)) == ((1, True) if found else (0, False)), done.stderr
+    assert all(finding["message"] in SENTENCES.values() for finding in found)
+    return [(finding["kind"], finding["position"]) for finding in found]
+
+
+async def fill(url: str) -> None:
+    store = open_store(url)
+    try:
+        for name in ("acme", "globex"):
+            for _ in range(EVENTS):
+                await store.create(new_key(organization(name)))
+    finally:
+        await store.close()
+
+
+def alter(url: str, *statements: str) -> None:
+    """Do what only somebody does who may do anything with the database."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            guards = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for statement in (*(f"DROP TRIGGER {name}" for (name,) in guards), *statements):
+                connection.execute(_for_acme(statement, f"x'{ACME.hex}'"))
+            connection.commit()
+        return
+
+    async def run() -> None:
+        connection: Any = await asyncpg.connect(url)
+        try:
+            for statement in ("SET session_replication_role = replica", *statements):
+                await connection.execute(_for_acme(statement, f"'{ACME}'"))
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+def _for_acme(statement: str, org: str) -> str:
+    return statement.replace(":org", org)
+
+
+def event_at(position: int) -> str:
+    return f"id = (SELECT event_id FROM event_chain WHERE org_id = :org AND position = {position})"
+
+
+def hash_at(position: int) -> str:
+    return f"(SELECT hash FROM event_chain WHERE org_id = :org AND position = {position})"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with four events of each of two organisations."""
+    url = database_url(request.param, tmp_path, request)
+    migrate(url)
+    asyncio.run(fill(url))
+    return url
+
+
+def head(url: str) -> str:
+    (line,) = keywright(url, "--org", str(ACME), "--json").stdout.splitlines()
+    told: str = json.loads(line)["head"]
+    return told
+
+
+def test_nothing_is_wrong(url: str) -> None:
+    """A trail that nobody touched is told with its head, for each organisation; the head is there later, too."""
+    done = keywright(url)
+    assert (done.exit_code, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    assert told[0::2] == [f"organization {org}: {EVENTS} events, nothing is wrong" for org in sorted((ACME, GLOBEX))]
+    assert all(line.startswith(f"  head {EVENTS}:") for line in told[1::2])
+    assert findings(url, "--head", head(url)) == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ([f"UPDATE events SET subject = 'nobody' WHERE {event_at(2)}"], [("event_altered", 2)]),
+        ([f"UPDATE events SET data = '{{}}' WHERE {event_at(1)}"], [("event_altered", 1)]),
+        ([f"UPDATE events SET type = 'nonsense' WHERE {event_at(3)}"], [("event_altered", 3)]),
+        (
+            [f"UPDATE event_chain SET hash = {hash_at(1)} WHERE org_id = :org AND position = 3"],
+            [("hash_altered", 3)],
+        ),
+        ([f"DELETE FROM events WHERE {event_at(2)}"], [("event_removed", 2)]),
+        (
+            [
+                f"DELETE FROM events WHERE {event_at(2)}",
+                "DELETE FROM event_chain WHERE org_id = :org AND position = 2",
+            ],
+            [("places_removed", 2)],
+        ),
+        (
+            ["DELETE FROM event_chain WHERE org_id = :org AND position = 2"],
+            [("places_removed", 2), ("event_loose", None)],
+        ),
+        (
+            [
+                f"DELETE FROM events WHERE {event_at(4)}",
+                "DELETE FROM event_chain WHERE org_id = :org AND position = 4",
+            ],
+            [("end_cut_off", 4)],
+        ),
+        (
+            [f"UPDATE event_chain_heads SET position = 3, hash = {hash_at(3)} WHERE org_id = :org"],
+            [("end_altered", 3)],
+        ),
+    ],
+    ids=lambda value: value[0][0] if isinstance(value[0], tuple) else "",
+)
+def test_what_is_wrong(url: str, statements: list[str], expected: list[tuple[str, int | None]]) -> None:
+    """Whatever was done to the rows is found at its place; another organisation's trail is not under suspicion."""
+    alter(url, *statements)
+    assert findings(url) == expected
+    assert keywright(url, "--org", str(GLOBEX)).exit_code == 0
+    both = keywright(url)
+    assert (both.exit_code, both.stderr) == (1, "Something is wrong with the trail of 1 organization.\n")
+    assert all(SENTENCES[FindingKind(kind)] in both.stdout for kind, _ in expected)
+
+
+def test_a_clean_cut_needs_a_head(url: str) -> None:
+    """An end that was cut off with what is kept of it is found by an earlier head, and by nothing else."""
+    remembered = head(url)
+    alter(
+        url,
+        f"DELETE FROM events WHERE {event_at(4)}",
+        "DELETE FROM event_chain WHERE org_id = :org AND position = 4",
+        f"UPDATE event_chain_heads SET position = 3, hash = {hash_at(3)} WHERE org_id = :org",
+    )
+    assert findings(url) == []
+    assert findings(url, "--head", remembered) == [("head_not_reached", 4)]
+
+
+def test_an_organization_that_is_gone(url: str) -> None:
+    """Where a head is given there have to be events; where none is, an organisation without any is a mistake."""
+    unknown = str(new_id())
+    done = keywright(url, "--org", unknown)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "There are no events of that organization.\n")
+    done = keywright(url, "--org", unknown, "--head", head(url))
+    assert done.exit_code == 1
+    assert SENTENCES[FindingKind.HEAD_NOT_REACHED] in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--head", "1:00"], ["--org", str(UUID(int=1)), "--head", "1:00"]])
+def test_a_head_that_is_none(tmp_path: Path, arguments: list[str]) -> None:
+    """A head without its organisation, or that is not one, is refused before anything is read."""
+    done = keywright(f"sqlite:///{tmp_path}/keywright.db", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("--head ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    """An audit makes nothing: a database that is not migrated is refused, one that is away is told."""
+    done = keywright(f"sqlite:///{tmp_path}/keywright.db")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "run `keywright migrate`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    away = keywright("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
+    assert away.exit_code == 5
+    assert away.stderr.startswith("The database cannot be used: ")
+    assert "hunter22" not in away.stderr
+
+
+def test_every_finding_has_a_sentence() -> None:
+    """Whatever may be found can be told."""
+    assert set(SENTENCES) == set(FindingKind)
