@@ -1,16 +1,37 @@
-"""What tests of the whole service share: an issuer, and a running service on each store."""
+"""What tests of the whole service share: an issuer, and a running service on each store; and how a run goes."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from keywright.dev.issuer import DevIssuer
 from tests.live import LiveService, environment, start_service
 from tests.oidc_provider import oidc_provider, own_oidc_provider
 from tests.postgres import PostgresCluster, migrated_database, postgres_cluster
+from tests.redis_server import own_redis, redis_server
 
-__all__ = ["oidc_provider", "own_oidc_provider", "postgres_cluster"]
+__all__ = ["oidc_provider", "own_oidc_provider", "own_redis", "postgres_cluster", "redis_server"]
+
+MOST_WORKERS = 6
+
+# How long an example takes says how busy the machine is. What is tried, and how often, is as it was.
+settings.register_profile("keywright", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("keywright")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many processes run tests with `-n auto`: one more than there are cores, because many tests wait."""
+    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, so that nobody waits for one of them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 
 @pytest.fixture(scope="session")

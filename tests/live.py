@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
@@ -30,6 +30,20 @@ SOURCE = Path(__file__).parent.parent / "src"
 PATIENCE_SECONDS = 60
 
 _running: "set[LiveService]" = set()
+
+
+class Process(Protocol):
+    """A process, with what is used here of `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def send_signal(self, number: signal.Signals, /) -> None: ...
+
+
+Launch = Callable[[list[str], Mapping[str, str], Path], Process]
+"""Runs `python -m keywright` with arguments, in an environment, both outputs going to a file."""
 
 
 def clean_environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
@@ -65,7 +79,7 @@ class LiveService:
     base_url: str
     metrics_url: str | None
     database_url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     folder: Path
     log_path: Path
 
@@ -111,7 +125,9 @@ class LiveService:
         self.kill() if kind else self.stop()
 
 
-def start_service(env: Mapping[str, str], *, workers: int = 1, arguments: Iterable[str] = ()) -> LiveService:
+def start_service(
+    env: Mapping[str, str], *, workers: int = 1, arguments: Iterable[str] = (), launch: Launch | None = None
+) -> LiveService:
     """
     Start the service and wait until `/livez` answers.
 
@@ -119,6 +135,7 @@ def start_service(env: Mapping[str, str], *, workers: int = 1, arguments: Iterab
         env: Settings by variable name. Unless set here, ports are free ones and the database a fresh SQLite file.
         workers: How many processes answer.
         arguments: What else to write behind `serve`.
+        launch: How it is started; by default as its users do.
 
     Raises:
         AssertionError: It ended, or did not answer in time; the message is its log.
@@ -132,15 +149,8 @@ def start_service(env: Mapping[str, str], *, workers: int = 1, arguments: Iterab
         "KEYWRIGHT_DATABASE_URL": f"sqlite:///{folder}/keywright.db",
         **env,
     }
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "keywright", "serve", *arguments],
-            env=clean_environment(settings),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    log_path.touch()
+    process = (launch or _launch)(["serve", *arguments], clean_environment(settings), log_path)
     service = LiveService("", None, settings["KEYWRIGHT_DATABASE_URL"], process, folder, log_path)
     _running.add(service)
     try:
@@ -149,6 +159,18 @@ def start_service(env: Mapping[str, str], *, workers: int = 1, arguments: Iterab
         service.kill()
         raise
     return service
+
+
+def _launch(arguments: list[str], env: Mapping[str, str], log_path: Path) -> Process:
+    with log_path.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keywright", *arguments],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _wait_until_it_answers(service: LiveService) -> None:

@@ -25,14 +25,13 @@ import pytest
 
 from keywright.service.principal import Permission
 from tests.oidc_installation import CACHE, SOURCE, Installation, NotObtainableError, install
+from tests.ports import free_port
 from tests.provision import unavailable
 
 AUDIENCE = "https://api.keywright.test/"
 OTHER_AUDIENCE = "https://another-api.test/"
 
 _ANSWER_SECONDS = 30
-# Below the ports that systems give to outgoing connections: while the provider is away, nobody else gets its port.
-_PORTS = range(20000, 32000)
 
 
 class OidcProviderError(Exception):
@@ -242,7 +241,7 @@ def start_oidc_provider(cache_dir: Path = CACHE) -> OidcProvider:
         installation = install(cache_dir)
     except NotObtainableError as missing:
         unavailable(missing.what, missing.command)
-    process, ready = _launch(installation, secrets.SystemRandom().sample(_PORTS, 100))
+    process, ready = _launch(installation, [free_port()])
     return OidcProvider(installation, process, ready["issuer"], ready["kid"], ready["machine"], ready["web"])
 
 

@@ -14,7 +14,10 @@ import pytest
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS
 from tests.conftest import database_url
+from tests.forked import fork
 from tests.live import LiveService, bearer, environment, start_service
+
+pytestmark = pytest.mark.early
 
 KILLS = 50
 CREATORS = 6
@@ -102,7 +105,7 @@ def test_kill_in_a_stream_of_creations(
     moments = random.Random(20261123)
     acknowledged: list[dict[str, Any]] = []
     for _ in range(KILLS):
-        acknowledged += create_until_killed(start_service(settings), headers, moments.randint(1, 60))
+        acknowledged += create_until_killed(start_service(settings, launch=fork), headers, moments.randint(1, 60))
     with start_service(settings) as service:
         found = listed(service, headers)
     lost = [key["id"] for key in acknowledged if key["id"] not in found]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,16 @@ from tests.provision import unavailable
 # As the README has them, beside `make run`.
 COMMAND = ".venv/bin/keywright"
 ADDRESS = "http://127.0.0.1:8080"
-OF_THE_CLIENT = {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN"}
+RATE_LIMITS = "docs/concepts/rate-limits.md"
+OF_THE_CLIENT = {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"}
 PACKAGE = ROOT / "src" / "keywright"
 FILE = re.compile(r"(\w[\w.-]*/)+[\w-]+\.(py|json|md|txt|toml)")
 VECTORS = json.loads(read("tests/vectors/key_format.json"))["valid"]
+
+
+SESSIONS = [
+    f"docs/concepts/{name}.md" for name in ("audit", "expiry", "idempotency", "rotation", "scopes-and-restrictions")
+]
 
 
 # What a reader pastes
@@ -51,7 +58,7 @@ class Dev:
     url: str
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installed() -> Path:
     """The command that installing the package gives."""
     command = Path(sys.executable).with_name("keywright")
@@ -60,12 +67,25 @@ def installed() -> Path:
 
 @pytest.fixture
 def dev(installed: Path, tmp_path: Path) -> Iterator[Dev]:
-    """The service as `make run` starts it, on free ports."""
-    log = tmp_path / "log"
+    """The service as `make run` starts it, on free ports, with nothing in it."""
+    with started(installed, tmp_path) as dev:
+        yield dev
+
+
+@pytest.fixture(scope="module")
+def shared_dev(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """The same, for sessions that do not mind each other's keys."""
+    with started(installed, tmp_path_factory.mktemp("dev")) as dev:
+        yield dev
+
+
+@contextmanager
+def started(installed: Path, folder: Path) -> Iterator[Dev]:
+    log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
             [installed, "dev", "--port", "0", "--issuer-port", "0"],
-            cwd=tmp_path,
+            cwd=folder,
             env=clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,7 +97,7 @@ def dev(installed: Path, tmp_path: Path) -> Iterator[Dev]:
         found = (re.match(r"API=(http://[^/]+)/", line) for line in iter(process.stdout.readline, ""))
         url = next((match[1] for match in found if match), None)
         assert url is not None, log.read_text()
-        yield Dev(tmp_path, url)
+        yield Dev(folder, url)
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(PATIENCE_SECONDS) == 0
@@ -112,6 +132,36 @@ def test_readme_session(dev: Dev, installed: Path, shell: str) -> None:
     assert created["private_key"].startswith("kw_sk_live_")
     assert [key["id"] for key in listed] == [created["id"]]
     assert "private_key" not in listed[0]
+
+
+@pytest.mark.parametrize("page", SESSIONS)
+def test_sessions(shared_dev: Dev, installed: Path, page: str) -> None:
+    """The session of a concept, pasted as it is beside `make run`, prints what the page says that it prints."""
+    session, printed = blocks(read(page), "sh")[0], blocks(read(page), "")[0]
+    assert session.count(ADDRESS) == 1
+    told = paste(session.replace(ADDRESS, shared_dev.url), "sh", shared_dev.folder, f"{installed.parent}{os.pathsep}")
+    expected = ".*".join(map(re.escape, printed.split("…")))
+    assert re.fullmatch(expected, told), told
+
+
+def test_rate_limits_session(dev: Dev, installed: Path) -> None:
+    """The session of the page on rate limits, pasted beside `make run`, is refused when its limit is spent."""
+    (session,) = [block for block in blocks(read(RATE_LIMITS), "sh") if "curl" in block]
+    assert (session.count(COMMAND), session.count(ADDRESS)) == (2, 2)
+    here = session.replace(COMMAND, str(installed)).replace(ADDRESS, dev.url)
+    first, second, third = map(json.loads, paste(here, "sh", dev.folder).splitlines())
+    assert [told["code"] for told in (first, second, third)] == ["valid", "valid", "rate_limited"]
+    assert [told["rate_limits"][0]["remaining"] for told in (first, second, third)] == [1, 0, 0]
+    assert 0 < third["retry_after_seconds"] <= 1800
+
+
+def test_rate_limits_in_python() -> None:
+    """The Python of the page on rate limits prints what the page says."""
+    (script,), (printed,) = blocks(read(RATE_LIMITS), "python"), blocks(read(RATE_LIMITS), "text")
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", printed)
 
 
 def test_make_run_is_what_the_readme_says() -> None:

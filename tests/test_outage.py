@@ -26,6 +26,9 @@ from tests.history.wire import Broken, Connection, Response
 from tests.live import environment
 from tests.postgres import PostgresCluster, migrated_database, start_cluster
 
+# One after the other: each of them loads the machine by itself.
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("trouble")]
+
 OUTAGE_SECONDS = float(os.environ.get("KEYWRIGHT_TEST_OUTAGE_SECONDS", "12"))
 KEYS = "/api/v2/api-keys"
 VERIFY = f"{KEYS}/verify"

@@ -22,6 +22,9 @@ from tests.postgres import PostgresCluster, migrated_database, start_cluster
 from tests.stored import rows
 from tests.test_crash import torn
 
+# One after the other: each of them loads the machine by itself.
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("trouble")]
+
 CALLERS = 16
 # Whatever the state of the database, nobody waits longer for an answer.
 ANSWER_SECONDS = 10

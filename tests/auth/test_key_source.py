@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,8 +13,7 @@ import pytest
 from keywright.auth.key_source import MAX_BODY_BYTES, FetchFailed, KeySource, is_loopback, read_key_set
 from tests.auth.fakes import DISCOVERY, KEY_SET, FakeProvider
 from tests.auth.issuer import ISSUER, Issuer
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.listening import Serve, serving
 
 
 async def fetch(provider: FakeProvider, issuer: str = ISSUER) -> list[str]:
@@ -237,14 +236,9 @@ async def http_server(serve: Serve) -> AsyncIterator[str]:
             await serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
-        finally:
-            writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    finally:
-        server.close()
+    async with serving(handle) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 def responding(head: str, body: bytes = b"") -> Serve:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keywright.auth.access_token import verify_jws
@@ -20,7 +20,7 @@ from tests.auth.issuer import Issuer, b64, claims, dumps
 
 RFC_7520 = json.loads((Path(__file__).parent / "rfc7520_section_4_1.json").read_text("utf-8"))
 
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=300)
 
 
 def refused(token: Any, jwk: Any) -> bool:

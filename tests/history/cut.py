@@ -1,8 +1,11 @@
 """A TCP proxy between a verifier and its service that can be told to let nothing through."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
+
+from tests.listening import serving
 
 _FEED = b"GET /api/v2/verifier/feed"
 _PIECE = 64 * 1024
@@ -34,17 +37,15 @@ class Cutter:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._server: asyncio.Server | None = None
         self._cut = Cut.NOTHING
         self._changed = asyncio.Condition()
         self._open: set[asyncio.StreamWriter] = set()
-        self._serving: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> str:
-        """Begin; gives the URL."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+    @asynccontextmanager
+    async def forwarding(self) -> AsyncIterator[str]:
+        """Forward what comes to the URL that is given, until the block ends, and every connection with it."""
+        async with serving(self._serve) as port:
+            yield f"http://127.0.0.1:{port}"
 
     async def set(self, cut: Cut) -> None:
         """Cut, or mend."""
@@ -55,19 +56,7 @@ class Cutter:
             for writer in list(self._open):
                 writer.transport.abort()
 
-    async def close(self) -> None:
-        """End, and every connection with it."""
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._serving):
-            task.cancel()
-        if self._serving:
-            await asyncio.wait(self._serving)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
         self._open.add(writer)
         upstream: asyncio.StreamWriter | None = None
         try:
@@ -83,10 +72,7 @@ class Cutter:
         except OSError:
             # Whoever is at the other end sees its connection end.
             return
-        except asyncio.CancelledError:
-            return
         finally:
-            self._serving.discard(task)
             for end in (writer, upstream):
                 if end is not None:
                     self._open.discard(end)

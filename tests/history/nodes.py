@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from tests.live import LiveService, clean_environment, start_service
+from tests.ports import free_port
 
 
 def create_verifier(database_url: str, name: str) -> str:
@@ -40,7 +41,7 @@ class Node:
 
     def __init__(self, name: str, settings: Mapping[str, str], *, workers: int = 1) -> None:
         self.name = name
-        self._settings = dict(settings)
+        self._settings = {**settings, "KEYWRIGHT_PORT": str(free_port())}
         self._workers = workers
         self._service: LiveService | None = None
 
@@ -61,8 +62,6 @@ class Node:
     async def start(self) -> None:
         """Start it and wait until it answers."""
         self._service = await asyncio.to_thread(start_service, self._settings, workers=self._workers)
-        # So that whoever knows where it is finds it there again.
-        self._settings["KEYWRIGHT_PORT"] = str(self.address[1])
 
     async def kill(self) -> None:
         """End every process of it at once (SIGKILL)."""

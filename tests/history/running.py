@@ -25,7 +25,7 @@ RECOVERY_SECONDS = 3.0
 """How long after it is mended the system may still be in trouble."""
 CALM_SECONDS = 1.0
 """How long it is left in peace after that, so that trouble that stays shows."""
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 _NEARLY = 0.8
 """The share of the operations at which it is not worth the time to do everything to the system once more."""
 _ROOT = Path(__file__).parent.parent.parent
@@ -55,6 +55,7 @@ class Child:
         self._module = module
         self._orders = orders
         self._process: asyncio.subprocess.Process | None = None
+        self._ended = False
 
     @property
     def process(self) -> asyncio.subprocess.Process:
@@ -79,12 +80,13 @@ class Child:
     def tell(self, line: str) -> None:
         """Write it a line; one that is stopped reads it later."""
         assert self.process.stdin is not None
-        if self.process.returncode is None:
+        if self.process.returncode is None and not self._ended:
             self.process.stdin.write(line.encode() + b"\n")
 
     async def end(self) -> None:
-        """Have it write what is left, and wait for its end."""
+        """Have it write what is left, and wait for its end; it is told nothing more."""
         self.tell("end")
+        self._ended = True
         code = await asyncio.wait_for(self.process.wait(), START_SECONDS)
         assert code == 0, f"{self._module} ended with {code}:\n{self.said.read_text()[-4000:]}"
 
@@ -202,11 +204,12 @@ async def run(
         customer_at_work = asyncio.ensure_future(customer.go_on())
         try:
             await _disturb(running, nemeses, load, children)
+            # Before the customer: what is done of a change that he no longer waits for, nobody would have noted.
+            for child in children:
+                await child.end()
         finally:
             customer_at_work.cancel()
             await asyncio.wait([customer_at_work])
-        for child in children:
-            await child.end()
     longest = {node.name: float(outage_seconds[0]) for node in nodes}
     # What one of these answers from memory may be its node's.
     longest |= {sdk.name: float(max(outage_seconds)) for sdk in sdks}
@@ -268,21 +271,19 @@ async def _sdk(
 ) -> AsyncIterator[Sdk]:
     node, name = nodes[place % len(nodes)], ("awaiting", "threads")[place]
     cutter = Cutter(*node.address)
-    orders = sdk_child.Orders(
-        name=name,
-        url=await cutter.start(),
-        credential=credential,
-        recording=str(folder / f"{name}.recording"),
-        awaiting=name == "awaiting",
-        at_once=load.sdk_at_once,
-        pause=load.sdk_pause,
-        outage_seconds=outage_seconds,
-    )
-    try:
+    async with cutter.forwarding() as url:
+        orders = sdk_child.Orders(
+            name=name,
+            url=url,
+            credential=credential,
+            recording=str(folder / f"{name}.recording"),
+            awaiting=name == "awaiting",
+            at_once=load.sdk_at_once,
+            pause=load.sdk_pause,
+            outage_seconds=outage_seconds,
+        )
         async with Child(sdk_child.__name__, orders, folder, name) as child:
             yield Sdk(name, node, cutter, child)
-    finally:
-        await cutter.close()
 
 
 async def stall_feeds(running: Run, turn: int, *, seconds: float = 3.0) -> None:

@@ -29,7 +29,7 @@ from keywright.storage.url import PostgresUrl, read
 from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
 from tests.postgres import PostgresCluster, migrated_database
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
-from tests.storage.making import an_event, an_organization, new_key
+from tests.storage.making import UNSPECIFIED, an_event, an_organization, new_key
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
@@ -322,7 +322,7 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
     for key in keys:
         await store.create(key)
     await revoking.execute("BEGIN")
-    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key)))
+    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key)), "unspecified")
     try:
         yield OnPostgres(url, store, keys, revoking)
     finally:
@@ -347,10 +347,11 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, f
     trail = PostgresTrail(on_postgres.url, **guards)  # type: ignore[arg-type]
     await trail.start()
     following = Following(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
+    following.start()
+    await until(lambda: following.since == scene.time())
     known.end(known.begin(slow.secret_digest), FACTS)
     known.end(known.begin(quick.secret_digest), FACTS)
-    following.start()
-    await on_postgres.store.revoke(an_event(EventType.REVOKED, quick.api_key))
+    await on_postgres.store.revoke(an_event(EventType.REVOKED, quick.api_key), UNSPECIFIED)
     await until(lambda: known.get(quick.secret_digest) is None)
     await on_postgres.revoking.execute("COMMIT")
     scene.note(Deed.REVOKE)

@@ -20,6 +20,9 @@ from tests.history.running import Load, Nemesis, Run
 from tests.live import environment
 from tests.postgres import migrated_database, start_cluster
 
+# One after the other: each of them loads the machine by itself.
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("trouble")]
+
 OPERATIONS = int(os.environ.get("KEYWRIGHT_HISTORY_OPERATIONS", "100000"))
 # Shorter than the outages, so that both what goes on and what ends is seen.
 OUTAGE_SECONDS = (4, 5)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from keywright.dev.issuer import DevIssuer
+from tests.ports import free_port
 from tests.proxies.backend import Backend
 from tests.proxies.documented import KINDS, Places, RunningProxy, start
-from tests.proxies.keywright import Keywright, free_port
+from tests.proxies.keywright import Keywright
 
 
 @pytest.fixture(scope="package")
@@ -25,7 +26,8 @@ def keywright(issuer: DevIssuer, tmp_path_factory: pytest.TempPathFactory) -> It
     service.kill()
 
 
-@pytest.fixture(scope="package", params=KINDS)
+# All tests of one proxy in one process of the run, so that it is started once.
+@pytest.fixture(scope="package", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
 def proxy(
     request: pytest.FixtureRequest, keywright: Keywright, backend: Backend, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningProxy]:

@@ -14,6 +14,7 @@ import httpx
 
 from keywright.dev.issuer import DevIssuer
 from tests.live import PATIENCE_SECONDS, LiveService, bearer, clean_environment, environment, start_service
+from tests.ports import free_port
 
 KEYS = "/api/v2/api-keys"
 
@@ -120,13 +121,6 @@ def until_refused(ask: Callable[[], Answered]) -> Answered:
     while (answer := ask()).status == 200 and time.monotonic() < deadline:
         time.sleep(0.01)
     return answer
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ The questions are those that the proxies' manuals describe, and that the configu
 the real ones ask. They hold where a proxy is not at hand, and against versions that come later.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -102,11 +103,15 @@ def keywright(
 
 @pytest.fixture
 def ask(keywright: Keywright) -> Iterator[Ask]:
-    """Ask on one connection, as proxies do."""
-    with Connection(keywright.url) as connection:
+    """Ask on one connection, and on another one when that was idle for too long, as proxies do."""
+    with contextlib.ExitStack() as connections:
+        connection = connections.enter_context(Connection(keywright.url))
 
         def ask(asker: str, *key: str, credential: str = keywright.credential) -> Answer:
+            nonlocal connection
             question = QUESTIONS[asker].format(credential=credential, key="".join(f"{line}\n" for line in key))
+            if connection.ended:
+                connection = connections.enter_context(Connection(keywright.url))
             assert connection.send(question.replace("\n", "\r\n").encode())
             return connection.read()
 
