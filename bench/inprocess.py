@@ -8,7 +8,6 @@ checker can do without: it hashes the text as `keys.digest` does and looks the d
 keys over and over with the same words; "at random" picks among more keys than the verifier keeps verdicts ready for.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -20,6 +19,8 @@ from uuid import uuid4
 
 import httpx
 
+from bench import figures as told
+from bench.figures import Section, Table
 from keywright.client import AsyncVerifier, Verifier
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint, mint_credential
@@ -28,6 +29,11 @@ KEYS = 20_000
 IN_TURN = 1000
 BEAT_SECONDS = 0.2
 FEED = "/api/v2/verifier/feed"
+SAYS = f"""\
+Nanoseconds a call; the cost of reading the clock, measured in the same run, is taken off. The reference is what no
+checker can do without: SHA-256 of the text as `keys.digest` does it, and one look into a dict. "In turn": the same
+{IN_TURN:,} keys over and over, asked with the same words; "at random": among {KEYS:,}, more than the verifier keeps
+verdicts ready for."""
 
 
 class Service(httpx.AsyncBaseTransport):
@@ -51,7 +57,13 @@ class _Beats(httpx.AsyncByteStream):
             await asyncio.sleep(BEAT_SECONDS)
 
 
-_SHOWN = {"id": str(uuid4()), "org_id": str(uuid4()), "name": "n", "environment": "live", "scopes": ["a", "b"]}
+_SHOWN = {
+    "id": str(uuid4()),
+    "org_id": str(uuid4()),
+    "name": "n",
+    "environment": "live",
+    "scopes": ["a:read", "b:read"],
+}
 _ANSWER = {
     "valid": True,
     "code": "valid",
@@ -83,12 +95,24 @@ def measure(call: Callable[[str], Any], texts: Sequence[str], overhead: float) -
     return Figures(taken[len(taken) // 2] - overhead, taken[int(len(taken) * 0.99)] - overhead)
 
 
+async def measure_followed(call: Callable[[str], Any], texts: Sequence[str], overhead: float) -> Figures:
+    """Measure, and again where a busy machine kept the feed away meanwhile: nothing is answered from memory then."""
+    while True:
+        measure(call, texts[:2000], overhead)
+        figures = measure(call, texts, overhead)
+        followed = call(texts[0]) is not None
+        await asyncio.sleep(BEAT_SECONDS / 4)
+        if followed:
+            return figures
+
+
 def nothing(text: str) -> None:
     """Be called."""
 
 
-async def measure_all(texts: list[str], rounds: int) -> None:
-    """Measure both verifiers and the reference, and print a table."""
+async def measure_all(texts: list[str], rounds: int) -> Table:
+    """Measure both verifiers and the reference."""
+    table = Table("One call", ("keys", "call", "p50 ns", "p99 ns", "× reference"))
     held = {digest(text): number for number, text in enumerate(texts)}
 
     def reference(text: str) -> int | None:
@@ -112,12 +136,10 @@ async def measure_all(texts: list[str], rounds: int) -> None:
                 "Verifier.verify_now": verifier.verify_now,
                 "AsyncVerifier.verify_now": async_verifier.verify_now,
                 "... with scopes, address and agent": lambda text: async_verifier.verify_now(
-                    text, scopes=("a",), client_ip="192.0.2.7", user_agent="python-httpx/0.28.1"
+                    text, scopes=("a:read",), client_ip="192.0.2.7", user_agent="python-httpx/0.28.1"
                 ),
                 "Verifier.verify": verifier.verify,
             }
-            print("| keys | call | p50 ns | p99 ns | x reference |")
-            print("|---|---|---|---|---|")
             for order, sequence in orders.items():
                 base = 0.0
                 for name, call in calls.items():
@@ -126,24 +148,19 @@ async def measure_all(texts: list[str], rounds: int) -> None:
                     overhead = measure(nothing, sequence[:10_000], 0).p50
                     # In pieces, so that the feed is heard in between, as it is in a server.
                     pieces = [sequence[start : start + 20_000] for start in range(0, len(sequence), 20_000)]
-                    figures = []
-                    for piece in pieces:
-                        measure(call, piece[:2000], overhead)
-                        figures.append(measure(call, piece, overhead))
-                        assert call(piece[0]) is not None, "the feed was lost"
-                        await asyncio.sleep(BEAT_SECONDS / 4)
+                    figures = [await measure_followed(call, piece, overhead) for piece in pieces]
                     p50, p99 = (sorted(column)[len(figures) // 2] for column in zip(*figures, strict=True))
                     base = base or p50
-                    print(f"| {order} | {name} | {p50:,.0f} | {p99:,.0f} | {p50 / base:.2f} |")
+                    table.rows.append((order, name, p50, p99, p50 / base))
+    return table
 
 
 def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
-    rounds = parser.parse_args().rounds
+    """Measure and print."""
+    arguments = told.arguments(__doc__, rounds=200)
     texts = [mint(os.urandom(32), brand="kw", environment="live").private.reveal() for _ in range(KEYS)]
-    asyncio.run(measure_all(texts, rounds))
+    table = asyncio.run(measure_all(texts, arguments.rounds))
+    told.publish(Section("Checking a known key in process", SAYS, [table]), arguments.json)
 
 
 if __name__ == "__main__":

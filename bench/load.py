@@ -1,11 +1,13 @@
 """
-A load generator: one request over and over, on a number of connections that each wait for their answer.
+A load generator: the same requests over and over, on a number of connections that each wait for their answer.
 
 It parses no more of an answer than its status and its length, so that on two cores it is the server that is measured.
 """
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
@@ -30,8 +32,10 @@ class Result:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float, latencies: list[float], statuses: dict[int, int]) -> None:
-        self._request = request
+    def __init__(
+        self, requests: Iterator[bytes], until: float, latencies: list[float], statuses: dict[int, int]
+    ) -> None:
+        self._requests = requests
         self._until = until
         self._latencies = latencies
         self._statuses = statuses
@@ -44,7 +48,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._started = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         received = self._received = self._received + data if self._received else data
@@ -52,9 +56,7 @@ class _Connection(asyncio.Protocol):
         if head_end < 0:
             return
         head = received[:head_end].lower()
-        field = head.find(b"content-length:")
-        length = 0 if field < 0 else int(head[field + 15 :].split(b"\r\n", 1)[0])
-        if len(received) < head_end + 4 + length:
+        if not _is_whole(received, head, head_end + 4):
             return
         now = time.perf_counter()
         self._received = b""
@@ -71,16 +73,24 @@ class _Connection(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def run(base_url: str, request: bytes, *, connections: int, seconds: float) -> Result:
-    """Send *request* from *connections* connections for *seconds*."""
+def _is_whole(received: bytes, head: bytes, body_start: int) -> bool:
+    field = head.find(b"content-length:")
+    if field < 0:
+        return b"transfer-encoding:" not in head or received.endswith(b"0\r\n\r\n")
+    return len(received) >= body_start + int(head[field + 15 :].split(b"\r\n", 1)[0])
+
+
+async def run(base_url: str, requests: bytes | Sequence[bytes], *, connections: int, seconds: float) -> Result:
+    """Send *requests*, one or several in turn, from *connections* connections for *seconds*."""
     url = urlsplit(base_url)
     latencies: list[float] = []
     statuses: dict[int, int] = {}
+    turn = itertools.cycle([requests] if isinstance(requests, bytes) else requests)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     opened = [
         await loop.create_connection(
-            lambda: _Connection(request, started + seconds, latencies, statuses), url.hostname, url.port
+            lambda: _Connection(turn, started + seconds, latencies, statuses), url.hostname, url.port
         )
         for _ in range(connections)
     ]
@@ -88,9 +98,11 @@ async def run(base_url: str, request: bytes, *, connections: int, seconds: float
     return Result(time.perf_counter() - started, sorted(latencies), statuses)
 
 
-def request_bytes(method: str, path: str, token: str, body: bytes = b"") -> bytes:
-    """Write one request."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}"]
+def request_bytes(method: str, path: str, token: str | None, body: bytes = b"", **headers: str) -> bytes:
+    """Write one request; *headers* by name, with underscores for hyphens."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    lines += [f"Authorization: Bearer {token}"] if token else []
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + body

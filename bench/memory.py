@@ -7,7 +7,6 @@ Keys arrive as from the service's answers, each with an id, an organisation and 
 growth of the resident set, so allocator overhead is in it.
 """
 
-import argparse
 import gc
 import os
 from collections.abc import Iterator
@@ -15,11 +14,14 @@ from collections.abc import Iterator
 import httpx
 import psutil
 
+from bench import figures
+from bench.figures import Section, Table
 from keywright.client.checking import Checking, Question
 from keywright.client.service_answers import read_answer
 from keywright.keys.verdict import ANY_USE
 
 KEYS_OF_AN_ORGANISATION = 10
+SAYS = "Growth of the resident set of the process, allocator overhead included, when it takes the service's answers."
 
 
 def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[Question, httpx.Response]]:
@@ -30,7 +32,7 @@ def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[Question
             f'"name":"Billing export {number}","environment":"live","scopes":["reports:read"],"expires_at":null}}'
         )
         body = f'{{"valid":true,"code":"valid","api_key":{shown},"facts":{{"revoked":false,"expires_at":null}}}}'
-        yield Question("", os.urandom(32), ANY_USE, None, None, False), httpx.Response(200, content=body.encode())
+        yield Question("", os.urandom(32), ANY_USE, None, False, 1), httpx.Response(200, content=body.encode())
 
 
 def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:
@@ -49,11 +51,11 @@ def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keys", type=int, default=1_000_000)
-    count = parser.parse_args().keys
-    print(f"{count:,} keys, {KEYS_OF_AN_ORGANISATION} of each organisation: ", end="", flush=True)
-    print(f"{bytes_per_key(count, KEYS_OF_AN_ORGANISATION):.0f} bytes a key")
+    arguments = figures.arguments(__doc__, keys=1_000_000)
+    per_key = bytes_per_key(arguments.keys, KEYS_OF_AN_ORGANISATION)
+    table = Table("A held key", ("keys", "of each organisation", "bytes a key"))
+    table.rows.append((arguments.keys, KEYS_OF_AN_ORGANISATION, per_key))
+    figures.publish(Section("Memory of the in-process verifier", SAYS, [table]), arguments.json)
 
 
 if __name__ == "__main__":

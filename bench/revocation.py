@@ -8,7 +8,6 @@ when the first refusal has arrived, so the question that was answered with it is
 on one database, workers are processes of one service.
 """
 
-import argparse
 import asyncio
 import random
 import tempfile
@@ -17,6 +16,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import NamedTuple
 
+from bench import figures
+from bench.figures import Section, Table
 from keywright.client import AsyncVerifier
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.known import BOUND_SECONDS
@@ -29,6 +30,10 @@ KEYS = "/api/v2/api-keys"
 POLL_SECONDS = 0.0005
 LONGEST_WAIT_SECONDS = 0.1
 MOST_TRIES = 200
+SAYS = f"""\
+The key is in use all the time, so whoever checks it holds it; it is asked about again {1000 * POLL_SECONDS:g} ms after
+each answer, and that and the answer are in the time. Nodes are services of their own on one database, workers are
+processes of one service. The promised bound is {1000 * BOUND_SECONDS:g} ms; a longer time ends the measurement."""
 
 Check = Callable[[str], Awaitable[bool]]
 """Tells whether a key passes."""
@@ -158,11 +163,11 @@ async def paths_on(database: str, url: str, issuer: DevIssuer) -> AsyncGenerator
 
 async def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--revocations", type=int, default=200)
-    revocations = parser.parse_args().revocations
-    print("| path | revocations | p50 ms | p99 ms | max ms |")
-    print("|---|---|---|---|---|")
+    arguments = figures.arguments(__doc__, revocations=200)
+    revocations = arguments.revocations
+    table = Table(
+        "From the acknowledgement to the first refusal", ("path", "revocations", "p50 ms", "p99 ms", "max ms")
+    )
     cluster = await asyncio.to_thread(start_cluster, fsync="on", full_page_writes="on")
     try:
         with tempfile.TemporaryDirectory() as folder, DevIssuer() as issuer:
@@ -171,11 +176,12 @@ async def main() -> None:
                 async with aclosing(paths_on(database, url, issuer)) as paths:
                     async for path in paths:
                         delays = await measure(path, revocations)
-                        figures = " | ".join(f"{delays.percentile(share):.1f}" for share in (0.5, 0.99, 1.0))
-                        print(f"| {path.name} | {revocations} | {figures} |", flush=True)
+                        percentiles = [delays.percentile(share) for share in (0.5, 0.99, 1.0)]
+                        table.rows.append((path.name, revocations, *percentiles))
                         assert delays.seconds[-1] <= BOUND_SECONDS, "the bound is broken"
     finally:
         cluster.remove()
+    figures.publish(Section("Revocation", SAYS, [table]), arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,162 +1,112 @@
 """
-How fast the stores are, beside what the machine and the engines can do: `PYTHONPATH=src python -m bench.storage`.
+How fast the stores take and give keys, beside a bare loop that commits as many rows at once with nothing around it.
 
-For each engine and number of callers: durable creations a second through the store, through a bare loop that commits
-as many at once with nothing around it, and look-ups and pages a second. Medians of a few runs. Keys are made
-beforehand, so that only storing them is measured. The database grows from nothing to about 160 000 keys.
+    python -m bench.storage [--seconds 1] [--rounds 3]
+
+Durable on both engines. Keys are made beforehand, so that only storing them is measured.
 """
 
 import asyncio
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import uvloop
 
-from keywright.keys.record import ApiKey
+from bench import bare_inserts, figures
+from bench.figures import Section, Table, median, median_ratio
+from bench.service import databases
 from keywright.service.ports import NewApiKey
-from keywright.storage import postgres_sql, rows, sqlite_file
-from keywright.storage.engine import RunningStore, open_store
+from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate
-from keywright.storage.pool import connect
-from keywright.storage.rows import NewRows
-from keywright.storage.url import PostgresUrl, read
-from tests.postgres import migrated_database, start_cluster
 from tests.storage.making import an_organization, new_key
 
-CREATORS = (1, 16, 64, 256)
-RUNS = 3
+CREATORS = (1, 16, 64)
 ORGANIZATIONS = [an_organization() for _ in range(50)]
-
-Op = Callable[[int], Awaitable[object]]
+HEADS = ("store", "callers", "creations a second", "to a commit", "bare loop a second", "× bare loop")
+SAYS = """\
+The store without HTTP: so many callers each wait until their creation is durable (a key, its secret and its event, in
+one transaction with whoever waits at the same time). The bare loop inserts rows of the same width into tables with the
+same indexes, as many to a commit as there are callers, and does nothing else: no caller waits, nothing is chained, no
+row is read. Rounds are interleaved; the database grows meanwhile."""
+# More than that would take longer to make than to store; where they are stored sooner, the round is shorter.
+_MOST_A_SECOND = 20_000
 
 
 def main() -> None:
-    """Measure both engines and print a table."""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
-        print(f"4 KiB write and fdatasync, one after another: {_synced_writes(Path(folder)):,.0f}/s\n")
-        migrate(f"sqlite:///{folder}/keys.db")
-        migrate(f"sqlite:///{folder}/bare.db")
-        _measure("SQLite", f"sqlite:///{folder}/keys.db", lambda count: _bare_sqlite(Path(folder) / "bare.db", count))
-    cluster = start_cluster(fsync="on", full_page_writes="on", shared_buffers="256MB")
-    try:
-        bare = migrated_database(cluster)
-        _measure("PostgreSQL", migrated_database(cluster), lambda count: uvloop.run(_bare_postgres(bare, count)))
-    finally:
-        cluster.remove()
+    """Measure both engines and print."""
+    arguments = figures.arguments(__doc__, seconds=1.0, rounds=3)
+    table = Table("Durable creations at the store", HEADS)
+    with databases() as urls, tempfile.TemporaryDirectory() as folder:
+        migrate(urls["SQLite"])
+        synced = synced_writes(Path(folder))
+        for engine, url in urls.items():
+            for callers in CREATORS:
+                table.rows.append(_row(engine, url, callers, arguments.seconds, arguments.rounds))
+    disk = Table("The disk", ("what", "a second"), [("4 KiB written over and synced, one after another", synced)])
+    figures.publish(Section("Creating keys, at the store", SAYS, [table, disk]), arguments.json)
 
 
-def _measure(engine: str, url: str, bare: Callable[[int], float]) -> None:
-    heads = f"{'callers':>8}{'create/s':>12}{'per commit':>12}{'bare loop/s':>13}{'get/s':>10}{'page of 100/s':>15}"
-    print(f"{engine:<12}{heads}")
-    for callers in CREATORS:
-        creates, sizes, gets, pages = uvloop.run(_through_the_store(url, callers))
-        loop = statistics.median(bare(callers) for _ in range(RUNS))
-        print(f"{'':<12}{callers:>8}{creates:>12,.0f}{sizes:>12.1f}{loop:>13,.0f}{gets:>10,.0f}{pages:>15,.0f}")
-    print()
+def _row(
+    engine: str, url: str, callers: int, seconds: float, rounds: int
+) -> tuple[str, int, float, float, float, float]:
+    creations, sizes, bare = [], [], []
+    for _ in range(rounds):
+        rate, size = uvloop.run(_through_the_store(url, callers, seconds))
+        creations.append(rate)
+        sizes.append(size)
+        bare.append(_bare(engine, url, callers, seconds))
+    return engine, callers, median(creations), median(sizes), median(bare), median_ratio(creations, bare)
 
 
-async def _through_the_store(url: str, callers: int) -> tuple[float, float, float, float]:
+def _bare(engine: str, url: str, callers: int, seconds: float) -> float:
+    if engine == "SQLite":
+        return bare_inserts.sqlite_rate(Path(url.removeprefix("sqlite:///") + ".bare"), callers, seconds)
+    return uvloop.run(bare_inserts.postgres_rate(url, callers, seconds))
+
+
+async def _through_the_store(url: str, callers: int, seconds: float) -> tuple[float, float]:
+    """Give creations a second, and how many shared a commit."""
     batches: list[int] = []
-    async with _running(url, batches.append) as store:
-        made: list[ApiKey] = []
-        creates = []
-        for _ in range(RUNS):
-            new = [new_key(ORGANIZATIONS[n % 50]) for n in range(_enough(callers))]
-            made += [each.api_key for each in new]
-            creates.append(await _rate(callers, len(new), lambda n, new=new: store.create(new[n])))
-
-        def get(n: int) -> Awaitable[object]:
-            key = made[n * 7919 % len(made)]
-            return store.get(key.org_id, key.id)
-
-        def page(n: int) -> Awaitable[object]:
-            key = made[n * 7919 % len(made)]
-            return store.list_newest(key.org_id, limit=101, before=key.id)
-
-        gets = [await _rate(callers, 8000, get) for _ in range(RUNS)]
-        pages = [await _rate(callers, 800, page) for _ in range(RUNS)]
-    median = statistics.median
-    return median(creates), sum(batches) / len(batches), median(gets), median(pages)
-
-
-@asynccontextmanager
-async def _running(url: str, on_batch: Callable[[int], None]) -> AsyncIterator[RunningStore]:
-    store = open_store(url, on_batch=on_batch)
+    store = open_store(url, on_batch=batches.append)
     await store.start()
     try:
-        yield store
+        new = [new_key(ORGANIZATIONS[n % 50]) for n in range(_enough(callers, seconds))]
+        done, took = await in_turns(callers, new, store.create, seconds)
     finally:
         await store.close()
+    return done / took, sum(batches) / max(1, len(batches))
 
 
-async def _rate(callers: int, total: int, call: Op) -> float:
-    """Make *total* calls from so many tasks, and say how many were made a second."""
-    numbers = iter(range(total))
+async def in_turns(
+    callers: int, made: Iterable[NewApiKey], create: Callable[[NewApiKey], Awaitable[object]], seconds: float
+) -> tuple[int, float]:
+    """Create from so many tasks until the time is over or nothing is left; give how many and in how many seconds."""
+    left = iter(made)
+    began = time.perf_counter()
+    done = 0
 
     async def caller() -> None:
-        for number in numbers:
-            await call(number)
+        nonlocal done
+        for each in left:
+            await create(each)
+            done += 1
+            if time.perf_counter() - began >= seconds:
+                break
 
-    began = time.perf_counter()
-    await asyncio.gather(*[caller() for _ in range(callers)])
-    return total / (time.perf_counter() - began)
-
-
-def _enough(callers: int) -> int:
-    return {1: 2000, 16: 10000}.get(callers, 20000)
-
-
-def _batches(size: int, write: Callable[[NewApiKey], NewRows]) -> list[list[NewRows]]:
-    count = max(_enough(size) // size, 20)
-    return [[write(new_key(ORGANIZATIONS[n % 50])) for n in range(size)] for _ in range(count)]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(caller())
+    return done, time.perf_counter() - began
 
 
-def _bare_sqlite(path: Path, size: int) -> float:
-    """Commit batches of *size* one after another from one thread, with nothing around it."""
-    batches = _batches(size, lambda new: NewRows(*map(rows.for_sqlite, rows.new_rows(new))))
-    tables = (
-        ("api_keys", rows.KEY_COLUMNS),
-        ("api_key_secrets", rows.SECRET_COLUMNS),
-        ("events", rows.EVENT_COLUMNS),
-    )
-    inserts = [f"INSERT INTO {name} ({', '.join(c)}) VALUES ({', '.join('?' * len(c))})" for name, c in tables]
-    with closing(sqlite_file.open_to_write(path)) as connection:
-        connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        organizations = [(o.id.bytes, o.issuer, o.external_id, 0) for o in ORGANIZATIONS]
-        connection.executemany("INSERT OR IGNORE INTO organizations VALUES (?, ?, ?, ?)", organizations)
-        began = time.perf_counter()
-        for batch in batches:
-            connection.execute("BEGIN IMMEDIATE")
-            for place, insert in enumerate(inserts, start=1):
-                connection.executemany(insert, [new[place] for new in batch])
-            connection.execute("COMMIT")
-        return size * len(batches) / (time.perf_counter() - began)
+def _enough(callers: int, seconds: float) -> int:
+    return int(min(callers * 6000, _MOST_A_SECOND) * seconds)
 
 
-async def _bare_postgres(url: str, size: int) -> float:
-    """Execute the one statement for batches of *size*, one after another on one connection, with nothing around it."""
-    place = read(url)
-    assert isinstance(place, PostgresUrl)
-    connection = await connect(place)
-    batches = []
-    for batch in _batches(size, lambda new: NewRows(*map(rows.as_text, rows.new_rows(new)))):
-        organizations = sorted({new.organization for new in batch})
-        tables = (organizations, *([new[table] for new in batch] for table in (1, 2, 3)))
-        batches.append([column for table in tables for column in zip(*table, strict=True)])
-    began = time.perf_counter()
-    for columns in batches:
-        await connection.fetch(postgres_sql.CREATE, *columns)
-    rate = size * len(batches) / (time.perf_counter() - began)
-    await connection.close()
-    return rate
-
-
-def _synced_writes(folder: Path) -> float:
+def synced_writes(folder: Path) -> float:
     """Say how often a second a page can be written over and synced, which no commit of its own can beat."""
     page, count = os.urandom(4096), 1000
     file = os.open(folder / "synced", os.O_RDWR | os.O_CREAT)

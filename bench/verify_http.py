@@ -1,13 +1,15 @@
 """
-Verifications of a known key over HTTP, beside raw ASGI on the same uvicorn that does the least a verification can do,
-and beside nginx that does nothing.
+Verifications over HTTP, beside servers that do the least a verification can do, and beside nginx that does nothing.
 
-    python -m bench.verify_http [--rounds 5] [--seconds 3]
+    python -m bench.verify_http [--rounds 5] [--seconds 2] [--connections 1,16,64,256] [--json PATH]
 
-One process on one core answers, the load comes from another core. The rounds are interleaved, so that what the machine
-does besides falls on all alike; medians of the rounds, and of their ratios. The processor time that the server spends
-on a request is what a busy machine falsifies least. nginx is faster than the load generator: its figure is a limit of
-this measurement. Where it is not installed, it is left out.
+One process on one core answers, the load comes from another core: from `wrk` where it is installed, else from
+`bench.load`, which is slower than what it measures. The rounds are interleaved, so that what the machine does besides
+falls on all alike; figures are medians of the rounds, and ratios are medians of the rounds' ratios. The processor time
+that the server spends on a request is what a busy machine falsifies least.
+
+The keys are known and the answers come from memory; an unknown key is looked up in the database every time, and a
+malformed one nowhere. Raw ASGI, on the same uvicorn, and Node do JSON in, SHA-256, a look into a map and JSON out.
 """
 
 import argparse
@@ -15,80 +17,106 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-import httpx
 import psutil
 import uvloop
 
 from bench import load
-from keywright.dev.issuer import DevIssuer
-from tests.history.nodes import create_verifier
-from tests.live import SOURCE, bearer, environment, start_service
+from bench.verify_servers import ASGI, FULL, NGINX, NODE, ON, PLAIN, Contender, Contest, contest
 
-KEYS = "/api/v2/api-keys"
-VERIFY = f"{KEYS}/verify"
-CONNECTIONS = (1, 64)
-SERVICE, REFERENCE, NGINX = "keywright", "raw ASGI", "nginx `return 200`"
-GOAL = 1.25
-"""How much slower than raw ASGI a verification may be."""
-
-
-class Server(NamedTuple):
-    """Where a server is, and the one process of it."""
-
-    url: str
-    process: psutil.Process
+CONNECTIONS = "1,16,64,256"
+GOALS = {NGINX: 0.5, NODE: 2.5}
+"""How many of what these answer in a second a verification of a known key should reach, on 64 connections."""
+P99_GOAL_MS = 1.0
+MEASURED_AT = 64
 
 
 class Round(NamedTuple):
-    """What a round measured: the load generator's result, and the processor time of the server in µs a request."""
+    """Answers a second, milliseconds below which a share of the answers came, and the server's processor time in µs."""
 
-    result: load.Result
-    processor: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    processor_us: float
 
 
-Servers = dict[str, Server]
+Rounds = Mapping[Contender, Sequence[Round]]
+Row = dict[str, Any]
 
 
 def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print a table, and write the figures down where that is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--connections", default=CONNECTIONS, help="how many at once, separated by commas")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
-    with ExitStack() as held:
-        servers, request = held.enter_context(_servers())
-        print("| connections | server | a second | p50 ms | p99 ms | time × raw ASGI | processor µs | × raw ASGI |")
-        print("|---|---|---|---|---|---|---|---|")
-        for connections in CONNECTIONS:
-            _print(connections, _rounds(servers, request, connections, arguments.rounds, arguments.seconds))
+    rows: list[Row] = []
+    with contest() as held:
+        print(
+            "| connections | server | case | a second | p50 ms | p99 ms | p99.9 ms | processor µs | × nginx | × node |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|")
+        for connections in map(int, arguments.connections.split(",")):
+            rounds = _rounds(held, connections, arguments.rounds, arguments.seconds)
+            found = [_row(contender, rounds, connections) for contender in rounds]
+            for row in found:
+                _print(row)
+            rows += found
+    _print_goals(rows)
+    if arguments.json is not None:
+        settings = {"rounds": arguments.rounds, "seconds": arguments.seconds, "generator": _generator()}
+        arguments.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1) + "\n")
 
 
-def _rounds(
-    servers: Servers, request: bytes, connections: int, rounds: int, seconds: float
-) -> Mapping[str, Sequence[Round]]:
-    results: dict[str, list[Round]] = {name: [] for name in servers}
+def _generator() -> str:
+    return "wrk" if shutil.which("wrk") else "bench.load"
+
+
+def _rounds(held: Contest, connections: int, rounds: int, seconds: float) -> Rounds:
+    results: dict[Contender, list[Round]] = {contender: [] for contender in held.contenders}
+    measure = _with_wrk if _generator() == "wrk" else _with_load
     for place in range(rounds + 1):
-        for name, (url, process) in servers.items():
-            before = _processor_seconds(process)
-            # As quick a loop as the server's, so that it is the server that is measured.
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                result = runner.run(load.run(url, request, connections=connections, seconds=seconds))
-            spent = _processor_seconds(process) - before
-            assert set(result.statuses) == {200}, (name, result.statuses)
+        for contender in held.contenders:
+            result = measure(contender, held.credential, connections, seconds if place else min(seconds, 0.5))
             # The first one warms up.
             if place:
-                results[name].append(Round(result, 1e6 * spent / len(result.latencies)))
+                results[contender].append(result)
     return results
+
+
+def _with_wrk(contender: Contender, credential: str, connections: int, seconds: float) -> Round:
+    # wrk counts whole seconds.
+    duration = max(1, round(seconds))
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{duration}s", "-s", "bench/wrk.lua", contender.url]
+    env = {**os.environ, "BENCH_TOKEN": credential, "BENCH_BODY": contender.body.decode()}
+    before = _processor_seconds(contender.process)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    spent = _processor_seconds(contender.process) - before
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["failed"] == 0, (contender.name, contender.case, done.stdout)
+    rate, processor = told["requests"] / told["seconds"], 1e6 * spent / told["requests"]
+    return Round(rate, told["p50"], told["p99"], told["p999"], processor)
+
+
+def _with_load(contender: Contender, credential: str, connections: int, seconds: float) -> Round:
+    request = load.request_bytes("POST", urlsplit(contender.url).path or "/", credential, contender.body)
+    before = _processor_seconds(contender.process)
+    # As quick a loop as the server's, so that it is the server that is measured.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(load.run(contender.url, request, connections=connections, seconds=seconds))
+    spent = _processor_seconds(contender.process) - before
+    assert set(result.statuses) == {200}, (contender.name, contender.case, result.statuses)
+    shares = (result.percentile(share) for share in (0.5, 0.99, 0.999))
+    return Round(result.rate, *shares, 1e6 * spent / len(result.latencies))
 
 
 def _processor_seconds(process: psutil.Process) -> float:
@@ -96,97 +124,38 @@ def _processor_seconds(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _print(connections: int, results: Mapping[str, Sequence[Round]]) -> None:
-    median = statistics.median
-    for name, rounds in results.items():
-        rate = median(each.result.rate for each in rounds)
-        p50, p99 = (median(each.result.percentile(share) for each in rounds) for share in (0.5, 0.99))
-        processor = median(each.processor for each in rounds)
-        pairs = list(zip(rounds, results[REFERENCE], strict=True))
-        ratio = median(reference.result.rate / each.result.rate for each, reference in pairs)
-        work = median(each.processor / reference.processor for each, reference in pairs)
-        verdict = f" ({'within' if ratio <= GOAL else 'BEYOND'} {GOAL})" if name == SERVICE else ""
-        print(
-            f"| {connections} | {name} | {rate:,.0f} | {p50:.2f} | {p99:.2f} | {ratio:.2f}{verdict} "
-            f"| {processor:.0f} | {work:.2f} |",
-            flush=True,
-        )
+def _row(contender: Contender, rounds: Rounds, connections: int) -> Row:
+    mine = rounds[contender]
+    row: Row = {"connections": connections, "server": contender.name, "case": contender.case}
+    row |= {
+        name: statistics.median(column) for name, column in zip(Round._fields, zip(*mine, strict=True), strict=True)
+    }
+    for name, label in ((NGINX, "x_nginx"), (NODE, "x_node"), (ASGI, "x_asgi")):
+        peer = next((rounds[other] for other in rounds if other.name == name), None)
+        pairs = zip(mine, peer, strict=True) if peer is not None else ()
+        row[label] = statistics.median([one.rate / other.rate for one, other in pairs]) if peer is not None else None
+    return row
 
 
-@contextmanager
-def _servers() -> Iterator[tuple[Servers, bytes]]:
-    """Start all of them on one core, and leave this process on another."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise SystemExit("This needs two cores.")
-    # Whatever is started now inherits it.
-    os.sched_setaffinity(0, cores[:1])
-    with tempfile.TemporaryDirectory() as folder, DevIssuer() as issuer, ExitStack() as held:
-        database = f"sqlite:///{folder}/keywright.db"
-        credential = create_verifier(database, "bench")
-        settings = environment(issuer, database_url=database, metrics="off", log_level="warning")
-        service = held.enter_context(start_service(settings))
-        headers = bearer(issuer, "acme")
-        created = httpx.post(f"{service.base_url}{KEYS}", json={"name": "bench"}, headers=headers, trust_env=False)
-        key = created.json()["private_key"]
-        verifier = {"Authorization": f"Bearer {credential}"}
-        answer = httpx.post(f"{service.base_url}{VERIFY}", json={"key": key}, headers=verifier, trust_env=False)
-        assert answer.json()["valid"], answer.text
-        servers = {
-            SERVICE: Server(service.base_url, psutil.Process(service.process.pid)),
-            REFERENCE: held.enter_context(_reference(key, answer.text)),
-        }
-        if shutil.which("nginx") is not None:
-            servers[NGINX] = held.enter_context(_nginx(Path(folder), answer.text))
-        os.sched_setaffinity(0, cores[1:2])
-        yield servers, load.request_bytes("POST", VERIFY, credential, json.dumps({"key": key}).encode())
-
-
-@contextmanager
-def _reference(key: str, answer: str) -> Iterator[Server]:
-    command = [sys.executable, "-m", "bench.reference_asgi", "--key", key, "--answer", answer]
-    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    with _running(command, env=env, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert url, "the reference did not come up"
-        yield Server(url, psutil.Process(process.pid))
-
-
-@contextmanager
-def _nginx(folder: Path, answer: str) -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    conf = folder / "nginx.conf"
-    conf.write_text(
-        f"""
-        daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
-        events {{ worker_connections 1024; }}
-        http {{
-            access_log off; keepalive_requests 100000000; client_body_temp_path {folder}; proxy_temp_path {folder};
-            fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
-            server {{
-                listen 127.0.0.1:{port} backlog=2048; default_type application/json;
-                location / {{ add_header Cache-Control no-store; return 200 '{answer}'; }}
-            }}
-        }}
-        """
+def _print(row: Row) -> None:
+    ratios = (f"{row[label]:.2f}" if row[label] is not None else "–" for label in ("x_nginx", "x_node"))
+    print(
+        f"| {row['connections']} | {row['server']} | {row['case']} | {row['rate']:,.0f} | {row['p50_ms']:.2f} "
+        f"| {row['p99_ms']:.2f} | {row['p999_ms']:.2f} | {row['processor_us']:.1f} | {' | '.join(ratios)} |",
+        flush=True,
     )
-    with _running(["nginx", "-c", str(conf), "-p", str(folder)]) as process:
-        url = f"http://127.0.0.1:{port}"
-        with httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False) as client:
-            assert client.get(url).text == answer
-        yield Server(url, psutil.Process(process.pid))
 
 
-@contextmanager
-def _running(command: list[str], **options: Any) -> "Iterator[subprocess.Popen[str]]":
-    process = subprocess.Popen(command, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
+def _print_goals(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row["connections"] != MEASURED_AT or row["server"] != ON or row["case"] not in (PLAIN, FULL):
+            continue
+        for peer, label in ((NGINX, "x_nginx"), (NODE, "x_node")):
+            if row[label] is not None:
+                reached = "reached" if row[label] >= GOALS[peer] else "MISSED"
+                print(f"{row['case']}: {row[label]:.2f} × {peer}, goal {GOALS[peer]}: {reached}")
+        reached = "reached" if row["p99_ms"] <= P99_GOAL_MS else "MISSED"
+        print(f"{row['case']}: p99 {row['p99_ms']:.2f} ms, goal {P99_GOAL_MS} ms: {reached}")
 
 
 if __name__ == "__main__":
