@@ -17,6 +17,7 @@ CACHE = Path(__file__).parent.parent.parent / ".cache" / "bench" / "peers"
 _INSTALL_SECONDS = 300
 _SHOWN_CHARACTERS = 400
 _REGISTRY = re.compile(r"https?://\S*(npm|pypi|pythonhosted|registry)\S*", re.IGNORECASE)
+_OTHER_HOST = re.compile(r"https?://(?!127\.0\.0\.1|localhost)[^\s'\",)]+")
 _NOISE = re.compile(r"npm error (A complete log|Note that you can also|or path, http|Log files).*|npm error\s*$")
 
 
@@ -101,9 +102,9 @@ def _run(step: str, words: Sequence[str], folder: Path) -> None:
 
 
 def scrubbed(text: str) -> str:
-    """Say the end of what a program said, on one line, without paths of this machine or addresses of registries."""
+    """Say the end of what a program said, on one line, without paths of this machine or addresses of hosts."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.match(line.strip())]
-    said = _REGISTRY.sub("the registry", " ".join(lines))
+    said = _OTHER_HOST.sub("another host", _REGISTRY.sub("the registry", " ".join(lines)))
     for place in (str(CACHE), str(Path.cwd()), tempfile.gettempdir(), sys.prefix, str(Path.home())):
         said = re.sub(re.escape(place) + r"[^\s:'\",)]*", "…", said)
     return said if len(said) <= _SHOWN_CHARACTERS else f"… {said[-_SHOWN_CHARACTERS:]}"
