@@ -21,8 +21,8 @@ SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_second
 class Process:
     """A process with its duties, on a store in memory."""
 
-    def __init__(self) -> None:
-        self.store, self.usage = FakeCheckingStore(), UsageBook()
+    def __init__(self, store: FakeCheckingStore | None = None) -> None:
+        self.store, self.usage = store or FakeCheckingStore(), UsageBook()
         self.following = Following(self.store, [KnownKeys(10)], monotonic=FakeTime())
         self.duties = Duties(
             store=self.store,
@@ -67,6 +67,27 @@ async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
         assert process.store.readings == readings
         await asyncio.sleep(0.001)
     await until(lambda: process.following.since is not None)
+    await process.close()
+
+
+class RefusesOnce(FakeCheckingStore):
+    """Refuses the data of the first session that it is given."""
+
+    refused = False
+
+    async def note_session(self, session: Session) -> None:
+        if not self.refused:
+            self.refused = True
+            raise ValueError("refused")
+        await super().note_session(session)
+
+
+async def test_a_session_that_is_refused() -> None:
+    """A database that refuses a session ends nothing: it is offered again, and then the process follows."""
+    process = Process(RefusesOnce())
+    process.duties.start()
+    await until(lambda: process.following.since is not None)
+    assert SESSION.id in process.store.sessions
     await process.close()
 
 

@@ -106,7 +106,8 @@ class Duties:
                 await self._presence.renew(replace(self._session, seen_at=self._clock()))
                 # Not before: what a process believes that nobody knows of would be missing from a receipt.
                 self._following.start()
-            except StorageUnavailable:
+            except (StorageUnavailable, ValueError):
+                # As in any other round: a database that refuses this ends nothing.
                 pause = PAUSE_SECONDS
             await asyncio.sleep(pause)
 
