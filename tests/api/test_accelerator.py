@@ -14,10 +14,9 @@ from uvicorn.server import ServerState
 from keywright import telemetry
 from keywright.api import accelerator as accelerator_module
 from keywright.api import verify_bodies
-from keywright.api.accelerator import Accelerator, DefaultHeaders, Head
+from keywright.api.accelerator import LONGEST_READY, Accelerator, DefaultHeaders, Head
 from keywright.api.checking import Checking
 from keywright.api.http_protocol import REQUEST_SECONDS
-from keywright.api.verify_bodies import LONGEST_REST
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.known import BOUND_SECONDS
@@ -55,6 +54,14 @@ class Watched(Accelerator):
     """Counts what it answers."""
 
     answered = 0
+
+    repeated = 0
+
+    def repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+        answer = super().repeat(data, default_headers)
+        self.answered += answer is not None
+        self.repeated += answer is not None
+        return answer
 
     def answer(self, head: Head, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         answer = super().answer(head, data, default_headers)
@@ -185,6 +192,7 @@ async def test_generated_requests() -> None:
         assert found[0] == found[1], pieces
     assert made > 10_000
     assert with_it.accelerator.answered > made / 4
+    assert with_it.accelerator.repeated > made / 20
 
 
 @pytest.mark.parametrize("pieces", [[request()], [*in_two(request())]], ids=["whole", "head and body"])
@@ -196,6 +204,29 @@ async def test_answered_at_once(side: Side, pieces: list[bytes]) -> None:
             wire.protocol.data_received(piece)
     assert codes(wire) == ["valid"] * 3
     assert side.accelerator.answered == 3
+
+
+async def test_a_request_is_known_again_wherever_it_comes_from(side: Side) -> None:
+    """What one connection was answered is ready for every other, and counted as a use each time."""
+    for _ in range(3):
+        wire = Wire(side.app, side.state)
+        await wire.receive(request())
+        assert codes(wire) == ["valid"]
+    assert side.accelerator.repeated == 2
+    assert [tally.count for tally in side.usage._tallies.values()] == [3]
+
+
+async def test_what_is_ready_ends_with_the_key(side: Side) -> None:
+    """A key that expires is refused from that moment on, though it was good a moment before in the same words."""
+    presented = PAIRS["expiring"].private.reveal()
+    wire = Wire(side.app, side.state)
+    for _ in range(2):
+        await wire.receive(request(key=presented))
+    side.epoch.seconds = NOW_SECONDS + 1000
+    for _ in range(2):
+        await wire.receive(request(key=presented))
+    assert codes(wire) == ["valid", "valid", "expired", "expired"]
+    assert side.accelerator.repeated == 2
 
 
 async def test_what_changed_is_not_answered_at_once(side: Side) -> None:
@@ -327,7 +358,7 @@ async def test_long_questions_are_not_kept(side: Side) -> None:
     """A question that is long is answered, and neither it nor what it asks is kept."""
     wire = Wire(side.app, side.state)
     remembered = verify_bodies.read_rest.cache_info().currsize
-    for length in range(LONGEST_REST, LONGEST_REST + 20):
+    for length in range(LONGEST_READY, LONGEST_READY + 20):
         await wire.receive(request(path="/" * length))
     assert codes(wire) == ["valid"] * 20
     assert side.accelerator.answered == 20

@@ -94,11 +94,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what is not body: the parser keeps an unfinished head, and makes headers of all that follows a body."""
-        if self._place is _Place.OVER or self.transport.is_closing():
+        if self.transport.is_closing():
             return
         if self._at_rest and self._accelerator is not None and self._answer_at_once(self._accelerator, data):
             return
-        self._read(data)
+        if self._place is not _Place.OVER:
+            self._read(data)
 
     def _read(self, data: bytes) -> None:
         if self._held_back:
@@ -190,16 +191,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Answer one whole request if it is one for that, as if the parser had read it; tell whether it was."""
         if self._held_back:
             data = self._held_back + data
-        head = self._answered_head
-        if head is None or not data.startswith(head.raw):
-            head = self._answered_head = accelerator.head_of(data)
-        if head is None or self.flow.write_paused:
+        if self.flow.write_paused:
             return False
-        if len(data) != head.length:
-            return self._hold_back(accelerator, head, data)
-        answer = accelerator.answer(head, data, self.server_state.default_headers)
+        answer = accelerator.repeat(data, self.server_state.default_headers)
         if answer is None:
-            return False
+            head = self._answered_head
+            if head is None or not data.startswith(head.raw):
+                head = self._answered_head = accelerator.head_of(data)
+            if head is None:
+                return False
+            if len(data) != head.length:
+                return self._hold_back(accelerator, head, data)
+            answer = accelerator.answer(head, data, self.server_state.default_headers)
+            if answer is None:
+                return False
         self._held_back, self._held_since = b"", None
         self.transport.write(answer)
         self.server_state.total_requests += 1
@@ -297,7 +302,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return newest
 
     def _close(self) -> None:
-        self._place = _Place.OVER
+        self._place, self._at_rest = _Place.OVER, False
         self.transport.close()
 
     def _others_wait(self, place: _Place) -> bool:
@@ -307,7 +312,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, code: str, detail: str | None = None) -> None:
         """Refuse the request being read. Earlier ones are whole: they get their answers first."""
-        place, self._place = self._place, _Place.OVER
+        place, self._place, self._at_rest = self._place, _Place.OVER, False
         if place is _Place.OVER:
             return
         if self._others_wait(place):

@@ -85,6 +85,8 @@ class Verification:
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
         self._asking: dict[bytes, _Question] = {}
+        self.held = known.held
+        """Gives what is known by the digest of a secret at a moment of the monotonic clock, without asking anybody."""
 
     def verify_now(self, text: str, ask: Ask) -> Verdict | None:
         """
@@ -103,19 +105,6 @@ class Verification:
         if not self._known.trusted_at(self._monotonic()):
             return None
         return self._decide(presented, facts, ask)
-
-    def held(self, presented: bytes, at: float) -> KeyFacts | None:
-        """
-        Give what is known of the key whose secret has this digest, without asking anybody.
-
-        Args:
-            presented: The digest.
-            at: Now, in seconds on the clock that `known` is told in.
-
-        Returns:
-            None where it is not held, or what is held does not count at present.
-        """
-        return self._known.held(presented, at)
 
     async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
         """
