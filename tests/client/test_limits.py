@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from keywright.client.limits import MOST_COST, LimitCounts, check_cost
-from keywright.client.verdicts import LimitState
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import LimitState
 
 KEY = b"k" * 16
 MINUTE = RateLimit("minute", 10, 60)

@@ -16,10 +16,10 @@ from keywright.client.errors import (
 from keywright.client.management import ManagementClient
 from keywright.client.records import ApiKey, CreatedApiKey, Page, Secret
 from keywright.client.trail import Event, EventPage, KeyOptions, Receipt, Usage
-from keywright.client.verdicts import LimitState
 from keywright.client.verifier import AsyncVerifier, KeyInfo, Timing, Verdict, Verifier
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
+from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation
 
 __all__ = [

@@ -20,10 +20,11 @@ from keywright.client.clocks import Clock
 from keywright.client.limits import UNLIMITED, LimitCounts
 from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
-from keywright.client.verdicts import NOT_FOUND, KeyInfo, LimitState, Verdict
-from keywright.keys.digest import digest
+from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.keys.digest import digest, digest_of
 from keywright.keys.format import MAX_LENGTH, Kind, decode
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.spending import LimitState
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
@@ -101,7 +102,7 @@ class Checking:
         if len(text) > MAX_LENGTH:
             return NOT_FOUND
         try:
-            presented = digest(text)
+            presented = digest_of(text.encode("ascii"))
         except UnicodeEncodeError:
             return NOT_FOUND
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:

@@ -5,13 +5,13 @@ Several processes that check the same keys do not hear of each other's counts. S
 limit is its own; what they let through together is then no more than the limit. Pure; the caller locks.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import repeat
 from math import ceil, floor, inf
 from typing import NamedTuple
 
-from keywright.client.verdicts import LimitState
-from keywright.keys.rate_limits import RateLimit, Spent, spend
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import LimitState, spend_all
 
 MOST_COST = 1_000_000
 
@@ -42,7 +42,7 @@ class _Account:
     def __init__(self, limits: tuple[RateLimit, ...], share: float) -> None:
         self.limits = limits
         self.shares = [_share_of(limit, share) for limit in limits]
-        self.whole_at = [-inf] * len(limits)
+        self.whole_at: Sequence[float] = [-inf] * len(limits)
 
     def go_on_from(self, former: "_Account") -> None:
         """Take over what was spent of those limits that are the same."""
@@ -83,15 +83,12 @@ class LimitCounts:
         account = self._recent.get(key_id)
         if account is None or account.limits is not limits:
             account = self._account(key_id, limits)
-        spent = list(map(spend, account.shares, account.whole_at, repeat(now), repeat(cost)))
-        allowed = all(one.allowed for one in spent)
-        retry_after = None if allowed else _retry_after(spent)
-        if not allowed:
-            # Nothing is taken of those that would have allowed it.
-            spent = list(map(spend, account.shares, account.whole_at, repeat(now), repeat(0)))
-        account.whole_at = [one.earned_back_at for one in spent]
-        states = [LimitState(limit, one.remaining, one.reset_seconds) for limit, one in zip(limits, spent, strict=True)]
-        return Spending(allowed, tuple(states), retry_after)
+        spending, account.whole_at = spend_all(account.shares, account.whole_at, now, cost)
+        states = tuple(LimitState(limit, *stands[1:]) for limit, stands in zip(limits, spending.states, strict=True))
+        seconds = spending.retry_after_seconds
+        return Spending(
+            spending.allowed, states, None if spending.allowed or seconds is None else max(1, ceil(seconds))
+        )
 
     def clear(self) -> None:
         """Forget everything."""
@@ -132,13 +129,3 @@ def _share_of(limit: RateLimit, share: float) -> RateLimit:
     exact = limit.limit * share
     units = max(1, floor(exact + _ROUNDING))
     return RateLimit(limit.name, units, ceil(limit.window_seconds * units / exact - _ROUNDING))
-
-
-def _retry_after(spent: list[Spent]) -> int | None:
-    """Give whole seconds after which every limit allows it; None where one never does."""
-    longest = 0.0
-    for one in spent:
-        if one.retry_after_seconds is None:
-            return None
-        longest = max(longest, one.retry_after_seconds)
-    return max(1, ceil(longest))

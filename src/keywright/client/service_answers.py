@@ -23,9 +23,10 @@ from keywright.client.fields import (
     read_truth,
     read_whole,
 )
-from keywright.client.verdicts import KeyInfo, LimitState, Verdict
+from keywright.client.verdicts import KeyInfo, Verdict
 from keywright.keys.addresses import canonical_network
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 # What this version can weigh by itself. A service that knows more about a key has to be asked each time.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 
@@ -64,19 +65,6 @@ class KeyInfo:
 
     def __repr__(self) -> str:
         return f"KeyInfo(id={self.id}, org_id={self.org_id}, name={self.name!r}, environment={self.environment!r})"
-
-
-class LimitState(NamedTuple):
-    """
-    How a rate limit stands after a request.
-
-    `remaining` is how many units could be spent right now, `reset_seconds` when the limit is whole again; where this
-    process has a share of the limit, both are those of the share.
-    """
-
-    limit: RateLimit
-    remaining: int
-    reset_seconds: float
 
 
 class Verdict(NamedTuple):

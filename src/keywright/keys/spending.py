@@ -16,7 +16,12 @@ _LOOKED_AT = 8
 
 
 class LimitState(NamedTuple):
-    """How a limit stands after a request: whole units left, and seconds until it is whole again."""
+    """
+    How a rate limit stands after a request.
+
+    `remaining` is how many whole units could be spent right now, `reset_seconds` when the limit is whole again. Where a
+    process has a share of the limit, both are those of the share.
+    """
 
     limit: RateLimit
     remaining: int
