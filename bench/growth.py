@@ -3,7 +3,8 @@ What does not grow with the number of keys, and what does.
 
     python -m bench.growth [--most 100000]
 
-With `--most 10000000` the fill alone takes most of an hour and some 10 GB of disk.
+With `--most 10000000` the fill takes some minutes and 10 GB of disk: beyond 100 000 keys only some are created, and the
+others are written as rows.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ import uvloop
 from bench import asking, cores, figures
 from bench.asking import Server
 from bench.figures import Cell, Section, Table, median
+from bench.filling import fill_postgres, fill_sqlite
 from bench.load import request_bytes
 from bench.service import KEYS, ORGANIZATION, Running, databases, running
 from bench.starting import first_answer_seconds
@@ -36,6 +38,7 @@ from keywright.storage.migrate import migrate
 from tests.storage.making import new_key
 
 SIZES = (1000, 100_000, 10_000_000)
+MOST_CREATED = 100_000
 CREATORS = 64
 ASKED = 2000
 PAGE, LONGEST_PAGE, PAGES = 100, 1000, 1000
@@ -50,7 +53,9 @@ SAYS = f"""\
 All keys belong to one organisation. Verifications ask about {ASKED:,} keys spread over all of them, {CONNECTIONS}
 connections, once when the process has just started and holds none ("first time": one round) and then when it holds them
 ("known"). A page has {PAGE} keys; the last one measured is the {PAGES:,}th, or the last there is. "To first answer" is
-from the start of the process to the first verification that it answers, the database as large as it is."""
+from the start of the process to the first verification that it answers, the database as large as it is. Beyond
+{MOST_CREATED:,} keys only those asked about are created, the others written as the rows that creations leave, without
+events."""
 
 
 def main() -> None:
@@ -64,11 +69,27 @@ def main() -> None:
             filled, sample = 0, list[str]()
             for count in SIZES:
                 if count <= arguments.most:
-                    sample += uvloop.run(fill(url, organization, count - filled))
+                    sample += grow(url, organization, filled, count)
                     filled = count
                     row = measured(url, issuer, sample, arguments.seconds, arguments.rounds)
                     table.rows.append([engine, count, *row, bytes_of(url) / 2**20])
     figures.publish(Section("Growth", SAYS, [table]), arguments.json)
+
+
+def grow(url: str, organization: Organization, present: int, count: int) -> list[str]:
+    """Bring a database from so many keys to *count*, and give the texts of some that are spread over the new ones."""
+    if count <= MOST_CREATED:
+        return uvloop.run(fill(url, organization, count - present))
+    texts: list[str] = []
+    quarter = (count - present) // 4
+    for began in range(present, count, quarter):
+        places = range(began, began + quarter - ASKED // 4)
+        if url.startswith("sqlite"):
+            fill_sqlite(url.removeprefix("sqlite:///"), organization.id, places, count)
+        else:
+            uvloop.run(fill_postgres(url, organization.id, places, count))
+        texts += uvloop.run(fill(url, organization, ASKED // 4))
+    return texts
 
 
 async def fill(url: str, organization: Organization, count: int) -> list[str]:
