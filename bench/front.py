@@ -111,11 +111,11 @@ def references(
 ) -> dict[str, tuple[str, int]]:
     """Start the references, and give the URL and the process of each."""
     keys, answers, headers = told
-    asgi = python_module("bench.front_reference_asgi", keys=keys, answers=answers, headers=headers)
+    asgi = python_module("bench.reference_asgi", keys=keys, answers=answers, headers=headers)
     url, process = held.enter_context(started(asgi, env=PYTHON_PATH))
     found = {REFERENCE: (url, process.pid)}
     if (binary := node()) is not None:
-        command = [binary, HERE / "front_reference_node.mjs", *(json.dumps(each) for each in told)]
+        command = [binary, HERE / "reference_node.mjs", *(json.dumps(each) for each in told)]
         url, process = held.enter_context(started(command))
         found["Node http"] = (url, process.pid)
     return found

@@ -73,10 +73,12 @@ def nginx(folder: Path, body: str, headers: Sequence[tuple[str, str]] = ()) -> I
     """Run nginx that answers everything 200 with *body*, and give its URL and process."""
     port = _free_port()
     added = "".join(f"add_header {name} '{value}';" for name, value in headers if name != "content-length")
-    # A word of its configuration may be no longer than 4 KiB.
-    pieces = [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
-    added += "".join(f"set $piece{place} '{piece}';" for place, piece in enumerate(pieces))
-    said = "".join(f"${{piece{place}}}" for place in range(len(pieces)))
+    said = body
+    if len(body) > _PIECE:
+        # A word of its configuration may be no longer than 4 KiB.
+        pieces = [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
+        added += "".join(f"set $piece{place} '{piece}';" for place, piece in enumerate(pieces))
+        said = "".join(f"${{piece{place}}}" for place in range(len(pieces)))
     conf = folder / "nginx.conf"
     conf.write_text(
         f"""

@@ -3,7 +3,7 @@ From the start of the process to the first verification that it answers, and wha
 
     python -m bench.starting [--rounds 5]
 
-The reference is the raw ASGI application of `bench.front_reference_asgi` on the same uvicorn.
+The reference is the raw ASGI application of `bench.reference_asgi` on the same uvicorn.
 """
 
 import json
@@ -117,7 +117,7 @@ def _listening(log: Path) -> str | None:
 
 def _reference_seconds() -> float:
     """Say how long raw ASGI takes to its first answer."""
-    command = python_module("bench.front_reference_asgi", keys=["x"], answers=[1], headers=[])
+    command = python_module("bench.reference_asgi", keys=["x"], answers=[1], headers=[])
     began = time.perf_counter()
     with started(command, env=PYTHON_PATH) as (url, _), httpx.Client(trust_env=False) as client:
         client.post(f"{url}/batch", json={"keys": [{"key": "x"}]})
@@ -127,7 +127,7 @@ def _reference_seconds() -> float:
 def memory() -> Table:
     """Measure what the service takes with some workers, beside raw ASGI."""
     table = Table("Memory", ("what", "MiB in all", "processes"))
-    command = python_module("bench.front_reference_asgi", keys=["x"], answers=[1], headers=[])
+    command = python_module("bench.reference_asgi", keys=["x"], answers=[1], headers=[])
     with started(command, env=PYTHON_PATH) as (_, process):
         time.sleep(_SETTLE_SECONDS)
         table.rows.append(("raw ASGI on uvicorn, 1 worker", cores.resident_bytes(process.pid) / 2**20, 1))

