@@ -83,6 +83,32 @@ def test_depth_counts_brackets_outside_strings_only() -> None:
     assert len(read_object(b'{"a": [' + b"[]," * 40 + b"[]]}")["a"]) == 41
 
 
+def plain_depth(text: str) -> int:
+    """The same, one character after the other."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = in_string
+        elif character == '"':
+            in_string = not in_string
+        elif not in_string:
+            depth += (character in "[{") - (character in "]}")
+            deepest = max(deepest, depth)
+    return deepest
+
+
+@given(st.text('[{]}"\\a \n', max_size=100), st.integers(0, MAX_DEPTH + 1))
+def test_depth_of_anything(text: str, open_brackets: int) -> None:
+    """Whether a text is too deep is told as one sees who reads it character by character, JSON or not."""
+    nested = "[" * open_brackets + text
+    with pytest.raises(NotStrict) as refused:
+        read_object(nested.encode() + b"\0")
+    assert ("deeper" in str(refused.value)) is (plain_depth(nested) > MAX_DEPTH)
+
+
 def test_the_message_quotes_nothing() -> None:
     """What was sent is not told back."""
     with pytest.raises(NotStrict) as refused:

@@ -7,9 +7,13 @@ readers of one text to see two different things.
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 MAX_DEPTH = 16
+
+# Strings, one that never ends among them, and whatever else is no bracket. It never goes back over what it took.
+_NO_BRACKETS = re.compile(r'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[^][{}"]++)++', re.DOTALL)
 
 
 class NotStrict(ValueError):
@@ -64,18 +68,12 @@ def _depth(text: str) -> int:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return 0
     deepest = depth = 0
-    in_string = escaped = False
-    for character in text:
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = in_string
-        elif character == '"':
-            in_string = not in_string
-        elif not in_string and character in "[{":
+    for bracket in _NO_BRACKETS.sub("", text):
+        if bracket in "[{":
             depth += 1
-            deepest = max(deepest, depth)
-        elif not in_string and character in "]}":
+            if depth > deepest:
+                deepest = depth
+        else:
             depth -= 1
     return deepest
 

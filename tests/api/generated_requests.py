@@ -6,11 +6,13 @@ from itertools import pairwise
 from random import Random
 
 VERIFY = "/api/v2/api-keys/verify"
+BATCH = f"{VERIFY}/batch"
 _TARGETS = [VERIFY] * 40 + [
     f"{VERIFY}/",
     f"{VERIFY}//",
     f"{VERIFY}?a=b",
-    f"{VERIFY}/batch",
+    BATCH,
+    f"{BATCH}/",
     "/api/v2/api-keys/verif%79",
     f"/{VERIFY}",
     f"http://localhost{VERIFY}",
@@ -122,9 +124,9 @@ class Requests:
 
     def plain_request(self) -> bytes:
         """A request as most clients send it."""
-        body = self._good_body()
+        target, body = (BATCH, self._batch()) if self._chance.random() < 0.15 else (VERIFY, self._good_body())
         lines = [
-            f"POST {VERIFY} HTTP/1.1",
+            f"POST {target} HTTP/1.1",
             "Host: localhost",
             f"Authorization: Bearer {self._credentials[0]}",
             "Content-Type: application/json",
@@ -137,7 +139,10 @@ class Requests:
         chance = self._chance
         if chance.random() < 0.4:
             return self.plain_request()
+        target = chance.choice(_TARGETS)
         body = self._good_body() if chance.random() < 0.6 else self._odd_body()
+        if target == BATCH and chance.random() < 0.9:
+            body = self._batch()
         lines = ["Host: localhost"]
         lines += [f"Authorization: {self._authorization()}" for _ in range(chance.choice([1] * 30 + [0, 2]))]
         lines += [f"Content-Type: {chance.choice(_TYPES)}" for _ in range(chance.choice([1] * 30 + [0, 2]))]
@@ -146,7 +151,7 @@ class Requests:
         lines += framing
         if chance.random() < 0.3:
             chance.shuffle(lines)
-        first = f"{chance.choice(_METHODS)} {chance.choice(_TARGETS)} {chance.choice(_VERSIONS)}"
+        first = f"{chance.choice(_METHODS)} {target} {chance.choice(_VERSIONS)}"
         whole = _cased([first, *lines], chance) + body
         if chance.random() < 0.03:
             place = chance.randrange(len(whole))
@@ -212,6 +217,14 @@ class Requests:
             asked = dict(reversed(asked.items()))
         separators = chance.choice([(",", ":"), (", ", ": ")])
         return json.dumps(asked, separators=separators, ensure_ascii=chance.random() < 0.5).encode()
+
+    def _batch(self) -> bytes:
+        chance = self._chance
+        usual = self._good_body()
+        bodies = [usual if chance.random() < 0.8 else self._good_body() for _ in range(chance.choice([1, 2, 5, 20]))]
+        if chance.random() < 0.2:
+            bodies.append(self._odd_body())
+        return b'{"keys":%b[%b]}' % (chance.choice([b"", b" "]), chance.choice([b",", b", "]).join(bodies))
 
     def _odd_body(self) -> bytes:
         chance = self._chance

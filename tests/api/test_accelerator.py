@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import ANY_USE, Code
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, NOW_SECONDS, OTHER_KEY, PAIR, TOKEN, CheckingPlane
-from tests.api.generated_requests import VERIFY, Requests
+from tests.api.generated_requests import BATCH, VERIFY, Requests
 from tests.api.protocol import KEEP_ALIVE_SECONDS, Application, Wire
 from tests.api.raw import answers_in
 
@@ -54,7 +55,6 @@ class Watched(Accelerator):
     """Counts what it answers."""
 
     answered = 0
-
     repeated = 0
 
     def repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
@@ -134,11 +134,11 @@ async def side() -> Side:
     return side
 
 
-def request(**asked: Any) -> bytes:
+def request(*, target: str = VERIFY, **asked: Any) -> bytes:
     """A request as most clients send it."""
-    body = json.dumps({"key": KEY, **asked}).encode()
+    body = json.dumps({"key": KEY, **asked} if target == VERIFY else asked).encode()
     lines = [
-        f"POST {VERIFY} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {CREDENTIAL.reveal()}",
+        f"POST {target} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {CREDENTIAL.reveal()}",
         "Content-Type: application/json", f"Content-Length: {len(body)}",
     ]  # fmt: skip
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -227,6 +227,19 @@ async def test_what_is_ready_ends_with_the_key(side: Side) -> None:
         await wire.receive(request(key=presented))
     assert codes(wire) == ["valid", "valid", "expired", "expired"]
     assert side.accelerator.repeated == 2
+
+
+async def test_batches_take_turns(side: Side) -> None:
+    """However many batches come at once, the loop goes round between any two: whatever else is due gets its turn."""
+    wires = [Wire(side.app, side.state) for _ in range(10)]
+    batch = request(target=BATCH, keys=[{"key": KEY}] * 20)
+    for wire in wires:
+        wire.protocol.data_received(batch)
+    answered = [0]
+    while answered[-1] < len(wires):
+        await asyncio.sleep(0)
+        answered.append(sum(wire.transport.written != b"" for wire in wires))
+    assert max(later - earlier for earlier, later in pairwise(answered)) == 1
 
 
 async def test_what_changed_is_not_answered_at_once(side: Side) -> None:

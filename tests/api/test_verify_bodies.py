@@ -9,8 +9,8 @@ import pytest
 from keywright.api import verify_bodies
 from keywright.api.bodies import as_model
 from keywright.api.problems import FieldError, Refusal
-from keywright.api.verify_bodies import Question, read
-from keywright.api.verify_schemas import VerifyRequest
+from keywright.api.verify_bodies import LONGEST_REST, Question, read, read_batch
+from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.verdict import ANY_USE, Ask
 from tests.api.checking_plane import KEY
 
@@ -120,4 +120,80 @@ def test_long_bodies_are_not_remembered() -> None:
     """What comes behind a key is remembered only where it is short, so that the memory it takes is bounded."""
     before = verify_bodies.read_rest.cache_info().currsize
     read(json.dumps({"key": KEY, "path": "/" + "x" * 600}).encode())
+    assert verify_bodies.read_rest.cache_info().currsize == before
+
+
+# Batches
+
+
+def strictly_as_batch(raw: bytes) -> list[Question] | Told:
+    """Read *raw* as the strict reader and the schema do, and nothing besides."""
+    try:
+        batch = as_model(BatchRequest, raw)
+    except Refusal as refusal:
+        return refusal.code, refusal.detail, list(refusal.errors)
+    return [Question(asked.key, verify_bodies.wish_of(asked)) for asked in batch.keys]
+
+
+def quickly_as_batch(raw: bytes) -> list[Question] | Told:
+    try:
+        return read_batch(raw)
+    except Refusal as refusal:
+        return refusal.code, refusal.detail, list(refusal.errors)
+
+
+BATCH_NAMES = ["keys"] * 40 + ["Keys", "key", "k\u00e9ys"]
+AROUND = ["", "", "", "", "", "", "", '"explain":true', '"keys":[]', '"more":{}', "1", "]", "}", ","]
+
+
+def writing_batch(chance: Random) -> bytes:
+    """A batch of any shape: most are of the schema, and some nearly are."""
+
+    def white() -> bytes:
+        return chance.choice(WHITE).encode() if chance.random() < 0.2 else b""
+
+    usual = json.dumps({"key": KEY}).encode()
+    number = chance.choice([0, *[1, 2, 3] * 8, MOST_IN_A_BATCH, MOST_IN_A_BATCH + 1])
+    objects = [usual if chance.random() < 0.6 or number > 3 else writing(chance) for _ in range(number)]
+    between = b"".join((white(), chance.choice([b","] * 60 + [b"", b",,", b"},{", b"],["]), white()))
+    whole = white() + between.join(objects) + white()
+    if chance.random() < 0.03:
+        whole += b","
+    pieces = [b"{", json.dumps(chance.choice(BATCH_NAMES)).encode(), b":", b"[", whole, b"]", b"}"]
+    if chance.random() < 0.1:
+        pieces.insert(chance.choice([1, 5, 6]), chance.choice(AROUND).encode())
+    return b"".join(white() + piece for piece in pieces) + white()
+
+
+def test_both_ways_of_reading_batches_agree() -> None:
+    """Whatever a batch looks like, it is read, or refused with the same words, as the strict reader does; twice."""
+    chance = Random(20261126)
+    found = []
+    for _ in range(10_000):
+        raw = writing_batch(chance)
+        if chance.random() < 0.2:
+            place = chance.randrange(len(raw))
+            raw = raw[:place] + chance.randbytes(chance.randrange(3)) + raw[place + chance.randrange(2) :]
+        expected = strictly_as_batch(raw)
+        assert quickly_as_batch(raw) == expected, raw
+        assert quickly_as_batch(raw) == expected, raw
+        found.append(isinstance(expected, list))
+    assert 0.2 < sum(found) / len(found) < 0.8
+
+
+def test_a_batch_that_is_damaged_anywhere() -> None:
+    """A batch in which any byte was changed, left out or put in is still read as the strict reader does."""
+    asked = [{"key": KEY, "scopes": ["a:read"], "cost": 1}, {"key": KEY}, {"key": "a", "path": '{"key":"b"'}]
+    whole = json.dumps({"keys": asked}).encode()
+    for place in range(len(whole)):
+        for damage in (b"", b'"', b"\\", b"}", b"]", b",", b"{", b"\0", b"\xff", b"a"):
+            for end in (place, place + 1):
+                raw = whole[:place] + damage + whole[end:]
+                assert quickly_as_batch(raw) == strictly_as_batch(raw), raw
+
+
+def test_long_batches_are_not_remembered() -> None:
+    """What comes behind the keys of a batch is remembered only where it is short, too."""
+    before = verify_bodies.read_rest.cache_info().currsize
+    read_batch(json.dumps({"keys": [{"key": KEY, "path": "/" + "x" * LONGEST_REST}]}).encode())
     assert verify_bodies.read_rest.cache_info().currsize == before

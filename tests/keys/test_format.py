@@ -74,6 +74,7 @@ def test_anything_may_be_read(text: str) -> None:
     """Reading never raises, and what it accepts is what writing gives."""
     found = text_format.decode(text)
     assert found is None or text_format.encode(found) == text
+    assert (text_format.outline(text) is None) is (found is None)
 
 
 @pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda v: v["private_key_display"])
@@ -92,6 +93,7 @@ def test_valid_vectors(vector: dict[str, str]) -> None:
 def test_refused_vectors(vector: dict[str, str]) -> None:
     """The published look-alikes are refused."""
     assert text_format.decode(vector["text"]) is None
+    assert text_format.outline(vector["text"]) is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,26 @@ def test_printed_parts_hide_the_payload() -> None:
     """What a key says prints without its 32 bytes, which are the key itself."""
     printed = f"{Parts(Kind.PRIVATE, 'kw', 'live', b'0123456789abcdef' * 2)!r}"
     assert printed == "Parts(sk, kw, live)"
+
+
+@given(parts)
+def test_outline(given_parts: Parts) -> None:
+    """The outline of a text says what its parts say, and prints without the body, which is the key itself."""
+    text = text_format.encode(given_parts)
+    outline = text_format.outline(text)
+    assert outline is not None
+    assert (outline.kind, outline.brand, outline.environment) == given_parts[:3]
+    assert outline.body == body_of(given_parts.payload)
+    assert outline.body not in repr(outline)
+
+
+def test_more_than_32_bytes() -> None:
+    """A body of more than 32 bytes is refused, and one of the greatest bytes is not, checksums being right."""
+    greatest = text_format.encode(Parts(Kind.PRIVATE, "kw", "live", b"\xff" * 32))
+    assert text_format.decode(greatest) is not None
+    unchecked = greatest[: -text_format.CHECKSUM_WIDTH]
+    beyond = unchecked[:-1] + ALPHABET[ALPHABET.index(unchecked[-1]) + 1]
+    assert text_format.decode(beyond + text_format.checksum(beyond)) is None
 
 
 def test_a_credential_has_no_environment() -> None:

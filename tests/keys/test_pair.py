@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keywright.keys.pair import (
     PrivateKey,
     PublicKey,
+    is_private_key,
     mint,
     mint_credential,
     parse,
@@ -68,6 +69,10 @@ def test_parse_knows_its_own(key: PrivateKey) -> None:
     assert parse(key.reveal(), brand="acme") is None
     assert parse(mint(SEED, brand="kw", environment="live").public.text, brand="kw") is None
     assert parse(key.reveal()[:-1], brand="kw") is None
+    assert is_private_key(key.reveal(), brand="kw")
+    assert not is_private_key(key.reveal(), brand="acme")
+    assert not is_private_key(mint(SEED, brand="kw", environment="live").public.text, brand="kw")
+    assert not is_private_key(key.reveal()[:-1], brand="kw")
     assert parse_public(key.reveal()) is None
     assert parse_public("") is None
 
@@ -135,5 +140,6 @@ def test_credential() -> None:
     assert parse_credential(credential.reveal(), brand="kw") == credential
     assert parse_credential(credential.reveal(), brand="acme") is None
     assert parse(credential.reveal(), brand="kw") is None
+    assert not is_private_key(credential.reveal(), brand="kw")
     assert parse_credential(mint(SEED, brand="kw", environment="live").private.reveal(), brand="kw") is None
     assert str(credential) == "kw_vk_..." + credential.reveal()[-4:]

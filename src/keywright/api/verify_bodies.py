@@ -2,7 +2,8 @@
 The bodies of verifications, and a quick way to read those that most callers send.
 
 A key that comes first and is plain means the same to every reader, whatever comes behind it. So what comes behind is
-read strictly once, and remembered by its bytes; every other body is read strictly every time. Both ways mean the same:
+read strictly once, and remembered by its bytes; every other body is read strictly every time. A batch is cut where its
+keys are, which is where its objects begin if each piece turns out to be exactly one. Both ways mean the same:
 tests/api/test_verify_bodies.py holds them against each other.
 """
 
@@ -11,11 +12,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from keywright.api.bodies import as_model
-from keywright.api.verify_schemas import VerifyRequest
+from keywright.api.problems import Refusal
+from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.verdict import ANY_USE, Ask
 
-# White space is JSON's own: `\s` would take form feeds, which the strict reader refuses.
-_KEY_FIRST = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([!#-\[\]-~]{0,512})(?=")')
+# JSON's own: `\s` would take form feeds, which the strict reader refuses.
+_WHITE = b" \t\r\n"
+_OBJECT_OF_KEY = rb'\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([!#-\[\]-~]{0,512})(?=")'
+_KEY_FIRST = re.compile(rb"[ \t\r\n]*" + _OBJECT_OF_KEY)
+_KEY_IN_BATCH = re.compile(_OBJECT_OF_KEY)
+_BATCH = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"keys"[ \t\r\n]*:[ \t\r\n]*\[(.*)\][ \t\r\n]*\}[ \t\r\n]*', re.DOTALL)
 LONGEST_REST = 512
 _MOST_RESTS = 8192
 
@@ -52,6 +58,44 @@ def read(raw: bytes) -> Question:
             return Question(first[1].decode("ascii"), read_rest(rest))
     asked = as_model(VerifyRequest, raw)
     return Question(asked.key, wish_of(asked))
+
+
+def read_batch(raw: bytes) -> list[Question]:
+    """
+    Read the body of a batch.
+
+    Args:
+        raw: Anything at all; the caller has bounded its length.
+
+    Raises:
+        Refusal: It is not strict JSON, or not of the schema.
+    """
+    questions = _read_plain_batch(raw)
+    if questions is None:
+        questions = [Question(asked.key, wish_of(asked)) for asked in as_model(BatchRequest, raw).keys]
+    return questions
+
+
+def _read_plain_batch(raw: bytes) -> list[Question] | None:
+    """Read a batch of objects whose keys come first and are plain; None for any other, and for one with a flaw."""
+    whole = _BATCH.fullmatch(raw)
+    if whole is None:
+        return None
+    # With a comma behind the last one all objects are alike.
+    begin, *parts = _KEY_IN_BATCH.split(whole[1] + b",")
+    keys, rests = parts[::2], parts[1::2]
+    if begin.strip(_WHITE) or not 1 <= len(keys) <= MOST_IN_A_BATCH:
+        return None
+    wishes: dict[bytes, Wish] = {}
+    for rest in set(rests):
+        behind = rest.rstrip(_WHITE)
+        if not behind.endswith(b",") or len(behind) > LONGEST_REST:
+            return None
+        try:
+            wishes[rest] = read_rest(behind[:-1])
+        except Refusal:
+            return None
+    return [Question(key.decode("ascii"), wishes[rest]) for key, rest in zip(keys, rests, strict=True)]
 
 
 @lru_cache(_MOST_RESTS)

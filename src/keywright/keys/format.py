@@ -24,7 +24,8 @@ _PAIR_BASE = len(_PAIRS)
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,15}")
-_PREFIX = re.compile(rf"({BRAND.pattern})_(?:(sk|pk)_({ENVIRONMENT.pattern})|(vk))_")
+_BODY = re.compile(rf"[0-9A-Za-z]{{{BODY_WIDTH}}}")
+_UNCHECKED = re.compile(rf"({BRAND.pattern})_(?:(sk|pk)_({ENVIRONMENT.pattern})|(vk))_({_BODY.pattern})")
 _LONGEST_PREFIX = 12 + len("_sk_") + 16 + len("_")
 _SHORTEST_PREFIX = len("a_vk_")
 
@@ -53,6 +54,18 @@ class Parts(NamedTuple):
         return f"Parts({self.kind.value}, {self.brand}, {self.environment})"
 
 
+class Outline(NamedTuple):
+    """What a well-formed text says, its payload still in base62; the environment of a credential is empty."""
+
+    kind: Kind
+    brand: str
+    environment: str
+    body: str
+
+    def __repr__(self) -> str:
+        return f"Outline({self.kind.value}, {self.brand}, {self.environment})"
+
+
 def encode(parts: Parts) -> str:
     """
     Write the one text of *parts*.
@@ -74,7 +87,7 @@ def encode(parts: Parts) -> str:
 
 def decode(text: str) -> Parts | None:
     """
-    Read a text back, by fixed offsets from the right; nothing is trimmed, folded or repaired.
+    Read a text back.
 
     Args:
         text: Anything at all, of any length, from anyone.
@@ -82,18 +95,33 @@ def decode(text: str) -> Parts | None:
     Returns:
         The parts, or None unless `encode` gives exactly *text* for them.
     """
+    found = outline(text)
+    if found is None:
+        return None
+    return Parts(found.kind, found.brand, found.environment, _payload(found.body))
+
+
+def outline(text: str) -> Outline | None:
+    """
+    Read a text as far as it takes to know that it is well-formed; nothing is trimmed, folded or repaired.
+
+    Args:
+        text: Anything at all, of any length, from anyone.
+
+    Returns:
+        What it says, or None where `decode` gives None.
+    """
     if not (MIN_LENGTH <= len(text) <= MAX_LENGTH and text.isascii()):
         return None
     unchecked, check = text[:-CHECKSUM_WIDTH], text[-CHECKSUM_WIDTH:]
     # The expected checksum is written out and compared as text, so a check of 2^32 or more cannot match.
     if checksum(unchecked) != check:
         return None
-    prefix = _PREFIX.fullmatch(unchecked[:-BODY_WIDTH])
-    value = _from_base62(unchecked[-BODY_WIDTH:])
-    if prefix is None or value is None or value >> (8 * PAYLOAD_BYTES):
+    match = _UNCHECKED.fullmatch(unchecked)
+    if match is None or match[5] > _GREATEST_BODY:
         return None
-    brand, half, environment, verifier = prefix.groups()
-    return Parts(Kind(half or verifier), brand, environment or "", value.to_bytes(PAYLOAD_BYTES, "big"))
+    brand, half, environment, verifier, body = match.groups()
+    return Outline(Kind(half or verifier), brand, environment or "", body)
 
 
 def span(digits: str) -> tuple[bytes, bytes] | None:
@@ -104,14 +132,10 @@ def span(digits: str) -> tuple[bytes, bytes] | None:
         digits: Anything at all; what is beyond a body is passed over.
     """
     body = digits[:BODY_WIDTH]
-    least, greatest = (
-        _from_base62(body.ljust(BODY_WIDTH, _ALPHABET[0])),
-        _from_base62(body.ljust(BODY_WIDTH, _ALPHABET[-1])),
-    )
-    most = (1 << 8 * PAYLOAD_BYTES) - 1
-    if least is None or greatest is None or least > most:
+    least, greatest = body.ljust(BODY_WIDTH, _ALPHABET[0]), body.ljust(BODY_WIDTH, _ALPHABET[-1])
+    if not _BODY.fullmatch(least) or least > _GREATEST_BODY:
         return None
-    return least.to_bytes(PAYLOAD_BYTES, "big"), min(greatest, most).to_bytes(PAYLOAD_BYTES, "big")
+    return _payload(least), _payload(min(greatest, _GREATEST_BODY))
 
 
 def checksum(unchecked: str) -> str:
@@ -138,12 +162,15 @@ def _to_base62(value: int, width: int) -> str:
     return "".join(reversed(digits))[-width:]
 
 
-def _from_base62(digits: str) -> int | None:
+def _payload(body: str) -> bytes:
+    """Give the bytes of a body of base62 digits that is at most the greatest."""
     value = 0
-    padded = digits if len(digits) % 2 == 0 else "0" + digits
-    for start in range(0, len(padded), 2):
-        pair = _PAIR_VALUES.get(padded[start : start + 2])
-        if pair is None:
-            return None
-        value = value * _PAIR_BASE + pair
-    return value
+    # Two digits at a time, of an odd number of them.
+    padded = "0" + body
+    for start in range(0, BODY_WIDTH, 2):
+        value = value * _PAIR_BASE + _PAIR_VALUES[padded[start : start + 2]]
+    return value.to_bytes(PAYLOAD_BYTES, "big")
+
+
+# The digits stand in the order of ASCII, so texts of one width compare as their numbers do.
+_GREATEST_BODY = _to_base62((1 << 8 * PAYLOAD_BYTES) - 1, BODY_WIDTH)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
-from keywright.keys.pair import parse
+from keywright.keys.pair import is_private_key
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
@@ -101,7 +101,7 @@ class Verification:
         # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
         facts = self._known.get(presented)
         if facts is None:
-            return None if parse(text, brand=self._brand) else _NOT_FOUND
+            return None if is_private_key(text, brand=self._brand) else _NOT_FOUND
         if not self._known.trusted_at(self._monotonic()):
             return None
         return self._decide(presented, facts, ask)
@@ -118,12 +118,18 @@ class Verification:
         Raises:
             StorageUnavailable: The key is not held and the database cannot be asked, or has been away for too long.
         """
-        if from_memory:
-            verdict = self.verify_now(text, ask)
-            if verdict is not None:
-                return verdict
-        elif parse(text, brand=self._brand) is None:
-            return _NOT_FOUND
+        verdict = self.verify_now(text, ask)
+        if verdict is not None and (from_memory or verdict.facts is None):
+            return verdict
+        return await self.verify_elsewhere(text, ask, from_memory=from_memory)
+
+    async def verify_elsewhere(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+        """
+        Decide by the database, on a text of which `verify_now` did not say that it is no key; see `verify`.
+
+        Args:
+            from_memory: Whether an answer that others wait for will do.
+        """
         presented = digest(text)
         try:
             facts = await self._look_up(presented, shared=from_memory)
