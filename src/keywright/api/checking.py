@@ -5,7 +5,6 @@ Plain ASGI in front of everything else, because routing, models and a log line f
 itself. `api/openapi.py` documents them beside the others. Nothing here decides: `service.verification` does.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,13 +19,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright import telemetry
-from keywright.api import verify_answers, verify_bodies
+from keywright.api import verify_bodies
 from keywright.api.bodies import MAX_BODY_BYTES, read_json_bytes
 from keywright.api.callers import Caller, Callers
 from keywright.api.problems import Refusal, answer, answer_fault
-from keywright.api.verify_bodies import Question, Wish
+from keywright.api.questions import Questions
 from keywright.keys.sightings import network_of
-from keywright.keys.verdict import Ask, Code, Explanation, explain
+from keywright.keys.verdict import Ask, Code
 from keywright.service.failures import FailureLimit
 from keywright.service.faults import Fault, Unavailable
 from keywright.service.limits import Limiter
@@ -185,7 +184,7 @@ class Checking:
         self.accelerator = accelerator
         self._app = app
         self._checkers = checkers
-        self._turn = asyncio.Lock()
+        self._questions = Questions(checkers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(VERIFY):
@@ -217,42 +216,8 @@ class Checking:
         caller = await self._checkers.callers.recognize(headers.authorization)
         raw = await _read_body(headers, scope, receive)
         if path == BATCH:
-            return await self._batch(caller, raw)
-        return await self._one(caller, verify_bodies.read(raw), facts=headers.wants_facts)
-
-    async def _one(self, caller: Caller, question: Question, *, facts: bool = False) -> tuple[bytes, bool]:
-        text, wish = question
-        verdict = await self._checkers.verify(caller, text, wish.ask, cost=wish.cost, facts=facts)
-        explanation = self._explained(verdict, wish)
-        return verify_answers.written(verdict, explanation=explanation, facts=facts), verdict.stale
-
-    async def _batch(self, caller: Caller, raw: bytes) -> tuple[bytes, bool]:
-        """Answer what is held at once, and what is not by asking for all of it at the same time."""
-        async with self._turn:
-            # The changes are followed between two batches. Many at a stretch would take so long that nothing that is
-            # held counted any more, and every key of the next ones would have to be looked up.
-            await asyncio.sleep(0)
-            questions = verify_bodies.read_batch(raw)
-            bodies = [self._one_now(caller, question) for question in questions]
-        waiting = [place for place, body in enumerate(bodies) if body is None]
-        if not waiting:
-            return _batch_written(bodies), False
-        asked = await asyncio.gather(*(self._one(caller, questions[place]) for place in waiting))
-        for place, (body, _) in zip(waiting, asked, strict=True):
-            bodies[place] = body
-        return _batch_written(bodies), any(stale for _, stale in asked)
-
-    def _one_now(self, caller: Caller, question: Question) -> bytes | None:
-        text, wish = question
-        verdict = self._checkers.verify_now(caller, text, wish.ask, cost=wish.cost)
-        return None if verdict is None else verify_answers.written(verdict, explanation=self._explained(verdict, wish))
-
-    def _explained(self, verdict: Verdict, wish: Wish) -> Explanation | None:
-        return explain(verdict.code, verdict.facts, wish.ask, self._checkers.now()) if wish.explain else None
-
-
-def _batch_written(bodies: Iterable[bytes | None]) -> bytes:
-    return b'{"results":[%b]}' % b",".join(filter(None, bodies))
+            return await self._questions.answer_batch(caller, raw)
+        return await self._questions.answer(caller, verify_bodies.read(raw), facts=headers.wants_facts)
 
 
 def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:

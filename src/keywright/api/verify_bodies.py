@@ -95,7 +95,7 @@ def _read_plain_batch(raw: bytes) -> list[Question] | None:
             wishes[rest] = read_rest(behind[:-1])
         except Refusal:
             return None
-    return [Question(key.decode("ascii"), wishes[rest]) for key, rest in zip(keys, rests, strict=True)]
+    return list(map(Question, map(bytes.decode, keys), map(wishes.__getitem__, rests)))
 
 
 @lru_cache(_MOST_RESTS)

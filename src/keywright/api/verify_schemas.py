@@ -26,7 +26,13 @@ class VerifyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     key: str = Field(description="What was presented: anything at all")
-    scopes: list[Scope] = Field(default=[], max_length=100, description="What the request needs, all of it")
+    # Made anew, where a default would be copied deeply for every key of a batch.
+    scopes: list[Scope] = Field(
+        default_factory=list,
+        max_length=100,
+        description="What the request needs, all of it",
+        json_schema_extra={"default": []},
+    )
     environment: str | None = Field(default=None, max_length=255, description="The environment it must belong to")
     client_ip: str | None = Field(
         default=None,

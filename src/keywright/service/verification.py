@@ -99,12 +99,12 @@ class Verification:
             return _NOT_FOUND
         presented = digest(text)
         # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
-        facts = self._known.get(presented)
-        if facts is None:
-            return None if is_private_key(text, brand=self._brand) else _NOT_FOUND
-        if not self._known.trusted_at(self._monotonic()):
-            return None
-        return self._decide(presented, facts, ask)
+        facts = self.held(presented, self._monotonic())
+        if facts is not None:
+            return Verdict(judge(facts, ask, self._now()), facts, presented)
+        if self._known.get(presented) is None and not is_private_key(text, brand=self._brand):
+            return _NOT_FOUND
+        return None
 
     async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
         """
