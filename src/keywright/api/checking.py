@@ -79,16 +79,27 @@ class Checkers:
         self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None
     ) -> Verdict | None:
         """Do what `verify` does without asking anybody; None, with nothing counted, where somebody has to be asked."""
+        verdict = self._decide_now(caller, text, ask, cost)
+        if verdict is not None:
+            self._note(caller, verdict, ask, agent)
+        return verdict
+
+    def pass_now(self, caller: Caller, text: str, ask: Ask, *, agent: str | None = None) -> Verdict | None:
+        """Do what `verify_now` does for a key that passes; None, with nothing counted or spent, for any other."""
+        verdict = self._decide_now(caller, text, ask, 1)
+        if verdict is None or verdict.code is not Code.VALID:
+            return None
+        self._note(caller, verdict, ask, agent)
+        return verdict
+
+    def _decide_now(self, caller: Caller, text: str, ask: Ask, cost: int) -> Verdict | None:
         verdict = self.verification.verify_now(text, ask)
         if verdict is None:
             return None
         verdict = _as_far_as_allowed(caller, verdict)
         if verdict.code is Code.VALID and verdict.facts is not None and verdict.facts.rate_limits:
             spending = self.limiter.spend_now(verdict.facts.id, verdict.facts.rate_limits, cost)
-            if spending is None:
-                return None
-            verdict = limited(verdict, spending)
-        self._note(caller, verdict, ask, agent)
+            return None if spending is None else limited(verdict, spending)
         return verdict
 
     async def verify(

@@ -1,32 +1,61 @@
 """The caller's address, where it can be known."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 
 from starlette.types import Scope
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+Peer = tuple[str, int]
+
+# An IPv6 address whose end is written as an IPv4 one.
+_LONGEST = 45
 
 
 def of(scope: Scope, *, trusted: Sequence[Network]) -> str | None:
+    """Give the address of the caller, as `behind` does."""
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return behind(scope.get("client"), forwarded, trusted=trusted)
+
+
+def behind(peer: Peer | None, forwarded: Sequence[bytes], *, trusted: Sequence[Network]) -> str | None:
     """
     Give the address of the caller, not of the proxies before us.
 
     `X-Forwarded-For` is read from the right, and only for as long as the hop that wrote it is one of *trusted*;
     whatever a caller put there itself stands further left and is never reached.
 
+    Args:
+        peer: Who is connected, as ASGI tells it.
+        forwarded: The values of all `X-Forwarded-For` headers.
+        trusted: The networks of our proxies.
+
     Returns:
         An IPv4 or IPv6 address, or None when it cannot be known (a Unix socket, a malformed hop behind a proxy).
     """
-    hop = _read((scope.get("client") or ("",))[0])
-    forwarded = [entry for name, value in scope["headers"] if name == b"x-forwarded-for" for entry in value.split(b",")]
-    while hop is not None and forwarded and any(hop in network for network in trusted):
-        hop = _read(forwarded.pop().decode("latin-1").strip())
-    return None if hop is None else str(hop)
+    hop = _read(peer[0] if peer else "")
+    if forwarded and trusted:
+        hops = [entry for value in forwarded for entry in value.split(b",")]
+        while hop is not None and hops and any(hop.address in network for network in trusted):
+            hop = _read(hops.pop().decode("latin-1").strip())
+    return None if hop is None else hop.text
 
 
-def _read(text: str) -> Address | None:
+class _Hop(NamedTuple):
+    address: Address
+    text: str
+
+
+def _read(text: str) -> _Hop | None:
+    # Whatever is longer is none, and would fill the memory of those that were read.
+    return _read_short(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _read_short(text: str) -> _Hop | None:
     if "%" in text:
         # A zone may be any text; nothing of it tells where somebody is.
         return None
@@ -35,4 +64,5 @@ def _read(text: str) -> Address | None:
     except ValueError:
         return None
     # A dual-stack socket shows an IPv4 peer as ::ffff:a.b.c.d.
-    return getattr(address, "ipv4_mapped", None) or address
+    address = getattr(address, "ipv4_mapped", None) or address
+    return _Hop(address, str(address))

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
 import structlog
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright.api import client_address
@@ -25,6 +26,7 @@ from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused, request_ids
 from keywright.api.problems import REALM, KeyRefusal, Refusal
 from keywright.api.verify_answers import retry_after_seconds, whole_seconds
+from keywright.keys.digest import digest
 from keywright.keys.format import ENVIRONMENT
 from keywright.keys.sightings import agent_family
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
@@ -34,6 +36,8 @@ from keywright.service.verifiers import Verifiers
 
 FORWARD_AUTH = "/forward-auth"
 EXT_AUTHZ = "/ext-authz"
+
+Headers = list[tuple[bytes, bytes]]
 
 _log = structlog.stdlib.get_logger("keywright.forward_auth")
 
@@ -68,19 +72,28 @@ class _Misconfigured(KeyRefusal):
         self.reason = reason
 
 
-class _Headers:
-    """The headers of a question that matter here, each with all its values. An alias such as `x_api_key` is none."""
+class Asked:
+    """
+    What a proxy asks: what it requires, and its headers that matter here, each with all its values.
 
-    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "required", "verifiers")
+    An alias such as `x_api_key` is no header.
 
-    def __init__(self, scope: Scope) -> None:
+    Args:
+        headers: All of them, names in lower case.
+        query: Where it says what is required; None where a header does.
+    """
+
+    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required", "verifiers")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]], *, query: bytes | None) -> None:
+        self.query = query
         self.authorization: list[str] = []
         self.api_keys: list[str] = []
         self.verifiers: list[str] = []
         self.required: list[bytes] = []
+        self.forwarded: list[bytes] = []
         self.agent: str | None = None
-        self.forwarded = False
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"authorization":
                 self.authorization.append(value.decode("latin-1"))
             elif name == b"x-api-key":
@@ -92,7 +105,15 @@ class _Headers:
             elif name == b"user-agent":
                 self.agent = value.decode("latin-1")
             elif name == b"x-forwarded-for":
-                self.forwarded = True
+                self.forwarded.append(value)
+
+    def requirements(self) -> bytes:
+        """Give what the proxy requires, from where its client cannot write it."""
+        if self.query is not None:
+            return self.query
+        if len(self.required) > 1:
+            raise _Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
+        return self.required[0] if self.required else b""
 
 
 class ForwardAuth:
@@ -128,34 +149,50 @@ class ForwardAuth:
         if scope["type"] != "http" or not _is_asked(scope["path"]):
             await self._app(scope, receive, send)
             return
-        request_id = next(self._request_ids).decode()
+        request_id = next(self._request_ids)
         required = _NOTHING
         try:
-            headers = _Headers(scope)
-            required = _required(_requirements(scope, headers))
-            verdict = await self._decide(scope, headers, required.ask)
-            told = [*_identity(_accepted(verdict)), *_encoded(_limits_told(verdict.spending))]
+            asked = Asked(
+                scope["headers"], query=None if scope["path"].startswith(EXT_AUTHZ) else scope["query_string"]
+            )
+            required = _required(asked.requirements())
+            verdict = await self._decide(asked, required.ask, scope.get("client"))
+            told = _let_through(verdict, request_id)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            if isinstance(error, _Misconfigured):
-                _log.warning("a proxy is misconfigured", reason=error.reason, proxy=_peer(scope), request_id=request_id)
-            response = refused(error, scope, request_id)
-            if required.by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
-                response.status_code = _FORBIDDEN
-            await response(scope, receive, send)
+            await self._refuse(error, scope, request_id.decode(), by_nginx=required.by_nginx)(scope, receive, send)
             return
-        answered = [*_FIXED_HEADERS, *told, (b"x-request-id", request_id.encode())]
-        if verdict.stale:
-            answered.append((_STALE.lower().encode(), b"true"))
-        await send({"type": "http.response.start", "status": 200, "headers": answered})
+        await send({"type": "http.response.start", "status": 200, "headers": told})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _decide(self, scope: Scope, headers: _Headers, ask: Ask) -> Verdict:
-        caller = await self._caller(headers.verifiers)
-        key = _presented(headers)
+    def answer_now(self, asked: Asked, peer: client_address.Peer | None) -> Headers | None:
+        """
+        Give the headers of the answer to a key that is let through, without asking anybody.
+
+        Args:
+            asked: What is asked.
+            peer: The proxy, as ASGI tells it.
+
+        Returns:
+            None, with nothing counted, noted or spent, where the key is not let through or somebody has to be asked.
+        """
+        try:
+            required, key = _required(asked.requirements()), _presented(asked)
+        except Refusal:
+            return None
+        caller = self._caller_now(asked.verifiers)
+        if caller is None or key is None:
+            return None
+        ask = _asked_from(required.ask, self._client(asked, peer))
+        verdict = self._checkers.pass_now(caller, key, ask, agent=agent_family(asked.agent))
+        return None if verdict is None else _let_through(verdict, next(self._request_ids))
+
+    async def _decide(self, asked: Asked, ask: Ask, peer: client_address.Peer | None) -> Verdict:
+        caller = await self._caller(asked.verifiers)
+        key = _presented(asked)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        asked = _asked_from(ask, self._client(scope, headers))
-        return await self._checkers.verify(caller, key, asked, agent=agent_family(headers.agent))
+        whole = _asked_from(ask, self._client(asked, peer))
+        return await self._checkers.verify(caller, key, whole, agent=agent_family(asked.agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
         if self._open:
@@ -167,33 +204,36 @@ class ForwardAuth:
             raise _Misconfigured("verifier_required", "its X-Keywright-Verifier is no credential, or was revoked")
         return Caller(verifier.name, verifier, None)
 
-    def _client(self, scope: Scope, headers: _Headers) -> str | None:
-        address = client_address.of(scope, trusted=self._trusted)
-        if address != _peer(scope):
+    def _caller_now(self, credentials: list[str]) -> Caller | None:
+        if self._open:
+            return _ANYBODY
+        if len(credentials) != 1 or not credentials[0].isascii():
+            return None
+        verifier = self._verifiers.held(digest(credentials[0]), self._checkers.monotonic())
+        return None if verifier is None else Caller(verifier.name, verifier, None)
+
+    def _client(self, asked: Asked, peer: client_address.Peer | None) -> str | None:
+        address = client_address.behind(peer, asked.forwarded, trusted=self._trusted)
+        if address != client_address.behind(peer, (), trusted=()):
             return address
         # The peer is a proxy. Were it taken for the client, one stranger's failures would shut everybody out.
-        if headers.forwarded and not self._warned:
+        if asked.forwarded and not self._warned:
             self._warned = True
             _log.warning("X-Forwarded-For is not believed; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
         return None
 
+    def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:
+        if isinstance(error, _Misconfigured):
+            proxy = client_address.of(scope, trusted=())
+            _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
+        response = refused(error, scope, request_id)
+        if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
+            response.status_code = _FORBIDDEN
+        return response
+
 
 def _is_asked(path: str) -> bool:
     return path.rstrip("/") in (FORWARD_AUTH, EXT_AUTHZ) or path.startswith(f"{EXT_AUTHZ}/")
-
-
-def _peer(scope: Scope) -> str | None:
-    return client_address.of(scope, trusted=())
-
-
-def _requirements(scope: Scope, headers: _Headers) -> bytes:
-    """Take what the proxy requires from where its client cannot write it."""
-    if not scope["path"].startswith(EXT_AUTHZ):
-        query: bytes = scope["query_string"]
-        return query
-    if len(headers.required) > 1:
-        raise _Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
-    return headers.required[0] if headers.required else b""
 
 
 @lru_cache(maxsize=256)
@@ -229,13 +269,13 @@ def _unreadable(what: str) -> NoReturn:
     raise _Misconfigured("misconfigured_proxy", f"its requirements {what}")
 
 
-def _presented(headers: _Headers) -> str | None:
+def _presented(asked: Asked) -> str | None:
     """Take the one key out of the headers; None where there is none."""
     # Some proxies join headers of one name with a comma. No key has one.
-    if len(headers.api_keys) > 1 or any("," in key for key in headers.api_keys):
+    if len(asked.api_keys) > 1 or any("," in key for key in asked.api_keys):
         raise _ambiguous("There is more than one X-API-Key header.")
-    keys = {key for key in headers.api_keys if key}
-    bearer = _bearer(headers.authorization)
+    keys = {key for key in asked.api_keys if key}
+    bearer = _bearer(asked.authorization)
     if bearer is not None:
         keys.add(bearer)
     if len(keys) > 1:
@@ -269,6 +309,15 @@ def _accepted(verdict: Verdict) -> KeyFacts:
         if seconds is not None:
             headers["Retry-After"] = str(seconds)
     raise KeyRefusal(verdict.code.value, headers=headers)
+
+
+def _let_through(verdict: Verdict, request_id: bytes) -> Headers:
+    """Give the headers of the answer to a key that passed; raise what its verdict means otherwise."""
+    told = [*_FIXED_HEADERS, *_identity(_accepted(verdict)), *_encoded(_limits_told(verdict.spending))]
+    told.append((b"x-request-id", request_id))
+    if verdict.stale:
+        told.append((_STALE.lower().encode(), b"true"))
+    return told
 
 
 def _limits_told(spending: Spending | None) -> dict[str, str]:
