@@ -159,8 +159,9 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     handlers.install(app)
     document = openapi.document(app, __version__, environments=settings.environments)
     app.openapi = lambda: document  # type: ignore[method-assign]
-    accelerator = Accelerator(checking.checkers) if settings.accelerator == "on" else None
-    return Checking(_with_forward_auth(app, settings, checking), checking.checkers, accelerator=accelerator)
+    forward_auth = _forward_auth(app, settings, checking)
+    accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
+    return Checking(forward_auth or app, checking.checkers, accelerator=accelerator)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -230,9 +231,9 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _with_forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) -> ASGIApp:
+def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) -> ForwardAuth | None:
     if settings.forward_auth == "off":
-        return app
+        return None
     return ForwardAuth(
         app, checking.checkers, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
     )

@@ -259,6 +259,84 @@ class Requests:
         return [whole[begin:end] for begin, end in pairwise(places)]
 
 
+_QUESTIONS = ["/forward-auth"] * 30 + [
+    "/forward-auth?scopes=orders:read",
+    "/forward-auth?scopes=orders%3Aread,orders:write&environment=live",
+    "/forward-auth?scopes=no:such&proxy=nginx",
+    "/forward-auth?proxy=nginx",
+    "/forward-auth?proxy=caddy",
+    "/forward-auth?",
+    "/forward-auth??",
+    "/forward-auth?scopes=a#b",
+    '/forward-auth?scopes="',
+    "/forward-auth?environment=sandbox",
+    "/forward-auth/",
+    "/forward-authx",
+    "/forward%2Dauth",
+    "//forward-auth",
+    "http://localhost/forward-auth",
+    "/ext-authz",
+    "/ext-authz/a/b?scopes=no:such",
+    VERIFY,
+]
+_FORWARDED = ["198.51.100.7", "203.0.113.9, 10.0.0.9", "2001:db8::1", "10.0.0.1", "nonsense", "", "a, ", "1.2.3.4%a"]
+_OF_PROXIES = [
+    "X-Keywright-Require: scopes=no:such",
+    "X-Keywright-Require: environment=live",
+    "X-Keywright-Verifier: x",
+    "X_API_Key: x",
+    "X-API-Key:",
+    "X-API-Key: a, b",
+    "X-Forwarded-For: 10.0.0.2",
+    "X-Forwarded-Proto: https",
+    "User-Agent: other",
+    "User-Agent: (",
+    "Content-Length: 0",
+    "Content-Length: 3",
+    *_OTHERS,
+]
+
+
+class ProxyRequests(Requests):
+    """Makes the questions of a proxy; *keys* and *credentials* are as for `Requests`."""
+
+    def plain_request(self) -> bytes:
+        """A question as most proxies ask it, on behalf of one client or another."""
+        chance = self._chance
+        key = chance.choice(self._keys)
+        lines = [
+            f"GET {chance.choice(_QUESTIONS[:33])} HTTP/1.1",
+            "Host: localhost",
+            f"X-Keywright-Verifier: {self._credentials[0]}",
+            f"User-Agent: {chance.choice(['curl/8.1', 'Mozilla/5.0', ''])}",
+            f"X-Forwarded-For: {chance.choice(_FORWARDED)}",
+            chance.choice([f"Authorization: Bearer {key}", f"X-API-Key: {key}"]),
+        ]
+        return _cased(lines, chance)
+
+    def request(self) -> bytes:
+        """A question of any kind."""
+        chance = self._chance
+        if chance.random() < 0.4:
+            return self.plain_request()
+        lines = ["Host: localhost"]
+        lines += [f"X-Keywright-Verifier: {chance.choice(self._credentials)}"] * chance.choice([1] * 20 + [0, 2])
+        lines += [f"Authorization: {self._authorization()}" for _ in range(chance.choice([1] * 10 + [0, 0, 2]))]
+        lines += [f"X-API-Key: {chance.choice(self._keys)}" for _ in range(chance.choice([0] * 4 + [1, 2]))]
+        lines += chance.sample(_OF_PROXIES, chance.choice([0] * 5 + [1] * 8 + [2, 3]))
+        chance.shuffle(lines)
+        method = chance.choice(["GET"] * 20 + ["HEAD", "POST", "get", "PROPFIND"])
+        whole = _cased([f"{method} {chance.choice(_QUESTIONS)} {chance.choice(_VERSIONS)}", *lines], chance)
+        if chance.random() < 0.03:
+            place = chance.randrange(len(whole))
+            whole = whole[:place] + chance.randbytes(chance.randint(0, 2)) + whole[place + chance.randint(0, 2) :]
+        return whole
+
+    def _authorization(self) -> str:
+        usual = f"Bearer {self._chance.choice(self._keys)}"
+        return self._chance.choice([usual] * 20 + [usual.lower(), f"{usual} ", "Basic YTpi", "Bearer"])
+
+
 def _at_the_head(request: bytes) -> list[bytes]:
     head, end, body = request.partition(b"\r\n\r\n")
     return [part for part in (head + end, body) if part]

@@ -17,6 +17,7 @@ from keywright.api import accelerator as accelerator_module
 from keywright.api import verify_bodies
 from keywright.api.accelerator import LONGEST_READY, Accelerator, DefaultHeaders, Head
 from keywright.api.checking import Checking
+from keywright.api.client_address import Peer
 from keywright.api.http_protocol import REQUEST_SECONDS
 from keywright.app import create_app
 from keywright.config import Settings
@@ -90,9 +91,12 @@ class Side(CheckingPlane):
         for key in KEYS:
             await self.checkers.verification.verify(key, ANY_USE)
 
-    async def converse(self, pieces: Sequence[bytes], rests: Sequence[bool]) -> tuple[bytes, bool]:
+    async def converse(
+        self, pieces: Sequence[bytes], rests: Sequence[bool], *, peer: Peer | None = None
+    ) -> tuple[bytes, bool]:
         """Send *pieces*, come to rest after those that say so, and give what came back and whether that was the end."""
         wire = Wire(self.app, self.state)
+        wire.protocol.client = peer
         for piece, rest in zip(pieces, rests, strict=True):
             wire.protocol.data_received(piece)
             # A loop does what is ready before it reads again; what takes longer may or may not be done by then.

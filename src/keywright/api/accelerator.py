@@ -4,6 +4,7 @@ Verifications that need nobody else, answered out of the bytes of a request, bef
 A client repeats itself to the byte. So a head is read once, by the parser that reads all of them, and known again by
 its bytes while the connection lasts: it means what the parser said. And a whole request that was answered a moment ago
 is known again by its digest, wherever it comes from; its answer counts for as long as what it depends on is the same.
+What a proxy asks is all head, and another one for every client: it is read each time.
 
 Taken is only a head without any peculiarity with its body in one piece, from a verifier that is held, for a key that is
 held or a text that is no key, with limits that are counted here. Every other request goes to the application, which is
@@ -24,6 +25,8 @@ from keywright.api import verify_answers, verify_bodies
 from keywright.api.bodies import MAX_BODY_BYTES
 from keywright.api.callers import Caller
 from keywright.api.checking import FIXED_HEADERS, VERIFY, Checkers, read_headers
+from keywright.api.client_address import Peer
+from keywright.api.forward_auth import ForwardAuth
 from keywright.api.problems import Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import Wish
@@ -81,10 +84,12 @@ class Accelerator:
 
     Args:
         checkers: What checking needs.
+        forward_auth: What answers proxies; None for nothing.
     """
 
-    def __init__(self, checkers: Checkers) -> None:
+    def __init__(self, checkers: Checkers, forward_auth: ForwardAuth | None = None) -> None:
         self._checkers = checkers
+        self._forward_auth = forward_auth
         self._verifiers = checkers.callers.verifiers
         self._held_verifier, self._held_facts = self._verifiers.known.held, checkers.verification.held
         self._now, self._monotonic = checkers.now, checkers.monotonic
@@ -107,7 +112,7 @@ class Accelerator:
             return None
         raw, fields, length = plain
         headers = read_headers(fields)
-        if not headers.plain_json or headers.wants_facts or length > MAX_BODY_BYTES:
+        if not headers.plain_json or headers.wants_facts or not 0 < length <= MAX_BODY_BYTES:
             return None
         credential = self._checkers.callers.credential(headers.authorization)
         return None if credential is None else Head(raw, len(raw) + length, credential)
@@ -150,6 +155,25 @@ class Accelerator:
         if default_headers is not self._opened_for:
             self._open(default_headers)
         return self._whole(body)
+
+    def let_through(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+        """
+        Answer a proxy about a key that is let through; None, with nothing counted, noted or spent, for all else.
+
+        Args:
+            data: What came in where a request may begin.
+            peer: The proxy.
+            default_headers: What every answer begins with.
+        """
+        try:
+            told = None if self._forward_auth is None else self._forward_auth.answer_request(data, peer)
+        except Exception:  # noqa: BLE001 - it is logged whole
+            _log.exception("unexpected error")
+            return None
+        if told is None:
+            return None
+        lines = [b"%b: %b\r\n" % header for header in default_headers]
+        return b"".join((STATUS_LINE[200], *lines, told))
 
     def _repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         # A request holds the texts of two secrets, and is remembered as they are, by a digest.

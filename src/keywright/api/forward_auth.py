@@ -9,6 +9,7 @@ limits stand is told in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-r
 configuration of each proxy must look like is written, and tested, in docs/operate/proxies.md.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -25,6 +26,7 @@ from keywright.api.bearer import bearer_of
 from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused, request_ids
 from keywright.api.problems import REALM, KeyRefusal, Refusal
+from keywright.api.request_head import read_plain_head
 from keywright.api.verify_answers import retry_after_seconds, whole_seconds
 from keywright.keys.digest import digest
 from keywright.keys.format import ENVIRONMENT
@@ -41,6 +43,8 @@ Headers = list[tuple[bytes, bytes]]
 
 _log = structlog.stdlib.get_logger("keywright.forward_auth")
 
+# With nothing in its query that could be read in two ways.
+_USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")
 _ANYBODY = Caller("forward-auth", None, None)
 _PARAMETERS = frozenset({"scopes", "environment", "proxy"})
 _MOST_SCOPES = 100
@@ -164,17 +168,28 @@ class ForwardAuth:
         await send({"type": "http.response.start", "status": 200, "headers": told})
         await send({"type": "http.response.body", "body": b""})
 
-    def answer_now(self, asked: Asked, peer: client_address.Peer | None) -> Headers | None:
+    def answer_request(self, data: bytes, peer: client_address.Peer | None) -> bytes | None:
         """
-        Give the headers of the answer to a key that is let through, without asking anybody.
+        Write the answer to a key that is let through, without asking anybody, from the first header of ours on.
 
         Args:
-            asked: What is asked.
+            data: A request, as it came in.
             peer: The proxy, as ASGI tells it.
 
         Returns:
-            None, with nothing counted, noted or spent, where the key is not let through or somebody has to be asked.
+            None, with nothing counted, noted or spent, where the key is not let through, somebody has to be asked, or
+            the request is not just a plain head of the usual form.
         """
+        first = _USUAL_LINE.match(data)
+        plain = None if first is None else read_plain_head(data)
+        if first is None or plain is None:
+            return None
+        head, fields, length = plain
+        if length or len(head) != len(data):
+            return None
+        return self._answer_now(Asked(fields, query=first[1] or b""), peer)
+
+    def _answer_now(self, asked: Asked, peer: client_address.Peer | None) -> bytes | None:
         try:
             required, key = _required(asked.requirements()), _presented(asked)
         except Refusal:
@@ -184,7 +199,11 @@ class ForwardAuth:
             return None
         ask = _asked_from(required.ask, self._client(asked, peer))
         verdict = self._checkers.pass_now(caller, key, ask, agent=agent_family(asked.agent))
-        return None if verdict is None else _let_through(verdict, next(self._request_ids))
+        if verdict is None:
+            return None
+        limits = () if verdict.spending is None else _written(_encoded(_limits_told(verdict.spending)))
+        known = _written_identity(_accepted(verdict))
+        return b"".join((known, *limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
 
     async def _decide(self, asked: Asked, ask: Ask, peer: client_address.Peer | None) -> Verdict:
         caller = await self._caller(asked.verifiers)
@@ -271,16 +290,14 @@ def _unreadable(what: str) -> NoReturn:
 
 def _presented(asked: Asked) -> str | None:
     """Take the one key out of the headers; None where there is none."""
+    key, *others = asked.api_keys or [""]
     # Some proxies join headers of one name with a comma. No key has one.
-    if len(asked.api_keys) > 1 or any("," in key for key in asked.api_keys):
+    if others or "," in key:
         raise _ambiguous("There is more than one X-API-Key header.")
-    keys = {key for key in asked.api_keys if key}
     bearer = _bearer(asked.authorization)
-    if bearer is not None:
-        keys.add(bearer)
-    if len(keys) > 1:
+    if key and bearer is not None and key != bearer:
         raise _ambiguous("There are two different keys: one in Authorization, one in X-API-Key.")
-    return next(iter(keys), None)
+    return bearer or key or None
 
 
 def _bearer(authorization: list[str]) -> str | None:
@@ -318,6 +335,15 @@ def _let_through(verdict: Verdict, request_id: bytes) -> Headers:
     if verdict.stale:
         told.append((_STALE.lower().encode(), b"true"))
     return told
+
+
+@lru_cache(maxsize=16_384)
+def _written_identity(facts: KeyFacts) -> bytes:
+    return b"".join(_written([*_FIXED_HEADERS, *_identity(facts)]))
+
+
+def _written(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
+    return (b"%b: %b\r\n" % header for header in headers)
 
 
 def _limits_told(spending: Spending | None) -> dict[str, str]:

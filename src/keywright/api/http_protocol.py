@@ -193,7 +193,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             data = self._held_back + data
         if self.flow.write_paused:
             return False
-        answer = accelerator.repeat(data, self.server_state.default_headers)
+        default_headers = self.server_state.default_headers
+        answer = accelerator.repeat(data, default_headers) or accelerator.let_through(
+            data, self.client, default_headers
+        )
         if answer is None:
             head = self._answered_head
             if head is None or not data.startswith(head.raw):
@@ -202,7 +205,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return False
             if len(data) != head.length:
                 return self._hold_back(accelerator, head, data)
-            answer = accelerator.answer(head, data, self.server_state.default_headers)
+            answer = accelerator.answer(head, data, default_headers)
             if answer is None:
                 return False
         self._held_back, self._held_since = b"", None
