@@ -120,7 +120,10 @@ class Checkers:
         Raises:
             Unavailable: Nobody can be asked.
         """
-        verdict = _as_far_as_allowed(caller, await self._decide(text, ask, facts=facts))
+        verdict = self.verification.verify_now(text, ask)
+        if verdict is None or (facts and verdict.facts is not None):
+            verdict = await self._look_up(text, ask, held=verdict is not None, facts=facts)
+        verdict = _as_far_as_allowed(caller, verdict)
         if not facts and verdict.code is Code.VALID and verdict.facts is not None and verdict.facts.rate_limits:
             key = verdict.facts
             spending = self.limiter.spend_now(key.id, key.rate_limits, cost)
@@ -130,12 +133,9 @@ class Checkers:
         self._note(caller, verdict, ask, agent)
         return verdict
 
-    async def _decide(self, text: str, ask: Ask, *, facts: bool) -> Verdict:
-        verdict = self.verification.verify_now(text, ask)
-        if verdict is not None and (verdict.facts is None or not facts):
-            return verdict
+    async def _look_up(self, text: str, ask: Ask, *, held: bool, facts: bool) -> Verdict:
         # A key that is held is no guess, so there is no failure to expect.
-        network = network_of(ask.client_ip) if verdict is None else None
+        network = None if held else network_of(ask.client_ip)
         if network is not None and self.failures.exceeded(network, self.monotonic()):
             return Verdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_elsewhere(text, ask, from_memory=not facts)

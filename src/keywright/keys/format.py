@@ -41,6 +41,9 @@ class Kind(StrEnum):
     VERIFIER = "vk"
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 class Parts(NamedTuple):
     """What a well-formed text says; the environment of a verifier's credential is empty."""
 
@@ -121,7 +124,7 @@ def outline(text: str) -> Outline | None:
     if match is None or match[5] > _GREATEST_BODY:
         return None
     brand, half, environment, verifier, body = match.groups()
-    return Outline(Kind(half or verifier), brand, environment or "", body)
+    return Outline(_KINDS[half or verifier], brand, environment or "", body)
 
 
 def span(digits: str) -> tuple[bytes, bytes] | None:
@@ -140,7 +143,10 @@ def span(digits: str) -> tuple[bytes, bytes] | None:
 
 def checksum(unchecked: str) -> str:
     """Six base62 digits of the CRC-32 (zlib's) of all the ASCII before them. For typing errors, not for security."""
-    return _to_base62(crc32(unchecked.encode("ascii")), CHECKSUM_WIDTH)
+    # What `_to_base62` gives, pair by pair: every text that is presented comes by here.
+    value, low = divmod(crc32(unchecked.encode("ascii")), _PAIR_BASE)
+    high, middle = divmod(value, _PAIR_BASE)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def display(text: str) -> str:
