@@ -23,9 +23,10 @@ from keywright.api import changes, events, feed, handlers, health, insight, mana
 from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
 from keywright.api.checking import Checkers, Checking
-from keywright.api.edge import Normalized, Observed, Shielded
+from keywright.api.edge import Observed, Reached
 from keywright.api.feed import FeedParts
 from keywright.api.forward_auth import ForwardAuth
+from keywright.api.operations import Operations
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
@@ -50,6 +51,13 @@ from keywright.storage.engine import RunningStore, open_store
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
+
+# Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
+_ROUTES = [
+    route
+    for room in (management, changes, rotation, insight, events, options, feed, health)
+    for route in room.router.routes
+]
 
 _log = structlog.stdlib.get_logger("keywright")
 
@@ -151,9 +159,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         policy=_policy(settings),
         replays=Replays(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
     )
-    # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
-    for room in (management, changes, rotation, insight, events, options, feed, health):
-        app.router.routes.extend(room.router.routes)
+    app.router.routes.extend(_ROUTES)
     if settings.metrics == "path":
         app.add_api_route("/metrics", _metrics, include_in_schema=False)
     handlers.install(app)
@@ -300,7 +306,7 @@ def _layers(settings: Settings) -> list[Middleware]:
                 max_age=600,
             )
         )
-    return [*layers, Middleware(Shielded), Middleware(Normalized)]
+    return [*layers, Middleware(Reached, Operations(_ROUTES))]
 
 
 async def _metrics() -> Response:

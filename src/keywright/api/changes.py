@@ -10,6 +10,7 @@ from keywright.api.bodies import Said, json_body, said_body
 from keywright.api.conditions import IfMatch
 from keywright.api.deps import FromWhere, KeyId, MayRevoke, MayUpdate, UseManagement
 from keywright.api.openapi import IF_MATCH, documented_answer, documented_body, documented_errors
+from keywright.api.operations import Operation
 from keywright.api.requests import RevokeApiKeyRequest, UpdateApiKeyRequest
 from keywright.api.schemas import ApiKeyResponse
 from keywright.service.principal import Permission
@@ -17,7 +18,7 @@ from keywright.service.principal import Permission
 UpdateBody = Annotated[UpdateApiKeyRequest, Depends(json_body(UpdateApiKeyRequest))]
 RevokeBody = Annotated[Said[RevokeApiKeyRequest], Depends(said_body(RevokeApiKeyRequest, optional=True))]
 
-router = APIRouter(prefix=PATH, tags=["API keys"])
+router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
 
 
 @router.patch(

@@ -63,7 +63,7 @@ def _strong_tags(text: str) -> set[str]:
         position = found.end()
 
 
-async def _if_match(request: Request) -> Matching | None:
+def _if_match(request: Request) -> Matching | None:
     return matching(request.headers.getlist("if-match"))
 
 

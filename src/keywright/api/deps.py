@@ -1,8 +1,8 @@
 """
 What routes ask for in their signatures: the principal, the use cases, where the request came from.
 
-The guard of a route is a parameter: `principal: Annotated[Principal, allow(Permission.CREATE)]`. FastAPI resolves
-parameters in the order of the signature: the principal stands first, and no body is read before the token was checked.
+The guard of a route is a parameter: `principal: Annotated[Principal, allow(Permission.CREATE)]`. What a signature asks
+for is read in its order (`operations`): the principal stands first, and no body is read before the token was checked.
 """
 
 import re
@@ -35,7 +35,8 @@ _bearer_scheme = HTTPBearer(
 def allow(permission: Permission) -> Any:
     """Give the dependency that lets only bearers of *permission* through, and tells who they are."""
 
-    async def principal(request: Request, _documented: Annotated[Any, Security(_bearer_scheme)]) -> Principal:
+    # The scheme is for the document alone.
+    async def principal(request: Request, _documented: Annotated[Any, Security(_bearer_scheme)] = None) -> Principal:
         authenticator: Authenticator = request.app.state.authenticator
         found = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
         if not found.may(permission):
@@ -46,15 +47,12 @@ def allow(permission: Permission) -> Any:
     return Depends(principal)
 
 
-# Dependencies are coroutines throughout: FastAPI sends plain functions to a thread.
-
-
-async def _management(request: Request) -> Management:
+def _management(request: Request) -> Management:
     management: Management = request.app.state.management
     return management
 
 
-async def _origin(request: Request) -> Origin:
+def _origin(request: Request) -> Origin:
     return Origin(
         request_id=request.state.request_id,
         address=client_address.of(request.scope, trusted=request.app.state.trusted_proxies),

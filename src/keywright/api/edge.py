@@ -2,28 +2,30 @@
 What happens to every request before and after the routes, as plain ASGI layers.
 
 From the outside in: `Observed` (request id, log line, metrics, headers of every answer), CORS where it is wanted,
-`Shielded` (whatever escapes becomes a 500), `Normalized` (one path for both URL forms, HEAD beside GET).
+`Reached` (one path for both URL forms, HEAD beside GET, operations without a search, an answer whatever escapes).
 """
 
+import logging
 import re
+import secrets
 import time
-import uuid
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keywright import telemetry
-from keywright.api.problems import Refusal, answer
+from keywright.api.handlers import answer_to
+from keywright.api.operations import Operation, Operations
 
 _log = structlog.stdlib.get_logger("keywright.access")
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 class Observed:
@@ -45,25 +47,46 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), _NO_SNIFFING]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, observe)
-            finally:
-                _write_down(scope, status, time.perf_counter() - started)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            _write_down(scope, status, time.perf_counter() - started)
+            structlog.contextvars.reset_contextvars(**bound)
 
 
-class Shielded:
-    """Turn whatever escapes from the routes into the fixed 500, and log it whole."""
+class Reached:
+    """
+    Reach an operation at once where there is one, and whatever else there is through *app*.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `/x/` is `/x` without a redirect, since clients drop `Authorization` on redirects, and HEAD is GET. Whatever escapes
+    becomes an answer, the unexpected the fixed 500.
+    """
+
+    def __init__(self, app: ASGIApp, operations: Operations) -> None:
         self._app = app
+        self._operations = operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        if len(path) > 1 and path.endswith("/"):
+            path = path[:-1]
+            scope = {**scope, "path": path}
+        if method == "HEAD":
+            method = "GET"
+            scope = {**scope, "method": method}
+        if (found := self._operations.find(method, path)) is None:
+            await self._search(scope, receive, send)
+        else:
+            await _answer(*found, scope, receive, send)
+
+    async def _search(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def watch(message: Message) -> None:
@@ -73,38 +96,33 @@ class Shielded:
 
         try:
             await self._app(scope, receive, watch)
-        except Exception:
-            if scope["type"] != "http" or started:
+        except Exception as error:
+            if started:
                 raise
-            structlog.stdlib.get_logger("keywright.error").exception("unexpected error")
-            await answer(Refusal("internal"), Request(scope))(scope, receive, send)
-
-
-class Normalized:
-    """Let `/x/` be `/x` without a redirect, since clients drop `Authorization` on redirects; let HEAD be GET."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path, method = scope["path"], scope["method"]
-            if len(path) > 1 and path.endswith("/"):
-                scope = {**scope, "path": path[:-1]}
-            if method == "HEAD":
-                scope = {**scope, "method": "GET"}
-        try:
-            await self._app(scope, receive, send)
+            await answer_to(error, Request(scope))(scope, receive, send)
         finally:
             if (route := scope.get("route")) is not None:
                 scope["state"]["route"] = route.path
+
+
+async def _answer(
+    operation: Operation, path_params: dict[str, str], scope: Scope, receive: Receive, send: Send
+) -> None:
+    scope["state"]["route"] = operation.path
+    scope["path_params"] = path_params
+    request = Request(scope, receive)
+    try:
+        response = await operation.answer(request)
+    except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
+        response = answer_to(error, request)
+    await response(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:
     offered = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]):
         return str(offered[0], "ascii")
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def _write_down(scope: Scope, status: int, seconds: float) -> None:
@@ -114,12 +132,11 @@ def _write_down(scope: Scope, status: int, seconds: float) -> None:
     requests, request_seconds = _measures(method, route, status)
     requests.inc()
     request_seconds.observe(seconds)
-    details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-    details |= scope["state"]["log"]
-    if route in _QUIET_ROUTES:
-        _log.debug("request", **details)
-    else:
-        _log.info("request", **details)
+    level = logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
+    # A line that nobody reads would be put together all the same.
+    if _log.isEnabledFor(level):
+        details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        _log.log(level, "request", **details, **scope["state"]["log"])
 
 
 # As many as there are routes with their methods and statuses, and some; finding them costs more than counting.

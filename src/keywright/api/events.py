@@ -13,6 +13,7 @@ from keywright.api.answers import READ_HEADERS, as_json
 from keywright.api.deps import KeyId, MayReadEvents, UseManagement
 from keywright.api.key_fields import DateTime, Subject
 from keywright.api.openapi import documented_answer, documented_errors
+from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
 from keywright.service.events import Event, EventType
@@ -22,7 +23,7 @@ from keywright.service.principal import Permission, Principal
 
 PATH = "/api/v2/api-key-events"
 
-router = APIRouter(tags=["Events"])
+router = APIRouter(tags=["Events"], route_class=Operation)
 
 
 class ActorResponse(BaseModel):

@@ -18,43 +18,51 @@ _log = structlog.stdlib.get_logger("keywright.api")
 
 def install(app: FastAPI) -> None:
     """Put the handlers in place; nothing of FastAPI's own answers, which echo what was sent, is left."""
-    app.add_exception_handler(Refusal, _refusal)
-    app.add_exception_handler(Fault, _fault)
-    app.add_exception_handler(RequestValidationError, _invalid_parameter)
-    app.add_exception_handler(HTTPException, _router)
+    for kind in (Refusal, Fault, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _handle)
 
 
-async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - narrows the type that add_exception_handler widens
-    request.state.log["code"] = error.code
-    return answer(error, request)
+def answer_to(error: Exception, request: Request) -> Response:
+    """Write the answer to a request that met *error*, and note why for its log line; the unexpected is logged whole."""
+    if isinstance(error, Refusal):
+        return _refusal(request, error)
+    if isinstance(error, Fault):
+        return _fault(request, error)
+    if isinstance(error, RequestValidationError):
+        return _refusal(request, validation_refusal(error.errors()))
+    if isinstance(error, HTTPException):
+        return _router(request, error)
+    structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error)
+    return answer(Refusal("internal"), request)
 
 
-async def _fault(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Fault)  # noqa: S101
-    request.state.log["code"] = error.code
-    if isinstance(error, Unavailable):
-        telemetry.unavailable.labels(error.code).inc()
-        _log.warning("unavailable", code=error.code, reason=error.reason)
+async def _handle(request: Request, error: Exception) -> Response:
+    return answer_to(error, request)
+
+
+def _refusal(request: Request, refusal: Refusal) -> Response:
+    request.state.log["code"] = refusal.code
+    return answer(refusal, request)
+
+
+def _fault(request: Request, fault: Fault) -> Response:
+    request.state.log["code"] = fault.code
+    if isinstance(fault, Unavailable):
+        telemetry.unavailable.labels(fault.code).inc()
+        _log.warning("unavailable", code=fault.code, reason=fault.reason)
     else:
-        telemetry.token_refusals.labels(error.code).inc()
-        if isinstance(error, InvalidToken):
-            request.state.log["reason"] = error.reason
-    return answer_fault(error, request)
+        telemetry.token_refusals.labels(fault.code).inc()
+        if isinstance(fault, InvalidToken):
+            request.state.log["reason"] = fault.reason
+    return answer_fault(fault, request)
 
 
-async def _invalid_parameter(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    return await _refusal(request, validation_refusal(error.errors()))
-
-
-async def _router(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+def _router(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:
         methods = ", ".join(sorted(_methods_at(request)))
-        return await _refusal(request, Refusal("method_not_allowed", headers={"Allow": methods}))
+        return _refusal(request, Refusal("method_not_allowed", headers={"Allow": methods}))
     # The router raises nothing else but 404.
-    return await _refusal(request, Refusal("not_found"))
+    return _refusal(request, Refusal("not_found"))
 
 
 def _methods_at(request: Request) -> set[str]:

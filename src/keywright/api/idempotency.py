@@ -71,7 +71,7 @@ def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], 
     return Response(body, status_code=status, media_type="application/json", headers=headers | more)
 
 
-async def _idempotency_key(request: Request) -> str | None:
+def _idempotency_key(request: Request) -> str | None:
     given = request.headers.getlist("idempotency-key")
     if len(given) > 1:
         raise Refusal("invalid_request", "There is more than one Idempotency-Key header.")

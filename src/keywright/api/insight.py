@@ -11,6 +11,7 @@ from starlette.responses import Response
 from keywright.api.deps import KeyId, MayRead
 from keywright.api.key_fields import DateTime
 from keywright.api.openapi import documented_errors
+from keywright.api.operations import Operation
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse
 from keywright.keys.record import Secret
@@ -18,7 +19,7 @@ from keywright.service.checking_ports import CheckingStore, Source
 from keywright.service.presence import Presence, Receipt, Witness
 from keywright.service.principal import Permission, Principal
 
-router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"])
+router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"], route_class=Operation)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST_HOURS, LONGEST_DAYS = timedelta(days=14), timedelta(days=400)

@@ -20,6 +20,7 @@ from keywright.api.openapi import (
     documented_body,
     documented_errors,
 )
+from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
 from keywright.api.requests import CreateApiKeyRequestV2
@@ -33,7 +34,7 @@ NewKeyBody = Annotated[Said[CreateApiKeyRequestV2], Depends(said_body(CreateApiK
 
 EXPIRING_WITHIN = timedelta(days=14)
 
-router = APIRouter(prefix=PATH, tags=["API keys"])
+router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
 
 _many = TypeAdapter(list[ApiKeyResponse])
 _many_with_usage = TypeAdapter(list[insight.UsedApiKeyResponse])

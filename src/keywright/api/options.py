@@ -7,12 +7,13 @@ from starlette.responses import Response
 from keywright.api.answers import READ_HEADERS
 from keywright.api.deps import MayRead, UseManagement
 from keywright.api.openapi import documented_errors
+from keywright.api.operations import Operation
 from keywright.service.policy import Options
 from keywright.service.principal import Permission
 
 PATH = "/api/v2/api-key-options"
 
-router = APIRouter(tags=["API keys"])
+router = APIRouter(tags=["API keys"], route_class=Operation)
 
 
 class ScopeResponse(BaseModel):

@@ -18,6 +18,7 @@ from keywright.api.openapi import (
     documented_body,
     documented_errors,
 )
+from keywright.api.operations import Operation
 from keywright.api.requests import RotateApiKeyRequest, SetRotationRequest
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.service.principal import Permission
@@ -26,7 +27,7 @@ from keywright.service.wishes import Created
 RotateBody = Annotated[Said[RotateApiKeyRequest], Depends(said_body(RotateApiKeyRequest, optional=True))]
 OverlapBody = Annotated[SetRotationRequest, Depends(json_body(SetRotationRequest))]
 
-router = APIRouter(prefix=PATH, tags=["API keys"])
+router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
 
 
 @router.post(
