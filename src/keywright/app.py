@@ -23,7 +23,7 @@ from keywright.api import changes, events, feed, handlers, health, insight, mana
 from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
 from keywright.api.checking import Checkers, Checking
-from keywright.api.edge import Observed, Reached
+from keywright.api.edge import Observed, Reached, Shielded
 from keywright.api.feed import FeedParts
 from keywright.api.forward_auth import ForwardAuth
 from keywright.api.operations import Operations
@@ -51,13 +51,6 @@ from keywright.storage.engine import RunningStore, open_store
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
-
-# Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
-_ROUTES = [
-    route
-    for room in (management, changes, rotation, insight, events, options, feed, health)
-    for route in room.router.routes
-]
 
 _log = structlog.stdlib.get_logger("keywright")
 
@@ -140,7 +133,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
-        middleware=_layers(settings),
+        middleware=[Middleware(Shielded)],
     )
     checking = _checking(settings, plugs)
     app.state.plugs = plugs
@@ -159,15 +152,18 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         policy=_policy(settings),
         replays=Replays(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
     )
-    app.router.routes.extend(_ROUTES)
+    # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
+    for room in (management, changes, rotation, insight, events, options, feed, health):
+        app.router.routes.extend(room.router.routes)
     if settings.metrics == "path":
         app.add_api_route("/metrics", _metrics, include_in_schema=False)
     handlers.install(app)
     document = openapi.document(app, __version__, environments=settings.environments)
     app.openapi = lambda: document  # type: ignore[method-assign]
-    forward_auth = _forward_auth(app, settings, checking)
+    edge = _with_layers(app, settings)
+    forward_auth = _forward_auth(edge, settings, checking)
     accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
-    return Checking(forward_auth or app, checking.checkers, accelerator=accelerator)
+    return Checking(forward_auth or edge, checking.checkers, accelerator=accelerator)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -293,20 +289,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await plugs.store.close()
 
 
-def _layers(settings: Settings) -> list[Middleware]:
-    layers = [Middleware(Observed)]
+def _with_layers(app: FastAPI, settings: Settings) -> ASGIApp:
+    reached: ASGIApp = Reached(app, Operations(app.routes))
     if settings.cors_origins:
-        layers.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-                allow_headers=CORS_ALLOWED,
-                expose_headers=CORS_EXPOSED,
-                max_age=600,
-            )
+        reached = CORSMiddleware(
+            reached,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=CORS_ALLOWED,
+            expose_headers=CORS_EXPOSED,
+            max_age=600,
         )
-    return [*layers, Middleware(Reached, Operations(_ROUTES))]
+    return Observed(reached)
 
 
 async def _metrics() -> Response:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from keywright.api.problems import REALM, Refusal
 
-# RFC 6750, section 2.1: one space, then b64token. What the token itself must look like is for others to say.
-_BEARER = re.compile(r"bearer ([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
+# RFC 6750, section 2.1: one space, then b64token. What the token itself must look like is for others to say. A flag
+# that lets case pass would be asked at each of a token's many characters.
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
+_SCHEME = "bearer"
 
 
 def bearer_of(authorization: Sequence[str]) -> str:
@@ -21,7 +23,7 @@ def bearer_of(authorization: Sequence[str]) -> str:
     """
     if len(authorization) > 1:
         raise _malformed("There is more than one Authorization header.")
-    if not authorization or not authorization[0].lower().startswith("bearer"):
+    if not authorization or authorization[0][: len(_SCHEME)].lower() != _SCHEME:
         raise Refusal("missing_token", headers={"WWW-Authenticate": REALM})
     match = _BEARER.fullmatch(authorization[0])
     if match is None:

@@ -5,7 +5,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from keywright import strict_json
 from keywright.api.problems import FieldError, Refusal
@@ -118,14 +117,16 @@ async def _read_bounded(request: Request, most: int) -> bytes:
     if not declared.isdecimal() or int(declared[:20]) > most:
         raise _too_large()
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most:
-                raise _too_large()
-    except ClientDisconnect:
-        # Nobody is left to read the answer; the log line is what it is for.
-        raise Refusal("invalid_request", "The client left before its request was whole.") from None
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            # Nobody is left to read the answer; the log line is what it is for.
+            raise Refusal("invalid_request", "The client left before its request was whole.")
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _too_large()
+        is_whole = not message.get("more_body", False)
     return bytes(body)
 
 

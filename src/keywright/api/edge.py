@@ -2,7 +2,8 @@
 What happens to every request before and after the routes, as plain ASGI layers.
 
 From the outside in: `Observed` (request id, log line, metrics, headers of every answer), CORS where it is wanted,
-`Reached` (one path for both URL forms, HEAD beside GET, operations without a search, an answer whatever escapes).
+`Reached` (one path for both URL forms, HEAD beside GET, operations without a search), and within the framework
+`Shielded` (whatever escapes becomes an answer).
 """
 
 import logging
@@ -10,6 +11,7 @@ import re
 import secrets
 import time
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import structlog
@@ -21,7 +23,9 @@ from keywright import telemetry
 from keywright.api.handlers import answer_to
 from keywright.api.operations import Operation, Operations
 
-_log = structlog.stdlib.get_logger("keywright.access")
+_NAME = "keywright.access"
+_log = structlog.stdlib.get_logger(_NAME)
+_is_read_at = logging.getLogger(_NAME).isEnabledFor
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -33,13 +37,16 @@ class Observed:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        # Half of it tells processes apart, half of it their requests.
+        self._ids = map(f"{secrets.token_hex(8)}%016x".encode().__mod__, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        raw_id = _offered_id(scope) or next(self._ids)
+        request_id = raw_id.decode()
         scope.setdefault("state", {}).update(request_id=request_id, log={})
         status = 0
 
@@ -47,7 +54,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), _NO_SNIFFING]
+                message["headers"] = [*message["headers"], (b"x-request-id", raw_id), _NO_SNIFFING]
             await send(message)
 
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -60,10 +67,9 @@ class Observed:
 
 class Reached:
     """
-    Reach an operation at once where there is one, and whatever else there is through *app*.
+    Reach an operation at once where one is found, and whatever else there is through *app*.
 
-    `/x/` is `/x` without a redirect, since clients drop `Authorization` on redirects, and HEAD is GET. Whatever escapes
-    becomes an answer, the unexpected the fixed 500.
+    `/x/` is `/x` without a redirect, since clients drop `Authorization` on redirects, and HEAD is GET.
     """
 
     def __init__(self, app: ASGIApp, operations: Operations) -> None:
@@ -81,12 +87,37 @@ class Reached:
         if method == "HEAD":
             method = "GET"
             scope = {**scope, "method": method}
-        if (found := self._operations.find(method, path)) is None:
-            await self._search(scope, receive, send)
-        else:
-            await _answer(*found, scope, receive, send)
+        found = self._operations.find(method, path)
+        if found is not None:
+            await self._answer(*found, scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if (route := scope.get("route")) is not None:
+                scope["state"]["route"] = route.path
 
-    async def _search(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, operation: Operation, path_params: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["app"] = self._app
+        scope["path_params"] = path_params
+        scope["state"]["route"] = operation.path
+        request = Request(scope, receive)
+        try:
+            response = await operation.answer(request)
+        except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
+            response = answer_to(error, request)
+        await response(scope, receive, send)
+
+
+class Shielded:
+    """Turn whatever escapes from the routes into an answer, where none was begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def watch(message: Message) -> None:
@@ -97,32 +128,14 @@ class Reached:
         try:
             await self._app(scope, receive, watch)
         except Exception as error:
-            if started:
+            if scope["type"] != "http" or started:
                 raise
             await answer_to(error, Request(scope))(scope, receive, send)
-        finally:
-            if (route := scope.get("route")) is not None:
-                scope["state"]["route"] = route.path
 
 
-async def _answer(
-    operation: Operation, path_params: dict[str, str], scope: Scope, receive: Receive, send: Send
-) -> None:
-    scope["state"]["route"] = operation.path
-    scope["path_params"] = path_params
-    request = Request(scope, receive)
-    try:
-        response = await operation.answer(request)
-    except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-        response = answer_to(error, request)
-    await response(scope, receive, send)
-
-
-def _request_id(scope: Scope) -> str:
+def _offered_id(scope: Scope) -> bytes | None:
     offered = [value for name, value in scope["headers"] if name == b"x-request-id"]
-    if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]):
-        return str(offered[0], "ascii")
-    return secrets.token_hex(16)
+    return offered[0] if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]) else None
 
 
 def _write_down(scope: Scope, status: int, seconds: float) -> None:
@@ -134,7 +147,7 @@ def _write_down(scope: Scope, status: int, seconds: float) -> None:
     request_seconds.observe(seconds)
     level = logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
     # A line that nobody reads would be put together all the same.
-    if _log.isEnabledFor(level):
+    if _is_read_at(level):
         details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
         _log.log(level, "request", **details, **scope["state"]["log"])
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from keywright.api.answers import PATH as KEYS_PATH
@@ -103,9 +103,6 @@ class EventsQuery(KeyEventsQuery):
     key_id: KeyId | None = None
 
 
-_many = TypeAdapter(list[EventResponse])
-
-
 @router.get(
     PATH,
     summary="List API Key Events",
@@ -153,5 +150,5 @@ async def _has_events(management: Management, principal: Principal, key_id: UUID
 
 
 def _listed(page: EventPage, query: PageQuery, path: str) -> Response:
-    body = as_json(_many, [EventResponse.fields_of(event, place) for event, place in page.events])
+    body = as_json([EventResponse.fields_of(event, place) for event, place in page.events])
     return Response(body, media_type="application/json", headers=READ_HEADERS | query.link_to(path, page.next))

@@ -51,9 +51,13 @@ def said(method: str, path: str, value: dict[str, Any]) -> bytes:
     return f"{method} {path}\n{json.dumps(value, sort_keys=True, separators=(',', ':'))}".encode()
 
 
-def repeatable(key: str | None, what: bytes, reply: Callable[[Created], Reply]) -> Repeatable | None:
-    """Give what the use cases need to answer a request again; None for one without a key."""
-    return None if key is None else Repeatable(key, what, lambda created: reply(created).packed())
+def repeatable(
+    key: str | None, method: str, path: str, value: dict[str, Any], reply: Callable[[Created], Reply]
+) -> Repeatable | None:
+    """Give what the use cases need to answer a request again, which is as `said` has it; None for one without a key."""
+    if key is None:
+        return None
+    return Repeatable(key, said(method, path, value), lambda created: reply(created).packed())
 
 
 def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], Reply], *, status: int) -> Response:

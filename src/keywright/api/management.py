@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from starlette.responses import Response
 
 from keywright.api import insight
 from keywright.api.answers import PATH, READ_HEADERS, as_json, one_key, path_of, shown_once
 from keywright.api.bodies import Said, said_body
 from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, UseManagement
-from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable, said
+from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
 from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
 from keywright.api.openapi import (
     IDEMPOTENCY_KEY,
@@ -35,9 +35,6 @@ NewKeyBody = Annotated[Said[CreateApiKeyRequestV2], Depends(said_body(CreateApiK
 EXPIRING_WITHIN = timedelta(days=14)
 
 router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
-
-_many = TypeAdapter(list[ApiKeyResponse])
-_many_with_usage = TypeAdapter(list[insight.UsedApiKeyResponse])
 
 
 class ListQuery(PageQuery):
@@ -100,7 +97,7 @@ async def create_api_key(
         headers, body = shown_once(created, management.clock())
         return Reply({"Location": path_of(created.api_key), **headers}, body)
 
-    once = repeatable(key, said("POST", PATH, new.value), reply)
+    once = repeatable(key, "POST", PATH, new.value, reply)
     return answer_of(await management.create(principal, origin, new.body.wish(), once), reply, status=201)
 
 
@@ -122,10 +119,9 @@ async def list_api_keys(
         days = await insight.last_days(request, principal, [key.id for key in page.api_keys])
         for fields in listed:
             fields["usage"] = {"days": days[fields["id"]]}
-        body = as_json(_many_with_usage, listed)
-    else:
-        body = as_json(_many, listed)
-    return Response(body, media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next))
+    return Response(
+        as_json(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
+    )
 
 
 @router.get(

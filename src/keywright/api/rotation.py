@@ -9,7 +9,7 @@ from keywright.api.answers import PATH, one_key, shown_once
 from keywright.api.bodies import Said, json_body, said_body
 from keywright.api.conditions import IfMatch
 from keywright.api.deps import FromWhere, KeyId, MayUpdate, UseManagement
-from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable, said
+from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
 from keywright.api.openapi import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -68,7 +68,7 @@ async def rotate_api_key(
         overlap_seconds=asked.body.overlap_seconds,
         quiet_seconds=asked.body.retire_when_quiet_seconds,
         matching=matching,
-        repeatable=repeatable(key, said("POST", f"{PATH}/{key_id}/rotate", asked.value), reply),
+        repeatable=repeatable(key, "POST", f"{PATH}/{key_id}/rotate", asked.value, reply),
     )
     return answer_of(outcome, reply, status=200)
 
