@@ -104,6 +104,9 @@ async def _read_optional(request: Request) -> bytes:
 
 
 def _require_json(request: Request) -> None:
+    # What nearly everybody says.
+    if request.headers.get("content-type") == "application/json" and "content-encoding" not in request.headers:
+        return
     media_type, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
     charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
     if media_type != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):

@@ -39,6 +39,11 @@ Overlap = Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS), BeforeValidato
 Quiet = Annotated[int, Field(ge=SHORTEST_QUIET_SECONDS, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
 
 
+def _empty(published: Any) -> Any:
+    """Publish a default as any other; what is a default's own it would copy deeply for every request."""
+    return Field(default_factory=type(published), json_schema_extra={"default": published})
+
+
 class CreateApiKeyRequestV2(BaseModel):
     """What a new key is called, and what it may do."""
 
@@ -57,13 +62,15 @@ class CreateApiKeyRequestV2(BaseModel):
         DateTime | None,
         Field(description="When the key stops working, in the future; null for never, as far as the policy allows"),
     ] = None
-    scopes: Annotated[Scopes, Field(description="What the key may do, each `resource:action`, `*` for any")] = []
+    scopes: Annotated[Scopes, Field(description="What the key may do, each `resource:action`, `*` for any")] = _empty(
+        []
+    )
     allowed_ips: Annotated[
         Networks, Field(description="Addresses and CIDR blocks that the key may be used from; none for any")
-    ] = []
-    rate_limits: Annotated[RateLimits, Field(description="How often the key may be used; no name twice")] = []
+    ] = _empty([])
+    rate_limits: Annotated[RateLimits, Field(description="How often the key may be used; no name twice")] = _empty([])
     external_id: Annotated[ExternalId | None, Field(description="What your own records call the key's owner")] = None
-    metadata: Annotated[Metadata, Field(description="Anything else, up to 8 KiB as compact JSON in UTF-8")] = {}
+    metadata: Annotated[Metadata, Field(description="Anything else, up to 8 KiB as compact JSON in UTF-8")] = _empty({})
 
     def wish(self) -> NewKey:
         """The same as the use cases know it."""

@@ -11,6 +11,9 @@ from keywright.service.policy import Policy
 from keywright.service.refusals import Flaw, Refused
 from keywright.service.wishes import Changes
 
+# Made once: json.dumps with arguments makes an encoder for every call.
+_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 def changed(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> ApiKey | Refused:
     """
@@ -58,5 +61,5 @@ def told(api_key: ApiKey) -> dict[str, Any]:
         "allowed_ips": list(api_key.allowed_ips),
         "rate_limits": [limit._asdict() for limit in api_key.rate_limits],
         "external_id": api_key.external_id,
-        "metadata": json.dumps(dict(api_key.metadata), sort_keys=True, separators=(",", ":")),
+        "metadata": _sorted(dict(api_key.metadata)),
     }
