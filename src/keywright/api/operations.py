@@ -8,7 +8,7 @@ function of the request, plain or a coroutine, and asks for nothing else.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from fastapi import params
@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute
 from keywright.api.answers import PATH
 from keywright.api.bodies import validation_refusal
 
-Answer = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 # Of one key is every path below that of all keys.
 _BELOW = f"{PATH}/"
@@ -32,7 +32,7 @@ class Operation(APIRoute):
 
     answer: Answer
 
-    def get_route_handler(self) -> Any:
+    def get_route_handler(self) -> Answer:
         """Give what answers a request; FastAPI asks for it once."""
         self.answer = _answering(self.endpoint, path=set(self.param_convertors))
         return self.answer
@@ -76,7 +76,7 @@ class _Parameter(NamedTuple):
     read: Callable[[Request], Any]
 
 
-def _answering(endpoint: Callable[..., Awaitable[Response]], *, path: set[str]) -> Answer:
+def _answering(endpoint: Callable[..., Coroutine[Any, Any, Response]], *, path: set[str]) -> Answer:
     dependencies: list[_Dependency] = []
     parameters: list[_Parameter] = []
     for name, hint in get_type_hints(endpoint, include_extras=True).items():
