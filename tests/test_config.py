@@ -42,6 +42,14 @@ def test_two_variables_are_enough(env: pytest.MonkeyPatch) -> None:
     assert settings.proxy_networks == ()
 
 
+def test_the_case_of_a_name_does_not_matter(env: pytest.MonkeyPatch) -> None:
+    """Variables are found however they are written, and none but those with the prefix."""
+    env.setenv("keywright_Port", "9")
+    env.setenv("WORKERS", "9")
+    settings = config.load()
+    assert (settings.port, settings.workers) == (9, 1)
+
+
 def test_settings_are_frozen(env: pytest.MonkeyPatch) -> None:
     """Nobody changes a setting while the service runs."""
     with pytest.raises(ValueError, match="frozen"):

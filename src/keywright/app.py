@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from typing import Protocol
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from keywright import __version__, config, telemetry
@@ -128,7 +130,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     app = FastAPI(
         title="Keywright",
         version=__version__,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -158,8 +160,9 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     if settings.metrics == "path":
         app.add_api_route("/metrics", _metrics, include_in_schema=False)
     handlers.install(app)
-    document = openapi.document(app, __version__, environments=settings.environments)
-    app.openapi = lambda: document  # type: ignore[method-assign]
+    document = partial(openapi.document, app, __version__, environments=settings.environments)
+    app.openapi = cache(document)  # type: ignore[method-assign]
+    app.add_route("/openapi.json", _document, include_in_schema=False)
     edge = _with_layers(app, settings)
     forward_auth = _forward_auth(edge, settings, checking)
     accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
@@ -301,6 +304,11 @@ def _with_layers(app: FastAPI, settings: Settings) -> ASGIApp:
             max_age=600,
         )
     return Observed(reached)
+
+
+def _document(request: Request) -> Response:
+    # No coroutine, so that it runs in a thread: whoever asks first has it built, in the time of hundreds of requests.
+    return JSONResponse(request.app.openapi())
 
 
 async def _metrics() -> Response:

@@ -5,15 +5,15 @@ docs/reference/configuration.md is generated from this file. A setting that is m
 sentence that names it.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from keywright.keys.format import BRAND, ENVIRONMENT
 from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
@@ -28,18 +28,15 @@ _ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
 _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
 _MAX_PORT = 65535
 
-_Names = Annotated[tuple[str, ...], NoDecode]
-_Catalogue = Annotated[Mapping[str, str] | None, NoDecode]
-
 
 class SettingsError(Exception):
     """A setting is missing, malformed or weak; the message is one sentence that names it and shows no value."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything an operator may choose."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     auth0_domain: str | None = Field(
         default=None,
@@ -71,7 +68,7 @@ class Settings(BaseSettings):
         description="`auto`: a token with a `permissions` claim is held to it, one without may do all that its "
         "organisation may. `enforce`: every right must be in `permissions`, or in `scope` where that claim is absent.",
     )
-    environments: _Names = Field(
+    environments: tuple[str, ...] = Field(
         default=("live", "sandbox"),
         description="The environments a key may belong to, separated by commas; the first is that of new keys.",
     )
@@ -89,7 +86,7 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="How many active keys an organisation may have. Any number unless set.",
     )
-    scopes: _Catalogue = Field(
+    scopes: Mapping[str, str] | None = Field(
         default=None,
         description="Every scope there is and what it means, separated by semicolons, such as `reports:read=Read "
         "reports; reports:write=Change reports`. A key can be given these, and wildcards that grant at least one of "
@@ -133,12 +130,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")
-    cors_origins: _Names = Field(
+    cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, separated by commas, such as "
         "`https://dashboard.acme.example`. None by default.",
     )
-    trusted_proxies: _Names = Field(
+    trusted_proxies: tuple[str, ...] = Field(
         default=(),
         description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, separated by commas.",
     )
@@ -280,13 +277,15 @@ def read_catalogue(text: str) -> Mapping[str, str] | None:
 
 def load(**overrides: Any) -> Settings:
     """
-    Read the settings from the environment; *overrides*, by field name, go before it.
+    Read the settings from the environment, whatever the case of its names; *overrides*, by field name, go before it.
 
     Raises:
         SettingsError: One of them is missing, malformed or weak.
     """
+    named = {name.upper(): value for name, value in os.environ.items()}
+    said = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
     try:
-        return Settings(**overrides)
+        return Settings.model_validate(said | overrides)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
 

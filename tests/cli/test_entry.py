@@ -64,6 +64,27 @@ def test_keys_without_the_servers_packages() -> None:
     assert done.stderr.startswith("KEYWRIGHT_TOKEN is not set")
 
 
+def test_the_service_without_typer(tmp_path: Path) -> None:
+    """A start without options does not wait for what would read them, and ends as any other where it has to."""
+    code = f"""
+        import os, sys
+        sys.modules["typer"] = None
+        os.environ.update(KEYWRIGHT_ISSUER="https://i.example/", KEYWRIGHT_AUDIENCE="a", KEYWRIGHT_PORT="0",
+                          KEYWRIGHT_METRICS="off", KEYWRIGHT_DATABASE_URL="sqlite:///{tmp_path}/none/keywright.db")
+        from keywright.cli import main
+        main()
+    """
+    done = python(code, "serve")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("The database cannot be used: ")
+
+
+def test_the_supervisor_of_workers_is_light() -> None:
+    """What supervises workers and answers nothing itself has nothing of the application in its memory."""
+    done = python("import sys, keywright.cli.server; print('keywright.app' in sys.modules, 'fastapi' in sys.modules)")
+    assert done.stdout == "False False\n"
+
+
 @pytest.mark.parametrize(
     ("missing", "arguments"), [("typer", ["--help"]), ("uvicorn", ["serve"]), ("structlog", ["serve"])]
 )

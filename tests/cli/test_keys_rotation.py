@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 
 from keywright.cli import exits, keys_waiting
 from keywright.client import ApiKey, ManagementClient
@@ -253,9 +252,9 @@ def test_the_service_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
     """A key that is revoked in the middle of it is a failure that is told."""
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(SystemExit) as caught:
         Rotation((REVOKED, usage())).watch(capsys)
-    assert caught.value.exit_code == exits.FAILED
+    assert caught.value.code == exits.FAILED
     assert "revoked meanwhile" in capsys.readouterr().err
 
 

@@ -1,7 +1,6 @@
 """The database before the service starts: migrated by itself, refused, or waited for; and `keywright migrate`."""
 
 import structlog
-import typer
 
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
@@ -43,22 +42,22 @@ def migrate_aloud(url: str) -> None:
     """Bring the database at *url* up to date, a line a step."""
     try:
         steps = migrate.pending(url)
-        migrate.migrate(url, lambda step: typer.echo(f"migrated: {step}"))
+        migrate.migrate(url, lambda step: print(f"migrated: {step}"))
     except ValueError as error:
         exits.stop(_malformed(error), exits.MISUSED)
     except StorageUnavailable as fault:
         exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
-    typer.echo("The database is up to date." if steps else "The database was up to date.")
+    print("The database is up to date." if steps else "The database was up to date.")
 
 
 def check_pending(url: str) -> None:
     """Name the pending migrations of the database at *url*; exit code 1 where there are any."""
     steps = _pending(url)
     for step in steps:
-        typer.echo(f"pending: {step}")
+        print(f"pending: {step}")
     if steps:
         exits.stop(f"The database is not migrated: run `{COMMAND}`.", exits.FAILED)
-    typer.echo("The database is up to date.")
+    print("The database is up to date.")
 
 
 def require_migrated(url: str) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
-
 if TYPE_CHECKING:
     from keywright.config import Settings
 
@@ -20,8 +18,8 @@ UNAVAILABLE = 5
 
 def stop(sentence: str, code: int) -> NoReturn:
     """End the command with *sentence* on standard error."""
-    typer.echo(sentence, err=True)
-    raise typer.Exit(code)
+    print(sentence, file=sys.stderr)
+    sys.exit(code)
 
 
 def load_settings(**overrides: Any) -> "Settings":

@@ -4,16 +4,17 @@ import logging
 import os
 import socket
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from keywright import __version__, config
+from keywright import __version__
 from keywright.cli import exits, listening, metrics
 from keywright.cli.listening import CannotListen
-from keywright.config import Settings
+from keywright.cli.starting import sparing
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
+
+    from keywright.config import Settings
 
 
 def run(**overrides: Any) -> None:
@@ -23,31 +24,32 @@ def run(**overrides: Any) -> None:
     Args:
         overrides: What the command line says before the settings, by field name; None where it is silent.
     """
-    settings = exits.load_settings(**overrides)
-    # Worker processes read the settings for themselves.
-    os.environ |= {f"{config.PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
-    with ExitStack() as held:
+    with ExitStack() as held, ExitStack() as starting:
+        starting.enter_context(sparing())
+        settings = exits.load_settings(**overrides)
+        # Worker processes read the settings for themselves.
+        from keywright.config import PREFIX
+
+        os.environ |= {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
         held.enter_context(exits.unwinding_on_sigterm())
         listening.allow_many_connections()
         held.enter_context(metrics.shared_folder(settings.workers))
-        came_up = _serve(settings, held)
+        came_up = _serve(settings, held, starting)
     if not came_up:
         exits.stop("The service could not start; the log says why.", exits.FAILED)
 
 
-def _serve(settings: Settings, held: ExitStack) -> bool:
+def _serve(settings: "Settings", held: ExitStack, starting: ExitStack) -> bool:
     log = _begin_to_log(settings)
     if not settings.issuer.endswith("/"):
         log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
     listener, metrics_url = _listen(settings, held)
-    ready = partial(
-        log.info,
-        "ready",
-        url=listening.bound_url(listener, settings.host),
-        metrics=metrics_url,
-        workers=settings.workers,
-        version=__version__,
-    )
+    place = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
+
+    def ready() -> None:
+        starting.close()
+        log.info("ready", **place, workers=settings.workers, version=__version__)
+
     from keywright.cli import database
 
     database.prepare(settings.database_url.get_secret_value())
@@ -61,7 +63,7 @@ def _serve(settings: Settings, held: ExitStack) -> bool:
     return came_up
 
 
-def _begin_to_log(settings: Settings) -> "BoundLogger":
+def _begin_to_log(settings: "Settings") -> "BoundLogger":
     # Not at the top: only with `metrics.shared_folder` in place may prometheus_client be imported.
     import structlog
 
@@ -74,7 +76,7 @@ def _begin_to_log(settings: Settings) -> "BoundLogger":
     return log
 
 
-def _listen(settings: Settings, held: ExitStack) -> tuple[socket.socket, str | None]:
+def _listen(settings: "Settings", held: ExitStack) -> tuple[socket.socket, str | None]:
     try:
         listener = held.enter_context(listening.listen(settings.host, settings.port))
     except CannotListen as error:

@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from keywright import app as application
-from keywright.api.http_protocol import BoundedHttpProtocol
 from keywright.cli.listening import BACKLOG
+from keywright.cli.starting import sparing
 from keywright.config import Settings
 
 # A worker answers its supervisor from a thread of its own, but not before Python has imported everything.
 _WORKER_SILENCE_SECONDS = 30
-
-_log = structlog.stdlib.get_logger("keywright.server")
 
 
 def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
@@ -37,6 +33,8 @@ def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], o
     Returns:
         Whether it came up.
     """
+    from keywright import app as application
+
     server = _Server(_config(application.create_app(settings), settings), on_ready)
     try:
         server.run(sockets=[listener])
@@ -60,6 +58,8 @@ def worker_app() -> Callable[..., Any]:
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         threading.Thread(target=_end_after, args=(supervisor,), daemon=True, name="supervisor watch").start()
+    from keywright import app as application
+
     return application.from_environment()
 
 
@@ -69,10 +69,18 @@ def _end_after(supervisor: BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+class _Config(uvicorn.Config):
+    def load(self) -> None:
+        """Find the application and what it needs; a worker imports nearly everything here."""
+        with sparing():
+            super().load()
+
+
 def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any) -> uvicorn.Config:
-    return uvicorn.Config(
+    return _Config(
         app,
-        http=BoundedHttpProtocol,
+        # By its name, and the application likewise: what supervises workers does not hold what they need.
+        http="keywright.api.http_protocol:BoundedHttpProtocol",
         loop="auto",
         ws="none",
         lifespan="on",
@@ -128,8 +136,12 @@ class _Supervisor(Multiprocess):
         before = [process.pid for process in self.processes]
         super().keep_subprocess_alive()
         after = [process.pid for process in self.processes]
+        # Not at the top: workers import this module before `sparing` begins.
+        import structlog
+
+        log = structlog.stdlib.get_logger("keywright.server")
         for gone in set(before) - set(after):
-            _log.warning("a worker died and was replaced", worker=gone)
+            log.warning("a worker died and was replaced", worker=gone)
         if self._on_ready is not None and all(process.is_ready() for process in self.processes):
             self._on_ready()
             self._on_ready = None

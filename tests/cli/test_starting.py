@@ -1,0 +1,92 @@
+"""What a process that serves does without until it is up."""
+
+import gc
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from keywright.cli.starting import sparing
+from tests.live import clean_environment
+
+
+def python(code: str) -> list[str]:
+    """Run *code* in an interpreter that has imported nothing, and give the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=clean_environment({"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_application_is_built_without_what_it_does_not_use() -> None:
+    """Neither rich nor pydantic's first version is loaded, and nobody misses them."""
+    code = """
+        import sys
+        from keywright.cli.starting import sparing
+        with sparing():
+            from keywright import app
+            app.from_environment()
+        print([name for name in ("rich", "pydantic.v1") if name in sys.modules])
+    """
+    assert python(code) == ["[]"]
+
+
+def test_what_was_hidden_is_there_afterwards() -> None:
+    """The end of a start leaves nothing that cannot be imported."""
+    code = """
+        from keywright.cli.starting import sparing
+        with sparing():
+            try:
+                import rich
+            except ImportError:
+                print("hidden")
+        import rich.table, pydantic.v1
+        print(rich.table.Table.__name__, pydantic.v1.BaseModel.__name__)
+    """
+    assert python(code) == ["hidden", "Table BaseModel"]
+
+
+def test_what_is_loaded_already_stays() -> None:
+    """A process that has loaded one of them keeps it."""
+    code = """
+        import rich
+        from keywright.cli.starting import sparing
+        with sparing():
+            import rich as again
+        print(again is rich)
+    """
+    assert python(code) == ["True"]
+
+
+def fail_without_the_collector() -> None:
+    assert not gc.isenabled()
+    raise ValueError("a failure")
+
+
+def test_the_collector_is_back() -> None:
+    """After the start garbage is collected again, also after one that failed; what the start made is left alone."""
+    before = gc.get_freeze_count()
+    try:
+        with pytest.raises(ValueError, match="a failure"), sparing():
+            fail_without_the_collector()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+
+
+def test_one_block_in_another() -> None:
+    """The outer block decides when the start is over."""
+    try:
+        with sparing():
+            with sparing():
+                pass
+            assert not gc.isenabled()
+    finally:
+        gc.unfreeze()
