@@ -98,6 +98,27 @@ async def test_lanes(ledger: Ledger) -> None:
     assert sorted(ledger.kept) == list(range(40))
 
 
+@pytest.mark.parametrize(("items", "sizes"), [(1, [1]), (7, [4, 3]), (8, [4, 4]), (20, [6, 6, 6, 2])])
+async def test_free_lanes_share(ledger: Ledger, items: int, sizes: list[int]) -> None:
+    """What arrives at once leaves in equal parts by the lanes that are free, and in batches that are not too large."""
+    gather = Gather(ledger.commit, lanes=2, most=6)
+    await asyncio.gather(*(gather.submit(number) for number in range(items)))
+    assert [len(batch) for batch in ledger.batches] == sizes
+
+
+async def test_the_last_free_lane_takes_everyone(ledger: Ledger) -> None:
+    """While one lane is busy, the other takes all that wait."""
+    gather = Gather(ledger.commit, lanes=2)
+    ledger.gate.clear()
+    first = asyncio.ensure_future(gather.submit(0))
+    await _started(3)
+    others = [asyncio.ensure_future(gather.submit(number)) for number in range(1, 9)]
+    await _started(3)
+    assert ledger.attempts == [[0], list(range(1, 9))]
+    ledger.gate.set()
+    await asyncio.gather(first, *others)
+
+
 async def test_bad_items_fail_alone(ledger: Ledger) -> None:
     """Items that are refused fail by themselves; the others of their batch are committed, in order and once."""
     sizes: list[int] = []

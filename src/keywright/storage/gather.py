@@ -2,12 +2,15 @@
 Gathers what waits at the same time into one commit; both engines write through it, and SQLite reads through it too.
 
 Nothing waits for company: an item that finds a free lane leaves at once, and the next batch is what arrived meanwhile.
+What arrives at once is shared out among the free lanes. With all of it in one batch everybody would wait for the
+database, and then the database for everybody; with two, one is at work while the callers of the other come back.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Generic, TypeVar
 
 from keywright.service.faults import StorageUnavailable
@@ -74,6 +77,8 @@ class Gather(Generic[Item, Result]):
         self._waiting: deque[_Waiter[Item, Result]] = deque()
         self._flights: set[asyncio.Task[None]] = set()
         self._flying = 0
+        # Of those that fly, how many have no batch yet.
+        self._boarding = 0
         self._closed = False
 
     async def submit(self, item: Item) -> Result:
@@ -118,20 +123,24 @@ class Gather(Generic[Item, Result]):
             # Counted by hand: a task is done a moment after its last look at the line, and an item that joins it in
             # between must find the lane free.
             self._flying += 1
+            self._boarding += 1
             flight = asyncio.get_running_loop().create_task(self._fly())
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
 
     async def _fly(self) -> None:
+        most = min(ceil(len(self._waiting) / self._boarding), self._most)
+        self._boarding -= 1
         try:
-            while batch := self._next_batch():
+            while batch := self._next_batch(most):
                 await self._settle(batch)
+                most = self._most
         finally:
             self._flying -= 1
 
-    def _next_batch(self) -> list[_Waiter[Item, Result]]:
+    def _next_batch(self, most: int) -> list[_Waiter[Item, Result]]:
         batch: list[_Waiter[Item, Result]] = []
-        while self._waiting and len(batch) < self._most:
+        while self._waiting and len(batch) < most:
             waiter = self._waiting.popleft()
             if not waiter.answer.done():
                 batch.append(waiter)

@@ -175,7 +175,7 @@ class PostgresStore(Auditing, PostgresChecking):
         guards = [creation.guard or _unguarded(creation.rows) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
         created = await self._write(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
-        done = {str(key_id) for (key_id,) in created}
+        done = {key_id.hex for (key_id,) in created}
         return [
             Outcome.DONE
             if creation.rows.key[0] in done and asked[_request_of(creation)] is creation

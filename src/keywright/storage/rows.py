@@ -143,7 +143,7 @@ def for_sqlite(row: Sequence[Any]) -> Row:
 
 def as_text(row: Row) -> Row:
     """Write the values of a row as text that PostgreSQL reads back exactly."""
-    return tuple([_text_value(value) for value in row])
+    return tuple([value if value is None or value.__class__ is str else _text_value(value) for value in row])
 
 
 def sqlite_api_key(row: Sequence[Any]) -> ApiKey:
@@ -281,9 +281,16 @@ def _sqlite_value(value: Any) -> Any:
     return value
 
 
-def _text_value(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        return rf"\x{value.hex()}"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _text_value(value: Any) -> str:
+    if isinstance(value, UUID):
+        # A third of the time that the dashes take; the server does without them.
+        return value.hex
+    if isinstance(value, datetime):
+        return _moment(value)
+    return rf"\x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
+@lru_cache(maxsize=MOST_SHARED)
+def _moment(value: datetime) -> str:
+    """Write a time, which is that of several rows: a key, its secret and its event are made at once."""
+    return value.isoformat()
