@@ -61,7 +61,10 @@ class Duties:
         """Begin, and begin to follow as soon as the session is noted."""
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._stay_noted(), name="renewing the session"),
+            loop.create_task(
+                again_and_again(RENEW_EVERY_SECONDS, self._renew, after_failure=PAUSE_SECONDS),
+                name="renewing the session",
+            ),
             loop.create_task(self._confirm_drops(), name="confirming drops"),
             loop.create_task(again_and_again(WRITE_USAGE_EVERY_SECONDS, self._write_usage), name="writing usage"),
         ]
@@ -99,17 +102,10 @@ class Duties:
                 self._has_dropped.set()
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _stay_noted(self) -> None:
-        while True:
-            pause = RENEW_EVERY_SECONDS
-            try:
-                await self._presence.renew(replace(self._session, seen_at=self._clock()))
-                # Not before: what a process believes that nobody knows of would be missing from a receipt.
-                self._following.start()
-            except (StorageUnavailable, ValueError):
-                # As in any other round: a database that refuses this ends nothing.
-                pause = PAUSE_SECONDS
-            await asyncio.sleep(pause)
+    async def _renew(self) -> None:
+        await self._presence.renew(replace(self._session, seen_at=self._clock()))
+        # Not before: what a process believes that nobody knows of would be missing from a receipt.
+        self._following.start()
 
     async def _write_usage(self) -> None:
         while sightings := self._usage.take_due(self._now()):
