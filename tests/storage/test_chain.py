@@ -96,6 +96,17 @@ async def test_chains_of_many_at_once(store: RunningStore, database: Database) -
     assert_trail_agrees(database)
 
 
+async def test_chains_of_batches_at_once(store: RunningStore, database: Database) -> None:
+    """Creations that share commits with others of the same organisations, in two processes, all have their places."""
+    organizations = [an_organization() for _ in range(5)]
+    async with running(database.url) as other:
+        await asyncio.gather(
+            *[(store, other)[number % 2].create(new_key(organizations[number % 5])) for number in range(300)]
+        )
+    assert database.counts()["events"] == 300
+    await assert_chains(store, database)
+
+
 async def test_what_tampering_shows(store: RunningStore, database: Database) -> None:
     """An event that was altered, made unreadable, removed or slipped in shows in what is read of the chain."""
     organization = an_organization()
