@@ -26,7 +26,7 @@ from keywright.api.bodies import MAX_BODY_BYTES
 from keywright.api.callers import Caller
 from keywright.api.checking import FIXED_HEADERS, VERIFY, Checkers, read_headers
 from keywright.api.client_address import Peer
-from keywright.api.forward_auth import ForwardAuth
+from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth
 from keywright.api.problems import Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import Wish
@@ -39,6 +39,7 @@ from keywright.service.verification import Verdict, limited
 _log = structlog.stdlib.get_logger("keywright.error")
 
 _FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
+_ASKED = f"GET {FORWARD_AUTH}".encode()
 _MOST_READY = 16_384
 LONGEST_READY = 2048
 
@@ -165,8 +166,10 @@ class Accelerator:
             peer: The proxy.
             default_headers: What every answer begins with.
         """
+        if self._forward_auth is None or not data.startswith(_ASKED):
+            return None
         try:
-            told = None if self._forward_auth is None else self._forward_auth.answer_request(data, peer)
+            told = self._forward_auth.answer_request(data, peer)
         except Exception:  # noqa: BLE001 - it is logged whole
             _log.exception("unexpected error")
             return None
