@@ -21,6 +21,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _PAIR_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _PAIR_BASE = len(_PAIRS)
+# The most that Python still divides by in one pass: it counts in words of 30 bits.
+_FOUR_BASE = _PAIR_BASE**2
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,15}")
@@ -161,11 +163,11 @@ def _is_environment(parts: Parts) -> bool:
 
 
 def _to_base62(value: int, width: int) -> str:
-    digits = []
-    for _ in range((width + 1) // 2):
-        value, pair = divmod(value, _PAIR_BASE)
-        digits.append(_PAIRS[pair])
-    return "".join(reversed(digits))[-width:]
+    digits = ""
+    while len(digits) < width:
+        value, four = divmod(value, _FOUR_BASE)
+        digits = _PAIRS[four // _PAIR_BASE] + _PAIRS[four % _PAIR_BASE] + digits
+    return digits[-width:]
 
 
 def _payload(body: str) -> bytes:
