@@ -343,6 +343,14 @@ class LifeContract:
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
 
+    async def test_a_key_leaves_its_place_as_it_expires(self, store: RunningStore) -> None:
+        """A key that expires at the very moment at which another is created takes no place any more."""
+        organization = an_organization()
+        await _created_for(store, organization, expires_at=NOON + DAY)
+        now, later = (replace(new_key(organization, created_at=at), most_active=1) for at in (NOON, NOON + DAY))
+        assert await store.create(now) is Outcome.TOO_MANY
+        assert await store.create(later) is Outcome.DONE
+
     async def test_no_room_leaves_nothing(self, store: RunningStore, database: Database) -> None:
         """A creation for which there is no room leaves neither its organisation nor its replay."""
         new = replace(_repeatable(an_organization(), a_replay()), most_active=0)

@@ -134,7 +134,7 @@ class Writing:
 
     def _admit(self, creation: Creation, added: Counter[bytes]) -> Outcome:
         """Say what is to become of a creation, and store its replay if it is to be done."""
-        _, org_id, _, _, at, *_ = creation.rows.event
+        _, org_id, _, _, _, at, *_ = creation.rows.key
         if creation.replay is not None and self._is_repeated(creation.replay):
             return Outcome.REPEATED
         if creation.most_active is not None:
