@@ -111,3 +111,48 @@ def test_every_line_is_masked(as_json: bool) -> None:
     assert "eyJ..." in written
     assert PRIVATE[-20:] not in written
     assert SIGNATURE not in written
+
+
+class Unwritable(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_log_that_cannot_be_written() -> None:
+    """Whoever logs goes on where nothing can be written any more."""
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    try:
+        configure_logging("info", as_json=True, stream=Unwritable())
+        structlog.stdlib.get_logger("test").info("message")
+    finally:
+        root.handlers, root.level = before
+        structlog.reset_defaults()
+
+
+def test_levels() -> None:
+    """A line of ours is written from the level of the settings on, or of its own logger where that has one."""
+    stream = io.StringIO()
+    root, special = logging.getLogger(), logging.getLogger("test.special")
+    before = (root.handlers, root.level)
+    try:
+        configure_logging("warning", as_json=True, stream=stream)
+        special.setLevel(logging.INFO)
+        for name in ("test", "test.special"):
+            log = structlog.stdlib.get_logger(name)
+            for write in (log.debug, log.info, log.warning, log.error):
+                write(name)
+    finally:
+        root.handlers, root.level = before
+        special.setLevel(logging.NOTSET)
+        structlog.reset_defaults()
+    levels = [(line["logger"], line["level"]) for line in map(json.loads, stream.getvalue().splitlines())]
+    assert levels == [
+        ("test", "warning"),
+        ("test", "error"),
+        ("test.special", "info"),
+        ("test.special", "warning"),
+        ("test.special", "error"),
+    ]
