@@ -124,8 +124,8 @@ class Settings(BaseModel):
     )
     accelerator: Literal["on", "off"] = Field(
         default="on",
-        description="Whether verifications that need nobody else are answered before they take the way of other "
-        "requests. The answers are the same; `off` is for finding out whether that is true.",
+        description="Whether verifications, and questions of proxies, that need nobody else are answered before they "
+        "take the way of other requests. The answers are the same; `off` is for finding out whether that is true.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
