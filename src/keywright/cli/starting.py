@@ -1,13 +1,12 @@
-"""What a process that serves does without until it is up. Most of a start is imports; this halves what they cost."""
+"""What a process that serves does without until it is up. Most of a start is imports."""
 
 import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Loaded by libraries where they are there, and not missed where they are not: structlog and httpx would write to a
-# terminal with rich, and FastAPI would say of models of pydantic's first version that it takes none.
-_UNUSED = ("pydantic.v1", "rich")
+# structlog and httpx load it to write to a terminal where it is installed, and do without where it is not.
+_OPTIONAL = "rich"
 
 
 @contextmanager
@@ -23,13 +22,14 @@ def sparing() -> Iterator[None]:
         return
     # It would walk again and again through modules and classes of which none is garbage: a sixth of the time.
     gc.disable()
-    hidden = [name for name in _UNUSED if name not in sys.modules]
-    # How Python says of a module that it cannot be imported.
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    hidden = _OPTIONAL not in sys.modules
+    if hidden:
+        # How Python says of a module that it cannot be imported.
+        sys.modules[_OPTIONAL] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
+        if hidden:
+            del sys.modules[_OPTIONAL]
         gc.freeze()
         gc.enable()
