@@ -99,7 +99,7 @@ class Accelerator:
         self._request_ids = checkers.request_ids
         self._spend_now, self._note_at = checkers.limiter.spend_now, checkers.usage.note_at
         self._opened_for: DefaultHeaders | None = None
-        self._opening = b""
+        self._beginning = self._opening = b""
 
     def head_of(self, data: bytes) -> Head | None:
         """
@@ -151,11 +151,7 @@ class Accelerator:
             # The application meets the same error, or a better end, and says so to the client.
             _log.exception("unexpected error")
             return None
-        if body is None:
-            return None
-        if default_headers is not self._opened_for:
-            self._open(default_headers)
-        return self._whole(body)
+        return None if body is None else self._whole(default_headers, *_around_id(body))
 
     def let_through(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
         """
@@ -175,10 +171,12 @@ class Accelerator:
             return None
         if told is None:
             return None
-        lines = [b"%b: %b\r\n" % header for header in default_headers]
-        return b"".join((STATUS_LINE[200], *lines, told))
+        self._open(default_headers)
+        return self._beginning + told
 
     def _repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+        if len(data) > LONGEST_READY:
+            return None
         # A request holds the texts of two secrets, and is remembered as they are, by a digest.
         ready = self._ready.get(sha256(data).digest())
         if ready is None:
@@ -193,8 +191,6 @@ class Accelerator:
         now = self._now()
         if not ready.since <= now < ready.until:
             return None
-        if default_headers is not self._opened_for:
-            self._open(default_headers)
         place = ready.place
         before_id, after_id = ready.before_id, ready.after_id
         if place is None:
@@ -207,11 +203,11 @@ class Accelerator:
                 if not spending.allowed:
                     self._checkers.count(Code.RATE_LIMITED)
                     verdict = limited(Verdict(ready.code, facts, ready.presented), spending)
-                    return self._whole(_written(verdict, ready.wish, now))
+                    return self._whole(default_headers, *_around_id(_written(verdict, ready.wish, now)))
                 before_id, after_id = _around_id(verify_answers.with_states(ready.before_states, spending))
             self._note_at(place, now)
             self._count_accepted()
-        return b"".join((self._opening, before_id, next(self._request_ids), after_id))
+        return self._whole(default_headers, before_id, after_id)
 
     def _body(self, head: Head, data: bytes) -> bytes | None:
         verifier = self._verifiers.held(head.credential, self._monotonic())
@@ -270,15 +266,21 @@ class Accelerator:
         self._checkers.count(Code.VALID, self._accepted)
         self._accepted = 0
 
-    def _whole(self, body: bytes) -> bytes:
-        before_id, after_id = _around_id(body)
+    def _whole(self, default_headers: DefaultHeaders, before_id: bytes, after_id: bytes) -> bytes:
+        self._open(default_headers)
         return b"".join((self._opening, before_id, next(self._request_ids), after_id))
 
     def _open(self, default_headers: DefaultHeaders) -> None:
-        # uvicorn gives another list every second, when the date changes.
-        lines = [name + b": " + value + b"\r\n" for name, value in (*default_headers, *FIXED_HEADERS)]
-        self._opening = b"".join([STATUS_LINE[200], *lines, b"content-length: "])
+        """Write what every answer begins with, anew when uvicorn gives another list: every second, for the date."""
+        if default_headers is self._opened_for:
+            return
+        self._beginning = STATUS_LINE[200] + _lines(default_headers)
+        self._opening = self._beginning + _lines(FIXED_HEADERS) + b"content-length: "
         self._opened_for = default_headers
+
+
+def _lines(headers: DefaultHeaders) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 def _around_id(body: bytes) -> tuple[bytes, bytes]:

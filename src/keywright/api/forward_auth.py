@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keywright.api import client_address
 from keywright.api.bearer import bearer_of
 from keywright.api.callers import Caller
-from keywright.api.checking import Checkers, refused, request_ids
+from keywright.api.checking import Checkers, refused
 from keywright.api.problems import REALM, KeyRefusal, Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_answers import retry_after_seconds, whole_seconds
@@ -147,13 +147,12 @@ class ForwardAuth:
         self._open = who == "open"
         self._trusted = trusted
         self._warned = False
-        self._request_ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _is_asked(scope["path"]):
             await self._app(scope, receive, send)
             return
-        request_id = next(self._request_ids)
+        request_id = next(self._checkers.request_ids)
         required = _NOTHING
         try:
             asked = Asked(
@@ -203,7 +202,7 @@ class ForwardAuth:
             return None
         limits = () if verdict.spending is None else _written(_encoded(_limits_told(verdict.spending)))
         known = _written_identity(_accepted(verdict))
-        return b"".join((known, *limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
+        return b"".join((known, *limits, b"x-request-id: ", next(self._checkers.request_ids), b"\r\n\r\n"))
 
     async def _decide(self, asked: Asked, ask: Ask, peer: client_address.Peer | None) -> Verdict:
         caller = await self._caller(asked.verifiers)
