@@ -22,8 +22,9 @@ from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
 from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
 from keywright.keys.digest import digest, digest_of
-from keywright.keys.format import MAX_LENGTH, Kind, decode
+from keywright.keys.format import MAX_LENGTH
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.pair import is_private_key
 from keywright.keys.spending import LimitState
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
@@ -125,7 +126,7 @@ class Checking:
                 facts = self._known.get(presented)
                 if facts is not None:
                     return self._judge(words, facts, now, with_explanation, cost)
-        return None if self._may_be_a_key(text) else NOT_FOUND
+        return None if is_private_key(text, brand=self._brand) else NOT_FOUND
 
     def question(
         self,
@@ -245,10 +246,6 @@ class Checking:
         """Put back what could not be reported."""
         with self._lock:
             self._uses.give_back(sightings)
-
-    def _may_be_a_key(self, text: str) -> bool:
-        parts = decode(text)
-        return parts is not None and parts.kind is Kind.PRIVATE and parts.brand == self._brand
 
     def _answer(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""

@@ -34,6 +34,7 @@ TIMEOUT_SECONDS = 10.0
 __all__ = ["ApiKey", "CreatedApiKey", "ManagementClient", "Page"]
 
 Result = TypeVar("Result")
+AnyPage = TypeVar("AnyPage", Page, EventPage)
 
 
 class ManagementClient:
@@ -165,13 +166,8 @@ class ManagementClient:
 
     def iterate(self, *, page_size: int = 100, **which: Any) -> Iterator[ApiKey]:
         """Give every key, newest first, reading a page of *page_size* (1 to 1000) at a time; *which* as for `list`."""
-        cursor = None
-        while True:
-            page = self.list(limit=page_size, cursor=cursor, **which)
+        for page in _pages(lambda cursor: self.list(limit=page_size, cursor=cursor, **which)):
             yield from page.api_keys
-            if page.next is None or page.next == cursor:
-                return
-            cursor = page.next
 
     def get(self, key_id: UUID | str) -> ApiKey:
         """Read one key."""
@@ -290,13 +286,8 @@ class ManagementClient:
 
     def iterate_events(self, *, page_size: int = 100, **which: Any) -> Iterator[Event]:
         """Give every event, newest first, a page of *page_size* (1 to 1000) at a time; *which* as for `events`."""
-        cursor = None
-        while True:
-            page = self.events(limit=page_size, cursor=cursor, **which)
+        for page in _pages(lambda cursor: self.events(limit=page_size, cursor=cursor, **which)):
             yield from page.events
-            if page.next is None or page.next == cursor:
-                return
-            cursor = page.next
 
     def usage(self, key_id: UUID | str, *, period: str = "day", since: datetime | None = None) -> Usage:
         """
@@ -363,3 +354,14 @@ class ManagementClient:
         if response.status_code != call.expect:
             raise error_of(response)
         return call.read(response)
+
+
+def _pages(read: Callable[[str | None], AnyPage]) -> Iterator[AnyPage]:
+    """Read page after page, by their cursors; a service that gives a cursor back is not asked again."""
+    cursor = None
+    while True:
+        page = read(cursor)
+        yield page
+        if page.next is None or page.next == cursor:
+            return
+        cursor = page.next
