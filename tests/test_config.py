@@ -36,7 +36,7 @@ def test_two_variables_are_enough(env: pytest.MonkeyPatch) -> None:
     assert settings.issuer == "https://acme.eu.auth0.com/"
     assert settings.audience == "https://api.acme.example/"
     assert settings.host == "127.0.0.1"
-    assert settings.default_environment == "live"
+    assert settings.environments[0] == "live"
     assert settings.permissions is PermissionPolicy.AUTO
     assert settings.cors_origins == ()
     assert settings.proxy_networks == ()

@@ -243,11 +243,6 @@ class Settings(BaseModel):
         return self
 
     @property
-    def default_environment(self) -> str:
-        """The environment of new keys."""
-        return self.environments[0]
-
-    @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks whose `X-Forwarded-For` is believed."""
         return tuple(ip_network(network) for network in self.trusted_proxies)
