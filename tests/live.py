@@ -97,6 +97,13 @@ class LiveService:
             time.sleep(0.02)
         raise AssertionError(f"nothing with {fields} was logged")
 
+    def await_ready(self) -> None:
+        """Wait until `/readyz` says that it keeps its promises."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (answer := httpx.get(f"{self.base_url}/readyz", trust_env=False)).status_code != 200:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.02)
+
     def stop(self) -> int:
         """Ask it to end (SIGTERM), wait for that, and give the exit code."""
         if self.process.poll() is None:

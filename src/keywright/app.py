@@ -144,6 +144,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     app.state.store = plugs.store
     app.state.authenticator = plugs.authenticator
     app.state.signing_keys_present = plugs.signing_keys.present
+    app.state.changes_followed = lambda: checking.feed.following.since is not None
     app.state.trusted_proxies = settings.proxy_networks
     app.state.management = Management(
         store=plugs.store,

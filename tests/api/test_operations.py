@@ -1,16 +1,35 @@
 """What operators rely on: probes, metrics, logs, CORS."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
+from keywright.app import create_app
+from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
+from keywright.service.following import Following
+from keywright.storage.migrate import migrate
 from tests.api.caller import KEYS, Caller
+from tests.api.test_ways import framework_of
 from tests.live import LiveService, environment, start_service
 from tests.ports import free_port
 
 ORIGIN = "https://dashboard.example"
+
+
+class Fetched:
+    """Signing keys that are at hand."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def present(self) -> bool:
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +49,7 @@ def page(browsed: LiveService, issuer: DevIssuer) -> Iterator[Caller]:
 def test_probes(caller: Caller) -> None:
     """A service that can work says that it lives and that it is ready, to anybody, without a token."""
     base = caller.service.base_url
+    caller.service.await_ready()
     for path in ("/livez", "/livez/", "/readyz"):
         response = httpx.get(f"{base}{path}", trust_env=False)
         assert (response.status_code, response.json()["status"]) == (200, "ok")
@@ -57,6 +77,26 @@ def test_not_ready_without_signing_keys() -> None:
                 if 200 in statuses:
                     break
             issuer.stop()
+
+
+async def test_not_ready_before_the_changes_are_followed(tmp_path: Path) -> None:
+    """What is looked up before a process follows the changes is not held, so it would not outlast an outage."""
+    url = f"sqlite:///{tmp_path}/keys.db"
+    await asyncio.to_thread(migrate, url)
+    settings = Settings(issuer="https://id.acme.example/", audience="urn:acme", database_url=url)
+    checking = create_app(settings, change=lambda plugs: replace(plugs, signing_keys=Fetched()))
+    app = framework_of(checking)
+    transport = httpx.ASGITransport(checking)
+    async with httpx.AsyncClient(transport=transport, base_url="http://keywright") as http:
+        early = await http.get("/readyz")
+        assert early.json()["checks"] == {"database": "ok", "signing_keys": "ok", "changes": "not followed yet"}
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        following: Following = app.state.background[0]
+        following.start()
+        while (await http.get("/readyz")).status_code == 503:
+            pass
+        await following.close()
+    await app.state.store.close()
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_the_service_without_its_redis(issuer: DevIssuer, own_redis: RedisServer
     """The service starts while Redis is away, is ready, says so once, and finds it when it comes."""
     own_redis.kill()
     with start_service(environment(issuer, redis_url=own_redis.url)) as service:
-        assert httpx.get(f"{service.base_url}/readyz").status_code == 200
+        service.await_ready()
         service.await_log_line(level="warning", logger="keywright.limits.shared")
         own_redis.start()
         service.await_log_line(event="limits of keys are counted in Redis")

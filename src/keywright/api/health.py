@@ -24,11 +24,17 @@ async def livez() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Tell whether requests can be served: the database answers and is migrated, and signing keys are at hand."""
+    """
+    Tell whether requests can be served as promised.
+
+    The database answers and is migrated, signing keys are at hand, and the changes are followed: what was looked up
+    before that is not held, so it would not outlast an outage.
+    """
     state: Any = request.app.state
     checks = {
         "database": await _database(state.store),
         "signing_keys": "ok" if state.signing_keys_present() else "not fetched yet",
+        "changes": "ok" if state.changes_followed() else "not followed yet",
     }
     ready = all(outcome == "ok" for outcome in checks.values())
     return JSONResponse(
