@@ -125,6 +125,9 @@ class HandMovedLoop:
     def time(self) -> float:
         return self._now
 
+    def call_soon(self, callback: Callable[..., object]) -> asyncio.Handle:
+        return asyncio.get_running_loop().call_soon(callback)
+
     def call_later(self, delay: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(self._now + delay, callback, arguments, asyncio.get_running_loop())
         self._timers.append(timer)

@@ -1,6 +1,7 @@
 """What is built on uvicorn's own protocol class still fits the uvicorn that is installed."""
 
 import inspect
+import re
 from importlib.metadata import version
 
 import pytest
@@ -9,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import Server
 
 from keywright.api.http_protocol import BoundedHttpProtocol
+from keywright.api.outlet import Outlet
 
 OVERRIDDEN = {
     "connection_made": ["self", "transport"],
@@ -68,6 +70,8 @@ def test_what_is_overridden_is_still_there() -> None:
         # Replaced by another one, never changed in place: answers that are ready know it by its identity.
         (inspect.getsource(Server), "self.server_state.default_headers = date_header + self.config.encoded_headers"),
         (CYCLE, "self.response_started = True"),
+        # The end of an answer is told behind its last byte, and whatever is written then comes after it.
+        (CYCLE, "self.transport.close()\n                self.on_response()"),
         (CYCLE, "self.response_complete = True"),
         (CYCLE, "if self.disconnected:\n            return"),
         (CYCLE, "if not self.keep_alive:\n                    self.transport.close()"),
@@ -125,6 +129,12 @@ def test_nothing_else_answers() -> None:
     assert (PROTOCOL + CYCLE).count("self.transport.write(") == 5
     assert STATUS_LINE[431].startswith(b"HTTP/1.1 431 ")
     assert STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_cycle_asks_no_more_of_its_connection() -> None:
+    """What stands in the place of its connection can do all that a cycle wants of one."""
+    wanted = set(re.findall(r"self\.transport\.(\w+)", CYCLE))
+    assert wanted == {name for name in vars(Outlet) if not name.startswith("_")} - {"end"}
 
 
 def test_the_version_is_one_that_was_read() -> None:

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from keywright.api.accelerator import Accelerator, Head
 from keywright.api.checking import Checking
+from keywright.api.outlet import Outlet
 from keywright.api.problems import Refusal, write
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -51,6 +52,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     request_seconds = REQUEST_SECONDS
 
+    _outlet: Outlet
     _place = _Place.BETWEEN
     # Whether the request being read asked to upgrade, which is not done: the connection ends after its answer.
     _asked_to_upgrade = False
@@ -81,6 +83,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        self._outlet = Outlet(transport, self.loop)
         self._owed_since = self.loop.time()
         self._watch = self.loop.call_later(self.request_seconds, self._look_at_the_clock)
         if not self.access_log and self.limit_concurrency is None:
@@ -165,6 +168,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request; uvicorn reads on after every answer, and lets the line grow without a bound."""
+        # Before anything else is answered on this connection.
+        self._outlet.end()
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -254,6 +259,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start(self, *, close: bool) -> None:
         super().on_headers_complete()
+        self.cycle.transport = self._outlet  # type: ignore[assignment]
         # The parser calls what stands behind a body headers, too. It could name another caller, and goes nowhere.
         self.headers = []
         self._place = _Place.BODY
