@@ -192,6 +192,26 @@ async def test_patience_ends(ledger: Ledger) -> None:
     assert ledger.kept == [1]
 
 
+async def test_everyone_has_their_own_patience(ledger: Ledger) -> None:
+    """Who came later hears of it, too, and after who came before; so does who comes when nobody waited any more."""
+    gather = Gather(ledger.commit, patience=0.1)
+    ledger.gate.clear()
+    for _ in range(2):
+        heard: list[asyncio.Future[str]] = []
+        tasks = []
+        for number in range(3):
+            tasks.append(asyncio.ensure_future(gather.submit(number)))
+            tasks[-1].add_done_callback(heard.append)
+            await asyncio.sleep(0.03)
+        for task in tasks:
+            with pytest.raises(StorageUnavailable, match="took longer"):
+                await task
+        assert heard == tasks
+    ledger.gate.set()
+    await gather.close()
+    assert ledger.kept == [0]
+
+
 async def test_a_cancelled_item(ledger: Ledger) -> None:
     """A caller that is cancelled takes its item along unless that has left, and its neighbours are committed."""
     gather = Gather(ledger.commit, line=3)

@@ -75,6 +75,9 @@ class Gather(Generic[Item, Result]):
         self._patience = patience
         self._on_batch = on_batch
         self._waiting: deque[_Waiter[Item, Result]] = deque()
+        # Everyone who has no answer yet, and until when they wait, the most patient last.
+        self._unanswered: dict[_Waiter[Item, Result], float] = {}
+        self._watch: asyncio.TimerHandle | None = None
         self._flights: set[asyncio.Task[None]] = set()
         self._flying = 0
         # Of those that fly, how many have no batch yet.
@@ -96,15 +99,17 @@ class Gather(Generic[Item, Result]):
             raise StorageUnavailable("the store is closed")
         if len(self._waiting) >= self._line:
             raise StorageUnavailable(f"{self._line} requests wait for the database already")
-        waiter = _Waiter[Item, Result](item, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter[Item, Result](item, loop.create_future())
         self._waiting.append(waiter)
+        self._unanswered[waiter] = loop.time() + self._patience
+        if self._watch is None:
+            self._watch = loop.call_later(self._patience, self._look_at_the_clock)
         self._take_off()
         try:
-            async with asyncio.timeout(self._patience):
-                return await waiter.answer
-        except TimeoutError:
-            raise StorageUnavailable(f"the database took longer than {self._patience:g} s") from None
+            return await waiter.answer
         finally:
+            del self._unanswered[waiter]
             if waiter.answer.cancelled():
                 self._leave_line(waiter)
 
@@ -113,6 +118,22 @@ class Gather(Generic[Item, Result]):
         self._closed = True
         while self._flights:
             await asyncio.wait(self._flights)
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _look_at_the_clock(self) -> None:
+        """Answer those who have waited for long enough."""
+        # One timer for all of them: to set one for each costs more than all the rest of the waiting.
+        self._watch = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for waiter, until in self._unanswered.items():
+            if until > now:
+                self._watch = loop.call_at(until, self._look_at_the_clock)
+                return
+            if not waiter.answer.done():
+                waiter.fail(StorageUnavailable(f"the database took longer than {self._patience:g} s"))
+                self._leave_line(waiter)
 
     def _leave_line(self, waiter: _Waiter[Item, Result]) -> None:
         if waiter in self._waiting:

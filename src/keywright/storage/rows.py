@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -138,7 +139,7 @@ def changed_row(key: ApiKey) -> Row:
 
 def for_sqlite(row: Sequence[Any]) -> Row:
     """Write the values of a row as SQLite keeps them."""
-    return tuple([_sqlite_value(value) for value in row])
+    return tuple([value if (write := _FOR_SQLITE.get(value.__class__)) is None else write(value) for value in row])
 
 
 def as_text(row: Row) -> Row:
@@ -273,12 +274,13 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(inner)
 
 
-def _sqlite_value(value: Any) -> Any:
-    if isinstance(value, UUID):
-        return value.bytes
-    if isinstance(value, datetime):
-        return (value - _EPOCH) // _MICROSECOND
-    return value
+# A time is that of several rows: a key, its secret and its event are made at once.
+@lru_cache(maxsize=MOST_SHARED)
+def _microseconds(value: datetime) -> int:
+    return (value - _EPOCH) // _MICROSECOND
+
+
+_FOR_SQLITE: dict[type, Callable[[Any], Any]] = {UUID: attrgetter("bytes"), datetime: _microseconds}
 
 
 def _text_value(value: Any) -> str:
@@ -292,5 +294,4 @@ def _text_value(value: Any) -> str:
 
 @lru_cache(maxsize=MOST_SHARED)
 def _moment(value: datetime) -> str:
-    """Write a time, which is that of several rows: a key, its secret and its event are made at once."""
     return value.isoformat()
