@@ -90,3 +90,21 @@ def test_one_block_in_another() -> None:
             assert not gc.isenabled()
     finally:
         gc.unfreeze()
+
+
+def test_the_collector_comes_back() -> None:
+    """Cyclic garbage of a process that is up is collected, if later than elsewhere; what the start built never is."""
+    code = """
+        import gc, weakref
+        from keywright.cli.starting import sparing
+        class Knot:
+            def __init__(self):
+                self.itself = self
+        with sparing():
+            print(gc.isenabled())
+            at_start = weakref.ref(Knot())
+        print(gc.isenabled())
+        later, many = weakref.ref(Knot()), [[] for _ in range(100_000)]
+        print(at_start() is None, later() is None)
+    """
+    assert python(code) == ["False", "True", "False True"]
