@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+import httpx._transports.default
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,6 +22,10 @@ MOST_WORKERS = 6
 # How long an example takes says how busy the machine is. What is tried, and how often, is as it was.
 settings.register_profile("keywright", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("keywright")
+
+# Every client of httpx makes a TLS context, which reads the certificates of all the world: 30 ms for each of thousands,
+# of which nearly all speak plain HTTP.
+httpx._transports.default.create_ssl_context = lru_cache(httpx._transports.default.create_ssl_context)
 
 
 @pytest.hookimpl(optionalhook=True)

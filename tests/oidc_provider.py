@@ -201,11 +201,13 @@ class _Process:
         return answer
 
     def end(self) -> None:
-        """Close its input, which ends it, and wait for that; kill it where it hangs."""
+        """End it and wait for that; kill it where it hangs."""
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         if not self._popen.stdin.closed:
             _close_pipe(self._popen.stdin)
+        # The end of its input would end it, too, if nobody who was forked from here held the pipe open.
+        self._popen.terminate()
         try:
             self._popen.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -151,7 +151,9 @@ def test_metrics_are_at_their_path(dev: Dev) -> None:
 
 def test_log_is_for_people(dev: Dev) -> None:
     """Log lines are text, and hold no token and no private key."""
-    httpx.get(f"{dev.url}/api/v2/api-keys")
+    # The line of the first is written before the second is read.
+    for _ in range(2):
+        httpx.get(f"{dev.url}/api/v2/api-keys")
     log = (dev.folder.parent / "log").read_text()
     assert "request" in log
     assert not any(line.startswith("{") for line in log.splitlines())
