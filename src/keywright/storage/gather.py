@@ -100,7 +100,7 @@ class Gather(Generic[Item, Result]):
         if len(self._waiting) >= self._line:
             raise StorageUnavailable(f"{self._line} requests wait for the database already")
         loop = asyncio.get_running_loop()
-        waiter = _Waiter[Item, Result](item, loop.create_future())
+        waiter: _Waiter[Item, Result] = _Waiter(item, loop.create_future())
         self._waiting.append(waiter)
         self._unanswered[waiter] = loop.time() + self._patience
         if self._watch is None:
