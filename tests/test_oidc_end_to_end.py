@@ -101,7 +101,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def trusting(store_url: str, oidc_provider: OidcProvider) -> Iterator[LiveService]:
     """A service on each store that trusts the provider."""
     with start_service(settings(oidc_provider, database_url=store_url)) as service:
-        eventually(lambda: ready(service))
+        service.await_ready()
         yield service
 
 
@@ -204,7 +204,7 @@ def test_namespaced_organization(oidc_provider: OidcProvider) -> None:
     """The organization comes from the claim that the settings name, and no other; a UUID in it is used as it is."""
     uuid = str(uuid4())
     with start_service(settings(oidc_provider, org_claim=ORG_CLAIM)) as service:
-        eventually(lambda: ready(service))
+        service.await_ready()
         for value, expected in (("acme", uuid_of(oidc_provider, "acme")), (uuid, uuid)):
             for issue in (oidc_provider.token, oidc_provider.user_token):
                 with http(service, issue(org_id="org_other", claims={ORG_CLAIM: value})) as caller:
@@ -216,7 +216,7 @@ def test_enforced_permissions(oidc_provider: OidcProvider) -> None:
     """Where permissions are enforced, the scope grants them, unless there are permissions, which then decide alone."""
     organization = an_organization()
     with start_service(settings(oidc_provider, permissions="enforce")) as service:
-        eventually(lambda: ready(service))
+        service.await_ready()
         for issue in (oidc_provider.token, oidc_provider.user_token):
             nothing = issue(org_id=organization)
             scoped = issue(org_id=organization, scope=Permission.CREATE)
@@ -228,7 +228,7 @@ def test_enforced_permissions(oidc_provider: OidcProvider) -> None:
 def test_outage_of_the_provider(own_oidc_provider: OidcProvider) -> None:
     """While the provider is away its tokens go on working, those not seen before too, and the service stays ready."""
     with start_service(settings(own_oidc_provider)) as service:
-        eventually(lambda: ready(service))
+        service.await_ready()
         tokens = [own_oidc_provider.token(org_id=an_organization()), own_oidc_provider.user_token(org_id="org_1")]
         assert status(service, tokens[0]) == 200
         before = fetches(own_oidc_provider)
@@ -252,7 +252,7 @@ def test_provider_away_at_the_start(own_oidc_provider: OidcProvider) -> None:
         assert int(refused.headers["Retry-After"]) > 0
         assert not ready(service)
     with service:
-        eventually(lambda: ready(service))
+        service.await_ready()
         assert status(service, token) == 200
 
 
@@ -308,7 +308,7 @@ def many_open_files() -> Iterator[None]:
 def test_rotation_and_unknown_keys(rotating: tuple[OidcProvider, LiveService]) -> None:
     """A new signing key is fetched when a token names it; however many tokens name unknown ones, that is one fetch."""
     provider, service = rotating
-    eventually(lambda: ready(service))
+    service.await_ready()
     old = provider.token(org_id="org_1")
     assert status(service, old) == 200
     before = fetches(provider)
