@@ -1,4 +1,4 @@
-"""What a process that serves does without until it is up, and seldom then. Most of a start is imports."""
+"""How a process that serves starts: without what it does not need until it is up. Most of a start is imports."""
 
 import gc
 import sys
