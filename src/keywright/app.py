@@ -213,7 +213,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
     )
-    presence = Presence(store=plugs.store, clock=plugs.clock)
+    presence = Presence(store=plugs.store)
     return _CheckingParts(
         Checkers(
             callers=callers,
@@ -246,17 +246,14 @@ def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) ->
 
 
 def _duties(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> Duties:
-    now = plugs.clock()
     session = Session(
         id=uuid.uuid4(),
         verifier_id=None,
         name=f"{socket.gethostname()}:{os.getpid()}",
         outage_seconds=settings.outage_seconds,
-        connected_at=now,
-        seen_at=now,
     )
     return Duties(
-        store=plugs.store, following=following, usage=usage, session=session, clock=plugs.clock, now=plugs.now
+        store=plugs.store, following=following, usage=usage, session=session, now=plugs.now, monotonic=plugs.monotonic
     )
 
 

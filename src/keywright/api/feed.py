@@ -4,12 +4,17 @@ The feed of changes for verifiers (Server-Sent Events), their confirmations, and
 The feed's promise, on which verifiers stake their answers: whatever was acknowledged before the moment that an event
 names has been sent before that event. The moment is told as `elapsed - age`, seconds after the request arrived, so that
 no clock has to agree with another.
+
+A feed begins at a position in the log of the process's own follower and sends everything behind it, in the follower's
+order. It reads nothing itself: a change cannot fall between two readings, for there is one.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,18 +28,21 @@ from keywright.api.problems import Refusal
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
 from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, Verifier
+from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
 from keywright.service.ports import Clock
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.verification import Seconds
 
 PREFIX = "/api/v2/verifier"
+CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
 BEAT_SECONDS = 0.2
 # Clocks run at slightly different rates; a stream that ends now and then never lets them drift apart by much.
 LONGEST_STREAM_SECONDS = 300.0
-_NEWEST = 2**62
+# A process that starts begins to follow within some milliseconds; one that cannot has nothing to send.
+_BEGIN_PATIENCE_SECONDS = 2.0
+_MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
-_MOST_CAUGHT_UP = 10_000
 _MOST_USAGE_BYTES = 512 * 1024
 
 router = APIRouter(prefix=PREFIX, tags=["Verifiers"], include_in_schema=False)
@@ -68,7 +76,7 @@ class FeedQuery(BaseModel):
     session: UUID
     name: str = Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")
     outage_seconds: int = Field(default=300, ge=0, le=86_400)
-    cursor: int | None = Field(default=None, ge=0, lt=_NEWEST)
+    cursor: str | None = Field(default=None, pattern=CURSOR)
 
 
 class AckBody(BaseModel):
@@ -77,7 +85,7 @@ class AckBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     session: UUID
-    seqs: list[Annotated[int, Field(ge=0, lt=_NEWEST)]] = Field(max_length=10_000)
+    seqs: list[Annotated[int, Field(ge=0, lt=_MOST_SEQ)]] = Field(max_length=10_000)
     closed: bool = False
 
 
@@ -125,25 +133,20 @@ async def feed(
     request: Request,
     subscriber: ByVerifier,
     query: Annotated[FeedQuery, Query()],
-    last_event_id: Annotated[str | None, Header(pattern="^[0-9]{1,18}$")] = None,
+    last_event_id: Annotated[str | None, Header(pattern=CURSOR)] = None,
 ) -> Response:
     """Send the changes as they happen, and a beat when nothing does."""
     parts = _parts(request)
     arrived = parts.monotonic()
-    cursor = query.cursor if last_event_id is None else int(last_event_id)
-    now = parts.clock()
     session = Session(
         id=query.session,
         verifier_id=subscriber.verifier.id,
         name=query.name,
         outage_seconds=query.outage_seconds,
-        connected_at=now,
-        seen_at=now,
     )
-    await parts.presence.renew(session)
-    stream = _Stream(parts, session, subscriber.credential_digest, arrived)
+    stream = await open_stream(parts, session, subscriber.credential_digest, arrived)
     return StreamingResponse(
-        stream.events(cursor),
+        stream.events(query.cursor if last_event_id is None else last_event_id),
         media_type="text/event-stream",
         # nginx and others would otherwise hold events back until a buffer is full.
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
@@ -156,10 +159,8 @@ async def ack(request: Request, subscriber: ByVerifier) -> Response:
     parts = _parts(request)
     body = as_model(AckBody, await read_json_bytes(request))
     await parts.presence.confirm(body.session, body.seqs)
-    session = _streaming.get(body.session)
-    if body.closed and session is not None:
-        now = parts.clock()
-        await parts.presence.renew(replace(session, seen_at=now, closed_at=now))
+    if body.closed:
+        await parts.presence.close(body.session, subscriber.verifier.id)
     return Response(status_code=204)
 
 
@@ -193,82 +194,89 @@ async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sigh
     )
 
 
-# The sessions whose streams this process sends, so that a goodbye can be written down whole.
-_streaming: dict[UUID, Session] = {}
+async def open_stream(parts: FeedParts, session: Session, credential: bytes, arrived: float) -> "Stream":
+    """
+    Prepare a feed for a session, once receipts know of it.
+
+    Args:
+        credential: The digest of the credential that it was opened with.
+        arrived: When the request arrived, by the monotonic clock of *parts*.
+
+    Raises:
+        StorageUnavailable: This process does not follow the changes itself, or the session could not be stored.
+    """
+    try:
+        async with asyncio.timeout(_BEGIN_PATIENCE_SECONDS):
+            await parts.following.begun()
+    except TimeoutError:
+        raise StorageUnavailable("the changes are not followed yet") from None
+    await parts.presence.renew(session)
+    return Stream(parts, session, credential, arrived)
 
 
-class _Stream:
-    """One feed to one session."""
+class Stream:
+    """One feed to one session; made by `open_stream`."""
 
     def __init__(self, parts: FeedParts, session: Session, credential: bytes, arrived: float) -> None:
         self._parts = parts
+        self._following = parts.following
         self._session = session
         self._credential = credential
         self._arrived = arrived
-        self._covered = arrived
-        self._cursor = 0
-        self._queue: asyncio.Queue[Sequence[Change]] = asyncio.Queue()
+        self._covered = -inf
+        self._position = 0
         self._renew_at = arrived + RENEW_EVERY_SECONDS
 
-    async def events(self, cursor: int | None) -> AsyncIterator[bytes]:
-        """Give the events of the stream, until it has lasted long enough or the verifier was revoked."""
-        # Listening begins before the database is read, so that nothing falls between the two.
-        stop_listening = self._parts.following.listen(self._queue.put_nowait)
-        _streaming[self._session.id] = self._session
-        try:
-            yield await self._begin(cursor)
-            while self._parts.monotonic() - self._arrived < LONGEST_STREAM_SECONDS:
-                event = await self._next()
-                if event is None:
-                    return
-                yield event
-                await self._renew()
-        finally:
-            stop_listening()
-            _streaming.pop(self._session.id, None)
+    async def events(self, cursor: str | None) -> AsyncIterator[bytes]:
+        """
+        Give the events of the stream, until it has lasted long enough or the verifier was revoked.
 
-    async def _begin(self, cursor: int | None) -> bytes:
-        covered = self._parts.monotonic()
-        changes, self._cursor = await self._parts.store.changes_after(_NEWEST if cursor is None else cursor)
-        # Only now: had the database not answered, nothing would be covered.
-        self._covered = covered
-        hello: dict[str, Any] = {
-            "time": self._parts.clock().timestamp(),
-            "bound": BOUND_SECONDS,
-            "cursor": self._cursor,
-        }
-        return self._catch_up(cursor, changes) + self._event("hello", **hello)
+        It ends, too, when the log has forgotten what was not sent yet.
+        """
+        yield self._begin(cursor)
+        while self._parts.monotonic() - self._arrived < LONGEST_STREAM_SECONDS:
+            event = await self._next()
+            if event is None:
+                return
+            yield event
+            await self._renew()
 
-    def _catch_up(self, cursor: int | None, changes: Sequence[Change]) -> bytes:
-        # Without a cursor nobody can say what was missed: look-ups may be under way that began before this stream. One
-        # beyond the newest change is of a database that was restored since; one far behind is quicker to forget for.
-        if cursor is None or cursor > self._cursor or len(changes) > _MOST_CAUGHT_UP:
-            return self._event("reset")
-        return self._drop(changes)
+    def _begin(self, cursor: str | None) -> bytes:
+        log = self._following.log
+        missed = None if cursor is None else log.missed(cursor)
+        self._position = log.end
+        self._cover()
+        hello = self._event(
+            "hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=self._following.log.cursor
+        )
+        if missed is None:
+            # Nobody can say what was missed. The recent changes are sent to be confirmed.
+            return self._event("reset") + hello + self._drop(log.recent())
+        return hello + self._drop(missed)
 
     async def _next(self) -> bytes | None:
-        """Wait for changes, or for the time of a beat; None when the verifier itself is among the changes."""
-        try:
+        """Wait for changes, or for the time of a beat; None when the stream cannot go on."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
-                changes = list(await self._queue.get())
-        except TimeoutError:
-            changes = []
-        # Read before the queue is emptied: all that was read until then is in the queue by now.
-        since = self._parts.following.since
-        while not self._queue.empty():
-            changes += self._queue.get_nowait()
-        if since is not None:
-            self._covered = max(self._covered, since)
-        if any(self._credential in change.digests for change in changes):
+                await self._following.news(self._position)
+        changes = self._following.log.after(self._position)
+        if changes is None or any(self._credential in change.digests for change in changes):
             return None
-        return self._drop(changes) if changes else self._event("beat", cursor=self._cursor)
+        self._position += len(changes)
+        self._cover()
+        return self._drop(changes) if changes else self._event("beat", cursor=self._following.log.cursor)
+
+    def _cover(self) -> None:
+        """Take over how far the follower has come; all that it has read is before the position by now."""
+        if self._following.since is not None:
+            self._covered = max(self._covered, self._following.since)
 
     def _drop(self, changes: Sequence[Change]) -> bytes:
-        self._cursor = max([self._cursor, *(change.seq for change in changes)])
         digests = [digest.hex() for change in changes for digest in change.digests]
-        return self._event("drop", id=self._cursor, digests=digests, seqs=[change.seq for change in changes])
+        seqs = [change.seq for change in changes]
+        return self._event("drop", id=self._following.log.cursor, digests=digests, seqs=seqs)
 
-    def _event(self, kind: str, *, id: int | None = None, **data: Any) -> bytes:  # noqa: A002 - the field's name
+    def _event(self, kind: str, *, id: str | None = None, **data: Any) -> bytes:  # noqa: A002 - the field's name
         now = self._parts.monotonic()
         data |= {"elapsed": round(now - self._arrived, 6), "age": round(now - self._covered, 6)}
         number = "" if id is None else f"id: {id}\n"
@@ -278,4 +286,4 @@ class _Stream:
         now = self._parts.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY_SECONDS
-            await self._parts.presence.renew(replace(self._session, seen_at=self._parts.clock()))
+            await self._parts.presence.renew(self._session)

@@ -43,7 +43,7 @@ class WitnessResponse(BaseModel):
         return cls(
             name=witness.session.name,
             kind="server" if witness.session.verifier_id is None else "verifier",
-            connected_at=witness.session.connected_at,
+            connected_at=witness.connected_at,
             confirmed_at=witness.confirmed_at,
             believes_until=witness.believes_until,
         )

@@ -89,6 +89,11 @@ class Checking:
         """Whether what is held counts right now."""
         return self._clock() <= self._trusted_until
 
+    @property
+    def ever_followed(self) -> bool:
+        """Whether the feed was followed at any time since the start."""
+        return self._trusted_until > -inf
+
     def verify_now(
         self,
         text: str,

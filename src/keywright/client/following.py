@@ -4,6 +4,8 @@ What the feed of changes means for what is held: events in, what is dropped and 
 The service says with each event for how long its stream has lasted (`elapsed`) and how long ago it began to read the
 changes that it has sent (`age`). This process read its clock (t0) before it asked for the stream. So all changes that
 were acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+
+A cursor is text that the service understands. It moves when what it stands for has been dropped, and not before.
 """
 
 import json
@@ -14,12 +16,13 @@ from typing import Any
 from keywright.client.checking import Checking
 from keywright.client.clocks import RATE, Clock
 from keywright.client.event_stream import Event, StreamBroken
-from keywright.client.fields import read_optional, read_seconds, read_text, read_whole
+from keywright.client.fields import read_seconds, read_text, read_whole
 from keywright.keys.digest import DIGEST_BYTES
 from keywright.keys.known import BOUND_SECONDS
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0
+LONGEST_CURSOR = 64
 
 _logger = logging.getLogger("keywright.client")
 
@@ -36,7 +39,7 @@ class Following:
     def __init__(self, checking: Checking, clock: Clock) -> None:
         self._checking = checking
         self._clock = clock
-        self._cursor: int | None = None
+        self._cursor: str | None = None
         self._asked_at = 0.0
         self._greeted = False
         self._clock_was_off = False
@@ -48,7 +51,7 @@ class Following:
         self._late_since = None
         # Going on from a known place, the stream may begin with what was missed; otherwise it begins with a greeting.
         self._greeted = self._cursor is not None
-        return {} if self._cursor is None else {"cursor": str(self._cursor)}
+        return {} if self._cursor is None else {"cursor": self._cursor}
 
     def take(self, event: Event) -> list[int]:
         """
@@ -71,7 +74,9 @@ class Following:
             return []
         data = json.loads(event.data)
         if name == "reset":
-            self._forget(data)
+            # Nobody knows what was missed. The greeting that follows tells where the stream begins.
+            self._checking.drop_all()
+            self._cursor, self._greeted = None, False
             return []
         if name == "hello":
             self._greet(data, received)
@@ -81,14 +86,14 @@ class Following:
             raise ValueError("not greeted")
         if name == "drop":
             return self._drop(data, event, received)
-        cursor, since = read_whole(data["cursor"]), self._since(data)
+        cursor, since = _cursor(data["cursor"]), self._since(data)
         self._cursor = cursor
         self._checking.followed(min(since, received))
         self._mind_lateness(self._asked_at + data["elapsed"], received)
         return []
 
     def _greet(self, data: Mapping[str, Any], received: float) -> None:
-        cursor, time, elapsed = read_whole(data["cursor"]), read_seconds(data["time"]), read_seconds(data["elapsed"])
+        cursor, time, elapsed = _cursor(data["cursor"]), read_seconds(data["time"]), read_seconds(data["elapsed"])
         if self._cursor is None:
             # What was looked up before the stream begins may have changed before it begins.
             self._checking.drop_all()
@@ -97,16 +102,10 @@ class Following:
         off = self._checking.hear_time(time, max(0.0, received - self._asked_at - elapsed), received)
         self._tell_clock(off)
 
-    def _forget(self, data: Mapping[str, Any]) -> None:
-        cursor = read_optional(read_whole, data.get("cursor"))
-        self._checking.drop_all()
-        # Without one, the next event tells it; until then a new stream begins from nothing.
-        self._cursor = cursor
-
     def _drop(self, data: Mapping[str, Any], event: Event, received: float) -> list[int]:
         digests = [_digest(text) for text in data["digests"]]
         seqs = [read_whole(seq) for seq in data["seqs"]]
-        cursor, since = read_whole(int(event.id or "")), self._since(data)
+        cursor, since = _cursor(event.id), self._since(data)
         self._checking.drop(digests)
         self._cursor = cursor
         self._checking.followed(min(since, received))
@@ -137,6 +136,12 @@ class Following:
         if is_off and not self._clock_was_off:
             _logger.warning("this machine's clock is off by %.1f s; keys expire by the service's clock instead", off)
         self._clock_was_off = is_off
+
+
+def _cursor(value: Any) -> str:
+    if len(cursor := read_text(value)) > LONGEST_CURSOR:
+        raise ValueError("not a cursor")
+    return cursor
 
 
 def _digest(text: Any) -> bytes:

@@ -19,7 +19,7 @@ from keywright.client.service_answers import Answer
 from keywright.client.service_calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
 from keywright.client.tasks import end_tasks
 from keywright.client.verdicts import Verdict
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.known import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 
 _CLOSED = "This verifier has been closed."
@@ -28,10 +28,11 @@ _logger = logging.getLogger("keywright.client")
 
 
 class _Asked(NamedTuple):
-    """A question that is with the service, and when it was put."""
+    """A question that is with the service, when it was put, and what tells whether a change overtook it."""
 
     since: float
     question: Question
+    look_up: LookUp
     answer: asyncio.Task[Answer]
 
 
@@ -132,8 +133,7 @@ class Session:
     async def _look_up(self, question: Question) -> Answer:
         """Ask, or wait for the answer to the same question that somebody else asked just now."""
         asked = self._asked.get(question.digest)
-        # One that was put longer ago may tell what a revocation has undone since.
-        if asked is None or self._clock() - asked.since > BOUND_SECONDS:
+        if asked is None or not self._may_join(asked):
             asked = self._put(question)
         answer = await self._answer(asked.answer)
         if answer.code is Code.RATE_LIMITED and answer.facts is None and asked.question is not question:
@@ -141,9 +141,21 @@ class Session:
             answer = await self._answer(self._put(question).answer)
         return answer
 
+    def _may_join(self, asked: _Asked) -> bool:
+        """
+        Tell whether the answer to a question that was put before is good enough for one that is put now.
+
+        One that was put longer ago than the bound, or that a change overtook, may tell what a revocation has undone
+        since. The second would make a lie of the confirmation that the key was dropped. Before the feed was followed
+        for the first time receipts may not know of this process, and nobody else's answer is good enough.
+        """
+        if asked.look_up.overtaken or not self.checking.ever_followed:
+            return False
+        return self._clock() - asked.since <= BOUND_SECONDS
+
     def _put(self, question: Question) -> _Asked:
-        since = self._clock()
-        asked = _Asked(since, question, self._start(self._read(question)))
+        since, look_up = self._clock(), self.checking.begin(question)
+        asked = _Asked(since, question, look_up, self._start(self._read(question, look_up)))
         self._asked[question.digest] = asked
         asked.answer.add_done_callback(lambda _: self._put_away(asked))
         return asked
@@ -172,13 +184,12 @@ class Session:
                 raise ServiceUnavailable(_CLOSED) from None
             raise
 
-    async def _read(self, question: Question) -> Answer:
+    async def _read(self, question: Question, look_up: LookUp) -> Answer:
         """Look a key up, and once more when it changed in the meantime."""
-        answer, overtaken = await self._read_once(question)
-        return (await self._read_once(question))[0] if overtaken else answer
+        answer, overtaken = await self._read_once(question, look_up)
+        return (await self._read_once(question, self.checking.begin(question)))[0] if overtaken else answer
 
-    async def _read_once(self, question: Question) -> tuple[Answer, bool]:
-        look_up = self.checking.begin(question)
+    async def _read_once(self, question: Question, look_up: LookUp) -> tuple[Answer, bool]:
         answer: Answer | None = None
         try:
             answer = await self._within_time(self._calls.look_up, question)

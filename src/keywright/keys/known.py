@@ -53,6 +53,11 @@ class Known(Generic[Held]):
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
 
+    @property
+    def ever_followed(self) -> bool:
+        """Whether the feed was followed at any time."""
+        return self._followed_since > -inf
+
     def trusted_at(self, now: float, *, grace: float = 0.0) -> bool:
         """
         Tell whether what is held counts at *now*: the feed's last complete word was asked for within the bound.

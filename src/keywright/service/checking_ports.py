@@ -13,6 +13,9 @@ from uuid import UUID
 from keywright.keys.record import Secret
 from keywright.keys.verdict import KeyFacts
 
+SESSION_SECONDS = 60.0
+"""How long after its last renewal a session may use what it cached, before its outage time begins to count."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -20,13 +23,28 @@ class Change:
     A change to a key after which what is held of it no longer counts.
 
     `seq` numbers the event that tells of it: unique, though not in the order of commits. `digests` are those of all
-    the key's secrets.
+    the key's secrets. `noted_at` is when the database wrote the event, by its own clock.
     """
 
     seq: int
     key_id: UUID
     digests: tuple[bytes, ...]
     occurred_at: datetime
+    noted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """
+    One reading of the changes.
+
+    The reader gives every change with a number above `begins_after`, which is the same in all its readings. Of those
+    numbered up to `complete_to`, all that are visible or may still become visible have been given by now.
+    """
+
+    changes: Sequence[Change]
+    begins_after: int
+    complete_to: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +71,35 @@ class Session:
     verifier_id: UUID | None
     name: str
     outage_seconds: int
-    connected_at: datetime
-    seen_at: datetime
-    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """A session that was connected when a key changed, and when it confirmed that it dropped it, if it has."""
+    """
+    A session that may have used the old state of a key, and when it confirmed that it dropped it, if it has.
+
+    All times are readings of the database's clock: when the session was first stored, confirmed, and closed.
+    """
 
     session: Session
+    connected_at: datetime
     confirmed_at: datetime | None
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """
+    The revocation or deletion of a key, and the sessions that it concerns.
+
+    `ended_at` is the time stored with the key, which may be earlier than the commit. `committed_by` is a moment of the
+    database's clock that is certainly not before the commit: the first confirmation of any session, or else the time
+    of this reading.
+    """
+
+    ended_at: datetime
+    committed_by: datetime
+    confirmations: Sequence[Confirmation]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +150,15 @@ class Usage:
 
 
 class Trail(Protocol):
-    """The changes, followed from one moment on by one reader."""
+    """The changes, followed by one reader from a position that its first reading tells."""
 
-    async def read(self) -> Sequence[Change]:
+    async def read(self) -> Reading:
         """
         Give every change not given before that was acknowledged to anybody before this call began.
 
-        A change may be given twice, but none is left out, in whatever order transactions become visible.
+        The first reading begins with the recent changes: those of the last 15 minutes or the last 1 000, and at least
+        the newest one. A change may be given twice, but none is left out, in whatever order transactions become
+        visible.
 
         Raises:
             StorageUnavailable: The database is away; what is missed now is given by a later call.
@@ -151,15 +189,7 @@ class CheckingStore(Protocol):
         ...
 
     async def follow(self) -> Trail:
-        """Begin to follow the changes from now on."""
-        ...
-
-    async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
-        """
-        Give the changes a reader may have missed whose last one was *seq*, and the newest `seq` there is.
-
-        Looks back beyond *seq* as far as transactions may have become visible late: 60 s.
-        """
+        """Choose the position from which a reader follows the changes; its first reading begins there."""
         ...
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
@@ -179,20 +209,25 @@ class CheckingStore(Protocol):
         ...
 
     async def note_session(self, session: Session) -> None:
-        """Store a session, or its newer state."""
+        """Store a session, or that it is still open; the database's clock tells when."""
         ...
 
-    async def confirm(self, session_id: UUID, seqs: Sequence[int], at: datetime) -> None:
-        """Note that a session dropped what these events changed; those confirmed before keep their time."""
+    async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        """Store that a session uses nothing any more; one that is not stored, or another's, is passed over."""
         ...
 
-    async def confirmations(self, org_id: UUID, key_id: UUID) -> tuple[datetime, Sequence[Confirmation]] | None:
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """Store that a session dropped what these events changed; those confirmed before keep their time."""
+        ...
+
+    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
         """
-        Tell when the key was revoked or deleted, and what has become of every session that was connected then.
+        Tell when the key was revoked or deleted, and what has become of every session that may have used it.
 
-        A session counts as connected then when it began before that moment and was neither closed nor unseen for the
-        longest it may go on believing (its `outage_seconds`, and a minute) at that moment. None where there is no such
-        key, or it was neither revoked nor deleted. Works for a deleted key of the organisation, too.
+        These are the sessions that confirmed, and those that were stored before `committed_by` and were neither closed
+        nor unseen for too long at `ended_at`. Too long is `outage_seconds` and SESSION_SECONDS: a process that could
+        not renew its session for that long uses nothing that it cached. None where there is no such key, or it was
+        neither revoked nor deleted. Works for a deleted key of the organisation, too.
         """
         ...
 

@@ -7,12 +7,10 @@ written later, within bounds.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from keywright.service.checking_ports import Change, CheckingStore, Session
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
-from keywright.service.ports import Clock
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.rounds import PAUSE_SECONDS, again_and_again
 from keywright.service.usage import UsageBook
@@ -31,8 +29,8 @@ class Duties:
         following: Tells what this process dropped.
         usage: What this process noted.
         session: This process.
-        clock: The time, for what is written.
-        now: The same in seconds, for the usage book.
+        now: The time in seconds, for the usage book.
+        monotonic: The clock that *following* is told in.
     """
 
     def __init__(
@@ -42,16 +40,16 @@ class Duties:
         following: Following,
         usage: UsageBook,
         session: Session,
-        clock: Clock,
         now: Seconds,
+        monotonic: Seconds,
     ) -> None:
         self._store = store
-        self._presence = Presence(store=store, clock=clock)
+        self._presence = Presence(store=store)
         self._following = following
         self._usage = usage
         self._session = session
-        self._clock = clock
         self._now = now
+        self._monotonic = monotonic
         self._dropped: list[int] = []
         self._has_dropped = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,8 +78,7 @@ class Duties:
             await self._presence.confirm(self._session.id, self._dropped)
             for sightings in self._usage.take_all(self._now()):
                 await self._store.note_usage(sightings)
-            now = self._clock()
-            await self._presence.renew(replace(self._session, seen_at=now, closed_at=now))
+            await self._presence.close(self._session.id, self._session.verifier_id)
         except StorageUnavailable:
             # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
             return
@@ -103,9 +100,10 @@ class Duties:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _renew(self) -> None:
-        await self._presence.renew(replace(self._session, seen_at=self._clock()))
+        asked_at = self._monotonic()
+        await self._presence.renew(self._session)
         # Not before: what a process believes that nobody knows of would be missing from a receipt.
-        self._following.start()
+        self._following.session_stored(asked_at)
 
     async def _write_usage(self) -> None:
         while sightings := self._usage.take_due(self._now()):

@@ -3,6 +3,9 @@ Who holds keys in memory, and who has confirmed that it dropped a revoked one.
 
 Every process of ours and every connected verifier has a session. It is renewed while it lasts, so that a silent one can
 be told from a living one; a receipt says of each what the longest is that it can still believe the old state.
+
+A receipt is never more favourable than the truth. So it counts from a moment that is certainly not before the commit,
+and it names every session that was stored before that moment and not closed. All its times are the database's.
 """
 
 from collections.abc import Sequence
@@ -12,10 +15,12 @@ from uuid import UUID
 
 from keywright.keys.known import BOUND_SECONDS
 from keywright.service.checking_ports import CheckingStore, Confirmation, Session
-from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 
 RENEW_EVERY_SECONDS = 10.0
+
+CLOCK_RATE = 200e-6
+"""By how much, at most, the rates of two machines' clocks differ: twice what a crystal is off by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class Witness:
     """What one session has to say of a revocation; `believes_until` is None once it confirmed."""
 
     session: Session
+    connected_at: datetime
     confirmed_at: datetime | None
     believes_until: datetime | None
 
@@ -51,34 +57,37 @@ class Presence:
     """Keeps sessions and writes receipts."""
 
     store: CheckingStore
-    clock: Clock
 
     async def renew(self, session: Session) -> None:
         """Note that a session is alive."""
         await self.store.note_session(session)
 
+    async def close(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        """Note that a session of that verifier, or of our own, uses nothing any more."""
+        await self.store.close_session(session_id, verifier_id)
+
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """Note that a session dropped what these events changed."""
         if seqs:
-            await self.store.confirm(session_id, seqs, self.clock())
+            await self.store.confirm(session_id, seqs)
 
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
         """Write the receipt of a key's revocation or deletion; None where there was none, or no such key."""
-        found = await self.store.confirmations(principal.organization.id, key_id)
-        if found is None:
+        ending = await self.store.ending(principal.organization.id, key_id)
+        if ending is None:
             return None
-        revoked_at, confirmations = found
-        return Receipt(key_id, revoked_at, [_witness(confirmation, revoked_at) for confirmation in confirmations])
+        witnesses = [_witness(confirmation, ending.committed_by) for confirmation in ending.confirmations]
+        return Receipt(key_id, ending.ended_at, witnesses)
 
 
-def _witness(confirmation: Confirmation, revoked_at: datetime) -> Witness:
-    if confirmation.confirmed_at is not None:
-        return Witness(confirmation.session, confirmation.confirmed_at, None)
-    session = confirmation.session
-    # A session that followed the changes to any moment after the revocation has dropped the key. So one that has not is
-    # still where it was before, and what it holds counts for the bound after that, or, if it reaches nobody, for its
-    # outage time beyond.
-    until = revoked_at + timedelta(seconds=BOUND_SECONDS + session.outage_seconds)
-    if session.closed_at is not None:
-        until = min(until, session.closed_at)
-    return Witness(session, None, until)
+def _witness(confirmation: Confirmation, committed_by: datetime) -> Witness:
+    session, until = confirmation.session, None
+    if confirmation.confirmed_at is None:
+        # A session that followed the changes to any moment after the commit has dropped the key. So one that has not is
+        # still where it was before, and what it holds counts for the bound after that, or, if it reaches nobody, for
+        # its outage time beyond; measured by its own clock.
+        seconds = BOUND_SECONDS + session.outage_seconds
+        until = committed_by + timedelta(seconds=seconds + CLOCK_RATE * seconds)
+        if confirmation.closed_at is not None:
+            until = min(until, confirmation.closed_at)
+    return Witness(session, confirmation.connected_at, confirmation.confirmed_at, until)

@@ -149,15 +149,25 @@ class Verification:
             return await self._read(self._known.begin(presented))
         question = self._asking.get(presented)
         now = self._monotonic()
-        # One that began longer ago, or that a change overtook, may have read what a revocation has undone since. The
-        # second would make a lie of this process's confirmation that it dropped the key.
-        if question is None or question.look_up.overtaken or now - question.since > BOUND_SECONDS:
+        if question is None or not self._may_join(question, now):
             look_up = self._known.begin(presented)
             question = _Question(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
             self._asking[presented] = question
             question.answer.add_done_callback(lambda done: self._answered(presented, done))
         # Shielded: a caller that goes away takes nobody's answer along.
         return await asyncio.shield(question.answer)
+
+    def _may_join(self, question: _Question, now: float) -> bool:
+        """
+        Tell whether the answer to a question that was put before is good enough for a request that comes now.
+
+        One that began longer ago than the bound, or that a change overtook, may have read what a revocation has undone
+        since. The second would make a lie of this process's confirmation that it dropped the key. Before the changes
+        were followed for the first time receipts may not know of this process, and no earlier answer is good enough.
+        """
+        if question.look_up.overtaken or not self._known.ever_followed:
+            return False
+        return now - question.since <= BOUND_SECONDS
 
     def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
         if (question := self._asking.get(presented)) is not None and question.answer is done:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from keywright.keys.record import Secret
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Source, Usage, Verifier
+from keywright.service.checking_ports import Change, Confirmation, Ending, Session, Sighting, Source, Usage, Verifier
 from keywright.service.events import EventType
 from keywright.storage import rows
 from keywright.storage.rows import Row
@@ -19,9 +19,6 @@ MOST_SOURCES = 50
 """How many sources of a secret are kept, and of a key are told."""
 
 MOST_SHARED = 10_000
-CONNECTED_BEYOND_OUTAGE_SECONDS = 60
-"""How much longer than it may go on by itself a session may be unseen before it counts as gone."""
-
 FACTS_COLUMNS = (
     "k.id, k.org_id, k.name, k.environment, k.expires_at, k.revoked_at, k.scopes, k.allowed_ips, k.rate_limits,"
     " s.retires_at"
@@ -29,7 +26,7 @@ FACTS_COLUMNS = (
 """What a query selects for `Facts`: `k` is a key, `s` one of its secrets."""
 
 VERIFIER_COLUMNS: Final = ("id", "name", "display", "created_at", "revoked_at")
-SESSION_COLUMNS: Final = ("id", "verifier_id", "name", "outage_seconds", "connected_at", "seen_at", "closed_at")
+SESSION_COLUMNS: Final = ("id", "verifier_id", "name", "outage_seconds")
 SIGHTING_COLUMNS: Final = (
     *("key_id", "digest", "hour", "network", "agent", "verifier"),
     *("first_seen", "last_seen", "count"),
@@ -103,21 +100,16 @@ class Facts:
 
 
 def change(engine: Engine, row: Sequence[Any]) -> Change:
-    """Read a change: its number, what changed, when, and all digests of that."""
-    seq, changed_id, occurred_at, digests = row
+    """Read a change: its number, what changed, when, all digests of that, and when it was written."""
+    seq, changed_id, occurred_at, digests, noted_at = row
     together = b"" if digests is None else engine.digests(digests)
     return Change(
         seq=seq,
         key_id=engine.id(changed_id),
         digests=tuple(together[at : at + DIGEST_BYTES] for at in range(0, len(together), DIGEST_BYTES)),
         occurred_at=engine.time(occurred_at),
+        noted_at=engine.time(noted_at),
     )
-
-
-def changes_and_newest(engine: Engine, found: Sequence[Sequence[Any]]) -> tuple[list[Change], int]:
-    """Read changes in any order, and a last row with nothing but the newest number."""
-    *told, (newest, *_) = found
-    return sorted((change(engine, row) for row in told), key=lambda each: each.seq), newest or 0
 
 
 def verifier(engine: Engine, row: Sequence[Any]) -> Verifier:
@@ -139,41 +131,43 @@ def verifier_row(new: Verifier, credential_digest: bytes) -> Row:
     return row
 
 
-def session(engine: Engine, row: Sequence[Any]) -> Session:
-    """Read a row of `SESSION_COLUMNS`."""
-    id_, verifier_id, name, outage_seconds, connected_at, seen_at, closed_at = row
-    return Session(
-        id=engine.id(id_),
-        verifier_id=_or_none(engine.id, verifier_id),
-        name=name,
-        outage_seconds=outage_seconds,
-        connected_at=engine.time(connected_at),
-        seen_at=engine.time(seen_at),
-        closed_at=_or_none(engine.time, closed_at),
-    )
-
-
 def session_row(noted: Session) -> Row:
     """Give the row of a session, in Python's own types; raise `ValueError` for a text that cannot be stored."""
-    row = (
-        *(noted.id, noted.verifier_id, noted.name, noted.outage_seconds),
-        *(noted.connected_at, noted.seen_at, noted.closed_at),
-    )
+    row = (noted.id, noted.verifier_id, noted.name, noted.outage_seconds)
     rows.refuse_unstorable(row)
     return row
 
 
-def confirmations(engine: Engine, found: Sequence[Sequence[Any]]) -> tuple[datetime, list[Confirmation]] | None:
-    """Read rows of when a key ended, when a session confirmed it, and the session; the session may be absent."""
+def ending(engine: Engine, found: Sequence[Sequence[Any]]) -> Ending | None:
+    """
+    Read how a key ended; None for no rows.
+
+    A row tells when the key ended, by when that was committed, when a session confirmed, connected and was closed, and
+    `SESSION_COLUMNS`; without sessions there is one row that has only the first two.
+    """
     if not found:
         return None
-    ended_at = engine.time(found[0][0])
-    told = [
-        Confirmation(session=session(engine, about), confirmed_at=_or_none(engine.time, at))
-        for _, at, *about in found
-        if about[0] is not None
-    ]
-    return ended_at, told
+    ended_at, committed_by, *_ = found[0]
+    return Ending(
+        ended_at=engine.time(ended_at),
+        committed_by=engine.time(committed_by),
+        confirmations=[_confirmation(engine, row[2:]) for row in found if row[5] is not None],
+    )
+
+
+def _confirmation(engine: Engine, row: Sequence[Any]) -> Confirmation:
+    confirmed_at, connected_at, closed_at, id_, verifier_id, name, outage_seconds = row
+    return Confirmation(
+        session=Session(
+            id=engine.id(id_),
+            verifier_id=_or_none(engine.id, verifier_id),
+            name=name,
+            outage_seconds=outage_seconds,
+        ),
+        connected_at=engine.time(connected_at),
+        confirmed_at=_or_none(engine.time, confirmed_at),
+        closed_at=_or_none(engine.time, closed_at),
+    )
 
 
 def sighting_rows(sightings: Sequence[Sighting]) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Usage, Verifier
+from keywright.service.checking_ports import Ending, Session, Sighting, Usage, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, rows
 from keywright.storage import postgres_checking_sql as sql
@@ -74,11 +74,6 @@ class PostgresChecking(ABC):
         self._trails.add(trail)
         return trail
 
-    async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
-        """See `CheckingStore.changes_after`."""
-        found = await self._read(sql.CHANGES_AFTER, seq)
-        return checking_rows.changes_and_newest(POSTGRES, [tuple(row) for row in found])
-
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `CheckingStore.add_verifier`."""
         await self._write(sql.ADD_VERIFIER, *checking_rows.verifier_row(verifier, credential_digest))
@@ -103,14 +98,18 @@ class PostgresChecking(ABC):
         """See `CheckingStore.note_session`."""
         await self._write(sql.NOTE_SESSION, *checking_rows.session_row(session))
 
-    async def confirm(self, session_id: UUID, seqs: Sequence[int], at: datetime) -> None:
-        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
-        await self._write(sql.CONFIRM, session_id, at, [str(seq) for seq in seqs])
+    async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        """See `CheckingStore.close_session`."""
+        await self._write(sql.CLOSE_SESSION, session_id, verifier_id)
 
-    async def confirmations(self, org_id: UUID, key_id: UUID) -> tuple[datetime, Sequence[Confirmation]] | None:
-        """See `CheckingStore.confirmations`."""
-        found = await self._read(sql.CONFIRMATIONS, org_id, key_id)
-        return checking_rows.confirmations(POSTGRES, [tuple(row) for row in found])
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        await self._write(sql.CONFIRM, session_id, [str(seq) for seq in seqs])
+
+    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
+        """See `CheckingStore.ending`."""
+        found = await self._read(sql.ENDING, org_id, key_id)
+        return checking_rows.ending(POSTGRES, [tuple(row) for row in found])
 
     async def note_usage(self, sightings: Sequence[Sighting]) -> None:
         """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""

@@ -7,6 +7,7 @@ tables. Arrays come as texts: see `rows`.
 
 from typing import Final
 
+from keywright.service.checking_ports import SESSION_SECONDS
 from keywright.storage import checking_rows as shape
 from keywright.storage import rows
 
@@ -30,7 +31,7 @@ _CHANGE = """
             UNION ALL
             SELECT credential_digest FROM verifiers WHERE id = c.changed_id
         ) all_of_it
-    ) AS digests
+    ) AS digests, c.noted_at
 """
 
 # In the place of what tells of a secret, and of its key's environment.
@@ -54,9 +55,9 @@ FIND_MANY: Final = f"""
 """Values: digests, one after another. Gives the place of each that was found, and its facts."""
 
 CHANGES: Final = f"""
-    (SELECT {_CHANGE}, noted_at, NULL AS recent FROM changes c WHERE seq > $1 ORDER BY seq LIMIT {MOST_READ})
+    (SELECT {_CHANGE}, NULL AS recent FROM changes c WHERE seq > $1 ORDER BY seq LIMIT {MOST_READ})
     UNION ALL
-    SELECT {_CHANGE}, noted_at, NULL FROM changes c WHERE seq = ANY($2::text[]::bigint[])
+    SELECT {_CHANGE}, NULL FROM changes c WHERE seq = ANY($2::text[]::bigint[])
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, now(), (
         SELECT string_agg(seq::text, ' ') FROM changes WHERE noted_at > $3 AND noted_at < 'infinity' AND seq <= $1
@@ -77,19 +78,6 @@ BEGIN_AT: Final = """
 """
 """Values: seconds. Gives the last number that was noted longer ago than that, and the time."""
 
-CHANGES_AFTER: Final = f"""
-    WITH since AS (
-        SELECT noted_at - interval '60 seconds' AS at FROM changes WHERE seq <= $1 ORDER BY seq DESC LIMIT 1
-    )
-    SELECT {_CHANGE} FROM changes c WHERE c.seq > $1
-    UNION ALL
-    SELECT {_CHANGE} FROM changes c
-    WHERE c.noted_at > (SELECT at FROM since) AND c.noted_at < 'infinity' AND c.seq <= $1
-    UNION ALL
-    SELECT (SELECT max(seq) FROM changes), NULL, NULL, NULL
-"""  # noqa: S608
-"""Values: the last number seen. What became visible after that was noted not long before it, if it was not after."""
-
 ADD_VERIFIER: Final = f"INSERT INTO verifiers ({_VERIFIER}, credential_digest) VALUES ($1, $2, $3, $4, $5, $6)"  # noqa: S608
 VERIFIERS: Final = f"SELECT {_VERIFIER} FROM verifiers ORDER BY id DESC"  # noqa: S608
 FIND_VERIFIER: Final = f"SELECT {_VERIFIER} FROM verifiers WHERE credential_digest = $1"  # noqa: S608
@@ -108,21 +96,26 @@ REVOKE_VERIFIER: Final = f"""
 """Values: name, time. Of two at once, the second waits and gives what the first one did."""
 
 NOTE_SESSION: Final = f"""
-    INSERT INTO verifier_sessions AS old ({_SESSION}) VALUES ($1, $2, $3, $4, $5, $6, $7)
+    INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at) VALUES ($1, $2, $3, $4, now(), now())
     ON CONFLICT (id) DO UPDATE SET
-        name = excluded.name, outage_seconds = excluded.outage_seconds, seen_at = excluded.seen_at,
-        connected_at = least(old.connected_at, excluded.connected_at), closed_at = excluded.closed_at
-    WHERE old.verifier_id IS NOT DISTINCT FROM excluded.verifier_id AND old.seen_at <= excluded.seen_at
+        name = excluded.name, outage_seconds = excluded.outage_seconds, seen_at = now(), closed_at = NULL
+    WHERE old.verifier_id IS NOT DISTINCT FROM excluded.verifier_id
 """  # noqa: S608
+"""Values: `SESSION_COLUMNS`."""
+
+CLOSE_SESSION: Final = """
+    UPDATE verifier_sessions SET closed_at = now() WHERE id = $1 AND verifier_id IS NOT DISTINCT FROM $2
+"""
+"""Values: session, verifier."""
 
 CONFIRM: Final = """
     INSERT INTO confirmations (seq, session_id, confirmed_at)
-    SELECT seq, $1, $2 FROM changes WHERE seq = ANY($3::text[]::bigint[]) ORDER BY seq
+    SELECT seq, $1, now() FROM changes WHERE seq = ANY($2::text[]::bigint[]) ORDER BY seq
     ON CONFLICT DO NOTHING
 """
-"""Values: session, time, numbers."""
+"""Values: session, numbers."""
 
-CONFIRMATIONS: Final = f"""
+ENDING: Final = f"""
     WITH key AS (
         SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
         WHERE org_id = $1 AND id = $2 AND coalesce(revoked_at, deleted_at) IS NOT NULL
@@ -133,16 +126,23 @@ CONFIRMATIONS: Final = f"""
         WHERE c.changed_id = $2 AND c.type IN ({_ENDS})
         GROUP BY f.session_id
     ),
+    ending AS (
+        SELECT ended_at, coalesce((SELECT min(at) FROM confirmed), clock_timestamp()) AS committed_by FROM key
+    ),
     told AS (SELECT s.*, confirmed.at FROM verifier_sessions s LEFT JOIN confirmed ON confirmed.session_id = s.id)
-    SELECT key.ended_at, told.at, {", ".join(f"told.{column}" for column in shape.SESSION_COLUMNS)}
-    FROM key LEFT JOIN told ON told.at IS NOT NULL OR (
-        told.connected_at < key.ended_at AND (told.closed_at IS NULL OR told.closed_at > key.ended_at)
-        AND told.seen_at + make_interval(secs => told.outage_seconds + {shape.CONNECTED_BEYOND_OUTAGE_SECONDS})
-            > key.ended_at
+    SELECT ending.*, told.at, told.connected_at, told.closed_at, {", ".join(f"told.{c}" for c in shape.SESSION_COLUMNS)}
+    FROM ending LEFT JOIN told ON told.at IS NOT NULL OR (
+        told.connected_at < committed_by AND (told.closed_at IS NULL OR told.closed_at > least(ended_at, committed_by))
+        AND told.seen_at + make_interval(secs => told.outage_seconds + {SESSION_SECONDS})
+            > least(ended_at, committed_by)
     )
     ORDER BY told.connected_at, told.id
 """  # noqa: S608
-"""Values: organisation, key. A session that confirmed belongs here whenever it began."""
+"""
+Values: organisation, key. A session that confirmed belongs here whenever it began.
+
+The time of reading comes from `clock_timestamp()`, for `now()` is before the snapshot in which the key's end was found.
+"""
 
 _SIGHTING_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint")
 _SIGHTING = ", ".join(shape.SIGHTING_COLUMNS)

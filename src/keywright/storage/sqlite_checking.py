@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Usage, Verifier
+from keywright.service.checking_ports import Ending, Session, Sighting, Usage, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, rows
 from keywright.storage import sqlite_checking_sql as sql
@@ -68,11 +68,6 @@ class SqliteChecking(ABC):
         self._trails.add(trail)
         return trail
 
-    async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
-        """See `CheckingStore.changes_after`. Nothing becomes visible late here, so nothing is looked back for."""
-        found = await self._read(lambda connection: connection.execute(sql.CHANGES_AFTER, (seq,)).fetchall())
-        return checking_rows.changes_and_newest(SQLITE, found)
-
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `CheckingStore.add_verifier`."""
         row = rows.for_sqlite(checking_rows.verifier_row(verifier, credential_digest))
@@ -100,16 +95,21 @@ class SqliteChecking(ABC):
         row = rows.for_sqlite(checking_rows.session_row(session))
         await self._write(lambda connection: connection.execute(sql.NOTE_SESSION, row).rowcount)
 
-    async def confirm(self, session_id: UUID, seqs: Sequence[int], at: datetime) -> None:
-        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
-        told = [rows.for_sqlite((session_id, at, seq)) for seq in seqs]
-        await self._write(lambda connection: connection.executemany(sql.CONFIRM, told).rowcount)
+    async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        """See `CheckingStore.close_session`."""
+        row = rows.for_sqlite((session_id, verifier_id))
+        await self._write(lambda connection: connection.execute(sql.CLOSE_SESSION, row).rowcount)
 
-    async def confirmations(self, org_id: UUID, key_id: UUID) -> tuple[datetime, Sequence[Confirmation]] | None:
-        """See `CheckingStore.confirmations`."""
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        confirmed = [rows.for_sqlite((session_id, seq)) for seq in seqs]
+        await self._write(lambda connection: connection.executemany(sql.CONFIRM, confirmed).rowcount)
+
+    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
+        """See `CheckingStore.ending`."""
         values = {"org": org_id.bytes, "key": key_id.bytes}
-        found = await self._read(lambda connection: connection.execute(sql.CONFIRMATIONS, values).fetchall())
-        return checking_rows.confirmations(SQLITE, found)
+        found = await self._read(lambda connection: connection.execute(sql.ENDING, values).fetchall())
+        return checking_rows.ending(SQLITE, found)
 
     async def note_usage(self, sightings: Sequence[Sighting]) -> None:
         """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""

@@ -2,8 +2,13 @@
 
 from typing import Final
 
+from keywright.service.checking_ports import SESSION_SECONDS
 from keywright.storage import checking_rows as shape
 from keywright.storage import rows
+from keywright.storage.sqlite_file import NOW
+
+MOST_RECENT: Final = 1000
+"""With how many of the recent changes a reader begins."""
 
 _ENDS = ", ".join(f"'{type_}'" for type_ in shape.ENDS)
 _SESSION = ", ".join(shape.SESSION_COLUMNS)
@@ -28,7 +33,7 @@ _CHANGE = """
             UNION ALL
             SELECT credential_digest FROM verifiers WHERE id = c.changed_id
         )
-    )
+    ), c.noted_at
 """
 
 FIND: Final = f"""
@@ -40,17 +45,11 @@ FIND: Final = f"""
 DATA_VERSION: Final = "PRAGMA data_version"
 """A number that changes whenever another connection commits something."""
 
-NEWEST: Final = "SELECT max(seq) FROM changes"
+BEGIN_AFTER: Final = f"SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET {MOST_RECENT}"  # noqa: S608
+"""Gives the number before the recent ones; nothing where there are no more than those."""
 
 CHANGES: Final = f"SELECT {_CHANGE} FROM changes c WHERE c.seq > ? ORDER BY c.seq"  # noqa: S608
 """Values: the last number seen. Once a change is visible, so are all before it: one process commits at a time."""
-
-CHANGES_AFTER: Final = f"""
-    SELECT {_CHANGE} FROM changes c WHERE c.seq > ?
-    UNION ALL
-    SELECT (SELECT max(seq) FROM changes), NULL, NULL, NULL
-"""  # noqa: S608
-"""Values: the last number seen."""
 
 ADD_VERIFIER: Final = f"""
     INSERT INTO verifiers ({_VERIFIER}, credential_digest) VALUES ({_marks(len(shape.VERIFIER_COLUMNS) + 1)})
@@ -63,20 +62,24 @@ NAMED_VERIFIER: Final = f"""
 REVOKE_VERIFIER: Final = f"UPDATE verifiers SET revoked_at = ? WHERE id = ? RETURNING {_VERIFIER}"  # noqa: S608
 
 NOTE_SESSION: Final = f"""
-    INSERT INTO verifier_sessions AS old ({_SESSION}) VALUES ({_marks(len(shape.SESSION_COLUMNS))})
+    INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at)
+    SELECT ?, ?, ?, ?, at, at FROM (SELECT {NOW} AS at) WHERE true
     ON CONFLICT (id) DO UPDATE SET
-        name = excluded.name, outage_seconds = excluded.outage_seconds, seen_at = excluded.seen_at,
-        connected_at = min(old.connected_at, excluded.connected_at), closed_at = excluded.closed_at
-    WHERE old.verifier_id IS excluded.verifier_id AND old.seen_at <= excluded.seen_at
+        name = excluded.name, outage_seconds = excluded.outage_seconds, seen_at = excluded.seen_at, closed_at = NULL
+    WHERE old.verifier_id IS excluded.verifier_id
 """  # noqa: S608
+"""Values: `SESSION_COLUMNS`."""
 
-CONFIRM: Final = """
-    INSERT INTO confirmations (seq, session_id, confirmed_at) SELECT seq, ?, ? FROM changes WHERE seq = ?
+CLOSE_SESSION: Final = f"UPDATE verifier_sessions SET closed_at = {NOW} WHERE id = ? AND verifier_id IS ?"  # noqa: S608
+"""Values: session, verifier."""
+
+CONFIRM: Final = f"""
+    INSERT INTO confirmations (seq, session_id, confirmed_at) SELECT seq, ?, {NOW} FROM changes WHERE seq = ?
     ON CONFLICT DO NOTHING
-"""
-"""Values: session, time, number."""
+"""  # noqa: S608
+"""Values: session, number."""
 
-CONFIRMATIONS: Final = f"""
+ENDING: Final = f"""
     WITH key AS (
         SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
         WHERE org_id = :org AND id = :key AND coalesce(revoked_at, deleted_at) IS NOT NULL
@@ -87,11 +90,14 @@ CONFIRMATIONS: Final = f"""
         WHERE c.changed_id = :key AND c.type IN ({_ENDS})
         GROUP BY f.session_id
     ),
+    ending AS MATERIALIZED (
+        SELECT ended_at, coalesce((SELECT min(at) FROM confirmed), {NOW}) AS committed_by FROM key
+    ),
     told AS (SELECT s.*, confirmed.at FROM verifier_sessions s LEFT JOIN confirmed ON confirmed.session_id = s.id)
-    SELECT key.ended_at, told.at, {", ".join(f"told.{column}" for column in shape.SESSION_COLUMNS)}
-    FROM key LEFT JOIN told ON told.at IS NOT NULL OR (
-        told.connected_at < key.ended_at AND (told.closed_at IS NULL OR told.closed_at > key.ended_at)
-        AND told.seen_at + (told.outage_seconds + {shape.CONNECTED_BEYOND_OUTAGE_SECONDS}) * 1000000 > key.ended_at
+    SELECT ending.*, told.at, told.connected_at, told.closed_at, {", ".join(f"told.{c}" for c in shape.SESSION_COLUMNS)}
+    FROM ending LEFT JOIN told ON told.at IS NOT NULL OR (
+        told.connected_at < committed_by AND (told.closed_at IS NULL OR told.closed_at > min(ended_at, committed_by))
+        AND told.seen_at + (told.outage_seconds + {SESSION_SECONDS}) * 1000000 > min(ended_at, committed_by)
     )
     ORDER BY told.connected_at, told.id
 """  # noqa: S608

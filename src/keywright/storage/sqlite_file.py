@@ -16,6 +16,9 @@ from keywright.storage.revision import MIGRATE
 OLDEST = (3, 37)
 """The first version with STRICT tables."""
 
+NOW = "now_microseconds()"
+"""The time in SQL, on every connection: microseconds since 1970. SQLite's own functions round down to milliseconds."""
+
 _POLL = 0.001
 _WAL_PATIENCE = 2.0
 _READ_PATIENCE_MS = 2000
@@ -119,11 +122,16 @@ def _open(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None]) -
     except sqlite3.Error as error:
         raise StorageUnavailable(f"the database {path} cannot be opened: {error}") from error
     try:
+        connection.create_function(NOW.removesuffix("()"), 0, _now)
         set_up(connection)
     except sqlite3.Error as error:
         connection.close()
         raise StorageUnavailable(f"the database {path} cannot be used: {error}") from error
     return connection
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
 
 
 def _set_up_to_write(connection: sqlite3.Connection) -> None:

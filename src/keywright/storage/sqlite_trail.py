@@ -1,5 +1,5 @@
 """
-The trail of changes in a SQLite file.
+The change feed of a SQLite file.
 
 One process writes at a time, and a number is drawn while it does, so that the numbers of changes are in the order in
 which they become visible: whoever has seen one has seen all before it.
@@ -9,12 +9,12 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keywright.service.checking_ports import Change
+from keywright.service.checking_ports import Change, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, sqlite_file
 from keywright.storage import sqlite_checking_sql as sql
@@ -41,6 +41,7 @@ class SqliteTrail:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-trail")
         self._connection: sqlite3.Connection | None = None
         self._version: Any = None
+        self._begins_after = 0
         self._last = 0
         # The thread waits for it, and the event loop sets it.
         self._stirred = threading.Event()
@@ -48,25 +49,25 @@ class SqliteTrail:
 
     async def start(self) -> None:
         """
-        Begin to follow.
+        Choose where the first reading begins.
 
         Raises:
             StorageUnavailable: The file cannot be read; the trail is closed.
         """
         try:
-            self._last = await self._in_thread(self._newest)
+            self._begins_after = self._last = await self._in_thread(self._before_the_recent)
         except BaseException:
             await self.close()
             raise
 
-    async def read(self) -> Sequence[Change]:
+    async def read(self) -> Reading:
         """See `Trail.read`."""
         self._stirred.clear()
         # Noted here and not in the thread, so that what a caller who went away has not been given is given again.
         changes = await self._in_thread(lambda: self._changes_after(self._last))
         if changes:
             self._last = changes[-1].seq
-        return changes
+        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
 
     async def wait(self, seconds: float) -> None:
         """See `Trail.wait`."""
@@ -103,9 +104,9 @@ class SqliteTrail:
             self._disconnect()
             raise sqlite_file.fault(error) from error
 
-    def _newest(self) -> int:
-        ((newest,),) = self._ask(sql.NEWEST)
-        return newest or 0
+    def _before_the_recent(self) -> int:
+        found = self._ask(sql.BEGIN_AFTER)
+        return found[0][0] if found else 0
 
     def _changes_after(self, seq: int) -> list[Change]:
         # Before the changes: what is committed in between is seen now, and looked for once more.
