@@ -1,0 +1,449 @@
+"""The store of one process on the database of the simulation: `CheckingStore`, and the few changes that a key gets."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import (
+    SESSION_SECONDS,
+    Change,
+    Confirmation,
+    Ending,
+    Reading,
+    Session,
+    Sighting,
+    Trail,
+)
+from keywright.service.faults import StorageUnavailable
+from keywright.storage.change_reader import LONGEST_TRANSACTION_SECONDS, ChangeReader
+from tests.simulation.database import Database, Drawn, Key, Link, Refusal, Row, SessionRow, Writing
+from tests.simulation.loop import Handle, Process
+
+PATIENCE = 1.2
+"""Seconds after which a caller has an answer, whatever it is; shorter than in the real store, for time is dear here."""
+
+MOST_RECENT = 1000
+RECENT = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
+POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Twist:
+    """What becomes of the next change that a process makes: see `Writing`."""
+
+    slow: bool = False
+    extra: float = 0.0
+    rolled_back: bool = False
+    answer_lost: bool = False
+
+
+NO_TWIST = Twist()
+
+
+class Store:
+    """
+    A store.
+
+    Args:
+        database: Where everything is.
+        process: Whose it is.
+        number: Of its connections: numbers of changes are handed out in blocks to each.
+        link: The way to the database; the trail has one of its own.
+        hears: Whether notifications reach it.
+    """
+
+    def __init__(self, database: Database, process: Process, number: int, link: Link, *, hears: bool = True) -> None:
+        self.database = database
+        self.process = process
+        self.number = number
+        self.link = link
+        self.trail_link = Link()
+        self.hears = hears
+        self.trail: SimulatedTrail | None = None
+        # How much longer than usual the answers to the next look-up and the next reading of the trail take.
+        self.late = self.trail_late = 0.0
+
+    # how it is asked
+
+    async def read(self, work: Callable[[Database], Any]) -> Any:
+        """Have the database look into itself; `StorageUnavailable` when it does not answer."""
+        future = self.database.loop.create_future()
+        late, self.late = self.late, 0.0
+        self.database.submit(self.process, self.link, PATIENCE, work, _Answer(future), late)
+        return await future
+
+    async def write(self, writing: Writing) -> Any:
+        """Have the database do something; `StorageUnavailable` when it does not say that it did."""
+        future = self.database.loop.create_future()
+        writing.connection = self.number
+        self.database.write(self.process, self.link, PATIENCE, writing, _Answer(future))
+        return await future
+
+    # keys
+
+    async def find(self, digest: bytes) -> KeyFacts | None:
+        """See `CheckingStore.find`."""
+        return await self.read(lambda database: _find(database, digest))  # type: ignore[no-any-return]
+
+    async def create(self, key: Key, twist: Twist = NO_TWIST) -> None:
+        """Store a key."""
+        await self._change(key, _create, twist, numbered=False)
+
+    async def revoke(self, key: Key, at: datetime, twist: Twist = NO_TWIST) -> None:
+        """Revoke a key as of a time."""
+        await self._change(key, lambda database, drawn: _end(database, drawn, key, at, deleted=False), twist)
+
+    async def delete(self, key: Key, at: datetime, twist: Twist = NO_TWIST) -> None:
+        """Delete a key as of a time."""
+        await self._change(key, lambda database, drawn: _end(database, drawn, key, at, deleted=True), twist)
+
+    async def touch(self, key: Key, at: datetime, twist: Twist = NO_TWIST) -> None:
+        """Change something of a key that no verdict depends on."""
+        await self._change(key, lambda database, drawn: _touch(database, drawn, key, at), twist)
+
+    async def _change(
+        self, key: Key, work: Callable[..., object], twist: Twist, *, numbered: bool = True
+    ) -> None:
+        do = work if numbered else lambda database, _: work(database, key)
+        await self.write(
+            Writing(
+                do,
+                key=key,
+                numbered=numbered,
+                slow=twist.slow,
+                extra=twist.extra,
+                rolled_back=twist.rolled_back,
+                answer_lost=twist.answer_lost,
+            )
+        )
+
+    # the trail
+
+    async def follow(self) -> Trail:
+        """See `CheckingStore.follow`."""
+        trail = (SimulatedTrail if self.database.postgres else NumberedTrail)(self)
+        await trail.start()
+        self.trail = trail
+        return trail
+
+    # sessions
+
+    async def note_session(self, session: Session) -> None:
+        """See `CheckingStore.note_session`."""
+        await self.write(Writing(lambda database, drawn: _note_session(database, drawn, session)))
+
+    async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        """See `CheckingStore.close_session`."""
+        await self.write(Writing(lambda database, drawn: _close_session(database, drawn, session_id, verifier_id)))
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """See `CheckingStore.confirm`."""
+        await self.write(Writing(lambda database, drawn: _confirm(database, drawn, session_id, seqs)))
+
+    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
+        """See `CheckingStore.ending`."""
+        return await self.read(lambda database: _ending(database, org_id, key_id))  # type: ignore[no-any-return]
+
+    # uses
+
+    async def note_usage(self, sightings: Sequence[Sighting], batch: Any = None) -> None:
+        """See `CheckingStore.note_usage`."""
+        if sightings:
+            await self.write(Writing(lambda database, _: _note_usage(database, sightings, batch)))
+
+
+class _Answer:
+    """Brings an answer to whoever waits for it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: "asyncio.Future[Any]") -> None:
+        self._future = future
+
+    def __call__(self, result: Any, error: Exception | None) -> None:
+        if self._future.done():
+            return
+        if error is None:
+            self._future.set_result(result)
+        else:
+            self._future.set_exception(StorageUnavailable(str(error)))
+
+
+class NumberedTrail:
+    """The changes of an engine whose numbers are in the order of commits: `storage.sqlite_trail`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
+        self._loop = store.database.loop
+        self._begins_after = 0
+        self._last = 0
+        self._stirred = False
+        self._waits: asyncio.Future[None] | None = None
+        self._wakes: Handle | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Choose where the first reading begins."""
+        self._begins_after = self._last = await self._ask(lambda database: before_the_recent(database.rows))
+        self._listen()
+
+    async def read(self) -> Reading:
+        """See `Trail.read`."""
+        self._stirred = False
+        last = self._last
+        changes = await self._ask(lambda database: [row.change for row in database.rows if row.seq > last])
+        if changes:
+            self._last = changes[-1].seq
+        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
+
+    async def wait(self, seconds: float) -> None:
+        """See `Trail.wait`."""
+        if self._stirred:
+            return
+        self._waits = self._loop.create_future()
+        wakes = self._loop.call_later(max(0.0, min(seconds, self._longest())), self.stir)
+        try:
+            await self._waits
+        finally:
+            wakes.cancel()
+            self._waits = None
+
+    async def close(self) -> None:
+        """See `Trail.close`."""
+        self._closed = True
+        self._database.listeners.pop(self, None)
+        self.stir()
+
+    def stir(self) -> None:
+        """Say that something may have changed."""
+        self._stirred = True
+        if self._waits is not None and not self._waits.done():
+            self._waits.set_result(None)
+
+    def _longest(self) -> float:
+        return 1.0
+
+    def _listen(self) -> None:
+        if self._store.hears:
+            self._database.listeners[self] = self._notify
+
+    def _notify(self) -> None:
+        self._loop.at(self._store.process, self._database.delay(), self.stir)
+
+    async def _ask(self, work: Callable[[Database], Any]) -> Any:
+        if self._closed:
+            raise StorageUnavailable("the trail is closed")
+        future = self._loop.create_future()
+        store = self._store
+        late, store.trail_late = store.trail_late, 0.0
+        self._database.submit(store.process, store.trail_link, PATIENCE, work, _Answer(future), late)
+        return await future
+
+
+class SimulatedTrail(NumberedTrail):
+    """The changes of PostgreSQL: `storage.postgres_trail`, with the real `ChangeReader`."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._reader = ChangeReader()
+        self._term: int | None = None
+
+    async def start(self) -> None:
+        """Choose where the first reading begins."""
+        await self._connect()
+
+    async def read(self) -> Reading:
+        """See `Trail.read`."""
+        self._stirred = False
+        if self._term != self._database.term:
+            await self._connect()
+        reader, now, more = self._reader, self._loop.time(), True
+        while more:
+            highest, missing, since = reader.highest, reader.missing, reader.since
+            changes, recent, at = await self._ask(lambda database: changes_of(database, highest, missing, since))
+            more = reader.take(changes, recent, at, now)
+        return reader.take_out()
+
+    def break_off(self) -> None:
+        """Lose the connection."""
+        self._term = None
+        self.stir()
+
+    async def _connect(self) -> None:
+        term = self._database.term
+        oldest, at = await self._ask(begin_at)
+        self._reader.begin(oldest, at)
+        self._term = term
+        self._listen()
+
+    async def _ask(self, work: Callable[[Database], Any]) -> Any:
+        term = self._term
+        try:
+            answer = await super()._ask(work)
+        except BaseException:
+            self._term = None
+            raise
+        if term is not None and term != self._term:
+            raise StorageUnavailable("the connection is lost")
+        return answer
+
+    def _longest(self) -> float:
+        return 0.2 if self._store.hears else POLL_WITHOUT_NOTIFICATIONS_SECONDS
+
+
+# what the statements of `storage` do
+
+
+def changes_of(
+    database: Database, highest: int, missing: Sequence[int], since: datetime | None
+) -> tuple[list[Change], list[int], datetime]:
+    """Do what `postgres_checking_sql.CHANGES` does."""
+    changes: list[Change] = []
+    recent: list[int] = []
+    for row in database.rows:
+        if row.seq > highest:
+            changes.append(row.change)
+        else:
+            if row.seq in missing:
+                changes.append(row.change)
+            if since is not None and row.change.noted_at > since:
+                recent.append(row.seq)
+    return changes, recent, database.now()
+
+
+def begin_at(database: Database) -> tuple[int, datetime]:
+    """Do what `postgres_checking_sql.BEGIN_AT` does."""
+    now = database.now()
+    old = [row.seq for row in database.rows if row.change.noted_at < now - RECENT]
+    return max(old, default=0), now
+
+
+def before_the_recent(rows: Sequence[Row]) -> int:
+    """Do what `sqlite_checking_sql.BEGIN_AFTER` does."""
+    return rows[-1 - MOST_RECENT].seq if len(rows) > MOST_RECENT else 0
+
+
+def _find(database: Database, digest: bytes) -> KeyFacts | None:
+    for key in database.keys:
+        if key.digest == digest:
+            return key.facts()
+    return None
+
+
+def _create(database: Database, key: Key) -> None:
+    key.created = True
+
+    def undo() -> None:
+        key.created, key.lost = False, True
+
+    database.commit(undo)
+
+
+def _end(database: Database, drawn: Drawn, key: Key, at: datetime, *, deleted: bool) -> bool:
+    if not key.created or key.deleted:
+        return False
+    if key.revoked and not deleted:
+        return True
+    former = key.ended_at, key.revoked, key.deleted
+    key.ended_at = key.ended_at or at
+    if deleted:
+        key.deleted = True
+    else:
+        key.revoked = True
+    row = database.row(drawn.seq, key, at, drawn.noted_at, ends=True)
+
+    def undo() -> None:
+        key.ended_at, key.revoked, key.deleted = former
+        key.lost = True
+        database.rows.remove(row)
+
+    database.commit(undo)
+    database.tell(row)
+    return True
+
+
+def _touch(database: Database, drawn: Drawn, key: Key, at: datetime) -> bool:
+    if not key.created or key.deleted:
+        return False
+    row = database.row(drawn.seq, key, at, drawn.noted_at, ends=False)
+    database.commit(lambda: database.rows.remove(row))
+    database.tell(row)
+    return True
+
+
+def _note_session(database: Database, drawn: Drawn, session: Session) -> None:
+    row = database.sessions.get(session.id)
+    if row is None:
+        database.sessions[session.id] = SessionRow(session, drawn.begun_at, drawn.begun_at)
+        database.commit(lambda: database.sessions.pop(session.id, None))
+    elif row.session.verifier_id == session.verifier_id:
+        former = row.session, row.seen_at, row.closed_at
+        row.session, row.seen_at, row.closed_at = session, drawn.begun_at, None
+
+        def undo() -> None:
+            row.session, row.seen_at, row.closed_at = former
+
+        database.commit(undo)
+
+
+def _close_session(database: Database, drawn: Drawn, session_id: UUID, verifier_id: UUID | None) -> None:
+    row = database.sessions.get(session_id)
+    if row is not None and row.session.verifier_id == verifier_id:
+        former, row.closed_at = row.closed_at, drawn.begun_at
+        database.commit(lambda: setattr(row, "closed_at", former))
+
+
+def _confirm(database: Database, drawn: Drawn, session_id: UUID, seqs: Sequence[int]) -> None:
+    visible = {row.seq for row in database.rows}
+    for seq in seqs:
+        place = (seq, session_id)
+        if seq in visible and place not in database.confirmations:
+            database.confirmations[place] = drawn.begun_at
+            database.commit(lambda place=place: database.confirmations.pop(place, None))  # type: ignore[misc]
+
+
+def _ending(database: Database, org_id: UUID, key_id: UUID) -> Ending | None:
+    key = next((key for key in database.keys if key.id == key_id and key.org_id == org_id), None)
+    if key is None or key.ended_at is None:
+        return None
+    ends = {row.seq for row in database.rows if row.change.key_id == key_id and row.ends}
+    confirmed: dict[UUID, datetime] = {}
+    for (seq, session_id), at in database.confirmations.items():
+        if seq in ends:
+            confirmed[session_id] = min(at, confirmed.get(session_id, at))
+    # The statement reads the clock some time after it chose what it sees.
+    read_at = database.now() + timedelta(seconds=0.02 * database.random.random())
+    committed_by = min(confirmed.values(), default=read_at)
+    least = min(key.ended_at, committed_by)
+    told = [
+        Confirmation(
+            session=row.session, connected_at=row.connected_at, confirmed_at=confirmed.get(id_), closed_at=row.closed_at
+        )
+        for id_, row in database.sessions.items()
+        if id_ in confirmed or _concerns(row, committed_by, least)
+    ]
+    return Ending(ended_at=key.ended_at, committed_by=committed_by, confirmations=told)
+
+
+def _concerns(row: SessionRow, committed_by: datetime, least: datetime) -> bool:
+    return (
+        row.connected_at < committed_by
+        and (row.closed_at is None or row.closed_at > least)
+        and row.seen_at + timedelta(seconds=row.session.outage_seconds + SESSION_SECONDS) > least
+    )
+
+
+def _note_usage(database: Database, sightings: Sequence[Sighting], batch: Any) -> None:
+    if batch is not None:
+        if database.batches.get(batch.reporter, -1) >= batch.number:
+            return
+        database.batches[batch.reporter] = batch.number
+    for seen in sightings:
+        for key in database.keys:
+            if key.digest == seen.digest and key.created and not key.deleted:
+                key.uses += seen.count
