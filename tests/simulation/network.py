@@ -206,6 +206,7 @@ class Connection:
         self._heard_at = 0.0
         self._watch: Handle | None = None
         self._arrived = 0.0
+        self._pipe: deque[tuple[Callable[..., object], Any]] = deque()
         self._closed = False
         self.node: Node | None = None
         self._server: asyncio.Task[None] | None = None
@@ -254,7 +255,7 @@ class Connection:
         self._error = error
         self._wake()
 
-    def _opened(self) -> None:
+    def _opened(self, _: None) -> None:
         self._open = True
         self._heard_at = self._loop._time
         self._wake()
@@ -291,7 +292,7 @@ class Connection:
 
     def accept(self) -> None:
         """Answer 200."""
-        self._send(self._opened)
+        self._send(self._opened, None)
 
     def send(self, piece: bytes) -> None:
         """Send a piece of the stream."""
@@ -305,12 +306,18 @@ class Connection:
         """End the stream, as a node does."""
         self._send(self._fail, httpx.RemoteProtocolError("the stream is over"))
 
-    def _send(self, callback: Callable[..., object], *args: Any) -> None:
+    def _send(self, callback: Callable[..., object], arg: Any) -> None:
         loop, link = self._loop, self._link
         # What a cut link loses is sent again once it is there.
         at = max(loop._time, link.cut_until, link.stalled_until, self._arrived)
         self._arrived = at + 0.0003 + self._network.quick * self._network.random.random()
-        loop.at(self._process, self._arrived - loop._time, callback, *args)
+        # In order, in whatever order a process that was halted finds what has arrived.
+        self._pipe.append((callback, arg))
+        loop.at(self._process, self._arrived - loop._time, self._deliver)
+
+    def _deliver(self) -> None:
+        callback, arg = self._pipe.popleft()
+        callback(arg)
 
     def break_off(self, *, noticed: bool = True) -> None:
         """Break the connection; the node notices, or goes on sending into nothing."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-START = 0.25
+START = 0.12
 """When everybody that is there from the beginning is ready, as a rule."""
 
 SETTLE_SECONDS = 9.0
@@ -66,12 +66,12 @@ class _Planning:
         self.random = random
         share = random.random
         self.postgres = share() < 0.75
-        self.nodes = 1 if share() < 0.2 else 2 if share() < 0.85 else 3
-        self.verifiers = 0 if share() < 0.3 else 1 if share() < 0.85 else 2
+        self.nodes = 1 if share() < 0.25 else 2 if share() < 0.9 else 3
+        self.verifiers = 0 if share() < 0.35 else 1 if share() < 0.9 else 2
         self.keys = 1 if share() < 0.5 else 2 if share() < 0.7 else 3
         self.outage_seconds = 0 if share() < 0.7 else 2
-        self.moment = START + 0.25 + 0.3 * share()
-        self.until = self.moment + 1.9
+        self.moment = START + 0.2 + 0.2 * share()
+        self.until = self.moment + 1.7
         self.items: list[Item] = []
         self.absent: set[int] = set()
 

@@ -151,6 +151,8 @@ class World:
         self.receipts: list[Receipt] = []
         self.wrong: list[Broken] = []
         self.asked = [0] * len(keys)
+        # Nobody presents a key before the answer that gives it.
+        self.given = [key.created for key in keys]
         self._starts = 0
 
     # the whole
@@ -215,7 +217,7 @@ class World:
             clocks,
             session=id_,
             outage_seconds=self.plan.outage_seconds,
-            hears=self.random.random() < 0.7,
+            hears=self.random.random() < 0.85,
         )
         self.places[who] = node
         with self.loop.within(process):
@@ -255,7 +257,7 @@ class World:
 
     def _verify(self, item: Item) -> None:
         place = self.places[item.who]
-        if place is not None and place.up and item.key < len(self.database.keys):
+        if place is not None and place.up and item.key < len(self.given) and self.given[item.key]:
             self.asked[item.key] += 1
             self._begin(place, self._verified(place, item))
 
@@ -284,7 +286,7 @@ class World:
 
     def _change(self, item: Item) -> None:
         node = self.places[item.who]
-        if isinstance(node, Node) and node.up and item.key < len(self.database.keys):
+        if isinstance(node, Node) and node.up and (self.given[item.key] or item.what == "create"):
             self._begin(node, self._changed(node, item))
 
     async def _changed(self, node: Node, item: Item) -> None:
@@ -308,6 +310,7 @@ class World:
             else:
                 await node.store.touch(key, at, twist)
             record[1], record[5] = self.loop._time, True
+            self.given[item.key] = True
         except StorageUnavailable:
             record[1] = self.loop._time
         if self._trace is not None:
@@ -470,6 +473,7 @@ class World:
     def _settle(self) -> None:
         """Let everything recover; then everybody follows, and knows the truth without asking."""
         self.note("world", "settles")
+        self.database.habits.slow_share = 0.0
         for who, place in enumerate(self.places):
             if place is not None and place.process.halted:
                 self._go_on(place.process)
@@ -514,7 +518,7 @@ class World:
         history = History(
             verifies=[verify for verify in self.verifies if verify.key not in lost],
             changes=[Change(*change) for change in self.changes if change[3] not in lost],
-            receipts=[receipt for receipt in self.receipts if receipt.key not in lost],
+            receipts=[self._from_its_end_on(receipt) for receipt in self.receipts if receipt.key not in lost],
             windows=[Window(since, inf, names, away=True) for since in self._trouble_since()],
             outage_seconds=dict.fromkeys(names, float(self.plan.outage_seconds)),
         )
@@ -525,6 +529,12 @@ class World:
             if key.uses > self.asked[key.number]:
                 broken.append(Broken("more uses than verifications", f"{key.uses} > {self.asked[key.number]}"))
         return broken
+
+    def _from_its_end_on(self, receipt: Receipt) -> Receipt:
+        """Give a receipt that says nothing of the time before anybody began to end its key."""
+        began = min((change[0] for change in self.changes if change[3] == receipt.key and change[4] is not Deed.CREATE))
+        until = receipt.believed_until
+        return receipt if until is None else receipt._replace(believed_until=max(until, began))
 
     def _trouble_since(self) -> list[float]:
         """Tell when the first trouble began, after which errors and stale answers have a cause."""
