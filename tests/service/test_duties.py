@@ -5,17 +5,17 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.known import BOUND_SECONDS, KnownKeys
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Session
 from keywright.service.duties import Duties
-from keywright.service.following import Following
+from keywright.service.following import STORED_SECONDS, Following
 from keywright.service.usage import UsageBook
-from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.test_following import until
 
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
-SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300, connected_at=NOW, seen_at=NOW)
+SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300)
 
 
 class Process:
@@ -23,14 +23,15 @@ class Process:
 
     def __init__(self, store: FakeCheckingStore | None = None) -> None:
         self.store, self.usage = store or FakeCheckingStore(), UsageBook()
-        self.following = Following(self.store, [KnownKeys(10)], monotonic=FakeTime())
+        self.time, self.known = FakeTime(), KnownKeys(10)
+        self.following = Following(self.store, [self.known], monotonic=self.time)
         self.duties = Duties(
             store=self.store,
             following=self.following,
             usage=self.usage,
             session=SESSION,
-            clock=lambda: NOW,
             now=lambda: 1_000_000.0,
+            monotonic=self.time,
         )
 
     async def close(self) -> None:
@@ -53,7 +54,7 @@ async def test_a_process_is_there_and_confirms(process: Process) -> None:
     await until(lambda: bool(process.store.confirmed))
     assert process.store.confirmed == [(SESSION.id, (1,))]
     await process.close()
-    assert process.store.sessions[SESSION.id].closed_at == NOW
+    assert process.store.closed == [SESSION.id]
 
 
 async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
@@ -67,6 +68,19 @@ async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
         assert process.store.readings == readings
         await asyncio.sleep(0.001)
     await until(lambda: process.following.since is not None)
+    await process.close()
+
+
+async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process) -> None:
+    """A process that receipts would leave out, because it cannot renew its session, trusts nothing that it caches."""
+    process.duties.start()
+    await until(lambda: process.following.since == process.time())
+    stored_at = process.time()
+    process.time.seconds += STORED_SECONDS + BOUND_SECONDS + 1.0
+    readings = process.store.readings
+    await until(lambda: process.store.readings > readings + 2)
+    assert process.following.since == stored_at + STORED_SECONDS
+    assert not process.known.trusted_at(process.time())
     await process.close()
 
 
@@ -140,4 +154,4 @@ async def test_ending_while_the_database_is_away(process: Process) -> None:
 async def test_ending_before_the_beginning(process: Process) -> None:
     """A process that never began its duties can end them."""
     await process.close()
-    assert process.store.sessions[SESSION.id].closed_at == NOW
+    assert process.store.closed == [SESSION.id]
