@@ -20,7 +20,7 @@ def report(verifier: Verifier, private_key: str, seen_at: datetime, *, count: in
         "last_seen": seen_at.isoformat(),
         "count": count,
     }
-    body = {"session": str(uuid4()), "sightings": [sighting]}
+    body = {"session": str(uuid4()), "batch": 1, "sightings": [sighting]}
     assert verifier.http.post("/api/v2/verifier/usage", json=body).status_code == 204
 
 

@@ -97,6 +97,7 @@ class FakeService:
         self.seen: list[Seen] = []
         # What was reported of uses, and taken.
         self.sightings: list[dict[str, Any]] = []
+        self.batches: dict[str, int] = {}
         self.canned: dict[str, Canned] = {}
         self.away = False
         self.muted = False
@@ -275,7 +276,10 @@ class FakeService:
                 self.at_goodbye()
             return 204, None, {}
         if seen.path == USAGE:
-            self.sightings += seen.body["sightings"]
+            session, batch = seen.body["session"], seen.body["batch"]
+            if self.batches.get(session, 0) < batch:
+                self.batches[session] = batch
+                self.sightings += seen.body["sightings"]
             return 204, None, {}
         return 404, problem("not_found", "There is no such resource."), {}
 

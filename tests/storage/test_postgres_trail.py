@@ -352,7 +352,7 @@ async def test_looking_back_for_a_feed(store: RunningStore, database: Database) 
         ("FIND_MANY", "bytea"),
         ("CHANGES_AFTER", "bigint"),
         ("CONFIRM", "uuid, timestamptz, text[]"),
-        ("NOTE_USAGE", ", ".join(["text[]"] * 9)),
+        ("NOTE_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
     ],

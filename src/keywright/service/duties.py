@@ -16,6 +16,7 @@ from keywright.service.ports import Clock
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.rounds import PAUSE_SECONDS, again_and_again
 from keywright.service.usage import UsageBook
+from keywright.service.usage_batches import UsageBatches
 from keywright.service.verification import Seconds
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
@@ -49,6 +50,7 @@ class Duties:
         self._presence = Presence(store=store, clock=clock)
         self._following = following
         self._usage = usage
+        self._batches = UsageBatches(store, session.id)
         self._session = session
         self._clock = clock
         self._now = now
@@ -78,8 +80,7 @@ class Duties:
             await asyncio.wait(self._tasks)
         try:
             await self._presence.confirm(self._session.id, self._dropped)
-            for sightings in self._usage.take_all(self._now()):
-                await self._store.note_usage(sightings)
+            await self._batches.write(self._usage.take_all(self._now()))
             now = self._clock()
             await self._presence.renew(replace(self._session, seen_at=now, closed_at=now))
         except StorageUnavailable:
@@ -108,9 +109,4 @@ class Duties:
         self._following.start()
 
     async def _write_usage(self) -> None:
-        while sightings := self._usage.take_due(self._now()):
-            try:
-                await self._store.note_usage(sightings)
-            except StorageUnavailable:
-                self._usage.give_back(sightings)
-                raise
+        await self._batches.write(iter(lambda: self._usage.take_due(self._now()), []))
