@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -349,7 +350,7 @@ async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:
             writings = []
             for number, store in enumerate(stores, start=1):
                 writings.append(asyncio.ensure_future(store.note_usage(uses, batch)))
-                await _until(lambda number=number: _are_waiting(database, number))  # type: ignore[misc]
+                await _until(partial(_are_waiting, database, number))
             await secrets.commit()
             await asyncio.gather(*writings)
         usage = await stores[0].usage(made.api_key.org_id, made.api_key.id, since=HOUR)
