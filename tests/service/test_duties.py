@@ -152,7 +152,10 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
     store.lost = None
     await process.close()
     first = UsageBatch(SESSION.id, 1)
-    assert store.asked == [(first, [3]), (first, [3]), (UsageBatch(SESSION.id, 2), [4])]
+    *repeated, last = store.asked
+    assert len(repeated) > 1
+    assert repeated == [(first, [3])] * len(repeated)
+    assert last == (UsageBatch(SESSION.id, 2), [4])
     assert [sighting.count for sighting in store.sightings] == [3, 4]
 
 

@@ -332,6 +332,7 @@ class LifeContract:
         database.query(f"UPDATE usage_reporters SET written_at = written_at - {age} WHERE batch = 1")
         assert [await store.purge(later, limit=3) for _ in range(2)] == [3, 1]
         assert [row["batch"] for row in database.table("usage_reporters")] == [2]
+        assert await store.purge(later + 2 * HOUR, limit=3) == 1
 
     # no more than so many active keys
 
