@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Ending, Reading, Session, Sighting, Usage, Verifier
+from keywright.service.checking_ports import Change, Ending, Reading, Session, Sighting, Usage, UsageBatch, Verifier
 from keywright.service.faults import StorageUnavailable
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -54,6 +54,7 @@ class FakeCheckingStore:
         self.sessions: dict[UUID, Session] = {}
         self.confirmed: list[tuple[UUID, tuple[int, ...]]] = []
         self.sightings: list[Sighting] = []
+        self.batches: dict[UUID, int] = {}
         self.closed: list[UUID] = []
         self.endings: dict[UUID, Ending] = {}
         self.trail: FakeTrail | None = None
@@ -124,9 +125,11 @@ class FakeCheckingStore:
     async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
         return self.endings.get(key_id)
 
-    async def note_usage(self, sightings: Sequence[Sighting]) -> None:
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         self.must_answer()
-        self.sightings += sightings
+        if self.batches.get(batch.reporter, 0) < batch.number:
+            self.batches[batch.reporter] = batch.number
+            self.sightings += sightings
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         return None

@@ -121,7 +121,7 @@ def test_a_high_number_that_is_forgotten_first() -> None:
 
 
 def test_a_database_that_lost_its_end() -> None:
-    """After a failover that lost changes their numbers name others: those are given, and the old cursors are unknown."""
+    """After a failover that lost changes, their numbers name others: those are given, and old cursors are unknown."""
     log = ChangeLog()
     read(log, change(1), change(2), change(3))
     lost = log.cursor

@@ -141,8 +141,9 @@ async def test_nobody_joins_a_look_up_before_the_changes_are_followed() -> None:
     )
     plane.store.hold = asyncio.Event()
     early = asyncio.create_task(plane.code())
-    while not plane.store.look_ups:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert plane.store.look_ups == 1
     plane.store.facts[DIGEST] = REVOKED
     late = asyncio.create_task(plane.code())
     await asyncio.sleep(0)

@@ -25,6 +25,7 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.storage.checking_making import (
     HOUR,
+    a_batch,
     a_session,
     a_sighting,
     a_verifier,
@@ -262,7 +263,7 @@ class FollowingContract:
         await _revoke(store, made)
         await read_changes(trail)
         await _revoke(store, made)
-        await store.note_usage([a_sighting(made)])
+        await store.note_usage([a_sighting(made)], a_batch())
         await store.note_session(a_session())
         await store.add_verifier(*a_verifier())
         await _created(store)
@@ -664,8 +665,8 @@ class CheckingContract(FollowingContract):
         first = a_sighting(made, count=3)
         again = replace(first, count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
         elsewhere = replace(first, count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
-        await store.note_usage([first, again, elsewhere, elsewhere])
-        await other.note_usage([replace(first, count=100)])
+        await store.note_usage([first, again, elsewhere, elsewhere], a_batch())
+        await other.note_usage([replace(first, count=100)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(
             last_used_at=again.last_seen,
@@ -693,13 +694,65 @@ class CheckingContract(FollowingContract):
             ],
         )
 
+    async def test_a_batch_counts_once(self, store: RunningStore, other: RunningStore) -> None:
+        """A batch that is written again, by any process, adds nothing, and the next number of its reporter does."""
+        made = await _created(store)
+        batch = a_batch()
+        uses = [a_sighting(made, count=3), a_sighting(made, network=None, count=4)]
+        for writer in (store, store, other):
+            await writer.note_usage(uses, batch)
+        assert await _counted(store, made) == (7, 7)
+        await store.note_usage(uses, batch._replace(number=2))
+        assert await _counted(store, made) == (14, 14)
+
+    async def test_an_older_batch_counts_nothing(self, store: RunningStore) -> None:
+        """A number that is not above the last one of its reporter was written before; numbers may be left out."""
+        made = await _created(store)
+        batch = a_batch()
+        for number, expected in ((5, 1), (4, 1), (1, 1), (5, 1), (2**40, 2), (6, 2)):
+            await store.note_usage([a_sighting(made)], batch._replace(number=number))
+            assert await _counted(store, made) == (expected, expected)
+
+    async def test_reporters_do_not_disturb_each_other(self, store: RunningStore, other: RunningStore) -> None:
+        """Each reporter has numbers of its own."""
+        made = await _created(store)
+        first, second = a_batch(), a_batch()
+        await store.note_usage([a_sighting(made)], first._replace(number=9))
+        for number in (1, 2):
+            await other.note_usage([a_sighting(made)], second._replace(number=number))
+        await store.note_usage([a_sighting(made)], first._replace(number=10))
+        assert await _counted(store, made) == (4, 4)
+
+    async def test_a_batch_that_is_repeated_at_the_same_time(self, store: RunningStore, other: RunningStore) -> None:
+        """Of the same batch, written many times at once by several processes, exactly one writing counts."""
+        made = [await _created(store) for _ in range(3)]
+        batches = [a_batch() for _ in range(4)]
+        for number in range(1, 6):
+            writings = [
+                writer.note_usage([a_sighting(new) for new in made], batch._replace(number=number))
+                for writer in (store, other) * 3
+                for batch in batches
+            ]
+            await asyncio.gather(*writings)
+            for new in made:
+                assert await _counted(store, new) == (4 * number, 4 * number)
+
+    async def test_a_batch_that_is_refused_has_no_number(self, store: RunningStore) -> None:
+        """A batch that no column holds is not written, and its number can be used for another."""
+        made = await _created(store)
+        batch = a_batch()
+        with pytest.raises(ValueError, match="refuses"):
+            await store.note_usage([a_sighting(made), a_sighting(made, verifier="x" * 256)], batch)
+        await store.note_usage([a_sighting(made)], batch)
+        assert await _counted(store, made) == (1, 1)
+
     async def test_the_last_use_goes_forward_only(self, store: RunningStore) -> None:
         """An older use that is noted later moves no last use back, the key's or the source's, but may be the first."""
         made = await _created(store)
         newest = HOUR + timedelta(minutes=30)
         for minutes in (10, 30, 20, 0):
             at = HOUR + timedelta(minutes=minutes)
-            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)])
+            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
@@ -714,7 +767,9 @@ class CheckingContract(FollowingContract):
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
         early, late = HOUR + timedelta(minutes=1), HOUR + timedelta(minutes=30)
-        await store.note_usage([a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)])
+        await store.note_usage(
+            [a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)], a_batch()
+        )
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
@@ -743,7 +798,7 @@ class CheckingContract(FollowingContract):
         """Sources that the version before noted of a key are its first secret's, and one that goes on is one."""
         made = await _created(store)
         seen = a_sighting(made)
-        await store.note_usage([seen, replace(seen, agent="curl")])
+        await store.note_usage([seen, replace(seen, agent="curl")], a_batch())
         database.query(
             "INSERT INTO key_sources (key_id, network, agent, verifier, first_seen, last_seen, count)"
             " SELECT secret_id, network, agent, verifier, first_seen, last_seen, 10 FROM secret_sources"
@@ -765,7 +820,7 @@ class CheckingContract(FollowingContract):
             return [[{**row, **uses} for row in database.table(name)] for name in tables]
 
         before = everything()
-        await store.note_usage([a_sighting(made)])
+        await store.note_usage([a_sighting(made)], a_batch())
         assert everything() == before
 
     async def test_uses_never_undo_a_revocation(self, store: RunningStore, other: RunningStore) -> None:
@@ -775,7 +830,7 @@ class CheckingContract(FollowingContract):
 
         async def keep_noting(writer: RunningStore) -> None:
             while not stop.is_set():
-                await writer.note_usage([a_sighting(new) for new in made])
+                await writer.note_usage([a_sighting(new) for new in made], a_batch())
 
         writers = [asyncio.ensure_future(keep_noting(writer)) for writer in (store, other)]
         for number, new in enumerate(made):
@@ -798,7 +853,8 @@ class CheckingContract(FollowingContract):
                 a_sighting(made, digest=deleted.secret_digest),
                 a_sighting(made, key_id=new_id()),
                 a_sighting(made),
-            ]
+            ],
+            a_batch(),
         )
         assert {row["key_id"] for row in database.table("key_hours")} == {made.api_key.id}
         assert {row["secret_id"] for row in database.table("secret_sources")} == {made.api_key.id}
@@ -809,7 +865,7 @@ class CheckingContract(FollowingContract):
     async def test_no_uses(self, store: RunningStore, database: Database) -> None:
         """A key that was never used says so, and noting nothing does nothing."""
         made = await _created(store)
-        await store.note_usage([])
+        await store.note_usage([], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(last_used_at=None, hours={}, sources=[], secrets=[made.api_key.secret])
 
@@ -821,10 +877,10 @@ class CheckingContract(FollowingContract):
             at = HOUR + timedelta(seconds=minute)
             sightings.append(a_sighting(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
         random.Random(3).shuffle(sightings)
-        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)])
-        await store.note_usage(sightings[:100])
+        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)], a_batch())
+        await store.note_usage(sightings[:100], a_batch())
         for sighting in sightings[100:]:
-            await store.note_usage([sighting])
+            await store.note_usage([sighting], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
         assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
@@ -836,7 +892,7 @@ class CheckingContract(FollowingContract):
         made = [await _created(store) for _ in range(5)]
         numbers = random.Random(5)
         calls = [
-            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))])
+            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))], a_batch())
             for n in range(40)
         ]
         await asyncio.gather(*calls)
@@ -857,14 +913,14 @@ class CheckingContract(FollowingContract):
         """Of a batch with a value that no column holds, nothing is noted."""
         made = await _created(store)
         with pytest.raises(ValueError, match=r"refuses|cannot store|beyond|cannot be given"):
-            await store.note_usage([a_sighting(made), a_sighting(made, **change)])
+            await store.note_usage([a_sighting(made), a_sighting(made, **change)], a_batch())
         assert database.table("key_hours") == database.table("key_sources") == []
 
     async def test_usage_since(self, store: RunningStore) -> None:
         """Hours before the moment asked for are left out, and those without a use are absent."""
         made = await _created(store)
         hours = [HOUR + timedelta(hours=n) for n in (0, 1, 5)]
-        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)])
+        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)], a_batch())
         for since, expected in ((HOUR, {0, 1, 5}), (hours[1], {1, 5}), (hours[1] + timedelta(minutes=1), {5})):
             usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
             assert usage is not None
@@ -875,7 +931,7 @@ class CheckingContract(FollowingContract):
     async def test_usage_of_no_key(self, store: RunningStore) -> None:
         """A foreign, a deleted and an absent key have no usage."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
-        await store.note_usage([a_sighting(made), a_sighting(deleted)])
+        await store.note_usage([a_sighting(made), a_sighting(deleted)], a_batch())
         await _delete(store, deleted)
         for org_id, key_id in (
             (absent.api_key.org_id, made.api_key.id),
@@ -892,7 +948,7 @@ class CheckingContract(FollowingContract):
         foreign = new_key(an_organization())
         await asyncio.gather(*map(store.create, [*made, foreign]))
         used = made[:1090]
-        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])])
+        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
         await _delete(store, made[0])
         ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
         counts = await store.hourly_counts(organization.id, ids, since=HOUR)
@@ -927,10 +983,17 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
         lambda: store.close_session(new_id(), None),
         lambda: store.confirm(new_id(), [1]),
         lambda: store.ending(key.org_id, key.id),
-        lambda: store.note_usage([a_sighting(new)]),
+        lambda: store.note_usage([a_sighting(new)], a_batch()),
         lambda: store.usage(key.org_id, key.id, since=NOON),
         lambda: store.hourly_counts(key.org_id, [key.id], since=NOON),
     ]
+
+
+async def _counted(store: RunningStore, made: NewApiKey) -> tuple[int, int]:
+    """Add up the uses of a key by hour, and by source."""
+    usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+    assert usage is not None
+    return sum(usage.hours.values()), sum(source.count for source in usage.sources)
 
 
 async def _created(store: RunningStore, **changes: object) -> NewApiKey:

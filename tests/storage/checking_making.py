@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
-from keywright.service.checking_ports import Change, Session, Sighting, Trail, Verifier
+from keywright.service.checking_ports import Change, Session, Sighting, Trail, UsageBatch, Verifier
 from keywright.service.ports import NewApiKey
 from tests.storage.making import NOON, Database, new_id
 
@@ -60,6 +60,11 @@ def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
         "count": 1,
     }
     return Sighting(**{**fields, **changes})
+
+
+def a_batch() -> UsageBatch:
+    """Give the first batch of a reporter that has written none before."""
+    return UsageBatch(new_id(), 1)
 
 
 def add_event(key: ApiKey, type_: str, database: Database) -> str:

@@ -363,7 +363,7 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
         ("FIND", "bytea"),
         ("FIND_MANY", "bytea"),
         ("CONFIRM", "uuid, text[]"),
-        ("NOTE_USAGE", ", ".join(["text[]"] * 9)),
+        ("NOTE_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
     ],
