@@ -147,6 +147,13 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least important messages that are logged."
     )
+    start_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description="How long a start may take until requests are answered, migrations aside, and with several workers "
+        "that of each that replaces another one. The log then says what was waited for.",
+    )
     shutdown_seconds: int = Field(
         default=20, ge=1, le=600, description="How long requests in flight may take to finish when the service stops."
     )

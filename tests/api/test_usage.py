@@ -4,14 +4,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from keywright.keys.digest import digest
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
 
+USAGE = "/api/v2/verifier/usage"
+
 
 def report(verifier: Verifier, private_key: str, seen_at: datetime, *, count: int, network: str) -> None:
     """Report uses as an in-process verifier does."""
-    sighting = {
+    body = {"session": str(uuid4()), "batch": 1, "sightings": [a_sighting(private_key, seen_at, count, network)]}
+    assert verifier.http.post(USAGE, json=body).status_code == 204
+
+
+def a_sighting(private_key: str, seen_at: datetime, count: int, network: str) -> dict[str, Any]:
+    return {
         "digest": digest(private_key).hex(),
         "hour": seen_at.replace(minute=0, second=0, microsecond=0).isoformat(),
         "network": network,
@@ -20,8 +29,6 @@ def report(verifier: Verifier, private_key: str, seen_at: datetime, *, count: in
         "last_seen": seen_at.isoformat(),
         "count": count,
     }
-    body = {"session": str(uuid4()), "sightings": [sighting]}
-    assert verifier.http.post("/api/v2/verifier/usage", json=body).status_code == 204
 
 
 def moment(text: str) -> datetime:
@@ -66,6 +73,27 @@ def assert_read(
     assert {moment(new["first_used_at"]), moment(new["last_used_at"])} == {earlier}
     assert {moment(old["first_used_at"]), moment(old["last_used_at"])} == {later}
     assert moment(key["last_used_at"]) == later
+
+
+def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
+    """A session's batch that is reported twice is taken twice and counted once; a key that is unknown is skipped."""
+    created = caller.create()
+    now = datetime.now(UTC)
+    uses = [a_sighting(text, now, 3, "192.0.2.0/24") for text in (created["private_key"], "unknown")]
+    sessions = [str(uuid4()) for _ in range(2)]
+    for session, batch in ((0, 1), (0, 1), (1, 1), (0, 2), (0, 1)):
+        body = {"session": sessions[session], "batch": batch, "sightings": uses}
+        assert verifier.http.post(USAGE, json=body).status_code == 204
+    usage = caller.http.get(f"{KEYS}/{created['id']}/usage").json()
+    assert sum(day["count"] for day in usage["counts"]) == 9
+
+
+@pytest.mark.parametrize("batch", [{}, {"batch": 0}, {"batch": -1}, {"batch": 2**63}, {"batch": None}], ids=repr)
+def test_a_batch_has_a_number(caller: Caller, verifier: Verifier, batch: dict[str, Any]) -> None:
+    """A report without a number from 1 upwards is refused, for nobody could tell whether it was counted before."""
+    answer = verifier.http.post(USAGE, json={"session": str(uuid4()), **batch, "sightings": []})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "validation_failed"
 
 
 def test_a_use_is_no_change(caller: Caller, verifier: Verifier) -> None:

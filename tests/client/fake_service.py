@@ -97,6 +97,7 @@ class FakeService:
         self.seen: list[Seen] = []
         # What was reported of uses, and taken.
         self.sightings: list[dict[str, Any]] = []
+        self.batches: dict[str, int] = {}
         self.canned: dict[str, Canned] = {}
         self.away = False
         self.muted = False
@@ -275,7 +276,10 @@ class FakeService:
                 self.at_goodbye()
             return 204, None, {}
         if seen.path == USAGE:
-            self.sightings += seen.body["sightings"]
+            session, batch = seen.body["session"], seen.body["batch"]
+            if self.batches.get(session, 0) < batch:
+                self.batches[session] = batch
+                self.sightings += seen.body["sightings"]
             return 204, None, {}
         return 404, problem("not_found", "There is no such resource."), {}
 
@@ -322,16 +326,16 @@ class FakeService:
         if "cursor" not in seen.query or not self._first_place <= place <= now:
             place = now
             await self._event(writer, "reset", times)
-        else:
-            place = await self._drop(writer, place, times)
-        hello = {"cursor": place, "time": time.time() + self.clock_ahead, "bound": 1.0, **times}
+        hello = {"cursor": str(place), "time": time.time() + self.clock_ahead, "bound": 1.0, **times}
         await self._event(writer, "hello", hello)
+        if place < now:
+            place = await self._drop(writer, place, times)
         while time.monotonic() - arrival < self.stream_seconds and not self.away:
             began = time.monotonic()
             times = self._times(arrival, began)
             if len(self._trail) > place:
                 place = await self._drop(writer, place, times)
-            await self._event(writer, "beat", {"cursor": place, **times})
+            await self._event(writer, "beat", {"cursor": str(place), **times})
             await asyncio.sleep(self.beat_seconds)
             while self.muted:  # noqa: ASYNC110  (asked by another thread)
                 await asyncio.sleep(self.beat_seconds)

@@ -471,18 +471,6 @@ def test_when_a_key_was_used(world: World) -> None:
     assert use.digest == digest(TEXT)
 
 
-def test_uses_given_back_are_reported_later(world: World) -> None:
-    """What could not be reported is added to what came since."""
-    world.hold()
-    world.sightings()
-    world.verify_now()
-    taken = world.sightings()
-    world.verify_now()
-    world.checking.give_uses_back(taken)
-    (use,) = world.sightings()
-    assert use.times == 2
-
-
 def test_a_long_agent_is_cut(world: World) -> None:
     """A customer cannot fill memory with names of programs, and is counted under the same family all the same."""
     world.hold()

@@ -35,10 +35,10 @@ class World:
     def send(self, name: str, place: int | None = None, /, **data: Any) -> list[int]:
         return self.following.take(Event(name, json.dumps(data), None if place is None else str(place)))
 
-    def greet(self, cursor: int = 5, *, elapsed: float = 0.0) -> None:
+    def greet(self, cursor: str = "5", *, elapsed: float = 0.0) -> None:
         self.send("hello", cursor=cursor, time=self.wall(), elapsed=elapsed, age=0.0, bound=1.0)
 
-    def beat(self, *, elapsed: float, age: float = 0.0, cursor: int = 5) -> None:
+    def beat(self, *, elapsed: float, age: float = 0.0, cursor: str = "5") -> None:
         self.send("beat", cursor=cursor, elapsed=elapsed, age=age)
 
     def hold(self, facts: KeyFacts = FACTS) -> None:
@@ -116,7 +116,7 @@ def test_a_drop(world: World) -> None:
     world.beat(elapsed=0.0)
     world.hold()
     world.clock.go_on(0.5)
-    dropped = world.send("drop", 9, digests=[digest(TEXT).hex(), "ab" * 32], seqs=[8, 9], elapsed=0.5, age=0.0)
+    dropped = world.send("drop", "9", digests=[digest(TEXT).hex(), "ab" * 32], seqs=[8, 9], elapsed=0.5, age=0.0)
     assert dropped == [8, 9]
     assert world.code() is None
     assert world.trusted_until() == pytest.approx(T0 + 0.5 * (1 - RATE) + BOUND_SECONDS, abs=2e-6)
@@ -124,15 +124,17 @@ def test_a_drop(world: World) -> None:
 
 
 def test_going_on(world: World) -> None:
-    """A later stream begins at the last cursor, may begin with what was missed, and forgets nothing else."""
-    world.greet(cursor=5)
-    world.beat(elapsed=0.0, cursor=7)
+    """A later stream goes on at the cursor of what was dropped, which a greeting does not move, and forgets nothing."""
+    world.greet(cursor="5")
+    world.beat(elapsed=0.0, cursor="7-abc")
     world.hold()
     world.clock.go_on(20)
-    assert world.following.begin() == {"cursor": "7"}
+    assert world.following.begin() == {"cursor": "7-abc"}
+    world.greet(cursor="9")
+    assert world.following.begin() == {"cursor": "7-abc"}
     assert world.code() is None
-    assert world.send("drop", 9, digests=["ab" * 32], seqs=[8, 9], elapsed=0.0, age=0.0) == [8, 9]
-    world.greet(cursor=9)
+    assert world.send("drop", "9", digests=["ab" * 32], seqs=[8, 9], elapsed=0.0, age=0.0) == [8, 9]
+    assert world.following.begin() == {"cursor": "9"}
     assert world.code() is Code.VALID
 
 
@@ -148,11 +150,15 @@ def test_reset_forgets_everything(world: World) -> None:
     assert world.following.begin() == {}
 
 
-def test_reset_with_a_place_to_go_on_from(world: World) -> None:
-    """A reset that names a cursor is gone on from; the stream it came in goes on."""
+def test_after_a_reset_comes_a_greeting(world: World) -> None:
+    """A reset is followed by a greeting, which tells from where on the stream gives everything."""
     world.greet()
-    world.send("reset", cursor=40, elapsed=0.0, age=0.0)
-    world.beat(elapsed=0.0, cursor=41)
+    world.send("reset", elapsed=0.0, age=0.0)
+    with pytest.raises(StreamBroken):
+        world.beat(elapsed=0.0, cursor="40")
+    world.send("reset", elapsed=0.0, age=0.0)
+    world.greet(cursor="40")
+    world.beat(elapsed=0.0, cursor="41")
     assert world.following.begin() == {"cursor": "41"}
 
 
@@ -167,19 +173,20 @@ def test_unknown_events_are_passed_over(world: World) -> None:
         Event("beat", "{", None),
         Event("beat", "[]", None),
         Event("beat", "[" * 100_000, None),
-        Event("beat", '{"cursor": 1, "elapsed": NaN, "age": 0}', None),
-        Event("beat", '{"cursor": 1, "elapsed": -1, "age": 0}', None),
-        Event("beat", '{"cursor": 1, "elapsed": 0, "age": -5}', None),
+        Event("beat", '{"cursor": "1", "elapsed": NaN, "age": 0}', None),
+        Event("beat", '{"cursor": "1", "elapsed": -1, "age": 0}', None),
+        Event("beat", '{"cursor": "1", "elapsed": 0, "age": -5}', None),
         Event("beat", '{"cursor": true, "elapsed": 0, "age": 0}', None),
-        Event("beat", '{"cursor": -1, "elapsed": 0, "age": 0}', None),
+        Event("beat", '{"cursor": 1, "elapsed": 0, "age": 0}', None),
+        Event("beat", json.dumps({"cursor": "1" * 65, "elapsed": 0, "age": 0}), None),
         Event("beat", '{"elapsed": 0, "age": 0}', None),
         Event("drop", '{"digests": [], "seqs": [], "elapsed": 0, "age": 0}', None),
         Event("drop", '{"digests": ["ab"], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
         Event("drop", '{"digests": ["zz"], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
         Event("drop", '{"digests": [1], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
         Event("drop", '{"digests": [], "seqs": ["1"], "elapsed": 0, "age": 0}', "1"),
-        Event("hello", '{"cursor": 1, "time": "now", "elapsed": 0, "age": 0}', None),
-        Event("reset", '{"cursor": "1"}', None),
+        Event("hello", '{"cursor": "1", "time": "now", "elapsed": 0, "age": 0}', None),
+        Event("reset", "{", None),
     ],
 )
 def test_broken_events(world: World, event: Event) -> None:
@@ -225,7 +232,7 @@ def test_keys_expire_by_the_services_clock(world: World, off: float) -> None:
     now = 1_700_000_000.0
     world.wall.now = now + off
     world.clock.go_on(0.02)
-    world.send("hello", cursor=5, time=now, elapsed=0.01, age=0.0)
+    world.send("hello", cursor="5", time=now, elapsed=0.01, age=0.0)
     held_until(world, now + 50)
     assert world.code() is Code.VALID
     world.wall.now -= 3600
@@ -241,7 +248,7 @@ def test_a_clock_that_is_off_is_warned_of_once(world: World, caplog: pytest.LogC
     """An operator learns that the machine's clock is off, once for as long as it is."""
     caplog.set_level(logging.WARNING, "keywright.client")
     for off, warnings in [(0.5, 0), (-600.0, 1), (-600.0, 1), (0.0, 1), (601.0, 2)]:
-        world.send("hello", cursor=5, time=world.wall() - off, elapsed=0.0, age=0.0)
+        world.send("hello", cursor="5", time=world.wall() - off, elapsed=0.0, age=0.0)
         assert len(caplog.records) == warnings
     assert "601" in caplog.text
 

@@ -1,4 +1,8 @@
-"""Lost answers against the service itself, on each store: a creation or rotation that is sent again is done once."""
+"""
+Lost answers against the service itself, on each store: what is sent again is done once.
+
+That is so for creations and rotations, and for the uses that a verifier reports.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +11,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.client import KeywrightError, ManagementClient, ServiceUnavailable
+from keywright.client import AsyncVerifier, KeywrightError, ManagementClient, ServiceUnavailable
 from keywright.dev.issuer import DevIssuer
+from tests.api.verifier import create_verifier
+from tests.client.fake_service import eventually_async
+from tests.client.losing import LosesReports
+from tests.client.shells import QUICK
 from tests.live import LiveService
 
 
@@ -84,3 +92,22 @@ def test_given_up_and_taken_up(service: LiveService, token: str) -> None:
         with pytest.raises(KeywrightError) as refused:
             keys.create("Something else", idempotency_key=caught.value.idempotency_key)
         assert getattr(refused.value, "code", None) == "idempotency_key_reused"
+
+
+async def test_uses(service: LiveService, token: str) -> None:
+    """A report of uses is sent again and again until there is an answer, and every use is counted once."""
+    with client(service, token) as (keys, _):
+        created = keys.create("Billing export")
+        assert created.private_key is not None
+        text = created.private_key.reveal()
+        credential, network = create_verifier(service, f"lost-{uuid4()}"), LosesReports()
+        async with AsyncVerifier(service.base_url, credential, transport=network, timing=QUICK) as verifier:
+            assert await verifier.verify(text)
+            await eventually_async(lambda: network.lost, "the report")
+            for _ in range(3):
+                assert await verifier.verify(text)
+            await eventually_async(lambda: network.lost > 2, "three tries")
+            network.losing = False
+        usage = keys.usage(created.id)
+        assert sum(hour.count for hour in usage.counts) == 4
+        assert [source.count for source in usage.sources] == [4]

@@ -25,6 +25,7 @@ from tests.client.fake_service import (
     eventually_async,
     problem,
 )
+from tests.client.losing import LosesReports
 from tests.client.shells import QUICK, Kind, shell
 
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
@@ -621,6 +622,29 @@ async def test_uses_wait_for_the_service(fake: FakeService, kind: Kind) -> None:
         del fake.canned[USAGE]
         await eventually_async(lambda: fake.sightings, "the report")
     assert sum(seen["count"] for seen in fake.sightings) == 3
+
+
+async def test_a_report_whose_answer_is_lost(fake: FakeService, kind: Kind) -> None:
+    """
+    A report that the service took without an answer is sent again as it was, before newer uses, and counted once.
+
+    So it is while the verifier runs, and when it is closed.
+    """
+    key, network = fake.create(), LosesReports()
+    async with shell(kind, fake, transport=network) as verifier:
+        await verifier.followed()
+        assert await verifier.verify(key)
+        await eventually_async(lambda: network.lost, "the report")
+        for _ in range(4):
+            assert await verifier.verify(key)
+        await eventually_async(lambda: network.lost > 2, "three tries")
+        network.losing = False
+    assert sum(seen["count"] for seen in fake.sightings) == 5
+    numbers = [seen.body["batch"] for seen in fake.asked(USAGE)]
+    assert numbers == sorted(numbers)
+    assert numbers[:3] == [1, 1, 1]
+    bodies = {str(seen.body) for seen in fake.asked(USAGE)}
+    assert len(bodies) == len(set(numbers)) == max(numbers) > 1
 
 
 async def test_a_report_that_is_refused_for_good(fake: FakeService, kind: Kind) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Confirmation, Session, Sighting, Usage, Verifier
+from keywright.service.checking_ports import Change, Ending, Reading, Session, Sighting, Usage, UsageBatch, Verifier
 from keywright.service.faults import StorageUnavailable
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -27,15 +27,15 @@ class FakeTrail:
 
     def __init__(self, store: "FakeCheckingStore") -> None:
         self._store = store
-        self._given = len(store.changes)
+        self._given = 0
         self.closed = False
 
-    async def read(self) -> Sequence[Change]:
+    async def read(self) -> Reading:
         self._store.must_answer()
         new = self._store.changes[self._given :]
         self._given += len(new)
         self._store.readings += 1
-        return new
+        return Reading(changes=new, begins_after=0, complete_to=self._given)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(0)
@@ -54,7 +54,9 @@ class FakeCheckingStore:
         self.sessions: dict[UUID, Session] = {}
         self.confirmed: list[tuple[UUID, tuple[int, ...]]] = []
         self.sightings: list[Sighting] = []
-        self.receipts: dict[UUID, tuple[datetime, Sequence[Confirmation]]] = {}
+        self.batches: dict[UUID, int] = {}
+        self.closed: list[UUID] = []
+        self.endings: dict[UUID, Ending] = {}
         self.trail: FakeTrail | None = None
         self.away = False
         self.hold: asyncio.Event | None = None
@@ -68,7 +70,7 @@ class FakeCheckingStore:
     def tell(self, *digests: bytes) -> None:
         """Have the trail tell of a change."""
         seq = len(self.changes) + 1
-        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW))
+        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, noted_at=NOW))
 
     async def find(self, digest: bytes) -> KeyFacts | None:
         self.look_ups += 1
@@ -83,10 +85,6 @@ class FakeCheckingStore:
         self.must_answer()
         self.trail = FakeTrail(self)
         return self.trail
-
-    async def changes_after(self, seq: int) -> tuple[Sequence[Change], int]:
-        self.must_answer()
-        return self.changes[seq:], len(self.changes)
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         if any(known.name == verifier.name for known in self.verifier_by_digest.values()):
@@ -116,16 +114,22 @@ class FakeCheckingStore:
         self.must_answer()
         self.sessions[session.id] = session
 
-    async def confirm(self, session_id: UUID, seqs: Sequence[int], at: datetime) -> None:
+    async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        self.must_answer()
+        self.closed.append(session_id)
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         self.must_answer()
         self.confirmed.append((session_id, tuple(seqs)))
 
-    async def confirmations(self, org_id: UUID, key_id: UUID) -> tuple[datetime, Sequence[Confirmation]] | None:
-        return self.receipts.get(key_id)
+    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
+        return self.endings.get(key_id)
 
-    async def note_usage(self, sightings: Sequence[Sighting]) -> None:
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         self.must_answer()
-        self.sightings += sightings
+        if self.batches.get(batch.reporter, 0) < batch.number:
+            self.batches[batch.reporter] = batch.number
+            self.sightings += sightings
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         return None

@@ -1,21 +1,23 @@
 """What a process does beside answering."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.known import BOUND_SECONDS, KnownKeys
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Session
+from keywright.service.checking_ports import Session, Sighting, UsageBatch
 from keywright.service.duties import Duties
-from keywright.service.following import Following
+from keywright.service.faults import StorageUnavailable
+from keywright.service.following import STORED_SECONDS, Following
 from keywright.service.usage import UsageBook
-from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.test_following import until
 
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
-SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300, connected_at=NOW, seen_at=NOW)
+SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300)
 
 
 class Process:
@@ -23,14 +25,15 @@ class Process:
 
     def __init__(self, store: FakeCheckingStore | None = None) -> None:
         self.store, self.usage = store or FakeCheckingStore(), UsageBook()
-        self.following = Following(self.store, [KnownKeys(10)], monotonic=FakeTime())
+        self.time, self.known = FakeTime(), KnownKeys(10)
+        self.following = Following(self.store, [self.known], monotonic=self.time)
         self.duties = Duties(
             store=self.store,
             following=self.following,
             usage=self.usage,
             session=SESSION,
-            clock=lambda: NOW,
             now=lambda: 1_000_000.0,
+            monotonic=self.time,
         )
 
     async def close(self) -> None:
@@ -53,7 +56,7 @@ async def test_a_process_is_there_and_confirms(process: Process) -> None:
     await until(lambda: bool(process.store.confirmed))
     assert process.store.confirmed == [(SESSION.id, (1,))]
     await process.close()
-    assert process.store.sessions[SESSION.id].closed_at == NOW
+    assert process.store.closed == [SESSION.id]
 
 
 async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
@@ -67,6 +70,19 @@ async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
         assert process.store.readings == readings
         await asyncio.sleep(0.001)
     await until(lambda: process.following.since is not None)
+    await process.close()
+
+
+async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process) -> None:
+    """A process that receipts would leave out, because it cannot renew its session, trusts nothing that it caches."""
+    process.duties.start()
+    await until(lambda: process.following.since == process.time())
+    stored_at = process.time()
+    process.time.seconds += STORED_SECONDS + BOUND_SECONDS + 1.0
+    readings = process.store.readings
+    await until(lambda: process.store.readings > readings + 2)
+    assert process.following.since == stored_at + STORED_SECONDS
+    assert not process.known.trusted_at(process.time())
     await process.close()
 
 
@@ -112,21 +128,49 @@ async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> 
     process.store.away = True
     process.duties.start()
     await asyncio.sleep(0.02)
-    assert (process.store.sightings, len(process.usage)) == ([], 1)
+    assert process.store.sightings == []
     process.store.away = False
     await until(lambda: bool(process.store.confirmed))
     await process.close()
     assert sum(sighting.count for sighting in process.store.sightings) == 1
 
 
-async def test_usage_that_could_not_be_written_is_kept(process: Process) -> None:
-    """Uses taken out for a database that then does not answer go back into the book."""
-    process.store.away = True
-    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+class LosesAnswers(FakeCheckingStore):
+    """Writes uses, and loses the answer: `lost` says how, None for not at all."""
+
+    def __init__(self, lost: str | None) -> None:
+        super().__init__()
+        self.lost = lost
+        self.asked: list[tuple[UsageBatch, list[int]]] = []
+
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+        self.asked.append((batch, [sighting.count for sighting in sightings]))
+        await super().note_usage(sightings, batch)
+        if self.lost == "late":
+            await asyncio.Event().wait()
+        if self.lost == "broken":
+            raise StorageUnavailable("the connection broke")
+
+
+@pytest.mark.parametrize("lost", ["broken", "late"])
+async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
+    """A batch that was committed without an answer is written again as it was, before newer uses, and counted once."""
+    store = LosesAnswers(lost)
+    process = Process(store)
+    for _ in range(3):
+        process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
     process.duties.start()
-    await asyncio.sleep(0.02)
-    assert len(process.usage) == 1
+    await until(lambda: bool(store.asked))
+    for _ in range(4):
+        process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
+    store.lost = None
     await process.close()
+    first = UsageBatch(SESSION.id, 1)
+    *repeated, last = store.asked
+    assert len(repeated) > 1
+    assert repeated == [(first, [3])] * len(repeated)
+    assert last == (UsageBatch(SESSION.id, 2), [4])
+    assert [sighting.count for sighting in store.sightings] == [3, 4]
 
 
 async def test_ending_while_the_database_is_away(process: Process) -> None:
@@ -140,4 +184,4 @@ async def test_ending_while_the_database_is_away(process: Process) -> None:
 async def test_ending_before_the_beginning(process: Process) -> None:
     """A process that never began its duties can end them."""
     await process.close()
-    assert process.store.sessions[SESSION.id].closed_at == NOW
+    assert process.store.closed == [SESSION.id]

@@ -93,6 +93,28 @@ async def test_an_absent_database_is_waited_for() -> None:
     await following.close()
 
 
+async def test_a_log_from_the_first_reading_on() -> None:
+    """The first reading is kept, and whoever waits at a position of the log goes on when something is behind it."""
+    store = FakeCheckingStore()
+    store.tell(b"o" * 32)
+    following = Following(store, [], monotonic=FakeTime())
+    begun = asyncio.create_task(following.begun())
+    await asyncio.sleep(0)
+    assert not begun.done()
+    following.start()
+    await begun
+    assert [change.digests for change in following.log.after(0) or ()] == [(b"o" * 32,)]
+    position = following.log.end
+    waiting = asyncio.create_task(following.news(position))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    store.tell(DIGEST)
+    await waiting
+    await following.news(position)
+    assert [change.digests for change in following.log.after(position) or ()] == [(DIGEST,)]
+    await following.close()
+
+
 async def test_closing_what_never_began() -> None:
     """Closing is harmless before the beginning."""
     await Following(FakeCheckingStore(), [], monotonic=FakeTime()).close()

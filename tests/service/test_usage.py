@@ -54,18 +54,6 @@ def test_a_key_is_written_once_a_minute() -> None:
     assert [seen.key_id for seen in book.take_due(START + 61)] == [UUID(int=1)]
 
 
-def test_what_could_not_be_written_is_not_lost() -> None:
-    """Rows that are given back are written later, with what came meanwhile."""
-    book = UsageBook()
-    note(book, 1, START)
-    taken = book.take_due(START)
-    note(book, 1, START + 5)
-    book.give_back(taken)
-    (seen,) = book.take_due(START + 6)
-    assert seen.count == 2
-    assert seen.first_seen == datetime.fromtimestamp(START, UTC)
-
-
 def test_bounded() -> None:
     """Beyond the bound uses are still counted, but no longer told apart by place."""
     book = UsageBook(most=2)

@@ -132,6 +132,25 @@ async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
     await early
 
 
+async def test_nobody_joins_a_look_up_before_the_changes_are_followed() -> None:
+    """A process that receipts may not know of yet gives no request the answer of a look-up that began before it."""
+    plane = Plane()
+    plane.known = KnownKeys(100)
+    plane.verification = Verification(
+        plane.store, plane.known, brand="kw", now=lambda: 1_000_000.0, monotonic=plane.time, outage_seconds=0
+    )
+    plane.store.hold = asyncio.Event()
+    early = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert plane.store.look_ups == 1
+    plane.store.facts[DIGEST] = REVOKED
+    late = asyncio.create_task(plane.code())
+    await asyncio.sleep(0)
+    plane.store.hold.set()
+    assert (await early, await late) == (Code.VALID, Code.REVOKED)
+
+
 async def test_a_look_up_that_a_change_overtook_is_not_held(plane: Plane) -> None:
     """A revocation announced while a look-up is under way is not undone by what the look-up read."""
     plane.store.hold = asyncio.Event()

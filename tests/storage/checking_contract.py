@@ -17,7 +17,7 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Session, Source, Trail, Usage
+from keywright.service.checking_ports import Change, Ending, Reading, Session, Source, Trail, Usage
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import NewApiKey
@@ -25,10 +25,14 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.storage.checking_making import (
     HOUR,
+    a_batch,
     a_session,
     a_sighting,
     a_verifier,
     add_event,
+    confirmed_at,
+    read_changes,
+    was,
 )
 from tests.storage.making import NOON, UNSPECIFIED, Database, a_rotation, an_event, an_organization, new_id, new_key
 
@@ -37,6 +41,9 @@ REVOKED_AT = NOON + timedelta(hours=1)
 
 # Nobody waits this long unless something is broken.
 LONG = 30.0
+
+CLOCKS = timedelta(milliseconds=1)
+"""By how much two readings of one machine's clock may look the wrong way round, through rounding."""
 
 
 class FollowingContract:
@@ -56,8 +63,9 @@ class FollowingContract:
 
     @pytest.fixture
     async def trail(self, store: RunningStore) -> AsyncIterator[Trail]:
-        """Give a trail that has just begun."""
+        """Give a trail whose first reading is over."""
         trail = await store.follow()
+        await trail.read()
         try:
             yield trail
         finally:
@@ -158,7 +166,7 @@ class FollowingContract:
         await store.rotate(rotation)
         event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
         await store.set_retirement(event, version=2, retires_at=NOON)
-        told = {change.seq: set(change.digests) for change in await trail.read()}
+        told = {change.seq: set(change.digests) for change in await read_changes(trail)}
         assert list(told.values()) == [{made.secret_digest, rotation.secret_digest}] * 2
 
     async def test_everybody_gets_the_key_asked_for(self, store: RunningStore) -> None:
@@ -195,34 +203,71 @@ class FollowingContract:
 
     # the trail
 
-    async def test_a_trail_begins_now(self, store: RunningStore) -> None:
-        """What happened before a trail began is not on it."""
+    async def test_a_trail_begins_with_the_recent_changes(self, store: RunningStore, other: RunningStore) -> None:
+        """The first reading gives what was changed lately, and every process reads it alike."""
+        made = [await _created(store) for _ in range(3)]
+        for new in made:
+            await _revoke(store, new)
+        readings = []
+        for follower in (store, other):
+            trail = await follower.follow()
+            readings.append(await trail.read())
+            assert await read_changes(trail) == []
+            await trail.close()
+        assert readings[0] == readings[1]
+        assert [change.key_id for change in readings[0].changes] == [new.api_key.id for new in made]
+        assert (readings[0].begins_after, readings[0].complete_to) == (0, readings[0].changes[-1].seq)
+
+    async def test_what_changes_while_a_trail_begins(self, store: RunningStore, other: RunningStore) -> None:
+        """What is changed after a trail was asked for is given by it, before or after its first reading."""
+        made = [await _created(store) for _ in range(40)]
+        asked_for = asyncio.Event()
+
+        async def follow() -> set[bytes]:
+            await asked_for.wait()
+            trail = await store.follow()
+            given: set[bytes] = set()
+            async with asyncio.timeout(LONG):
+                while len(given) < len(made):
+                    given |= _digests(await read_changes(trail))
+                    await trail.wait(0.05)
+            await trail.close()
+            return given
+
+        followers = [asyncio.ensure_future(follow()) for _ in range(4)]
+        asked_for.set()
+        for new in made:
+            await _revoke(other, new)
+        assert await asyncio.gather(*followers) == [{new.secret_digest for new in made}] * 4
+
+    async def test_where_a_trail_is_complete(self, store: RunningStore, trail: Trail) -> None:
+        """A reading is complete up to its last number, also where it gives nothing, and begins where the first did."""
+        assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=0)
         made = await _created(store)
         await _revoke(store, made)
-        trail = await store.follow()
-        assert await trail.read() == []
-        await trail.close()
+        (change,) = await read_changes(trail)
+        assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=change.seq)
 
     async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
         """A revocation and a deletion, by any process, are on the trail as soon as they are acknowledged."""
         first, second = [await _created(store) for _ in range(2)]
         await _revoke(store, first)
-        assert _told(await trail.read()) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
+        assert _told(await read_changes(trail)) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
         await _delete(other, second)
-        assert _told(await trail.read()) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
-        assert await trail.read() == []
+        assert _told(await read_changes(trail)) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
+        assert await read_changes(trail) == []
 
     async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, trail: Trail) -> None:
         """Creations, second revocations, uses, sessions and verifiers that are added leave no change."""
         made = await _created(store)
         await _revoke(store, made)
-        await trail.read()
+        await read_changes(trail)
         await _revoke(store, made)
-        await store.note_usage([a_sighting(made)])
+        await store.note_usage([a_sighting(made)], a_batch())
         await store.note_session(a_session())
         await store.add_verifier(*a_verifier())
         await _created(store)
-        assert await trail.read() == []
+        assert await read_changes(trail) == []
 
     async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: Trail) -> None:
         """The change of a key names the digests of all its secrets, also of those that have retired."""
@@ -230,9 +275,9 @@ class FollowingContract:
         rotation = a_rotation(made.api_key, overlap=timedelta())
         await store.rotate(rotation)
         digests = {made.secret_digest, rotation.secret_digest}
-        await trail.read()
+        await read_changes(trail)
         await _revoke(store, made)
-        assert _told(await trail.read()) == [(made.api_key.id, digests, REVOKED_AT)]
+        assert _told(await read_changes(trail)) == [(made.api_key.id, digests, REVOKED_AT)]
 
     async def test_whatever_happens_to_a_key_is_a_change(
         self, store: RunningStore, database: Database, trail: Trail
@@ -241,27 +286,27 @@ class FollowingContract:
         made = await _created(store)
         for type_ in ("api_key.created", "api_key.renamed"):
             database.query(add_event(made.api_key, type_, database))
-        assert _told(await trail.read()) == [(made.api_key.id, {made.secret_digest}, NOON)]
+        assert _told(await read_changes(trail)) == [(made.api_key.id, {made.secret_digest}, NOON)]
 
     async def test_numbers_tell_changes_apart(self, store: RunningStore, trail: Trail) -> None:
         """Every change has a number of its own."""
         made = [await _created(store) for _ in range(20)]
         await asyncio.gather(*[_revoke(store, new) for new in made])
         await asyncio.gather(*[_delete(store, new) for new in made])
-        assert len({change.seq for change in await trail.read()}) == 40
+        assert len({change.seq for change in await read_changes(trail)}) == 40
 
     async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, trail: Trail) -> None:
         """What a cancelled reading had begun to fetch is given by the next one."""
         for turns in range(12):
             made = await _created(store)
             await _revoke(store, made)
-            reading = asyncio.ensure_future(trail.read())
+            reading = asyncio.ensure_future(read_changes(trail))
             for _ in range(turns):
                 await asyncio.sleep(0)
             reading.cancel()
             (outcome,) = await asyncio.gather(reading, return_exceptions=True)
             given = [] if isinstance(outcome, BaseException) else list(outcome)
-            given += await trail.read()
+            given += await read_changes(trail)
             assert made.secret_digest in _digests(given)
 
     async def test_a_reading_that_fails_loses_nothing(
@@ -273,37 +318,37 @@ class FollowingContract:
         database.query("ALTER TABLE changes RENAME TO hidden")
         for _ in range(3):
             with pytest.raises(StorageUnavailable):
-                await trail.read()
+                await read_changes(trail)
             await trail.wait(0.01)
         database.query("ALTER TABLE hidden RENAME TO changes")
         await _revoke(store, after)
-        assert _digests(await trail.read()) >= {before.secret_digest, after.secret_digest}
+        assert _digests(await read_changes(trail)) >= {before.secret_digest, after.secret_digest}
 
     async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
         """Whoever waits on a trail goes on when a key changes, in this process or in another one."""
         for changer in (store, other, store, other):
             made = await _created(store)
-            await trail.read()
+            await read_changes(trail)
             waiting = asyncio.ensure_future(_wait_for(trail, made.secret_digest))
             await _revoke(changer, made)
             await asyncio.wait_for(waiting, LONG)
 
     async def test_waiting_ends_by_itself(self, trail: Trail) -> None:
         """Where nothing changes, waiting ends when the time is over."""
-        await trail.read()
+        await read_changes(trail)
         for seconds in (0.05, 0.001, 0, -1):
             await asyncio.wait_for(trail.wait(seconds), LONG)
 
     async def test_waiting_can_be_given_up(self, store: RunningStore, trail: Trail) -> None:
         """A cancelled wait leaves a trail that reads and waits."""
-        await trail.read()
+        await read_changes(trail)
         waiting = asyncio.ensure_future(trail.wait(LONG))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         made = await _created(store)
         await _revoke(store, made)
-        assert _digests(await asyncio.wait_for(trail.read(), LONG)) == {made.secret_digest}
+        assert _digests(await asyncio.wait_for(read_changes(trail), LONG)) == {made.secret_digest}
         await asyncio.wait_for(trail.wait(0.01), LONG)
 
     async def test_a_closed_trail(self, store: RunningStore) -> None:
@@ -316,7 +361,7 @@ class FollowingContract:
         await asyncio.wait_for(waiting, LONG)
         await asyncio.wait_for(trail.wait(LONG), LONG / 2)
         with pytest.raises(StorageUnavailable, match="closed"):
-            await trail.read()
+            await read_changes(trail)
 
     async def test_a_store_closes_its_trails(self, database: Database) -> None:
         """When a store is closed, so are its trails, and no others can begin."""
@@ -343,7 +388,7 @@ class FollowingContract:
             while len(given) < len(made):
                 stop = revoked.is_set()
                 before = set(acknowledged)
-                given |= _digests(await trail.read())
+                given |= _digests(await read_changes(trail))
                 assert before <= given
                 assert not stop or len(given) == len(made)
                 await trail.wait(0.05)
@@ -354,28 +399,6 @@ class FollowingContract:
         await asyncio.gather(*changers)
         revoked.set()
         await asyncio.wait_for(asyncio.gather(*followers), LONG)
-
-    # changes after
-
-    async def test_changes_after_nothing(self, store: RunningStore) -> None:
-        """Where nothing ever changed, nothing was missed, and the newest number is zero."""
-        for seq in (0, 5, 2**62):
-            assert await store.changes_after(seq) == ([], 0)
-
-    async def test_changes_after_a_number(self, store: RunningStore, trail: Trail) -> None:
-        """A reader is given all that came after its last change, and the newest number to go on from."""
-        made = [await _created(store) for _ in range(5)]
-        seqs = []
-        for new in made:
-            await _revoke(store, new)
-            seqs += [change.seq for change in await trail.read()]
-        for place in range(6):
-            since = seqs[place - 1] if place else 0
-            missed, newest = await store.changes_after(since)
-            assert _digests(missed) >= {new.secret_digest for new in made[place:]}
-            assert newest == seqs[-1]
-            assert [change.seq for change in missed] == sorted({change.seq for change in missed})
-        assert (await store.changes_after(2**62))[1] == seqs[-1]
 
 
 class CheckingContract(FollowingContract):
@@ -452,9 +475,9 @@ class CheckingContract(FollowingContract):
         verifier, digest = a_verifier()
         await store.add_verifier(verifier, digest)
         await asyncio.gather(*[(store, other)[n % 2].revoke_verifier(verifier.name, REVOKED_AT) for n in range(8)])
-        assert _told(await trail.read()) == [(verifier.id, {digest}, REVOKED_AT)]
-        missed, _ = await store.changes_after(0)
-        assert _told(missed) == [(verifier.id, {digest}, REVOKED_AT)]
+        assert _told(await read_changes(trail)) == [(verifier.id, {digest}, REVOKED_AT)]
+        again = await store.follow()
+        assert _told(await read_changes(again)) == [(verifier.id, {digest}, REVOKED_AT)]
 
     async def test_revoking_a_verifier_at_the_same_time(self, store: RunningStore, other: RunningStore) -> None:
         """Of many revocations of one verifier at once one is made, and all give the same answer."""
@@ -467,44 +490,69 @@ class CheckingContract(FollowingContract):
 
     # sessions and confirmations
 
-    async def test_who_was_connected(self, store: RunningStore) -> None:
-        """A receipt names the sessions that were connected when the key was revoked, and no other."""
+    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, trail: Trail) -> None:
+        """A receipt names the sessions that were open when the end of the key was committed, and no other."""
         made = await _created(store)
         second = timedelta(seconds=1)
+        committed_by = REVOKED_AT + 5 * second
         longest = timedelta(seconds=300 + 60)
-        connected = [
-            a_session(name="renewed since"),
-            a_session(name="seen just before", seen_at=REVOKED_AT - second),
-            a_session(name="silent, but may believe", seen_at=REVOKED_AT - longest + second),
-            a_session(name="closed later", seen_at=REVOKED_AT + second, closed_at=REVOKED_AT + second),
-            a_session(name="began just before", connected_at=REVOKED_AT - second),
-        ]
-        gone = [
-            a_session(name="closed before", closed_at=REVOKED_AT - second),
-            a_session(name="silent for too long", seen_at=REVOKED_AT - longest - second),
-            a_session(name="began later", connected_at=REVOKED_AT + second, seen_at=REVOKED_AT + 2 * second),
-        ]
-        for session in connected + gone:
+        moments: dict[str, dict[str, datetime]] = {
+            "renewed since": {"seen_at": committed_by},
+            "seen just before": {"seen_at": REVOKED_AT - second},
+            "silent, but may use it": {"seen_at": REVOKED_AT - longest + second},
+            "closed later": {"seen_at": REVOKED_AT, "closed_at": REVOKED_AT + second},
+            "began before the commit": {"connected_at": committed_by - second, "seen_at": committed_by},
+            "closed before": {"seen_at": NOON, "closed_at": REVOKED_AT - second},
+            "silent for too long": {"seen_at": REVOKED_AT - longest - second},
+            "began after the commit": {"connected_at": committed_by + second, "seen_at": committed_by + 2 * second},
+        }
+        sessions = {name: a_session(name=name) for name in moments}
+        for name, session in sessions.items():
             await store.note_session(session)
+            was(session, database, **{"connected_at": NOON, **moments[name]})
         await _revoke(store, made)
-        at, witnesses = await _receipt(store, made)
-        assert at == REVOKED_AT
-        assert _sessions(witnesses) == {session.id: (session, None) for session in connected}
+        confirming = a_session(name="confirms")
+        await store.note_session(confirming)
+        await store.confirm(confirming.id, [change.seq for change in await read_changes(trail)])
+        confirmed_at(confirming.id, committed_by, database)
+        ending = await _ending(store, made)
+        assert (ending.ended_at, ending.committed_by) == (REVOKED_AT, committed_by)
+        named = {each.session: (each.confirmed_at, each.closed_at) for each in ending.confirmations}
+        assert named == {
+            confirming: (committed_by, None),
+            **{sessions[name]: (None, moments[name].get("closed_at")) for name in list(moments)[:5]},
+        }
+        assert [each.connected_at for each in ending.confirmations] == sorted(
+            each.connected_at for each in ending.confirmations
+        )
 
-    async def test_a_confirmation_is_kept(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
+    async def test_a_receipt_before_any_confirmation(self, store: RunningStore, other: RunningStore) -> None:
+        """Until somebody has confirmed, the commit is no later than the reading, whatever time the change bears."""
+        made = await _created(store)
+        early, late = a_session(name="early"), a_session(name="late")
+        await store.note_session(early)
+        await _revoke(store, made)
+        await store.note_session(late)
+        before = datetime.now(UTC)
+        first, second = await _ending(store, made), await _ending(other, made)
+        assert before - CLOCKS < first.committed_by <= second.committed_by < datetime.now(UTC) + CLOCKS
+        assert {each.session for each in first.confirmations} == {early, late}
+
+    async def test_a_confirmation_is_kept(
+        self, store: RunningStore, other: RunningStore, database: Database, trail: Trail
+    ) -> None:
         """Once a session confirmed, every receipt says when; confirming again does not move that time."""
         session, silent, made = a_session(), a_session(), await _created(store)
         for noted in (session, silent):
             await store.note_session(noted)
         await _revoke(store, made)
-        seqs = [change.seq for change in await trail.read()]
-        await other.confirm(session.id, seqs, REVOKED_AT + timedelta(seconds=1))
-        await store.confirm(session.id, seqs * 2, REVOKED_AT + timedelta(seconds=9))
-        _, witnesses = await _receipt(store, made)
-        assert _sessions(witnesses) == {
-            session.id: (session, REVOKED_AT + timedelta(seconds=1)),
-            silent.id: (silent, None),
-        }
+        seqs = [change.seq for change in await read_changes(trail)]
+        await other.confirm(session.id, seqs)
+        confirmed = await _confirmed(store, made)
+        await store.confirm(session.id, seqs * 2)
+        assert await _confirmed(store, made) == confirmed
+        assert (confirmed[session] is None, confirmed[silent]) == (False, None)
+        assert (await _ending(store, made)).committed_by == confirmed[session]
 
     async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: Trail) -> None:
         """Confirming the change of one key says nothing of another."""
@@ -513,26 +561,27 @@ class CheckingContract(FollowingContract):
         first, second = [await _created(store) for _ in range(2)]
         for made in (first, second):
             await _revoke(store, made)
-        seqs = {change.key_id: change.seq for change in await trail.read()}
-        await store.confirm(session.id, [seqs[first.api_key.id]], NOON)
-        assert [(await _receipt(store, made))[1] for made in (first, second)] == [
-            [(session, NOON)],
-            [(session, None)],
-        ]
+        seqs = {change.key_id: change.seq for change in await read_changes(trail)}
+        await store.confirm(session.id, [seqs[first.api_key.id]])
+        confirmed = [await _confirmed(store, made) for made in (first, second)]
+        assert [(list(each), each[session] is None) for each in confirmed] == [([session], False), ([session], True)]
 
     async def test_whoever_confirms_was_there(self, store: RunningStore, trail: Trail) -> None:
-        """A session that could only be noted after it confirmed, or began in between, is on the receipt."""
+        """A session that could only be stored after it confirmed is on the receipt."""
         made = await _created(store)
         await _revoke(store, made)
-        session = a_session(connected_at=REVOKED_AT, seen_at=REVOKED_AT + timedelta(seconds=2))
-        await store.confirm(session.id, [change.seq for change in await trail.read()], REVOKED_AT)
+        session = a_session()
+        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
         await store.note_session(session)
-        assert await _receipt(store, made) == (REVOKED_AT, [(session, REVOKED_AT)])
+        (confirmation,) = (await _ending(store, made)).confirmations
+        assert confirmation.session == session
+        assert confirmation.confirmed_at is not None
+        assert confirmation.confirmed_at <= confirmation.connected_at
 
     async def test_confirming_what_never_was(self, store: RunningStore, database: Database) -> None:
         """Numbers that no change has are passed over, and so are none at all."""
-        await store.confirm(new_id(), [1, 2**62, 0, -1], NOON)
-        await store.confirm(new_id(), [], NOON)
+        await store.confirm(new_id(), [1, 2**62, 0, -1])
+        await store.confirm(new_id(), [])
         assert database.table("confirmations") == []
 
     async def test_another_change_confirms_nothing(self, store: RunningStore, database: Database, trail: Trail) -> None:
@@ -540,9 +589,9 @@ class CheckingContract(FollowingContract):
         session, made = a_session(), await _created(store)
         await store.note_session(session)
         database.query(add_event(made.api_key, "api_key.renamed", database))
-        await store.confirm(session.id, [change.seq for change in await trail.read()], NOON)
+        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
         await _revoke(store, made)
-        assert await _receipt(store, made) == (REVOKED_AT, [(session, None)])
+        assert await _confirmed(store, made) == {session: None}
 
     async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: Trail) -> None:
         """A deletion has a receipt like a revocation; a key that was revoked first keeps that one's time."""
@@ -553,45 +602,53 @@ class CheckingContract(FollowingContract):
         await _revoke(store, both)
         later = an_event(EventType.DELETED, both.api_key, occurred_at=REVOKED_AT + timedelta(days=1))
         await store.delete(later)
-        await store.confirm(session.id, [change.seq for change in await trail.read()], REVOKED_AT)
+        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
         for made in (deleted, both):
-            assert await _receipt(store, made) == (REVOKED_AT, [(session, REVOKED_AT)])
+            assert (await _ending(store, made)).ended_at == REVOKED_AT
+            confirmed = await _confirmed(store, made)
+            assert (list(confirmed), confirmed[session] is None) == ([session], False)
 
     async def test_no_receipt(self, store: RunningStore) -> None:
         """A key that works, that belongs to somebody else or that never was has no receipt."""
         active, revoked, absent = await _created(store), await _created(store), new_key(an_organization())
         await _revoke(store, revoked)
-        assert await store.confirmations(active.api_key.org_id, active.api_key.id) is None
-        assert await store.confirmations(active.api_key.org_id, revoked.api_key.id) is None
-        assert await store.confirmations(absent.api_key.org_id, absent.api_key.id) is None
-        assert await store.confirmations(revoked.api_key.org_id, revoked.api_key.id) == (REVOKED_AT, [])
+        assert await store.ending(active.api_key.org_id, active.api_key.id) is None
+        assert await store.ending(active.api_key.org_id, revoked.api_key.id) is None
+        assert await store.ending(absent.api_key.org_id, absent.api_key.id) is None
+        assert (await _ending(store, revoked)).confirmations == []
 
     async def test_a_session_is_renewed(self, store: RunningStore, database: Database) -> None:
-        """A newer state replaces an older one, never the other way round, and a session began when it first did."""
-        session = a_session()
-        newer = replace(session, name="new name", outage_seconds=5, seen_at=REVOKED_AT + timedelta(seconds=10))
-        closed = replace(newer, closed_at=newer.seen_at)
-        back = replace(newer, seen_at=REVOKED_AT + timedelta(seconds=20), connected_at=REVOKED_AT)
-        expected = [session, newer, newer, closed, replace(back, connected_at=session.connected_at)]
-        made = await _created(store)
+        """The last state of a session counts; it began when it was first stored, and is open again when it is back."""
+        made, session = await _created(store), a_session()
+        await store.note_session(session)
+        was(session, database, connected_at=NOON, seen_at=NOON)
         await _revoke(store, made)
-        for state, kept in zip([session, newer, session, closed, back], expected, strict=True):
+        for state in (replace(session, name="new name", outage_seconds=5), session):
             await store.note_session(state)
-            assert (await _receipt(store, made))[1] == [(kept, None)]
+            (found,) = (await _ending(store, made)).confirmations
+            assert (found.session, found.connected_at, found.closed_at) == (state, NOON, None)
+        await store.close_session(session.id, None)
+        (closed,) = (await _ending(store, made)).confirmations
+        assert closed.closed_at is not None
+        await store.note_session(session)
+        (back,) = (await _ending(store, made)).confirmations
+        assert (back.connected_at, back.closed_at) == (NOON, None)
         assert len(database.table("verifier_sessions")) == 1
 
     async def test_a_session_belongs_to_one_verifier(self, store: RunningStore) -> None:
-        """A session says whose it is, and nobody else can take it over."""
+        """A session says whose it is, and nobody else can take it over or close it."""
         verifiers = [a_verifier(name) for name in ("one", "two")]
         for verifier, digest in verifiers:
             await store.add_verifier(verifier, digest)
         session = a_session(verifier_id=verifiers[0][0].id)
         await store.note_session(session)
         for other_id in (verifiers[1][0].id, None):
-            await store.note_session(replace(session, verifier_id=other_id, seen_at=REVOKED_AT, closed_at=REVOKED_AT))
+            await store.note_session(replace(session, verifier_id=other_id, name="other"))
+            await store.close_session(session.id, other_id)
         made = await _created(store)
         await _revoke(store, made)
-        assert (await _receipt(store, made))[1] == [(session, None)]
+        (found,) = (await _ending(store, made)).confirmations
+        assert (found.session, found.closed_at) == (session, None)
 
     async def test_a_session_of_nobody(self, store: RunningStore) -> None:
         """A session of a verifier that does not exist is refused, and so is one that no column holds."""
@@ -608,8 +665,8 @@ class CheckingContract(FollowingContract):
         first = a_sighting(made, count=3)
         again = replace(first, count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
         elsewhere = replace(first, count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
-        await store.note_usage([first, again, elsewhere, elsewhere])
-        await other.note_usage([replace(first, count=100)])
+        await store.note_usage([first, again, elsewhere, elsewhere], a_batch())
+        await other.note_usage([replace(first, count=100)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(
             last_used_at=again.last_seen,
@@ -637,13 +694,65 @@ class CheckingContract(FollowingContract):
             ],
         )
 
+    async def test_a_batch_counts_once(self, store: RunningStore, other: RunningStore) -> None:
+        """A batch that is written again, by any process, adds nothing, and the next number of its reporter does."""
+        made = await _created(store)
+        batch = a_batch()
+        uses = [a_sighting(made, count=3), a_sighting(made, network=None, count=4)]
+        for writer in (store, store, other):
+            await writer.note_usage(uses, batch)
+        assert await _counted(store, made) == (7, 7)
+        await store.note_usage(uses, batch._replace(number=2))
+        assert await _counted(store, made) == (14, 14)
+
+    async def test_an_older_batch_counts_nothing(self, store: RunningStore) -> None:
+        """A number that is not above the last one of its reporter was written before; numbers may be left out."""
+        made = await _created(store)
+        batch = a_batch()
+        for number, expected in ((5, 1), (4, 1), (1, 1), (5, 1), (2**40, 2), (6, 2)):
+            await store.note_usage([a_sighting(made)], batch._replace(number=number))
+            assert await _counted(store, made) == (expected, expected)
+
+    async def test_reporters_do_not_disturb_each_other(self, store: RunningStore, other: RunningStore) -> None:
+        """Each reporter has numbers of its own."""
+        made = await _created(store)
+        first, second = a_batch(), a_batch()
+        await store.note_usage([a_sighting(made)], first._replace(number=9))
+        for number in (1, 2):
+            await other.note_usage([a_sighting(made)], second._replace(number=number))
+        await store.note_usage([a_sighting(made)], first._replace(number=10))
+        assert await _counted(store, made) == (4, 4)
+
+    async def test_a_batch_that_is_repeated_at_the_same_time(self, store: RunningStore, other: RunningStore) -> None:
+        """Of the same batch, written many times at once by several processes, exactly one writing counts."""
+        made = [await _created(store) for _ in range(3)]
+        batches = [a_batch() for _ in range(4)]
+        for number in range(1, 6):
+            writings = [
+                writer.note_usage([a_sighting(new) for new in made], batch._replace(number=number))
+                for writer in (store, other) * 3
+                for batch in batches
+            ]
+            await asyncio.gather(*writings)
+            for new in made:
+                assert await _counted(store, new) == (4 * number, 4 * number)
+
+    async def test_a_batch_that_is_refused_has_no_number(self, store: RunningStore) -> None:
+        """A batch that no column holds is not written, and its number can be used for another."""
+        made = await _created(store)
+        batch = a_batch()
+        with pytest.raises(ValueError, match="refuses"):
+            await store.note_usage([a_sighting(made), a_sighting(made, verifier="x" * 256)], batch)
+        await store.note_usage([a_sighting(made)], batch)
+        assert await _counted(store, made) == (1, 1)
+
     async def test_the_last_use_goes_forward_only(self, store: RunningStore) -> None:
         """An older use that is noted later moves no last use back, the key's or the source's, but may be the first."""
         made = await _created(store)
         newest = HOUR + timedelta(minutes=30)
         for minutes in (10, 30, 20, 0):
             at = HOUR + timedelta(minutes=minutes)
-            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)])
+            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
@@ -658,7 +767,9 @@ class CheckingContract(FollowingContract):
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
         early, late = HOUR + timedelta(minutes=1), HOUR + timedelta(minutes=30)
-        await store.note_usage([a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)])
+        await store.note_usage(
+            [a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)], a_batch()
+        )
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
@@ -687,7 +798,7 @@ class CheckingContract(FollowingContract):
         """Sources that the version before noted of a key are its first secret's, and one that goes on is one."""
         made = await _created(store)
         seen = a_sighting(made)
-        await store.note_usage([seen, replace(seen, agent="curl")])
+        await store.note_usage([seen, replace(seen, agent="curl")], a_batch())
         database.query(
             "INSERT INTO key_sources (key_id, network, agent, verifier, first_seen, last_seen, count)"
             " SELECT secret_id, network, agent, verifier, first_seen, last_seen, 10 FROM secret_sources"
@@ -709,7 +820,7 @@ class CheckingContract(FollowingContract):
             return [[{**row, **uses} for row in database.table(name)] for name in tables]
 
         before = everything()
-        await store.note_usage([a_sighting(made)])
+        await store.note_usage([a_sighting(made)], a_batch())
         assert everything() == before
 
     async def test_uses_never_undo_a_revocation(self, store: RunningStore, other: RunningStore) -> None:
@@ -719,7 +830,7 @@ class CheckingContract(FollowingContract):
 
         async def keep_noting(writer: RunningStore) -> None:
             while not stop.is_set():
-                await writer.note_usage([a_sighting(new) for new in made])
+                await writer.note_usage([a_sighting(new) for new in made], a_batch())
 
         writers = [asyncio.ensure_future(keep_noting(writer)) for writer in (store, other)]
         for number, new in enumerate(made):
@@ -742,7 +853,8 @@ class CheckingContract(FollowingContract):
                 a_sighting(made, digest=deleted.secret_digest),
                 a_sighting(made, key_id=new_id()),
                 a_sighting(made),
-            ]
+            ],
+            a_batch(),
         )
         assert {row["key_id"] for row in database.table("key_hours")} == {made.api_key.id}
         assert {row["secret_id"] for row in database.table("secret_sources")} == {made.api_key.id}
@@ -753,7 +865,7 @@ class CheckingContract(FollowingContract):
     async def test_no_uses(self, store: RunningStore, database: Database) -> None:
         """A key that was never used says so, and noting nothing does nothing."""
         made = await _created(store)
-        await store.note_usage([])
+        await store.note_usage([], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(last_used_at=None, hours={}, sources=[], secrets=[made.api_key.secret])
 
@@ -765,10 +877,10 @@ class CheckingContract(FollowingContract):
             at = HOUR + timedelta(seconds=minute)
             sightings.append(a_sighting(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
         random.Random(3).shuffle(sightings)
-        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)])
-        await store.note_usage(sightings[:100])
+        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)], a_batch())
+        await store.note_usage(sightings[:100], a_batch())
         for sighting in sightings[100:]:
-            await store.note_usage([sighting])
+            await store.note_usage([sighting], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
         assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
@@ -780,7 +892,7 @@ class CheckingContract(FollowingContract):
         made = [await _created(store) for _ in range(5)]
         numbers = random.Random(5)
         calls = [
-            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))])
+            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))], a_batch())
             for n in range(40)
         ]
         await asyncio.gather(*calls)
@@ -801,14 +913,14 @@ class CheckingContract(FollowingContract):
         """Of a batch with a value that no column holds, nothing is noted."""
         made = await _created(store)
         with pytest.raises(ValueError, match=r"refuses|cannot store|beyond|cannot be given"):
-            await store.note_usage([a_sighting(made), a_sighting(made, **change)])
+            await store.note_usage([a_sighting(made), a_sighting(made, **change)], a_batch())
         assert database.table("key_hours") == database.table("key_sources") == []
 
     async def test_usage_since(self, store: RunningStore) -> None:
         """Hours before the moment asked for are left out, and those without a use are absent."""
         made = await _created(store)
         hours = [HOUR + timedelta(hours=n) for n in (0, 1, 5)]
-        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)])
+        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)], a_batch())
         for since, expected in ((HOUR, {0, 1, 5}), (hours[1], {1, 5}), (hours[1] + timedelta(minutes=1), {5})):
             usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
             assert usage is not None
@@ -819,7 +931,7 @@ class CheckingContract(FollowingContract):
     async def test_usage_of_no_key(self, store: RunningStore) -> None:
         """A foreign, a deleted and an absent key have no usage."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
-        await store.note_usage([a_sighting(made), a_sighting(deleted)])
+        await store.note_usage([a_sighting(made), a_sighting(deleted)], a_batch())
         await _delete(store, deleted)
         for org_id, key_id in (
             (absent.api_key.org_id, made.api_key.id),
@@ -836,7 +948,7 @@ class CheckingContract(FollowingContract):
         foreign = new_key(an_organization())
         await asyncio.gather(*map(store.create, [*made, foreign]))
         used = made[:1090]
-        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])])
+        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
         await _delete(store, made[0])
         ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
         counts = await store.hourly_counts(organization.id, ids, since=HOUR)
@@ -863,18 +975,25 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
     return [
         lambda: store.find(new.secret_digest),
         store.follow,
-        lambda: store.changes_after(0),
         lambda: store.add_verifier(*a_verifier()),
         store.verifiers,
         lambda: store.find_verifier(bytes(32)),
         lambda: store.revoke_verifier("nobody", NOON),
         lambda: store.note_session(a_session()),
-        lambda: store.confirm(new_id(), [1], NOON),
-        lambda: store.confirmations(key.org_id, key.id),
-        lambda: store.note_usage([a_sighting(new)]),
+        lambda: store.close_session(new_id(), None),
+        lambda: store.confirm(new_id(), [1]),
+        lambda: store.ending(key.org_id, key.id),
+        lambda: store.note_usage([a_sighting(new)], a_batch()),
         lambda: store.usage(key.org_id, key.id, since=NOON),
         lambda: store.hourly_counts(key.org_id, [key.id], since=NOON),
     ]
+
+
+async def _counted(store: RunningStore, made: NewApiKey) -> tuple[int, int]:
+    """Add up the uses of a key by hour, and by source."""
+    usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+    assert usage is not None
+    return sum(usage.hours.values()), sum(source.count for source in usage.sources)
 
 
 async def _created(store: RunningStore, **changes: object) -> NewApiKey:
@@ -894,20 +1013,18 @@ async def _delete(store: RunningStore, made: NewApiKey) -> None:
 
 
 async def _wait_for(trail: Trail, digest: bytes) -> None:
-    while digest not in _digests(await trail.read()):
+    while digest not in _digests(await read_changes(trail)):
         await trail.wait(LONG)
 
 
-async def _receipt(store: RunningStore, made: NewApiKey) -> tuple[datetime, list[tuple[Session, datetime | None]]]:
-    found = await store.confirmations(made.api_key.org_id, made.api_key.id)
+async def _ending(store: RunningStore, made: NewApiKey) -> Ending:
+    found = await store.ending(made.api_key.org_id, made.api_key.id)
     assert found is not None
-    return found[0], [(confirmation.session, confirmation.confirmed_at) for confirmation in found[1]]
+    return found
 
 
-def _sessions(
-    witnesses: Sequence[tuple[Session, datetime | None]],
-) -> dict[UUID, tuple[Session, datetime | None]]:
-    return {session.id: (session, confirmed_at) for session, confirmed_at in witnesses}
+async def _confirmed(store: RunningStore, made: NewApiKey) -> dict[Session, datetime | None]:
+    return {each.session: each.confirmed_at for each in (await _ending(store, made)).confirmations}
 
 
 def _digests(changes: Sequence[Change]) -> set[bytes]:

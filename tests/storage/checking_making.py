@@ -1,12 +1,13 @@
 """Makes what tests of checking store, and reaches behind the store's back for what it cannot do yet."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
-from keywright.service.checking_ports import Session, Sighting, Verifier
+from keywright.service.checking_ports import Change, Session, Sighting, Trail, UsageBatch, Verifier
 from keywright.service.ports import NewApiKey
 from tests.storage.making import NOON, Database, new_id
 
@@ -22,16 +23,26 @@ def a_verifier(name: str = "billing-api", **changes: Any) -> tuple[Verifier, byt
 
 
 def a_session(**changes: Any) -> Session:
-    """Give a session nobody has begun before: of a process of ours, connected at noon and seen an hour later."""
-    fields: dict[str, Any] = {
-        "id": new_id(),
-        "verifier_id": None,
-        "name": "host:4711",
-        "outage_seconds": 300,
-        "connected_at": NOON,
-        "seen_at": NOON + timedelta(hours=1),
-    }
+    """Give a session nobody has begun before, of a process of ours."""
+    fields: dict[str, Any] = {"id": new_id(), "verifier_id": None, "name": "host:4711", "outage_seconds": 300}
     return Session(**{**fields, **changes})
+
+
+def was(session: Session, database: Database, **times: datetime) -> None:
+    """Have a session that is stored look as if it had been connected, seen or closed at other times."""
+    set_ = ", ".join(f"{name} = {_literal(database, at)}" for name, at in times.items())
+    database.query(f"UPDATE verifier_sessions SET {set_} WHERE id = {_literal(database, session.id)}")
+
+
+def confirmed_at(session_id: UUID, at: datetime, database: Database) -> None:
+    """Have a session's confirmations look as if they had come at another time."""
+    where = f"session_id = {_literal(database, session_id)}"
+    database.query(f"UPDATE confirmations SET confirmed_at = {_literal(database, at)} WHERE {where}")
+
+
+async def read_changes(trail: Trail) -> Sequence[Change]:
+    """Read, and give the changes alone."""
+    return (await trail.read()).changes
 
 
 def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
@@ -49,6 +60,11 @@ def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
         "count": 1,
     }
     return Sighting(**{**fields, **changes})
+
+
+def a_batch() -> UsageBatch:
+    """Give the first batch of a reporter that has written none before."""
+    return UsageBatch(new_id(), 1)
 
 
 def add_event(key: ApiKey, type_: str, database: Database) -> str:

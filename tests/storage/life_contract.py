@@ -22,7 +22,7 @@ from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits
 from tests.storage.chain import assert_chains
-from tests.storage.checking_making import a_sighting
+from tests.storage.checking_making import a_batch, a_sighting
 from tests.storage.making import (
     NOON,
     Database,
@@ -313,6 +313,27 @@ class LifeContract:
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 0
         assert {row["expires_at"] for row in database.table("replays")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
 
+    async def test_purge_of_reporters(self, store: RunningStore, database: Database) -> None:
+        """
+        The batch number of a reporter that wrote nothing for 7 days is removed, and no other.
+
+        Both kinds of rows together are no more than are asked for.
+        """
+        made = await _created(store)
+        batches = [a_batch() for _ in range(4)]
+        for batch in batches:
+            await store.note_usage([a_sighting(made)], batch)
+        written = [row["written_at"] for row in database.table("usage_reporters")]
+        await store.note_usage([a_sighting(made)], batches[0]._replace(number=2))
+        later = min(written) + 7 * DAY - HOUR
+        assert await store.purge(later, limit=9) == 0
+        await store.create(_repeatable(an_organization(), a_replay(expires_at=later)))
+        age = 7 * 86_400_000_000 if database.is_sqlite else "interval '7 days'"
+        database.query(f"UPDATE usage_reporters SET written_at = written_at - {age} WHERE batch = 1")
+        assert [await store.purge(later, limit=3) for _ in range(2)] == [3, 1]
+        assert [row["batch"] for row in database.table("usage_reporters")] == [2]
+        assert await store.purge(later + 2 * HOUR, limit=3) == 1
+
     # no more than so many active keys
 
     async def test_no_more_than_the_most(self, store: RunningStore, other: RunningStore, database: Database) -> None:
@@ -402,9 +423,9 @@ class LifeContract:
             rotation = a_rotation(made.api_key, overlap=end, quiet_seconds=None if made is patient else 600)
             await store.rotate(rotation)
             if made is not unused:
-                await store.note_usage([_use_of(made, rotation.secret_digest, at - timedelta(seconds=721))])
+                await store.note_usage([_use_of(made, rotation.secret_digest, at - timedelta(seconds=721))], a_batch())
             late = timedelta(seconds=719 if made is busy else 721)
-            await store.note_usage([_use_of(made, made.secret_digest, at - late)])
+            await store.note_usage([_use_of(made, made.secret_digest, at - late)], a_batch())
         await store.revoke(an_event(EventType.REVOKED, revoked.api_key), RevocationReason.UNSPECIFIED)
         (found,) = await store.quiet(at, lag_seconds=120.0, limit=10)
         assert (found.org_id, found.key_id, found.version) == (due.api_key.org_id, due.api_key.id, 2)
@@ -417,7 +438,7 @@ class LifeContract:
         made = await _created(store)
         rotation = a_rotation(made.api_key, overlap=DAY, quiet_seconds=600)
         await store.rotate(rotation)
-        await store.note_usage([_use_of(made, rotation.secret_digest, NOON)])
+        await store.note_usage([_use_of(made, rotation.secret_digest, NOON)], a_batch())
         assert await store.quiet(NOON + timedelta(seconds=600), lag_seconds=0.0, limit=9) == []
         assert len(await store.quiet(NOON + timedelta(seconds=601), lag_seconds=0.0, limit=9)) == 1
 
@@ -603,8 +624,8 @@ async def _many_keys(store: RunningStore) -> list[ApiKey]:
     await store.revoke(an_event(EventType.REVOKED, made[3].api_key), RevocationReason.UNSPECIFIED)
     rotation = a_rotation(made[0].api_key)
     await store.rotate(rotation)
-    await store.note_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)])
-    await store.note_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)])
+    await store.note_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)], a_batch())
+    await store.note_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)], a_batch())
     return await store.list_newest(organization.id, limit=99, before=None)
 
 

@@ -68,6 +68,7 @@ class TestSerializable(OnPostgres):
     test_the_revocation_of_a_verifier_is_on_the_trail = (
         CheckingContract.test_the_revocation_of_a_verifier_is_on_the_trail
     )
+    test_a_batch_that_is_repeated_at_the_same_time = CheckingContract.test_a_batch_that_is_repeated_at_the_same_time
     test_uses_by_many_at_once = CheckingContract.test_uses_by_many_at_once
     test_uses_never_undo_a_revocation = CheckingContract.test_uses_never_undo_a_revocation
 

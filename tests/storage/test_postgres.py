@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from keywright.storage.postgres import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
 from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
+from tests.storage.checking_making import HOUR, a_batch, a_sighting
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
@@ -27,6 +29,7 @@ from tests.storage.making import UNSPECIFIED, Database, an_event, an_organizatio
 SHORT = 1.0
 # What a caller may take to hear that the database is away: the promise is "within a few seconds".
 FEW_SECONDS = 10.0
+PATIENT = 30.0
 
 
 @pytest.fixture
@@ -337,6 +340,27 @@ def _fill(database: Database, org_id: UUID) -> None:
     )
 
 
+async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:
+    """A batch that is repeated while its first transaction still runs waits for it, and is counted once."""
+    stores, made = [_store(database, patience=PATIENT) for _ in range(2)], new_key(an_organization())
+    uses, batch = [a_sighting(made, count=3)], a_batch()
+    try:
+        await stores[0].create(made)
+        async with _Locked(database, "SELECT FROM api_key_secrets FOR UPDATE") as secrets:
+            writings = []
+            for number, store in enumerate(stores, start=1):
+                writings.append(asyncio.ensure_future(store.note_usage(uses, batch)))
+                await _until(partial(_are_waiting, database, number))
+            await secrets.commit()
+            await asyncio.gather(*writings)
+        usage = await stores[0].usage(made.api_key.org_id, made.api_key.id, since=HOUR)
+        assert usage is not None
+        assert usage.hours == {HOUR: 3}
+    finally:
+        for store in stores:
+            await store.close()
+
+
 def _store(database: Database, *, patience: float | None = None, pool_size: int = 10) -> PostgresStore:
     url = read(database.url)
     assert isinstance(url, PostgresUrl)
@@ -400,6 +424,10 @@ async def _works(store: PostgresStore) -> bool:
 
 async def _somebody_waits(database: Database) -> bool:
     return any(row["wait_event_type"] == "Lock" for row in _connections(database))
+
+
+async def _are_waiting(database: Database, number: int) -> bool:
+    return sum(row["wait_event_type"] == "Lock" for row in _connections(database)) == number
 
 
 async def _no_connections(database: Database) -> bool:

@@ -31,6 +31,7 @@ FILLED = f"""
     SELECT id, org_id, id, 'api_key.created', now(), 'x', 'x', 'x', '{{}}', sha256(id::text::bytea) FROM api_keys;
     INSERT INTO replays
     SELECT org_id, sha256(id::text::bytea), sha256(''), '', now(), now() + random() * interval '1 day' FROM api_keys;
+    INSERT INTO usage_reporters SELECT id, 1, now() - random() * interval '7 days' FROM api_keys;
     ANALYZE
 """
 
@@ -86,6 +87,7 @@ STATEMENTS = {
     "chain end": (audit_rows.CHAIN_END, "event_chain_heads"),
     "replay": (audit_rows.REPLAY, "replays_pkey"),
     "purge": (sql.PURGE, "replays_expires_at_idx"),
+    "purge of reporters": (sql.PURGE, "usage_reporters_written_at_idx"),
     "quiet": (sql.DIALECT.quiet, "api_key_secrets_quiet_idx"),
     "expiring": (audit_rows.EXPIRING, "api_keys_expires_at_idx"),
     "notice": (sql.NOTE_EXPIRING, ONE_KEY),

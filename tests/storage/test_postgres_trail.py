@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -13,11 +14,12 @@ from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import NewApiKey
 from keywright.storage import postgres_checking_sql as sql
+from keywright.storage.change_reader import LONGEST_TRANSACTION_SECONDS, MOST_MISSING, Numbers
 from keywright.storage.engine import RunningStore, open_store
-from keywright.storage.postgres_trail import LONGEST_TRANSACTION_SECONDS, MOST_MISSING, Numbers, PostgresTrail
+from keywright.storage.postgres_trail import PostgresTrail
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of, start_cluster
-from tests.storage.checking_making import add_event
+from tests.storage.checking_making import add_event, read_changes
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
 LONG = 30.0
@@ -77,9 +79,9 @@ async def test_a_transaction_that_was_open_when_the_trail_began(store: RunningSt
     async with _open_transaction(database, slow) as transaction:
         await _revoke(store, fast)
         async with _following(database, overlap=0) as trail:
-            assert await trail.read() == []
+            assert await read_changes(trail) == []
             await transaction.execute("COMMIT")
-            assert _digests(await trail.read()) == {slow.secret_digest}
+            assert _digests(await read_changes(trail)) == {slow.secret_digest}
 
 
 async def test_many_late_transactions(store: RunningStore, database: Database) -> None:
@@ -92,12 +94,12 @@ async def test_many_late_transactions(store: RunningStore, database: Database) -
             await connection.execute(f"BEGIN; {add_event(slow.api_key, 'api_key.revoked', database)}")
             late.append((connection, slow))
             await _revoke(store, fast)
-        assert _digests(await trail.read()) == {fast.secret_digest for fast in made[1::2]}
+        assert _digests(await read_changes(trail)) == {fast.secret_digest for fast in made[1::2]}
         random.Random(2).shuffle(late)
         for place, (connection, slow) in enumerate(late):
             await connection.execute("ROLLBACK" if place % 5 == 0 else "COMMIT")
             await connection.close()
-            assert _digests(await trail.read()) == (set() if place % 5 == 0 else {slow.secret_digest})
+            assert _digests(await read_changes(trail)) == (set() if place % 5 == 0 else {slow.secret_digest})
 
 
 async def test_numbers_that_are_handed_out_in_blocks(store: RunningStore, database: Database) -> None:
@@ -118,8 +120,8 @@ async def test_more_changes_than_one_reading_gives(store: RunningStore, database
         database.query(
             f"{insert} SELECT '{made.api_key.id}', 'x', now(), now() FROM generate_series(1, {3 * sql.MOST_READ + 7})"
         )
-        assert len(await trail.read()) == 3 * sql.MOST_READ + 7
-        assert await trail.read() == []
+        assert len(await read_changes(trail)) == 3 * sql.MOST_READ + 7
+        assert await read_changes(trail) == []
 
 
 def test_missing_numbers() -> None:
@@ -162,7 +164,7 @@ def test_missing_numbers_are_bounded() -> None:
 async def test_a_change_is_notified(store: RunningStore, trail: PostgresTrail) -> None:
     """The change of another process calls a reader that does not ask."""
     (made,) = await _created(store, 1)
-    await trail.read()
+    await read_changes(trail)
     await _revoke(store, made)
     await asyncio.wait_for(trail._stirred.wait(), LONG)
 
@@ -185,7 +187,7 @@ async def test_lost_notifications(store: RunningStore, database: Database, trail
     """Where no notification arrives, a reader that waits sees the change all the same."""
     database.query("DROP TRIGGER changes_notify ON changes")
     (made,) = await _created(store, 1)
-    await trail.read()
+    await read_changes(trail)
     await _revoke(store, made)
     assert await _until_given(trail, made)
 
@@ -196,11 +198,11 @@ async def test_a_connection_that_was_ended(
     """A reader whose connection was ended sees what changed meanwhile, and is called again from then on."""
     for _ in range(3):
         made, again = await _created(store, 2)
-        await trail.read()
+        await read_changes(trail)
         _end_connections(database, postgres_cluster)
         await _try_to_revoke(store, made)
         assert await _until_given(trail, made)
-        await trail.read()
+        await read_changes(trail)
         await _revoke(store, again)
         await asyncio.wait_for(trail._stirred.wait(), LONG)
 
@@ -209,7 +211,7 @@ async def test_a_server_without_notifications(store: RunningStore, database: Dat
     """Behind a pooler nothing is listened for, and a reader that waits sees the change all the same."""
     async with _following(database, options="&statement_cache_size=0") as trail:
         (made,) = await _created(store, 1)
-        await trail.read()
+        await read_changes(trail)
         await _revoke(store, made)
         assert await _until_given(trail, made)
         assert not trail._stirred.is_set()
@@ -227,12 +229,12 @@ async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster,
         try:
             for _ in range(3):
                 with pytest.raises(StorageUnavailable):
-                    await asyncio.wait_for(trail.read(), LONG)
+                    await asyncio.wait_for(read_changes(trail), LONG)
                 await asyncio.wait_for(trail.wait(LONG), LONG)
         finally:
             await asyncio.to_thread(postgres_cluster.start)
         await _try_to_revoke(store, after)
-        assert _digests(await trail.read()) >= {before.secret_digest, after.secret_digest}
+        assert _digests(await read_changes(trail)) >= {before.secret_digest, after.secret_digest}
 
 
 async def test_readings_through_restarts(
@@ -248,7 +250,7 @@ async def test_readings_through_restarts(
         while True:
             before, last = set(acknowledged), changed.is_set()
             try:
-                given |= _digests(await trail.read())
+                given |= _digests(await read_changes(trail))
             except StorageUnavailable:
                 await asyncio.sleep(0.05)
                 continue
@@ -279,13 +281,13 @@ async def test_a_server_that_lost_its_last_changes(
     *lost, made = await _created(store, 6)
     for new in lost:
         await _revoke(store, new)
-    numbers = [change.seq for change in await trail.read()]
+    numbers = [change.seq for change in await read_changes(trail)]
     # As after a failover to a server that had not received the last transactions.
     database.query(f"DELETE FROM changes WHERE seq >= {numbers[1]}")
     database.query(f"ALTER TABLE changes ALTER COLUMN seq RESTART WITH {numbers[1]}")
     _end_connections(database, postgres_cluster)
     await _try_to_revoke(store, made)
-    given = await trail.read()
+    given = await read_changes(trail)
     assert made.secret_digest in _digests(given)
     assert max(change.seq for change in given) < numbers[-1]
 
@@ -303,7 +305,7 @@ async def test_a_server_that_is_away_at_the_beginning(
         await asyncio.to_thread(postgres_cluster.start)
     trail = await store.follow()
     await _try_to_revoke(store, made)
-    assert _digests(await trail.read()) == {made.secret_digest}
+    assert _digests(await read_changes(trail)) == {made.secret_digest}
 
 
 async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
@@ -317,7 +319,7 @@ async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
     own_cluster.start()
     standby = open_store(url)
     try:
-        for call in (lambda: standby.find(made.secret_digest), standby.follow, lambda: standby.changes_after(0)):
+        for call in (lambda: standby.find(made.secret_digest), standby.follow):
             with pytest.raises(StorageUnavailable, match="standby"):
                 await call()
     finally:
@@ -327,20 +329,30 @@ async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
 # Looking back, and what it costs.
 
 
-async def test_looking_back_for_a_feed(store: RunningStore, database: Database) -> None:
-    """A remote reader is given again what was noted up to a minute before its last change, and nothing older."""
+async def test_a_trail_begins_with_the_last_minutes(store: RunningStore, database: Database) -> None:
+    """The first reading gives what was written while any transaction may last, and the one change before that."""
     made = await _created(store, 4)
-    noted = dict(
-        zip((new.api_key.id for new in made), ("90 seconds", "50 seconds", "0 seconds", "-1 hours"), strict=True)
-    )
-    for key_id, ago in noted.items():
+    for new, ago in zip(made, ("40 minutes", "20 minutes", "10 minutes", "0 minutes"), strict=True):
         database.query(
             "INSERT INTO changes (changed_id, type, occurred_at, noted_at)"
-            f" VALUES ('{key_id}', 'api_key.revoked', now(), timestamptz '2026-01-01 12:00Z' - interval '{ago}')"
+            f" VALUES ('{new.api_key.id}', 'api_key.revoked', now(), now() - interval '{ago}')"
         )
-    changes, newest = await store.changes_after(3)
-    assert [change.key_id for change in changes] == [new.api_key.id for new in made[1:]]
-    assert newest == 4
+    trail = await store.follow()
+    reading = await trail.read()
+    assert [change.key_id for change in reading.changes] == [new.api_key.id for new in made[1:]]
+    assert (reading.begins_after, reading.complete_to) == (1, 4)
+    await trail.close()
+
+
+async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, database: Database) -> None:
+    """A reading is complete only up to a number that is missing, until it shows."""
+    slow, fast = await _created(store, 2)
+    async with _following(database) as trail:
+        async with _open_transaction(database, slow) as transaction:
+            await _revoke(store, fast)
+            assert (await trail.read()).complete_to == 0
+            await transaction.execute("COMMIT")
+        assert (await trail.read()).complete_to == 2
 
 
 @pytest.mark.parametrize(
@@ -350,9 +362,8 @@ async def test_looking_back_for_a_feed(store: RunningStore, database: Database) 
         ("BEGIN_AT", "double precision"),
         ("FIND", "bytea"),
         ("FIND_MANY", "bytea"),
-        ("CHANGES_AFTER", "bigint"),
-        ("CONFIRM", "uuid, timestamptz, text[]"),
-        ("NOTE_USAGE", ", ".join(["text[]"] * 9)),
+        ("CONFIRM", "uuid, text[]"),
+        ("NOTE_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
     ],
@@ -390,10 +401,12 @@ async def test_no_table_is_read_from_end_to_end(database: Database, name: str, t
 async def _following(
     database: Database, *, options: str = "", overlap: float = 10, most_missing: int = MOST_MISSING
 ) -> AsyncIterator[PostgresTrail]:
+    """Give a trail whose first reading is over."""
     url = read(database.url + options)
     assert isinstance(url, PostgresUrl)
-    trail = PostgresTrail(url, overlap=overlap, most_missing=most_missing)
+    trail = PostgresTrail(url, overlap=timedelta(seconds=overlap), most_missing=most_missing)
     await trail.start()
+    await trail.read()
     try:
         yield trail
     finally:
@@ -416,10 +429,10 @@ async def _late_change_is_given(store: RunningStore, database: Database, trail: 
     slow, fast = await _created(store, 2)
     async with _open_transaction(database, slow) as transaction:
         await _revoke(store, fast)
-        (higher,) = await trail.read()
+        (higher,) = await read_changes(trail)
         assert higher.digests == (fast.secret_digest,)
         await transaction.execute("COMMIT")
-    given = list(await trail.read())
+    given = list(await read_changes(trail))
     assert all(lower.seq < higher.seq for lower in given)
     return slow.secret_digest in _digests(given)
 
@@ -434,7 +447,7 @@ async def _low_number_is_given(store: RunningStore, database: Database, *, overl
         low, high = [await asyncpg.connect(database.url) for _ in range(2)]
         for connection, statement in zip((low, high) * 3, statements, strict=True):
             await connection.execute(statement)
-            given += await trail.read()
+            given += await read_changes(trail)
         await low.close()
         await high.close()
     seqs = [change.seq for change in given]
@@ -466,7 +479,7 @@ async def _try_to_revoke(store: RunningStore, made: NewApiKey) -> None:
 async def _until_given(trail: Trail, made: NewApiKey) -> bool:
     """Wait as whoever follows does, until a change is there."""
     async with asyncio.timeout(LONG):
-        while made.secret_digest not in _digests(await trail.read()):
+        while made.secret_digest not in _digests(await read_changes(trail)):
             await trail.wait(LONG)
     return True
 

@@ -12,7 +12,7 @@ from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
-from tests.storage.checking_making import add_event
+from tests.storage.checking_making import add_event, read_changes
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
 LONG = 30.0
@@ -41,11 +41,11 @@ async def test_another_program_commits(store: RunningStore, database: Database) 
     made = new_key(an_organization())
     await store.create(made)
     trail = await store.follow()
-    await trail.read()
+    await read_changes(trail)
     waiting = asyncio.ensure_future(trail.wait(LONG))
     database.query(add_event(made.api_key, "api_key.revoked", database))
     await asyncio.wait_for(waiting, LONG)
-    (change,) = await trail.read()
+    (change,) = await read_changes(trail)
     assert change.digests == (made.secret_digest,)
 
 
@@ -57,11 +57,11 @@ async def test_nobody_waits_for_a_writer(store: RunningStore, database: Database
     with closing(sqlite3.connect(tmp_path / "keys.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute(add_event(made.api_key, "api_key.revoked", database))
-        assert await asyncio.wait_for(trail.read(), LONG) == []
+        assert await asyncio.wait_for(read_changes(trail), LONG) == []
         await trail.wait(0.05)
-        assert await trail.read() == []
+        assert await read_changes(trail) == []
         other.execute("COMMIT")
-        (change,) = await trail.read()
+        (change,) = await read_changes(trail)
     assert change.digests == (made.secret_digest,)
 
 
@@ -72,9 +72,9 @@ async def test_a_transaction_that_is_undone_leaves_no_gap(store: RunningStore, d
     trail = await store.follow()
     with pytest.raises(ValueError, match="refuses"):
         await store.revoke(an_event(EventType.REVOKED, made.api_key, id=made.event.id), UNSPECIFIED)
-    assert await trail.read() == []
+    assert await read_changes(trail) == []
     await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
-    assert [change.seq for change in await trail.read()] == [1]
+    assert [change.seq for change in await read_changes(trail)] == [1]
 
 
 async def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ async def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 async def test_a_file_that_cannot_be_watched(store: RunningStore, database: Database, tmp_path: Path) -> None:
     """A damaged file does not fail whoever waits, and is told to whoever reads."""
     trail = await store.follow()
-    await trail.read()
+    await read_changes(trail)
     for path in tmp_path.iterdir():
         path.write_bytes(b"\xa5" * path.stat().st_size)
     await asyncio.wait_for(trail.wait(0.1), LONG)
     with pytest.raises(StorageUnavailable):
-        await trail.read()
+        await read_changes(trail)
     await asyncio.wait_for(trail.wait(0.1), LONG)
 
 
@@ -104,6 +104,6 @@ async def test_the_log_is_gone_after_closing(database: Database, tmp_path: Path)
     await store.create(made)
     trail = await store.follow()
     await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
-    await trail.read()
+    await read_changes(trail)
     await store.close()
     assert {path.name for path in tmp_path.iterdir()} == {"keys.db"}

@@ -27,7 +27,7 @@ from keywright.api.callers import Caller, Callers
 from keywright.api.problems import Refusal
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
-from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, Verifier
+from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, UsageBatch, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
 from keywright.service.ports import Clock
@@ -104,11 +104,12 @@ class SightingBody(BaseModel):
 
 
 class UsageBody(BaseModel):
-    """A batch of uses."""
+    """A batch of uses; `batch` numbers those of the session, from 1, and the same number is counted once."""
 
     model_config = ConfigDict(extra="forbid")
 
     session: UUID
+    batch: int = Field(ge=1, lt=_MOST_SEQ)
     sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
 
 
@@ -170,7 +171,8 @@ async def usage(request: Request, subscriber: ByVerifier) -> Response:
     parts = _parts(request)
     body = as_model(UsageBody, await read_json_bytes(request, most=_MOST_USAGE_BYTES))
     sightings = [await _sighting(parts, seen, subscriber.verifier.name) for seen in body.sightings]
-    await parts.store.note_usage([sighting for sighting in sightings if sighting is not None])
+    known = [sighting for sighting in sightings if sighting is not None]
+    await parts.store.note_usage(known, UsageBatch(body.session, body.batch))
     return Response(status_code=204)
 
 

@@ -1,5 +1,7 @@
 """The database before the service starts: migrated by itself, refused, or waited for; and `keywright migrate`."""
 
+from collections.abc import Callable
+
 import structlog
 
 from keywright.cli import exits
@@ -14,18 +16,26 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def prepare(url: str) -> None:
+def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -> None:
     """
     See that the service can work with the database at *url*, or end the command.
 
     An embedded one is migrated. Another one that was not is refused, because several services may share it and when it
     changes is its operator's to say. One that is away is not: the service answers 503 until it is back.
+
+    Args:
+        on_step: Called with the name of each migration as it begins.
     """
     log = structlog.stdlib.get_logger("keywright.database")
+
+    def migrates(step: str) -> None:
+        on_step(step)
+        log.info("migrated", step=step)
+
     try:
         pending = migrate.pending(url)
         if pending and is_embedded(url):
-            migrate.migrate(url, lambda step: log.info("migrated", step=step))
+            migrate.migrate(url, migrates)
             return
     except ValueError as error:
         exits.stop(_malformed(error), exits.MISUSED)

@@ -6,6 +6,7 @@ imported whether a process counts for itself or in files.
 """
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -30,6 +31,13 @@ def shared_folder(workers: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="keywright-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder
         yield
+
+
+def remove_folder() -> None:
+    """Remove the folder of `shared_folder`, where there is one; for a process that ends without unwinding."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

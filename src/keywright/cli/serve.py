@@ -3,18 +3,23 @@
 import logging
 import os
 import socket
+import sys
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from keywright import __version__
 from keywright.cli import exits, listening, metrics
 from keywright.cli.listening import CannotListen
+from keywright.cli.start_limit import Start, StartClock
 from keywright.cli.starting import sparing
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
     from keywright.config import Settings
+
+_FAILED = "The service could not start; the log says why."
 
 
 def run(**overrides: Any) -> None:
@@ -24,6 +29,7 @@ def run(**overrides: Any) -> None:
     Args:
         overrides: What the command line says before the settings, by field name; None where it is silent.
     """
+    began = time.monotonic()
     with ExitStack() as held, ExitStack() as starting:
         starting.enter_context(sparing())
         settings = exits.load_settings(**overrides)
@@ -34,13 +40,16 @@ def run(**overrides: Any) -> None:
         held.enter_context(exits.unwinding_on_sigterm())
         listening.allow_many_connections()
         held.enter_context(metrics.shared_folder(settings.workers))
-        came_up = _serve(settings, held, starting)
+        came_up = _serve(settings, held, starting, StartClock(began, settings.start_seconds))
     if not came_up:
-        exits.stop("The service could not start; the log says why.", exits.FAILED)
+        exits.stop(_FAILED, exits.FAILED)
 
 
-def _serve(settings: "Settings", held: ExitStack, starting: ExitStack) -> bool:
+def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
     log = _begin_to_log(settings)
+    start = Start(clock, log, on_overdue=_end_at_once)
+    start.waits_for("listener")
+    starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):
         log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
     listener, metrics_url = _listen(settings, held)
@@ -48,19 +57,30 @@ def _serve(settings: "Settings", held: ExitStack, starting: ExitStack) -> bool:
 
     def ready() -> None:
         starting.close()
-        log.info("ready", **place, workers=settings.workers, version=__version__)
+        if not start.took_too_long:
+            log.info("ready", **place, workers=settings.workers, version=__version__)
 
     from keywright.cli import database
 
-    database.prepare(settings.database_url.get_secret_value())
+    start.waits_for("database")
+    database.prepare(settings.database_url.get_secret_value(), on_step=start.migrates)
+    start.waits_for("application")
     from keywright.cli import server
 
     if settings.workers > 1:
-        came_up = server.run_workers(settings, listener, on_ready=ready)
+        came_up = server.run_workers(settings, listener, start=start, on_ready=ready)
     else:
         came_up = server.run(settings, listener, on_ready=ready)
     log.info("stopped")
     return came_up
+
+
+def _end_at_once() -> None:
+    # Whatever the main thread waits for, it might not hear of anything else. There is nothing to finish: no request was
+    # taken, and what was not committed is rolled back.
+    metrics.remove_folder()
+    print(_FAILED, file=sys.stderr, flush=True)
+    os._exit(exits.FAILED)
 
 
 def _begin_to_log(settings: "Settings") -> "BoundLogger":

@@ -1,25 +1,19 @@
 """uvicorn as the service runs it: its settings, one process or several, and what is told about them."""
 
 import contextlib
-import multiprocessing
-import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from keywright.cli.listening import BACKLOG
+from keywright.cli.start_limit import Start
 from keywright.cli.starting import sparing
+from keywright.cli.workers import Supervisor
 from keywright.config import Settings
-
-# A worker answers its supervisor from a thread of its own, but not before Python has imported everything.
-_WORKER_SILENCE_SECONDS = 30
 
 
 def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
@@ -45,28 +39,19 @@ def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], o
     return server.started
 
 
-def run_workers(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
-    """Answer requests in several processes, as `run` does in one; one that dies is replaced."""
+def run_workers(settings: Settings, listener: socket.socket, *, start: Start, on_ready: Callable[[], object]) -> bool:
+    """Answer requests in several processes, as `run` does in one; see `Supervisor`, also about *start*."""
     config = _config(f"{__name__}:worker_app", settings, factory=True, workers=settings.workers)
-    supervisor = _Supervisor(config, listener, on_ready)
+    supervisor = Supervisor(config, listener, start=start, start_seconds=settings.start_seconds, on_ready=on_ready)
     supervisor.run()
-    return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
+    return not supervisor.has_failed
 
 
 def worker_app() -> Callable[..., Any]:
-    """Build the application of a worker, and end the worker when the supervising process is gone."""
-    supervisor = multiprocessing.parent_process()
-    if supervisor is not None:
-        threading.Thread(target=_end_after, args=(supervisor,), daemon=True, name="supervisor watch").start()
+    """Build the application of a worker."""
     from keywright import app as application
 
     return application.from_environment()
-
-
-def _end_after(supervisor: BaseProcess) -> None:
-    supervisor.join()
-    # Left alone, it would hold the port against the next start.
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Config(uvicorn.Config):
@@ -94,7 +79,6 @@ def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any)
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,
-        timeout_worker_healthcheck=_WORKER_SILENCE_SECONDS,
         **processes,
     )
 
@@ -118,30 +102,3 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
-
-
-class _Supervisor(Multiprocess):
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, on_ready: Callable[[], object]) -> None:
-        super().__init__(config, [listener])
-        self._on_ready: Callable[[], object] | None = on_ready
-
-    def terminate_all(self) -> None:
-        """End the workers; what would connect now is refused rather than left to wait for a worker that is gone."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace workers that died, and say so; say once that all of them answer."""
-        before = [process.pid for process in self.processes]
-        super().keep_subprocess_alive()
-        after = [process.pid for process in self.processes]
-        # Not at the top: workers import this module before `sparing` begins.
-        import structlog
-
-        log = structlog.stdlib.get_logger("keywright.server")
-        for gone in set(before) - set(after):
-            log.warning("a worker died and was replaced", worker=gone)
-        if self._on_ready is not None and all(process.is_ready() for process in self.processes):
-            self._on_ready()
-            self._on_ready = None

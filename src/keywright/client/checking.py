@@ -247,11 +247,6 @@ class Checking:
         with self._lock:
             return self._uses.take(most)
 
-    def give_uses_back(self, sightings: list[Sighting]) -> None:
-        """Put back what could not be reported."""
-        with self._lock:
-            self._uses.give_back(sightings)
-
     def _answer(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
         ask = question.ask

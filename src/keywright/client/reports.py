@@ -9,6 +9,7 @@ from keywright.client.checking import Checking
 from keywright.client.errors import KeywrightError, Refused
 from keywright.client.service_calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.tasks import end_tasks
+from keywright.client.uses import Sighting
 
 MOST_UNCONFIRMED = 10_000
 """How many changes are kept to be confirmed while the service does not listen; beyond it the oldest stay open."""
@@ -38,6 +39,9 @@ class Reports:
         self._something_to_say = asyncio.Event()
         self._end = asyncio.Event()
         self._known_there = False
+        # The last batch of uses, and what is in it until the service has answered.
+        self._batch = 0
+        self._unanswered: list[Sighting] = []
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._acknowledge(), name="keywright acknowledgements"),
@@ -108,15 +112,22 @@ class Reports:
             await asyncio.sleep(0)
 
     async def _report_some(self) -> bool:
-        """Report one batch; tell whether it makes sense to go on at once."""
-        sightings = self._checking.take_uses(MOST_IN_A_REPORT)
-        reported = False
-        try:
-            reported = not sightings or await _heard(self._calls.report(self._checking.session, sightings))
-        finally:
-            if not reported:
-                self._checking.give_uses_back(sightings)
-        return reported and len(sightings) == MOST_IN_A_REPORT
+        """Report one batch, first the one that has had no answer; tell whether it makes sense to go on at once."""
+        repeated = bool(self._unanswered)
+        if not repeated and not self._begin_batch():
+            return False
+        # As it was: the service may have counted it, and knows it by its number.
+        if not await _heard(self._calls.report(self._checking.session, self._batch, self._unanswered)):
+            return False
+        full = len(self._unanswered) == MOST_IN_A_REPORT
+        self._unanswered = []
+        return repeated or full
+
+    def _begin_batch(self) -> bool:
+        """Take out the uses of the next batch; tell whether there are any."""
+        self._unanswered = self._checking.take_uses(MOST_IN_A_REPORT)
+        self._batch += 1 if self._unanswered else 0
+        return bool(self._unanswered)
 
 
 async def _passes(event: asyncio.Event, seconds: float) -> bool:

@@ -197,9 +197,14 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, sightings: Sequence[Sighting]) -> None:
-        """Report uses, at most `MOST_IN_A_REPORT`; see `error_of` for what is raised."""
-        body = {"session": str(session), "sightings": list(map(_shown, sightings))}
+    async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
+        """
+        Report uses, at most `MOST_IN_A_REPORT`; see `error_of` for what is raised.
+
+        *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
+        repeated when its answer was lost, with the same uses and before any newer one.
+        """
+        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, sightings))}
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:

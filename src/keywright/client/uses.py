@@ -120,11 +120,6 @@ class Uses:
         taken = [(place, self._sums.pop(place)) for place in list(islice(self._sums, most))]
         return [Sighting(*place, found.times, found.first, found.last) for place, found in taken]
 
-    def give_back(self, sightings: list[Sighting]) -> None:
-        """Put back what could not be reported."""
-        for digest, hour, network, agent, times, first, last in sightings:
-            self._put((digest, hour, network, agent), times, first, last)
-
     def _add(self, words: Words, standing: Standing) -> None:
         digest, _, _, address, agent = words
         network = None if address is None else network_of(address)

@@ -86,19 +86,19 @@ class ChangeLog:
             None where the log does not know the cursor, or has forgotten some of these changes.
         """
         if cursor == ORIGIN:
-            return self._sorted(-1, None) if self._forgotten_to == 0 else None
+            return self._written_after(0, None) if self._forgotten_to == 0 else None
         last = self._named(cursor)
         if last is None or last.seq < (self._forgotten_to or 0):
             return None
         since = last.noted_at - LATE
         if self._forgotten_until is not None and since < self._forgotten_until:
             return None
-        return self._sorted(last.seq, since)
+        return [change for change in self._written_after(last.seq, since) if change is not last]
 
     def recent(self) -> list[Change]:
         """Give the changes that were written shortly before the newest one, by their numbers."""
         newest = max((change.noted_at for change in self._arrived), default=None)
-        return [] if newest is None else self._sorted(max(self._by_seq), newest - LATE)
+        return [] if newest is None else self._written_after(max(self._by_seq), newest - LATE)
 
     def _append(self, change: Change) -> None:
         self._arrived.append(change)
@@ -134,12 +134,11 @@ class ChangeLog:
         change = self._by_seq.get(int(seq)) if seq.isascii() and seq.isdigit() else None
         return change if change is not None and cursor_of(change) == cursor else None
 
-    def _sorted(self, above: int, since: datetime | None) -> list[Change]:
-        return sorted(
-            (
-                change
-                for change in self._by_seq.values()
-                if change.seq > above or (since is not None and change.noted_at > since)
-            ),
-            key=lambda change: change.seq,
-        )
+    def _written_after(self, seq: int, since: datetime | None) -> list[Change]:
+        """Give the changes with a number above *seq*, or written after *since*, by their numbers."""
+        after = [
+            change
+            for change in self._by_seq.values()
+            if change.seq > seq or (since is not None and change.noted_at > since)
+        ]
+        return sorted(after, key=lambda change: change.seq)

@@ -7,7 +7,7 @@ tests/storage/checking_contract.py holds the promises as tests; they run on ever
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from keywright.keys.record import Secret
@@ -122,6 +122,18 @@ class Sighting:
     count: int
 
 
+class UsageBatch(NamedTuple):
+    """
+    The name of a batch of uses: who reports it, and its number.
+
+    Batches of one reporter are numbered from 1, upwards. A number that is not above the last one written was written
+    before.
+    """
+
+    reporter: UUID
+    number: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a key was used from lately, added up. `public_key` is the text of that of the secret which was used."""
@@ -231,12 +243,16 @@ class CheckingStore(Protocol):
         """
         ...
 
-    async def note_usage(self, sightings: Sequence[Sighting]) -> None:
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         """
         Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
 
-        `last_used_at` only ever becomes later, and `first_used_at` earlier. Writes nothing but these; a key that is
-        unknown by now is passed over.
+        `last_used_at` only ever becomes later, and `first_used_at` earlier. Writes nothing but these and the number of
+        the batch; a key that is unknown by now is passed over.
+
+        A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
+        so a batch may be repeated when nobody knows what became of it, also while its first transaction still runs. The
+        last number of a reporter is kept for 7 days: see `ports.DutyStore.purge`.
         """
         ...
 

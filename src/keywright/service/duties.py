@@ -14,6 +14,7 @@ from keywright.service.following import Following
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.rounds import PAUSE_SECONDS, again_and_again
 from keywright.service.usage import UsageBook
+from keywright.service.usage_batches import UsageBatches
 from keywright.service.verification import Seconds
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
@@ -47,6 +48,7 @@ class Duties:
         self._presence = Presence(store=store)
         self._following = following
         self._usage = usage
+        self._batches = UsageBatches(store, session.id)
         self._session = session
         self._now = now
         self._monotonic = monotonic
@@ -76,8 +78,7 @@ class Duties:
             await asyncio.wait(self._tasks)
         try:
             await self._presence.confirm(self._session.id, self._dropped)
-            for sightings in self._usage.take_all(self._now()):
-                await self._store.note_usage(sightings)
+            await self._batches.write(self._usage.take_all(self._now()))
             await self._presence.close(self._session.id, self._session.verifier_id)
         except StorageUnavailable:
             # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
@@ -106,9 +107,4 @@ class Duties:
         self._following.session_stored(asked_at)
 
     async def _write_usage(self) -> None:
-        while sightings := self._usage.take_due(self._now()):
-            try:
-                await self._store.note_usage(sightings)
-            except StorageUnavailable:
-                self._usage.give_back(sightings)
-                raise
+        await self._batches.write(iter(lambda: self._usage.take_due(self._now()), []))

@@ -92,7 +92,7 @@ class Lifecycle:
 
     async def purge(self) -> None:
         """
-        Forget answers that cannot be had again.
+        Forget answers that cannot be had again, and the batch numbers of reporters that are gone.
 
         Raises:
             StorageUnavailable: The database is away; what was done stays done.

@@ -328,5 +328,9 @@ class DutyStore(Protocol):
         ...
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """Remove up to *limit* replays that have expired at *at*; tell how many."""
+        """
+        Remove up to *limit* rows that nobody needs any more at *at*; tell how many.
+
+        These are replays that have expired, and the last batch numbers of reporters that wrote no uses for 7 days.
+        """
         ...

@@ -81,19 +81,6 @@ class UsageBook:
         while self._tallies:
             yield self._take(list(self._tallies)[:MOST_AT_ONCE], now)
 
-    def give_back(self, sightings: list[Sighting]) -> None:
-        """Put back what could not be written."""
-        for sighting in sightings:
-            hour = int(sighting.hour.timestamp() // _HOUR)
-            place = Place(
-                sighting.key_id.bytes, sighting.digest, hour, sighting.network, sighting.agent, sighting.verifier
-            )
-            tally = self._tally_at(place, sighting.first_seen.timestamp())
-            tally.first = min(tally.first, sighting.first_seen.timestamp())
-            tally.last = max(tally.last, sighting.last_seen.timestamp())
-            tally.count += sighting.count
-            self._written.pop(place.key_id, None)
-
     def _tally_at(self, place: Place, now: float) -> _Tally:
         if len(self._tallies) >= self._most:
             place = place._replace(network=None, agent=None)

@@ -143,7 +143,9 @@ class ChangeReader:
         self._asked_at = at
         since = at - self._overlap
         self._lately = {seq: noted_at for seq, noted_at in self._lately.items() if noted_at > since}
-        self._numbers.give_up(now - LONGEST_TRANSACTION_SECONDS)
+        if not late:
+            # Only now: those that are late are asked for once, however many numbers are missing.
+            self._numbers.give_up(now - LONGEST_TRANSACTION_SECONDS)
         return bool(late)
 
     def take_out(self) -> Reading:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -17,6 +17,9 @@ from keywright.storage.rows import Row
 DIGEST_BYTES = 32
 MOST_SOURCES = 50
 """How many sources of a secret are kept, and of a key are told."""
+
+REPORTERS_KEPT = timedelta(days=7)
+"""How long after its last batch of uses the number of a reporter is kept."""
 
 MOST_SHARED = 10_000
 FACTS_COLUMNS = (

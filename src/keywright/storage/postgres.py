@@ -15,7 +15,7 @@ from keywright.keys.record import ApiKey, RevocationReason
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
-from keywright.storage import filters, rows
+from keywright.storage import checking_rows, filters, rows
 from keywright.storage import postgres_sql as sql
 from keywright.storage.auditing import Auditing
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
@@ -157,7 +157,7 @@ class PostgresStore(Auditing, PostgresChecking):
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `DutyStore.purge`."""
-        return len(await self._write(sql.PURGE, at, limit))
+        return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Ending, Session, Sighting, Usage, Verifier
+from keywright.service.checking_ports import Ending, Session, Sighting, Usage, UsageBatch, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, rows
 from keywright.storage import postgres_checking_sql as sql
@@ -111,11 +111,11 @@ class PostgresChecking(ABC):
         found = await self._read(sql.ENDING, org_id, key_id)
         return checking_rows.ending(POSTGRES, [tuple(row) for row in found])
 
-    async def note_usage(self, sightings: Sequence[Sighting]) -> None:
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""
         if sightings:
             told = [rows.as_text(row) for row in checking_rows.sighting_rows(sightings)]
-            await self._write(sql.NOTE_USAGE, *zip(*told, strict=True))
+            await self._write(sql.NOTE_USAGE, *zip(*told, strict=True), *batch)
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         """See `CheckingStore.usage`."""

@@ -148,9 +148,18 @@ _SIGHTING_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "time
 _SIGHTING = ", ".join(shape.SIGHTING_COLUMNS)
 _TOLD = ", ".join(f"{column}::{type_}" for column, type_ in zip(shape.SIGHTING_COLUMNS, _SIGHTING_TYPES, strict=True))
 _ARRAYS = ", ".join(f"${n}::text[]" for n, _ in enumerate(shape.SIGHTING_COLUMNS, start=1))
+_BATCH = ", ".join(f"${len(shape.SIGHTING_COLUMNS) + n}" for n in (1, 2))
 
 NOTE_USAGE: Final = f"""
-    WITH told AS MATERIALIZED (SELECT {_TOLD} FROM unnest({_ARRAYS}) AS told ({_SIGHTING})),
+    WITH unwritten AS (
+        INSERT INTO usage_reporters AS old (reporter, batch, written_at) VALUES ({_BATCH}, now())
+        ON CONFLICT (reporter) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
+        WHERE old.batch < excluded.batch
+        RETURNING 1
+    ),
+    told AS MATERIALIZED (
+        SELECT {_TOLD} FROM unwritten CROSS JOIN unnest({_ARRAYS}) AS told ({_SIGHTING})
+    ),
     secret AS MATERIALIZED (
         SELECT s.id, s.secret_digest, s.key_id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
         WHERE s.secret_digest IN (SELECT digest FROM told) AND k.deleted_at IS NULL
@@ -205,11 +214,12 @@ NOTE_USAGE: Final = f"""
         last_seen = greatest(old.last_seen, excluded.last_seen), count = old.count + excluded.count
 """  # noqa: S608
 """
-Values: an array for each of `SIGHTING_COLUMNS`.
+Values: an array for each of `SIGHTING_COLUMNS`, the reporter, the number of the batch.
 
-Whoever notes uses locks the secrets first, in one order, so that those who note uses of the same keys wait for each
-other once and never in a ring. Whoever rotates a key locks one of them, and waits for nobody who notes uses while they
-hold it.
+Whoever repeats a batch waits for the row of the reporter until the first transaction is over, and then sees what became
+of it: `told` is empty where the batch was written, and nothing else is done. After that row, the secrets are locked in
+one order, so that those who note uses of the same keys wait for each other once and never in a ring. Whoever rotates a
+key locks one of them, and waits for nobody who notes uses while they hold it.
 """
 
 USAGE: Final = f"""

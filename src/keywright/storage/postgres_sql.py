@@ -280,14 +280,24 @@ NOTE_EXPIRING: Final = f"""
 """Values: the event, when the key expires, days."""
 
 PURGE: Final = """
-    DELETE FROM replays WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM replays WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING 1
+    WITH expired AS (
+        DELETE FROM replays WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM replays WHERE expires_at <= $1 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING 1
+    ),
+    silent AS (
+        DELETE FROM usage_reporters WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM usage_reporters WHERE written_at <= $2 ORDER BY written_at
+            LIMIT $3 - (SELECT count(*) FROM expired) FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING 1
+    )
+    SELECT * FROM expired UNION ALL SELECT * FROM silent
 """
 """
-Values: when, the most rows to remove. Rows that somebody is taking over are left to them, and those that are locked
-here stay where they are until they are removed.
+Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that somebody is taking over are left
+to them, and those that are locked here stay where they are until they are removed.
 """
 
 _NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"

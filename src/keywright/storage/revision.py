@@ -11,7 +11,10 @@ from typing import Final
 OnStep = Callable[[str], None]
 """Called with the name of a migration as it begins."""
 
-REVISIONS: Final = ("20261123_0001", "20261123_0002", "20261125_0003", "20261125_0004", "20261126_0005")
+REVISIONS: Final = (
+    *("20261123_0001", "20261123_0002", "20261125_0003", "20261125_0004", "20261126_0005"),
+    "20261130_0006",
+)
 """Every migration, oldest first, as `alembic_version.version_num` spells it."""
 
 HEAD: Final = REVISIONS[-1]

@@ -20,7 +20,7 @@ from keywright.keys.record import ApiKey, RevocationReason
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
-from keywright.storage import filters, rows, sqlite_file
+from keywright.storage import checking_rows, filters, rows, sqlite_file
 from keywright.storage import sqlite_sql as sql
 from keywright.storage.auditing import Auditing
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
@@ -145,8 +145,8 @@ class SqliteStore(Auditing, SqliteChecking):
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `DutyStore.purge`."""
-        (until,) = rows.for_sqlite((at,))
-        purged: int = await self._changes.submit(lambda writing: writing.purge(until, limit))
+        until, silent_since = rows.for_sqlite((at, at - checking_rows.REPORTERS_KEPT))
+        purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
         return purged
 
     async def check(self) -> None:

@@ -117,9 +117,10 @@ class Writing:
         _, org_id, key_id, *_ = event
         return self._noting(event, self._execute(sql.NOTICE, days, key_id, org_id, expires_at))
 
-    def purge(self, at: int, limit: int) -> int:
-        """See `DutyStore.purge`."""
-        return self._execute(sql.PURGE, at, limit)
+    def purge(self, at: int, silent_since: int, limit: int) -> int:
+        """See `DutyStore.purge`; *silent_since* is since when a reporter wrote no uses."""
+        expired = self._execute(sql.PURGE_REPLAYS, at, limit)
+        return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
 
     def chain(self) -> None:
         """Give the events of this transaction their places, in the order in which they were noted."""

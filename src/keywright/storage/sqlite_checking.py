@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Ending, Session, Sighting, Usage, Verifier
+from keywright.service.checking_ports import Ending, Session, Sighting, Usage, UsageBatch, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, rows
 from keywright.storage import sqlite_checking_sql as sql
@@ -111,11 +111,11 @@ class SqliteChecking(ABC):
         found = await self._read(lambda connection: connection.execute(sql.ENDING, values).fetchall())
         return checking_rows.ending(SQLITE, found)
 
-    async def note_usage(self, sightings: Sequence[Sighting]) -> None:
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""
         if sightings:
             told = [rows.for_sqlite(row) for row in checking_rows.sighting_rows(sightings)]
-            await self._write(lambda connection: _note_usage(connection, told))
+            await self._write(lambda connection: _note_usage(connection, told, rows.for_sqlite(batch)))
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         """See `CheckingStore.usage`."""
@@ -146,7 +146,9 @@ def _revoke_verifier(connection: sqlite3.Connection, name: str, at: int) -> Veri
     return next(_verifiers(connection, sql.REVOKE_VERIFIER, at, found.id.bytes))
 
 
-def _note_usage(connection: sqlite3.Connection, told: list[Row]) -> None:
+def _note_usage(connection: sqlite3.Connection, told: list[Row], batch: Row) -> None:
+    if not connection.execute(sql.BEGIN_BATCH, batch).rowcount:
+        return
     secrets: dict[tuple[bytes, bytes], list[Any]] = {}
     for key_id, digest, hour, network, agent, verifier, first_seen, last_seen, count in told:
         secret = secrets.get((digest, key_id))

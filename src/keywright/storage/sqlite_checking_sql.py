@@ -103,6 +103,14 @@ ENDING: Final = f"""
 """  # noqa: S608
 """Values: `org` and `key`. A session that confirmed belongs here whenever it began."""
 
+BEGIN_BATCH: Final = """
+    INSERT INTO usage_reporters AS old (reporter, batch, written_at)
+    VALUES (?, ?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000)
+    ON CONFLICT (reporter) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
+    WHERE old.batch < excluded.batch
+"""
+"""Values: a reporter, a number. Changes a row unless the batch was written before."""
+
 NAMED_BY_DIGEST: Final = """
     SELECT s.id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
     WHERE s.secret_digest = ? AND k.id = ? AND k.deleted_at IS NULL

@@ -73,12 +73,19 @@ ADD_PLACE: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) V
 
 IS_REPEATED: Final = "SELECT 1 FROM replays WHERE org_id = ? AND request_digest = ? AND expires_at > ?"
 
-PURGE: Final = """
+PURGE_REPLAYS: Final = """
     DELETE FROM replays WHERE rowid IN (
         SELECT rowid FROM replays WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
     )
 """
 """Values: when, the most rows to remove."""
+
+PURGE_REPORTERS: Final = """
+    DELETE FROM usage_reporters WHERE rowid IN (
+        SELECT rowid FROM usage_reporters WHERE written_at <= ? ORDER BY written_at LIMIT ?
+    )
+"""
+"""Values: since when a reporter wrote no uses, the most rows to remove."""
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:

@@ -306,6 +306,20 @@ key_hours = Table(
     sqlite_strict=True,
 )
 
+# The last batch of uses that each reporter wrote, so that a batch that is repeated is counted once.
+usage_reporters = Table(
+    "usage_reporters",
+    metadata,
+    # The id of a session, which may not be noted yet, and may belong to a process of ours.
+    Column("reporter", ID, primary_key=True),
+    Column("batch", SEQUENCE, nullable=False),
+    # By the database's own clock.
+    Column("written_at", TIME, nullable=False),
+    sqlite_strict=True,
+)
+
+Index("usage_reporters_written_at_idx", usage_reporters.c.written_at)
+
 # Uses of the first secret of each key, written by versions that knew of no other; read, and not written any more.
 key_sources = Table(
     "key_sources",

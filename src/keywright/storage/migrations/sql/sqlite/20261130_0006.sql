@@ -1,0 +1,13 @@
+-- Running upgrade 20261126_0005 -> 20261130_0006
+
+CREATE TABLE usage_reporters (
+    reporter BLOB NOT NULL, 
+    batch INTEGER NOT NULL, 
+    written_at INTEGER NOT NULL, 
+    CONSTRAINT usage_reporters_pkey PRIMARY KEY (reporter)
+)
+ STRICT;
+
+CREATE INDEX usage_reporters_written_at_idx ON usage_reporters (written_at);
+
+UPDATE alembic_version SET version_num='20261130_0006' WHERE alembic_version.version_num = '20261126_0005';

@@ -1,0 +1,28 @@
+"""A network between a verifier and its service that loses answers to reports of uses."""
+
+import httpx
+
+from tests.client.fake_service import USAGE
+
+
+class LosesReports(httpx.AsyncBaseTransport):
+    """Delivers every request; while `losing`, the answers to reports of uses are lost on their way back."""
+
+    def __init__(self) -> None:
+        self._network = httpx.AsyncHTTPTransport()
+        self.losing = True
+        self.lost = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Deliver, and perhaps lose what comes back."""
+        response = await self._network.handle_async_request(request)
+        if self.losing and request.url.path == USAGE:
+            await response.aread()
+            await response.aclose()
+            self.lost += 1
+            raise httpx.ReadError("the connection was reset")
+        return response
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self._network.aclose()
