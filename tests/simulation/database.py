@@ -32,6 +32,7 @@ EPOCH_SECONDS = EPOCH.timestamp()
 UNJUDGED_AFTER_LOSS_SECONDS = 15.0
 
 _HOUR_AGO = 3600.0
+_AT_ONCE_SHARE = 0.7
 
 
 class Refusal(Exception):
@@ -241,12 +242,25 @@ class Database:
             done: Called in the process with the result, or an error.
             late: How much longer than usual the answer takes.
         """
-        loop = self.loop
+        loop, now = self.loop, self.loop._time
+        if not late and self._calm(link, now) and self.random.random() < _AT_ONCE_SHARE:
+            # Seen at once, to spare a step.
+            loop.at(process, 0.0005 + 2 * self.habits.quick * self.random.random(), done, work(self), None)
+            return
         delay = self._there(link)
         if delay is None or delay > patience:
             loop.at(process, patience, done, None, Refusal("no answer"))
             return
         loop.at(loop.world, delay, self._read, process, link, patience - delay, work, done, late)
+
+    def _calm(self, link: Link, now: float) -> bool:
+        return (
+            now >= link.stalled_until
+            and now >= link.cut_until
+            and now >= link.mute_until
+            and now >= self.away_until
+            and not self.habits.slow_share
+        )
 
     def _there(self, link: Link) -> float | None:
         now = self.loop._time

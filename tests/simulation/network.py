@@ -22,6 +22,7 @@ from keywright.client.service_answers import Answer
 from keywright.client.service_calls import ConnectionLost, NoAnswerInTime, Timing
 from keywright.client.uses import HOUR_SECONDS, Sighting
 from keywright.service.checking_ports import Sighting as StoredSighting
+from keywright.service.checking_ports import UsageBatch
 from tests.simulation.database import Link
 from tests.simulation.loop import Handle, Loop, Process
 
@@ -122,10 +123,10 @@ class Calls:
         said = list(seqs)
         await self._post(lambda node: node.acknowledge(session, said, closed=closed))
 
-    async def report(self, session: UUID, sightings: Sequence[Sighting], *batch: Any) -> None:
+    async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
         """See `ServiceCalls.report`."""
         stored = [_stored(seen) for seen in sightings]
-        await self._post(lambda node: node.report(stored, *batch or (None,)))
+        await self._post(lambda node: node.report(stored, UsageBatch(session, batch)))
 
     async def connected(self) -> None:
         """See `ServiceCalls.connected`."""

@@ -8,7 +8,7 @@ from keywright.api.feed import FeedParts, open_stream
 from keywright.client.service_answers import Answer
 from keywright.keys.known import Known, KnownKeys
 from keywright.keys.verdict import ANY_USE, Code
-from keywright.service.checking_ports import CheckingStore, Session, Sighting
+from keywright.service.checking_ports import CheckingStore, Session, Sighting, UsageBatch
 from keywright.service.duties import Duties
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
@@ -131,7 +131,7 @@ class Node:
         if closed:
             await self.presence.close(session, VERIFIER_ID)
 
-    async def report(self, sightings: list[Sighting], batch: Any) -> None:
+    async def report(self, sightings: list[Sighting], batch: UsageBatch) -> None:
         """Do what `api.feed.usage` does."""
         known = [seen for seen in sightings if await self.store.find(seen.digest) is not None]
         await self.store.note_usage(known, batch)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from keywright.service.checking_ports import (
     Session,
     Sighting,
     Trail,
+    UsageBatch,
 )
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.change_reader import LONGEST_TRANSACTION_SECONDS, ChangeReader
@@ -73,14 +75,14 @@ class Store:
         """Have the database look into itself; `StorageUnavailable` when it does not answer."""
         future = self.database.loop.create_future()
         late, self.late = self.late, 0.0
-        self.database.submit(self.process, self.link, PATIENCE, work, _Answer(future), late)
+        self.database.submit(self.process, self.link, PATIENCE, work, partial(_answer, future), late)
         return await future
 
     async def write(self, writing: Writing) -> Any:
         """Have the database do something; `StorageUnavailable` when it does not say that it did."""
         future = self.database.loop.create_future()
         writing.connection = self.number
-        self.database.write(self.process, self.link, PATIENCE, writing, _Answer(future))
+        self.database.write(self.process, self.link, PATIENCE, writing, partial(_answer, future))
         return await future
 
     # keys
@@ -150,27 +152,20 @@ class Store:
 
     # uses
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: Any = None) -> None:
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         """See `CheckingStore.note_usage`."""
         if sightings:
             await self.write(Writing(lambda database, _: _note_usage(database, sightings, batch)))
 
 
-class _Answer:
-    """Brings an answer to whoever waits for it."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: "asyncio.Future[Any]") -> None:
-        self._future = future
-
-    def __call__(self, result: Any, error: Exception | None) -> None:
-        if self._future.done():
-            return
-        if error is None:
-            self._future.set_result(result)
-        else:
-            self._future.set_exception(StorageUnavailable(str(error)))
+def _answer(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    """Bring an answer to whoever waits for it."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(StorageUnavailable(str(error)))
 
 
 class NumberedTrail:
@@ -241,7 +236,7 @@ class NumberedTrail:
         future = self._loop.create_future()
         store = self._store
         late, store.trail_late = store.trail_late, 0.0
-        self._database.submit(store.process, store.trail_link, PATIENCE, work, _Answer(future), late)
+        self._database.submit(store.process, store.trail_link, PATIENCE, work, partial(_answer, future), late)
         return await future
 
 
@@ -438,12 +433,14 @@ def _concerns(row: SessionRow, committed_by: datetime, least: datetime) -> bool:
     )
 
 
-def _note_usage(database: Database, sightings: Sequence[Sighting], batch: Any) -> None:
-    if batch is not None:
-        if database.batches.get(batch.reporter, -1) >= batch.number:
-            return
-        database.batches[batch.reporter] = batch.number
+def _note_usage(database: Database, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+    if database.batches.get(batch.reporter, 0) >= batch.number:
+        return
+    former = database.batches.get(batch.reporter, 0)
+    database.batches[batch.reporter] = batch.number
+    database.commit(lambda: database.batches.__setitem__(batch.reporter, former))
     for seen in sightings:
         for key in database.keys:
             if key.digest == seen.digest and key.created and not key.deleted:
                 key.uses += seen.count
+                database.commit(lambda key=key, count=seen.count: setattr(key, "uses", key.uses - count))  # type: ignore[misc]
