@@ -6,7 +6,9 @@ is taken out, and in none with the real part. The checker of histories is the ju
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from math import inf
+from typing import Any
 
 import asyncpg
 import pytest
@@ -334,17 +336,17 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
     ("guards", "expected"),
     [
         ({}, []),
-        ({"overlap": 0.0}, []),
+        ({"overlap": timedelta()}, []),
         ({"most_missing": 0}, []),
-        ({"overlap": 0.0, "most_missing": 0}, ACCEPTED_TOO_LATE),
+        ({"overlap": timedelta(), "most_missing": 0}, ACCEPTED_TOO_LATE),
     ],
     ids=["both guards", "missing numbers", "overlap", "no guard"],
 )
-async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, float], expected: list[str]) -> None:
+async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, Any], expected: list[str]) -> None:
     """A change that shows after one with a higher number is not missed; either of the two guards sees to it."""
     scene, known = Scene(), KnownKeys(100)
     slow, quick = on_postgres.keys
-    trail = PostgresTrail(on_postgres.url, **guards)  # type: ignore[arg-type]
+    trail = PostgresTrail(on_postgres.url, **guards)
     await trail.start()
     following = Following(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
     following.start()
