@@ -210,7 +210,7 @@ class Database:
             self.lost_at = self.loop._time
         highest = max((row.seq for row in self.rows), default=0)
         # It has seen some of the numbers that were drawn, or has skipped the rest of those that were logged.
-        self.next_number = self.random.choice((highest + 1, self.next_number, highest + 33))
+        self.next_number = self.random.choice((highest + 1, highest + 1, self.next_number, highest + 33))
 
     # how things take time
 

@@ -101,8 +101,11 @@ class Calls:
         self._process = process
         self._link = link
         self._timing = timing
-        # How much longer than usual the answer to the next look-up takes, and whether it is lost.
+        # What is on its way to the verifier by its feed alone stalls here.
+        self.feed_link = Link()
+        # How much longer than usual the answers to the next look-ups take, and to how many.
         self.late = 0.0
+        self.late_times = 0
         self.connection: Connection | None = None
 
     async def look_up(self, question: Question) -> Answer:
@@ -115,7 +118,9 @@ class Calls:
 
     def feed(self, parameters: Mapping[str, str]) -> "Connection":
         """See `ServiceCalls.feed`."""
-        self.connection = Connection(self._network, self._process, self._link, dict(parameters), self._timing.silence)
+        self.connection = Connection(
+            self._network, self._process, self._link, self.feed_link, dict(parameters), self._timing.silence
+        )
         return self.connection
 
     async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
@@ -143,7 +148,8 @@ class Calls:
     async def _post(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]") -> Any:
         loop, network = self._network.loop, self._network
         request = Request(loop.create_future(), self._process)
-        late, self.late = self.late, 0.0
+        late = self.late if self.late_times else 0.0
+        self.late_times -= 1 if late else 0
         node, delay = network.reach(), network.there(self._link)
         if delay is None:
             loop.at(self._process, self._timing.answer, request.finish, None, NoAnswerInTime("lost"))
@@ -191,12 +197,19 @@ class Connection:
     """
 
     def __init__(
-        self, network: Network, process: Process, link: Link, parameters: dict[str, str], silence: float
+        self,
+        network: Network,
+        process: Process,
+        link: Link,
+        feed_link: Link,
+        parameters: dict[str, str],
+        silence: float,
     ) -> None:
         self._network = network
         self._loop = network.loop
         self._process = process
         self._link = link
+        self._feed_link = feed_link
         self._parameters = parameters
         self._silence = silence
         self._stream = EventStream()
@@ -310,7 +323,9 @@ class Connection:
     def _send(self, callback: Callable[..., object], arg: Any) -> None:
         loop, link = self._loop, self._link
         # What a cut link loses is sent again once it is there.
-        at = max(loop._time, link.cut_until, link.stalled_until, self._arrived)
+        at = max(
+            loop._time, link.cut_until, link.stalled_until, self._feed_link.stalled_until, self._arrived
+        )
         self._arrived = at + 0.0003 + self._network.quick * self._network.random.random()
         # In order, in whatever order a process that was halted finds what has arrived.
         self._pipe.append((callback, arg))

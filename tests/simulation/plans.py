@@ -94,7 +94,7 @@ class _Planning:
             absent=frozenset(self.absent),
             outage_seconds=self.outage_seconds,
             slow_share=random.choice((0.0, 0.0, 0.0, 0.1)),
-            block=random.choice((1, 1, 1, 3, 32)) if self.postgres else 1,
+            block=random.choice((1, 1, 3, 32)) if self.postgres else 1,
             old_changes=random.choice((0, 0, 1, 2)),
             settle=random.random() < _SETTLED_SHARE,
         )
@@ -181,10 +181,38 @@ class _Planning:
         who = self.anybody()
         late = random.uniform(0.2, 1.1)
         self.add(at - 0.005 - 0.02 * random.random(), "late verify", who, key, late)
-        for _ in range(4):
+        for _ in range(3):
             self.add(at + late * random.random(), "verify", who, key)
-        for _ in range(6):
+        for _ in range(4):
             self.add(at + 0.02 + late * 0.8 * random.random(), "receipt", self.node(), key)
+
+    def joined_twice(self) -> None:
+        """Others wait for a look-up of a verifier that asks again, because of one change, while the key ends."""
+        random, key = self.random, self.any_key()
+        verifier = self.need_verifier()
+        at, late = self.moment, random.uniform(0.2, 0.5)
+        self.add(at, "late verify", verifier, key, late, "both")
+        self.add(at + 0.02, "touch", self.node(), key)
+        ends = at + late + 0.01 + 0.03 * random.random()
+        self.add(ends, "revoke", self.node(), key)
+        for _ in range(4):
+            self.add(ends + 0.02 + late * 0.8 * random.random(), "receipt", self.node(), key)
+
+    def long_transaction(self) -> None:
+        """A change becomes visible after longer than is looked through again, and after its caller gave up."""
+        random = self.random
+        self.postgres, self.keys, self.nodes = True, max(2, self.keys), max(2, self.nodes)
+        self.verifiers = 0
+        key = self.any_key()
+        lasts = random.uniform(10.5, 11.5)
+        self.add(self.moment, "revoke", 0, key, lasts, "late")
+        self.add(self.moment + 0.1, "touch", 1, (key + 1) % self.keys)
+        ends = self.moment + lasts
+        self.add(ends - 0.2, "verify", 0, key)
+        for _ in range(2):
+            self.add(ends + 0.4 + 0.1 * random.random(), "verify", 1, key)
+            self.add(ends + 2.0 + 0.5 * random.random(), "verify", 0, key)
+        self.until = ends + 2.6
 
     def joined_late(self) -> None:
         """Others wait for a look-up that began long before, while the process hears of nothing."""
@@ -194,7 +222,7 @@ class _Planning:
         self.deaf(who, at - random.uniform(0.0, 0.3), 2.0)
         self.add(at - 0.02 * random.random(), "late verify", who, key, random.uniform(1.05, 1.18))
         for _ in range(4):
-            self.add(at + 1.0 + 0.18 * random.random(), "verify", who, key)
+            self.add(at + 1.01 + 0.17 * random.random(), "verify", who, key)
 
     def lagging(self) -> None:
         """A node has not heard of the end of a key yet when a verifier that has heard asks it."""
@@ -257,8 +285,11 @@ class _Planning:
         self.absent.add(who)
         self.warm(key)
         at = self.end(key)
-        starts = at + random.uniform(-0.06, 0.03)
-        self.add(starts, "start", who)
+        starts = at + random.choice((random.uniform(-0.06, 0.03), random.uniform(-0.3, 0.0)))
+        slow = random.random() < 0.4
+        self.add(starts, "start", who, 0, random.uniform(0.1, 0.9) if slow else 0.0)
+        if slow:
+            self.add(at + 0.02 * random.random(), "stall the trail", who, 0, random.uniform(0.3, 0.9))
         for _ in range(3):
             self.add(starts + 0.06 * random.random(), "late verify", who, key, random.uniform(0.0, 0.3))
         if random.random() < 0.5:
@@ -280,10 +311,17 @@ class _Planning:
             self.warm(key)
             for _ in range(random.choice((1, 2))):
                 self.add(at + random.uniform(-0.15, 0.1), "break the feed", verifier, 0, 0.0, "noticed")
-        if random.random() < 0.4:
+        if random.random() < 0.5:
             node = self.node()
-            self.add(at - random.uniform(0.0, 0.25), "kill", node)
-            self.add(at + random.uniform(-0.05, 0.1), "start", node)
+            starts = at + random.uniform(-0.05, 0.1)
+            self.add(starts - random.uniform(0.01, 0.25), "kill", node)
+            self.add(starts, "start", node)
+            if random.random() < 0.5:
+                # Everybody who comes is sent there.
+                for another in range(self.nodes):
+                    if another != node:
+                        self.add(starts + 0.05 * random.random(), "kill", another)
+                self.add(starts + 0.05 * random.random(), "break the feed", verifier, 0, 0.0, "noticed")
         if random.random() < 0.3:
             self.deaf(self.node(), at - 0.1, random.uniform(0.1, 0.9))
         for _ in range(4):
@@ -325,23 +363,25 @@ class _Planning:
     def failing_over(self) -> None:
         """Another server takes over, and gives the numbers that were lost to other changes."""
         random = self.random
-        self.postgres, self.keys = True, max(2, self.keys)
+        self.postgres, self.keys, self.outage_seconds = True, max(2, self.keys), 0
         key, other = random.sample(range(self.keys), 2)
         at = self.moment
+        self.need_verifier()
+        verifier = self.nodes
         self.warm(key, share=1.0)
-        for _ in range(random.choice((1, 2))):
-            self.add(at - 0.05 * random.random(), "touch", self.node(), other)
+        self.add(at, "touch", self.node(), other)
+        fails = at + random.uniform(0.03, 0.12)
+        away = random.uniform(0.02, 0.3)
+        ends = fails + away + 0.3 * random.random()
         if random.random() < 0.6:
-            verifier = self.need_verifier()
-            self.add(at + 0.1 * random.random(), "break the feed", verifier, 0, 0.0, "noticed")
-            self.deaf(verifier, at + 0.02, random.uniform(0.2, 0.8))
-        self.add(at + 0.03, "fail over", 0, 0, random.uniform(0.02, 0.3), "0.2")
-        ends = at + 0.1 + 0.5 * random.random()
+            self.add(fails, "break the feed", verifier, 0, 0.0, "noticed")
+            self.add(fails, "stall", verifier, 0, ends - fails + random.uniform(0.0, 0.4))
+        self.add(fails, "fail over", 0, 0, away, "0.2")
         self.add(ends, "revoke", self.node(), key)
-        for _ in range(2):
+        for _ in range(random.choice((0, 1, 2))):
             self.add(ends + 0.2 * random.random(), "touch", self.node(), random.choice((key, other)))
-        self.probe(key, ends, often=2)
-        self.until += 0.4
+        self.probe(key, ends + 0.05, often=2)
+        self.until += 0.3
 
     def created(self) -> None:
         """A key is used, changed and ended as soon as it is there."""
@@ -373,7 +413,7 @@ class _Planning:
     def deaf(self, who: int, at: float, seconds: float, *, db_away: bool = False) -> None:
         """Have a process hear of no change for a while; how depends on what it is."""
         if who >= self.nodes:
-            self.add(at, self.random.choice(("stall", "stall", "cut")), who, 0, seconds)
+            self.add(at, self.random.choice(("stall the feed", "stall the feed", "stall", "cut")), who, 0, seconds)
         elif db_away:
             self.add(at, "cut", who, 0, seconds)
         else:
@@ -409,6 +449,8 @@ _TROUBLES = (
 _RACES: tuple[Callable[[_Planning], None], ...] = (
     _Planning.overtaken,
     _Planning.joined,
+    _Planning.joined_twice,
+    _Planning.long_transaction,
     _Planning.joined_late,
     _Planning.lagging,
     _Planning.silence,
@@ -422,4 +464,4 @@ _RACES: tuple[Callable[[_Planning], None], ...] = (
     _Planning.created,
     _Planning.counted,
 )
-_WEIGHTS = (10, 10, 8, 10, 6, 8, 10, 10, 12, 12, 6, 6, 3, 4)
+_WEIGHTS = (10, 8, 3, 0.6, 7, 8, 4, 7, 10, 12, 14, 12, 5, 10, 3, 3)

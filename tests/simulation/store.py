@@ -68,6 +68,8 @@ class Store:
         self.trail: SimulatedTrail | None = None
         # How much longer than usual the answers to the next look-up and the next reading of the trail take.
         self.late = self.trail_late = 0.0
+        # The same for the next writing.
+        self.write_late = 0.0
 
     # how it is asked
 
@@ -82,6 +84,8 @@ class Store:
         """Have the database do something; `StorageUnavailable` when it does not say that it did."""
         future = self.database.loop.create_future()
         writing.connection = self.number
+        writing.extra += self.write_late
+        self.write_late = 0.0
         self.database.write(self.process, self.link, PATIENCE, writing, partial(_answer, future))
         return await future
 

@@ -140,6 +140,10 @@ class World:
         created_later = {item.key for item in plan.items if item.what == "create"}
         for key in keys:
             key.created = key.number not in created_later
+        if plan.old_changes:
+            # Connections whose numbers are older than changes that were made long ago.
+            for connection in range(1, plan.nodes + 1):
+                self.database.draw(connection)
         for number in range(plan.old_changes):
             self.database.old_change(keys[number % len(keys)], ago=3600.0 if number else 60.0)
         self.places: list[Node | VerifierProcess | None] = [None] * (plan.nodes + plan.verifiers)
@@ -182,8 +186,14 @@ class World:
 
     # what is done
 
-    def start(self, who: int) -> None:
-        """Start a process that is not there."""
+    def start(self, who: int, late: float = 0.0) -> None:
+        """
+        Start a process that is not there.
+
+        Args:
+            who: Which.
+            late: How much longer than usual it takes to store the session of a node.
+        """
         place = self.places[who]
         if place is not None and not place.process.dead:
             return
@@ -197,7 +207,7 @@ class World:
         id_ = UUID(int=(1000 + who) * 1000 + self._starts)
         self.note(process.name, "starts")
         if is_node:
-            self._start_node(who, process, clocks, id_)
+            self._start_node(who, process, clocks, id_, late)
         else:
             verifier = VerifierProcess(
                 process, self.network, self.links[who], clocks, id_, self.plan.outage_seconds
@@ -208,7 +218,7 @@ class World:
         if self._trace is not None:
             self._watch(self.places[who])
 
-    def _start_node(self, who: int, process: Process, clocks: Clocks, id_: UUID) -> None:
+    def _start_node(self, who: int, process: Process, clocks: Clocks, id_: UUID, late: float) -> None:
         node = Node(
             process,
             self.database,
@@ -220,6 +230,7 @@ class World:
             hears=self.random.random() < 0.85,
         )
         self.places[who] = node
+        node.store.write_late = late
         with self.loop.within(process):
             node.duties.start()
 
@@ -268,6 +279,7 @@ class World:
                 place.store.late = item.seconds
             else:
                 place.calls.late = item.seconds
+                place.calls.late_times = 2 if item.how == "both" else 1
         key, start, name = self.database.keys[item.key], self.loop._time, place.process.name
         stale = False
         try:
@@ -380,7 +392,7 @@ class World:
         self.loop.at(self.loop.world, 0.0, self._end, place)
 
     def _start(self, item: Item) -> None:
-        self.start(item.who)
+        self.start(item.who, item.seconds)
 
     def _halt(self, item: Item) -> None:
         place = self.places[item.who]
@@ -424,6 +436,12 @@ class World:
         if isinstance(node, Node) and node.store.trail is not None and self.plan.postgres and node.up:
             self.note("network", f"breaks: the trail of {node.process.name}")
             self.loop.at(node.process, 0.001, node.store.trail.break_off)
+
+    def _stall_feed(self, item: Item) -> None:
+        verifier = self.places[item.who]
+        if isinstance(verifier, VerifierProcess):
+            self.note("network", f"stalls for {item.seconds} s: the feed of {verifier.process.name}")
+            verifier.calls.feed_link.stalled_until = self.loop._time + item.seconds
 
     def _late_reading(self, item: Item) -> None:
         node = self.places[item.who]
@@ -518,7 +536,7 @@ class World:
         history = History(
             verifies=[verify for verify in self.verifies if verify.key not in lost],
             changes=[Change(*change) for change in self.changes if change[3] not in lost],
-            receipts=[self._from_its_end_on(receipt) for receipt in self.receipts if receipt.key not in lost],
+            receipts=[self._from_then_on(receipt) for receipt in self.receipts if receipt.key not in lost],
             windows=[Window(since, inf, names, away=True) for since in self._trouble_since()],
             outage_seconds=dict.fromkeys(names, float(self.plan.outage_seconds)),
         )
@@ -530,11 +548,10 @@ class World:
                 broken.append(Broken("more uses than verifications", f"{key.uses} > {self.asked[key.number]}"))
         return broken
 
-    def _from_its_end_on(self, receipt: Receipt) -> Receipt:
-        """Give a receipt that says nothing of the time before anybody began to end its key."""
-        began = min((change[0] for change in self.changes if change[3] == receipt.key and change[4] is not Deed.CREATE))
+    def _from_then_on(self, receipt: Receipt) -> Receipt:
+        """Give a receipt that says nothing of the time before it was read."""
         until = receipt.believed_until
-        return receipt if until is None else receipt._replace(believed_until=max(until, began))
+        return receipt if until is None else receipt._replace(believed_until=max(until, receipt.end))
 
     def _trouble_since(self) -> list[float]:
         """Tell when the first trouble began, after which errors and stale answers have a cause."""
@@ -572,6 +589,7 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
     "cut": World._cut,
     "lose answers": World._lose_answers,
     "stall the trail": World._stall_trail,
+    "stall the feed": World._stall_feed,
     "lose the trail": World._lose_trail,
     "late reading": World._late_reading,
     "break the feed": World._break_feed,
