@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+from keywright.api import feed as api_feed
 from keywright.client import feed as client_feed
 from keywright.client.checking import Checking
 from keywright.client.errors import ServiceUnavailable
@@ -22,6 +23,7 @@ from keywright.client.service_calls import ServiceCalls, Timing
 from keywright.client.session import Session
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
+from keywright.service import following
 from keywright.service.faults import StorageUnavailable
 from tests.history.checker import Change, Deed, History, Outcome, Receipt, Verify, Violation, Window, violations
 from tests.simulation.clocks import Clocks
@@ -39,7 +41,6 @@ SLACK = 0.0005
 """What the bound, measured by such a clock, may differ from true seconds; and what is lost in rounding."""
 
 MOST_KEYS = 5
-_TIMING = Timing(report=1.0)
 _OUTCOMES = {Code.VALID: Outcome.VALID, Code.REVOKED: Outcome.REVOKED, Code.NOT_FOUND: Outcome.NOT_FOUND}
 _BENIGN = frozenset({"verify", "receipt", "report", "set the clock"})
 _DEEDS = {"create": Deed.CREATE, "revoke": Deed.REVOKE, "delete": Deed.DELETE}
@@ -66,10 +67,12 @@ _ORG_IDS = [UUID(int=500 + number) for number in range(2)]
 class VerifierProcess:
     """One start of a process with an in-process verifier, to its end."""
 
-    def __init__(self, process: Process, network: Network, link: Link, clocks: Clocks, id_: UUID, outage: int) -> None:
+    def __init__(self, process: Process, network: Network, link: Link, clocks: Clocks, id_: UUID, plan: Plan) -> None:
         self.process = process
         self.clocks = clocks
-        self.calls = Calls(network, process, link, _TIMING)
+        outage = plan.outage_seconds
+        self._timing = Timing(report=plan.report_seconds)
+        self.calls = Calls(network, process, link, self._timing)
         self.checking = Checking(
             brand="kw", capacity=100, outage_seconds=outage, clock=clocks.monotonic, wall=clocks.seconds
         )
@@ -83,7 +86,7 @@ class VerifierProcess:
         self.session = Session(
             self.checking,
             cast(ServiceCalls, self.calls),
-            _TIMING,
+            self._timing,
             parameters={"name": "v", "outage_seconds": str(self._outage)},
             clock=self.clocks.monotonic,
         )
@@ -209,9 +212,7 @@ class World:
         if is_node:
             self._start_node(who, process, clocks, id_, late)
         else:
-            verifier = VerifierProcess(
-                process, self.network, self.links[who], clocks, id_, self.plan.outage_seconds
-            )
+            verifier = VerifierProcess(process, self.network, self.links[who], clocks, id_, self.plan)
             self.places[who] = verifier
             with self.loop.within(process):
                 verifier.start()
@@ -351,6 +352,8 @@ class World:
                 self.note(node.process.name, f"receipt of key {item.key}: {said} of {len(receipt.witnesses)}")
             # Who was told this asks at once whether it is true.
             for who in range(len(self.places)):
+                if self.random.random() < 0.4:
+                    continue
                 delay = (0.0 if true is None else max(0.0, true - end)) + 0.002
                 if delay < 1.5:
                     self.loop.at(self.loop.world, delay, self._verify, Item(0.0, "verify", who, item.key))
@@ -492,6 +495,11 @@ class World:
         """Let everything recover; then everybody follows, and knows the truth without asking."""
         self.note("world", "settles")
         self.database.habits.slow_share = 0.0
+        for place in self.places:
+            if isinstance(place, Node):
+                place.store.late = 0.0
+            elif place is not None:
+                place.calls.late_times = 0
         for who, place in enumerate(self.places):
             if place is not None and place.process.halted:
                 self._go_on(place.process)
@@ -604,18 +612,26 @@ def simulating() -> Iterator[None]:
     """
     Make what is not decided by a seed be decided by one, and nothing be collected or logged, while schedules run.
 
-    The pauses between two tries to open a feed come from the operating system's randomness otherwise.
+    The pauses between two tries to open a feed come from the operating system's randomness otherwise. Rounds in which
+    nothing happens come half as often as in service, because most of a schedule would be spent on them.
     """
     logger = logging.getLogger("keywright.client")
     former, level, enabled = client_feed._random, logger.level, gc.isenabled()
+    paces = following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS
     client_feed._random = cast(Any, Random(0))
+    following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS = 2 * paces[0], 2 * paces[1]
     logger.setLevel(logging.CRITICAL)
+    gc.collect()
+    # What is there by now needs not be looked through again after each few schedules.
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         client_feed._random = former
+        following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS = paces
         logger.setLevel(level)
+        gc.unfreeze()
         if enabled:
             gc.enable()
 
