@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test history lint types audit bench timing lock docs clean
+.PHONY: run test history simulate lint types audit bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -28,6 +28,11 @@ endif
 OPERATIONS ?= 1000000
 history: .venv/.dev
 	KEYWRIGHT_HISTORY_OPERATIONS=$(OPERATIONS) $(PYTEST) -s tests/history/test_history.py $(ARGS)
+
+## simulate: schedules of revocation, each decided by a seed; SEEDS=12345 repeats one, SEEDS=0-999999 runs many
+SEEDS ?= 0-99999
+simulate: .venv/.dev
+	PYTHONPATH=src $(BIN)/python -m tests.simulation $(SEEDS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

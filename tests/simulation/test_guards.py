@@ -1,0 +1,23 @@
+"""
+The guards against the races of revocation, each shown to be needed: without it the simulation breaks a promise.
+
+Those of which a second guard makes up for the first are taken out together; `COVERED` says so of each alone.
+"""
+
+import pytest
+
+from tests.simulation.guards import GUARDS
+from tests.simulation.searching import search
+
+MOST_SEEDS = 20_000
+
+
+@pytest.mark.early
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", [name for name, guard in GUARDS.items() if guard.covered_by is None])
+def test_without_a_guard_a_promise_is_broken(name: str, record_property: pytest.RecordProperty) -> None:
+    """Some schedule among those that are run always breaks a promise when the guard is out."""
+    with GUARDS[name].out():
+        found = search(range(MOST_SEEDS))
+    assert found is not None, GUARDS[name].what
+    record_property("seeds", found.seed + 1)
