@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from tests.history.delays import family
 from tests.live import LiveService, clean_environment, start_service
 from tests.ports import free_port
 
@@ -82,6 +83,10 @@ class Node:
     def go_on(self) -> None:
         """Let it go on."""
         os.killpg(self.service.process.pid, signal.SIGCONT)
+
+    def pids(self) -> list[int]:
+        """Give its processes; nothing while it does not run."""
+        return [] if self._service is None else family(self._service.process.pid)
 
     def worker_pids(self) -> list[int]:
         """Give the processes that answer."""

@@ -15,6 +15,7 @@ import pytest
 from keywright.dev.issuer import DevIssuer
 from tests.history import running
 from tests.history.checker import History, Summary, summary, violations
+from tests.history.delays import family
 from tests.history.nodes import Node, create_verifier
 from tests.history.running import Load, Nemesis, Run
 from tests.live import environment
@@ -43,11 +44,16 @@ ON_SQLITE: list[Nemesis] = [
     running.kill_a_node,
 ]
 
+QUIET_SHARE = 0.2
+"""The share of all cores' time that others take at most on a quiet machine; to start nodes counts as others, too."""
+MOST_DELAYED_SHARE = 0.02
+"""The share of the verifications of which errors are not judged at most on a quiet machine."""
+
 
 def judge(history: History, said: list[str], operations: int) -> Summary:
     """Assert that a history holds enough, and no violation."""
     told = summary(history)
-    print(told)
+    print(told, f"{history.share_of_others:.2f} of the machine was taken by others.")
     found = violations(history)
     counts = Counter(violation.rule for violation in found)
     assert not found, f"{counts}\n" + "\n".join(map(str, [*found[:30], *said]))
@@ -56,6 +62,9 @@ def judge(history: History, said: list[str], operations: int) -> Summary:
     assert set(told.soon_after_end) == set(history.outage_seconds)
     assert min(told.soon_after_end.values()) > operations // 200, told
     assert min(told.soon_after_creation.values()) > operations // 200, told
+    # On a quiet machine errors are judged: what the system itself keeps waiting is no excuse.
+    if history.share_of_others < QUIET_SHARE:
+        assert told.delayed < MOST_DELAYED_SHARE * len(history.verifies), told
     return told
 
 
@@ -87,6 +96,7 @@ async def test_on_postgresql(issuer: DevIssuer, tmp_path: Path) -> None:
             load=Load(operations=OPERATIONS),
             outage_seconds=OUTAGE_SECONDS,
             folder=tmp_path,
+            database_pids=lambda: [] if (pid := cluster.pid()) is None else family(pid),
         )
     finally:
         await asyncio.to_thread(cluster.remove)
