@@ -102,7 +102,7 @@ PATIENCE_SECONDS = 2.0
 MOST_DELAYED = 1.0
 """
 The share of the patience that delays take at most where an error is judged: what adds up to all of it may be the only
-cause. The load of a history alone, on two cores, keeps the processes of a request waiting for half of it.
+cause. It is added up over all processes that a request passes, because it passes one after the other.
 """
 DELAYED_BEFORE_SECONDS = 1.0
 """How long before a request a delay may be its cause: for so long what is held counts after the last reading."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -45,6 +46,8 @@ class Node:
         self._settings = {**settings, "KEYWRIGHT_PORT": str(free_port())}
         self._workers = workers
         self._service: LiveService | None = None
+        self.start_seconds = 0.0
+        """How long the last start took."""
 
     @property
     def service(self) -> LiveService:
@@ -62,7 +65,9 @@ class Node:
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
+        began = time.monotonic()
         self._service = await asyncio.to_thread(start_service, self._settings, workers=self._workers)
+        self.start_seconds = time.monotonic() - began
 
     async def kill(self) -> None:
         """End every process of it at once (SIGKILL)."""

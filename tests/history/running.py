@@ -125,11 +125,13 @@ class Run:
     Args:
         nodes: The service, running.
         sdks: The processes with verifiers in them, running.
+        customer: At work.
     """
 
-    def __init__(self, nodes: Sequence[Node], sdks: Sequence[Sdk]) -> None:
+    def __init__(self, nodes: Sequence[Node], sdks: Sequence[Sdk], customer: Customer) -> None:
         self.nodes = nodes
         self.sdks = sdks
+        self.customer = customer
         self.windows: list[Window] = []
 
     @property
@@ -140,6 +142,10 @@ class Run:
     def names_of_sdks(self, node: Node | None = None) -> list[str]:
         """The names of the verifiers, all or those of one node."""
         return [sdk.name for sdk in self.sdks if node in (None, sdk.node)]
+
+    def another_node(self, node: Node) -> Node:
+        """Give a node that is not *node*."""
+        return next(other for other in self.nodes if other is not node)
 
     @asynccontextmanager
     async def disturbed(self, what: str, names: Iterable[str], *, away: Iterable[str] = ()) -> AsyncIterator[None]:
@@ -204,7 +210,7 @@ async def run(
                 child.tell(line)
 
         customer = Customer({node.name: node.address for node in nodes}, token, tell, in_a_second=load.keys_in_a_second)
-        running = Run(nodes, sdks)
+        running = Run(nodes, sdks, customer)
         delays = Delays(_watched(running, at_nodes, database_pids))
         at_work = [asyncio.ensure_future(customer.go_on()), asyncio.ensure_future(delays.go_on())]
         try:
@@ -374,7 +380,8 @@ async def stop_a_worker_and_a_verifier(running: Run, turn: int, *, seconds: floa
     """Stop one of the processes of the first node, and a verifier."""
     node, sdk = running.nodes[0], running.sdks[turn % 2]
     pid = node.worker_pids()[turn % 2]
-    async with running.disturbed(f"stopped a worker and {sdk.name}", [node.name], away=running.names_of_sdks(node)):
+    names, away = [node.name, sdk.name], running.names_of_sdks(node)
+    async with running.disturbed(f"stopped a worker and {sdk.name}", names, away=away):
         os.kill(pid, signal.SIGSTOP)
         sdk.stop()
         try:
