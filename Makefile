@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test history lint types audit bench timing lock docs clean
+.PHONY: run test history starts lint types audit bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -28,6 +28,10 @@ endif
 OPERATIONS ?= 1000000
 history: .venv/.dev
 	KEYWRIGHT_HISTORY_OPERATIONS=$(OPERATIONS) $(PYTEST) -s tests/history/test_history.py $(ARGS)
+
+## starts: start a node 200 times while keys are revoked through another one; ARGS="--engine sqlite --starts 20"
+starts: .venv/.dev
+	$(BIN)/python -m tests.history.starts $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
