@@ -19,6 +19,9 @@ from keywright.dev.issuer import DevIssuer
 from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, start_service
 from tests.ports import free_port
 
+# One after the other: each waits for seconds to pass, and some for a limit that a start keeps only on its own.
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("start limit")]
+
 # Every process of the service that imports this application while there is a file called `hold` takes the file, and
 # stays in that import until the file that it has left instead is gone.
 HOLD = """
@@ -43,7 +46,7 @@ class Hold:
 sys.meta_path.insert(0, Hold())
 """
 # Much more than it takes to come to where processes are held, on a machine that is busy.
-LIMIT_SECONDS = 15
+LIMIT_SECONDS = 20
 ENDING = "The service could not start; the log says why."
 
 
@@ -232,7 +235,7 @@ def test_a_replacement_that_does_not_come_up(settings: dict[str, str], holding: 
 def test_a_stop_while_a_worker_starts(settings: dict[str, str], holding: Holding, tmp_path: Path) -> None:
     """SIGTERM ends a service also while a worker does not come up, which is too busy to see the signal."""
     holding.hold_next()
-    env = {**settings, **holding.settings, "KEYWRIGHT_WORKERS": "2", "KEYWRIGHT_START_SECONDS": str(LIMIT_SECONDS)}
+    env = {**settings, **holding.settings, "KEYWRIGHT_WORKERS": "2", "KEYWRIGHT_SHUTDOWN_SECONDS": "1"}
     with Starting.begin(env, tmp_path / "service") as starting:
         held = holding.held()
         starting.process.send_signal(signal.SIGTERM)
@@ -260,15 +263,12 @@ def test_a_worker_that_starts_does_not_outlive_its_supervisor(
 
 def test_a_restart_whose_worker_does_not_come_up(settings: dict[str, str], holding: Holding) -> None:
     """SIGHUP replaces the workers one by one; where the first does not come up, the workers stay as they were."""
-    env = {**settings, **holding.settings, "KEYWRIGHT_START_SECONDS": str(LIMIT_SECONDS)}
-    with start_service(env, workers=2) as service:
+    with start_service({**settings, **holding.settings}, workers=2) as service:
         former = workers_of(service)
-        holding.hold_next()
+        holding.hold_next("die")
         service.process.send_signal(signal.SIGHUP)
-        held = holding.held()
-        service.await_log_line(event="still starting", waiting_for=[f"worker {held}"])
         given_up = service.await_log_line(event="a worker did not come up; the restart is given up")
-        assert given_up["worker"] == held
+        assert given_up["worker"] == holding.held()
         assert workers_of(service) == former
 
 
