@@ -46,7 +46,7 @@ class Hold:
 sys.meta_path.insert(0, Hold())
 """
 # Much more than it takes to come to where processes are held, on a machine that is busy.
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 30
 ENDING = "The service could not start; the log says why."
 
 
@@ -152,21 +152,20 @@ def test_a_clock_waits_for_what_is_next() -> None:
     assert [clock.wait(now) for now in (106.0, 108.0, 109.0)] == [2.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_database_that_is_locked(settings: dict[str, str], workers: str, tmp_path: Path) -> None:
+def test_a_database_that_is_locked(settings: dict[str, str], tmp_path: Path) -> None:
     """A start that waits for another process's lock on the database says so, and ends with its limit."""
-    limited = {**settings, "KEYWRIGHT_START_SECONDS": "6", "KEYWRIGHT_WORKERS": workers}
+    limited = {**settings, "KEYWRIGHT_START_SECONDS": "14", "KEYWRIGHT_WORKERS": "2"}
     with closing(sqlite3.connect(tmp_path / "keywright.db", isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
         with Starting.begin(limited, tmp_path / "service") as starting:
             assert starting.process.wait(PATIENCE_SECONDS) == 1
-            mention, end = starting.log()
+            *_, mention, end = starting.log()
             last_line = starting.log_path.read_text().splitlines()[-1]
     assert (mention["event"], mention["level"]) == ("still starting", "warning")
     assert (end["event"], end["level"]) == ("the start took too long", "error")
     assert mention["waiting_for"] == end["waiting_for"] == ["database"]
-    assert (end["limit"], last_line) == (6, ENDING)
+    assert (end["limit"], last_line) == (14, ENDING)
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -223,8 +222,8 @@ def test_a_replacement_that_does_not_come_up(settings: dict[str, str], holding: 
         former = workers_of(service)
         os.kill(former[0].pid, signal.SIGKILL)
         held = holding.held()
-        mention = service.await_log_line(event="still starting")
-        assert (mention["level"], mention["waiting_for"]) == ("warning", [f"worker {held}"])
+        mention = service.await_log_line(event="still starting", waiting_for=[f"worker {held}"])
+        assert mention["level"] == "warning"
         replaced = service.await_log_line(event="a worker did not come up in time and was replaced")
         assert (replaced["level"], replaced["worker"]) == ("error", held)
         assert not psutil.pid_exists(held)
