@@ -5,16 +5,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from keywright.cli.start_limit import StartClock
+from keywright.cli.start_limit import Start, StartClock
 from keywright.dev.issuer import DevIssuer
 from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, start_service
 from tests.ports import free_port
@@ -27,6 +29,7 @@ pytestmark = [pytest.mark.early, pytest.mark.xdist_group("start limit")]
 HOLD = """
 import os, signal, sys, time
 from pathlib import Path
+from typing import Any
 
 class Hold:
     def find_spec(self, name, path=None, target=None):
@@ -150,6 +153,44 @@ def test_a_clock_waits_for_what_is_next() -> None:
     assert [clock.wait(now) for now in (100.0, 104.0, 106.0)] == [5.0, 1.0, 0.0]
     clock.seconds_to_mention(106.0)
     assert [clock.wait(now) for now in (106.0, 108.0, 109.0)] == [2.0, 0.0, 0.0]
+
+
+class Noted:
+    """A log that keeps its lines, and what they say the start waits for."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, tuple[str, ...]]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Keep a line."""
+        self.lines.append((event, fields["waiting_for"]))
+
+    error = warning
+
+
+def test_a_migration_has_no_limit() -> None:
+    """A migration that runs is mentioned and not ended, however long it takes; what comes after has the whole limit."""
+    log, over = Noted(), threading.Event()
+    # As if it had begun long ago: all that can be due is due at once.
+    start = Start(StartClock(time.monotonic() - 1000, 1), log, over.set)
+    start.migrates("0001")
+    with start.watched():
+        eventually(lambda: bool(log.lines))
+        assert (log.lines, over.is_set()) == ([("still starting", ("migration 0001",))], False)
+        start.waits_for("application")
+        assert over.wait(PATIENCE_SECONDS)
+    assert log.lines[-1] == ("the start took too long", ("application",))
+    assert start.took_too_long
+
+
+def test_a_start_that_is_over_is_not_ended() -> None:
+    """Once a start has succeeded its limit means nothing."""
+    log, over = Noted(), threading.Event()
+    start = Start(StartClock(time.monotonic() - 1000, 1), log, over.set)
+    start.end()
+    with start.watched():
+        """Nothing is looked at."""
+    assert (log.lines, over.is_set(), start.took_too_long) == ([], False, False)
 
 
 def test_a_database_that_is_locked(settings: dict[str, str], tmp_path: Path) -> None:
