@@ -145,7 +145,7 @@ ENDING: Final = f"""
 """
 Values: organisation, key. A session that confirmed belongs here whenever it began.
 
-The time of reading comes from `clock_timestamp()`, for `now()` is before the snapshot in which the key's end was found.
+The time of reading comes from `clock_timestamp()`: `now()` is before the snapshot in which the key's end was found.
 """
 
 _SIGHTING_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint")

@@ -94,7 +94,8 @@ ENDING: Final = f"""
     ending AS MATERIALIZED (
         SELECT ended_at, coalesce(
             (SELECT min(at) FROM confirmed),
-            (SELECT min({NOW}, at + {LONGEST_TRANSACTION_SECONDS:.0f} * 1000000) FROM written)
+            (SELECT min({NOW}, at + {LONGEST_TRANSACTION_SECONDS:.0f} * 1000000) FROM written),
+            {NOW}
         ) AS committed_by FROM key
     ),
     told AS (SELECT s.*, confirmed.at FROM verifier_sessions s LEFT JOIN confirmed ON confirmed.session_id = s.id)
