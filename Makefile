@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test history simulate lint types audit bench timing lock docs clean
+.PHONY: run test history starts simulate lint types audit bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -33,6 +33,10 @@ history: .venv/.dev
 SEEDS ?= 0-99999
 simulate: .venv/.dev
 	PYTHONPATH=src $(BIN)/python -m tests.simulation $(SEEDS)
+
+## starts: start a node 200 times while keys are revoked through another one; ARGS="--engine sqlite --starts 20"
+starts: .venv/.dev
+	$(BIN)/python -m tests.history.starts $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

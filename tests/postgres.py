@@ -90,6 +90,13 @@ class PostgresCluster:
         self.stop()
         self.start()
 
+    def pid(self) -> int | None:
+        """Give the process that all others of the server are children of; None where it does not run."""
+        try:
+            return int((self.folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return None
+
     def remove(self) -> None:
         """Stop the server where it runs, and delete everything."""
         with contextlib.suppress(RuntimeError):

@@ -5,25 +5,31 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from keywright.cli.start_limit import StartClock
+from keywright.cli.start_limit import Start, StartClock
 from keywright.dev.issuer import DevIssuer
 from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, start_service
 from tests.ports import free_port
+
+# One after the other: each waits for seconds to pass, and some for a limit that a start keeps only on its own.
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("start limit")]
 
 # Every process of the service that imports this application while there is a file called `hold` takes the file, and
 # stays in that import until the file that it has left instead is gone.
 HOLD = """
 import os, signal, sys, time
 from pathlib import Path
+from typing import Any
 
 class Hold:
     def find_spec(self, name, path=None, target=None):
@@ -43,7 +49,7 @@ class Hold:
 sys.meta_path.insert(0, Hold())
 """
 # Much more than it takes to come to where processes are held, on a machine that is busy.
-LIMIT_SECONDS = 15
+LIMIT_SECONDS = 30
 ENDING = "The service could not start; the log says why."
 
 
@@ -149,21 +155,58 @@ def test_a_clock_waits_for_what_is_next() -> None:
     assert [clock.wait(now) for now in (106.0, 108.0, 109.0)] == [2.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_database_that_is_locked(settings: dict[str, str], workers: str, tmp_path: Path) -> None:
+class Noted:
+    """A log that keeps its lines, and what they say the start waits for."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, tuple[str, ...]]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Keep a line."""
+        self.lines.append((event, fields["waiting_for"]))
+
+    error = warning
+
+
+def test_a_migration_has_no_limit() -> None:
+    """A migration that runs is mentioned and not ended, however long it takes; what comes after has the whole limit."""
+    log, over = Noted(), threading.Event()
+    # As if it had begun long ago: all that can be due is due at once.
+    start = Start(StartClock(time.monotonic() - 1000, 1), log, over.set)
+    start.migrates("0001")
+    with start.watched():
+        eventually(lambda: bool(log.lines))
+        assert (log.lines, over.is_set()) == ([("still starting", ("migration 0001",))], False)
+        start.waits_for("application")
+        assert over.wait(PATIENCE_SECONDS)
+    assert log.lines[-1] == ("the start took too long", ("application",))
+    assert start.took_too_long
+
+
+def test_a_start_that_is_over_is_not_ended() -> None:
+    """Once a start has succeeded its limit means nothing."""
+    log, over = Noted(), threading.Event()
+    start = Start(StartClock(time.monotonic() - 1000, 1), log, over.set)
+    start.end()
+    with start.watched():
+        """Nothing is looked at."""
+    assert (log.lines, over.is_set(), start.took_too_long) == ([], False, False)
+
+
+def test_a_database_that_is_locked(settings: dict[str, str], tmp_path: Path) -> None:
     """A start that waits for another process's lock on the database says so, and ends with its limit."""
-    limited = {**settings, "KEYWRIGHT_START_SECONDS": "6", "KEYWRIGHT_WORKERS": workers}
+    limited = {**settings, "KEYWRIGHT_START_SECONDS": "14", "KEYWRIGHT_WORKERS": "2"}
     with closing(sqlite3.connect(tmp_path / "keywright.db", isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
         with Starting.begin(limited, tmp_path / "service") as starting:
             assert starting.process.wait(PATIENCE_SECONDS) == 1
-            mention, end = starting.log()
+            *_, mention, end = starting.log()
             last_line = starting.log_path.read_text().splitlines()[-1]
     assert (mention["event"], mention["level"]) == ("still starting", "warning")
     assert (end["event"], end["level"]) == ("the start took too long", "error")
     assert mention["waiting_for"] == end["waiting_for"] == ["database"]
-    assert (end["limit"], last_line) == (6, ENDING)
+    assert (end["limit"], last_line) == (14, ENDING)
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -220,8 +263,8 @@ def test_a_replacement_that_does_not_come_up(settings: dict[str, str], holding: 
         former = workers_of(service)
         os.kill(former[0].pid, signal.SIGKILL)
         held = holding.held()
-        mention = service.await_log_line(event="still starting")
-        assert (mention["level"], mention["waiting_for"]) == ("warning", [f"worker {held}"])
+        mention = service.await_log_line(event="still starting", waiting_for=[f"worker {held}"])
+        assert mention["level"] == "warning"
         replaced = service.await_log_line(event="a worker did not come up in time and was replaced")
         assert (replaced["level"], replaced["worker"]) == ("error", held)
         assert not psutil.pid_exists(held)
@@ -232,7 +275,7 @@ def test_a_replacement_that_does_not_come_up(settings: dict[str, str], holding: 
 def test_a_stop_while_a_worker_starts(settings: dict[str, str], holding: Holding, tmp_path: Path) -> None:
     """SIGTERM ends a service also while a worker does not come up, which is too busy to see the signal."""
     holding.hold_next()
-    env = {**settings, **holding.settings, "KEYWRIGHT_WORKERS": "2", "KEYWRIGHT_START_SECONDS": str(LIMIT_SECONDS)}
+    env = {**settings, **holding.settings, "KEYWRIGHT_WORKERS": "2", "KEYWRIGHT_SHUTDOWN_SECONDS": "1"}
     with Starting.begin(env, tmp_path / "service") as starting:
         held = holding.held()
         starting.process.send_signal(signal.SIGTERM)
@@ -260,15 +303,12 @@ def test_a_worker_that_starts_does_not_outlive_its_supervisor(
 
 def test_a_restart_whose_worker_does_not_come_up(settings: dict[str, str], holding: Holding) -> None:
     """SIGHUP replaces the workers one by one; where the first does not come up, the workers stay as they were."""
-    env = {**settings, **holding.settings, "KEYWRIGHT_START_SECONDS": str(LIMIT_SECONDS)}
-    with start_service(env, workers=2) as service:
+    with start_service({**settings, **holding.settings}, workers=2) as service:
         former = workers_of(service)
-        holding.hold_next()
+        holding.hold_next("die")
         service.process.send_signal(signal.SIGHUP)
-        held = holding.held()
-        service.await_log_line(event="still starting", waiting_for=[f"worker {held}"])
         given_up = service.await_log_line(event="a worker did not come up; the restart is given up")
-        assert given_up["worker"] == held
+        assert given_up["worker"] == holding.held()
         assert workers_of(service) == former
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal
 
 from keywright.client.async_verifier import AsyncVerifier
@@ -12,6 +14,9 @@ from keywright.client.verifier import Verifier
 from tests.client.fake_service import PATIENCE_SECONDS, FakeService, eventually_async
 
 Kind = Literal["async", "threads"]
+
+# As many as any test verifies in at the same time, whatever the number of cores.
+MOST_THREADS = 20
 
 # Short pauses, long patience: a busy machine must not look like a silent service.
 QUICK = Timing(
@@ -32,12 +37,14 @@ class Shell:
     def __init__(self, verifier: AsyncVerifier | Verifier) -> None:
         self.verifier = verifier
         self.verify_now = verifier.verify_now
+        self._threads = ThreadPoolExecutor(MOST_THREADS)
 
     async def verify(self, key: str, **asked: Any) -> Verdict:
         """Verify, in a thread where the verifier does not await."""
         if isinstance(self.verifier, AsyncVerifier):
             return await self.verifier.verify(key, **asked)
-        return await asyncio.to_thread(self.verifier.verify, key, **asked)
+        verify = partial(self.verifier.verify, key, **asked)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, verify)
 
     async def started(self) -> None:
         """Start."""
@@ -62,6 +69,11 @@ class Shell:
         else:
             await asyncio.to_thread(self.verifier.close)
 
+    async def left(self) -> None:
+        """Close, and end the threads; all who wait for a verdict have one by then."""
+        await self.closed()
+        await asyncio.to_thread(self._threads.shutdown)
+
 
 @asynccontextmanager
 async def shell(kind: Kind, service: FakeService, **options: Any) -> AsyncIterator[Shell]:
@@ -71,4 +83,4 @@ async def shell(kind: Kind, service: FakeService, **options: Any) -> AsyncIterat
     try:
         yield shell
     finally:
-        await shell.closed()
+        await shell.left()

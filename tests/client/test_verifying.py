@@ -10,10 +10,11 @@ import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.service_calls import Timing
+from keywright.client.verifier import Verifier
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
-from tests.client.clocks import JumpingClock, WrongClock
+from tests.client.clocks import JumpingClock, SetClock, WrongClock
 from tests.client.fake_service import (
     ACK,
     FEED,
@@ -80,9 +81,10 @@ async def test_one_string_is_no_collection_of_scopes(fake: FakeService, kind: Ki
 
 
 async def test_concurrent_first_sights_share_one_request(fake: FakeService, kind: Kind) -> None:
-    """A hundred requests with a new key ask the service once, and one that goes away takes nobody's answer along."""
+    """Twenty requests with a new key ask the service once, and one that goes away takes nobody's answer along."""
     key = fake.create(scopes=("a:read",))
-    async with shell(kind, fake) as verifier:
+    # The clock stands still: after the bound each of them would be right to ask again.
+    async with shell(kind, fake, clock=SetClock()) as verifier:
         await verifier.followed()
         with fake.held(VERIFY):
             asking = [asyncio.create_task(verifier.verify(key, scopes=["a:read"] * (n % 2))) for n in range(20)]
@@ -91,6 +93,24 @@ async def test_concurrent_first_sights_share_one_request(fake: FakeService, kind
             await asyncio.sleep(0)
         verdicts = await asyncio.gather(*asking[1:])
     assert all(verdicts)
+    assert len(fake.asked(VERIFY)) == 1
+
+
+async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> None:
+    """
+    A question is answered from memory when the answer to the same question came between a thread's look into memory
+    and the arrival of its question at the event loop.
+    """
+    key = fake.create()
+    async with shell("threads", fake, clock=SetClock()) as verifier:
+        await verifier.followed()
+        assert isinstance(verifier.verifier, Verifier)
+        background = verifier.verifier._background
+        assert background is not None
+        assert verifier.verify_now(key) is None
+        late = background.checking.question(key, (), None, None, None, False)
+        assert await verifier.verify(key)
+        assert await asyncio.to_thread(background.ask, late)
     assert len(fake.asked(VERIFY)) == 1
 
 

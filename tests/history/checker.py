@@ -6,11 +6,12 @@ All times are seconds on one monotonic clock of one machine, read by the clients
 `end` after its answer is there. Nothing is believed of what happened in between.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
@@ -83,15 +84,46 @@ class Window(NamedTuple):
     what: str = ""
 
 
+class Delay(NamedTuple):
+    """
+    A time of which somebody's process was ready to run for some *seconds*, and did not: other processes had all cores.
+
+    `names` are those whose requests pass the process.
+    """
+
+    start: float
+    end: float
+    names: frozenset[str]
+    seconds: float
+
+
+PATIENCE_SECONDS = 2.0
+"""How long the least patient clients of a history wait; who waited longer than that had more patience."""
+MOST_DELAYED = 1.0
+"""
+The share of the patience that delays take at most where an error is judged: what adds up to all of it may be the only
+cause. It is added up over all processes that a request passes, because it passes one after the other.
+"""
+DELAYED_BEFORE_SECONDS = 1.0
+"""How long before a request a delay may be its cause: for so long what is held counts after the last reading."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """All that was recorded. `outage_seconds` says for each verifier how long it may serve what it holds."""
+    """
+    All that was recorded.
+
+    `outage_seconds` says for each verifier how long it may serve what it holds; `share_of_others` which share of the
+    time of all cores was taken by processes that do not belong to the system.
+    """
 
     verifies: Sequence[Verify]
     changes: Sequence[Change]
     receipts: Sequence[Receipt] = ()
     windows: Sequence[Window] = ()
     outage_seconds: Mapping[str, float] = field(default_factory=dict)
+    delays: Sequence[Delay] = ()
+    share_of_others: float = 0.0
 
 
 class Violation(NamedTuple):
@@ -122,7 +154,8 @@ def violations(history: History) -> list[Violation]:
         *_stale(history, lives, away),
         *_unexplained_refusals(history.verifies, lives),
         *_believed_for_too_long(history),
-        *_errors(history, troubled),
+        *_wrong_answers(history.verifies),
+        *(error for error, judged in _errors(history, troubled) if judged),
     ]
 
 
@@ -197,16 +230,54 @@ def _believed_for_too_long(history: History) -> Iterator[Violation]:
             yield Violation("believed for longer than its receipt says", verify, f"by {late:.3f} s")
 
 
-def _errors(history: History, troubled: "_Windows") -> Iterator[Violation]:
-    """Nothing fails while nothing is done to the system, and some answers are wrong at any time."""
-    for verify in history.verifies:
+def _wrong_answers(verifies: Iterable[Verify]) -> Iterator[Violation]:
+    """Some answers are wrong at any time."""
+    for verify in verifies:
         if verify.outcome is Outcome.WRONG:
             yield Violation("wrong answer", verify, "")
-        elif verify.outcome is Outcome.UNAVAILABLE and not troubled.overlap(verify.verifier, verify.start, verify.end):
-            yield Violation("unavailable without a cause", verify, "")
+
+
+def _errors(history: History, troubled: "_Windows") -> Iterator[tuple[Violation, bool]]:
+    """Nothing fails while nothing is done to the system; judged unless the machine was busy with something else."""
+    delays = _Delays(history.delays)
+    for verify in history.verifies:
+        if verify.outcome is Outcome.UNAVAILABLE and not troubled.overlap(verify.verifier, verify.start, verify.end):
+            judged = not delays.explain(verify.verifier, verify.start, verify.end)
+            yield Violation("unavailable without a cause", verify, ""), judged
     for change in history.changes:
         if not change.acknowledged and not troubled.overlap(change.node, change.start, change.end):
-            yield Violation("not acknowledged without a cause", change, "")
+            judged = not delays.explain(change.node, change.start, change.end)
+            yield Violation("not acknowledged without a cause", change, ""), judged
+
+
+class _Delays:
+    """Looks up whether delays may be the cause of an error."""
+
+    def __init__(self, delays: Iterable[Delay]) -> None:
+        by_name: dict[str, list[Delay]] = defaultdict(list)
+        for delay in delays:
+            for name in delay.names:
+                by_name[name].append(delay)
+        self._begun = {name: _sums((delay.start, delay.seconds) for delay in own) for name, own in by_name.items()}
+        self._ended = {name: _sums((delay.end, delay.seconds) for delay in own) for name, own in by_name.items()}
+
+    def explain(self, name: str, start: float, end: float) -> bool:
+        return self._seconds(name, start, end) > MOST_DELAYED * max(PATIENCE_SECONDS, end - start)
+
+    def _seconds(self, name: str, start: float, end: float) -> float:
+        if name not in self._begun:
+            return 0.0
+        # All that had begun by the end, without those that had ended before the start.
+        moments, sums = self._begun[name]
+        begun = sums[bisect_right(moments, end)]
+        moments, sums = self._ended[name]
+        return begun - sums[bisect_left(moments, start - DELAYED_BEFORE_SECONDS)]
+
+
+def _sums(delays: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Give the moments in order, and for each the sum of what came before it; the sum of all at the end."""
+    ordered = sorted(delays)
+    return [moment for moment, _ in ordered], list(accumulate((seconds for _, seconds in ordered), initial=0.0))
 
 
 class _Windows:
@@ -240,7 +311,12 @@ def _earliest_starts(spans: list[tuple[float, float]]) -> tuple[list[float], lis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a history holds, so that a test can tell an empty proof from a proof."""
+    """
+    What a history holds, so that a test can tell an empty proof from a proof.
+
+    `not_judged` are the errors that were left out because of delays, `delayed` the verifications, whatever their
+    outcome, of which an error would have been.
+    """
 
     outcomes: Mapping[str, int]
     stale_accepts_after_end: int
@@ -248,6 +324,8 @@ class Summary:
     soon_after_creation: Mapping[str, int]
     changes: Mapping[str, int]
     receipts: int
+    not_judged: int
+    delayed: int
 
 
 def summary(history: History, *, soon: float = 5.0) -> Summary:
@@ -271,6 +349,7 @@ def summary(history: History, *, soon: float = 5.0) -> Summary:
             verify.outcome is Outcome.VALID and 0 <= verify.start - created.get(verify.key, inf) < soon
         )
         stale_accepts += late > 0 and verify.stale and verify.outcome is Outcome.VALID
+    delays = _Delays(history.delays)
     changes: dict[str, int] = defaultdict(int)
     for change in history.changes:
         changes[change.deed.name.lower() + ("" if change.acknowledged else " (not acknowledged)")] += 1
@@ -281,4 +360,6 @@ def summary(history: History, *, soon: float = 5.0) -> Summary:
         soon_after_creation=dict(after_creation),
         changes=dict(sorted(changes.items())),
         receipts=len(history.receipts),
+        not_judged=sum(not judged for _, judged in _errors(history, _Windows(history.windows))),
+        delayed=sum(delays.explain(verify.verifier, verify.start, verify.end) for verify in history.verifies),
     )

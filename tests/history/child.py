@@ -15,6 +15,8 @@ NEWEST = 8
 MOST_PASSING = 150
 """Keys of a short life that are verified at a time; beyond it the oldest are left alone."""
 MOST_LASTING = 40
+MOST_KEPT = 20
+"""Keys of a nemesis that are verified more often than others, so that a belief of some tenths of a second shows."""
 
 _RECORD = struct.Struct("<ddBIBB")
 
@@ -28,21 +30,30 @@ class Key(NamedTuple):
 
 class Keys:
     """
-    The keys to be verified, told line by line on standard input: `passing NUMBER TEXT`, `lasting NUMBER TEXT`, `end`.
+    The keys to be verified, told line by line on standard input: `passing NUMBER TEXT`, `lasting NUMBER TEXT`,
+    `kept NUMBER TEXT`, `end`.
 
-    `ended` is set by the last one, and when whoever tells is gone.
+    `ended` is set by the last one, and when whoever tells is gone. `rest` and `work` say whether to verify meanwhile;
+    a process with a verifier in it begins anew with another one after that.
     """
 
     def __init__(self) -> None:
         self.ended = threading.Event()
+        self.resting = threading.Event()
         self._passing: deque[Key] = deque(maxlen=MOST_PASSING)
         self._lasting: deque[Key] = deque(maxlen=MOST_LASTING)
         self._newest: deque[Key] = deque(maxlen=NEWEST)
+        self._kept: deque[Key] = deque(maxlen=MOST_KEPT)
         threading.Thread(target=self._listen, daemon=True, name="listening").start()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether to verify."""
+        return not self.ended.is_set() and not self.resting.is_set()
 
     def pick(self) -> Key | None:
         """Choose one: some that are new, some that never end, and mostly such as are about to end or have ended."""
-        pile = random.choices((self._newest, self._lasting, self._passing), (2, 1, 7))[0]
+        pile = random.choices((self._newest, self._lasting, self._passing, self._kept), (2, 1, 7, 5))[0]
         return random.choice(pile) if pile else None
 
     def _listen(self) -> None:
@@ -50,11 +61,21 @@ class Keys:
             word, *rest = line.split()
             if word == "end":
                 break
+            self._take(word, rest)
+        self.ended.set()
+
+    def _take(self, word: str, rest: Sequence[str]) -> None:
+        if word == "rest":
+            self.resting.set()
+        elif word == "work":
+            self.resting.clear()
+        else:
             number, text = rest
             key = Key(int(number), text)
             (self._lasting if word == "lasting" else self._passing).append(key)
             self._newest.append(key)
-        self.ended.set()
+            if word == "kept":
+                self._kept.append(key)
 
 
 class Recording:

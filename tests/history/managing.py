@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.history.checker import Change, Deed, Receipt
 from tests.history.wire import Broken, Connection, Response
@@ -21,6 +21,19 @@ _PAUSE_AFTER_TROUBLE_SECONDS = 0.2
 _RECEIPTS_AFTER_SECONDS = (0.0, 0.15, 1.0, 6.0)
 
 
+class Kept(NamedTuple):
+    """A key that nobody ends but who asked for it: its number in the history, its text, and where it is managed."""
+
+    number: int
+    text: str
+    path: str
+
+    @property
+    def id(self) -> str:
+        """Give its id."""
+        return self.path.rpartition("/")[2]
+
+
 class Customer:
     """
     Leads many keys through their lives at the same time.
@@ -29,10 +42,11 @@ class Customer:
         nodes: Host and port of every node, by its name.
         token: An access token that may do everything.
         tell: Called with each new key: a line as `child.Keys` reads it.
+        in_a_second: How many keys to create, on average, where it goes on by itself.
     """
 
     def __init__(
-        self, nodes: Mapping[str, tuple[str, int]], token: str, tell: Callable[[str], object], *, in_a_second: float
+        self, nodes: Mapping[str, tuple[str, int]], token: str, tell: Callable[[str], object], *, in_a_second: float = 1
     ) -> None:
         self.changes: list[Change] = []
         self.receipts: list[Receipt] = []
@@ -49,31 +63,53 @@ class Customer:
         """Create keys, and end them in their time, until cancelled."""
         try:
             while True:
-                self._number += 1
-                life = asyncio.get_running_loop().create_task(self._live(self._number))
-                self._lives.add(life)
-                life.add_done_callback(self._lived)
+                self._begin(self._live())
                 await asyncio.sleep(random.expovariate(1 / self._pause))
         finally:
-            for life in self._lives:
-                life.cancel()
-            if self._lives:
-                await asyncio.wait(self._lives)
-            for connection in (connection for idle in self._idle.values() for connection in idle):
-                connection.close()
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Give up whatever is under way, and close the connections."""
+        for life in self._lives:
+            life.cancel()
+        if self._lives:
+            await asyncio.wait(self._lives)
+        for connection in (connection for idle in self._idle.values() for connection in idle):
+            connection.close()
+
+    async def keep(self, count: int) -> list[Kept]:
+        """Create keys, and tell of them as of those that end."""
+        return await asyncio.gather(*(self._create("kept") for _ in range(count)))
+
+    async def revoke(self, key: Kept, node: str, *, with_receipts: bool = True) -> None:
+        """Revoke a key through one node until that is acknowledged; receipts are collected in the background."""
+        await self._do(Deed.REVOKE, key.number, "PUT", f"{key.path}/revoke", nodes=[node])
+        if with_receipts:
+            self._begin(self._collect_receipts(key.number, key.path))
+
+    def _begin(self, life: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(life)
+        self._lives.add(task)
+        task.add_done_callback(self._lived)
 
     def _lived(self, life: "asyncio.Task[None]") -> None:
         self._lives.discard(life)
         if not life.cancelled() and (error := life.exception()) is not None:
             self.oddities.append(repr(error))
 
-    async def _live(self, key: int) -> None:
-        created = await self._do(Deed.CREATE, key, "POST", KEYS, {"name": f"key {key}"})
+    async def _create(self, word: str) -> Kept:
+        self._number += 1
+        number = self._number
+        created = await self._do(Deed.CREATE, number, "POST", KEYS, {"name": f"key {number}"})
+        key = Kept(number, created["private_key"], f"{KEYS}/{created['id']}")
+        self._tell(f"{word} {number} {key.text}")
+        return key
+
+    async def _live(self) -> None:
         lasting = random.random() < LASTING_SHARE
-        self._tell(f"{'lasting' if lasting else 'passing'} {key} {created['private_key']}")
+        key, _, path = await self._create("lasting" if lasting else "passing")
         if lasting:
             return
-        path = f"{KEYS}/{created['id']}"
         await asyncio.sleep(random.uniform(0, LONGEST_LIFE_SECONDS))
         deleted = random.random() < DELETED_SHARE
         if not deleted or random.random() < 0.5:
@@ -84,11 +120,13 @@ class Customer:
             await self._do(Deed.DELETE, key, "DELETE", path)
             await self._collect_receipts(key, path)
 
-    async def _do(self, deed: Deed, key: int, method: str, path: str, body: Any = None) -> Any:
-        """Do it through one node after another until it is acknowledged."""
+    async def _do(
+        self, deed: Deed, key: int, method: str, path: str, body: Any = None, *, nodes: Sequence[str] | None = None
+    ) -> Any:
+        """Do it through one node after another, of *nodes* or of all, until it is acknowledged."""
         tried = False
         while True:
-            node = random.choice(list(self._nodes))
+            node = random.choice(nodes or list(self._nodes))
             start = time.monotonic()
             response = await self._ask(node, method, path, body)
             end = time.monotonic()

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import psutil
 
+from tests.history.delays import family
 from tests.live import LiveService, clean_environment, start_service
 from tests.ports import free_port
 
@@ -44,6 +46,8 @@ class Node:
         self._settings = {**settings, "KEYWRIGHT_PORT": str(free_port())}
         self._workers = workers
         self._service: LiveService | None = None
+        self.start_seconds = 0.0
+        """How long the last start took."""
 
     @property
     def service(self) -> LiveService:
@@ -61,7 +65,9 @@ class Node:
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
+        began = time.monotonic()
         self._service = await asyncio.to_thread(start_service, self._settings, workers=self._workers)
+        self.start_seconds = time.monotonic() - began
 
     async def kill(self) -> None:
         """End every process of it at once (SIGKILL)."""
@@ -82,6 +88,10 @@ class Node:
     def go_on(self) -> None:
         """Let it go on."""
         os.killpg(self.service.process.pid, signal.SIGCONT)
+
+    def pids(self) -> list[int]:
+        """Give its processes; nothing while it does not run."""
+        return [] if self._service is None else family(self._service.process.pid)
 
     def worker_pids(self) -> list[int]:
         """Give the processes that answer."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from tests.history import nodes_child, sdk_child
 from tests.history.checker import History, Window
 from tests.history.child import recorded
 from tests.history.cut import Cut, Cutter
+from tests.history.delays import Delays, Watched
 from tests.history.managing import Customer
 from tests.history.nodes import Node
 from tests.live import clean_environment
@@ -123,11 +125,13 @@ class Run:
     Args:
         nodes: The service, running.
         sdks: The processes with verifiers in them, running.
+        customer: At work.
     """
 
-    def __init__(self, nodes: Sequence[Node], sdks: Sequence[Sdk]) -> None:
+    def __init__(self, nodes: Sequence[Node], sdks: Sequence[Sdk], customer: Customer) -> None:
         self.nodes = nodes
         self.sdks = sdks
+        self.customer = customer
         self.windows: list[Window] = []
 
     @property
@@ -138,6 +142,10 @@ class Run:
     def names_of_sdks(self, node: Node | None = None) -> list[str]:
         """The names of the verifiers, all or those of one node."""
         return [sdk.name for sdk in self.sdks if node in (None, sdk.node)]
+
+    def another_node(self, node: Node) -> Node:
+        """Give a node that is not *node*."""
+        return next(other for other in self.nodes if other is not node)
 
     @asynccontextmanager
     async def disturbed(self, what: str, names: Iterable[str], *, away: Iterable[str] = ()) -> AsyncIterator[None]:
@@ -170,6 +178,7 @@ async def run(
     load: Load,
     outage_seconds: tuple[int, int],
     folder: Path,
+    database_pids: Callable[[], Iterable[int]] = tuple,
 ) -> tuple[History, list[str]]:
     """
     Let everything run until there are enough operations and every nemesis had its turn.
@@ -180,6 +189,7 @@ async def run(
         token: The customer's.
         outage_seconds: Of the nodes, and of the verifiers in processes of their own.
         folder: For recordings.
+        database_pids: Gives the processes of the database, where it has any.
 
     Returns:
         What was recorded, and what was odd besides.
@@ -200,16 +210,19 @@ async def run(
                 child.tell(line)
 
         customer = Customer({node.name: node.address for node in nodes}, token, tell, in_a_second=load.keys_in_a_second)
-        running = Run(nodes, sdks)
-        customer_at_work = asyncio.ensure_future(customer.go_on())
+        running = Run(nodes, sdks, customer)
+        delays = Delays(_watched(running, at_nodes, database_pids))
+        at_work = [asyncio.ensure_future(customer.go_on()), asyncio.ensure_future(delays.go_on())]
         try:
             await _disturb(running, nemeses, load, children)
             # Before the customer: what is done of a change that he no longer waits for, nobody would have noted.
             for child in children:
                 await child.end()
         finally:
-            customer_at_work.cancel()
-            await asyncio.wait([customer_at_work])
+            for task in at_work:
+                task.cancel()
+            await asyncio.wait(at_work)
+        share_of_others = delays.share_of_others()
     longest = {node.name: float(outage_seconds[0]) for node in nodes}
     # What one of these answers from memory may be its node's.
     longest |= {sdk.name: float(max(outage_seconds)) for sdk in sdks}
@@ -223,8 +236,27 @@ async def run(
         receipts=customer.receipts,
         windows=running.windows,
         outage_seconds=longest,
+        delays=delays.recorded,
+        share_of_others=share_of_others,
     )
     return history, customer.oddities + [child.said.read_text() for child in children]
+
+
+def _watched(running: Run, at_nodes: Child, database_pids: Callable[[], Iterable[int]]) -> list[Watched]:
+    """Say of every process whose requests pass it: the customer's are those of the nodes that they go to."""
+    everybody = frozenset(running.everybody)
+    return [
+        # This one: the customer, and the way between verifiers and nodes.
+        Watched(everybody, lambda: [os.getpid()]),
+        Watched(everybody, database_pids),
+        Watched(frozenset(node.name for node in running.nodes), partial(_pids, at_nodes)),
+        *(Watched(frozenset([sdk.name]), partial(_pids, sdk.child)) for sdk in running.sdks),
+        *(Watched(frozenset([node.name, *running.names_of_sdks(node)]), node.pids) for node in running.nodes),
+    ]
+
+
+def _pids(child: Child) -> list[int]:
+    return [child.process.pid]
 
 
 async def _disturb(running: Run, nemeses: Sequence[Nemesis], load: Load, children: Sequence[Child]) -> None:
@@ -348,7 +380,8 @@ async def stop_a_worker_and_a_verifier(running: Run, turn: int, *, seconds: floa
     """Stop one of the processes of the first node, and a verifier."""
     node, sdk = running.nodes[0], running.sdks[turn % 2]
     pid = node.worker_pids()[turn % 2]
-    async with running.disturbed(f"stopped a worker and {sdk.name}", [node.name], away=running.names_of_sdks(node)):
+    names, away = [node.name, sdk.name], running.names_of_sdks(node)
+    async with running.disturbed(f"stopped a worker and {sdk.name}", names, away=away):
         os.kill(pid, signal.SIGSTOP)
         sdk.stop()
         try:

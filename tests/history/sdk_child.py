@@ -21,6 +21,7 @@ from keywright.keys.verdict import Code
 from tests.history.checker import Outcome
 from tests.history.child import Keys, Recording, wrong
 
+_REST_SECONDS = 0.01
 OUTCOMES = {Code.VALID: Outcome.VALID, Code.REVOKED: Outcome.REVOKED, Code.NOT_FOUND: Outcome.NOT_FOUND}
 
 
@@ -47,10 +48,10 @@ def outcome_of(orders: Orders, key: int, ended: Verdict | Exception) -> Outcome:
 
 
 async def verify_awaiting(orders: Orders, keys: Keys, recording: Recording) -> None:
-    """Verify in tasks of one event loop."""
+    """Verify in tasks of one event loop, as long as that is wanted."""
 
     async def go_on(verifier: AsyncVerifier) -> None:
-        while not keys.ended.is_set():
+        while keys.wanted:
             await asyncio.sleep(random.uniform(0.5, 1.5) * orders.pause)
             if (key := keys.pick()) is None:
                 continue
@@ -75,10 +76,10 @@ async def verify_awaiting(orders: Orders, keys: Keys, recording: Recording) -> N
 
 
 def verify_in_threads(orders: Orders, keys: Keys, recording: Recording) -> None:
-    """Verify in threads that share one verifier."""
+    """Verify in threads that share one verifier, as long as that is wanted."""
 
     def go_on() -> None:
-        while not keys.ended.is_set():
+        while keys.wanted:
             time.sleep(random.uniform(0.5, 1.5) * orders.pause)
             if (key := keys.pick()) is None:
                 continue
@@ -106,10 +107,13 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     orders = Orders(**json.loads(sys.stdin.readline()))
     keys, recording = Keys(), Recording(Path(orders.recording), [orders.name])
-    if orders.awaiting:
-        asyncio.run(verify_awaiting(orders, keys, recording))
-    else:
-        verify_in_threads(orders, keys, recording)
+    while not keys.ended.wait(_REST_SECONDS):
+        if keys.resting.is_set():
+            continue
+        if orders.awaiting:
+            asyncio.run(verify_awaiting(orders, keys, recording))
+        else:
+            verify_in_threads(orders, keys, recording)
     recording.close()
 
 

@@ -5,8 +5,11 @@ import random
 import pytest
 
 from tests.history.checker import (
+    DELAYED_BEFORE_SECONDS,
+    PATIENCE_SECONDS,
     Change,
     Deed,
+    Delay,
     History,
     Outcome,
     Receipt,
@@ -161,6 +164,80 @@ def test_changes_that_are_not_acknowledged_without_a_cause() -> None:
     assert rules(changes=(CREATED, failed), windows=(Window(20.05, 21.0, ALL),)) == []
 
 
+LONG = 1.001 * PATIENCE_SECONDS
+"""More seconds than an error is judged with that a client with the least patience met."""
+
+
+@pytest.mark.parametrize(
+    ("delays", "judged"),
+    [
+        ((Delay(15.0, 15.5, ALL, LONG),), False),
+        ((Delay(15.0, 15.5, ALL, 0.999 * PATIENCE_SECONDS),), True),
+        ((Delay(15.0, 15.5, frozenset({"a"}), LONG),), True),
+        # Of several processes, or at several times: what adds up.
+        ((Delay(15.0, 16.0, ALL, LONG / 2), Delay(15.0, 16.0, frozenset({"b"}), LONG / 2)), False),
+        ((Delay(14.5, 15.0, ALL, LONG / 2), Delay(17.0, 17.5, ALL, LONG / 2)), False),
+        ((Delay(14.5, 15.0, ALL, LONG / 2), Delay(17.1, 17.5, ALL, LONG / 2)), True),
+        ((Delay(10.0, 14.9 - DELAYED_BEFORE_SECONDS, ALL, LONG), Delay(17.1, 30.0, ALL, LONG)), True),
+        ((Delay(10.0, 15.1 - DELAYED_BEFORE_SECONDS, ALL, LONG),), False),
+    ],
+)
+def test_errors_that_delays_explain(delays: tuple[Delay, ...], judged: bool) -> None:
+    """An error is left out, and counted, when whoever met it waited for a core for as long as it had patience."""
+    failed = verify(15.0, Outcome.UNAVAILABLE, seconds=2.0)
+    assert rules(failed, delays=delays) == ["unavailable without a cause"] * judged
+    unheard = Change(15.0, 17.0, "b", 2, Deed.CREATE, acknowledged=False)
+    assert rules(changes=(unheard,), delays=delays) == ["not acknowledged without a cause"] * judged
+    history = History(verifies=[failed], changes=[unheard], delays=delays)
+    assert summary(history).not_judged == (0 if judged else 2)
+
+
+def test_more_patience_takes_more_delays() -> None:
+    """An error after a long time is judged unless delays take all of that time."""
+    failed = verify(15.0, Outcome.UNAVAILABLE, seconds=15.0)
+    assert rules(failed, delays=(Delay(15.0, 30.0, ALL, 14.9),)) == ["unavailable without a cause"]
+    assert rules(failed, delays=(Delay(15.0, 30.0, ALL, 15.1),)) == []
+
+
+def test_delays_are_added_up_among_many() -> None:
+    """Looking delays up gives what adding up each of them gives."""
+    chance = random.Random(8)
+    for _ in range(300):
+        delays = []
+        for _ in range(chance.randint(1, 8)):
+            start = chance.uniform(0, 20)
+            end = start + chance.expovariate(1)
+            delays.append(Delay(start, end, frozenset(chance.sample("ab", 1)), chance.expovariate(1)))
+        failed = verify(chance.uniform(0, 20), Outcome.UNAVAILABLE, seconds=chance.expovariate(1))
+        begin = failed.start - DELAYED_BEFORE_SECONDS
+        involved = [d for d in delays if failed.verifier in d.names and d.start <= failed.end and begin <= d.end]
+        long = max(PATIENCE_SECONDS, failed.end - failed.start)
+        explained = sum(delay.seconds for delay in involved) > long
+        assert (rules(failed, delays=tuple(delays)) == []) is explained
+
+
+def test_delays_explain_nothing_else() -> None:
+    """Whatever is not an error of availability is judged as it is without delays."""
+    delays = (Delay(0.0, 99.0, ALL, 99.0),)
+    for record, expected in [
+        (verify(21.2, Outcome.VALID), "accepted after its end"),
+        (verify(31.2, Outcome.REVOKED), "known after its deletion"),
+        (verify(10.2, Outcome.NOT_FOUND), "lost"),
+        (verify(15.0, Outcome.REVOKED), "refused as revoked before any revocation"),
+        (verify(15.0, Outcome.VALID, stale=True), "stale though somebody could be asked"),
+        (verify(15.0, Outcome.WRONG), "wrong answer"),
+    ]:
+        assert rules(record, delays=delays) == rules(record) == [expected]
+    outage = {"windows": (Window(20.0, 60.0, ALL, away=True),), "outage_seconds": {"b": 5.0}}
+    assert rules(verify(26.2, Outcome.VALID, stale=True), delays=delays, **outage) == [
+        "accepted beyond the outage time"
+    ]
+    receipts = (Receipt(20.2, 20.3, 1, None),)
+    assert rules(verify(20.5, Outcome.VALID), delays=delays, receipts=receipts) == [
+        "believed for longer than its receipt says"
+    ]
+
+
 def test_windows_are_found_among_many() -> None:
     """Looking windows up gives what comparing with each of them gives."""
     chance = random.Random(7)
@@ -190,6 +267,7 @@ def test_summary() -> None:
             ],
             changes=(*LIFE, DELETED._replace(acknowledged=False)),
             receipts=(Receipt(20.2, 20.3, 1, None),),
+            delays=(Delay(21.35, 21.5, frozenset({"b"}), LONG),),
         )
     )
     assert told.outcomes == {"valid": 2, "revoked": 1, "valid (stale)": 1, "unavailable": 1}
@@ -198,3 +276,4 @@ def test_summary() -> None:
     assert told.soon_after_creation == {"a": 1, "b": 0}
     assert told.changes == {"create": 1, "revoke": 1, "delete": 1, "delete (not acknowledged)": 1}
     assert told.receipts == 1
+    assert (told.not_judged, told.delayed) == (1, 1)

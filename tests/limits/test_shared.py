@@ -1,14 +1,19 @@
 """Limits that processes count together: while Redis is there, while it is away, and when it is back."""
 
 import asyncio
+import time
 
 import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import Spending
 from keywright.limits import script
+from keywright.limits.shared import SharedLimiter
+from keywright.limits.url import RedisUrl
 from keywright.service.faults import LimitsUnavailable
+from keywright.service.local_limits import LocalLimiter
 from tests.limits.making import fresh_key, limiter, until
+from tests.live import PATIENCE_SECONDS
 from tests.redis_server import RedisServer
 
 # Nothing is earned back while a test runs.
@@ -144,6 +149,15 @@ async def test_away_from_the_beginning(own_redis: RedisServer) -> None:
         own_redis.start()
         await until(lambda: shared.spend_now(key_id, (DAYS,), 0) is None)
         assert (await shared.spend(key_id, (DAYS,), 1)).allowed
+
+
+async def test_an_attempt_that_fails_unforeseen() -> None:
+    """A start whose first attempt ends with an error that is no outage ends with that error, and does not wait."""
+    local = LocalLimiter(monotonic=time.monotonic, capacity=1000)
+    shared = SharedLimiter(RedisUrl(host="a..b"), local, monotonic=time.monotonic)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(UnicodeError):
+            await shared.start()
 
 
 async def test_standing_still(own_redis: RedisServer) -> None:

@@ -30,6 +30,7 @@ def test_places(url: str, place: RedisUrl) -> None:
         "http://:hunter22@r",
         "redis://",
         "redis:///0",
+        "redis://:hunter22@a..b",
         "redis://:hunter22@r:port",
         "redis://:hunter22@r:99999",
         "redis://:hunter22@r/zero",

@@ -67,10 +67,10 @@ class FakeCheckingStore:
         if self.away:
             raise StorageUnavailable("away")
 
-    def tell(self, *digests: bytes) -> None:
-        """Have the trail tell of a change."""
+    def tell(self, *digests: bytes, at: datetime = NOW) -> None:
+        """Have the trail tell of a change that was written at some time."""
         seq = len(self.changes) + 1
-        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, noted_at=NOW))
+        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, noted_at=at))
 
     async def find(self, digest: bytes) -> KeyFacts | None:
         self.look_ups += 1

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from keywright.keys.known import BOUND_SECONDS, KnownKeys
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Session, Sighting, UsageBatch
+from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Session, Sighting, UsageBatch
 from keywright.service.duties import Duties
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import STORED_SECONDS, Following
 from keywright.service.usage import UsageBook
-from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.test_following import until
 
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
@@ -70,6 +71,18 @@ async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
         assert process.store.readings == readings
         await asyncio.sleep(0.001)
     await until(lambda: process.following.since is not None)
+    await process.close()
+
+
+async def test_a_process_that_begins_confirms_what_was_changed_lately(process: Process) -> None:
+    """The changes of the last minutes before a start are confirmed, and those from long before are not."""
+    old, lately, newest = [b"o" * 32, b"l" * 32, b"n" * 32]
+    process.store.tell(old, at=NOW - timedelta(seconds=LONGEST_TRANSACTION_SECONDS))
+    process.store.tell(lately, at=NOW - timedelta(seconds=LONGEST_TRANSACTION_SECONDS - 1))
+    process.store.tell(newest, at=NOW)
+    process.duties.start()
+    await until(lambda: bool(process.store.confirmed))
+    assert process.store.confirmed == [(SESSION.id, (2, 3))]
     await process.close()
 
 

@@ -17,7 +17,16 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Ending, Reading, Session, Source, Trail, Usage
+from keywright.service.checking_ports import (
+    LONGEST_TRANSACTION_SECONDS,
+    Change,
+    Ending,
+    Reading,
+    Session,
+    Source,
+    Trail,
+    Usage,
+)
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import NewApiKey
@@ -33,6 +42,7 @@ from tests.storage.checking_making import (
     confirmed_at,
     read_changes,
     was,
+    written_at,
 )
 from tests.storage.making import NOON, UNSPECIFIED, Database, a_rotation, an_event, an_organization, new_id, new_key
 
@@ -537,6 +547,21 @@ class CheckingContract(FollowingContract):
         first, second = await _ending(store, made), await _ending(other, made)
         assert before - CLOCKS < first.committed_by <= second.committed_by < datetime.now(UTC) + CLOCKS
         assert {each.session for each in first.confirmations} == {early, late}
+
+    async def test_a_receipt_that_nobody_ever_confirms(self, store: RunningStore, database: Database) -> None:
+        """Where nobody was left to confirm, the commit is no later than the longest transaction lasts."""
+        made = await _created(store)
+        early, late = a_session(name="early"), a_session(name="late")
+        for session in (early, late):
+            await store.note_session(session)
+        await _revoke(store, made)
+        longest = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
+        written_at(NOON, database)
+        was(early, database, connected_at=NOON + longest - timedelta(seconds=1))
+        was(late, database, connected_at=NOON + longest)
+        ending = await _ending(store, made)
+        assert ending.committed_by == NOON + longest
+        assert [each.session for each in ending.confirmations] == [early]
 
     async def test_a_confirmation_is_kept(
         self, store: RunningStore, other: RunningStore, database: Database, trail: Trail

@@ -40,6 +40,11 @@ def confirmed_at(session_id: UUID, at: datetime, database: Database) -> None:
     database.query(f"UPDATE confirmations SET confirmed_at = {_literal(database, at)} WHERE {where}")
 
 
+def written_at(at: datetime, database: Database) -> None:
+    """Have every change look as if it had been written at another time."""
+    database.query(f"UPDATE changes SET noted_at = {_literal(database, at)}")
+
+
 async def read_changes(trail: Trail) -> Sequence[Change]:
     """Read, and give the changes alone."""
     return (await trail.read()).changes

@@ -1,5 +1,6 @@
 """Migrations on both engines, and what is shipped of them."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql
@@ -17,7 +19,8 @@ from keywright.storage import revision
 from keywright.storage.migrate import migrate, pending, statements
 from keywright.storage.migrations import render
 from keywright.storage.tables import metadata
-from tests.postgres import PostgresCluster, fresh_database
+from tests.live import PATIENCE_SECONDS
+from tests.postgres import PostgresCluster, fresh_database, migrated_database
 from tests.storage.making import Database
 
 RENDER = "python -m keywright.storage.migrations.render"
@@ -121,6 +124,21 @@ def test_tables_and_migrations_agree_on_sqlite(tmp_path: Path) -> None:
         metadata.create_all(connection)
     engine.dispose()
     assert _schema_of_file(migrated) == _schema_of_file(written)
+
+
+async def test_a_server_that_does_not_say_its_version(postgres_cluster: PostgresCluster) -> None:
+    """Whoever asks for pending migrations is not held up by a lock on what tells of them: the database is away."""
+    url = migrated_database(postgres_cluster)
+    other = await asyncpg.connect(url)
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                with pytest.raises(StorageUnavailable, match="did not answer in time"):
+                    await asyncio.to_thread(pending, url)
+    finally:
+        await other.close()
+    assert await asyncio.to_thread(pending, url) == []
 
 
 def test_tables_and_migrations_agree_on_postgresql(postgres_cluster: PostgresCluster) -> None:

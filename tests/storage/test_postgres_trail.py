@@ -9,12 +9,12 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from keywright.service.checking_ports import Change, Trail
+from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, Trail
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import NewApiKey
 from keywright.storage import postgres_checking_sql as sql
-from keywright.storage.change_reader import LONGEST_TRANSACTION_SECONDS, MOST_MISSING, Numbers
+from keywright.storage.change_reader import MOST_MISSING, Numbers
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.postgres_trail import PostgresTrail
 from keywright.storage.url import PostgresUrl, read

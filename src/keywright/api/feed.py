@@ -40,7 +40,7 @@ BEAT_SECONDS = 0.2
 # Clocks run at slightly different rates; a stream that ends now and then never lets them drift apart by much.
 LONGEST_STREAM_SECONDS = 300.0
 # A process that starts begins to follow within some milliseconds; one that cannot has nothing to send.
-_BEGIN_PATIENCE_SECONDS = 2.0
+BEGIN_PATIENCE_SECONDS = 2.0
 _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
@@ -196,19 +196,27 @@ async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sigh
     )
 
 
-async def open_stream(parts: FeedParts, session: Session, credential: bytes, arrived: float) -> "Stream":
+async def open_stream(
+    parts: FeedParts,
+    session: Session,
+    credential: bytes,
+    arrived: float,
+    *,
+    patience: float = BEGIN_PATIENCE_SECONDS,
+) -> "Stream":
     """
     Prepare a feed for a session, once receipts know of it.
 
     Args:
         credential: The digest of the credential that it was opened with.
         arrived: When the request arrived, by the monotonic clock of *parts*.
+        patience: Seconds to wait until this process follows the changes.
 
     Raises:
         StorageUnavailable: This process does not follow the changes itself, or the session could not be stored.
     """
     try:
-        async with asyncio.timeout(_BEGIN_PATIENCE_SECONDS):
+        async with asyncio.timeout(patience):
             await parts.following.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
@@ -235,7 +243,10 @@ class Stream:
 
         It ends, too, when the log has forgotten what was not sent yet.
         """
-        yield self._begin(cursor)
+        beginning = self._begin(cursor)
+        if beginning is None:
+            return
+        yield beginning
         while self._parts.monotonic() - self._arrived < LONGEST_STREAM_SECONDS:
             event = await self._next()
             if event is None:
@@ -243,14 +254,15 @@ class Stream:
             yield event
             await self._renew()
 
-    def _begin(self, cursor: str | None) -> bytes:
+    def _begin(self, cursor: str | None) -> bytes | None:
+        """Take a position in the log, and give what comes before it; None when the verifier was revoked just now."""
         log = self._following.log
+        if self._ends(log.recent()):
+            return None
         missed = None if cursor is None else log.missed(cursor)
         self._position = log.end
         self._cover()
-        hello = self._event(
-            "hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=self._following.log.cursor
-        )
+        hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
             # Nobody can say what was missed. The recent changes are sent to be confirmed.
             return self._event("reset") + hello + self._drop(log.recent())
@@ -262,11 +274,15 @@ class Stream:
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._following.news(self._position)
         changes = self._following.log.after(self._position)
-        if changes is None or any(self._credential in change.digests for change in changes):
+        if changes is None or self._ends(changes):
             return None
         self._position += len(changes)
         self._cover()
         return self._drop(changes) if changes else self._event("beat", cursor=self._following.log.cursor)
+
+    def _ends(self, changes: Sequence[Change]) -> bool:
+        """Tell whether the verifier itself is among the changes: it is revoked then, for good."""
+        return any(self._credential in change.digests for change in changes)
 
     def _cover(self) -> None:
         """Take over how far the follower has come; all that it has read is before the position by now."""

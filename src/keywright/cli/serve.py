@@ -47,7 +47,10 @@ def run(**overrides: Any) -> None:
 
 def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
     log = _begin_to_log(settings)
-    start = Start(clock, log, on_overdue=_end_at_once)
+    import structlog
+
+    # A logger of its own, which keeps to the level of the settings.
+    start = Start(clock, structlog.stdlib.get_logger("keywright.start"), on_overdue=_end_at_once)
     start.waits_for("listener")
     starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):

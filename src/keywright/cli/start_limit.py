@@ -4,13 +4,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger
+from typing import Any, Protocol
 
 MENTION_EVERY_SECONDS = 5
 """After so many seconds, and again after as many, a start that is not over is mentioned in the log."""
+
+
+class Log(Protocol):
+    """Where a start is mentioned; structlog's loggers are such."""
+
+    def warning(self, event: str, **fields: Any) -> object:
+        """Write a line about a start that takes long."""
+        ...
+
+    def error(self, event: str, **fields: Any) -> object:
+        """Write a line about a start that took too long."""
+        ...
 
 
 class StartClock:
@@ -62,7 +71,7 @@ class Start:
         on_overdue: Called once, by the thread, when the time is over and that is logged.
     """
 
-    def __init__(self, clock: StartClock, log: "BoundLogger", on_overdue: Callable[[], object]) -> None:
+    def __init__(self, clock: StartClock, log: Log, on_overdue: Callable[[], object]) -> None:
         self.on_overdue = on_overdue
         self.took_too_long = False
         self._clock = clock

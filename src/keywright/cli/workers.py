@@ -18,6 +18,8 @@ from uvicorn.supervisors.multiprocess import Process
 from keywright.cli.start_limit import Start, StartClock
 
 _SILENCE_SECONDS = 30
+# What a worker may take to end beyond the time that requests in flight have.
+_ENDING_SECONDS = 5
 # Between two looks at the workers, while one of them starts and otherwise.
 _STARTING_PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS = 0.5
@@ -83,9 +85,9 @@ class Worker(Process):
             return False
         return self.is_up or self.exitcode == STARTUP_FAILURE or self.clock.age(now) >= _SHORTEST_LIFE_SECONDS
 
-    def end(self, patience: float) -> None:
-        """Wait for its end after SIGTERM; one that never came up is killed after *patience* seconds."""
-        self.process.join(None if self.is_up else patience)
+    def end(self) -> None:
+        """Wait for its end after SIGTERM; one that has not come up, and might never see the signal, is killed then."""
+        self.process.join(None if self.is_up else (self.config.timeout_graceful_shutdown or 0) + _ENDING_SECONDS)
         if self.process.is_alive():
             self.kill()
             self.process.join()
@@ -175,7 +177,7 @@ class Supervisor(Multiprocess):
                     self._log.error("a worker did not come up; the restart is given up", worker=worker.pid)
                 return
             former.terminate()
-            former.end(self._start_seconds)
+            former.end()
             self.processes[index] = worker
 
     def handle_ttin(self) -> None:
@@ -196,7 +198,7 @@ class Supervisor(Multiprocess):
     def join_all(self) -> None:
         """Wait until every worker has ended."""
         for worker in self._workers():
-            worker.end(self._start_seconds)
+            worker.end()
 
     def _workers(self) -> list[Worker]:
         return [worker for worker in self.processes if isinstance(worker, Worker)]

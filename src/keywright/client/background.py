@@ -35,12 +35,12 @@ class Background:
         self._thread.start()
 
     def ask(self, question: Question) -> Verdict:
-        """Have the session decide; see `Session.ask`."""
+        """Decide on the session's loop; see `Session.ask`."""
         session = self._session.result()
         with self._gate:
             if not self._open:
                 raise ServiceUnavailable(_CLOSED)
-            verdict = asyncio.run_coroutine_threadsafe(session.ask(question), session.loop)
+            verdict = asyncio.run_coroutine_threadsafe(self._decide(session, question), session.loop)
         try:
             return verdict.result()
         except CancelledError:
@@ -57,6 +57,11 @@ class Background:
         if was_open and self._session.exception() is None:
             self._session.result().loop.call_soon_threadsafe(self._end.set)
         self._thread.join(self._options.timing.end + _SPARE_SECONDS)
+
+    async def _decide(self, session: Session, question: Question) -> Verdict:
+        # Since the thread looked, the same question of another thread may have been answered.
+        verdict = self.checking.decide_now(question)
+        return await session.ask(question) if verdict is None else verdict
 
     def _run(self) -> None:
         try:

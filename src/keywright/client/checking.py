@@ -147,6 +147,11 @@ class Checking:
         agent = None if user_agent is None else user_agent[:LONGEST_AGENT]
         return Question(text, digest(text), _ask(scopes, environment, client_ip), agent, with_explanation, cost)
 
+    def decide_now(self, question: Question) -> Verdict | None:
+        """Do as `verify_now` with what a question holds."""
+        text, _, ask, user_agent, with_explanation, cost = question
+        return self.verify_now(text, ask.scopes, ask.environment, ask.client_ip, user_agent, with_explanation, cost)
+
     def begin(self, question: Question) -> LookUp:
         """Note that the service is about to be asked; to be ended by `end`."""
         with self._lock:

@@ -98,9 +98,19 @@ class SharedLimiter:
         return self._alone(key_id, limits, cost)
 
     async def start(self) -> None:
-        """Try to connect once, and go on trying in the background."""
-        self._keeping = asyncio.get_running_loop().create_task(self._keep())
-        await self._tried.wait()
+        """
+        Try to connect once, and go on trying in the background.
+
+        Raises:
+            Exception: Whatever ended the first attempt that is neither an answer nor an outage; there is no second one.
+        """
+        loop = asyncio.get_running_loop()
+        self._keeping = loop.create_task(self._keep())
+        tried = loop.create_task(self._tried.wait())
+        await asyncio.wait((self._keeping, tried), return_when=asyncio.FIRST_COMPLETED)
+        if not tried.done():
+            tried.cancel()
+            await self._keeping
 
     async def close(self) -> None:
         """End the connection; whoever waits for it is answered as in an outage."""

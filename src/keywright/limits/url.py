@@ -61,6 +61,11 @@ def read(url: str) -> RedisUrl:
 def _server(parts: SplitResult, port: int | None, options: dict[str, str]) -> RedisUrl:
     if not parts.hostname:
         raise ValueError("names no host")
+    try:
+        # As the resolver does it.
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("names a host that no name server could know") from None
     tls = parts.scheme == "rediss"
     return RedisUrl(
         host=parts.hostname,

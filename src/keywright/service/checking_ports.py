@@ -17,6 +17,10 @@ SESSION_SECONDS = 60.0
 """How long after its last renewal a session may use what it cached, before its outage time begins to count."""
 
 
+LONGEST_TRANSACTION_SECONDS = 15 * 60.0
+"""How long a transaction may last that has written an event, at most; readers look for its number so long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """
@@ -94,7 +98,7 @@ class Ending:
 
     `ended_at` is the time stored with the key, which may be earlier than the commit. `committed_by` is a moment of the
     database's clock that is certainly not before the commit: the first confirmation of any session, or else the time
-    of this reading.
+    of this reading, or LONGEST_TRANSACTION_SECONDS after the event was written if that is earlier.
     """
 
     ended_at: datetime

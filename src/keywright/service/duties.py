@@ -7,8 +7,9 @@ written later, within bounds.
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
-from keywright.service.checking_ports import Change, CheckingStore, Session
+from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, CheckingStore, Session
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
@@ -85,7 +86,10 @@ class Duties:
             return
 
     def _note_drops(self, changes: Sequence[Change]) -> None:
-        self._dropped = [*self._dropped, *(change.seq for change in changes)][-_MOST_UNCONFIRMED:]
+        # A process begins with changes that may be long ago; receipts of those do not wait for it.
+        since = max(change.noted_at for change in changes) - timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
+        dropped = [change.seq for change in changes if change.noted_at > since]
+        self._dropped = [*self._dropped, *dropped][-_MOST_UNCONFIRMED:]
         self._has_dropped.set()
 
     async def _confirm_drops(self) -> None:

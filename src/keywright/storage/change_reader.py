@@ -9,10 +9,7 @@ Beside that, what was written a short while ago is looked through again, for eng
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from keywright.service.checking_ports import Change, Reading
-
-LONGEST_TRANSACTION_SECONDS = 15 * 60.0
-"""How long a missing number is asked for."""
+from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, Reading
 
 MOST_MISSING = 10_000
 OVERLAP = timedelta(seconds=10)

@@ -7,7 +7,7 @@ tables. Arrays come as texts: see `rows`.
 
 from typing import Final
 
-from keywright.service.checking_ports import SESSION_SECONDS
+from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, SESSION_SECONDS
 from keywright.storage import checking_rows as shape
 from keywright.storage import rows
 
@@ -126,8 +126,12 @@ ENDING: Final = f"""
         WHERE c.changed_id = $2 AND c.type IN ({_ENDS})
         GROUP BY f.session_id
     ),
+    written AS (SELECT min(noted_at) AS at FROM changes WHERE changed_id = $2 AND type IN ({_ENDS})),
     ending AS (
-        SELECT ended_at, coalesce((SELECT min(at) FROM confirmed), clock_timestamp()) AS committed_by FROM key
+        SELECT ended_at, coalesce(
+            (SELECT min(at) FROM confirmed),
+            (SELECT least(clock_timestamp(), at + make_interval(secs => {LONGEST_TRANSACTION_SECONDS})) FROM written)
+        ) AS committed_by FROM key
     ),
     told AS (SELECT s.*, confirmed.at FROM verifier_sessions s LEFT JOIN confirmed ON confirmed.session_id = s.id)
     SELECT ending.*, told.at, told.connected_at, told.closed_at, {", ".join(f"told.{c}" for c in shape.SESSION_COLUMNS)}
@@ -141,7 +145,7 @@ ENDING: Final = f"""
 """
 Values: organisation, key. A session that confirmed belongs here whenever it began.
 
-The time of reading comes from `clock_timestamp()`, for `now()` is before the snapshot in which the key's end was found.
+The time of reading comes from `clock_timestamp()`: `now()` is before the snapshot in which the key's end was found.
 """
 
 _SIGHTING_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_PATIENCE = 5.0
-"""Seconds to wait for the server."""
+"""Seconds to wait for the server, and for what it says of its version."""
 
 LOCK_PATIENCE = 60.0
 """Seconds in which the tables have to be free for a moment."""
@@ -54,12 +54,14 @@ class _Progress(Enum):
 
 def pending(url: PostgresUrl) -> list[str]:
     """Name the migrations that the database lacks; see `migrate.pending`."""
-    return _with_connection(url, _pending)
+    # A table that is locked, or a server that stands still, would hold up whoever asks for ever.
+    return _with_connection(url, _pending, statement_patience=CONNECT_PATIENCE)
 
 
 def migrate(url: PostgresUrl, on_step: OnStep) -> None:
     """Run the migrations that the database lacks; see `migrate.migrate`."""
-    _with_connection(url, lambda connection: _migrate(url, connection, on_step))
+    # A migration takes as long as it takes, and so does waiting for another one.
+    _with_connection(url, lambda connection: _migrate(url, connection, on_step), statement_patience=None)
 
 
 async def _pending(connection: "Connection") -> list[str]:
@@ -123,10 +125,11 @@ async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> 
     await connection.execute(recording)
 
 
-def _with_connection(url: PostgresUrl, work: "Callable[[Connection], Coroutine[Any, Any, T]]") -> T:
+def _with_connection(
+    url: PostgresUrl, work: "Callable[[Connection], Coroutine[Any, Any, T]]", *, statement_patience: float | None
+) -> T:
     async def run() -> T:
-        # A migration takes as long as it takes, and so does waiting for another one.
-        connection = await connect(url, patience=CONNECT_PATIENCE, statement_patience=None)
+        connection = await connect(url, patience=CONNECT_PATIENCE, statement_patience=statement_patience)
         try:
             return await work(connection)
         except DRIVER_ERRORS as error:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from keywright.service.checking_ports import SESSION_SECONDS
+from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, SESSION_SECONDS
 from keywright.storage import checking_rows as shape
 from keywright.storage import rows
 from keywright.storage.sqlite_file import NOW
@@ -90,8 +90,13 @@ ENDING: Final = f"""
         WHERE c.changed_id = :key AND c.type IN ({_ENDS})
         GROUP BY f.session_id
     ),
+    written AS (SELECT min(noted_at) AS at FROM changes WHERE changed_id = :key AND type IN ({_ENDS})),
     ending AS MATERIALIZED (
-        SELECT ended_at, coalesce((SELECT min(at) FROM confirmed), {NOW}) AS committed_by FROM key
+        SELECT ended_at, coalesce(
+            (SELECT min(at) FROM confirmed),
+            (SELECT min({NOW}, at + {LONGEST_TRANSACTION_SECONDS:.0f} * 1000000) FROM written),
+            {NOW}
+        ) AS committed_by FROM key
     ),
     told AS (SELECT s.*, confirmed.at FROM verifier_sessions s LEFT JOIN confirmed ON confirmed.session_id = s.id)
     SELECT ending.*, told.at, told.connected_at, told.closed_at, {", ".join(f"told.{c}" for c in shape.SESSION_COLUMNS)}

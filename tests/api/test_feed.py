@@ -1,0 +1,152 @@
+"""One feed of changes: where it begins, what it sends, and when it ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
+from keywright.service.change_log import ChangeLog, cursor_of
+from keywright.service.checking_ports import Session
+from keywright.service.faults import StorageUnavailable
+from keywright.service.following import Following
+from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
+from tests.api.checking_plane import CREDENTIAL, CheckingPlane
+from tests.service.fake_checking_store import NOW
+from tests.service.test_following import until
+
+SESSION = Session(id=UUID(int=9), verifier_id=UUID(int=1), name="api-1", outage_seconds=60)
+Event = tuple[str, dict[str, Any]]
+
+
+class Service:
+    """A process that follows the changes, with feeds of it."""
+
+    def __init__(self) -> None:
+        plane = CheckingPlane()
+        self.store, self.time = plane.store, plane.time
+        self.following = Following(self.store, [], monotonic=self.time)
+        self.parts = FeedParts(
+            callers=plane.checkers.callers,
+            store=self.store,
+            following=self.following,
+            presence=Presence(store=self.store),
+            clock=lambda: NOW,
+            monotonic=self.time,
+        )
+
+    async def open(self, patience: float = BEGIN_PATIENCE_SECONDS) -> Stream:
+        """Open a feed."""
+        return await open_stream(self.parts, SESSION, CREDENTIAL.digest, self.time(), patience=patience)
+
+    def cursor(self, seq: int) -> str:
+        """Give the cursor of a change."""
+        return cursor_of(self.store.changes[seq - 1])
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """Give a process that has begun to follow, after two changes."""
+    service = Service()
+    service.store.tell(b"a" * 32)
+    service.store.tell(b"b" * 32)
+    service.following.start()
+    await service.following.begun()
+    yield service
+    await service.following.close()
+
+
+def events(block: bytes) -> list[Event]:
+    """Read the events of a piece."""
+    found = []
+    for text in block.decode().strip().split("\n\n"):
+        name, *id_, data = text.split("\n")
+        fields = json.loads(data.removeprefix("data: "))
+        if id_:
+            fields["id"] = id_[0].removeprefix("id: ")
+        found.append((name.removeprefix("event: "), fields))
+    return found
+
+
+async def test_a_feed_that_begins_anew(service: Service) -> None:
+    """A verifier without a cursor forgets what it cached, is greeted, and is sent the recent changes to confirm."""
+    ((reset, _), (hello, greeting), (drop, recent)) = events(await anext((await service.open()).events(None)))
+    assert (reset, hello, drop) == ("reset", "hello", "drop")
+    assert greeting["cursor"] == recent["id"] == service.cursor(2)
+    assert (recent["seqs"], recent["digests"]) == ([1, 2], [(b"a" * 32).hex(), (b"b" * 32).hex()])
+    assert service.store.sessions == {SESSION.id: SESSION}
+
+
+async def test_a_feed_that_goes_on(service: Service) -> None:
+    """A verifier with a cursor is sent what came after it, and everything from then on in the process's order."""
+    stream = (await service.open()).events(service.cursor(1))
+    ((hello, _), (drop, missed)) = events(await anext(stream))
+    assert (hello, drop, missed["seqs"]) == ("hello", "drop", [2])
+    service.store.tell(b"c" * 32)
+    service.store.tell(b"d" * 32)
+    sent: list[int] = []
+    while len(sent) < 2:
+        ((_, news),) = events(await anext(stream))
+        sent += news.get("seqs", [])
+    assert sent == [3, 4]
+
+
+async def test_a_beat_covers_what_was_read(service: Service) -> None:
+    """A feed covers the changes up to the process's last complete reading, not up to the time of the event."""
+    stream = (await service.open()).events(service.cursor(2))
+    await anext(stream)
+    service.store.away = True
+    service.time.seconds += 5.0
+    ((beat, fields),) = events(await anext(stream))
+    assert (beat, fields["cursor"], fields["elapsed"], fields["age"]) == ("beat", service.cursor(2), 5.0, 5.0)
+
+
+@pytest.mark.parametrize("cursor", ["1", "7-00000000", "0-00000000"])
+async def test_a_cursor_that_names_nothing(service: Service, cursor: str) -> None:
+    """A verifier whose cursor this process does not know forgets what it cached."""
+    assert events(await anext((await service.open()).events(cursor)))[0][0] == "reset"
+
+
+async def test_a_process_that_does_not_follow() -> None:
+    """A feed is not opened, and its session not stored, while its process does not follow the changes."""
+    service = Service()
+    with pytest.raises(StorageUnavailable):
+        await service.open(patience=0.01)
+    assert service.store.sessions == {}
+
+
+async def test_a_verifier_that_is_revoked(service: Service) -> None:
+    """A feed ends when its verifier is revoked, and does not begin when that happened while it was being opened."""
+    stream = (await service.open()).events(None)
+    await anext(stream)
+    late = await service.open()
+    service.store.tell(CREDENTIAL.digest)
+    await until(lambda: service.following.log.end == 3)
+    assert [event async for event in late.events(None)] == []
+    assert [event async for event in stream] == []
+
+
+async def test_a_feed_that_falls_behind(service: Service) -> None:
+    """A feed ends when the log has forgotten what it has not sent; nothing is left out in silence."""
+    service.following.log = ChangeLog(2)
+    stream = (await service.open()).events(None)
+    await anext(stream)
+    for _ in range(3):
+        service.store.tell(b"x" * 32)
+    await until(lambda: service.following.log.end >= 3)
+    assert [event async for event in stream] == []
+
+
+async def test_a_session_is_renewed_while_its_feed_lasts(service: Service) -> None:
+    """A feed renews its session, so that receipts can tell it from one that is gone."""
+    stream = (await service.open()).events(None)
+    await anext(stream)
+    del service.store.sessions[SESSION.id]
+    service.time.seconds += RENEW_EVERY_SECONDS
+    await anext(stream)
+    async with asyncio.timeout(60):
+        await anext(stream)
+    assert SESSION.id in service.store.sessions
