@@ -55,13 +55,14 @@ class Key:
     free_at: float = 0.0
     uses: int = 0
     lost: bool = False
+    name: str = "k"
 
     def facts(self) -> KeyFacts | None:
         """Give what a look-up finds."""
         if not self.created or self.deleted:
             return None
         return KeyFacts(
-            id=self.id.bytes, org_id=self.org_id.bytes, name="k", environment="live", revoked=self.revoked
+            id=self.id.bytes, org_id=self.org_id.bytes, name=self.name, environment="live", revoked=self.revoked
         )
 
 
@@ -94,7 +95,7 @@ class Habits:
     commit_slow: float = 0.6
     commit_slow_share: float = 0.2
     block: int = 1
-    most_lost_numbers: int = 0
+    clock_read_late: float = 0.02
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ class Database:
 
     def draw(self, connection: int) -> int:
         """Draw the number of a change."""
-        if self.habits.block == 1:
+        if not self.postgres or self.habits.block == 1:
             number = self.next_number
             self.next_number += 1
             return number

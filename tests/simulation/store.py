@@ -10,6 +10,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import (
+    LONGEST_TRANSACTION_SECONDS,
     SESSION_SECONDS,
     Change,
     Confirmation,
@@ -21,12 +22,9 @@ from keywright.service.checking_ports import (
     UsageBatch,
 )
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.change_reader import LONGEST_TRANSACTION_SECONDS, ChangeReader
+from keywright.storage.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Refusal, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
-
-PATIENCE = 1.2
-"""Seconds after which a caller has an answer, whatever it is; shorter than in the real store, for time is dear here."""
 
 MOST_RECENT = 1000
 RECENT = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
@@ -48,7 +46,7 @@ NO_TWIST = Twist()
 
 class Store:
     """
-    A store.
+    A store. `patience` is after how many seconds a caller has an answer, whatever it is.
 
     Args:
         database: Where everything is.
@@ -57,6 +55,9 @@ class Store:
         link: The way to the database; the trail has one of its own.
         hears: Whether notifications reach it.
     """
+
+    patience = 1.2
+    """Shorter than in the real store, for time is dear here."""
 
     def __init__(self, database: Database, process: Process, number: int, link: Link, *, hears: bool = True) -> None:
         self.database = database
@@ -77,7 +78,7 @@ class Store:
         """Have the database look into itself; `StorageUnavailable` when it does not answer."""
         future = self.database.loop.create_future()
         late, self.late = self.late, 0.0
-        self.database.submit(self.process, self.link, PATIENCE, work, partial(_answer, future), late)
+        self.database.submit(self.process, self.link, self.patience, work, partial(_answer, future), late)
         return await future
 
     async def write(self, writing: Writing) -> Any:
@@ -86,7 +87,7 @@ class Store:
         writing.connection = self.number
         writing.extra += self.write_late
         self.write_late = 0.0
-        self.database.write(self.process, self.link, PATIENCE, writing, partial(_answer, future))
+        self.database.write(self.process, self.link, self.patience, writing, partial(_answer, future))
         return await future
 
     # keys
@@ -240,7 +241,7 @@ class NumberedTrail:
         future = self._loop.create_future()
         store = self._store
         late, store.trail_late = store.trail_late, 0.0
-        self._database.submit(store.process, store.trail_link, PATIENCE, work, partial(_answer, future), late)
+        self._database.submit(store.process, store.trail_link, store.patience, work, partial(_answer, future), late)
         return await future
 
 
@@ -416,8 +417,10 @@ def _ending(database: Database, org_id: UUID, key_id: UUID) -> Ending | None:
         if seq in ends:
             confirmed[session_id] = min(at, confirmed.get(session_id, at))
     # The statement reads the clock some time after it chose what it sees.
-    read_at = database.now() + timedelta(seconds=0.02 * database.random.random())
-    committed_by = min(confirmed.values(), default=read_at)
+    read_at = database.now() + timedelta(seconds=database.habits.clock_read_late * database.random.random())
+    written = min(row.change.noted_at for row in database.rows if row.seq in ends)
+    longest = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
+    committed_by = min(confirmed.values(), default=min(read_at, written + longest))
     least = min(key.ended_at, committed_by)
     told = [
         Confirmation(
@@ -426,6 +429,7 @@ def _ending(database: Database, org_id: UUID, key_id: UUID) -> Ending | None:
         for id_, row in database.sessions.items()
         if id_ in confirmed or _concerns(row, committed_by, least)
     ]
+    told.sort(key=lambda each: each.connected_at)
     return Ending(ended_at=key.ended_at, committed_by=committed_by, confirmations=told)
 
 
