@@ -110,7 +110,9 @@ class Calls:
 
     async def look_up(self, question: Question) -> Answer:
         """See `ServiceCalls.look_up`."""
-        return await self._ask(lambda node: node.answer(question.text))  # type: ignore[no-any-return]
+        late = self.late if self.late_times else 0.0
+        self.late_times -= 1 if late else 0
+        return await self._ask(lambda node: node.answer(question.text), late)  # type: ignore[no-any-return]
 
     async def verify(self, question: Question) -> Answer:
         """See `ServiceCalls.verify`; nothing here is bound to what only the service can weigh."""
@@ -139,17 +141,15 @@ class Calls:
     async def close(self) -> None:
         """See `ServiceCalls.close`."""
 
-    async def _ask(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]") -> Any:
+    async def _ask(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]", late: float) -> Any:
         try:
-            return await self._post(serve)
+            return await self._post(serve, late)
         except ConnectionLost:
             return await self._post(serve)
 
-    async def _post(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]") -> Any:
+    async def _post(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]", late: float = 0.0) -> Any:
         loop, network = self._network.loop, self._network
         request = Request(loop.create_future(), self._process)
-        late = self.late if self.late_times else 0.0
-        self.late_times -= 1 if late else 0
         node, delay = network.reach(), network.there(self._link)
         if delay is None:
             loop.at(self._process, self._timing.answer, request.finish, None, NoAnswerInTime("lost"))
