@@ -1,8 +1,8 @@
 """
 A database of the simulation that does all that a real one may do, at the moment that a seed chooses.
 
-As PostgreSQL: a change draws its number before it commits, each connection out of a block of its own, and numbers become
-visible in any order; some never do, because their transaction is rolled back. A transaction waits for a row that
+As PostgreSQL: a change draws its number before it commits, each connection out of a block of its own, and numbers
+become visible in any order; some never do, because their transaction is rolled back. A transaction waits for a row that
 another one holds. Its caller gives up, and it commits afterwards, or it commits and its answer is lost. A reading sees
 what was visible a while before its answer. A connection breaks; the server restarts; another one takes over that never
 got the end of what the first one had acknowledged. As SQLite: one writes at a time, and numbers are in the order of
@@ -185,9 +185,7 @@ class Database:
     @staticmethod
     def row(seq: int, key: Key, occurred_at: datetime, noted_at: datetime, *, ends: bool) -> Row:
         """Make the row of a change."""
-        change = Change(
-            seq=seq, key_id=key.id, digests=(key.digest,), occurred_at=occurred_at, noted_at=noted_at
-        )
+        change = Change(seq=seq, key_id=key.id, digests=(key.digest,), occurred_at=occurred_at, noted_at=noted_at)
         return Row(seq, change, ends)
 
     # trouble
@@ -303,9 +301,7 @@ class Database:
         else:
             self.loop.at(process, back + late, done, result, error)
 
-    def write(
-        self, process: Process, link: Link, patience: float, writing: "Writing", done: "Done"
-    ) -> None:
+    def write(self, process: Process, link: Link, patience: float, writing: "Writing", done: "Done") -> None:
         """Have something written; see `submit`."""
         loop = self.loop
         delay = self._there(link)

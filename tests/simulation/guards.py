@@ -184,9 +184,7 @@ def _newest(rows: Any) -> int:
 class _CompleteToTheHighest(ChangeReader):
     def take_out(self) -> Reading:
         reading = super().take_out()
-        return Reading(
-            changes=reading.changes, begins_after=reading.begins_after, complete_to=self._numbers.highest
-        )
+        return Reading(changes=reading.changes, begins_after=reading.begins_after, complete_to=self._numbers.highest)
 
 
 _add = ChangeLog.add
@@ -220,6 +218,7 @@ def _nothing_missed(self: Any, cursor: str) -> Any:
 
 
 # feeds
+
 
 async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
     await parts.following.begun()
@@ -350,9 +349,7 @@ GUARDS: dict[str, Guard] = {
         "A verifier does not hold what a node tells from memory in an outage.",
         ((Answer, "to_hold", property(lambda self: True)),),
     ),
-    "bound": Guard(
-        "What a node holds counts only within the bound.", ((Known, "held", _held_for_ever),)
-    ),
+    "bound": Guard("What a node holds counts only within the bound.", ((Known, "held", _held_for_ever),)),
     "verifier: bound": Guard(
         "What a verifier holds counts only within the bound.", ((Checking, "followed", _trusted_for_ever),)
     ),
@@ -385,7 +382,8 @@ GUARDS: dict[str, Guard] = {
         ((store, _READER, _CompleteToTheHighest), (change_log, "LATE", timedelta())),
     ),
     "first reading begins early": Guard(
-        "The first reading gives what changed lately.", ((store, "begin_at", _begin_now), (store, "before_the_recent", _newest))
+        "The first reading gives what changed lately.",
+        ((store, "begin_at", _begin_now), (store, "before_the_recent", _newest)),
     ),
     "nothing held from before following, and an early first reading": Guard(
         "One of the two drops what was looked up before a node follows.",
@@ -400,7 +398,8 @@ GUARDS: dict[str, Guard] = {
         "A node drops everything when it begins to follow.", ((Following, "_follow", _follow_and_keep),)
     ),
     "first reading kept": Guard(
-        "What the first reading gives is in the log, and feeds begin with it.", ((ChangeLog, "add", _add_but_the_first),)
+        "What the first reading gives is in the log, and feeds begin with it.",
+        ((ChangeLog, "add", _add_but_the_first),),
     ),
     "same number, other change": Guard(
         "A change that bears the number of a lost one is sent.", ((ChangeLog, "add", _add_new_numbers),)

@@ -9,7 +9,7 @@ through `at` with that other one: so whatever follows from it belongs to the oth
 import asyncio
 from asyncio import events
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from heapq import heappop, heappush
 from random import Random
 from typing import Any
@@ -158,17 +158,23 @@ class Loop(asyncio.AbstractEventLoop):
         process.halted = False
         process.held = []
 
+    def lost_errors(self) -> list[str]:
+        """Give what nobody caught, also of tasks that nobody waits for."""
+        return self.errors + [
+            repr(task.exception())
+            for task in self._tasks
+            if task.done() and task._log_traceback  # type: ignore[attr-defined]
+        ]
+
     def end(self) -> None:
         """Throw away what still waits; whatever its coroutines do at their end is nobody's."""
         self._ready.clear()
         self._timers.clear()
         for task in self._tasks:
             if not task.done():
-                try:
+                # Some wait for something once more, which does not come.
+                with suppress(RuntimeError):
                     task.get_coro().close()  # type: ignore[union-attr]
-                except RuntimeError:
-                    # It waits for something once more, which does not come.
-                    pass
         self._tasks.clear()
         self._ready.clear()
         self._timers.clear()

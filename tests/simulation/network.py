@@ -182,9 +182,7 @@ class Calls:
         link, loop = self._link, self._network.loop
         delay = None if loop._time < link.mute_until else self._network.there(link)
         if delay is None:
-            loop.at(
-                self._process, self._timing.answer, request.finish, None, NoAnswerInTime("the answer is lost")
-            )
+            loop.at(self._process, self._timing.answer, request.finish, None, NoAnswerInTime("the answer is lost"))
         else:
             loop.at(self._process, delay + late, request.finish, result, error)
 
@@ -323,9 +321,7 @@ class Connection:
     def _send(self, callback: Callable[..., object], arg: Any) -> None:
         loop, link = self._loop, self._link
         # What a cut link loses is sent again once it is there.
-        at = max(
-            loop._time, link.cut_until, link.stalled_until, self._feed_link.stalled_until, self._arrived
-        )
+        at = max(loop._time, link.cut_until, link.stalled_until, self._feed_link.stalled_until, self._arrived)
         self._arrived = at + 0.0003 + self._network.quick * self._network.random.random()
         # In order, in whatever order a process that was halted finds what has arrived.
         self._pipe.append((callback, arg))

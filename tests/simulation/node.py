@@ -61,12 +61,12 @@ class Node:
         self.requests: list[Request] = []
         self.leaving = False
         self.session = Session(id=session, verifier_id=None, name=process.name, outage_seconds=outage_seconds)
-        store = cast(CheckingStore, self.store)
+        store = cast("CheckingStore", self.store)
         self.known = KnownKeys(100)
         known: list[Known[Any]] = [self.known, KnownVerifiers(100)]
         self.following = Following(store, known, monotonic=clocks.monotonic)
         # A set gives its members in an order of the addresses that they have in memory.
-        self.following._listeners = cast(Any, InOrder())
+        self.following._listeners = cast("Any", InOrder())
         self.verification = Verification(
             store,
             self.known,
@@ -86,7 +86,7 @@ class Node:
         )
         self.presence = Presence(store=store)
         self.feed = FeedParts(
-            callers=cast(Any, None),
+            callers=cast("Any", None),
             store=store,
             following=self.following,
             presence=self.presence,
@@ -116,14 +116,12 @@ class Node:
     async def answer(self, text: str) -> Answer:
         """Answer the look-up of a verifier, as it reads the answer."""
         verdict = await self.verify(text, facts=True)
-        return Answer(
-            code=verdict.code, facts=verdict.facts, complete=verdict.facts is not None, stale=verdict.stale
-        )
+        return Answer(code=verdict.code, facts=verdict.facts, complete=verdict.facts is not None, stale=verdict.stale)
 
     async def receipt(self, key: Key) -> Receipt | None:
         """Write the receipt of a key."""
         principal = SimpleNamespace(organization=SimpleNamespace(id=key.org_id))
-        return await self.presence.receipt(cast(Any, principal), key.id)
+        return await self.presence.receipt(cast("Any", principal), key.id)
 
     async def acknowledge(self, session: UUID, seqs: list[int], *, closed: bool) -> None:
         """Do what `api.feed.ack` does."""

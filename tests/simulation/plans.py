@@ -104,9 +104,7 @@ class _Planning:
 
     # who and when
 
-    def add(
-        self, at: float, what: str, who: int = 0, key: int = 0, seconds: float = 0.0, how: str = ""
-    ) -> None:
+    def add(self, at: float, what: str, who: int = 0, key: int = 0, seconds: float = 0.0, how: str = "") -> None:
         self.items.append(Item(round(at, 4), what, who, key, round(seconds, 4), how))
 
     def node(self) -> int:
@@ -235,10 +233,25 @@ class _Planning:
         verifier = self.nodes
         self.warm(key)
         at = self.end(key)
-        self.deaf(self.node(), at - random.uniform(0.0, 0.2), random.uniform(0.5, 1.2), db_away=random.random() < 0.4)
+        self.deaf(self.node(), at - random.uniform(0.0, 0.2), random.uniform(0.5, 1.2))
         for _ in range(5):
             self.add(at + 0.02 + random.random(), "verify", verifier, key)
         self.probe(key, at, often=2)
+
+    def outage(self) -> None:
+        """A node without its database tells a verifier what it holds, after the verifier has heard of the end."""
+        random, key = self.random, self.any_key()
+        self.need_verifier()
+        self.nodes, self.outage_seconds = max(2, self.nodes), 2
+        verifier = self.nodes
+        self.warm(key, share=1.0)
+        at = self.end(key)
+        self.add(at - random.uniform(0.0, 0.1), "cut", self.node(), 0, random.uniform(1.0, 1.4))
+        for _ in range(3):
+            self.add(at + 0.02 + 0.15 * random.random(), "verify", verifier, key)
+        for _ in range(4):
+            self.add(at + 1.3 + 0.5 * random.random(), "verify", verifier, key)
+        self.until += 0.3
 
     def silence(self) -> None:
         """A process hears of nothing for longer than the bound, and what it holds must not count."""
@@ -413,12 +426,10 @@ class _Planning:
 
     # trouble
 
-    def deaf(self, who: int, at: float, seconds: float, *, db_away: bool = False) -> None:
+    def deaf(self, who: int, at: float, seconds: float) -> None:
         """Have a process hear of no change for a while; how depends on what it is."""
         if who >= self.nodes:
             self.add(at, self.random.choice(("stall the feed", "stall the feed", "stall", "cut")), who, 0, seconds)
-        elif db_away:
-            self.add(at, "cut", who, 0, seconds)
         else:
             self.add(at, "stall the trail", who, 0, seconds)
 
@@ -456,6 +467,7 @@ _RACES: tuple[Callable[[_Planning], None], ...] = (
     _Planning.long_transaction,
     _Planning.joined_late,
     _Planning.lagging,
+    _Planning.outage,
     _Planning.silence,
     _Planning.slow_reading,
     _Planning.numbers,
@@ -467,4 +479,4 @@ _RACES: tuple[Callable[[_Planning], None], ...] = (
     _Planning.created,
     _Planning.counted,
 )
-_WEIGHTS = (10, 8, 3, 0.6, 7, 8, 4, 7, 10, 12, 14, 12, 5, 10, 3, 3)
+_WEIGHTS = (10, 8, 3, 0.6, 7, 7, 4, 4, 7, 10, 12, 14, 12, 5, 10, 3, 3)

@@ -36,7 +36,7 @@ def _still(plan: Plan, rule: str) -> Plan | None:
     for number in range(_SEEDS_TRIED):
         candidate = plan if number == 0 else plan._replace(seed=plan.seed * 1000 + number)
         if breaks(candidate, rule):
-            return candidate if number == 0 else candidate
+            return candidate
     return None
 
 

@@ -23,7 +23,7 @@ from keywright.service.checking_ports import (
 )
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.change_reader import ChangeReader
-from tests.simulation.database import Database, Drawn, Key, Link, Refusal, Row, SessionRow, Writing
+from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
 
 MOST_RECENT = 1000
@@ -112,9 +112,7 @@ class Store:
         """Change something of a key that no verdict depends on."""
         await self._change(key, lambda database, drawn: _touch(database, drawn, key, at), twist)
 
-    async def _change(
-        self, key: Key, work: Callable[..., object], twist: Twist, *, numbered: bool = True
-    ) -> None:
+    async def _change(self, key: Key, work: Callable[..., object], twist: Twist, *, numbered: bool = True) -> None:
         do = work if numbered else lambda database, _: work(database, key)
         await self.write(
             Writing(
@@ -265,7 +263,7 @@ class SimulatedTrail(NumberedTrail):
         reader, now, more = self._reader, self._loop.time(), True
         while more:
             highest, missing, since = reader.highest, reader.missing, reader.since
-            changes, recent, at = await self._ask(lambda database: changes_of(database, highest, missing, since))
+            changes, recent, at = await self._ask(partial(changes_of, highest=highest, missing=missing, since=since))
             more = reader.take(changes, recent, at, now)
         return reader.take_out()
 

@@ -1,12 +1,11 @@
 """
 The store of the simulation, held to the contract that SQLite and PostgreSQL are held to.
 
-Left out is what is not simulated: expiry, rotation, scopes, networks and limits of keys; verifiers; sources and hours of
-uses; a database of another version; and the tests that reach behind the store with SQL, which this one has none of.
+Left out is what is not simulated: expiry, rotation, scopes, networks and limits of keys; verifiers; sources and hours
+of uses; a database of another version; and the tests that reach behind the store with SQL, which this one has none of.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from random import Random
 from types import SimpleNamespace
@@ -100,22 +99,24 @@ class Simulated:
     postgres: bool
 
     @pytest.fixture
-    async def database(self) -> AsyncIterator[Database]:
+    async def database(self) -> Database:
         """Give a database in which everything may come in any order, though it does not take long."""
         loop = OnAsyncio()
-        yield Database(
-            loop=cast(Loop, loop),
+        return Database(
+            loop=cast("Loop", loop),
             random=Random(7),
             postgres=self.postgres,
             keys=[],
-            habits=Habits(quick=0.0005, commit=0.001, commit_slow=0.01, commit_slow_share=0.1, block=3, clock_read_late=0.0),
+            habits=Habits(
+                quick=0.0005, commit=0.001, commit_slow=0.01, commit_slow_share=0.1, block=3, clock_read_late=0.0
+            ),
             offset=(datetime.now(UTC) - EPOCH).total_seconds() - loop.time(),
         )
 
     def open(self, database: Database) -> RunningStore:
         """Open a store."""
         number = len(database._blocks) + database.random.randrange(1000)
-        return cast(RunningStore, ContractStore(database, Process("a test"), number, Link()))
+        return cast("RunningStore", ContractStore(database, Process("a test"), number, Link()))
 
     store = CheckingContract.store
     other = CheckingContract.other

@@ -87,7 +87,7 @@ class VerifierProcess:
         """Begin to follow."""
         self.session = Session(
             self.checking,
-            cast(ServiceCalls, self.calls),
+            cast("ServiceCalls", self.calls),
             self._timing,
             parameters={"name": "v", "outage_seconds": str(self._outage)},
             clock=self.clocks.monotonic,
@@ -538,7 +538,9 @@ class World:
             return
         true = Code.NOT_FOUND if key.deleted else Code.REVOKED if key.revoked else Code.VALID
         if code is not true:
-            self.wrong.append(Broken("does not know the truth though all is well", f"{name}: {code} of key {key.number}"))
+            self.wrong.append(
+                Broken("does not know the truth though all is well", f"{name}: {code} of key {key.number}")
+            )
 
     def _judge(self) -> list[Broken]:
         lost = {key.number for key in self.database.keys if key.lost}
@@ -552,7 +554,7 @@ class World:
         )
         broken = [Broken(found.rule, _shown(found)) for found in violations(history)]
         broken += self.wrong
-        broken += [Broken("unexpected error", error) for error in self.loop.errors]
+        broken += [Broken("unexpected error", error) for error in (*self.loop.lost_errors(), *_errors.told)]
         for key in self.database.keys:
             if key.uses > self.asked[key.number]:
                 broken.append(Broken("more uses than verifications", f"{key.uses} > {self.asked[key.number]}"))
@@ -609,6 +611,21 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
 }
 
 
+class _Errors(logging.Handler):
+    """Keeps what verifiers log as an error: none of it is ever expected."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.told.append(f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}")
+
+
+_errors = _Errors()
+
+
 @contextmanager
 def simulating() -> Iterator[None]:
     """
@@ -620,9 +637,11 @@ def simulating() -> Iterator[None]:
     logger = logging.getLogger("keywright.client")
     former, level, enabled = client_feed._random, logger.level, gc.isenabled()
     paces = following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS
-    client_feed._random = cast(Any, Random(0))
+    client_feed._random = cast("Any", Random(0))
     following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS = 2 * paces[0], 2 * paces[1]
-    logger.setLevel(logging.CRITICAL)
+    logger.setLevel(logging.ERROR)
+    logger.addHandler(_errors)
+    logger.propagate = False
     gc.collect()
     # What is there by now needs not be looked through again after each few schedules.
     gc.freeze()
@@ -633,6 +652,8 @@ def simulating() -> Iterator[None]:
         client_feed._random = former
         following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS = paces
         logger.setLevel(level)
+        logger.removeHandler(_errors)
+        logger.propagate = True
         gc.unfreeze()
         if enabled:
             gc.enable()
@@ -640,5 +661,6 @@ def simulating() -> Iterator[None]:
 
 def run(plan: Plan, trace: list[str] | None = None) -> list[Broken]:
     """Run a plan within `simulating`; give the promises that were broken."""
-    cast(Any, client_feed._random).seed(plan.seed)
+    cast("Any", client_feed._random).seed(plan.seed)
+    _errors.told.clear()
     return World(plan, trace).run()
