@@ -32,10 +32,15 @@ from tests.simulation.node import Node
 
 
 class Guard(NamedTuple):
-    """A guard: what it is, and the attributes that are other ones without it."""
+    """
+    A guard: what it is, and the attributes that are other ones without it.
+
+    `covered_by` says why nothing is broken without it.
+    """
 
     what: str
     without: tuple[tuple[Any, str, Any], ...]
+    covered_by: str | None = None
 
     @contextmanager
     def out(self) -> Iterator[None]:
@@ -372,10 +377,14 @@ GUARDS: dict[str, Guard] = {
         "After a connection was lost the last minutes are read again.", ((store, _READER, _OnlyTheFirstBeginning),)
     ),
     "cursor only where complete": Guard(
-        "A cursor names no change below which a number is missing.", ((store, _READER, _CompleteToTheHighest),)
+        "A cursor names no change below which a number is missing.",
+        ((store, _READER, _CompleteToTheHighest),),
+        "what was written shortly before the change that a cursor names is sent anyway",
     ),
     "late changes for a cursor": Guard(
-        "Who comes with a cursor gets what was written shortly before it.", ((change_log, "LATE", timedelta()),)
+        "Who comes with a cursor gets what was written shortly before it.",
+        ((change_log, "LATE", timedelta()),),
+        "a cursor names no change below which a number is missing",
     ),
     "cursor only where complete, and late changes": Guard(
         "One of the two gives a reader that moves to another node what became visible late.",
@@ -395,7 +404,9 @@ GUARDS: dict[str, Guard] = {
         ),
     ),
     "nothing held from before following": Guard(
-        "A node drops everything when it begins to follow.", ((Following, "_follow", _follow_and_keep),)
+        "A node drops everything when it begins to follow.",
+        ((Following, "_follow", _follow_and_keep),),
+        "the first reading begins early enough",
     ),
     "first reading kept": Guard(
         "What the first reading gives is in the log, and feeds begin with it.",
@@ -418,7 +429,9 @@ GUARDS: dict[str, Guard] = {
         ((node, "open_stream", _open_unstored),),
     ),
     "feed once followed": Guard(
-        "A feed begins only once the node that sends it follows.", ((node, "open_stream", _open_at_once),)
+        "A feed begins only once the node that sends it follows.",
+        ((node, "open_stream", _open_at_once),),
+        "a feed that covers nothing yet is no feed to a verifier",
     ),
     "position before the greeting": Guard(
         "A feed sends everything from the moment on at which it was greeted.",
@@ -427,6 +440,7 @@ GUARDS: dict[str, Guard] = {
     "verifier: nothing held from before the greeting": Guard(
         "A verifier drops everything when it is greeted without a cursor.",
         ((ClientFollowing, "_greet", _greet_and_keep), (ClientFollowing, "_take", _reset_and_greet_and_keep)),
+        "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held from before the greeting, and recent changes": Guard(
         "One of the two drops what a verifier looked up before it was greeted.",
@@ -437,7 +451,13 @@ GUARDS: dict[str, Guard] = {
         ),
     ),
     "verifier: nothing held over a reset": Guard(
-        "A verifier whose cursor is not known drops everything.", ((ClientFollowing, "_take", _reset_and_keep),)
+        "A verifier whose cursor is not known drops everything.",
+        ((ClientFollowing, "_take", _reset_and_keep),),
+        "the recent changes are sent with the greeting",
+    ),
+    "verifier: nothing held over a reset, and recent changes": Guard(
+        "One of the two drops what a verifier holds whose cursor is not known.",
+        ((ClientFollowing, "_take", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
     ),
     "verifier: from before the request": Guard(
         "A verifier counts the times of a feed from before it asked for it.",

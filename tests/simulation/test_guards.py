@@ -1,7 +1,7 @@
 """
 The guards against the races of revocation, each shown to be needed: without it the simulation breaks a promise.
 
-Those of which a second guard makes up for the first are taken out together; `COVERED` says so of each alone.
+Where a second guard makes up for the first, both are taken out together, and `covered_by` says so of the one alone.
 """
 
 import pytest
