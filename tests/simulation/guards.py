@@ -235,6 +235,12 @@ async def _open_at_once(parts: Any, session: Any, credential: bytes, arrived: fl
     return api_feed.Stream(parts, session, credential, arrived)
 
 
+async def _open_at_once_and_cover(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
+    stream = await _open_at_once(parts, session, credential, arrived)
+    stream._covered = arrived
+    return stream
+
+
 _begin_stream = api_feed.Stream._begin
 
 
@@ -432,6 +438,10 @@ GUARDS: dict[str, Guard] = {
         "A feed begins only once the node that sends it follows.",
         ((node, "open_stream", _open_at_once),),
         "a feed that covers nothing yet is no feed to a verifier",
+    ),
+    "feed once followed, and nothing covered": Guard(
+        "A feed of a node that does not follow yet does not say that it covers anything.",
+        ((node, "open_stream", _open_at_once_and_cover),),
     ),
     "position before the greeting": Guard(
         "A feed sends everything from the moment on at which it was greeted.",
