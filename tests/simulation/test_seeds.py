@@ -1,4 +1,4 @@
-"""Plans that broke a promise once, kept as they were."""
+"""Plans that once broke a promise, or something that came close to one, kept as they were."""
 
 import pytest
 
@@ -6,7 +6,37 @@ from tests.simulation.plans import Item, Plan
 from tests.simulation.searching import told
 from tests.simulation.world import run, simulating
 
-PLANS: dict[str, Plan] = {}
+PLANS: dict[str, Plan] = {
+    "a verifier leaves after the time that the end of a key bears, and before its commit": Plan(
+        seed=0,
+        postgres=True,
+        nodes=2,
+        verifiers=1,
+        keys=1,
+        items=(
+            Item(at=0.2, what="verify", who=1),
+            Item(at=0.3, what="revoke", seconds=0.4, how="late"),
+            Item(at=0.4, what="leave", who=2),
+            Item(at=0.7, what="stall the trail", who=1, seconds=0.5),
+            Item(at=1.0, what="verify", who=1),
+            Item(at=1.5, what="receipt"),
+        ),
+        until=2.0,
+    ),
+    "a feed takes nearly the bound to open, and stays that late": Plan(
+        seed=3125002002,
+        postgres=False,
+        nodes=2,
+        verifiers=1,
+        keys=2,
+        items=(
+            Item(at=0.3745, what="break the feed", who=2, how="noticed"),
+            Item(at=0.3745, what="stall", who=2, seconds=0.7819),
+        ),
+        until=2.1902765629508945,
+        settle=True,
+    ),
+}
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
