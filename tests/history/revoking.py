@@ -21,7 +21,8 @@ IN_A_BURST = 100
 """Fewer than a process that verifies knows, see `child.MOST_PASSING`."""
 BURST_SECONDS = 1.3
 """Longer than the end of a start takes, from the first connection that is accepted until the changes are followed."""
-BEHIND_A_LOCK = 20
+BEHIND_A_LOCK = 6
+"""Fewer than a node has connections to PostgreSQL: ten would keep whatever else it is asked waiting, too."""
 LOCK_SECONDS = 2.0
 KNOWN_AFTER_SECONDS = 2.5
 """When nearly all new keys have been verified by everybody; see `running.Load`."""
