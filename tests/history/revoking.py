@@ -72,7 +72,7 @@ def revoke_while_a_verifier_connects(lock: Lock) -> Nemesis:
         sdk.child.tell("rest")
         await asyncio.sleep(KNOWN_AFTER_SECONDS)
         what = f"{sdk.name} connected while revocations waited"
-        async with running.disturbed(what, running.everybody), asyncio.TaskGroup() as revoking:
+        async with running.disturbed(what, running.names_of_nodes), asyncio.TaskGroup() as revoking:
             async with lock(keys) as give_way:
                 for key in keys:
                     revoking.create_task(running.customer.revoke(key, other.name))
@@ -101,8 +101,7 @@ def cut_off_after_waiting_revocations(lock: Lock, *, seconds: float = 8.0) -> Ne
         keys = await running.customer.keep(BEHIND_A_LOCK)
         await asyncio.sleep(KNOWN_AFTER_SECONDS)
         what = f"{sdk.name} cut off after revocations had waited"
-        nodes = [node.name for node in running.nodes]
-        async with running.disturbed(what, nodes, away=[sdk.name]), asyncio.TaskGroup() as revoking:
+        async with running.disturbed(what, running.names_of_nodes, away=[sdk.name]), asyncio.TaskGroup() as revoking:
             async with lock(keys):
                 for key in keys:
                     revoking.create_task(running.customer.revoke(key, other.name))
