@@ -224,9 +224,11 @@ async def run(
             for child in children:
                 await child.end()
         finally:
+            ended_early = [task for task in at_work if task.done()]
             for task in at_work:
                 task.cancel()
             await asyncio.wait(at_work)
+        assert not ended_early, ended_early
         share_of_others = delays.share_of_others()
     longest = {node.name: float(outage_seconds[0]) for node in nodes}
     # What one of these answers from memory may be its node's.
