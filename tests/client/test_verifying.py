@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.service_calls import Timing
+from keywright.client.session import STOOD_STILL_SECONDS
 from keywright.client.verifier import Verifier
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
@@ -172,6 +174,22 @@ async def test_a_stopped_process_asks(fake: FakeService, kind: Kind) -> None:
         assert verifier.verify_now(key) is None
         fake.keys[next(iter(fake.keys))].revoked = True
         assert (await verifier.verify(key)).code is Code.REVOKED
+
+
+async def test_a_process_that_stood_still_asks_again(fake: FakeService) -> None:
+    """A question whose time is over because the process did not run meanwhile is put again, and is not an outage."""
+    key, clock = fake.create(), JumpingClock()
+    timing = replace(QUICK, answer=5.0)
+    async with shell("async", fake, clock=clock, timing=timing) as verifier:
+        await verifier.followed()
+        assert await verifier.verify(key)
+        clock.jump(10)
+        with fake.held(VERIFY):
+            asking = asyncio.create_task(verifier.verify(key))
+            await eventually_async(lambda: len(fake.asked(VERIFY)) == 2)
+        # As SIGSTOP does: the answer comes, and nobody takes it until its time is over.
+        time.sleep(timing.answer + 2 * STOOD_STILL_SECONDS)
+        assert not (await asking).stale
 
 
 async def test_a_cut_feed_asks_for_every_key(fake: FakeService, kind: Kind) -> None:

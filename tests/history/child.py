@@ -15,7 +15,7 @@ NEWEST = 8
 MOST_PASSING = 150
 """Keys of a short life that are verified at a time; beyond it the oldest are left alone."""
 MOST_LASTING = 40
-MOST_KEPT = 20
+MOST_KEPT = 6
 """Keys of a nemesis that are verified more often than others, so that a belief of some tenths of a second shows."""
 
 _RECORD = struct.Struct("<ddBIBB")

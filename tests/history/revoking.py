@@ -21,7 +21,8 @@ IN_A_BURST = 100
 """Fewer than a process that verifies knows, see `child.MOST_PASSING`."""
 BURST_SECONDS = 1.3
 """Longer than the end of a start takes, from the first connection that is accepted until the changes are followed."""
-BEHIND_A_LOCK = 20
+BEHIND_A_LOCK = 6
+"""Fewer than a node has connections to PostgreSQL: ten would keep whatever else it is asked waiting, too."""
 LOCK_SECONDS = 2.0
 KNOWN_AFTER_SECONDS = 2.5
 """When nearly all new keys have been verified by everybody; see `running.Load`."""
@@ -71,7 +72,7 @@ def revoke_while_a_verifier_connects(lock: Lock) -> Nemesis:
         sdk.child.tell("rest")
         await asyncio.sleep(KNOWN_AFTER_SECONDS)
         what = f"{sdk.name} connected while revocations waited"
-        async with running.disturbed(what, running.everybody), asyncio.TaskGroup() as revoking:
+        async with running.disturbed(what, running.names_of_nodes), asyncio.TaskGroup() as revoking:
             async with lock(keys) as give_way:
                 for key in keys:
                     revoking.create_task(running.customer.revoke(key, other.name))
@@ -100,8 +101,7 @@ def cut_off_after_waiting_revocations(lock: Lock, *, seconds: float = 8.0) -> Ne
         keys = await running.customer.keep(BEHIND_A_LOCK)
         await asyncio.sleep(KNOWN_AFTER_SECONDS)
         what = f"{sdk.name} cut off after revocations had waited"
-        nodes = [node.name for node in running.nodes]
-        async with running.disturbed(what, nodes, away=[sdk.name]), asyncio.TaskGroup() as revoking:
+        async with running.disturbed(what, running.names_of_nodes, away=[sdk.name]), asyncio.TaskGroup() as revoking:
             async with lock(keys):
                 for key in keys:
                     revoking.create_task(running.customer.revoke(key, other.name))

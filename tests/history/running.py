@@ -137,7 +137,12 @@ class Run:
     @property
     def everybody(self) -> list[str]:
         """The names of all that verify."""
-        return [node.name for node in self.nodes] + self.names_of_sdks()
+        return self.names_of_nodes + self.names_of_sdks()
+
+    @property
+    def names_of_nodes(self) -> list[str]:
+        """The names of all nodes."""
+        return [node.name for node in self.nodes]
 
     def names_of_sdks(self, node: Node | None = None) -> list[str]:
         """The names of the verifiers, all or those of one node."""
@@ -219,9 +224,11 @@ async def run(
             for child in children:
                 await child.end()
         finally:
+            ended_early = [task for task in at_work if task.done()]
             for task in at_work:
                 task.cancel()
             await asyncio.wait(at_work)
+        assert not ended_early, ended_early
         share_of_others = delays.share_of_others()
     longest = {node.name: float(outage_seconds[0]) for node in nodes}
     # What one of these answers from memory may be its node's.
@@ -249,7 +256,7 @@ def _watched(running: Run, at_nodes: Child, database_pids: Callable[[], Iterable
         # This one: the customer, and the way between verifiers and nodes.
         Watched(everybody, lambda: [os.getpid()]),
         Watched(everybody, database_pids),
-        Watched(frozenset(node.name for node in running.nodes), partial(_pids, at_nodes)),
+        Watched(frozenset(running.names_of_nodes), partial(_pids, at_nodes)),
         *(Watched(frozenset([sdk.name]), partial(_pids, sdk.child)) for sdk in running.sdks),
         *(Watched(frozenset([node.name, *running.names_of_sdks(node)]), node.pids) for node in running.nodes),
     ]

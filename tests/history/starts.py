@@ -101,12 +101,13 @@ class Starts:
             await asyncio.sleep(_GLANCE_SECONDS)
 
     async def _accepted(self, keys: Sequence[Kept]) -> int:
-        """Have the verifier decide, a few at once; give how many it accepts."""
+        """Have the verifier decide, a few at once; give how many it accepts, while the node answers."""
         verdicts = []
         for place in range(0, len(keys), AT_ONCE):
             some = keys[place : place + AT_ONCE]
             verdicts += await asyncio.gather(*(self._verifier.verify(key.text) for key in some))
-        return sum(verdict.valid for verdict in verdicts)
+        # A stale accept is none of these: the node did not answer, and the bound is another one then.
+        return sum(verdict.valid and not verdict.stale for verdict in verdicts)
 
 
 async def count(url: str, *, starts: int, keys: int, workers: int) -> Counts:

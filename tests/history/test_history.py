@@ -48,7 +48,7 @@ ON_SQLITE: list[Nemesis] = [
 ]
 
 QUIET_SHARE = 0.2
-"""The share of all cores' time that others take at most on a quiet machine; to start nodes counts as others, too."""
+"""The share of the time of all cores that processes of others take at most on a quiet machine."""
 MOST_DELAYED_SHARE = 0.2
 """
 The share of the verifications of which errors are not judged at most on a quiet machine. Not none: a node that starts

@@ -22,6 +22,9 @@ from keywright.client.verdicts import Verdict
 from keywright.keys.known import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 
+STOOD_STILL_SECONDS = 0.5
+"""How late the end of a question's time must be noticed to say that this process did not run meanwhile."""
+
 _CLOSED = "This verifier has been closed."
 
 _logger = logging.getLogger("keywright.client")
@@ -198,11 +201,18 @@ class Session:
         return answer, overtaken
 
     async def _within_time(self, call: Callable[[Question], Awaitable[Answer]], question: Question) -> Answer:
-        try:
-            async with asyncio.timeout(self._timing.answer), self._turns:
-                answer = await call(question)
-        except (TimeoutError, NoAnswerInTime):
-            self._silent = True
-            raise NoAnswerInTime("The service did not answer in time.") from None
-        self._silent = False
-        return answer
+        """Ask; and once more when the time is over only because this process stood still, as after SIGSTOP."""
+        for patient in (True, False):
+            began = self.loop.time()
+            try:
+                async with asyncio.timeout(self._timing.answer), self._turns:
+                    answer = await call(question)
+            except (TimeoutError, NoAnswerInTime):
+                # A timer that is late says that nothing ran here. The answer may be at hand, and the service well.
+                if patient and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
+                    continue
+                break
+            self._silent = False
+            return answer
+        self._silent = True
+        raise NoAnswerInTime("The service did not answer in time.") from None
