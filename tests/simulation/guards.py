@@ -161,6 +161,10 @@ def _follow_at_once(self: Any) -> None:
     self._following.start()
 
 
+def _stored_for_ever(self: Any, at: float) -> None:
+    self.start()
+
+
 # numbers of changes
 
 
@@ -429,6 +433,10 @@ GUARDS: dict[str, Guard] = {
     ),
     "session before following": Guard(
         "A node follows only once its session is stored.", ((Duties, "start", _follow_at_once),)
+    ),
+    "session stored lately": Guard(
+        "A node trusts only for as long after its session was stored as receipts reckon with it.",
+        ((Following, "session_stored", _stored_for_ever),),
     ),
     "session before the feed": Guard(
         "A feed is sent only once its session is stored.",

@@ -366,6 +366,21 @@ class _Planning:
         for _ in range(4):
             self.add(at + 0.05 + 1.2 * random.random(), "verify", self.anybody(), key)
 
+    def unseen(self) -> None:
+        """A node was not seen for so long that receipts leave it out, and reads the changes before it is seen again."""
+        random, key = self.random, self.any_key()
+        self.nodes, self.outage_seconds = max(2, self.nodes), 0
+        who, lasts = self.node(), random.uniform(5.0, 6.5)
+        self.add(self.moment, "cut", who, 0, lasts)
+        back = self.moment + lasts
+        self.add(back + 0.3 * random.random(), "verify", who, key)
+        ends = back + random.uniform(0.2, 0.9)
+        self.add(ends - 0.05 * random.random(), "stall the trail", who, 0, random.uniform(0.5, 1.2))
+        self.add(ends, "revoke", (who + 1) % self.nodes, key)
+        for _ in range(4):
+            self.add(ends + 0.03 + 0.6 * random.random(), "receipt", (who + 1) % self.nodes, key)
+        self.until = ends + 1.2
+
     def twice(self) -> None:
         """A key changes twice in a row while it is looked up."""
         random, key = self.random, self.any_key()
@@ -474,9 +489,10 @@ _RACES: tuple[Callable[[_Planning], None], ...] = (
     _Planning.starting,
     _Planning.feed_opens,
     _Planning.witnesses,
+    _Planning.unseen,
     _Planning.twice,
     _Planning.failing_over,
     _Planning.created,
     _Planning.counted,
 )
-_WEIGHTS = (10, 8, 3, 0.6, 7, 7, 4, 4, 7, 10, 12, 14, 12, 5, 10, 3, 3)
+_WEIGHTS = (10, 8, 3, 0.6, 7, 7, 4, 4, 7, 10, 12, 14, 12, 1, 5, 10, 3, 3)

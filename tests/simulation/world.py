@@ -23,9 +23,10 @@ from keywright.client.service_calls import ServiceCalls, Timing
 from keywright.client.session import Session
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
-from keywright.service import following
+from keywright.service import duties, following
 from keywright.service.faults import StorageUnavailable
 from tests.history.checker import Change, Deed, History, Outcome, Receipt, Verify, Violation, Window, violations
+from tests.simulation import store
 from tests.simulation.clocks import Clocks
 from tests.simulation.database import UNJUDGED_AFTER_LOSS_SECONDS, Database, Habits, Key, Link
 from tests.simulation.loop import Loop, Process
@@ -497,11 +498,6 @@ class World:
         """Let everything recover; then everybody follows, and knows the truth without asking."""
         self.note("world", "settles")
         self.database.habits.slow_share = 0.0
-        for place in self.places:
-            if isinstance(place, Node):
-                place.store.late = 0.0
-            elif place is not None:
-                place.calls.late_times = 0
         for who, place in enumerate(self.places):
             if place is not None and place.process.halted:
                 self._go_on(place.process)
@@ -509,6 +505,10 @@ class World:
         self.loop.run(self.plan.until + SETTLE_SECONDS)
         for place in self.places:
             assert place is not None
+            if isinstance(place, Node):
+                place.store.late = 0.0
+            else:
+                place.calls.late_times = 0
             self._hold_to_the_truth(place)
         self.loop.run(self.plan.until + SETTLE_SECONDS + 0.1)
         for who in range(len(self.places)):
@@ -611,6 +611,16 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
 }
 
 
+_PACES: tuple[tuple[Any, str, float], ...] = (
+    (following, "READ_EVERY_SECONDS", 2 * following.READ_EVERY_SECONDS),
+    (api_feed, "BEAT_SECONDS", 2 * api_feed.BEAT_SECONDS),
+    (duties, "RENEW_EVERY_SECONDS", 1.5),
+    (api_feed, "RENEW_EVERY_SECONDS", 1.5),
+    (store, "SESSION_SECONDS", 5.0),
+    (following, "STORED_SECONDS", 3.5),
+)
+
+
 class _Errors(logging.Handler):
     """Keeps what verifiers log as an error: none of it is ever expected."""
 
@@ -632,13 +642,15 @@ def simulating() -> Iterator[None]:
     Make what is not decided by a seed be decided by one, and nothing be collected or logged, while schedules run.
 
     The pauses between two tries to open a feed come from the operating system's randomness otherwise. Rounds in which
-    nothing happens come half as often as in service, because most of a schedule would be spent on them.
+    nothing happens come half as often as in service, because most of a schedule would be spent on them, and a session
+    is unseen for too long after 5 s instead of a minute.
     """
     logger = logging.getLogger("keywright.client")
     former, level, enabled = client_feed._random, logger.level, gc.isenabled()
-    paces = following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS
+    paces = [(module, name, getattr(module, name)) for module, name, _ in _PACES]
     client_feed._random = cast("Any", Random(0))
-    following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS = 2 * paces[0], 2 * paces[1]
+    for module, name, seconds in _PACES:
+        setattr(module, name, seconds)
     logger.setLevel(logging.ERROR)
     logger.addHandler(_errors)
     logger.propagate = False
@@ -650,7 +662,8 @@ def simulating() -> Iterator[None]:
         yield
     finally:
         client_feed._random = former
-        following.READ_EVERY_SECONDS, api_feed.BEAT_SECONDS = paces
+        for module, name, seconds in paces:
+            setattr(module, name, seconds)
         logger.setLevel(level)
         logger.removeHandler(_errors)
         logger.propagate = True
