@@ -15,7 +15,7 @@ START = 0.1
 SETTLE_SECONDS = 7.0
 """How long after the last fault everybody follows again, at the latest."""
 
-_SETTLED_SHARE = 1 / 30
+_SETTLED_SHARE = 1 / 50
 
 
 class Item(NamedTuple):
@@ -332,7 +332,9 @@ class _Planning:
             starts = at + random.uniform(-0.05, 0.1)
             self.add(starts - random.uniform(0.01, 0.25), "kill", node)
             self.add(starts, "start", node)
-            if random.random() < 0.5:
+            if random.random() < 0.4:
+                self.add(starts + 0.002, "late reading", node, 0, random.uniform(0.2, 0.9))
+            if random.random() < 0.6:
                 # Everybody who comes is sent there.
                 for another in range(self.nodes):
                     if another != node:
@@ -495,4 +497,4 @@ _RACES: tuple[Callable[[_Planning], None], ...] = (
     _Planning.created,
     _Planning.counted,
 )
-_WEIGHTS = (10, 8, 3, 0.6, 7, 7, 4, 4, 7, 10, 12, 14, 12, 1, 5, 10, 3, 3)
+_WEIGHTS = (10, 8, 3, 0.6, 7, 7, 4, 4, 7, 10, 12, 14, 12, 0.6, 5, 10, 3, 3)

@@ -355,7 +355,7 @@ class World:
                 self.note(node.process.name, f"receipt of key {item.key}: {said} of {len(receipt.witnesses)}")
             # Who was told this asks at once whether it is true.
             for who in range(len(self.places)):
-                if self.random.random() < 0.4:
+                if self.random.random() < 0.5:
                     continue
                 delay = (0.0 if true is None else max(0.0, true - end)) + 0.002
                 if delay < 1.5:
