@@ -369,18 +369,17 @@ class _Planning:
             self.add(at + 0.05 + 1.2 * random.random(), "verify", self.anybody(), key)
 
     def unseen(self) -> None:
-        """A node was not seen for so long that receipts leave it out, and reads the changes before it is seen again."""
+        """A node that hears of the changes cannot store its session for so long that receipts leave it out."""
         random, key = self.random, self.any_key()
-        self.nodes, self.outage_seconds = max(2, self.nodes), 0
-        who, lasts = self.node(), random.uniform(5.0, 6.5)
-        self.add(self.moment, "cut", who, 0, lasts)
-        back = self.moment + lasts
-        self.add(back + 0.3 * random.random(), "verify", who, key)
-        ends = back + random.uniform(0.2, 0.9)
+        self.nodes, self.verifiers, self.outage_seconds = max(2, self.nodes), 0, 0
+        who, lasts = self.node(), random.uniform(5.2, 6.5)
+        self.warm(key, share=1.0)
+        self.add(self.moment, "cut the pool", who, 0, lasts + random.uniform(-0.3, 0.3))
+        ends = self.moment + lasts
         self.add(ends - 0.05 * random.random(), "stall the trail", who, 0, random.uniform(0.5, 1.2))
         self.add(ends, "revoke", (who + 1) % self.nodes, key)
         for _ in range(4):
-            self.add(ends + 0.03 + 0.6 * random.random(), "receipt", (who + 1) % self.nodes, key)
+            self.add(ends + 0.03 + 0.4 * random.random(), "receipt", (who + 1) % self.nodes, key)
         self.until = ends + 1.2
 
     def twice(self) -> None:

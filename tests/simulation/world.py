@@ -426,6 +426,10 @@ class World:
         for link in self._links(item.who):
             link.cut_until = self.loop._time + item.seconds
 
+    def _cut_pool(self, item: Item) -> None:
+        self.note("network", f"is cut for {item.seconds} s: {self._name(item.who)} but for its trail")
+        self.links[item.who].cut_until = self.loop._time + item.seconds
+
     def _lose_answers(self, item: Item) -> None:
         self.note("network", f"loses answers for {item.seconds} s: {self._name(item.who)}")
         for link in self._links(item.who):
@@ -599,6 +603,7 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
     "halt": World._halt,
     "stall": World._stall,
     "cut": World._cut,
+    "cut the pool": World._cut_pool,
     "lose answers": World._lose_answers,
     "stall the trail": World._stall_trail,
     "stall the feed": World._stall_feed,
