@@ -9,8 +9,10 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
+from keywright.api.callers import Caller
 from keywright.api.checking import Checking
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.verdict import ANY_USE, Code
 from tests.api.checking_plane import (
     CREDENTIAL,
     FACTS,
@@ -116,6 +118,15 @@ async def test_limits(counter: Counter) -> None:
     assert (await counter.ask())["valid"]
     (uses,) = counter.usage.take_all(NOW_SECONDS)
     assert sum(sighting.count for sighting in uses) == 3
+
+
+async def test_whoever_judges_by_itself_reports_its_uses(counter: Counter) -> None:
+    """A question for the facts of a key is no use of it: the verifier that asks counts and reports the use itself."""
+    caller = Caller("edge", None, None)
+    for _ in range(2):
+        verdict = await counter.checkers.verify(caller, KEY, ANY_USE, facts=True)
+        assert verdict.code is Code.VALID
+    assert list(counter.usage.take_all(NOW_SECONDS)) == []
 
 
 async def test_cost(counter: Counter) -> None:

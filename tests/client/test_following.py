@@ -9,7 +9,7 @@ import pytest
 from keywright.client.checking import Checking, Question
 from keywright.client.clocks import RATE
 from keywright.client.event_stream import Event, StreamBroken
-from keywright.client.following import LATE_SECONDS, Following
+from keywright.client.following import LATE_BY_SECONDS, LATE_SECONDS, Following
 from keywright.client.service_answers import Answer
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS
@@ -216,6 +216,16 @@ def test_a_stream_that_falls_behind_is_given_up(world: World) -> None:
     world.clock.go_on(LATE_SECONDS + 0.1)
     with pytest.raises(StreamBroken, match="fallen behind"):
         world.beat(elapsed=0.6)
+
+
+def test_a_stream_that_took_long_to_open_is_given_up(world: World) -> None:
+    """A stream that stays late by so much that what is cached counts only now and then is opened anew."""
+    world.greet()
+    world.clock.go_on(LATE_BY_SECONDS + 0.1)
+    world.beat(elapsed=0.0)
+    world.clock.go_on(LATE_SECONDS + 0.1)
+    with pytest.raises(StreamBroken, match="fallen behind"):
+        world.beat(elapsed=LATE_SECONDS + 0.1)
 
 
 # Time of day.

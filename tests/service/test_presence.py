@@ -53,6 +53,17 @@ async def test_receipt() -> None:
     assert receipt.believed_until == at + longest(60)
 
 
+async def test_a_session_that_ended_before_others_confirmed() -> None:
+    """Where the only session that did not confirm has ended, the others believed the old state until they confirmed."""
+    store = FakeCheckingStore()
+    second = timedelta(seconds=1)
+    confirmations = [confirmation(1, confirmed_at=NOW + 2 * second), confirmation(2, closed_at=NOW + second)]
+    store.endings[KEY] = Ending(ended_at=NOW, committed_by=NOW + 2 * second, confirmations=confirmations)
+    receipt = await Presence(store=store).receipt(PRINCIPAL, KEY)
+    assert receipt is not None
+    assert receipt.believed_until == NOW + 2 * second
+
+
 async def test_receipt_when_everybody_confirmed() -> None:
     """Once all have confirmed nobody believes the old state."""
     store = FakeCheckingStore()

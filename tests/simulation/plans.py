@@ -15,7 +15,7 @@ START = 0.1
 SETTLE_SECONDS = 7.0
 """How long after the last fault everybody follows again, at the latest."""
 
-_SETTLED_SHARE = 1 / 50
+_SETTLED_SHARE = 1 / 60
 
 
 class Item(NamedTuple):

@@ -42,8 +42,6 @@ SLACK = 0.0005
 """What the bound, measured by such a clock, may differ from true seconds; and what is lost in rounding."""
 
 MOST_KEYS = 5
-# A feed that took nearly the bound to open stays that late, and with it what a verifier holds counts only now and then.
-_A_ROUND_SECONDS = 1.0
 _OUTCOMES = {Code.VALID: Outcome.VALID, Code.REVOKED: Outcome.REVOKED, Code.NOT_FOUND: Outcome.NOT_FOUND}
 _BENIGN = frozenset({"verify", "receipt", "report", "set the clock"})
 _DEEDS = {"create": Deed.CREATE, "revoke": Deed.REVOKE, "delete": Deed.DELETE}
@@ -521,9 +519,9 @@ class World:
 
     def _hold_to_the_truth(self, place: "Node | VerifierProcess") -> None:
         if isinstance(place, Node):
-            follows = place.known.trusted_at(place.clocks.monotonic(), grace=_A_ROUND_SECONDS)
+            follows = place.known.trusted_at(place.clocks.monotonic())
         else:
-            follows = place.clocks.monotonic() <= place.checking._trusted_until + _A_ROUND_SECONDS
+            follows = place.checking.following
         if not follows and place.up:
             self.wrong.append(Broken("does not follow again", place.process.name))
         for key in self.database.keys:
@@ -552,7 +550,7 @@ class World:
         history = History(
             verifies=[verify for verify in self.verifies if verify.key not in lost],
             changes=[Change(*change) for change in self.changes if change[3] not in lost],
-            receipts=[self._from_then_on(receipt) for receipt in self.receipts if receipt.key not in lost],
+            receipts=[receipt for receipt in self.receipts if receipt.key not in lost],
             windows=[Window(since, inf, names, away=True) for since in self._trouble_since()],
             outage_seconds=dict.fromkeys(names, float(self.plan.outage_seconds)),
         )
@@ -563,11 +561,6 @@ class World:
             if key.uses > self.asked[key.number]:
                 broken.append(Broken("more uses than verifications", f"{key.uses} > {self.asked[key.number]}"))
         return broken
-
-    def _from_then_on(self, receipt: Receipt) -> Receipt:
-        """Give a receipt that says nothing of the time before it was read."""
-        until = receipt.believed_until
-        return receipt if until is None else receipt._replace(believed_until=max(until, receipt.end))
 
     def _trouble_since(self) -> list[float]:
         """Tell when the first trouble began, after which errors and stale answers have a cause."""

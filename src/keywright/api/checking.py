@@ -115,7 +115,7 @@ class Checkers:
             cost: How many units of the key's limits the request takes.
             agent: The family of the customer's user agent.
             facts: Whether the caller judges the key by itself from now on: then it is told what the database says, and
-                counts limits by itself.
+                counts limits and reports uses by itself.
 
         Raises:
             Unavailable: Nobody can be asked.
@@ -130,7 +130,11 @@ class Checkers:
             if spending is None:
                 spending = await self.limiter.spend(key.id, key.rate_limits, cost)
             verdict = limited(verdict, spending)
-        self._note(caller, verdict, ask, agent)
+        if facts:
+            # The caller reports the use itself.
+            self.count(verdict.code)
+        else:
+            self._note(caller, verdict, ask, agent)
         return verdict
 
     async def _look_up(self, text: str, ask: Ask, *, held: bool, facts: bool) -> Verdict:

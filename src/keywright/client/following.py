@@ -22,6 +22,13 @@ from keywright.keys.known import BOUND_SECONDS
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0
+LATE_BY_SECONDS = BOUND_SECONDS / 2
+"""
+By how much a stream may be late and still be of full use.
+
+Between two events, and two readings of the changes by the service, three tenths of the bound may pass. What comes later
+than this leaves times in which nothing that is cached counts.
+"""
 LONGEST_CURSOR = 64
 
 _logger = logging.getLogger("keywright.client")
@@ -122,9 +129,10 @@ class Following:
         """
         Give a stream up whose time falls behind, as after one machine was halted together with its clocks.
 
-        What it says is still true, but too old to be of use. A new stream starts the count anew.
+        A stream that took long to open is behind as well, for as long as it lasts. What it says is still true, but too
+        old to be of use. A new stream starts the count anew.
         """
-        if received - sent <= BOUND_SECONDS:
+        if received - sent <= LATE_BY_SECONDS:
             self._late_since = None
         elif self._late_since is None:
             self._late_since = received

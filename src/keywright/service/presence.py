@@ -49,7 +49,10 @@ class Receipt:
     @property
     def believed_until(self) -> datetime | None:
         """None when everybody who was connected has confirmed."""
-        return max((w.believes_until for w in self.witnesses if w.believes_until is not None), default=None)
+        if self.confirmed == len(self.witnesses):
+            return None
+        # One that ended without confirming may have ended before another one confirmed.
+        return max(moment for w in self.witnesses if (moment := w.believes_until or w.confirmed_at) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
