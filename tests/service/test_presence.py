@@ -64,6 +64,17 @@ async def test_a_session_that_ended_before_others_confirmed() -> None:
     assert receipt.believed_until == NOW + 2 * second
 
 
+async def test_a_session_that_ended_before_the_commit() -> None:
+    """A receipt says nothing of a time before the commit, although the only session that it names ended before that."""
+    store = FakeCheckingStore()
+    second = timedelta(seconds=1)
+    confirmations = [confirmation(1, closed_at=NOW + second)]
+    store.endings[KEY] = Ending(ended_at=NOW, committed_by=NOW + 5 * second, confirmations=confirmations)
+    receipt = await Presence(store=store).receipt(PRINCIPAL, KEY)
+    assert receipt is not None
+    assert receipt.believed_until == NOW + 5 * second
+
+
 async def test_receipt_when_everybody_confirmed() -> None:
     """Once all have confirmed nobody believes the old state."""
     store = FakeCheckingStore()

@@ -23,6 +23,22 @@ PLANS: dict[str, Plan] = {
         ),
         until=2.0,
     ),
+    "the only session that a receipt names ended before the commit": Plan(
+        seed=197508,
+        postgres=False,
+        nodes=2,
+        verifiers=1,
+        keys=3,
+        items=(
+            Item(at=0.1596, what="verify", who=1, key=2),
+            Item(at=0.2188, what="leave", who=1, seconds=0.3),
+            Item(at=0.2753, what="revoke", key=2),
+            Item(at=0.2762, what="late verify", key=2, seconds=0.3274),
+            Item(at=0.5013, what="receipt", key=2),
+        ),
+        until=1.831401886899877,
+        slow_share=0.1,
+    ),
     "a feed takes nearly the bound to open, and stays that late": Plan(
         seed=3125002002,
         postgres=False,

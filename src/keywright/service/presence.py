@@ -35,10 +35,15 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How far a revocation has come. `believed_until` is the latest moment anybody can still believe the old state."""
+    """
+    How far a revocation has come. `believed_until` is the latest moment anybody can still believe the old state.
+
+    `committed_by` is not before the commit; see `checking_ports.Ending`.
+    """
 
     key_id: UUID
     revoked_at: datetime
+    committed_by: datetime
     witnesses: Sequence[Witness]
 
     @property
@@ -51,8 +56,9 @@ class Receipt:
         """None when everybody who was connected has confirmed."""
         if self.confirmed == len(self.witnesses):
             return None
-        # One that ended without confirming may have ended before another one confirmed.
-        return max(moment for w in self.witnesses if (moment := w.believes_until or w.confirmed_at) is not None)
+        # One that ended without confirming may have ended before another one confirmed, and even before the commit.
+        moments = [moment for w in self.witnesses if (moment := w.believes_until or w.confirmed_at) is not None]
+        return max(self.committed_by, *moments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ class Presence:
         if ending is None:
             return None
         witnesses = [_witness(confirmation, ending.committed_by) for confirmation in ending.confirmations]
-        return Receipt(key_id, ending.ended_at, witnesses)
+        return Receipt(key_id, ending.ended_at, ending.committed_by, witnesses)
 
 
 def _witness(confirmation: Confirmation, committed_by: datetime) -> Witness:
