@@ -3,8 +3,8 @@ Service and verifiers under thousands of schedules, each decided by a seed: what
 
 What is judged: nobody accepts a key beyond the bound after its end was acknowledged or observed; no key that was
 created is lost; a stale verdict is given only where nobody could be asked; no receipt is more favourable than the
-truth, from its reading on; no verdict is that of another key; no use is counted twice; and in some of the schedules,
-that everybody follows again and knows the truth once all trouble is over.
+truth; no verdict is that of another key; no use is counted twice; and in some of the schedules, that everybody follows
+again and knows the truth once all trouble is over.
 """
 
 import pytest
