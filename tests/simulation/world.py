@@ -503,6 +503,9 @@ class World:
         for who, place in enumerate(self.places):
             if place is not None and place.process.halted:
                 self._go_on(place.process)
+            if place is not None and place.leaving:
+                # Its last writes may take long, and who starts it again does not wait for that.
+                self._kill(Item(0.0, "kill", who))
             self.start(who)
         self.loop.run(self.plan.until + SETTLE_SECONDS)
         for place in self.places:
