@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from keywright.client.checking import Checking, Question
-from keywright.client.clocks import RATE
 from keywright.client.event_stream import Event, StreamBroken
 from keywright.client.following import LATE_BY_SECONDS, LATE_SECONDS, Following
 from keywright.client.service_answers import Answer
 from keywright.keys.digest import digest
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Code, KeyFacts
 from tests.client.clocks import SetClock
@@ -77,7 +76,7 @@ def test_how_long_a_beat_is_trusted(world: World, elapsed: float, age: float, re
     world.greet()
     world.clock.now = received
     world.beat(elapsed=elapsed, age=age)
-    expected = T0 + elapsed - age - RATE * max(elapsed, age) + BOUND_SECONDS
+    expected = T0 + elapsed - age - CLOCK_RATE * max(elapsed, age) + BOUND_SECONDS
     assert world.trusted_until() == pytest.approx(expected, abs=2e-6)
 
 
@@ -119,7 +118,7 @@ def test_a_drop(world: World) -> None:
     dropped = world.send("drop", "9", digests=[digest(TEXT).hex(), "ab" * 32], seqs=[8, 9], elapsed=0.5, age=0.0)
     assert dropped == [8, 9]
     assert world.code() is None
-    assert world.trusted_until() == pytest.approx(T0 + 0.5 * (1 - RATE) + BOUND_SECONDS, abs=2e-6)
+    assert world.trusted_until() == pytest.approx(T0 + 0.5 * (1 - CLOCK_RATE) + BOUND_SECONDS, abs=2e-6)
     assert world.following.begin() == {"cursor": "9"}
 
 

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.service.checking_ports import Confirmation, Ending, Session
-from keywright.service.presence import CLOCK_RATE, Presence
+from keywright.service.presence import Presence
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_checking_store import NOW, FakeCheckingStore
 

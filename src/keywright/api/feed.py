@@ -257,7 +257,8 @@ class Stream:
     def _begin(self, cursor: str | None) -> bytes | None:
         """Take a position in the log, and give what comes before it; None when the verifier was revoked just now."""
         log = self._following.log
-        if self._ends(log.recent()):
+        recent = log.recent()
+        if self._ends(recent):
             return None
         missed = None if cursor is None else log.missed(cursor)
         self._position = log.end
@@ -265,7 +266,7 @@ class Stream:
         hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
             # Nobody can say what was missed. The recent changes are sent to be confirmed.
-            return self._event("reset") + hello + self._drop(log.recent())
+            return self._event("reset") + hello + self._drop(recent)
         return hello + self._drop(missed)
 
     async def _next(self) -> bytes | None:

@@ -1,5 +1,5 @@
 """
-The two clocks of a verifier, and the rates that they may differ by from others.
+The two clocks of a verifier.
 
 `seconds` goes on while the machine is suspended, wherever a clock does: what was followed before a night in a closed
 laptop must not count as followed a moment ago.
@@ -11,9 +11,6 @@ from functools import partial
 
 Clock = Callable[[], float]
 """Reads a clock, in seconds."""
-
-RATE = 200e-6
-"""By how much, at most, the rates of two machines' clocks differ: twice what a crystal is off by."""
 
 
 def _going_on() -> Clock:

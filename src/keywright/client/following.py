@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from keywright.client.checking import Checking
-from keywright.client.clocks import RATE, Clock
+from keywright.client.clocks import Clock
 from keywright.client.event_stream import Event, StreamBroken
 from keywright.client.fields import read_seconds, read_text, read_whole
 from keywright.keys.digest import DIGEST_BYTES
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0
@@ -123,7 +123,7 @@ class Following:
         elapsed, age = read_seconds(data["elapsed"]), read_seconds(data["age"])
         if elapsed < 0 or age < 0:
             raise ValueError("a time that runs backwards")
-        return self._asked_at + elapsed - age - RATE * max(elapsed, age)
+        return self._asked_at + elapsed - age - CLOCK_RATE * max(elapsed, age)
 
     def _mind_lateness(self, sent: float, received: float) -> None:
         """

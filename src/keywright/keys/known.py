@@ -18,6 +18,9 @@ Held = TypeVar("Held")
 BOUND_SECONDS = 1.0
 """How long after an acknowledged revocation a key may still pass, at most."""
 
+CLOCK_RATE = 200e-6
+"""By how much, at most, the rates of two machines' clocks differ: twice what a crystal is off by."""
+
 
 @dataclass(slots=True, eq=False)
 class LookUp:

@@ -8,16 +8,13 @@ old, or it is of a database that was restored or failed over since and gives its
 
 from bisect import bisect_right, insort
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import datetime
 from zlib import crc32
 
-from keywright.service.checking_ports import Change, Reading
+from keywright.service.checking_ports import LATE, Change, Reading
 
 CAPACITY = 10_000
 """How many changes are kept, some 400 bytes each."""
-
-LATE = timedelta(seconds=10)
-"""How much earlier than a change another one may be written that becomes visible after it, with a lower number."""
 
 ORIGIN = "0"
 """The cursor of a reader that has nothing, in a database of which this log has every change."""

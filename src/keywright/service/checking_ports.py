@@ -6,7 +6,7 @@ tests/storage/checking_contract.py holds the promises as tests; they run on ever
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -19,6 +19,14 @@ SESSION_SECONDS = 60.0
 
 LONGEST_TRANSACTION_SECONDS = 15 * 60.0
 """How long a transaction may last that has written an event, at most; readers look for its number so long."""
+
+
+LATE = timedelta(seconds=10)
+"""
+How much earlier than a change another one may be written that becomes visible after it, where numbers do not tell.
+
+Twice the time in which the caller of a change is answered.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.service.checking_ports import CheckingStore, Confirmation, Session
 from keywright.service.principal import Principal
 
 RENEW_EVERY_SECONDS = 10.0
-
-CLOCK_RATE = 200e-6
-"""By how much, at most, the rates of two machines' clocks differ: twice what a crystal is off by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,9 @@ Beside that, what was written a short while ago is looked through again, for eng
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, Reading
+from keywright.service.checking_ports import LATE, LONGEST_TRANSACTION_SECONDS, Change, Reading
 
 MOST_MISSING = 10_000
-OVERLAP = timedelta(seconds=10)
-"""How far back is looked through again; twice the time in which the caller of a change is answered."""
 
 
 class Numbers:
@@ -74,7 +72,7 @@ class ChangeReader:
         overlap: How far back to look through again.
     """
 
-    def __init__(self, *, most_missing: int = MOST_MISSING, overlap: timedelta = OVERLAP) -> None:
+    def __init__(self, *, most_missing: int = MOST_MISSING, overlap: timedelta = LATE) -> None:
         self._overlap = overlap
         self._numbers = Numbers(most_missing)
         self._begins_after = 0

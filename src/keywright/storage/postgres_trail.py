@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Reading
+from keywright.service.checking_ports import LATE, LONGEST_TRANSACTION_SECONDS, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows
 from keywright.storage import postgres_checking_sql as sql
-from keywright.storage.change_reader import MOST_MISSING, OVERLAP, ChangeReader
+from keywright.storage.change_reader import MOST_MISSING, ChangeReader
 from keywright.storage.checking_rows import POSTGRES
 from keywright.storage.pool import connect
 from keywright.storage.postgres_faults import DRIVER_ERRORS, RolledBack, fault
@@ -53,7 +53,7 @@ class PostgresTrail:
         *,
         forget: Callable[["PostgresTrail"], object] = lambda trail: None,
         most_missing: int = MOST_MISSING,
-        overlap: timedelta = OVERLAP,
+        overlap: timedelta = LATE,
     ) -> None:
         self._url = url
         self._forget = forget
