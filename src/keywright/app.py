@@ -36,18 +36,16 @@ from keywright.config import Settings
 from keywright.keys.known import KnownKeys
 from keywright.limits.engine import RunningLimiter, open_limiter
 from keywright.machine import boot_seconds, new_id, utc_now
-from keywright.service.checking_ports import Session
-from keywright.service.duties import Duties
+from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.failures import FailureLimit
 from keywright.service.following import Following
-from keywright.service.lifecycle import Lifecycle
 from keywright.service.management import Management
 from keywright.service.policy import Policy
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.presence import Presence
 from keywright.service.replays import Replays
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds, Verification
+from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import KnownVerifiers, Verifiers
 from keywright.storage.engine import RunningStore, open_store
 
@@ -187,7 +185,7 @@ class _CheckingParts:
     checkers: Checkers
     verifiers: Verifiers
     feed: FeedParts
-    background: tuple[Following, Duties, Lifecycle]
+    background: tuple[Following, ProcessTasks, KeyTasks]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -213,7 +211,6 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
     )
-    presence = Presence(store=plugs.store)
     return _CheckingParts(
         Checkers(
             callers=callers,
@@ -229,11 +226,10 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             callers=callers,
             store=plugs.store,
             following=following,
-            presence=presence,
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (following, _duties(settings, plugs, following, usage), _lifecycle(plugs)),
+        (following, _process_tasks(settings, plugs, following, usage), _key_tasks(plugs)),
     )
 
 
@@ -245,20 +241,20 @@ def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) ->
     )
 
 
-def _duties(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> Duties:
+def _process_tasks(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> ProcessTasks:
     session = Session(
         id=uuid.uuid4(),
         verifier_id=None,
         name=f"{socket.gethostname()}:{os.getpid()}",
         outage_seconds=settings.outage_seconds,
     )
-    return Duties(
+    return ProcessTasks(
         store=plugs.store, following=following, usage=usage, session=session, now=plugs.now, monotonic=plugs.monotonic
     )
 
 
-def _lifecycle(plugs: Plugs) -> Lifecycle:
-    return Lifecycle(duties=plugs.store, store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
+def _key_tasks(plugs: Plugs) -> KeyTasks:
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
 
 
 def from_environment() -> Checking:
@@ -274,11 +270,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await plugs.signing_keys.start()
     await plugs.limiter.start()
     await plugs.store.start()
-    background: tuple[Following, Duties, Lifecycle] = app.state.background
-    _, duties, lifecycle = background
-    # The duties begin to follow.
-    duties.start()
-    lifecycle.start()
+    background: tuple[Following, ProcessTasks, KeyTasks] = app.state.background
+    _, process_tasks, key_tasks = background
+    # The tasks of the process begin to follow.
+    process_tasks.start()
+    key_tasks.start()
     try:
         yield
     finally:

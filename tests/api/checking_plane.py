@@ -7,13 +7,12 @@ from keywright.api.checking import Checkers
 from keywright.keys.known import KnownKeys
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Verifier
 from keywright.service.failures import FailureLimit
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Verification
-from keywright.service.verifiers import KnownVerifiers, Verifiers
+from keywright.service.verifiers import KnownVerifiers, Verifier, Verifiers
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.fake_limiter import FakeLimiter
 

@@ -10,10 +10,9 @@ import pytest
 
 from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
 from keywright.service.change_log import ChangeLog, cursor_of
-from keywright.service.checking_ports import Session
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
-from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
+from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.service.fake_checking_store import NOW
 from tests.service.test_following import until
@@ -33,7 +32,6 @@ class Service:
             callers=plane.checkers.callers,
             store=self.store,
             following=self.following,
-            presence=Presence(store=self.store),
             clock=lambda: NOW,
             monotonic=self.time,
         )

@@ -23,9 +23,10 @@ from keywright.app import Plugs, create_app
 from keywright.config import Settings
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint_credential
-from keywright.service.checking_ports import Trail, Verifier
+from keywright.service.change_feed import Trail
 from keywright.service.faults import StorageUnavailable
 from keywright.service.principal import Organization, Principal
+from keywright.service.verifiers import Verifier
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from tests.conftest import database_url

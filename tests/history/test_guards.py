@@ -18,7 +18,7 @@ from keywright.client.service_answers import Answer
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.checking_ports import Trail
+from keywright.service.change_feed import Trail
 from keywright.service.events import EventType
 from keywright.service.following import Following
 from keywright.service.ports import NewApiKey

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from keywright.service.events import Origin
+from keywright.service.commands import Created, NewKey
+from keywright.service.events import Event, EventType, Origin
 from keywright.service.management import Management
 from keywright.service.policy import Policy
 from keywright.service.principal import Organization, Principal
 from keywright.service.refusals import Refused
 from keywright.service.replays import Repeatable, Replays
-from keywright.service.wishes import Created, NewKey
 from tests.service.fake_store import FakeStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 1, tzinfo=UTC)
@@ -98,3 +98,19 @@ def flaws_of(result: object) -> list[tuple[str, str, tuple[str | int, ...]]]:
     assert result.code == "validation_failed"
     assert all(flaw.msg.endswith(".") for flaw in result.flaws)
     return [(flaw.field, flaw.type, flaw.place) for flaw in result.flaws]
+
+
+def an_event(type_: EventType, number: int, **fields: Any) -> Event:
+    """Give an event of Alice's at `NOW`, with a number for its id and its key; *fields* replace others."""
+    given = {
+        "id": UUID(int=number),
+        "type": type_,
+        "org_id": ALICE.organization.id,
+        "key_id": UUID(int=number),
+        "occurred_at": NOW,
+        "issuer": ALICE.issuer,
+        "subject": ALICE.subject,
+        "client_id": ALICE.client_id,
+        "origin": ORIGIN,
+    }
+    return Event(**{**given, **fields})

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from keywright.service.audit import MOST_FINDINGS, PAGE, Finding, FindingKind, Head, audit
-from keywright.service.events import CHAIN_BEGINS, Event, EventType, link
+from keywright.service.events import CHAIN_BEGINS, EventType, link
 from keywright.service.ports import Link
 from tests.service.fake_store import FakeStore
-from tests.service.managing import ALICE, BOB, NOW, ORIGIN
+from tests.service.managing import ALICE, BOB, an_event
 
 ORG = ALICE.organization.id
 
@@ -31,9 +31,7 @@ class TrailStore(FakeStore):
 
     def append(self) -> None:
         number = len(self.trail) + 1
-        event = Event.by(
-            ALICE, ORIGIN, EventType.CREATED, id=UUID(int=number), key_id=UUID(int=number), occurred_at=NOW
-        )
+        event = an_event(EventType.CREATED, number)
         self._note(event)
         self.end = (self.place(-1).position, self.place(-1).hash)
 

@@ -9,16 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.events import CHAIN_BEGINS, Event, EventType, Origin, link, rfc3339
-from tests.service.managing import ALICE, NOW, ORIGIN
+from keywright.service.events import CHAIN_BEGINS, EventType, Origin, link, rfc3339
+from tests.service.managing import ALICE, NOW, an_event
 
-EVENT = Event.by(
-    ALICE,
-    ORIGIN,
+EVENT = an_event(
     EventType.UPDATED,
-    id=UUID(int=1),
+    1,
     key_id=UUID(int=2),
-    occurred_at=NOW,
     data={"before": {"name": "é"}, "after": {"name": "b", "scopes": ["a:b"]}},
 )
 
@@ -70,15 +67,6 @@ def test_link() -> None:
     first = link(CHAIN_BEGINS, b"a" * 32)
     assert first == sha256(bytes(32) + b"a" * 32).digest()
     assert len({link(first, b"b" * 32), link(CHAIN_BEGINS, b"b" * 32), link(first, b"c" * 32), first}) == 4
-
-
-def test_what_the_service_does_by_itself() -> None:
-    """An event that nobody asked for says that it was the service, and its request is itself."""
-    event = Event.by_the_service(
-        EventType.EXPIRING, id=UUID(int=1), org_id=UUID(int=2), key_id=UUID(int=3), occurred_at=NOW
-    )
-    assert (event.issuer, event.subject, event.client_id, event.data) == ("keywright", "keywright", None, {})
-    assert event.origin == Origin(request_id=str(UUID(int=1)), address=None)
 
 
 def test_times() -> None:

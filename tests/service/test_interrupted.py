@@ -12,10 +12,10 @@ import pytest
 
 from keywright.keys.digest import digest
 from keywright.keys.pair import parse
+from keywright.service.commands import NewKey
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management import Management
 from keywright.service.replays import Answered
-from keywright.service.wishes import NewKey
 from tests.service.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, ORIGIN, House, made, repeatable
 

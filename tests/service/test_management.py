@@ -1,20 +1,26 @@
 """Creating, reading, revoking and deleting keys, on a store in memory."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from keywright.keys.pair import parse, parse_public
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
+from keywright.service.commands import NewKey
 from keywright.service.events import EventType
-from keywright.service.ports import EventFilter, KeyFilter
+from keywright.service.key_usage import Count, Period
+from keywright.service.ports import EventFilter, KeyFilter, Usage
 from keywright.service.refusals import Refused
-from keywright.service.wishes import NewKey
+from keywright.service.verifier_sessions import Receipt
 from tests.service.managing import ALICE, BOB, DAY, ISSUER, NOW, ORIGIN, SECOND, House, flaws_of, made
 
 ALL = EventFilter()
+KEY, OTHER = UUID(int=7), UUID(int=8)
+HOUR = timedelta(hours=1)
+NOON, MIDNIGHT = NOW.replace(microsecond=0), NOW.replace(hour=0, microsecond=0)
 
 
 @pytest.fixture
@@ -138,8 +144,8 @@ async def test_organizations_do_not_see_each_other(house: House) -> None:
     assert await management.set_overlap(BOB, ORIGIN, key.id, overlap_seconds=0) == not_found
     assert await management.revoke(BOB, ORIGIN, key.id) is None
     assert await management.delete(BOB, ORIGIN, key.id) is False
-    assert (await management.list_page(BOB, limit=10, before=None)).api_keys == []
-    assert (await management.events_page(BOB, limit=10, before=None, which=ALL)).events == []
+    assert (await management.list_page(BOB, limit=10, before=None)).items == []
+    assert (await management.events_page(BOB, limit=10, before=None, which=ALL)).items == []
     assert await management.get(ALICE, key.id) == key
 
 
@@ -149,7 +155,7 @@ async def test_pages(house: House) -> None:
     first = await house.management.list_page(ALICE, limit=2, before=None)
     second = await house.management.list_page(ALICE, limit=2, before=first.next)
     third = await house.management.list_page(ALICE, limit=2, before=second.next)
-    assert [*first.api_keys, *second.api_keys, *third.api_keys] == made[::-1]
+    assert [*first.items, *second.items, *third.items] == made[::-1]
     assert third.next is None
     assert (await house.management.list_page(ALICE, limit=5, before=None)).next is None
 
@@ -160,7 +166,7 @@ async def test_a_list_of_some(house: House) -> None:
     short = (await house.create(name="short", expires_at=NOW + SECOND)).api_key
     which = KeyFilter(at=NOW + SECOND, status=Status.EXPIRED)
     page = await house.management.list_page(ALICE, limit=10, before=None, which=which)
-    assert page.api_keys == [short]
+    assert page.items == [short]
 
 
 async def test_pages_of_events(house: House) -> None:
@@ -171,18 +177,46 @@ async def test_pages_of_events(house: House) -> None:
     await house.management.delete(ALICE, ORIGIN, key.id)
     first = await house.management.events_page(ALICE, limit=3, before=None, which=ALL)
     second = await house.management.events_page(ALICE, limit=3, before=first.next, which=ALL)
-    told = [*first.events, *second.events]
+    told = [*first.items, *second.items]
     assert [event for event, _ in told] == house.store.trail[::-1]
     assert [place and place.position for _, place in told] == [5, 4, 3, 2, 1]
     assert second.next is None
     of_one = await house.management.events_page(ALICE, limit=2, before=None, which=replace(ALL, key_id=key.id))
-    assert [event.type for event, _ in of_one.events] == [EventType.DELETED, EventType.CREATED]
+    assert [event.type for event, _ in of_one.items] == [EventType.DELETED, EventType.CREATED]
     assert of_one.next is None
 
 
-def test_options() -> None:
-    """What a form may offer is what the policy allows."""
-    options = House(scopes={"a:b": "A to b"}, max_active=3).management.options
-    assert options.environments == ("live", "sandbox")
-    assert options.scopes == {"a:b": "A to b"}
-    assert options.policy.max_active == 3
+# Receipts and usage
+
+
+RECEIPT = Receipt(ended_at=NOW, committed_by=NOW, confirmations=[])
+
+
+async def test_a_receipt(house: House) -> None:
+    """A receipt is that of the principal's organization; to another one there is none."""
+    house.store.receipts[ALICE.organization.id, KEY] = RECEIPT
+    assert await house.management.receipt(ALICE, KEY) == RECEIPT
+    assert await house.management.receipt(BOB, KEY) is None
+
+
+def used(hours: dict[datetime, int]) -> Usage:
+    return Usage(last_used_at=NOW, hours=hours, sources=[], secrets=[])
+
+
+async def test_usage(house: House) -> None:
+    """The usage of a key has every period from the given one to now, for its own organization alone."""
+    house.store.usages[ALICE.organization.id, KEY] = used({NOON: 2, NOON - HOUR: 1, NOON - 3 * HOUR: 7})
+    found = await house.management.usage(ALICE, KEY, Period.HOUR, NOW - 2 * HOUR)
+    assert found is not None
+    assert found.usage.last_used_at == NOW
+    assert found.counts == [Count(NOON - 2 * HOUR, 0), Count(NOON - HOUR, 1), Count(NOON, 2)]
+    assert await house.management.usage(BOB, KEY, Period.HOUR) is None
+
+
+async def test_the_last_days_of_many_keys(house: House) -> None:
+    """Each key has a count for each of the last 7 days in UTC, today last, also where it was never used."""
+    house.store.usages[ALICE.organization.id, KEY] = used({NOON: 2, NOON - 6 * DAY: 3, NOON - 7 * DAY: 5})
+    found = await house.management.last_days(ALICE, [KEY, OTHER])
+    assert [count.start for count in found[KEY]] == [MIDNIGHT - days * DAY for days in range(6, -1, -1)]
+    assert [count.count for count in found[KEY]] == [3, 0, 0, 0, 0, 0, 2]
+    assert [count.count for count in found[OTHER]] == [0] * 7

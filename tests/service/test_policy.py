@@ -21,7 +21,8 @@ def words(found: Policy, **wished: Any) -> list[str]:
 
 def test_without_rules_anything_goes() -> None:
     """Without rules only time and the environments bound what is wished."""
-    assert policy().environment == "live"
+    assert policy().environment_of(None) == "live"
+    assert policy().environment_of("sandbox") == "sandbox"
     assert words(policy()) == []
     assert words(policy(), environment="sandbox", expires_at=(None,), scopes=("any:thing",)) == []
     assert words(policy(), environment="test") == ["environment_unknown"]

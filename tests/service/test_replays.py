@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from keywright.service.commands import Created, NewKey
 from keywright.service.management import Management
 from keywright.service.ports import Replay
 from keywright.service.refusals import Refused
 from keywright.service.replays import KEPT, Answered, Repeatable, Sealing
-from keywright.service.wishes import Created, NewKey
 from tests.service.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, House, repeatable
 

@@ -17,19 +17,11 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import (
-    LONGEST_TRANSACTION_SECONDS,
-    Change,
-    Ending,
-    Reading,
-    Session,
-    Source,
-    Trail,
-    Usage,
-)
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, Reading, Trail
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
+from keywright.service.ports import NewApiKey, Source, Usage
+from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.storage.checking_making import (
@@ -1042,7 +1034,7 @@ async def _wait_for(trail: Trail, digest: bytes) -> None:
         await trail.wait(LONG)
 
 
-async def _ending(store: RunningStore, made: NewApiKey) -> Ending:
+async def _ending(store: RunningStore, made: NewApiKey) -> Receipt:
     found = await store.ending(made.api_key.org_id, made.api_key.id)
     assert found is not None
     return found

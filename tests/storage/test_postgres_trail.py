@@ -9,7 +9,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, Trail
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, Trail
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import NewApiKey

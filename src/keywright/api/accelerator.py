@@ -32,9 +32,9 @@ from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import Wish
 from keywright.keys.sightings import network_of
 from keywright.keys.verdict import Code, KeyFacts, explain
-from keywright.service.checking_ports import Verifier
 from keywright.service.usage import Place, hour_end, place_of
 from keywright.service.verification import Verdict, limited
+from keywright.service.verifiers import Verifier
 
 _log = structlog.stdlib.get_logger("keywright.error")
 

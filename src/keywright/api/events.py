@@ -17,11 +17,13 @@ from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
 from keywright.service.events import Event, EventType
-from keywright.service.management import EventPage, Management
+from keywright.service.management import Management, Page
 from keywright.service.ports import EventFilter, Link
 from keywright.service.principal import Permission, Principal
 
 PATH = "/api/v2/api-key-events"
+
+EventPage = Page[tuple[Event, Link | None]]
 
 router = APIRouter(tags=["Events"], route_class=Operation)
 
@@ -133,7 +135,7 @@ async def list_events_of_api_key(
 ) -> Response:
     """Read a page of one key's trail; see the description above."""
     page = await _page(management, principal, query, key_id)
-    if not page.events and not await _has_events(management, principal, key_id):
+    if not page.items and not await _has_events(management, principal, key_id):
         raise Refusal("not_found")
     return _listed(page, query, f"{KEYS_PATH}/{key_id}/events")
 
@@ -146,9 +148,9 @@ async def _page(management: Management, principal: Principal, query: KeyEventsQu
 async def _has_events(management: Management, principal: Principal, key_id: UUID) -> bool:
     """Tell whether the organisation has any event of the key, which a page that filters leave empty does not tell."""
     page = await management.events_page(principal, limit=1, before=None, which=EventFilter(key_id=key_id))
-    return bool(page.events)
+    return bool(page.items)
 
 
 def _listed(page: EventPage, query: PageQuery, path: str) -> Response:
-    body = as_json([EventResponse.fields_of(event, place) for event, place in page.events])
+    body = as_json([EventResponse.fields_of(event, place) for event, place in page.items])
     return Response(body, media_type="application/json", headers=READ_HEADERS | query.link_to(path, page.next))

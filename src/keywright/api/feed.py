@@ -15,7 +15,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -27,12 +27,14 @@ from keywright.api.callers import Caller, Callers
 from keywright.api.problems import Refusal
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
-from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, UsageBatch, Verifier
+from keywright.service.change_feed import Change
+from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
 from keywright.service.ports import Clock
-from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.verification import Seconds
+from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
+from keywright.service.verifiers import Verifier
 
 PREFIX = "/api/v2/verifier"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
@@ -48,14 +50,17 @@ _MOST_USAGE_BYTES = 512 * 1024
 router = APIRouter(prefix=PREFIX, tags=["Verifiers"], include_in_schema=False)
 
 
+class FeedStore(CheckingStore, SessionStore, Protocol):
+    """Where the feed keeps sessions, and looks up and adds up what verifiers report."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedParts:
     """What the feed needs; the same for every request."""
 
     callers: Callers
-    store: CheckingStore
+    store: FeedStore
     following: Following
-    presence: Presence
     clock: Clock
     monotonic: Seconds
 
@@ -159,9 +164,10 @@ async def ack(request: Request, subscriber: ByVerifier) -> Response:
     """Note what a session has dropped; `closed` ends it."""
     parts = _parts(request)
     body = as_model(AckBody, await read_json_bytes(request))
-    await parts.presence.confirm(body.session, body.seqs)
+    if body.seqs:
+        await parts.store.confirm(body.session, body.seqs)
     if body.closed:
-        await parts.presence.close(body.session, subscriber.verifier.id)
+        await parts.store.close_session(body.session, subscriber.verifier.id)
     return Response(status_code=204)
 
 
@@ -220,7 +226,7 @@ async def open_stream(
             await parts.following.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
-    await parts.presence.renew(session)
+    await parts.store.note_session(session)
     return Stream(parts, session, credential, arrived)
 
 
@@ -233,7 +239,6 @@ class Stream:
         self._session = session
         self._credential = credential
         self._arrived = arrived
-        self._covered = -inf
         self._position = 0
         self._renew_at = arrived + RENEW_EVERY_SECONDS
 
@@ -262,7 +267,6 @@ class Stream:
             return None
         missed = None if cursor is None else log.missed(cursor)
         self._position = log.end
-        self._cover()
         hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
             # Nobody can say what was missed. The recent changes are sent to be confirmed.
@@ -278,17 +282,21 @@ class Stream:
         if changes is None or self._ends(changes):
             return None
         self._position += len(changes)
-        self._cover()
         return self._drop(changes) if changes else self._event("beat", cursor=self._following.log.cursor)
 
     def _ends(self, changes: Sequence[Change]) -> bool:
         """Tell whether the verifier itself is among the changes: it is revoked then, for good."""
         return any(self._credential in change.digests for change in changes)
 
-    def _cover(self) -> None:
-        """Take over how far the follower has come; all that it has read is before the position by now."""
-        if self._following.since is not None:
-            self._covered = max(self._covered, self._following.since)
+    @property
+    def _covered(self) -> float:
+        """
+        The moment up to which everything is sent once the event that is written now is sent.
+
+        That is how far the follower has come: all that it has read is before the position, or in the event.
+        """
+        since = self._following.since
+        return -inf if since is None else since
 
     def _drop(self, changes: Sequence[Change]) -> bytes:
         digests = [digest.hex() for change in changes for digest in change.digests]
@@ -305,4 +313,4 @@ class Stream:
         now = self._parts.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY_SECONDS
-            await self._parts.presence.renew(self._session)
+            await self._parts.store.note_session(self._session)

@@ -1,28 +1,28 @@
 """The routes that tell what became of a key: how far its revocation has come, and how it is used."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from keywright.api.deps import KeyId, MayRead
+from keywright.api.deps import KeyId, MayRead, UseManagement
 from keywright.api.key_fields import DateTime
 from keywright.api.openapi import documented_errors
 from keywright.api.operations import Operation
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse
 from keywright.keys.record import Secret
-from keywright.service.checking_ports import CheckingStore, Source
-from keywright.service.presence import Presence, Receipt, Witness
+from keywright.service.key_usage import Count, Period
+from keywright.service.management import Management
+from keywright.service.ports import Source
 from keywright.service.principal import Permission, Principal
+from keywright.service.verifier_sessions import Confirmation, Receipt
 
 router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"], route_class=Operation)
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-LONGEST_HOURS, LONGEST_DAYS = timedelta(days=14), timedelta(days=400)
 _HEADERS = {"Cache-Control": "private, no-cache"}
 
 
@@ -38,14 +38,14 @@ class WitnessResponse(BaseModel):
     )
 
     @classmethod
-    def of(cls, witness: Witness) -> "WitnessResponse":
-        """Say a witness in the contract's words."""
+    def of(cls, confirmation: Confirmation, committed_by: datetime) -> "WitnessResponse":
+        """Say what a session confirmed in the contract's words."""
         return cls(
-            name=witness.session.name,
-            kind="server" if witness.session.verifier_id is None else "verifier",
-            connected_at=witness.connected_at,
-            confirmed_at=witness.confirmed_at,
-            believes_until=witness.believes_until,
+            name=confirmation.session.name,
+            kind="server" if confirmation.session.verifier_id is None else "verifier",
+            connected_at=confirmation.connected_at,
+            confirmed_at=confirmation.confirmed_at,
+            believes_until=confirmation.may_accept_until(committed_by),
         )
 
 
@@ -60,15 +60,15 @@ class RevocationResponse(BaseModel):
     verifiers: list[WitnessResponse]
 
     @classmethod
-    def of(cls, receipt: Receipt) -> "RevocationResponse":
+    def of(cls, key_id: UUID, receipt: Receipt) -> "RevocationResponse":
         """Say a receipt in the contract's words."""
         return cls(
-            key_id=receipt.key_id,
-            revoked_at=receipt.revoked_at,
+            key_id=key_id,
+            revoked_at=receipt.ended_at,
             confirmed=receipt.confirmed,
-            pending=len(receipt.witnesses) - receipt.confirmed,
-            believed_until=receipt.believed_until,
-            verifiers=[WitnessResponse.of(witness) for witness in receipt.witnesses],
+            pending=len(receipt.confirmations) - receipt.confirmed,
+            believed_until=receipt.may_accept_until,
+            verifiers=[WitnessResponse.of(each, receipt.committed_by) for each in receipt.confirmations],
         )
 
 
@@ -141,15 +141,12 @@ class UsageQuery(BaseModel):
     responses=documented_errors(400, 401, 403, 404, 422, 503, also=["not_revoked"]),
     openapi_extra={"x-permission": Permission.READ.value},
 )
-async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) -> Response:
+async def get_revocation(principal: MayRead, key_id: KeyId, management: UseManagement) -> Response:
     """Write the receipt; see the description above."""
-    presence: Presence = request.app.state.feed.presence
-    store: CheckingStore = request.app.state.feed.store
-    receipt = await presence.receipt(principal, key_id)
+    receipt = await management.receipt(principal, key_id)
     if receipt is None:
-        known = await store.usage(principal.organization.id, key_id, since=_now(request))
-        raise Refusal("not_found" if known is None else "not_revoked")
-    return _json(RevocationResponse.of(receipt))
+        raise Refusal("not_found" if await management.get(principal, key_id) is None else "not_revoked")
+    return _json(RevocationResponse.of(key_id, receipt))
 
 
 @router.get(
@@ -161,62 +158,34 @@ async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) ->
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_usage(
-    principal: MayRead, key_id: KeyId, query: Annotated[UsageQuery, Query()], request: Request
+    principal: MayRead, key_id: KeyId, query: Annotated[UsageQuery, Query()], management: UseManagement
 ) -> Response:
-    """Add the hours up; see the description above."""
-    store: CheckingStore = request.app.state.feed.store
-    now = _now(request)
-    step = HOUR if query.period == "hour" else DAY
-    since = _since(query, now, step)
-    usage = await store.usage(principal.organization.id, key_id, since=since)
-    if usage is None:
+    """Report the uses; see the description above."""
+    found = await management.usage(principal, key_id, Period(query.period), query.since)
+    if found is None:
         raise Refusal("not_found")
     return _json(
         UsageResponse(
             key_id=key_id,
-            last_used_at=usage.last_used_at,
+            last_used_at=found.usage.last_used_at,
             period=query.period,
-            counts=counts_of(usage.hours, since, now, step),
-            sources=[_source(source) for source in usage.sources],
-            secrets=[_secret(secret) for secret in usage.secrets],
+            counts=_counts(found.counts),
+            sources=[_source(source) for source in found.usage.sources],
+            secrets=[_secret(secret) for secret in found.usage.secrets],
         )
     )
 
 
-async def last_days(request: Request, principal: Principal, key_ids: list[UUID]) -> dict[UUID, list[CountResponse]]:
-    """Give the last 7 days of each key, in one call to the store."""
-    store: CheckingStore = request.app.state.feed.store
-    now = _now(request)
-    since = beginning_of(now - 6 * DAY, DAY)
-    hours = await store.hourly_counts(principal.organization.id, key_ids, since=since)
-    return {key_id: counts_of(hours.get(key_id, {}), since, now, DAY) for key_id in key_ids}
+async def last_days(
+    management: Management, principal: Principal, key_ids: list[UUID]
+) -> dict[UUID, list[CountResponse]]:
+    """Give the last 7 days of each key."""
+    days = await management.last_days(principal, key_ids)
+    return {key_id: _counts(counts) for key_id, counts in days.items()}
 
 
-def counts_of(hours: dict[datetime, int], since: datetime, now: datetime, step: timedelta) -> list[CountResponse]:
-    """Add hourly counts up into periods from *since* to *now*, empty ones included."""
-    totals: dict[datetime, int] = {}
-    start = beginning_of(since, step)
-    while start <= now:
-        totals[start] = 0
-        start += step
-    for hour, count in hours.items():
-        period = beginning_of(hour, step)
-        if period in totals:
-            totals[period] += count
-    return [CountResponse(start=start, count=count) for start, count in totals.items()]
-
-
-def beginning_of(moment: datetime, step: timedelta) -> datetime:
-    """Give the beginning of the hour or day, in UTC, that *moment* is in."""
-    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return hour if step == HOUR else hour.replace(hour=0)
-
-
-def _since(query: UsageQuery, now: datetime, step: timedelta) -> datetime:
-    longest = LONGEST_HOURS if step == HOUR else LONGEST_DAYS
-    if query.since is None:
-        return beginning_of(now - (23 * HOUR if step == HOUR else 6 * DAY), step)
-    return beginning_of(max(query.since, now - longest), step)
+def _counts(counts: list[Count]) -> list[CountResponse]:
+    return [CountResponse(start=count.start, count=count.count) for count in counts]
 
 
 def _source(source: Source) -> SourceResponse:
@@ -238,11 +207,6 @@ def _secret(secret: Secret) -> SecretUseResponse:
         last_used_at=secret.last_used_at,
         retires_at=secret.retires_at,
     )
-
-
-def _now(request: Request) -> datetime:
-    now: datetime = request.app.state.feed.clock()
-    return now
 
 
 def _json(model: BaseModel) -> Response:

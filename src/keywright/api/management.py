@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -26,9 +26,9 @@ from keywright.api.problems import Refusal
 from keywright.api.requests import CreateApiKeyRequestV2
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.keys.record import Status
+from keywright.service.commands import Created
 from keywright.service.ports import KeyFilter
 from keywright.service.principal import Permission
-from keywright.service.wishes import Created
 
 NewKeyBody = Annotated[Said[CreateApiKeyRequestV2], Depends(said_body(CreateApiKeyRequestV2))]
 
@@ -110,13 +110,13 @@ async def create_api_key(
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def list_api_keys(
-    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement, request: Request
+    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement
 ) -> Response:
     now = management.clock()
     page = await management.list_page(principal, limit=query.limit, before=query.before, which=query.which(now))
-    listed = [ApiKeyResponse.fields_of(key, now) for key in page.api_keys]
+    listed = [ApiKeyResponse.fields_of(key, now) for key in page.items]
     if query.include == "usage":
-        days = await insight.last_days(request, principal, [key.id for key in page.api_keys])
+        days = await insight.last_days(management, principal, [key.id for key in page.items])
         for fields in listed:
             fields["usage"] = {"days": days[fields["id"]]}
     return Response(

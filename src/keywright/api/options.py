@@ -8,7 +8,7 @@ from keywright.api.answers import READ_HEADERS
 from keywright.api.deps import MayRead, UseManagement
 from keywright.api.openapi import documented_errors
 from keywright.api.operations import Operation
-from keywright.service.policy import Options
+from keywright.service.policy import Policy
 from keywright.service.principal import Permission
 
 PATH = "/api/v2/api-key-options"
@@ -39,16 +39,16 @@ class OptionsResponse(BaseModel):
     policy: PolicyResponse
 
     @classmethod
-    def of(cls, options: Options) -> "OptionsResponse":
-        """Say *options* in the contract's words."""
-        life, scopes = options.policy.max_life, options.scopes
+    def of(cls, policy: Policy) -> "OptionsResponse":
+        """Say what *policy* allows in the contract's words."""
+        life, scopes = policy.max_life, policy.scopes
         return cls(
-            environments=list(options.environments),
+            environments=list(policy.environments),
             scopes=None if scopes is None else [ScopeResponse(scope=name, description=scopes[name]) for name in scopes],
             policy=PolicyResponse(
                 max_life_seconds=None if life is None else int(life.total_seconds()),
-                expiry_required=options.policy.expiry_required,
-                max_active_keys=options.policy.max_active,
+                expiry_required=policy.expiry_required,
+                max_active_keys=policy.max_active,
             ),
         )
 
@@ -63,5 +63,5 @@ class OptionsResponse(BaseModel):
 )
 async def get_api_key_options(_principal: MayRead, management: UseManagement) -> Response:
     """Tell the options; see the description above."""
-    told = OptionsResponse.of(management.options)
+    told = OptionsResponse.of(management.policy)
     return Response(told.model_dump_json(), media_type="application/json", headers=READ_HEADERS)

@@ -21,8 +21,8 @@ from keywright.api.openapi import (
 from keywright.api.operations import Operation
 from keywright.api.requests import RotateApiKeyRequest, SetRotationRequest
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.service.commands import Created
 from keywright.service.principal import Permission
-from keywright.service.wishes import Created
 
 RotateBody = Annotated[Said[RotateApiKeyRequest], Depends(said_body(RotateApiKeyRequest, optional=True))]
 OverlapBody = Annotated[SetRotationRequest, Depends(json_body(SetRotationRequest))]

@@ -11,9 +11,8 @@ import typer
 from keywright import config, machine
 from keywright.cli import database, exits, tables
 from keywright.keys.known import Known
-from keywright.service.checking_ports import Verifier
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verifiers import Verifiers, flaw_in_verifier_name
+from keywright.service.verifiers import Verifier, Verifiers, flaw_in_verifier_name
 from keywright.storage.engine import RunningStore, open_store
 
 Result = TypeVar("Result")

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
-
-from keywright.service.principal import Principal
 
 CHAIN_BEGINS = bytes(32)
 """What stands for the hash before the first."""
@@ -83,57 +81,6 @@ class Event:
             "data": self.data,
         }
         return sha256(_canonical(said).encode()).digest()
-
-    @classmethod
-    def by(
-        cls,
-        principal: Principal,
-        origin: Origin,
-        type_: EventType,
-        *,
-        id: UUID,  # noqa: A002 - the field's own name
-        key_id: UUID,
-        occurred_at: datetime,
-        data: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Write down that *principal*, calling from *origin*, did *type_* to the key."""
-        return cls(
-            id=id,
-            type=type_,
-            org_id=principal.organization.id,
-            key_id=key_id,
-            occurred_at=occurred_at,
-            issuer=principal.issuer,
-            subject=principal.subject,
-            client_id=principal.client_id,
-            origin=origin,
-            data=data or {},
-        )
-
-    @classmethod
-    def by_the_service(
-        cls,
-        type_: EventType,
-        *,
-        id: UUID,  # noqa: A002 - the field's own name
-        org_id: UUID,
-        key_id: UUID,
-        occurred_at: datetime,
-        data: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Write down that the service did *type_* to the key, because its time had come."""
-        return cls(
-            id=id,
-            type=type_,
-            org_id=org_id,
-            key_id=key_id,
-            occurred_at=occurred_at,
-            issuer=SERVICE,
-            subject=SERVICE,
-            client_id=None,
-            origin=Origin(request_id=str(id), address=None),
-            data=data or {},
-        )
 
 
 def rfc3339(at: datetime | None) -> str | None:

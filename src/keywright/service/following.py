@@ -4,20 +4,21 @@ Following the changes: each process drops what it holds of a key as soon as the 
 What is held counts only from the moment at which the last complete reading of the trail began, so a process that was
 stopped, a slow database and a cut connection need no special case: trust lapses by itself.
 
-What was read stands in one log. A feed begins at a position of that log and gets everything behind it, so what a feed
-has sent and what this process has dropped come from the same readings.
+What was read stands in one log. A feed begins at a position of that log and gets everything behind it, and so do the
+acknowledgements of this process: what is sent, dropped and acknowledged comes from the same readings.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
 from keywright.keys.known import BOUND_SECONDS, Known
+from keywright.service.change_feed import ChangeStore, Reading, Trail
 from keywright.service.change_log import ChangeLog
-from keywright.service.checking_ports import SESSION_SECONDS, Change, CheckingStore, Trail
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verification import Seconds
+from keywright.service.verifier_sessions import SESSION_SECONDS
 
 READ_EVERY_SECONDS = 0.1
 """How often the trail is read when nothing calls; a tenth of the bound."""
@@ -32,8 +33,6 @@ may differ in an outage of a day.
 
 _PAUSE_SECONDS = 0.25
 
-Listener = Callable[[Sequence[Change]], None]
-
 
 class Following:
     """
@@ -45,12 +44,11 @@ class Following:
         monotonic: The clock that they are told in.
     """
 
-    def __init__(self, store: CheckingStore, known: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
+    def __init__(self, store: ChangeStore, known: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
         self.log = ChangeLog()
         self._store = store
         self._known = known
         self._monotonic = monotonic
-        self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
         self._since: float | None = None
         self._stored_at = inf
@@ -83,11 +81,6 @@ class Following:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have *listener* called with every batch of changes, after they were dropped here; gives the way to end it."""
-        self._listeners.add(listener)
-        return lambda: self._listeners.discard(listener)
 
     async def begun(self) -> None:
         """Wait for the first reading: before it the log has no position to begin at."""
@@ -131,15 +124,12 @@ class Following:
         for known in self._known:
             known.drop(digests)
             known.followed(since)
-        self.log.add(reading)
         self._since = since
-        self._tell(reading.changes)
+        self._log(reading)
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _log(self, reading: Reading) -> None:
+        self.log.add(reading)
         self._begun.set()
-        if not changes:
-            return
-        for listener in list(self._listeners):
-            listener(changes)
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        if reading.changes:
+            news, self._news = self._news, asyncio.Event()
+            news.set()

@@ -1,17 +1,18 @@
 """The management use cases: what a principal does with its organisation's API keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from keywright.keys.pair import SEED_BYTES, KeyPair, mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service import creation, rotation
-from keywright.service.changes import changed, difference
+from keywright.service import commands, rotation
+from keywright.service.commands import Changes, Created, NewKey
 from keywright.service.events import Event, EventType, Origin
-from keywright.service.policy import Options, Policy
+from keywright.service.key_usage import Count, KeyUsage, Period, counts_of
+from keywright.service.policy import Policy
 from keywright.service.ports import (
     Clock,
     Entropy,
@@ -26,7 +27,9 @@ from keywright.service.ports import (
 from keywright.service.principal import Principal
 from keywright.service.refusals import Refused
 from keywright.service.replays import Answered, Repeatable, Replays, Seal
-from keywright.service.wishes import Changes, Created, NewKey
+from keywright.service.verifier_sessions import Receipt
+
+Item = TypeVar("Item")
 
 Matching = Callable[[int], bool]
 """Tells whether a version is the one that the caller wants to change."""
@@ -36,18 +39,10 @@ _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Keys, newest first; `next` is where the following page begins, None on the last one."""
+class Page(Generic[Item]):
+    """Keys or events, newest first; `next` is where the following page begins, None on the last one."""
 
-    api_keys: list[ApiKey]
-    next: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events, newest first, each with its place in the chain; `next` as for `Page`."""
-
-    events: list[tuple[Event, Link | None]]
+    items: list[Item]
     next: UUID | None
 
 
@@ -68,13 +63,8 @@ class Management:
     policy: Policy
     replays: Replays
 
-    @property
-    def options(self) -> Options:
-        """What a form for keys may offer."""
-        return Options(self.policy.environments, self.policy.scopes, self.policy)
-
     async def create(
-        self, principal: Principal, origin: Origin, wish: NewKey, repeatable: Repeatable | None = None
+        self, principal: Principal, origin: Origin, new: NewKey, repeatable: Repeatable | None = None
     ) -> Created | Answered | Refused:
         """
         Mint a pair and store its public half.
@@ -86,17 +76,18 @@ class Management:
 
         async def attempt(seal: Seal) -> Created | Refused | None:
             now = self.clock()
-            if flaws := creation.flaws(wish, self.policy, now):
+            if flaws := commands.flaws(new, self.policy, now):
                 return Refused("validation_failed", tuple(flaws))
-            pair = self._mint(creation.environment(wish, self.policy))
-            key = creation.new_key(principal, wish, self.policy, id=self.new_id(), pair=pair, now=now)
+            pair = self._mint(self.policy.environment_of(new.environment))
+            key = commands.created(principal, new, self.policy, id=self.new_id(), pair=pair, now=now)
             created = Created(key, pair.private)
+            data = commands.creation_event_data(key)
             outcome = await self.store.create(
                 NewApiKey(
                     organization=principal.organization,
                     api_key=key,
                     secret_digest=pair.private.digest,
-                    event=self._event(principal, origin, EventType.CREATED, key.id, now, creation.told_creation(key)),
+                    event=self._event(principal, origin, EventType.CREATED, key.id, now, data),
                     replay=seal(created, now),
                     most_active=self.policy.max_active,
                 )
@@ -113,20 +104,38 @@ class Management:
 
     async def list_page(
         self, principal: Principal, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> Page:
+    ) -> Page[ApiKey]:
         """Read up to *limit* keys, newest first, beginning below *before*."""
         # One more than asked for tells whether a next page exists, without counting.
         found = await self.store.list_newest(principal.organization.id, limit=limit + 1, before=before, which=which)
-        shown = found[:limit]
-        return Page(shown, shown[-1].id if len(found) > limit else None)
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def events_page(
         self, principal: Principal, *, limit: int, before: UUID | None, which: EventFilter
-    ) -> EventPage:
-        """Read up to *limit* events of the organisation, newest first, beginning below *before*."""
+    ) -> Page[tuple[Event, Link | None]]:
+        """Read up to *limit* events, newest first, beginning below *before*, each with its place in the chain."""
         found = await self.store.events(principal.organization.id, limit=limit + 1, before=before, which=which)
-        shown = found[:limit]
-        return EventPage(shown, shown[-1][0].id if len(found) > limit else None)
+        return Page(found[:limit], found[limit - 1][0].id if len(found) > limit else None)
+
+    async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
+        """Read the receipt of a key's revocation or deletion; None where there was none, or no such key."""
+        return await self.store.ending(principal.organization.id, key_id)
+
+    async def usage(
+        self, principal: Principal, key_id: UUID, period: Period, since: datetime | None = None
+    ) -> KeyUsage | None:
+        """Read how a key was used, from the period of *since* on (`key_usage`); None where there is no such key."""
+        now = self.clock()
+        first = period.first(now, since)
+        found = await self.store.usage(principal.organization.id, key_id, since=first)
+        return None if found is None else KeyUsage(found, counts_of(found.hours, period, first, now))
+
+    async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
+        """Count the uses of each key in each of the last 7 days, in one call to the store."""
+        now = self.clock()
+        first = Period.DAY.first(now)
+        hours = await self.store.hourly_counts(principal.organization.id, key_ids, since=first)
+        return {key_id: counts_of(hours.get(key_id, {}), Period.DAY, first, now) for key_id in key_ids}
 
     async def update(
         self,
@@ -155,12 +164,12 @@ class Management:
             if old.revoked_at is not None:
                 return Refused("key_revoked")
             now = self.clock()
-            new = changed(old, changes, self.policy, now)
+            new = commands.updated(old, changes, self.policy, now)
             if isinstance(new, Refused):
                 return new
             if matching is not None and not matching(old.version):
                 return Refused("precondition_failed")
-            data = difference(old, new)
+            data = commands.update_event_data(old, new)
             if not data:
                 return old
             event = self._event(principal, origin, EventType.UPDATED, key_id, now, data)
@@ -270,4 +279,15 @@ class Management:
         now: datetime,
         data: Mapping[str, Any],
     ) -> Event:
-        return Event.by(principal, origin, type_, id=self.new_id(), key_id=key_id, occurred_at=now, data=data)
+        return Event(
+            id=self.new_id(),
+            type=type_,
+            org_id=principal.organization.id,
+            key_id=key_id,
+            occurred_at=now,
+            issuer=principal.issuer,
+            subject=principal.subject,
+            client_id=principal.client_id,
+            origin=origin,
+            data=data,
+        )

@@ -15,7 +15,7 @@ class Policy:
 
     `environments` are those a key may belong to, that of new keys first. `max_life` is counted from the making of a
     key's current secret, so that a rotation earns another life; a key without an expiry gets the longest. With
-    `expiry_required` every wish for a key has to say when it expires. `max_active` is how many active keys an
+    `expiry_required` every new key has to say when it expires. `max_active` is how many active keys an
     organisation may have. `scopes` describes every scope there is; None for any of the grammar.
     """
 
@@ -25,16 +25,15 @@ class Policy:
     max_active: int | None = None
     scopes: Mapping[str, str] | None = None
 
-    @property
-    def environment(self) -> str:
-        """The environment of new keys."""
-        return self.environments[0]
+    def environment_of(self, asked: str | None) -> str:
+        """Give the environment of a new key: the one its command names, or else the first."""
+        return self.environments[0] if asked is None else asked
 
-    def expiry(self, wished: datetime | None, *, since: datetime) -> datetime | None:
-        """Give the expiry of a key whose current secret was made at *since*: as wished, or the latest there may be."""
-        if wished is None and self.max_life is not None and not self.expiry_required:
+    def expiry(self, asked: datetime | None, *, since: datetime) -> datetime | None:
+        """Give the expiry of a key whose current secret was made at *since*: as asked, or the latest there may be."""
+        if asked is None and self.max_life is not None and not self.expiry_required:
             return since + self.max_life
-        return wished
+        return asked
 
     def flaws(
         self,
@@ -49,7 +48,7 @@ class Policy:
         Name what the rules do not allow. What is not given is not looked at.
 
         Args:
-            now: When it is wished.
+            now: The time of the command.
             since: When the key's current secret was made.
             environment: Of a new key.
             expires_at: The expiry, in a tuple, since None is one too; after `expiry` was asked.
@@ -77,12 +76,3 @@ class Policy:
         for place, scope in enumerate(scopes):
             if self.scopes is not None and not is_of(self.scopes, scope):
                 yield Flaw("scopes", "There is no such scope.", "scope_unknown", (place,))
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a form for keys may offer."""
-
-    environments: tuple[str, ...]
-    scopes: Mapping[str, str] | None
-    policy: Policy

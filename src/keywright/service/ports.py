@@ -14,6 +14,7 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason, Secret, Status
 from keywright.service.events import Event, EventType
 from keywright.service.principal import Organization, Principal
+from keywright.service.verifier_sessions import Receipt
 
 
 class Clock(Protocol):
@@ -168,7 +169,47 @@ class Due:
     public_key: str | None = None
 
 
-class Store(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a key was used from lately, added up. `public_key` is the text of that of the secret which was used."""
+
+    public_key: str
+    network: str | None
+    agent: str | None
+    verifier: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """
+    How a key was used: accepted uses by hour, those without any left out, and the recent sources, latest first.
+
+    `secrets` are all that the key ever had, newest first.
+    """
+
+    last_used_at: datetime | None
+    hours: dict[datetime, int]
+    sources: list[Source]
+    secrets: list[Secret]
+
+
+class RetirementStore(Protocol):
+    """Ends the secrets that are being rotated out. The rules of `Store` hold."""
+
+    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
+        """
+        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
+
+        Returns:
+            `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
+        """
+        ...
+
+
+class Store(RetirementStore, Protocol):
     """
     Keeps API keys and their trail.
 
@@ -233,15 +274,6 @@ class Store(Protocol):
         """
         ...
 
-    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
-        """
-        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
-
-        Returns:
-            `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
-        """
-        ...
-
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """
         Revoke the key that *event* names as of the time it names, and store the event.
@@ -273,6 +305,27 @@ class Store(Protocol):
         """
         ...
 
+    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+        """Give the use of one key since then; None where there is no such key."""
+        ...
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        """Give accepted uses by key and hour, for many keys in one call; keys and hours without any are left out."""
+        ...
+
+    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """
+        Tell when the key was revoked or deleted, and what has become of every session that may have used it.
+
+        These are the sessions that confirmed, and those that were stored before `committed_by` and were neither closed
+        nor unseen for too long at `ended_at`. Too long is `outage_seconds` and SESSION_SECONDS: a process that could
+        not renew its session for that long uses nothing that it cached. None where there is no such key, or it was
+        neither revoked nor deleted. Works for a deleted key of the organisation, too.
+        """
+        ...
+
     async def check(self) -> None:
         """Return when the database answers and is migrated; raise `StorageUnavailable` otherwise."""
         ...
@@ -298,7 +351,7 @@ class AuditStore(Protocol):
         ...
 
 
-class DutyStore(Protocol):
+class DutyStore(RetirementStore, Protocol):
     """What the service does by itself when its time has come. The rules of `Store` hold; it sees every organisation."""
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:

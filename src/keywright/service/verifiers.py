@@ -1,14 +1,49 @@
 """Verifiers: the API servers that check keys. Who they are, and what they may show to be believed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
 
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import Known
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
-from keywright.service.checking_ports import CheckingStore, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock, Entropy, NewId
 from keywright.service.verification import Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifier:
+    """An API server that checks keys, as it is known here; its credential is not."""
+
+    id: UUID
+    name: str
+    display: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class VerifierStore(Protocol):
+    """The verifiers in the store of management, whose rules hold. An adapter promises every sentence written here."""
+
+    async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
+        """Store a verifier; ValueError when its name is taken by one that is not revoked."""
+        ...
+
+    async def verifiers(self) -> Sequence[Verifier]:
+        """Give all of them, newest first."""
+        ...
+
+    async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
+        """Give the verifier with this credential, revoked or not."""
+        ...
+
+    async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
+        """Revoke the verifier of that name for good; None where there is none, revoked before or not."""
+        ...
+
 
 KnownVerifiers = Known[Verifier]
 
@@ -22,7 +57,7 @@ class Verifiers:
     database is away it serves for `outage_seconds`, like the keys that they ask for.
     """
 
-    store: CheckingStore
+    store: VerifierStore
     known: KnownVerifiers
     clock: Clock
     monotonic: Seconds
@@ -57,23 +92,26 @@ class Verifiers:
         if not text.isascii():
             return None
         digest = digest_of(text)
-        # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
-        held = self.known.get(digest)
-        if held is not None and self.known.trusted_at(self.monotonic()):
-            return _unless_revoked(held)
-        if held is None and parse_credential(text, brand=self.brand) is None:
+        # A digest that is cached belongs to exactly one text, so one that is cached needs no parsing.
+        verifier = self.known.get(digest)
+        if verifier is None and parse_credential(text, brand=self.brand) is None:
             return None
+        if verifier is None or not self.known.trusted_at(self.monotonic()):
+            verifier = await self._look_up(digest, verifier)
+        return None if verifier is None or verifier.revoked_at is not None else verifier
+
+    async def _look_up(self, digest: bytes, cached: Verifier | None) -> Verifier | None:
         look_up = self.known.begin(digest)
         found = None
         try:
             found = await self.store.find_verifier(digest)
         except StorageUnavailable:
-            if held is None or not self.known.trusted_at(self.monotonic(), grace=self.outage_seconds):
+            if cached is None or not self.known.trusted_at(self.monotonic(), grace=self.outage_seconds):
                 raise
-            return _unless_revoked(held)
+            return cached
         finally:
             self.known.end(look_up, found)
-        return _unless_revoked(found)
+        return found
 
     def held(self, digest: bytes, at: float) -> Verifier | None:
         """
@@ -88,10 +126,6 @@ class Verifiers:
         """
         held = self.known.held(digest, at)
         return None if held is None or held.revoked_at is not None else held
-
-
-def _unless_revoked(verifier: Verifier | None) -> Verifier | None:
-    return None if verifier is None or verifier.revoked_at is not None else verifier
 
 
 def flaw_in_verifier_name(name: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from keywright.service.checking_ports import LATE, LONGEST_TRANSACTION_SECONDS, Reading
+from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows
 from keywright.storage import postgres_checking_sql as sql
@@ -38,7 +38,7 @@ _CLOSE_PATIENCE = 2.0
 
 class PostgresTrail:
     """
-    `service.checking_ports.Trail` on a connection of its own, to be closed after use.
+    `service.change_feed.Trail` on a connection of its own, to be closed after use.
 
     Args:
         url: The server.

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keywright.service.checking_ports import Change, Reading
+from keywright.service.change_feed import Change, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, sqlite_file
 from keywright.storage import sqlite_checking_sql as sql
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.015
 
 class SqliteTrail:
     """
-    `service.checking_ports.Trail` on a connection and a thread of its own, to be closed after use.
+    `service.change_feed.Trail` on a connection and a thread of its own, to be closed after use.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""What becomes of keys by itself."""
+"""The background tasks for the keys of all organizations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.events import EventType
+from keywright.service.background_tasks import LAG_SECONDS, MOST_AT_ONCE, KeyTasks
+from keywright.service.events import EventType, Origin
 from keywright.service.faults import StorageUnavailable
-from keywright.service.lifecycle import LAG_SECONDS, MOST_AT_ONCE, Lifecycle
 from keywright.service.ports import Due, Replay
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, House
@@ -24,12 +24,10 @@ class DutifulHouse(House):
 
     def __init__(self, store: FakeStore | None = None) -> None:
         super().__init__(store)
-        self.lifecycle = self.another()
+        self.tasks = self.another()
 
-    def another(self) -> Lifecycle:
-        return Lifecycle(
-            duties=self.store, store=self.store, clock=lambda: self.now, new_id=lambda: UUID(int=next(self._numbers))
-        )
+    def another(self) -> KeyTasks:
+        return KeyTasks(store=self.store, clock=lambda: self.now, new_id=lambda: UUID(int=next(self._numbers)))
 
     def told(self, type_: EventType) -> list[dict[str, Any]]:
         return [dict(event.data) for event in self.store.trail if event.type is type_]
@@ -63,19 +61,16 @@ async def test_a_quiet_secret_retires(house: DutifulHouse) -> None:
     old = house.store.keys[key_id].retiring
     assert old is not None
     house.now = NOW + SECOND + QUIET + timedelta(seconds=LAG_SECONDS)
-    await house.lifecycle.retire_quiet()
+    await house.tasks.retire_idle()
     assert house.store.keys[key_id].retiring_at(house.now) is not None
     house.now += SECOND
-    await house.lifecycle.retire_quiet()
+    await house.tasks.retire_idle()
     assert house.store.keys[key_id].retiring_at(house.now) is None
     assert house.told(EventType.SECRET_RETIRED) == [{"public_key": old.public_key.text}]
     event = house.store.trail[-1]
-    assert (event.subject, event.org_id, event.key_id, event.occurred_at) == (
-        "keywright",
-        ALICE.organization.id,
-        key_id,
-        house.now,
-    )
+    assert (event.issuer, event.subject, event.client_id) == ("keywright", "keywright", None)
+    assert (event.org_id, event.key_id, event.occurred_at) == (ALICE.organization.id, key_id, house.now)
+    assert event.origin == Origin(request_id=str(event.id), address=None)
 
 
 async def test_a_secret_in_use_stays(house: DutifulHouse) -> None:
@@ -83,7 +78,7 @@ async def test_a_secret_in_use_stays(house: DutifulHouse) -> None:
     unused, used = await rotated(house), await rotated(house)
     house.now = NOW + 10 * DAY
     house.use(used, secret={"first_used_at": NOW}, retiring={"last_used_at": house.now})
-    await house.lifecycle.retire_quiet()
+    await house.tasks.retire_idle()
     assert all(house.store.keys[key_id].retiring_at(house.now) for key_id in (unused, used))
 
 
@@ -92,7 +87,7 @@ async def test_a_secret_that_does_not_wait_for_quiet_stays(house: DutifulHouse) 
     key_id = await rotated(house, quiet_seconds=None)
     house.use(key_id, secret={"first_used_at": NOW})
     house.now = NOW + 10 * DAY
-    await house.lifecycle.retire_quiet()
+    await house.tasks.retire_idle()
     assert house.told(EventType.SECRET_RETIRED) == []
 
 
@@ -107,9 +102,9 @@ async def test_a_change_in_between_delays(house: DutifulHouse) -> None:
         house.store.keys[key_id] = replace(key, version=key.version + 1)
 
     house.once_meanwhile(interfere)
-    await house.lifecycle.retire_quiet()
+    await house.tasks.retire_idle()
     assert house.told(EventType.SECRET_RETIRED) == []
-    await house.lifecycle.retire_quiet()
+    await house.tasks.retire_idle()
     assert len(house.told(EventType.SECRET_RETIRED)) == 1
 
 
@@ -123,8 +118,8 @@ async def test_notice_is_given_three_times(house: DutifulHouse) -> None:
     heard: list[tuple[int, int]] = []
     for hours in range(0, 21 * 24, 6):
         house.now = NOW + timedelta(hours=hours)
-        for lifecycle in (house.lifecycle, others, house.lifecycle):
-            await lifecycle.give_notice()
+        for tasks in (house.tasks, others, house.tasks):
+            await tasks.give_notice()
         heard += [(event["days"], hours) for event in house.told(EventType.EXPIRING)[len(heard) :]]
     assert heard == [(14, 6 * 24), (3, 17 * 24), (1, 19 * 24)]
     assert {event["expires_at"] for event in house.told(EventType.EXPIRING)} == {"2026-12-13T12:00:00.000001Z"}
@@ -134,8 +129,8 @@ async def test_notice_is_given_three_times(house: DutifulHouse) -> None:
 async def test_the_notice_that_applies(house: DutifulHouse, left: timedelta, days: int) -> None:
     """A key that is made with little time left is told of once, with the fewest days that are true."""
     await house.create(expires_at=NOW + left)
-    await house.lifecycle.give_notice()
-    await house.lifecycle.give_notice()
+    await house.tasks.give_notice()
+    await house.tasks.give_notice()
     assert [event["days"] for event in house.told(EventType.EXPIRING)] == [days]
 
 
@@ -147,16 +142,16 @@ async def test_no_notice(house: DutifulHouse) -> None:
     revoked = (await house.create(expires_at=NOW + 2 * SECOND)).api_key
     await house.management.revoke(ALICE, ORIGIN, revoked.id)
     house.now += SECOND
-    await house.lifecycle.give_notice()
+    await house.tasks.give_notice()
     assert house.told(EventType.EXPIRING) == []
 
 
 async def test_another_expiry_has_notices_of_its_own(house: DutifulHouse) -> None:
     """A key whose expiry is moved is told of again when the new one comes near."""
     key = (await house.create(expires_at=NOW + DAY)).api_key
-    await house.lifecycle.give_notice()
+    await house.tasks.give_notice()
     await house.management.update(ALICE, ORIGIN, key.id, {"expires_at": NOW + 3 * DAY})
-    await house.lifecycle.give_notice()
+    await house.tasks.give_notice()
     assert [event["days"] for event in house.told(EventType.EXPIRING)] == [1, 3]
 
 
@@ -173,7 +168,7 @@ async def test_purge(house: DutifulHouse) -> None:
     for number in range(2 * MOST_AT_ONCE + 1):
         house.store.replays[ALICE.organization.id, number.to_bytes(32, "big")] = a_replay(number, NOW)
     house.store.replays[ALICE.organization.id, b"later"] = a_replay(0, NOW + SECOND)
-    await house.lifecycle.purge()
+    await house.tasks.purge()
     assert list(house.store.replays) == [(ALICE.organization.id, b"later")]
 
 
@@ -211,10 +206,10 @@ async def test_it_is_done_in_the_background() -> None:
     store = AwayStore()
     house = DutifulHouse(store)
     await house.create(expires_at=NOW + DAY)
-    house.lifecycle.start()
+    house.tasks.start()
     await until(lambda: {"quiet", "expiring", "purge"} <= set(store.asked))
     await until(lambda: len(house.told(EventType.EXPIRING)) == 1)
-    await house.lifecycle.close()
+    await house.tasks.close()
 
 
 @pytest.mark.parametrize("trouble", [StorageUnavailable("away"), ValueError("refused")], ids=repr)
@@ -223,13 +218,13 @@ async def test_trouble_ends_nothing(trouble: Exception) -> None:
     store = AwayStore()
     store.trouble = trouble
     house = DutifulHouse(store)
-    house.lifecycle.start()
+    house.tasks.start()
     await until(lambda: {"quiet", "expiring", "purge"} <= set(store.asked))
-    assert not any(task.done() for task in house.lifecycle._tasks)
-    await house.lifecycle.close()
-    assert all(task.cancelled() for task in house.lifecycle._tasks)
+    assert not any(task.done() for task in house.tasks._running)
+    await house.tasks.close()
+    assert all(task.cancelled() for task in house.tasks._running)
 
 
 async def test_ending_before_the_beginning(house: DutifulHouse) -> None:
     """A process that never began can end."""
-    await house.lifecycle.close()
+    await house.tasks.close()

@@ -1,4 +1,4 @@
-"""What a process does beside answering."""
+"""The background tasks of a process for itself."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,11 +9,14 @@ import pytest
 
 from keywright.keys.known import BOUND_SECONDS, KnownKeys
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Session, Sighting, UsageBatch
-from keywright.service.duties import Duties
+from keywright.service.background_tasks import ProcessTasks
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.change_log import ChangeLog
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import STORED_SECONDS, Following
 from keywright.service.usage import UsageBook
+from keywright.service.verifier_sessions import Session
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.test_following import until
 
@@ -22,13 +25,13 @@ SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_second
 
 
 class Process:
-    """A process with its duties, on a store in memory."""
+    """A process with its tasks, on a store in memory."""
 
     def __init__(self, store: FakeCheckingStore | None = None) -> None:
         self.store, self.usage = store or FakeCheckingStore(), UsageBook()
         self.time, self.known = FakeTime(), KnownKeys(10)
         self.following = Following(self.store, [self.known], monotonic=self.time)
-        self.duties = Duties(
+        self.tasks = ProcessTasks(
             store=self.store,
             following=self.following,
             usage=self.usage,
@@ -38,7 +41,7 @@ class Process:
         )
 
     async def close(self) -> None:
-        await self.duties.close()
+        await self.tasks.close()
         await self.following.close()
 
 
@@ -50,7 +53,7 @@ def process() -> Process:
 async def test_a_process_is_there_and_confirms(process: Process) -> None:
     """A process notes its session, confirms what it dropped, and says goodbye."""
     process.following.start()
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
     await until(lambda: process.following.since is not None)
     process.store.tell(b"d" * 32)
@@ -63,7 +66,7 @@ async def test_a_process_is_there_and_confirms(process: Process) -> None:
 async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
     """A process begins to follow, and so to believe what it holds, once its session is noted, and then at once."""
     process.store.away = True
-    process.duties.start()
+    process.tasks.start()
     await asyncio.sleep(0.02)
     process.store.away = False
     readings = process.store.readings
@@ -80,15 +83,50 @@ async def test_a_process_that_begins_confirms_what_was_changed_lately(process: P
     process.store.tell(old, at=NOW - timedelta(seconds=LONGEST_TRANSACTION_SECONDS))
     process.store.tell(lately, at=NOW - timedelta(seconds=LONGEST_TRANSACTION_SECONDS - 1))
     process.store.tell(newest, at=NOW)
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: bool(process.store.confirmed))
     assert process.store.confirmed == [(SESSION.id, (2, 3))]
     await process.close()
 
 
+class LosesConfirmations(FakeCheckingStore):
+    """Stores confirmations, and gives no answer to the first."""
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        await super().confirm(session_id, seqs)
+        if len(self.confirmed) == 1:
+            await asyncio.Event().wait()
+
+
+async def test_a_confirmation_without_an_answer_is_repeated() -> None:
+    """A process that ends before it has an answer confirms the same changes again, and the newer ones."""
+    process = Process(LosesConfirmations())
+    process.tasks.start()
+    await until(lambda: process.following.since is not None)
+    process.store.tell(b"d" * 32)
+    await until(lambda: len(process.store.confirmed) == 1)
+    process.store.tell(b"e" * 32)
+    await until(lambda: process.following.log.end == 2)
+    await process.close()
+    assert process.store.confirmed == [(SESSION.id, (1,)), (SESSION.id, (1, 2))]
+
+
+async def test_changes_that_the_log_has_forgotten(process: Process) -> None:
+    """A process that could not confirm for very long confirms what its log still has, and goes on."""
+    process.following.log = ChangeLog(2)
+    for number in range(5):
+        process.store.tell(bytes([number]) * 32)
+    process.tasks.start()
+    await until(lambda: bool(process.store.confirmed))
+    process.store.tell(b"n" * 32)
+    await until(lambda: len(process.store.confirmed) == 2)
+    await process.close()
+    assert process.store.confirmed == [(SESSION.id, (4, 5)), (SESSION.id, (6,))]
+
+
 async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process) -> None:
     """A process that receipts would leave out, because it cannot renew its session, trusts nothing that it caches."""
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: process.following.since == process.time())
     stored_at = process.time()
     process.time.seconds += STORED_SECONDS + BOUND_SECONDS + 1.0
@@ -114,7 +152,7 @@ class RefusesOnce(FakeCheckingStore):
 async def test_a_session_that_is_refused() -> None:
     """A database that refuses a session ends nothing: it is offered again, and then the process follows."""
     process = Process(RefusesOnce())
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: process.following.since is not None)
     assert SESSION.id in process.store.sessions
     await process.close()
@@ -123,7 +161,7 @@ async def test_a_session_that_is_refused() -> None:
 async def test_usage_is_written_and_flushed(process: Process) -> None:
     """What was noted is written while the process runs, and the rest when it ends."""
     process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: len(process.store.sightings) == 1)
     process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
     await process.close()
@@ -139,7 +177,7 @@ async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> 
     readings = process.store.readings
     await until(lambda: process.store.readings > readings + 1)
     process.store.away = True
-    process.duties.start()
+    process.tasks.start()
     await asyncio.sleep(0.02)
     assert process.store.sightings == []
     process.store.away = False
@@ -172,7 +210,7 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
     process = Process(store)
     for _ in range(3):
         process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: bool(store.asked))
     for _ in range(4):
         process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
@@ -188,13 +226,13 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
 
 async def test_ending_while_the_database_is_away(process: Process) -> None:
     """A process can end though nobody takes its last words."""
-    process.duties.start()
+    process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
     process.store.away = True
     await process.close()
 
 
 async def test_ending_before_the_beginning(process: Process) -> None:
-    """A process that never began its duties can end them."""
+    """A process whose tasks never began can end them."""
     await process.close()
     assert process.store.closed == [SESSION.id]
