@@ -10,7 +10,9 @@ bounds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -68,17 +70,20 @@ class Task(NamedTuple):
             await asyncio.sleep(pause)
 
 
-class BackgroundTasks:
-    """Runs some tasks side by side."""
+@dataclass(kw_only=True)
+class BackgroundTasks(ABC):
+    """Tasks that run side by side."""
 
-    def __init__(self, *tasks: Task) -> None:
-        self._tasks = tasks
-        self._running: list[asyncio.Task[None]] = []
+    _running: list[asyncio.Task[None]] = field(default_factory=list, init=False)
+
+    @abstractmethod
+    def tasks(self) -> Iterable[Task]:
+        """Give the tasks."""
 
     def start(self) -> None:
         """Begin."""
         loop = asyncio.get_running_loop()
-        self._running = [loop.create_task(task.run(), name=task.name) for task in self._tasks]
+        self._running = [loop.create_task(task.run(), name=task.name) for task in self.tasks()]
 
     async def close(self) -> None:
         """Stop all of them, wherever they are."""
@@ -92,6 +97,7 @@ class ProcessStore(CheckingStore, SessionStore, Protocol):
     """Where a process stores its session, its acknowledgements and the uses that it noted."""
 
 
+@dataclass(kw_only=True)
 class ProcessTasks(BackgroundTasks):
     """
     The tasks of one process for itself.
@@ -105,56 +111,50 @@ class ProcessTasks(BackgroundTasks):
         monotonic: The clock of *following*.
     """
 
-    def __init__(
-        self,
-        *,
-        store: ProcessStore,
-        following: Following,
-        usage: UsageBook,
-        session: Session,
-        now: Seconds,
-        monotonic: Seconds,
-    ) -> None:
-        super().__init__(
-            Task("renewing the session", self._renew, RENEW_EVERY_SECONDS, PAUSE_SECONDS),
-            Task("acknowledging changes", self._acknowledge_next, 0.0, PAUSE_SECONDS),
-            Task("writing usage", self._write_usage, WRITE_USAGE_EVERY_SECONDS, WRITE_USAGE_EVERY_SECONDS),
-        )
-        self._store = store
-        self._following = following
-        self._usage = usage
-        self._batches = UsageBatches(store, session.id)
-        self._session = session
-        self._now = now
-        self._monotonic = monotonic
-        # The position in the follower's log up to which changes are acknowledged, and the time before which none is.
-        self._acknowledged = 0
-        self._since: datetime | None = None
+    store: ProcessStore
+    following: Following
+    usage: UsageBook
+    session: Session
+    now: Seconds
+    monotonic: Seconds
+    _batches: UsageBatches = field(init=False)
+    # The position in the follower's log up to which changes are acknowledged, and the time before which none is.
+    _acknowledged: int = field(default=0, init=False)
+    _since: datetime | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._batches = UsageBatches(self.store, self.session.id)
+
+    def tasks(self) -> Iterable[Task]:
+        """Give the tasks."""
+        yield Task("renewing the session", self._renew, RENEW_EVERY_SECONDS, PAUSE_SECONDS)
+        yield Task("acknowledging changes", self._acknowledge_next, 0.0, PAUSE_SECONDS)
+        yield Task("writing usage", self._write_usage, WRITE_USAGE_EVERY_SECONDS, WRITE_USAGE_EVERY_SECONDS)
 
     async def close(self) -> None:
         """Stop, write what is left if the database takes it, and close the session."""
         await super().close()
         try:
             await self._acknowledge()
-            await self._batches.write(self._usage.take_all(self._now()))
-            await self._store.close_session(self._session.id, self._session.verifier_id)
+            await self._batches.write(self.usage.take_all(self.now()))
+            await self.store.close_session(self.session.id, self.session.verifier_id)
         except StorageUnavailable:
             # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
             return
 
     async def _renew(self) -> None:
-        asked_at = self._monotonic()
-        await self._store.note_session(self._session)
+        asked_at = self.monotonic()
+        await self.store.note_session(self.session)
         # Not before: a receipt would leave out a process that caches and has no session.
-        self._following.session_stored(asked_at)
+        self.following.session_stored(asked_at)
 
     async def _acknowledge_next(self) -> None:
-        await self._following.news(self._acknowledged)
+        await self.following.news(self._acknowledged)
         await self._acknowledge()
 
     async def _acknowledge(self) -> None:
         """Acknowledge what the log has, which the caches dropped before it came there."""
-        log = self._following.log
+        log = self.following.log
         position = max(self._acknowledged, log.begin)
         changes = log.after(position) or []
         if changes and self._since is None:
@@ -163,13 +163,14 @@ class ProcessTasks(BackgroundTasks):
             self._since = newest - timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
         seqs = [change.seq for change in changes if self._since is None or change.noted_at > self._since]
         if seqs:
-            await self._store.confirm(self._session.id, seqs)
+            await self.store.confirm(self.session.id, seqs)
         self._acknowledged = position + len(changes)
 
     async def _write_usage(self) -> None:
-        await self._batches.write(iter(lambda: self._usage.take_due(self._now()), []))
+        await self._batches.write(iter(lambda: self.usage.take_due(self.now()), []))
 
 
+@dataclass(kw_only=True)
 class KeyTasks(BackgroundTasks):
     """
     The tasks of one process for the keys of all organizations.
@@ -180,15 +181,15 @@ class KeyTasks(BackgroundTasks):
         new_id: For events.
     """
 
-    def __init__(self, *, store: DutyStore, clock: Clock, new_id: NewId) -> None:
-        super().__init__(
-            Task("retiring idle secrets", self.retire_idle, RETIRE_EVERY_SECONDS, RETIRE_EVERY_SECONDS),
-            Task("giving notice of expiry", self.give_notice, NOTICE_EVERY_SECONDS, NOTICE_EVERY_SECONDS),
-            Task("purging", self.purge, PURGE_EVERY_SECONDS, PURGE_EVERY_SECONDS),
-        )
-        self._store = store
-        self._clock = clock
-        self._new_id = new_id
+    store: DutyStore
+    clock: Clock
+    new_id: NewId
+
+    def tasks(self) -> Iterable[Task]:
+        """Give the tasks."""
+        yield Task("retiring idle secrets", self.retire_idle, RETIRE_EVERY_SECONDS, RETIRE_EVERY_SECONDS)
+        yield Task("giving notice of expiry", self.give_notice, NOTICE_EVERY_SECONDS, NOTICE_EVERY_SECONDS)
+        yield Task("purging", self.purge, PURGE_EVERY_SECONDS, PURGE_EVERY_SECONDS)
 
     async def retire_idle(self) -> None:
         """
@@ -199,7 +200,7 @@ class KeyTasks(BackgroundTasks):
         """
 
         async def batch() -> int:
-            due = await self._store.quiet(self._clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
+            due = await self.store.quiet(self.clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
             return sum([await self._retire(key) for key in due])
 
         await _while_full(batch)
@@ -212,11 +213,11 @@ class KeyTasks(BackgroundTasks):
             StorageUnavailable: The database is unavailable; what was done stays done.
         """
         # One moment for all: a key must not move from one number of days to the next in between.
-        at = self._clock()
+        at = self.clock()
         for days in NOTICE_DAYS:
 
             async def batch(days: int = days) -> int:
-                due = await self._store.expiring(at, within_days=days, limit=MOST_AT_ONCE)
+                due = await self.store.expiring(at, within_days=days, limit=MOST_AT_ONCE)
                 return sum([await self._note_expiring(key, days) for key in due])
 
             await _while_full(batch)
@@ -228,27 +229,27 @@ class KeyTasks(BackgroundTasks):
         Raises:
             StorageUnavailable: The database is unavailable; what was done stays done.
         """
-        await _while_full(lambda: self._store.purge(self._clock(), limit=MOST_AT_ONCE))
+        await _while_full(lambda: self.store.purge(self.clock(), limit=MOST_AT_ONCE))
 
     async def _retire(self, due: Due) -> bool:
         event = self._event(EventType.SECRET_RETIRED, due, {"public_key": due.public_key})
-        outcome = await self._store.set_retirement(event, version=due.version, retires_at=event.occurred_at)
+        outcome = await self.store.set_retirement(event, version=due.version, retires_at=event.occurred_at)
         return outcome is Outcome.DONE
 
     async def _note_expiring(self, due: Due, days: int) -> bool:
         # Whatever is due for this reason has an expiry.
-        expires_at = due.expires_at or self._clock()
+        expires_at = due.expires_at or self.clock()
         event = self._event(EventType.EXPIRING, due, {"days": days, "expires_at": rfc3339(expires_at)})
-        return await self._store.note_expiring(event, expires_at=expires_at, days=days)
+        return await self.store.note_expiring(event, expires_at=expires_at, days=days)
 
     def _event(self, type_: EventType, due: Due, data: dict[str, object]) -> Event:
-        id_ = self._new_id()
+        id_ = self.new_id()
         return Event(
             id=id_,
             type=type_,
             org_id=due.org_id,
             key_id=due.key_id,
-            occurred_at=self._clock(),
+            occurred_at=self.clock(),
             issuer=SERVICE,
             subject=SERVICE,
             client_id=None,

@@ -196,20 +196,7 @@ class Usage:
     secrets: list[Secret]
 
 
-class RetirementStore(Protocol):
-    """Ends the secrets that are being rotated out. The rules of `Store` hold."""
-
-    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
-        """
-        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
-
-        Returns:
-            `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
-        """
-        ...
-
-
-class Store(RetirementStore, Protocol):
+class Store(Protocol):
     """
     Keeps API keys and their trail.
 
@@ -271,6 +258,15 @@ class Store(RetirementStore, Protocol):
         Returns:
             `DONE`, `REPEATED`, or `OUTDATED` as for `update`, and also when an earlier secret still works at the
             event's time.
+        """
+        ...
+
+    async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
+        """
+        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
+
+        Returns:
+            `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
         """
         ...
 
@@ -351,8 +347,8 @@ class AuditStore(Protocol):
         ...
 
 
-class DutyStore(RetirementStore, Protocol):
-    """What the service does by itself when its time has come. The rules of `Store` hold; it sees every organisation."""
+class DutyStore(Store, Protocol):
+    """What is due in the background. The rules of `Store` hold, but the methods here see every organization."""
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """
