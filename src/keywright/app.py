@@ -38,15 +38,15 @@ from keywright.limits.engine import RunningLimiter, open_limiter
 from keywright.machine import boot_seconds, new_id, utc_now
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.failures import FailureLimit
-from keywright.service.following import Following
+from keywright.service.following import ChangeFollower
 from keywright.service.management import Management
 from keywright.service.policy import Policy
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.replays import Replays
+from keywright.service.replays import Idempotency
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds, Verification
 from keywright.service.verifier_sessions import Session
-from keywright.service.verifiers import KnownVerifiers, Verifiers
+from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
@@ -142,7 +142,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     app.state.store = plugs.store
     app.state.authenticator = plugs.authenticator
     app.state.signing_keys_present = plugs.signing_keys.present
-    app.state.changes_followed = lambda: checking.feed.following.since is not None
+    app.state.changes_followed = lambda: checking.feed.follower.since is not None
     app.state.trusted_proxies = settings.proxy_networks
     app.state.management = Management(
         store=plugs.store,
@@ -151,7 +151,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         new_id=plugs.new_id,
         brand=settings.key_brand,
         policy=_policy(settings),
-        replays=Replays(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
+        idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
     )
     # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
     for room in (management, changes, rotation, insight, events, options, feed, health):
@@ -185,12 +185,12 @@ class _CheckingParts:
     checkers: Checkers
     verifiers: Verifiers
     feed: FeedParts
-    background: tuple[Following, ProcessTasks, KeyTasks]
+    background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    known, known_verifiers = KnownKeys(settings.known_keys), KnownVerifiers(10_000)
-    following = Following(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
+    known, known_verifiers = KnownKeys(settings.known_keys), VerifierCache(10_000)
+    follower = ChangeFollower(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
         store=plugs.store,
@@ -225,11 +225,11 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         FeedParts(
             callers=callers,
             store=plugs.store,
-            following=following,
+            follower=follower,
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (following, _process_tasks(settings, plugs, following, usage), _key_tasks(plugs)),
+        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(plugs)),
     )
 
 
@@ -241,7 +241,7 @@ def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) ->
     )
 
 
-def _process_tasks(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> ProcessTasks:
+def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
     session = Session(
         id=uuid.uuid4(),
         verifier_id=None,
@@ -249,7 +249,7 @@ def _process_tasks(settings: Settings, plugs: Plugs, following: Following, usage
         outage_seconds=settings.outage_seconds,
     )
     return ProcessTasks(
-        store=plugs.store, following=following, usage=usage, session=session, now=plugs.now, monotonic=plugs.monotonic
+        store=plugs.store, follower=follower, usage=usage, session=session, now=plugs.now, monotonic=plugs.monotonic
     )
 
 
@@ -270,7 +270,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await plugs.signing_keys.start()
     await plugs.limiter.start()
     await plugs.store.start()
-    background: tuple[Following, ProcessTasks, KeyTasks] = app.state.background
+    background: tuple[ChangeFollower, ProcessTasks, KeyTasks] = app.state.background
     _, process_tasks, key_tasks = background
     # The tasks of the process begin to follow.
     process_tasks.start()

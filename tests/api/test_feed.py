@@ -11,7 +11,7 @@ import pytest
 from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
 from keywright.service.change_log import ChangeLog, cursor_of
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
+from keywright.service.following import ChangeFollower
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.service.fake_checking_store import NOW
@@ -27,11 +27,11 @@ class Service:
     def __init__(self) -> None:
         plane = CheckingPlane()
         self.store, self.time = plane.store, plane.time
-        self.following = Following(self.store, [], monotonic=self.time)
+        self.follower = ChangeFollower(self.store, [], monotonic=self.time)
         self.parts = FeedParts(
             callers=plane.checkers.callers,
             store=self.store,
-            following=self.following,
+            follower=self.follower,
             clock=lambda: NOW,
             monotonic=self.time,
         )
@@ -51,10 +51,10 @@ async def service() -> AsyncIterator[Service]:
     service = Service()
     service.store.tell(b"a" * 32)
     service.store.tell(b"b" * 32)
-    service.following.start()
-    await service.following.begun()
+    service.follower.start()
+    await service.follower.begun()
     yield service
-    await service.following.close()
+    await service.follower.close()
 
 
 def events(block: bytes) -> list[Event]:
@@ -122,19 +122,19 @@ async def test_a_verifier_that_is_revoked(service: Service) -> None:
     await anext(stream)
     late = await service.open()
     service.store.tell(CREDENTIAL.digest)
-    await until(lambda: service.following.log.end == 3)
+    await until(lambda: service.follower.log.end == 3)
     assert [event async for event in late.events(None)] == []
     assert [event async for event in stream] == []
 
 
 async def test_a_feed_that_falls_behind(service: Service) -> None:
     """A feed ends when the log has forgotten what it has not sent; nothing is left out in silence."""
-    service.following.log = ChangeLog(2)
+    service.follower.log = ChangeLog(2)
     stream = (await service.open()).events(None)
     await anext(stream)
     for _ in range(3):
         service.store.tell(b"x" * 32)
-    await until(lambda: service.following.log.end >= 3)
+    await until(lambda: service.follower.log.end >= 3)
     assert [event async for event in stream] == []
 
 

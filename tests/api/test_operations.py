@@ -11,7 +11,7 @@ import pytest
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
-from keywright.service.following import Following
+from keywright.service.following import ChangeFollower
 from keywright.storage.migrate import migrate
 from tests.api.caller import KEYS, Caller
 from tests.api.test_ways import framework_of
@@ -91,11 +91,11 @@ async def test_not_ready_before_the_changes_are_followed(tmp_path: Path) -> None
         early = await http.get("/readyz")
         assert early.json()["checks"] == {"database": "ok", "signing_keys": "ok", "changes": "not followed yet"}
         assert (early.status_code, early.headers["retry-after"]) == (503, "1")
-        following: Following = app.state.background[0]
-        following.start()
+        follower: ChangeFollower = app.state.background[0]
+        follower.start()
         while (await http.get("/readyz")).status_code == 503:
             pass
-        await following.close()
+        await follower.close()
     await app.state.store.close()
 
 

@@ -182,7 +182,7 @@ class FakeStore:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
         return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
 
-    # DutyStore
+    # KeyTaskStore
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         return [

@@ -11,7 +11,7 @@ from keywright.service.management import Management
 from keywright.service.policy import Policy
 from keywright.service.principal import Organization, Principal
 from keywright.service.refusals import Refused
-from keywright.service.replays import Repeatable, Replays
+from keywright.service.replays import Idempotency, IdempotentRequest
 from tests.service.fake_store import FakeStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 1, tzinfo=UTC)
@@ -37,9 +37,9 @@ ALICE = principal_of("org_acme")
 BOB = principal_of("org_globex")
 
 
-def repeatable(said: bytes = b"POST /api-keys {}", key: str = HEADER) -> Repeatable:
+def repeatable(said: bytes = b"POST /api-keys {}", key: str = HEADER) -> IdempotentRequest:
     """A request that may be repeated; its answer is the private key and nothing else."""
-    return Repeatable(key, said, lambda created: created.private_key.reveal().encode())
+    return IdempotentRequest(key, said, lambda created: created.private_key.reveal().encode())
 
 
 class House:
@@ -61,7 +61,9 @@ class House:
             new_id=lambda: UUID(int=next(self._numbers)),
             brand="kw",
             policy=self.policy,
-            replays=Replays(self.store, clock=lambda: self.now, entropy=self.entropy, wait_seconds=wait_seconds),
+            idempotency=Idempotency(
+                self.store, clock=lambda: self.now, entropy=self.entropy, wait_seconds=wait_seconds
+            ),
         )
 
     def entropy(self, count: int) -> bytes:

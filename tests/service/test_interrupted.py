@@ -34,7 +34,7 @@ async def house_and_request(operation: str) -> tuple[House, FragileStore, Reques
         house,
         store,
         lambda service: service.rotate(
-            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, repeatable=repeatable()
+            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, idempotent=repeatable()
         ),
     )
 

@@ -14,7 +14,7 @@ from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_log import ChangeLog
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import STORED_SECONDS, Following
+from keywright.service.following import STORED_SECONDS, ChangeFollower
 from keywright.service.usage import UsageBook
 from keywright.service.verifier_sessions import Session
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
@@ -30,10 +30,10 @@ class Process:
     def __init__(self, store: FakeCheckingStore | None = None) -> None:
         self.store, self.usage = store or FakeCheckingStore(), UsageBook()
         self.time, self.known = FakeTime(), KnownKeys(10)
-        self.following = Following(self.store, [self.known], monotonic=self.time)
+        self.follower = ChangeFollower(self.store, [self.known], monotonic=self.time)
         self.tasks = ProcessTasks(
             store=self.store,
-            following=self.following,
+            follower=self.follower,
             usage=self.usage,
             session=SESSION,
             now=lambda: 1_000_000.0,
@@ -42,7 +42,7 @@ class Process:
 
     async def close(self) -> None:
         await self.tasks.close()
-        await self.following.close()
+        await self.follower.close()
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def process() -> Process:
 
 async def test_a_process_is_there_and_confirms(process: Process) -> None:
     """A process notes its session, confirms what it dropped, and says goodbye."""
-    process.following.start()
+    process.follower.start()
     process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
-    await until(lambda: process.following.since is not None)
+    await until(lambda: process.follower.since is not None)
     process.store.tell(b"d" * 32)
     await until(lambda: bool(process.store.confirmed))
     assert process.store.confirmed == [(SESSION.id, (1,))]
@@ -73,7 +73,7 @@ async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
     while SESSION.id not in process.store.sessions:
         assert process.store.readings == readings
         await asyncio.sleep(0.001)
-    await until(lambda: process.following.since is not None)
+    await until(lambda: process.follower.since is not None)
     await process.close()
 
 
@@ -102,18 +102,18 @@ async def test_a_confirmation_without_an_answer_is_repeated() -> None:
     """A process that ends before it has an answer confirms the same changes again, and the newer ones."""
     process = Process(LosesConfirmations())
     process.tasks.start()
-    await until(lambda: process.following.since is not None)
+    await until(lambda: process.follower.since is not None)
     process.store.tell(b"d" * 32)
     await until(lambda: len(process.store.confirmed) == 1)
     process.store.tell(b"e" * 32)
-    await until(lambda: process.following.log.end == 2)
+    await until(lambda: process.follower.log.end == 2)
     await process.close()
     assert process.store.confirmed == [(SESSION.id, (1,)), (SESSION.id, (1, 2))]
 
 
 async def test_changes_that_the_log_has_forgotten(process: Process) -> None:
     """A process that could not confirm for very long confirms what its log still has, and goes on."""
-    process.following.log = ChangeLog(2)
+    process.follower.log = ChangeLog(2)
     for number in range(5):
         process.store.tell(bytes([number]) * 32)
     process.tasks.start()
@@ -127,12 +127,12 @@ async def test_changes_that_the_log_has_forgotten(process: Process) -> None:
 async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process) -> None:
     """A process that receipts would leave out, because it cannot renew its session, trusts nothing that it caches."""
     process.tasks.start()
-    await until(lambda: process.following.since == process.time())
+    await until(lambda: process.follower.since == process.time())
     stored_at = process.time()
     process.time.seconds += STORED_SECONDS + BOUND_SECONDS + 1.0
     readings = process.store.readings
     await until(lambda: process.store.readings > readings + 2)
-    assert process.following.since == stored_at + STORED_SECONDS
+    assert process.follower.since == stored_at + STORED_SECONDS
     assert not process.known.trusted_at(process.time())
     await process.close()
 
@@ -153,7 +153,7 @@ async def test_a_session_that_is_refused() -> None:
     """A database that refuses a session ends nothing: it is offered again, and then the process follows."""
     process = Process(RefusesOnce())
     process.tasks.start()
-    await until(lambda: process.following.since is not None)
+    await until(lambda: process.follower.since is not None)
     assert SESSION.id in process.store.sessions
     await process.close()
 
@@ -171,8 +171,8 @@ async def test_usage_is_written_and_flushed(process: Process) -> None:
 async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> None:
     """While the database is away nothing is lost: drops are confirmed and uses written when it is back."""
     process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
-    process.following.start()
-    await until(lambda: process.following.since is not None)
+    process.follower.start()
+    await until(lambda: process.follower.since is not None)
     process.store.tell(b"d" * 32)
     readings = process.store.readings
     await until(lambda: process.store.readings > readings + 1)

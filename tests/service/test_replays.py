@@ -16,7 +16,7 @@ from keywright.service.commands import Created, NewKey
 from keywright.service.management import Management
 from keywright.service.ports import Replay
 from keywright.service.refusals import Refused
-from keywright.service.replays import KEPT, Answered, Repeatable, Sealing
+from keywright.service.replays import KEPT, Answered, IdempotentRequest, Sealing
 from tests.service.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, House, repeatable
 
@@ -34,7 +34,7 @@ def house(store: FragileStore) -> House:
     return House(store)
 
 
-async def create(service: Management, what: Repeatable | None = None, name: str = "name") -> object:
+async def create(service: Management, what: IdempotentRequest | None = None, name: str = "name") -> object:
     return await service.create(ALICE, ORIGIN, NewKey(name=name), what or repeatable())
 
 
@@ -78,7 +78,7 @@ async def test_nothing_stored_tells_the_answer(house: House, store: FragileStore
 
 
 def sealing(org: UUID = ALICE.organization.id, key: str = HEADER, said: bytes = b"said") -> Sealing:
-    return Sealing(org, Repeatable(key, said, lambda created: b"answer"), lambda count: b"e" * count)
+    return Sealing(org, IdempotentRequest(key, said, lambda created: b"answer"), lambda count: b"e" * count)
 
 
 def sealed(created: Created) -> Replay:
@@ -170,7 +170,7 @@ async def test_a_refusal_is_not_kept(house: House, store: FragileStore) -> None:
 
     async def rotate() -> object:
         return await house.management.rotate(
-            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, repeatable=repeatable()
+            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, idempotent=repeatable()
         )
 
     assert await rotate() == Refused("rotation_under_way")
@@ -234,7 +234,7 @@ async def test_refusals_are_each_ones_own(house: House, store: FragileStore) -> 
             overlap_seconds=None,
             quiet_seconds=None,
             matching=lambda found: found == version,
-            repeatable=repeatable(),
+            idempotent=repeatable(),
         )
 
     refused, done = await asyncio.gather(rotate(7), rotate(1))
@@ -288,4 +288,4 @@ async def test_what_cannot_be_repeated_is_never_known(house: House) -> None:
     async def known_already(_seal: object) -> None:
         return None
 
-    assert await house.management.replays.once(ALICE.organization.id, None, known_already) == IN_USE
+    assert await house.management.idempotency.once(ALICE.organization.id, None, known_already) == IN_USE

@@ -25,7 +25,7 @@ from keywright.service.background_tasks import BackgroundTasks
 from keywright.service.change_feed import Reading
 from keywright.service.change_log import ChangeLog
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
+from keywright.service.following import ChangeFollower
 from keywright.service.verification import Verification
 from keywright.storage.change_reader import ChangeReader
 from tests.simulation import node, store
@@ -140,9 +140,9 @@ async def _read_and_log_first(self: Any, trail: Any) -> None:
 
 def _take(self: Any, reading: Reading, since: float) -> None:
     digests = [digest for change in reading.changes for digest in change.digests]
-    for known in self._known:
-        known.drop(digests)
-        known.followed(since)
+    for cache in self._caches:
+        cache.drop(digests)
+        cache.followed(since)
     self._since = since
 
 
@@ -158,7 +158,7 @@ _start = BackgroundTasks.start
 
 def _follow_at_once(self: Any) -> None:
     _start(self)
-    self._following.start()
+    self._follower.start()
 
 
 def _stored_for_ever(self: Any, at: float) -> None:
@@ -230,7 +230,7 @@ def _nothing_missed(self: Any, cursor: str) -> Any:
 
 
 async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.following.begun()
+    await parts.follower.begun()
     return api_feed.Stream(parts, session, credential, arrived)
 
 
@@ -258,7 +258,7 @@ def _begin_late(self: Any, cursor: str | None) -> bytes:
 async def _next_from_the_end(self: Any) -> bytes | None:
     if self.__dict__.pop("_skips", False):
         await asyncio.sleep(0.02)
-        self._position = self._following.log.end
+        self._position = self._follower.log.end
     return await _next_event(self)
 
 
@@ -371,7 +371,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "from the beginning of a reading": Guard(
         "A node trusts from the beginning of a reading on, not from its end.",
-        ((Following, "_read", _read_and_trust_from_the_end),),
+        ((ChangeFollower, "_read", _read_and_trust_from_the_end),),
     ),
     "missing numbers": Guard(
         "Numbers that are missing are asked for.", ((store, _READER, partial(ChangeReader, most_missing=0)),)
@@ -408,7 +408,7 @@ GUARDS: dict[str, Guard] = {
     "nothing held from before following, and an early first reading": Guard(
         "One of the two drops what was looked up before a node follows.",
         (
-            (Following, "_follow", _follow_and_keep),
+            (ChangeFollower, "_follow", _follow_and_keep),
             (store, "begin_at", _begin_now),
             (store, "before_the_recent", _newest),
             (store, _READER, partial(_WithoutTheNewest, overlap=timedelta())),
@@ -416,7 +416,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "nothing held from before following": Guard(
         "A node drops everything when it begins to follow.",
-        ((Following, "_follow", _follow_and_keep),),
+        ((ChangeFollower, "_follow", _follow_and_keep),),
         "the first reading begins early enough",
     ),
     "first reading kept": Guard(
@@ -437,7 +437,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "session stored lately": Guard(
         "A node trusts only for as long after its session was stored as receipts reckon with it.",
-        ((Following, "session_stored", _stored_for_ever),),
+        ((ChangeFollower, "session_stored", _stored_for_ever),),
     ),
     "session before the feed": Guard(
         "A feed is sent only once its session is stored.",
@@ -483,7 +483,7 @@ GUARDS: dict[str, Guard] = {
         ((ClientFollowing, "_greet", _greet_and_count_from_now),),
     ),
     "confirmed once dropped": Guard(
-        "A node confirms what it has dropped, not what it has read.", ((Following, "_read", _read_and_log_first),)
+        "A node confirms what it has dropped, not what it has read.", ((ChangeFollower, "_read", _read_and_log_first),)
     ),
     "verifier: confirmed once dropped": Guard(
         "A verifier confirms what it has dropped, not what it has heard.",

@@ -10,11 +10,11 @@ from keywright.keys.verdict import ANY_USE, Code
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
+from keywright.service.following import ChangeFollower
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Verdict, Verification
 from keywright.service.verifier_sessions import Receipt, Session
-from keywright.service.verifiers import KnownVerifiers
+from keywright.service.verifiers import VerifierCache
 from tests.simulation.clocks import Clocks
 from tests.simulation.database import Database, Key, Link
 from tests.simulation.loop import Process
@@ -62,8 +62,8 @@ class Node:
         self.session = Session(id=session, verifier_id=None, name=process.name, outage_seconds=outage_seconds)
         store = cast("Any", self.store)
         self.known = KnownKeys(100)
-        known: list[Known[Any]] = [self.known, KnownVerifiers(100)]
-        self.following = Following(store, known, monotonic=clocks.monotonic)
+        known: list[Known[Any]] = [self.known, VerifierCache(100)]
+        self.follower = ChangeFollower(store, known, monotonic=clocks.monotonic)
         self.verification = Verification(
             store,
             self.known,
@@ -75,7 +75,7 @@ class Node:
         self.usage = UsageBook()
         self.tasks = ProcessTasks(
             store=store,
-            following=self.following,
+            follower=self.follower,
             usage=self.usage,
             session=self.session,
             now=clocks.seconds,
@@ -84,7 +84,7 @@ class Node:
         self.feed = FeedParts(
             callers=cast("Any", None),
             store=store,
-            following=self.following,
+            follower=self.follower,
             clock=clocks.time,
             monotonic=clocks.monotonic,
         )
@@ -97,7 +97,7 @@ class Node:
     async def leave(self) -> None:
         """End in an orderly way."""
         await self.tasks.close()
-        await self.following.close()
+        await self.follower.close()
 
     async def verify(self, text: str, *, facts: bool = False) -> Verdict:
         """Decide as `api.checking.Checkers` does: *facts* for a verifier, which judges the key from now on."""

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, Reading, Trail
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
@@ -119,7 +119,7 @@ class Store:
 
     # the trail
 
-    async def follow(self) -> Trail:
+    async def follow(self) -> ChangeFeed:
         """See `CheckingStore.follow`."""
         trail = (SimulatedTrail if self.database.postgres else NumberedTrail)(self)
         await trail.start()
@@ -182,7 +182,7 @@ class NumberedTrail:
         self._listen()
 
     async def read(self) -> Reading:
-        """See `Trail.read`."""
+        """See `ChangeFeed.read`."""
         self._stirred = False
         last = self._last
         changes = await self._ask(lambda database: [row.change for row in database.rows if row.seq > last])
@@ -191,7 +191,7 @@ class NumberedTrail:
         return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
 
     async def wait(self, seconds: float) -> None:
-        """See `Trail.wait`."""
+        """See `ChangeFeed.wait`."""
         if self._stirred:
             return
         self._waits = self._loop.create_future()
@@ -203,7 +203,7 @@ class NumberedTrail:
             self._waits = None
 
     async def close(self) -> None:
-        """See `Trail.close`."""
+        """See `ChangeFeed.close`."""
         self._closed = True
         self._database.listeners.pop(self, None)
         self.stir()
@@ -247,7 +247,7 @@ class SimulatedTrail(NumberedTrail):
         await self._connect()
 
     async def read(self) -> Reading:
-        """See `Trail.read`."""
+        """See `ChangeFeed.read`."""
         self._stirred = False
         if self._term != self._database.term:
             await self._connect()

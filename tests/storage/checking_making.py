@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
-from keywright.service.change_feed import Change, Trail
+from keywright.service.change_feed import Change, ChangeFeed
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.ports import NewApiKey
 from keywright.service.verifier_sessions import Session
@@ -48,7 +48,7 @@ def written_at(at: datetime, database: Database) -> None:
     database.query(f"UPDATE changes SET noted_at = {_literal(database, at)}")
 
 
-async def read_changes(trail: Trail) -> Sequence[Change]:
+async def read_changes(trail: ChangeFeed) -> Sequence[Change]:
     """Read, and give the changes alone."""
     return (await trail.read()).changes
 

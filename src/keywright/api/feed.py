@@ -30,7 +30,7 @@ from keywright.keys.known import BOUND_SECONDS
 from keywright.service.change_feed import Change
 from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
+from keywright.service.following import ChangeFollower
 from keywright.service.ports import Clock
 from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
@@ -60,7 +60,7 @@ class FeedParts:
 
     callers: Callers
     store: FeedStore
-    following: Following
+    follower: ChangeFollower
     clock: Clock
     monotonic: Seconds
 
@@ -223,7 +223,7 @@ async def open_stream(
     """
     try:
         async with asyncio.timeout(patience):
-            await parts.following.begun()
+            await parts.follower.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
     await parts.store.note_session(session)
@@ -235,7 +235,7 @@ class Stream:
 
     def __init__(self, parts: FeedParts, session: Session, credential: bytes, arrived: float) -> None:
         self._parts = parts
-        self._following = parts.following
+        self._follower = parts.follower
         self._session = session
         self._credential = credential
         self._arrived = arrived
@@ -261,7 +261,7 @@ class Stream:
 
     def _begin(self, cursor: str | None) -> bytes | None:
         """Take a position in the log, and give what comes before it; None when the verifier was revoked just now."""
-        log = self._following.log
+        log = self._follower.log
         recent = log.recent()
         if self._ends(recent):
             return None
@@ -277,12 +277,12 @@ class Stream:
         """Wait for changes, or for the time of a beat; None when the stream cannot go on."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
-                await self._following.news(self._position)
-        changes = self._following.log.after(self._position)
+                await self._follower.news(self._position)
+        changes = self._follower.log.after(self._position)
         if changes is None or self._ends(changes):
             return None
         self._position += len(changes)
-        return self._drop(changes) if changes else self._event("beat", cursor=self._following.log.cursor)
+        return self._drop(changes) if changes else self._event("beat", cursor=self._follower.log.cursor)
 
     def _ends(self, changes: Sequence[Change]) -> bool:
         """Tell whether the verifier itself is among the changes: it is revoked then, for good."""
@@ -295,13 +295,13 @@ class Stream:
 
         That is how far the follower has come: all that it has read is before the position, or in the event.
         """
-        since = self._following.since
+        since = self._follower.since
         return -inf if since is None else since
 
     def _drop(self, changes: Sequence[Change]) -> bytes:
         digests = [digest.hex() for change in changes for digest in change.digests]
         seqs = [change.seq for change in changes]
-        return self._event("drop", id=self._following.log.cursor, digests=digests, seqs=seqs)
+        return self._event("drop", id=self._follower.log.cursor, digests=digests, seqs=seqs)
 
     def _event(self, kind: str, *, id: str | None = None, **data: Any) -> bytes:  # noqa: A002 - the field's name
         now = self._parts.monotonic()

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from keywright.api.problems import Refusal, refusal_of
 from keywright.service.commands import Created
 from keywright.service.refusals import Refused
-from keywright.service.replays import Answered, Repeatable
+from keywright.service.replays import Answered, IdempotentRequest
 
 KEY_PATTERN = "^[!-~]{22,255}$"
 _KEY = re.compile(KEY_PATTERN[1:-1])
@@ -53,11 +53,11 @@ def said(method: str, path: str, value: dict[str, Any]) -> bytes:
 
 def repeatable(
     key: str | None, method: str, path: str, value: dict[str, Any], reply: Callable[[Created], Reply]
-) -> Repeatable | None:
+) -> IdempotentRequest | None:
     """Give what the use cases need to answer a request again, which is as `said` has it; None for one without a key."""
     if key is None:
         return None
-    return Repeatable(key, said(method, path, value), lambda created: reply(created).packed())
+    return IdempotentRequest(key, said(method, path, value), lambda created: reply(created).packed())
 
 
 def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], Reply], *, status: int) -> Response:

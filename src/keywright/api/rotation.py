@@ -68,7 +68,7 @@ async def rotate_api_key(
         overlap_seconds=asked.body.overlap_seconds,
         quiet_seconds=asked.body.retire_when_quiet_seconds,
         matching=matching,
-        repeatable=repeatable(key, "POST", f"{PATH}/{key_id}/rotate", asked.value, reply),
+        idempotent=repeatable(key, "POST", f"{PATH}/{key_id}/rotate", asked.value, reply),
     )
     return answer_of(outcome, reply, status=200)
 

@@ -1,5 +1,5 @@
 """
-The proof of the trail: every event of an organisation is what it was when it was written, and none is missing.
+The proof of the audit log: every event of an organization is what it was when it was written, and none is missing.
 
 Each place of the chain has a hash over the hash before it and the event's own digest (`events`). Whoever can write to
 the database can also compute all hashes anew from a place on; what cannot be changed is a head, the position and hash
@@ -17,7 +17,7 @@ from keywright.service.events import CHAIN_BEGINS, link
 from keywright.service.ports import AuditStore, Link
 
 MOST_FINDINGS = 100
-"""How many findings are kept of one organisation; more are counted."""
+"""How many findings are kept of one organization; more are counted."""
 
 PAGE = 500
 """How many places are read at once."""
@@ -67,7 +67,7 @@ _BEGIN = Head(0, CHAIN_BEGINS)
 
 @dataclass(slots=True)
 class Report:
-    """What an audit of one organisation came to; `head` is the end of its chain as it was read."""
+    """What an audit of one organization came to; `head` is the end of its chain as it was read."""
 
     org_id: UUID
     head: Head = _BEGIN
@@ -84,15 +84,15 @@ class Report:
 
 async def audit(store: AuditStore, org_id: UUID, *, remembered: Head | None = None) -> Report:
     """
-    Read the whole trail of an organisation and say what is wrong with it; it may be written to meanwhile.
+    Read the whole audit log of an organization and say what is wrong with it; it may be written to meanwhile.
 
-    Memory stays the same however long the trail is.
+    Memory stays the same however long the log is.
 
     Args:
         remembered: An earlier head, from `Report.head`, that was kept elsewhere.
 
     Raises:
-        StorageUnavailable: The database is away.
+        StorageUnavailable: The database is unavailable.
     """
     report = Report(org_id)
     # Before anything else is read: whatever it promises has to be there already, while more may come.
@@ -125,7 +125,7 @@ class _Chain:
         """Go on to the next place that there is, and say what is wrong there."""
         if place.position > self.head.position + 1:
             yield Finding(FindingKind.PLACES_REMOVED, self.head.position + 1)
-            # What it was chained to is gone; it can still be told whether the event is what it was.
+            # What it was chained to is gone; whether the event is what it was can still be decided.
             self._before = ()
         found, instead = self._compare(place)
         if found is not None:

@@ -20,8 +20,8 @@ from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.events import SERVICE, Event, EventType, Origin, rfc3339
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
-from keywright.service.ports import Clock, Due, DutyStore, NewId, Outcome
+from keywright.service.following import ChangeFollower
+from keywright.service.ports import Clock, Due, KeyTaskStore, NewId, Outcome
 from keywright.service.usage import UsageBook
 from keywright.service.usage_batches import UsageBatches
 from keywright.service.verification import Seconds
@@ -104,15 +104,15 @@ class ProcessTasks(BackgroundTasks):
 
     Args:
         store: Where its tasks write.
-        following: The follower of this process. It begins once the session is stored.
+        follower: The follower of this process. It begins once the session is stored.
         usage: The uses that this process noted.
         session: This process.
         now: Seconds since the epoch, for the usage book.
-        monotonic: The clock of *following*.
+        monotonic: The clock of *follower*.
     """
 
     store: ProcessStore
-    following: Following
+    follower: ChangeFollower
     usage: UsageBook
     session: Session
     now: Seconds
@@ -146,15 +146,15 @@ class ProcessTasks(BackgroundTasks):
         asked_at = self.monotonic()
         await self.store.note_session(self.session)
         # Not before: a receipt would leave out a process that caches and has no session.
-        self.following.session_stored(asked_at)
+        self.follower.session_stored(asked_at)
 
     async def _acknowledge_next(self) -> None:
-        await self.following.news(self._acknowledged)
+        await self.follower.news(self._acknowledged)
         await self._acknowledge()
 
     async def _acknowledge(self) -> None:
         """Acknowledge what the log has, which the caches dropped before it came there."""
-        log = self.following.log
+        log = self.follower.log
         position = max(self._acknowledged, log.begin)
         changes = log.after(position) or []
         if changes and self._since is None:
@@ -181,7 +181,7 @@ class KeyTasks(BackgroundTasks):
         new_id: For events.
     """
 
-    store: DutyStore
+    store: KeyTaskStore
     clock: Clock
     new_id: NewId
 

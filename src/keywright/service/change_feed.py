@@ -27,9 +27,9 @@ Twice the time in which the caller of a change is answered.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """
-    A change to a key after which what is held of it no longer counts.
+    A change to a key after which what is cached of it no longer counts.
 
-    `seq` numbers the event that tells of it: unique, though not in the order of commits. `digests` are those of all
+    `seq` numbers its event: unique, though not in the order of commits. `digests` are those of all
     the key's secrets. `noted_at` is when the database wrote the event, by its own clock.
     """
 
@@ -54,8 +54,8 @@ class Reading:
     complete_to: int
 
 
-class Trail(Protocol):
-    """The changes, followed by one reader from a position that its first reading tells."""
+class ChangeFeed(Protocol):
+    """The changes, read by one reader from the position on that its first reading names."""
 
     async def read(self) -> Reading:
         """
@@ -66,7 +66,7 @@ class Trail(Protocol):
         visible.
 
         Raises:
-            StorageUnavailable: The database is away; what is missed now is given by a later call.
+            StorageUnavailable: The database is unavailable; a later call gives what is missed now.
         """
         ...
 
@@ -75,13 +75,13 @@ class Trail(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of whatever is held."""
+        """Release its connection."""
         ...
 
 
 class ChangeStore(Protocol):
     """The store of `management`, which has the changes. The same rules hold."""
 
-    async def follow(self) -> Trail:
+    async def follow(self) -> ChangeFeed:
         """Choose the position from which a reader follows the changes; its first reading begins there."""
         ...

@@ -1,5 +1,5 @@
 """
-The recent changes in the order in which this process read them: what its change feed sends, and where one may begin.
+The recent changes in the order in which this process read them: what its feeds send, and where a feed may begin.
 
 A cursor names the last change up to which a reader has everything. Every process gives the same text to the same
 change, so that a reader may go on at another one. A cursor that the log does not know is of no use: the change is too

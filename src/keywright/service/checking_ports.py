@@ -68,6 +68,6 @@ class CheckingStore(Protocol):
 
         A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
         so a batch may be repeated when nobody knows what became of it, also while its first transaction still runs. The
-        last number of a reporter is kept for 7 days: see `ports.DutyStore.purge`.
+        last number of a reporter is kept for 7 days: see `ports.KeyTaskStore.purge`.
         """
         ...

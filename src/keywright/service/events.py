@@ -1,7 +1,7 @@
 """
-The trail: one event for every change to a key, stored in the same transaction as the change.
+The audit log: one event for every change to a key, stored in the same transaction as the change.
 
-The events of an organisation are a chain: each has a hash over its own content and the hash of the one before, so that
+The events of an organization are a chain: each has a hash over its own content and the hash of the one before, so that
 a row that was altered or taken out later is found (`audit`). What is hashed is written here, the same for every engine.
 """
 
@@ -18,7 +18,7 @@ CHAIN_BEGINS = bytes(32)
 """What stands for the hash before the first."""
 
 SERVICE = "keywright"
-"""The issuer and subject of events that nobody asked for: what the service does by itself when its time has come."""
+"""The issuer and subject of events that no request made: those of the background tasks."""
 
 _canonical = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
 
@@ -38,7 +38,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a change was asked from: the request's id, and the caller's address where it is known."""
+    """The request that made a change: its id, and the caller's address where it is known."""
 
     request_id: str
     address: str | None
@@ -47,7 +47,7 @@ class Origin:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """
-    One row of the trail: who did what to which key, when, and from where.
+    One row of the audit log: who did what to which key, when, and from where.
 
     `data` holds what is worth keeping of the change itself, as JSON values without fractions; never a secret. A change
     to what a key may do has the members `before` and `after`, each with the fields that changed.
@@ -66,8 +66,8 @@ class Event:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over everything that the event says, in one canonical form: JSON with sorted names, in UTF-8."""
-        said = {
+        """SHA-256 over all of the event, in one canonical form: JSON with sorted names, in UTF-8."""
+        content = {
             "id": str(self.id),
             "type": self.type.value,
             "org_id": str(self.org_id),
@@ -80,7 +80,7 @@ class Event:
             "address": self.origin.address,
             "data": self.data,
         }
-        return sha256(_canonical(said).encode()).digest()
+        return sha256(_canonical(content).encode()).digest()
 
 
 def rfc3339(at: datetime | None) -> str | None:

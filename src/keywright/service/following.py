@@ -1,11 +1,11 @@
 """
-Following the changes: each process drops what it holds of a key as soon as the trail names it.
+The follower of the changes: each process invalidates its cached keys as soon as the change feed names them.
 
-What is held counts only from the moment at which the last complete reading of the trail began, so a process that was
-stopped, a slow database and a cut connection need no special case: trust lapses by itself.
+A cache counts for the bound after the moment at which the last complete reading of the feed began. So a process that
+was stopped, a slow database and a cut connection need no special case: trust lapses by itself.
 
-What was read stands in one log. A feed begins at a position of that log and gets everything behind it, and so do the
-acknowledgements of this process: what is sent, dropped and acknowledged comes from the same readings.
+Every reading is put into one log. The feeds to verifiers begin at a position of that log and send everything behind it,
+and so do the acknowledgements of this process: what is sent, dropped and acknowledged comes from the same readings.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from math import inf
 from typing import Any
 
 from keywright.keys.known import BOUND_SECONDS, Known
-from keywright.service.change_feed import ChangeStore, Reading, Trail
+from keywright.service.change_feed import ChangeFeed, ChangeStore, Reading
 from keywright.service.change_log import ChangeLog
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import SESSION_SECONDS
 
 READ_EVERY_SECONDS = 0.1
-"""How often the trail is read when nothing calls; a tenth of the bound."""
+"""How often the feed is read when nothing wakes its reader; a tenth of the bound."""
 
 STORED_SECONDS = SESSION_SECONDS - 20 * BOUND_SECONDS
 """
@@ -34,20 +34,20 @@ may differ in an outage of a day.
 _PAUSE_SECONDS = 0.25
 
 
-class Following:
+class ChangeFollower:
     """
-    Reads the trail for one process.
+    Reads the change feed for one process.
 
     Args:
-        store: Whose changes.
-        known: What is to be emptied: memories by the digests that changes name.
-        monotonic: The clock that they are told in.
+        store: Has the changes.
+        caches: The caches to invalidate, by the digests that changes name.
+        monotonic: The clock of the caches.
     """
 
-    def __init__(self, store: ChangeStore, known: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
+    def __init__(self, store: ChangeStore, caches: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
         self.log = ChangeLog()
         self._store = store
-        self._known = known
+        self._caches = caches
         self._monotonic = monotonic
         self._task: asyncio.Task[None] | None = None
         self._since: float | None = None
@@ -58,17 +58,17 @@ class Following:
 
     @property
     def since(self) -> float | None:
-        """From when on nothing is known to have been missed, at the last reading; None before the first."""
+        """The moment at which the last complete reading began: nothing before it is missing. None before the first."""
         return self._since
 
     def start(self) -> None:
-        """Begin to follow, in the background, unless that was done."""
+        """Begin to follow in the background; a second call does nothing."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._follow(), name="following the changes")
 
     def session_stored(self, at: float) -> None:
         """
-        Note that this process is known to receipts, and begin to follow.
+        Note that receipts name this process, and begin to follow.
 
         Args:
             at: When the database was asked to store it.
@@ -77,7 +77,7 @@ class Following:
         self.start()
 
     async def close(self) -> None:
-        """Stop following; what is held lapses within the bound."""
+        """Stop following; what is cached lapses within the bound."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -92,38 +92,38 @@ class Following:
             await self._news.wait()
 
     async def _follow(self) -> None:
-        trail = await self._begin()
-        for known in self._known:
-            # What was looked up before the trail begins may have changed before it begins.
-            known.drop_all()
+        feed = await self._begin()
+        for cache in self._caches:
+            # What was looked up before the feed begins may have changed before it begins.
+            cache.drop_all()
         try:
             while True:
-                await self._read(trail)
-                await trail.wait(READ_EVERY_SECONDS)
+                await self._read(feed)
+                await feed.wait(READ_EVERY_SECONDS)
         finally:
-            await trail.close()
+            await feed.close()
 
-    async def _begin(self) -> Trail:
+    async def _begin(self) -> ChangeFeed:
         while True:
             try:
                 return await self._store.follow()
             except StorageUnavailable:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _read(self, trail: Trail) -> None:
-        # Before the trail is asked: what is acknowledged while it is being read may not be in its answer.
+    async def _read(self, feed: ChangeFeed) -> None:
+        # Before the reading begins: a change that is acknowledged during the reading may not be part of it.
         since = min(self._monotonic(), self._stored_at + STORED_SECONDS)
         try:
-            reading = await trail.read()
+            reading = await feed.read()
         except StorageUnavailable:
             # A later reading gives what this one could not.
             await asyncio.sleep(_PAUSE_SECONDS)
             return
-        # From here to the end without a pause: whoever sees the new moment sees the changes before it.
+        # From here to the end without a pause: `since` is never seen without the changes before it.
         digests = [digest for change in reading.changes for digest in change.digests]
-        for known in self._known:
-            known.drop(digests)
-            known.followed(since)
+        for cache in self._caches:
+            cache.drop(digests)
+            cache.followed(since)
         self._since = since
         self._log(reading)
 

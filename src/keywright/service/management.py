@@ -1,4 +1,4 @@
-"""The management use cases: what a principal does with its organisation's API keys."""
+"""The management use cases: what a principal does with its organization's API keys."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from keywright.service.ports import (
 )
 from keywright.service.principal import Principal
 from keywright.service.refusals import Refused
-from keywright.service.replays import Answered, Repeatable, Replays, Seal
+from keywright.service.replays import Answered, Idempotency, IdempotentRequest, Seal
 from keywright.service.verifier_sessions import Receipt
 
 Item = TypeVar("Item")
@@ -49,9 +49,9 @@ class Page(Generic[Item]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Management:
     """
-    What a principal may do with its organisation's keys.
+    What a principal may do with its organization's keys.
 
-    Permissions are asked at the edge; the organisation is enforced here and below, in every call to the store.
+    Permissions are asked at the edge; the organization is enforced here and below, in every call to the store.
     Every method raises `StorageUnavailable` when the store does.
     """
 
@@ -61,16 +61,16 @@ class Management:
     new_id: NewId
     brand: str
     policy: Policy
-    replays: Replays
+    idempotency: Idempotency
 
     async def create(
-        self, principal: Principal, origin: Origin, new: NewKey, repeatable: Repeatable | None = None
+        self, principal: Principal, origin: Origin, new: NewKey, idempotent: IdempotentRequest | None = None
     ) -> Created | Answered | Refused:
         """
         Mint a pair and store its public half.
 
         Returns:
-            `Created`, or `Answered` when the request may be repeated. Refused: `validation_failed` by the policy,
+            `Created`, or `Answered` for an idempotent request. Refused: `validation_failed` by the policy,
             `too_many_keys`, `idempotency_key_reused`, `idempotency_key_in_use`.
         """
 
@@ -96,10 +96,10 @@ class Management:
                 return Refused("too_many_keys")
             return created if outcome is Outcome.DONE else None
 
-        return await self.replays.once(principal.organization.id, repeatable, attempt)
+        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
 
     async def get(self, principal: Principal, key_id: UUID) -> ApiKey | None:
-        """Read one key of the principal's organisation."""
+        """Read one key of the principal's organization."""
         return await self.store.get(principal.organization.id, key_id)
 
     async def list_page(
@@ -186,7 +186,7 @@ class Management:
         overlap_seconds: int | None,
         quiet_seconds: int | None,
         matching: Matching | None = None,
-        repeatable: Repeatable | None = None,
+        idempotent: IdempotentRequest | None = None,
     ) -> Created | Answered | Refused:
         """
         Give a key a new pair, and have the old one end later.
@@ -197,7 +197,7 @@ class Management:
             matching: As for `update`.
 
         Returns:
-            `Created`, or `Answered` when the request may be repeated. Refused: `not_found`, `key_revoked`,
+            `Created`, or `Answered` for an idempotent request. Refused: `not_found`, `key_revoked`,
             `key_expired`, `rotation_under_way`, `precondition_failed`, `changed_meanwhile`, `idempotency_key_reused`,
             `idempotency_key_in_use`.
         """
@@ -215,7 +215,7 @@ class Management:
                 pair = self._mint(old.environment)
                 retirement = rotation.Retirement.of(now, overlap_seconds, quiet_seconds)
                 new = rotation.rotated(old, Secret.of(pair, created_at=now), retirement)
-                data = rotation.told_rotation(old, new, retirement)
+                data = rotation.rotation_event_data(old, new, retirement)
                 event = self._event(principal, origin, EventType.ROTATED, key_id, now, data)
                 created = Created(new, pair.private)
                 outcome = await self.store.rotate(rotation.stored(old, created, retirement, event, seal(created, now)))
@@ -223,7 +223,7 @@ class Management:
                     return created if outcome is Outcome.DONE else None
             return Refused("changed_meanwhile")
 
-        return await self.replays.once(principal.organization.id, repeatable, attempt)
+        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
 
     async def set_overlap(
         self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int
@@ -245,7 +245,7 @@ class Management:
             if retiring is None:
                 return Refused("no_rotation_under_way")
             end = now + timedelta(seconds=overlap_seconds)
-            data = rotation.told_rescheduling(retiring, end)
+            data = rotation.rescheduling_event_data(retiring, end)
             event = self._event(principal, origin, EventType.ROTATION_CHANGED, key_id, now, data)
             if await self.store.set_retirement(event, version=old.version, retires_at=end) is Outcome.DONE:
                 return rotation.rescheduled(old, retiring, end)

@@ -44,7 +44,7 @@ class Authenticator(Protocol):
 
         Raises:
             InvalidToken: It cannot be trusted.
-            OrganizationRequired: It names no organisation.
+            OrganizationRequired: It names no organization.
             AuthUnavailable: There are no signing keys to check it with.
         """
         ...
@@ -57,7 +57,7 @@ class Outcome(Enum):
     REPEATED = auto()
     """A replay is stored for this request already: somebody sent it before."""
     TOO_MANY = auto()
-    """The organisation has as many active keys as it may have."""
+    """The organization has as many active keys as it may have."""
     OUTDATED = auto()
     """The key was changed since it was read, or is gone."""
 
@@ -67,7 +67,7 @@ class Replay:
     """
     The answer to a request that may be repeated, sealed so that only the repeated request opens it.
 
-    `request_digest` (32 bytes) finds it among those of the organisation; `fingerprint` (32 bytes) tells whether what
+    `request_digest` (32 bytes) finds it among those of the organization; `fingerprint` (32 bytes) tells whether what
     is asked is the same; `sealed` is the answer. After `expires_at` it is as if it had never been.
     """
 
@@ -83,7 +83,7 @@ class NewApiKey:
     """
     All that one creation stores. `secret_digest` is the 32 bytes by which the private key will be found.
 
-    `most_active` is how many active keys the organisation may have, this one included; None for any number.
+    `most_active` is how many active keys the organization may have, this one included; None for any number.
     """
 
     organization: Organization
@@ -146,7 +146,7 @@ class EventFilter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """
-    One place in the chain of an organisation's events, as it is stored.
+    One place in the chain of an organization's events, as it is stored.
 
     `position` counts from 1. `digest` is what is stored with the event, which an altered event no longer has; None
     where the event is gone. `event` is None then, and also where what is stored cannot be read as an event any more.
@@ -198,15 +198,15 @@ class Usage:
 
 class Store(Protocol):
     """
-    Keeps API keys and their trail.
+    Keeps API keys and their audit log.
 
     For every method:
     - One call is one transaction. When it returns, what it did survives a crash of the process and of the machine.
-    - It sees one organisation: a key of another one is the same as no key.
+    - It sees one organization: a key of another one is the same as no key.
     - A deleted key is the same as no key.
-    - An event that is stored gets the next place in the chain of its organisation, in the same transaction.
-    - It raises `StorageUnavailable` when the database is away, too busy or not migrated, within a few seconds and
-      never later; then a change may or may not have been made, but never half of one.
+    - An event that is stored gets the next place in the chain of its organization, in the same transaction.
+    - It raises `StorageUnavailable` when the database is away, too busy or not migrated, within a few seconds and never
+      later; then a change may or may not have been made, but never half of one.
     - It raises `ValueError` when the database refuses the data: an id, a public key or a digest is taken, or a value is
       beyond what a column holds. Then nothing of it is stored.
     - Calls may run side by side, from one event loop.
@@ -214,7 +214,7 @@ class Store(Protocol):
 
     async def create(self, new: NewApiKey) -> Outcome:
         """
-        Store a key, its organisation where that is new, the event, and the replay where there is one.
+        Store a key, its organization where that is new, the event, and the replay where there is one.
 
         Creations that wait at the same time share one commit; one that cannot be stored fails alone.
 
@@ -296,7 +296,7 @@ class Store(Protocol):
         """
         Read up to *limit* events in descending order of id, beginning below *before*, each with its place in the chain.
 
-        Events of deleted keys are told, too; those of a type that a newer version wrote are not. The place is None for
+        Events of deleted keys are included; those of a type that a newer version wrote are not. The place is None for
         events from before there was a chain.
         """
         ...
@@ -318,7 +318,7 @@ class Store(Protocol):
         These are the sessions that confirmed, and those that were stored before `committed_by` and were neither closed
         nor unseen for too long at `ended_at`. Too long is `outage_seconds` and SESSION_SECONDS: a process that could
         not renew its session for that long uses nothing that it cached. None where there is no such key, or it was
-        neither revoked nor deleted. Works for a deleted key of the organisation, too.
+        neither revoked nor deleted. Works for a deleted key of the organization, too.
         """
         ...
 
@@ -328,10 +328,10 @@ class Store(Protocol):
 
 
 class AuditStore(Protocol):
-    """What is read to prove the trail. The rules of `Store` hold, but it sees every organisation."""
+    """What is read to prove the audit log. The rules of `Store` hold, but it sees every organization."""
 
     async def chained_organizations(self) -> Sequence[UUID]:
-        """Give every organisation that has events, in ascending order."""
+        """Give every organization that has events, in ascending order."""
         ...
 
     async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
@@ -347,7 +347,7 @@ class AuditStore(Protocol):
         ...
 
 
-class DutyStore(Store, Protocol):
+class KeyTaskStore(Store, Protocol):
     """What is due in the background. The rules of `Store` hold, but the methods here see every organization."""
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:

@@ -1,14 +1,14 @@
 """
-Requests that may be repeated: the second one gets the answer of the first, and nothing is done twice.
+Idempotency: a request that is repeated gets the answer of the first one, and nothing is done twice.
 
 The answer holds a private key, which must not lie in a database. So it is stored sealed with a key that is made of the
 request's own idempotency key, which is stored nowhere: only whoever repeats the request can have the answer opened.
 
-    found by     SHA-256("keywright.idempotency.v1" NUL idempotency-key), within the organisation
+    found by     SHA-256("keywright.idempotency.v1" NUL idempotency-key), within the organization
     fingerprint  HMAC-SHA256(HKDF(idempotency-key, info "keywright.idempotency.v1 fingerprint"), what was asked)
     sealed       salt (16 bytes), nonce (12 bytes), AES-256-GCM of the answer, with the key
                  HKDF(idempotency-key, salt, info "keywright.idempotency.v1 answer")
-                 and as associated data the organisation's id, what it is found by, and the fingerprint
+                 and as associated data the organization's id, what it is found by, and the fingerprint
 
 HKDF is that of RFC 5869 with SHA-256, 32 bytes long.
 """
@@ -45,25 +45,25 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Repeatable:
+class IdempotentRequest:
     """
-    A request that may be repeated.
+    A request with an idempotency key, which may be repeated.
 
     Args:
         key: The idempotency key, 22 to 255 printable ASCII characters; whoever knows it can have the answer opened.
-        said: What was asked, in one canonical form: operation, path and body.
+        content: The request in one canonical form: operation, path and body.
         render: Gives what is answered, private key included, and whatever else is needed to answer the same again. It
             is called before anything is stored, and its bytes are sealed.
     """
 
     key: str
-    said: bytes
+    content: bytes
     render: Callable[[Created], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a repeatable request was answered, as it was rendered; `replayed` where this one did nothing."""
+    """The answer to an idempotent request, as it was rendered; `replayed` where this one did nothing."""
 
     body: bytes
     replayed: bool
@@ -83,9 +83,9 @@ class _Flight(NamedTuple):
     task: "asyncio.Task[Answered | Refused]"
 
 
-class Replays:
+class Idempotency:
     """
-    Sees to it that a repeatable request is done once: in this process, and with the store's help among all of them.
+    Has an idempotent request done once: in this process, and with the help of the store among all processes.
 
     Args:
         store: Where the answers lie, sealed.
@@ -101,21 +101,23 @@ class Replays:
         self._wait_seconds = wait_seconds
         self._flights: dict[tuple[UUID, bytes], _Flight] = {}
 
-    async def once(self, org_id: UUID, repeatable: Repeatable | None, attempt: Attempt) -> Created | Answered | Refused:
+    async def once(
+        self, org_id: UUID, request: IdempotentRequest | None, attempt: Attempt
+    ) -> Created | Answered | Refused:
         """
         Have *attempt* do what is asked, unless it was done before.
 
         Args:
             org_id: Whose request it is.
-            repeatable: None for a request that is what it is, every time.
+            request: None for one without an idempotency key.
             attempt: Does it, once for every call.
 
         Raises:
             StorageUnavailable: It may or may not have been done; the same request tells.
         """
-        if repeatable is None:
+        if request is None:
             return await attempt(lambda _created, _at: None) or Refused("idempotency_key_in_use")
-        sealing = Sealing(org_id, repeatable, self._entropy)
+        sealing = Sealing(org_id, request, self._entropy)
         place = (org_id, sealing.request_digest)
         if (flight := self._flights.get(place)) is not None:
             return await self._join(flight, sealing, attempt)
@@ -162,19 +164,19 @@ class Replays:
 
 class Sealing:
     """
-    Seals and opens the answers to one request of one organisation, as the module's docstring writes it down.
+    Seals and opens the answers to one request of one organization, as the module's docstring writes it down.
 
-    `answer` is what was sealed last: what is told now and what is told later are the same bytes, rendered once.
+    `answer` is what was sealed last: what is sent now and what is sent later are the same bytes, rendered once.
     """
 
-    def __init__(self, org_id: UUID, repeatable: Repeatable, entropy: Entropy) -> None:
+    def __init__(self, org_id: UUID, request: IdempotentRequest, entropy: Entropy) -> None:
         self.org_id = org_id
         self.answer = b""
-        self._render = repeatable.render
-        self._key = repeatable.key.encode("ascii")
+        self._render = request.render
+        self._key = request.key.encode("ascii")
         self._entropy = entropy
         self.request_digest = sha256(_DOMAIN + b"\0" + self._key).digest()
-        self.fingerprint = hmac_digest(self._derive("fingerprint", None), repeatable.said, "sha256")
+        self.fingerprint = hmac_digest(self._derive("fingerprint", None), request.content, "sha256")
 
     def seal(self, created: Created, at: datetime) -> Replay:
         """Render and seal what is answered at a moment."""

@@ -1,8 +1,8 @@
 """
 Rotation: a key gets a new pair, and the old one works on for a while, so that nothing stops in between.
 
-A key has two pairs at most. The old one ends at a time that is fixed when it is replaced, or sooner: as soon as nobody
-has used it for so long after the new one was first used.
+A key has two pairs at most. The old one ends at a time that is fixed when it is replaced, or sooner: when the new one
+is in use and the old one has been idle for long enough.
 """
 
 from dataclasses import replace
@@ -53,7 +53,7 @@ def rotated(api_key: ApiKey, secret: Secret, retirement: Retirement) -> ApiKey:
 
 
 def stored(old: ApiKey, created: Created, retirement: Retirement, event: Event, replay: Replay | None) -> Rotation:
-    """Give what the store is told of a rotation."""
+    """Give what the store changes in a rotation."""
     return Rotation(
         version=old.version,
         secret=created.api_key.secret,
@@ -65,29 +65,29 @@ def stored(old: ApiKey, created: Created, retirement: Retirement, event: Event, 
     )
 
 
-def told_rotation(old: ApiKey, new: ApiKey, retirement: Retirement) -> dict[str, Any]:
-    """Tell, in values that an event may hold, which pair was replaced by which, and when it ends."""
+def rotation_event_data(old: ApiKey, new: ApiKey, retirement: Retirement) -> dict[str, Any]:
+    """Give the data of the event of a rotation: which pair was replaced by which, and when it ends."""
     return {
         "public_key": new.secret.public_key.text,
         "replaced_public_key": old.secret.public_key.text,
-        **_told_end(retirement.at, retirement.quiet_seconds),
+        **_end_data(retirement.at, retirement.quiet_seconds),
     }
 
 
 def rescheduled(api_key: ApiKey, retiring: Secret, at: datetime) -> ApiKey:
-    """Give a key whose replaced pair was given another end, which it does not wait for quiet to come before."""
+    """Give a key whose replaced pair was given another end, before which it does not end for being idle."""
     changed = replace(retiring, retires_at=at, quiet_seconds=None)
     return replace(api_key, retiring=changed, version=api_key.version + 1)
 
 
-def told_rescheduling(old: Secret, at: datetime) -> dict[str, Any]:
-    """Tell, in values that an event may hold, which pair was to end when, and that it ends at *at* now."""
+def rescheduling_event_data(old: Secret, at: datetime) -> dict[str, Any]:
+    """Give the data of the event of another end: which pair, when it was to end, and that it ends at *at* now."""
     return {
         "public_key": old.public_key.text,
-        "before": _told_end(old.retires_at, old.quiet_seconds),
-        "after": _told_end(at, None),
+        "before": _end_data(old.retires_at, old.quiet_seconds),
+        "after": _end_data(at, None),
     }
 
 
-def _told_end(at: datetime | None, quiet_seconds: int | None) -> dict[str, Any]:
+def _end_data(at: datetime | None, quiet_seconds: int | None) -> dict[str, Any]:
     return {"retires_at": rfc3339(at), "retire_when_quiet_seconds": quiet_seconds}

@@ -45,7 +45,7 @@ class VerifierStore(Protocol):
         ...
 
 
-KnownVerifiers = Known[Verifier]
+VerifierCache = Known[Verifier]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Verifiers:
     """
 
     store: VerifierStore
-    known: KnownVerifiers
+    known: VerifierCache
     clock: Clock
     monotonic: Seconds
     entropy: Entropy

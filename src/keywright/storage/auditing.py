@@ -87,11 +87,11 @@ class Auditing(ABC):
         return [self._engine.id(id_) for (id_,) in await self._rows(shape.LOOSE, org_id)]
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        """See `DutyStore.quiet`."""
+        """See `KeyTaskStore.quiet`."""
         found = await self._rows(self._dialect.quiet, at, lag_seconds, limit)
         return [shape.quieted(self._engine, row) for row in found]
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
-        """See `DutyStore.expiring`."""
+        """See `KeyTaskStore.expiring`."""
         found = await self._rows(shape.EXPIRING, at, at + timedelta(days=within_days), within_days, limit)
         return [shape.expiring(self._engine, row) for row in found]

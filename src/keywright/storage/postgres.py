@@ -152,11 +152,11 @@ class PostgresStore(Auditing, PostgresChecking):
         return await self._change(sql.DELETE, event) is Outcome.DONE
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         return await self._change(sql.NOTE_EXPIRING, event, expires_at, days) is Outcome.DONE
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """See `DutyStore.purge`."""
+        """See `KeyTaskStore.purge`."""
         return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
     async def check(self) -> None:

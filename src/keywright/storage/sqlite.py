@@ -139,12 +139,12 @@ class SqliteStore(Auditing, SqliteChecking):
         return await self._change(lambda writing: writing.delete(note))
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         (*note, at) = rows.for_sqlite((*rows.event_row(event), expires_at))
         return await self._change(lambda writing: writing.note_expiring(tuple(note), at, days))
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """See `DutyStore.purge`."""
+        """See `KeyTaskStore.purge`."""
         until, silent_since = rows.for_sqlite((at, at - checking_rows.REPORTERS_KEPT))
         purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
         return purged

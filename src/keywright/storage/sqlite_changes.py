@@ -113,12 +113,12 @@ class Writing:
         return Outcome.DONE
 
     def note_expiring(self, event: Row, expires_at: int, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         _, org_id, key_id, *_ = event
         return self._noting(event, self._execute(sql.NOTICE, days, key_id, org_id, expires_at))
 
     def purge(self, at: int, silent_since: int, limit: int) -> int:
-        """See `DutyStore.purge`; *silent_since* is since when a reporter wrote no uses."""
+        """See `KeyTaskStore.purge`; *silent_since* is since when a reporter wrote no uses."""
         expired = self._execute(sql.PURGE_REPLAYS, at, limit)
         return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
 
