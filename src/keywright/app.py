@@ -35,19 +35,19 @@ from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
 from keywright.keys.known import KnownKeys
 from keywright.limits.engine import RunningLimiter, open_limiter
-from keywright.machine import boot_seconds, new_id, utc_now
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.failures import FailureLimit
-from keywright.service.following import ChangeFollower
-from keywright.service.management import Management
-from keywright.service.policy import Policy
+from keywright.service.management.idempotency import Idempotency
+from keywright.service.management.management import Management
+from keywright.service.management.policy import Policy
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.replays import Idempotency
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds, Verification
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
+from keywright.system import boot_seconds, new_id, utc_now
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")

@@ -16,9 +16,9 @@ from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service.commands import Created
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import Link
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.commands import Created
+from keywright.service.management.ports import Link
 
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)) | st.just(  # noqa: DTZ001
     datetime(2026, 11, 23, tzinfo=UTC)

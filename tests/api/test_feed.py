@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 
 from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog, cursor_of
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import ChangeFollower
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.service.fake_checking_store import NOW
-from tests.service.test_following import until
+from tests.service.test_change_follower import until
 
 SESSION = Session(id=UUID(int=9), verifier_id=UUID(int=1), name="api-1", outage_seconds=60)
 Event = tuple[str, dict[str, Any]]

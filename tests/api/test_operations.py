@@ -11,7 +11,7 @@ import pytest
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
-from keywright.service.following import ChangeFollower
+from keywright.service.change_follower import ChangeFollower
 from keywright.storage.migrate import migrate
 from tests.api.caller import KEYS, Caller
 from tests.api.test_ways import framework_of

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from keywright.api.problems import PROBLEMS, FieldError, refusal_of
-from keywright.service.refusals import Flaw, RefusalCode, Refused
+from keywright.service.management.refusals import Flaw, RefusalCode, Refused
 
 CODES: tuple[RefusalCode, ...] = get_args(RefusalCode)
 

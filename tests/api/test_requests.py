@@ -19,7 +19,7 @@ from keywright.api.requests import (
 )
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason
-from keywright.service.commands import NewKey
+from keywright.service.management.commands import NewKey
 
 LIMIT = {"name": "minute", "limit": 100, "window_seconds": 60}
 

@@ -19,9 +19,9 @@ from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
 from keywright.service.change_feed import ChangeFeed
-from keywright.service.events import EventType
-from keywright.service.following import ChangeFollower
-from keywright.service.ports import NewApiKey
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey
 from keywright.service.verification import Verdict, Verification
 from keywright.storage import postgres_sql as sql
 from keywright.storage import rows

@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Status
-from keywright.service.events import CHAIN_BEGINS, Event, link
-from keywright.service.ports import (
+from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
+from keywright.service.management.ports import (
     Due,
     EventFilter,
     KeyFilter,

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from keywright.service.commands import Created, NewKey
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.management import Management
-from keywright.service.policy import Policy
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.commands import Created, NewKey
+from keywright.service.management.idempotency import Idempotency, IdempotentRequest
+from keywright.service.management.management import Management
+from keywright.service.management.policy import Policy
+from keywright.service.management.refusals import Refused
 from keywright.service.principal import Organization, Principal
-from keywright.service.refusals import Refused
-from keywright.service.replays import Idempotency, IdempotentRequest
 from tests.service.fake_store import FakeStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 1, tzinfo=UTC)

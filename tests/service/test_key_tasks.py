@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 from keywright.service.background_tasks import LAG_SECONDS, MOST_AT_ONCE, KeyTasks
-from keywright.service.events import EventType, Origin
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import Due, Replay
+from keywright.service.management.audit_log import EventType, Origin
+from keywright.service.management.ports import Due, Replay
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, House
-from tests.service.test_following import until
+from tests.service.test_change_follower import until
 
 QUIET = timedelta(seconds=3600)
 

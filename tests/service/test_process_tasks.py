@@ -11,14 +11,14 @@ from keywright.keys.known import BOUND_SECONDS, KnownKeys
 from keywright.keys.verdict import KeyFacts
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
 from keywright.service.change_log import ChangeLog
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import STORED_SECONDS, ChangeFollower
 from keywright.service.usage import UsageBook
 from keywright.service.verifier_sessions import Session
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
-from tests.service.test_following import until
+from tests.service.test_change_follower import until
 
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
 SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300)

@@ -23,9 +23,9 @@ from keywright.keys.verdict import ANY_USE
 from keywright.service import change_log
 from keywright.service.background_tasks import BackgroundTasks
 from keywright.service.change_feed import Reading
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import ChangeFollower
 from keywright.service.verification import Verification
 from keywright.storage.change_reader import ChangeReader
 from tests.simulation import node, store

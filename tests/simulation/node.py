@@ -8,9 +8,9 @@ from keywright.client.service_answers import Answer
 from keywright.keys.known import Known, KnownKeys
 from keywright.keys.verdict import ANY_USE, Code
 from keywright.service.background_tasks import ProcessTasks
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import ChangeFollower
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Verdict, Verification
 from keywright.service.verifier_sessions import Receipt, Session

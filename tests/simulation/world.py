@@ -23,7 +23,7 @@ from keywright.client.service_calls import ServiceCalls, Timing
 from keywright.client.session import Session
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
-from keywright.service import background_tasks, following
+from keywright.service import background_tasks, change_follower
 from keywright.service.faults import StorageUnavailable
 from tests.history.checker import Change, Deed, History, Outcome, Receipt, Verify, Violation, Window, violations
 from tests.simulation import store
@@ -613,12 +613,12 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
 
 
 _PACES: tuple[tuple[Any, str, float], ...] = (
-    (following, "READ_EVERY_SECONDS", 2 * following.READ_EVERY_SECONDS),
+    (change_follower, "READ_EVERY_SECONDS", 2 * change_follower.READ_EVERY_SECONDS),
     (api_feed, "BEAT_SECONDS", 2 * api_feed.BEAT_SECONDS),
     (background_tasks, "RENEW_EVERY_SECONDS", 1.5),
     (api_feed, "RENEW_EVERY_SECONDS", 1.5),
     (store, "SESSION_SECONDS", 5.0),
-    (following, "STORED_SECONDS", 3.5),
+    (change_follower, "STORED_SECONDS", 3.5),
 )
 
 

@@ -18,9 +18,9 @@ import pytest
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
-from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey, Source, Usage
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey, Source, Usage
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate

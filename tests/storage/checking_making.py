@@ -9,7 +9,7 @@ from uuid import UUID
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import Change, ChangeFeed
 from keywright.service.checking_ports import Sighting, UsageBatch
-from keywright.service.ports import NewApiKey
+from keywright.service.management.ports import NewApiKey
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
 from tests.storage.making import NOON, Database, new_id

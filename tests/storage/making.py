@@ -18,8 +18,8 @@ import uuid_utils.compat
 
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import NewApiKey, Replay, Rotation
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.ports import NewApiKey, Replay, Rotation
 from keywright.service.principal import Organization
 from keywright.storage.url import SqliteUrl, read
 

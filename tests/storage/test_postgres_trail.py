@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed
-from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey
 from keywright.storage import postgres_checking_sql as sql
 from keywright.storage.change_reader import MOST_MISSING, Numbers
 from keywright.storage.engine import RunningStore, open_store

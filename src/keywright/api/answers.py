@@ -11,9 +11,9 @@ from keywright.api.idempotency import Reply
 from keywright.api.problems import Refusal, refusal_of
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.keys.record import ApiKey
-from keywright.service.commands import Created
+from keywright.service.management.commands import Created
+from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock
-from keywright.service.refusals import Refused
 
 PATH = "/api/v2/api-keys"
 READ_HEADERS = {"Cache-Control": "private, no-cache"}

@@ -16,9 +16,9 @@ from pydantic_core import PydanticCustomError
 
 from keywright.api import client_address
 from keywright.api.bearer import bearer_of
-from keywright.service.events import Origin
 from keywright.service.faults import PermissionMissing
-from keywright.service.management import Management
+from keywright.service.management.audit_log import Origin
+from keywright.service.management.management import Management
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission, Principal
 

@@ -16,9 +16,9 @@ from keywright.api.openapi import documented_answer, documented_errors
 from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
-from keywright.service.events import Event, EventType
-from keywright.service.management import Management, Page
-from keywright.service.ports import EventFilter, Link
+from keywright.service.management.audit_log import Event, EventType
+from keywright.service.management.management import Management, Page
+from keywright.service.management.ports import EventFilter, Link
 from keywright.service.principal import Permission, Principal
 
 PATH = "/api/v2/api-key-events"

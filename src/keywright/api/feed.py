@@ -28,9 +28,9 @@ from keywright.api.problems import Refusal
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
 from keywright.service.change_feed import Change
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import ChangeFollower
 from keywright.service.ports import Clock
 from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore

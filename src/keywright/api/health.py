@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import Store
+from keywright.service.management.ports import Store
 
 router = APIRouter(include_in_schema=False)
 _log = structlog.stdlib.get_logger("keywright.health")

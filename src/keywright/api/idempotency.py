@@ -14,9 +14,9 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from keywright.api.problems import Refusal, refusal_of
-from keywright.service.commands import Created
-from keywright.service.refusals import Refused
-from keywright.service.replays import Answered, IdempotentRequest
+from keywright.service.management.commands import Created
+from keywright.service.management.idempotency import Answered, IdempotentRequest
+from keywright.service.management.refusals import Refused
 
 KEY_PATTERN = "^[!-~]{22,255}$"
 _KEY = re.compile(KEY_PATTERN[1:-1])

@@ -15,9 +15,9 @@ from keywright.api.operations import Operation
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse
 from keywright.keys.record import Secret
-from keywright.service.key_usage import Count, Period
-from keywright.service.management import Management
-from keywright.service.ports import Source
+from keywright.service.management.management import Management
+from keywright.service.management.ports import Source
+from keywright.service.management.usage import Count, Period
 from keywright.service.principal import Permission, Principal
 from keywright.service.verifier_sessions import Confirmation, Receipt
 

@@ -26,8 +26,8 @@ from keywright.api.problems import Refusal
 from keywright.api.requests import CreateApiKeyRequestV2
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.keys.record import Status
-from keywright.service.commands import Created
-from keywright.service.ports import KeyFilter
+from keywright.service.management.commands import Created
+from keywright.service.management.ports import KeyFilter
 from keywright.service.principal import Permission
 
 NewKeyBody = Annotated[Said[CreateApiKeyRequestV2], Depends(said_body(CreateApiKeyRequestV2))]

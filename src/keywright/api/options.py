@@ -8,7 +8,7 @@ from keywright.api.answers import READ_HEADERS
 from keywright.api.deps import MayRead, UseManagement
 from keywright.api.openapi import documented_errors
 from keywright.api.operations import Operation
-from keywright.service.policy import Policy
+from keywright.service.management.policy import Policy
 from keywright.service.principal import Permission
 
 PATH = "/api/v2/api-key-options"

@@ -1,9 +1,9 @@
 """
 Every answer that is not the wished-for one: one table from code to status, one way to write it.
 
-Refusals of the edge itself are raised as `Refusal`; what a use case refuses arrives as `service.refusals.Refused` and
-becomes one here; faults of the rooms below arrive as `service.faults.Fault`. Nothing written here quotes what the
-caller sent.
+Refusals of the edge itself are raised as `Refusal`; what a use case refuses arrives as
+`service.management.refusals.Refused` and becomes one here; faults of the rooms below arrive as `service.faults.Fault`.
+Nothing written here quotes what the caller sent.
 """
 
 import json
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
-from keywright.service.refusals import Refused
+from keywright.service.management.refusals import Refused
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"

@@ -19,7 +19,7 @@ from keywright.api.key_fields import (
     whole,
 )
 from keywright.keys.record import RevocationReason
-from keywright.service.commands import Changes, NewKey
+from keywright.service.management.commands import Changes, NewKey
 
 LONGEST_OVERLAP_SECONDS = int(timedelta(days=30).total_seconds())
 SHORTEST_QUIET_SECONDS = 60

@@ -21,7 +21,7 @@ from keywright.api.openapi import (
 from keywright.api.operations import Operation
 from keywright.api.requests import RotateApiKeyRequest, SetRotationRequest
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
-from keywright.service.commands import Created
+from keywright.service.management.commands import Created
 from keywright.service.principal import Permission
 
 RotateBody = Annotated[Said[RotateApiKeyRequest], Depends(said_body(RotateApiKeyRequest, optional=True))]

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from keywright.keys.record import ApiKey, RevocationReason, Secret, Status
-from keywright.service.commands import Created
+from keywright.service.management.commands import Created
 
 _PUBLIC_KEY = "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui"
 _DISPLAY = "kw_sk_live_...9rwP"

@@ -17,11 +17,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking_ports import CheckingStore
-from keywright.service.events import SERVICE, Event, EventType, Origin, rfc3339
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import ChangeFollower
-from keywright.service.ports import Clock, Due, KeyTaskStore, NewId, Outcome
+from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
+from keywright.service.management.ports import Due, KeyTaskStore, Outcome
+from keywright.service.ports import Clock, NewId
 from keywright.service.usage import UsageBook
 from keywright.service.usage_batches import UsageBatches
 from keywright.service.verification import Seconds

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from keywright.service.events import CHAIN_BEGINS, Event
-from keywright.service.ports import Due, EventFilter, Link, Replay
+from keywright.service.management.audit_log import CHAIN_BEGINS, Event
+from keywright.service.management.ports import Due, EventFilter, Link, Replay
 from keywright.storage import audit_rows as shape
 from keywright.storage import filters, rows
 from keywright.storage.checking_rows import Engine
@@ -33,7 +33,7 @@ class Dialect(NamedTuple):
 
 class Auditing(ABC):
     """
-    All of `service.ports` that only reads, but for keys.
+    All of `service.management.ports` that only reads, but for keys.
 
     Args:
         dialect: What the engine needs of its own.

@@ -11,8 +11,8 @@ from keywright.keys.record import Secret
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change
 from keywright.service.checking_ports import Sighting
-from keywright.service.events import EventType
-from keywright.service.ports import Source, Usage
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import Source, Usage
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage import rows

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking_ports import CheckingStore
-from keywright.service.ports import AuditStore, KeyTaskStore
+from keywright.service.management.ports import AuditStore, KeyTaskStore
 from keywright.service.verifier_sessions import SessionStore
 from keywright.service.verifiers import VerifierStore
 from keywright.storage import url as database_url

@@ -9,7 +9,7 @@ from uuid import UUID
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import Usage
+from keywright.service.management.ports import Usage
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage import checking_rows, rows

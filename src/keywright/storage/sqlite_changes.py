@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keywright.keys.record import ApiKey
-from keywright.service.events import CHAIN_BEGINS, link
-from keywright.service.ports import Outcome
+from keywright.service.management.audit_log import CHAIN_BEGINS, link
+from keywright.service.management.ports import Outcome
 from keywright.storage import rows
 from keywright.storage import sqlite_sql as sql
 from keywright.storage.rows import NewRows, Row

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from keywright.service.ports import Usage
+from keywright.service.management.ports import Usage
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keywright.keys.scopes import is_of
-from keywright.service.refusals import Flaw
+from keywright.service.management.refusals import Flaw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

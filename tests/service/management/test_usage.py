@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from keywright.service.key_usage import Count, Period, counts_of
+from keywright.service.management.usage import Count, Period, counts_of
 
 NOW = datetime(2026, 11, 23, 12, 34, 56, 7, tzinfo=UTC)
 NOON, MIDNIGHT = datetime(2026, 11, 23, 12, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)

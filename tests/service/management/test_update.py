@@ -8,8 +8,8 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey
-from keywright.service.events import EventType
-from keywright.service.refusals import Refused
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.refusals import Refused
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, House, flaws_of
 
 EVERYTHING: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
-from keywright.service.ports import NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.ports import NewApiKey, Outcome, Replay, Rotation
 from tests.service.fake_store import FakeStore
 
 

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from keywright.service.events import CHAIN_BEGINS, link
-from keywright.service.ports import AuditStore, Link
+from keywright.service.management.audit_log import CHAIN_BEGINS, link
+from keywright.service.management.ports import AuditStore, Link
 
 MOST_FINDINGS = 100
 """How many findings are kept of one organization; more are counted."""

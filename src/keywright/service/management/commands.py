@@ -12,10 +12,10 @@ from uuid import UUID
 from keywright.keys.pair import KeyPair, PrivateKey
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, Secret
-from keywright.service.events import rfc3339
-from keywright.service.policy import Policy
+from keywright.service.management.audit_log import rfc3339
+from keywright.service.management.policy import Policy
+from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
-from keywright.service.refusals import Flaw, Refused
 
 # Made once: json.dumps with arguments makes an encoder for every call.
 _sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

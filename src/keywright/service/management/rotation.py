@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from keywright.keys.record import ApiKey, Secret, Status
-from keywright.service.commands import Created
-from keywright.service.events import Event, rfc3339
-from keywright.service.ports import Replay, Rotation
-from keywright.service.refusals import RefusalCode
+from keywright.service.management.audit_log import Event, rfc3339
+from keywright.service.management.commands import Created
+from keywright.service.management.ports import Replay, Rotation
+from keywright.service.management.refusals import RefusalCode
 
 OVERLAP_SECONDS = 86_400
 """How long the old pair works on, unless the caller says otherwise."""

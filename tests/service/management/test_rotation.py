@@ -7,8 +7,8 @@ import pytest
 
 from keywright.keys.pair import parse
 from keywright.keys.record import ApiKey
-from keywright.service.events import EventType
-from keywright.service.refusals import Refused
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.refusals import Refused
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, House
 
 

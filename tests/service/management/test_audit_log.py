@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.events import CHAIN_BEGINS, EventType, Origin, link, rfc3339
+from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, Origin, link, rfc3339
 from tests.service.managing import ALICE, NOW, an_event
 
 EVENT = an_event(

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keywright.service.commands import Created, NewKey
-from keywright.service.management import Management
-from keywright.service.ports import Replay
-from keywright.service.refusals import Refused
-from keywright.service.replays import KEPT, Answered, IdempotentRequest, Sealing
-from tests.service.fragile_store import FragileStore, Point
+from keywright.service.management.commands import Created, NewKey
+from keywright.service.management.idempotency import KEPT, Answered, IdempotentRequest, Sealing
+from keywright.service.management.management import Management
+from keywright.service.management.ports import Replay
+from keywright.service.management.refusals import Refused
+from tests.service.management.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, House, repeatable
 
 REUSED = Refused("idempotency_key_reused")

@@ -8,25 +8,16 @@ from uuid import UUID
 
 from keywright.keys.pair import SEED_BYTES, KeyPair, mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service import commands, rotation
-from keywright.service.commands import Changes, Created, NewKey
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.key_usage import Count, KeyUsage, Period, counts_of
-from keywright.service.policy import Policy
-from keywright.service.ports import (
-    Clock,
-    Entropy,
-    EventFilter,
-    KeyFilter,
-    Link,
-    NewApiKey,
-    NewId,
-    Outcome,
-    Store,
-)
+from keywright.service.management import commands, rotation
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.commands import Changes, Created, NewKey
+from keywright.service.management.idempotency import Answered, Idempotency, IdempotentRequest, Seal
+from keywright.service.management.policy import Policy
+from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
+from keywright.service.management.refusals import Refused
+from keywright.service.management.usage import Count, KeyUsage, Period, counts_of
+from keywright.service.ports import Clock, Entropy, NewId
 from keywright.service.principal import Principal
-from keywright.service.refusals import Refused
-from keywright.service.replays import Answered, Idempotency, IdempotentRequest, Seal
 from keywright.service.verifier_sessions import Receipt
 
 Item = TypeVar("Item")

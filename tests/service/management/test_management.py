@@ -9,11 +9,11 @@ import pytest
 from keywright.keys.pair import parse, parse_public
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
-from keywright.service.commands import NewKey
-from keywright.service.events import EventType
-from keywright.service.key_usage import Count, Period
-from keywright.service.ports import EventFilter, KeyFilter, Usage
-from keywright.service.refusals import Refused
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.commands import NewKey
+from keywright.service.management.ports import EventFilter, KeyFilter, Usage
+from keywright.service.management.refusals import Refused
+from keywright.service.management.usage import Count, Period
 from keywright.service.verifier_sessions import Receipt
 from tests.service.managing import ALICE, BOB, DAY, ISSUER, NOW, ORIGIN, SECOND, House, flaws_of, made
 

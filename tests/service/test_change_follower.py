@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from keywright.keys.known import KnownKeys
 from keywright.keys.verdict import KeyFacts
-from keywright.service.following import ChangeFollower
+from keywright.service.change_follower import ChangeFollower
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")

@@ -28,9 +28,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keywright.service.commands import Created
-from keywright.service.ports import Clock, Entropy, Replay, Store
-from keywright.service.refusals import Refused
+from keywright.service.management.commands import Created
+from keywright.service.management.ports import Replay, Store
+from keywright.service.management.refusals import Refused
+from keywright.service.ports import Clock, Entropy
 
 KEPT = timedelta(hours=24)
 """How long an answer can be had again."""

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.audit import MOST_FINDINGS, PAGE, Finding, FindingKind, Head, audit
-from keywright.service.events import CHAIN_BEGINS, EventType, link
-from keywright.service.ports import Link
+from keywright.service.management.audit import MOST_FINDINGS, PAGE, Finding, FindingKind, Head, audit
+from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
+from keywright.service.management.ports import Link
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, BOB, an_event
 

@@ -12,11 +12,11 @@ import pytest
 
 from keywright.keys.digest import digest
 from keywright.keys.pair import parse
-from keywright.service.commands import NewKey
 from keywright.service.faults import StorageUnavailable
-from keywright.service.management import Management
-from keywright.service.replays import Answered
-from tests.service.fragile_store import FragileStore, Point
+from keywright.service.management.commands import NewKey
+from keywright.service.management.idempotency import Answered
+from keywright.service.management.management import Management
+from tests.service.management.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, ORIGIN, House, made, repeatable
 
 Request = Callable[[Management], Awaitable[object]]
