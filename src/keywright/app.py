@@ -249,7 +249,12 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
         outage_seconds=settings.outage_seconds,
     )
     return ProcessTasks(
-        store=plugs.store, follower=follower, usage=usage, session=session, now=plugs.now, monotonic=plugs.monotonic
+        store=plugs.store,
+        follower=follower,
+        usage=usage,
+        session=session,
+        epoch_seconds=plugs.now,
+        monotonic=plugs.monotonic,
     )
 
 

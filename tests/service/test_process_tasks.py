@@ -36,7 +36,7 @@ class Process:
             follower=self.follower,
             usage=self.usage,
             session=SESSION,
-            now=lambda: 1_000_000.0,
+            epoch_seconds=lambda: 1_000_000.0,
             monotonic=self.time,
         )
 

@@ -78,7 +78,7 @@ class Node:
             follower=self.follower,
             usage=self.usage,
             session=self.session,
-            now=clocks.seconds,
+            epoch_seconds=clocks.seconds,
             monotonic=clocks.monotonic,
         )
         self.feed = FeedParts(

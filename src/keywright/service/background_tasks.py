@@ -108,7 +108,7 @@ class ProcessTasks(BackgroundTasks):
         follower: The follower of this process. It begins once the session is stored.
         usage: The uses that this process noted.
         session: This process.
-        now: Seconds since the epoch, for the usage book.
+        epoch_seconds: Seconds since the epoch, for the usage book.
         monotonic: The clock of *follower*.
     """
 
@@ -116,7 +116,7 @@ class ProcessTasks(BackgroundTasks):
     follower: ChangeFollower
     usage: UsageBook
     session: Session
-    now: Seconds
+    epoch_seconds: Seconds
     monotonic: Seconds
     _batches: UsageBatches = field(init=False)
     # The position in the follower's log up to which changes are acknowledged, and the time before which none is.
@@ -137,7 +137,7 @@ class ProcessTasks(BackgroundTasks):
         await super().close()
         try:
             await self._acknowledge()
-            await self._batches.write(self.usage.take_all(self.now()))
+            await self._batches.write(self.usage.take_all(self.epoch_seconds()))
             await self.store.close_session(self.session.id, self.session.verifier_id)
         except StorageUnavailable:
             # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
@@ -168,7 +168,7 @@ class ProcessTasks(BackgroundTasks):
         self._acknowledged = position + len(changes)
 
     async def _write_usage(self) -> None:
-        await self._batches.write(iter(lambda: self.usage.take_due(self.now()), []))
+        await self._batches.write(iter(lambda: self.usage.take_due(self.epoch_seconds()), []))
 
 
 @dataclass(kw_only=True)
