@@ -41,6 +41,7 @@ from keywright.service.failures import FailureLimit
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.policy import Policy
+from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds, Verification
@@ -153,6 +154,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         policy=_policy(settings),
         idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
     )
+    app.state.reports = UsageReports(plugs.store, plugs.clock)
     # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
     for room in (management, changes, rotation, insight, events, options, feed, health):
         app.router.routes.extend(room.router.routes)

@@ -21,11 +21,6 @@ from keywright.service.management.ports import (
 )
 from keywright.service.verifier_sessions import Receipt
 
-
-def _since(usage: Usage, since: datetime) -> dict[datetime, int]:
-    return {hour: count for hour, count in usage.hours.items() if hour >= since}
-
-
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -46,7 +41,6 @@ class FakeStore:
         self.replays: dict[tuple[UUID, bytes], Replay] = {}
         self.noticed: dict[UUID, int] = {}
         self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
-        self.usages: dict[tuple[UUID, UUID], Usage] = {}
         self.meanwhile: Callable[[], None] = lambda: None
 
     # Store
@@ -55,14 +49,12 @@ class FakeStore:
         return self.receipts.get((org_id, key_id))
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        found = self.usages.get((org_id, key_id))
-        return None if found is None else replace(found, hours=_since(found, since))
+        return None
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        found = {key_id: self.usages[org_id, key_id] for key_id in key_ids if (org_id, key_id) in self.usages}
-        return {key_id: _since(usage, since) for key_id, usage in found.items()}
+        return {}
 
     async def create(self, new: NewApiKey) -> Outcome:
         key = new.api_key

@@ -19,6 +19,7 @@ from keywright.api.bearer import bearer_of
 from keywright.service.faults import PermissionMissing
 from keywright.service.management.audit_log import Origin
 from keywright.service.management.management import Management
+from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission, Principal
 
@@ -52,6 +53,11 @@ def _management(request: Request) -> Management:
     return management
 
 
+def _reports(request: Request) -> UsageReports:
+    reports: UsageReports = request.app.state.reports
+    return reports
+
+
 def _origin(request: Request) -> Origin:
     return Origin(
         request_id=request.state.request_id,
@@ -67,6 +73,7 @@ def _canonical_uuid(value: object) -> object:
 
 
 UseManagement = Annotated[Management, Depends(_management)]
+UseReports = Annotated[UsageReports, Depends(_reports)]
 FromWhere = Annotated[Origin, Depends(_origin)]
 KeyId = Annotated[UUID, BeforeValidator(_canonical_uuid)]
 MayCreate = Annotated[Principal, allow(Permission.CREATE)]

@@ -1,5 +1,6 @@
 """The routes that tell what became of a key: how far its revocation has come, and how it is used."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -8,16 +9,15 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from keywright.api.deps import KeyId, MayRead, UseManagement
+from keywright.api.deps import KeyId, MayRead, UseManagement, UseReports
 from keywright.api.key_fields import DateTime
 from keywright.api.openapi import documented_errors
 from keywright.api.operations import Operation
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse
 from keywright.keys.record import Secret
-from keywright.service.management.management import Management
 from keywright.service.management.ports import Source
-from keywright.service.management.usage import Count, Period
+from keywright.service.management.usage_reports import DAY, HOUR, Count, UsageReports
 from keywright.service.principal import Permission, Principal
 from keywright.service.verifier_sessions import Confirmation, Receipt
 
@@ -158,10 +158,10 @@ async def get_revocation(principal: MayRead, key_id: KeyId, management: UseManag
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_usage(
-    principal: MayRead, key_id: KeyId, query: Annotated[UsageQuery, Query()], management: UseManagement
+    principal: MayRead, key_id: KeyId, query: Annotated[UsageQuery, Query()], reports: UseReports
 ) -> Response:
     """Report the uses; see the description above."""
-    found = await management.usage(principal, key_id, Period(query.period), query.since)
+    found = await reports.of_key(principal, key_id, HOUR if query.period == "hour" else DAY, query.since)
     if found is None:
         raise Refusal("not_found")
     return _json(
@@ -177,14 +177,14 @@ async def get_usage(
 
 
 async def last_days(
-    management: Management, principal: Principal, key_ids: list[UUID]
+    reports: UsageReports, principal: Principal, key_ids: list[UUID]
 ) -> dict[UUID, list[CountResponse]]:
     """Give the last 7 days of each key."""
-    days = await management.last_days(principal, key_ids)
+    days = await reports.last_days(principal, key_ids)
     return {key_id: _counts(counts) for key_id, counts in days.items()}
 
 
-def _counts(counts: list[Count]) -> list[CountResponse]:
+def _counts(counts: Sequence[Count]) -> list[CountResponse]:
     return [CountResponse(start=count.start, count=count.count) for count in counts]
 
 

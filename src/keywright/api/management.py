@@ -10,7 +10,7 @@ from starlette.responses import Response
 from keywright.api import insight
 from keywright.api.answers import PATH, READ_HEADERS, as_json, one_key, path_of, shown_once
 from keywright.api.bodies import Said, said_body
-from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, UseManagement
+from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, UseManagement, UseReports
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
 from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
 from keywright.api.openapi import (
@@ -110,13 +110,13 @@ async def create_api_key(
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def list_api_keys(
-    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement
+    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement, reports: UseReports
 ) -> Response:
     now = management.clock()
     page = await management.list_page(principal, limit=query.limit, before=query.before, which=query.which(now))
     listed = [ApiKeyResponse.fields_of(key, now) for key in page.items]
     if query.include == "usage":
-        days = await insight.last_days(management, principal, [key.id for key in page.items])
+        days = await insight.last_days(reports, principal, [key.id for key in page.items])
         for fields in listed:
             fields["usage"] = {"days": days[fields["id"]]}
     return Response(

@@ -1,7 +1,7 @@
 """Creating, reading, revoking and deleting keys, on a store in memory."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -11,16 +11,13 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.commands import NewKey
-from keywright.service.management.ports import EventFilter, KeyFilter, Usage
+from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.service.management.refusals import Refused
-from keywright.service.management.usage import Count, Period
 from keywright.service.verifier_sessions import Receipt
 from tests.service.managing import ALICE, BOB, DAY, ISSUER, NOW, ORIGIN, SECOND, House, flaws_of, made
 
 ALL = EventFilter()
-KEY, OTHER = UUID(int=7), UUID(int=8)
-HOUR = timedelta(hours=1)
-NOON, MIDNIGHT = NOW.replace(microsecond=0), NOW.replace(hour=0, microsecond=0)
+KEY = UUID(int=7)
 
 
 @pytest.fixture
@@ -186,9 +183,6 @@ async def test_pages_of_events(house: House) -> None:
     assert of_one.next is None
 
 
-# Receipts and usage
-
-
 RECEIPT = Receipt(ended_at=NOW, committed_by=NOW, confirmations=[])
 
 
@@ -197,26 +191,3 @@ async def test_a_receipt(house: House) -> None:
     house.store.receipts[ALICE.organization.id, KEY] = RECEIPT
     assert await house.management.receipt(ALICE, KEY) == RECEIPT
     assert await house.management.receipt(BOB, KEY) is None
-
-
-def used(hours: dict[datetime, int]) -> Usage:
-    return Usage(last_used_at=NOW, hours=hours, sources=[], secrets=[])
-
-
-async def test_usage(house: House) -> None:
-    """The usage of a key has every period from the given one to now, for its own organization alone."""
-    house.store.usages[ALICE.organization.id, KEY] = used({NOON: 2, NOON - HOUR: 1, NOON - 3 * HOUR: 7})
-    found = await house.management.usage(ALICE, KEY, Period.HOUR, NOW - 2 * HOUR)
-    assert found is not None
-    assert found.usage.last_used_at == NOW
-    assert found.counts == [Count(NOON - 2 * HOUR, 0), Count(NOON - HOUR, 1), Count(NOON, 2)]
-    assert await house.management.usage(BOB, KEY, Period.HOUR) is None
-
-
-async def test_the_last_days_of_many_keys(house: House) -> None:
-    """Each key has a count for each of the last 7 days in UTC, today last, also where it was never used."""
-    house.store.usages[ALICE.organization.id, KEY] = used({NOON: 2, NOON - 6 * DAY: 3, NOON - 7 * DAY: 5})
-    found = await house.management.last_days(ALICE, [KEY, OTHER])
-    assert [count.start for count in found[KEY]] == [MIDNIGHT - days * DAY for days in range(6, -1, -1)]
-    assert [count.count for count in found[KEY]] == [3, 0, 0, 0, 0, 0, 2]
-    assert [count.count for count in found[OTHER]] == [0] * 7

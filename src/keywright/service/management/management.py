@@ -1,6 +1,6 @@
 """The management use cases: what a principal does with its organization's API keys."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,6 @@ from keywright.service.management.idempotency import Answered, Idempotency, Idem
 from keywright.service.management.policy import Policy
 from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
 from keywright.service.management.refusals import Refused
-from keywright.service.management.usage import Count, KeyUsage, Period, counts_of
 from keywright.service.ports import Clock, Entropy, NewId
 from keywright.service.principal import Principal
 from keywright.service.verifier_sessions import Receipt
@@ -111,22 +110,6 @@ class Management:
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
         """Read the receipt of a key's revocation or deletion; None where there was none, or no such key."""
         return await self.store.ending(principal.organization.id, key_id)
-
-    async def usage(
-        self, principal: Principal, key_id: UUID, period: Period, since: datetime | None = None
-    ) -> KeyUsage | None:
-        """Read how a key was used, from the period of *since* on (`key_usage`); None where there is no such key."""
-        now = self.clock()
-        first = period.first(now, since)
-        found = await self.store.usage(principal.organization.id, key_id, since=first)
-        return None if found is None else KeyUsage(found, counts_of(found.hours, period, first, now))
-
-    async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
-        """Count the uses of each key in each of the last 7 days, in one call to the store."""
-        now = self.clock()
-        first = Period.DAY.first(now)
-        hours = await self.store.hourly_counts(principal.organization.id, key_ids, since=first)
-        return {key_id: counts_of(hours.get(key_id, {}), Period.DAY, first, now) for key_id in key_ids}
 
     async def update(
         self,

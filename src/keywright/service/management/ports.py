@@ -163,7 +163,21 @@ class Usage:
     secrets: list[Secret]
 
 
-class Store(Protocol):
+class UsageStore(Protocol):
+    """The uses of keys. The rules of `Store` hold."""
+
+    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+        """Give the use of one key since then; None where there is no such key."""
+        ...
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        """Give accepted uses by key and hour, for many keys in one call; keys and hours without any are left out."""
+        ...
+
+
+class Store(UsageStore, Protocol):
     """
     Keeps API keys and their audit log.
 
@@ -266,16 +280,6 @@ class Store(Protocol):
         Events of deleted keys are included; those of a type that a newer version wrote are not. The place is None for
         events from before there was a chain.
         """
-        ...
-
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """Give the use of one key since then; None where there is no such key."""
-        ...
-
-    async def hourly_counts(
-        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, int]]:
-        """Give accepted uses by key and hour, for many keys in one call; keys and hours without any are left out."""
         ...
 
     async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
