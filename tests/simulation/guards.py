@@ -158,7 +158,7 @@ _start = BackgroundTasks.start
 
 def _follow_at_once(self: Any) -> None:
     _start(self)
-    self._follower.start()
+    self.follower.start()
 
 
 def _stored_for_ever(self: Any, at: float) -> None:
