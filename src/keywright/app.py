@@ -145,15 +145,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     app.state.signing_keys_present = plugs.signing_keys.present
     app.state.changes_followed = lambda: checking.feed.follower.since is not None
     app.state.trusted_proxies = settings.proxy_networks
-    app.state.management = Management(
-        store=plugs.store,
-        clock=plugs.clock,
-        entropy=plugs.entropy,
-        new_id=plugs.new_id,
-        brand=settings.key_brand,
-        policy=_policy(settings),
-        idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
-    )
+    app.state.management = _management(settings, plugs)
     app.state.reports = UsageReports(plugs.store, plugs.clock)
     # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
     for room in (management, changes, rotation, insight, events, options, feed, health):
@@ -168,6 +160,18 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     forward_auth = _forward_auth(edge, settings, checking)
     accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
     return Checking(forward_auth or edge, checking.checkers, accelerator=accelerator)
+
+
+def _management(settings: Settings, plugs: Plugs) -> Management:
+    return Management(
+        store=plugs.store,
+        clock=plugs.clock,
+        entropy=plugs.entropy,
+        new_id=plugs.new_id,
+        brand=settings.key_brand,
+        policy=_policy(settings),
+        idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
+    )
 
 
 def _policy(settings: Settings) -> Policy:
