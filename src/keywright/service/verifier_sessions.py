@@ -25,10 +25,10 @@ RENEW_EVERY_SECONDS = 10.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
-    A process that holds keys in memory and follows the changes: a server process of ours, or a connected verifier.
+    A process that caches keys and follows the changes: a server process of ours, or a connected verifier.
 
-    `verifier_id` is None for a process of ours. `name` is what people know it by, such as `billing-api` or
-    `host:4711`. `outage_seconds` is how long it may serve what it holds while it reaches nobody.
+    `verifier_id` is None for a process of ours. `name` is for people, such as `billing-api` or
+    `host:4711`. `outage_seconds` is how long it may use its cache while it reaches neither service nor database.
     """
 
     id: UUID

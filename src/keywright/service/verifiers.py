@@ -1,4 +1,4 @@
-"""Verifiers: the API servers that check keys. Who they are, and what they may show to be believed."""
+"""Verifiers, the API servers that check keys: their records, their credentials and the port that stores them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from keywright.service.verification import Seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verifier:
-    """An API server that checks keys, as it is known here; its credential is not."""
+    """An API server that checks keys, without its credential."""
 
     id: UUID
     name: str
@@ -51,10 +51,10 @@ VerifierCache = Known[Verifier]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verifiers:
     """
-    Makes, recognises and revokes verifiers.
+    Creates, recognizes and revokes verifiers.
 
-    `known` holds verifiers by the digest of their credential; whoever follows the changes empties it. While the
-    database is away it serves for `outage_seconds`, like the keys that they ask for.
+    `known` caches verifiers by the digest of their credential; the change follower invalidates it. While the database
+    is unavailable it serves for `outage_seconds`, like the cached keys.
     """
 
     store: VerifierStore
@@ -84,10 +84,10 @@ class Verifiers:
 
     async def recognize(self, text: str) -> Verifier | None:
         """
-        Give whom a credential belongs to; None when it is nobody's, or a revoked verifier's.
+        Give the verifier with this credential; None where there is none, or it is revoked.
 
         Raises:
-            StorageUnavailable: The database has to be asked and cannot be.
+            StorageUnavailable: The cache cannot answer, and the database is unavailable.
         """
         if not text.isascii():
             return None
@@ -115,17 +115,17 @@ class Verifiers:
 
     def held(self, digest: bytes, at: float) -> Verifier | None:
         """
-        Give whom the credential with this digest belongs to, without asking anybody.
+        Give the verifier whose credential has this digest, from the cache alone.
 
         Args:
             digest: The credential's.
-            at: Now, in seconds on the clock that `known` is told in.
+            at: Now, in seconds on the clock of the cache.
 
         Returns:
-            None where that is nobody who is held, or what is held does not count at present, or it was revoked.
+            None where no verifier is cached for it, the cache does not count at present, or the verifier was revoked.
         """
-        held = self.known.held(digest, at)
-        return None if held is None or held.revoked_at is not None else held
+        cached = self.known.held(digest, at)
+        return None if cached is None or cached.revoked_at is not None else cached
 
 
 def flaw_in_verifier_name(name: str) -> str | None:

@@ -41,7 +41,7 @@ class Management:
     """
     What a principal may do with its organization's keys.
 
-    Permissions are asked at the edge; the organization is enforced here and below, in every call to the store.
+    The edge checks permissions; the organization is enforced here and below, in every call to the store.
     Every method raises `StorageUnavailable` when the store does.
     """
 
