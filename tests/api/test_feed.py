@@ -30,7 +30,6 @@ class Service:
         self.store, self.time = plane.store, plane.time
         self.following = Following(self.store, [], monotonic=self.time)
         self.parts = FeedParts(
-            callers=plane.checkers.callers,
             store=self.store,
             following=self.following,
             presence=Presence(store=self.store),

@@ -1,4 +1,4 @@
-"""Answers to several hundred requests, held against those that were recorded: status, headers, body, and what is logged."""
+"""Several hundred requests get the answers that were recorded, and leave the same to be logged."""
 
 from pathlib import Path
 

@@ -86,7 +86,6 @@ class Node:
         )
         self.presence = Presence(store=store)
         self.feed = FeedParts(
-            callers=cast("Any", None),
             store=store,
             following=self.following,
             presence=self.presence,

@@ -16,6 +16,7 @@ from keywright.service.refusals import Refused
 from keywright.service.wishes import Created
 
 PATH = "/api/v2/api-keys"
+TAG = "API keys"
 READ_HEADERS = {"Cache-Control": "private, no-cache"}
 
 

@@ -1,54 +1,62 @@
 """Request bodies: read with a bound, as strict JSON, and only after the token was found good."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args
 
-from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
 
 from keywright import strict_json
-from keywright.api.problems import FieldError, Refusal
+from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.problems import Refusal, validation_refusal
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024
-# Longer than any name of ours, shorter than any private key: one that was pasted in the wrong place is not told back.
-_MAX_SHOWN_NAME = 40
-
-# What pydantic says in the words of Python, said in those of JSON.
-_WORDS = {
-    "model_type": "Input should be an object",
-    "dict_type": "Input should be an object",
-    "list_type": "Input should be an array",
-}
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Said(NamedTuple, Generic[Model]):
-    """A body: what it means, and the JSON object that it was."""
+class ParsedBody(NamedTuple, Generic[Model]):
+    """A body as its model, and the JSON object that it was read from."""
 
-    body: Model
-    value: dict[str, Any]
-
-
-def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
-    """Give the dependency that reads *model* from a request's body. It stands behind the principal in a signature."""
-
-    async def read(request: Request) -> Model:
-        return as_model(model, await read_json_bytes(request))
-
-    return read
+    model: Model
+    json: dict[str, Any]
 
 
-def said_body(model: type[Model], *, optional: bool = False) -> Callable[[Request], Awaitable[Said[Model]]]:
-    """Give the same with the JSON beside it; where *optional*, no body at all is an empty object."""
+class BodyInput(Input):
+    """
+    A strict JSON object, held to a model, with all flaws of its fields in one refusal.
 
-    async def read(request: Request) -> Said[Model]:
-        raw = await (_read_optional(request) if optional else read_json_bytes(request))
-        value = _as_object(raw)
-        return Said(_as_model(model, value), value)
+    Args:
+        required: Whether there has to be a body; where not, none is an empty object.
+        most: How many bytes it may have.
+    """
 
-    return read
+    codes = ("invalid_json", "payload_too_large", "unsupported_media_type", "validation_failed")
+
+    def __init__(self, *, required: bool = True, most: int = MAX_BODY_BYTES) -> None:
+        self.required = required
+        self._most = most
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        """See `Input`."""
+        model = body_model_of(hint)
+
+        async def read(request: Request) -> ParsedBody[Any]:
+            raw = await (read_json_bytes(request, most=self._most) if self.required else _read_optional(request))
+            value = _as_object(raw)
+            return ParsedBody(_as_model(model, value), value)
+
+        return Reader(read)
+
+
+Body = Annotated[ParsedBody[Model], BodyInput()]
+"""The body of a request: `new: Body[CreateApiKeyRequestV2]`. It stands behind the principal in a signature."""
+OptionalBody = Annotated[ParsedBody[Model], BodyInput(required=False)]
+
+
+def body_model_of(hint: Any) -> Any:
+    """Give the model of a `Body`."""
+    return get_args(get_args(hint)[0])[0]
 
 
 async def read_json_bytes(request: Request, *, most: int = MAX_BODY_BYTES) -> bytes:
@@ -73,26 +81,7 @@ def _as_model(model: type[Model], value: dict[str, Any]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise validation_refusal(error.errors(include_input=False, include_url=False), "body") from None
-
-
-def validation_refusal(errors: Any, *where: str) -> Refusal:
-    """Turn pydantic's errors into a refusal; *where* goes before each location."""
-    return Refusal(
-        "validation_failed",
-        errors=[
-            FieldError((*where, *map(_shown, error["loc"])), _WORDS.get(error["type"], error["msg"]), error["type"])
-            for error in errors
-        ],
-    )
-
-
-def _shown(part: str | int) -> str | int:
-    # The name of an unknown field is the caller's own text. It is told, because it is what a mistyped name needs, but
-    # only when it looks like a name.
-    if isinstance(part, int) or (len(part) <= _MAX_SHOWN_NAME and part.isascii() and part.isidentifier()):
-        return part
-    return "?"
+        raise validation_refusal(error, "body") from None
 
 
 async def _read_optional(request: Request) -> bytes:

@@ -6,16 +6,18 @@ The tag of a key covers all that management can change. Uses are no change: they
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
-
+from keywright.api.http.routing import Input, Reader, Trust
 from keywright.api.problems import Refusal
 from keywright.keys.record import ApiKey
 
 # One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). Nothing is given back
 # once taken, or a header of spaces would be read in every possible way.
 _ELEMENT = re.compile(r'[ \t]*+(?:(W/)?"([!#-~\x80-\xff]*+)"[ \t]*+)?+(,|\Z)')
+
+# The same for the document.
+_ETAG = '((W/)?"[!#-~]*")'
 
 Matching = Callable[[int], bool]
 """Tells whether a version of a key is one that the request wants to find."""
@@ -63,8 +65,27 @@ def _strong_tags(text: str) -> set[str]:
         position = found.end()
 
 
-def _if_match(request: Request) -> Matching | None:
-    return matching(request.headers.getlist("if-match"))
+_HEADER: dict[str, Any] = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "Go through only while the key has one of these entity tags, or `*`",
+    "schema": {
+        "type": "string",
+        "pattern": rf"^(\*|{_ETAG}?([ \t]*,[ \t]*{_ETAG}?)*)$",
+        "examples": ['"3"'],
+    },
+}
 
 
-IfMatch = Annotated[Matching | None, Depends(_if_match)]
+class IfMatchInput(Input):
+    """The `If-Match` header, as `matching` reads it."""
+
+    codes = ("invalid_request", "precondition_failed")
+    header = _HEADER
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        """See `Input`."""
+        return Reader(lambda request: matching(request.headers.getlist("if-match")))
+
+
+IfMatch = Annotated[Matching | None, IfMatchInput()]

@@ -1,62 +1,64 @@
 """
-What routes ask for in their signatures: the principal, the use cases, where the request came from.
+Who sends a request, and from where: the principal that an access token names, and the origin of an event.
 
-The guard of a route is a parameter: `principal: Annotated[Principal, allow(Permission.CREATE)]`. What a signature asks
-for is read in its order (`operations`): the principal stands first, and no body is read before the token was checked.
+The permission that an operation needs is a parameter of its signature: `principal: MayCreate`. It stands first, so that
+nothing else of a request is read before the token was verified.
 """
 
 import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
+from starlette.requests import Request
 
 from keywright.api import client_address
 from keywright.api.bearer import bearer_of
+from keywright.api.http.routing import Input, PathInput, Reader, Trust
 from keywright.service.events import Origin
 from keywright.service.faults import PermissionMissing
-from keywright.service.management import Management
-from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission, Principal
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
-_bearer_scheme = HTTPBearer(
-    scheme_name="BearerAuth",
-    bearerFormat="JWT",
-    description="A JWT access token from Auth0, for this API's audience.",
-    auto_error=False,
-)
 
+class PrincipalInput(Input):
+    """The bearer of an access token that has a permission."""
 
-def allow(permission: Permission) -> Any:
-    """Give the dependency that lets only bearers of *permission* through, and tells who they are."""
-
-    # The scheme is for the document alone.
-    async def principal(request: Request, _documented: Annotated[Any, Security(_bearer_scheme)] = None) -> Principal:
-        authenticator: Authenticator = request.app.state.authenticator
-        found = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
-        if not found.may(permission):
-            raise PermissionMissing(permission)
-        request.state.log["org"] = str(found.organization.id)
-        return found
-
-    return Depends(principal)
-
-
-def _management(request: Request) -> Management:
-    management: Management = request.app.state.management
-    return management
-
-
-def _origin(request: Request) -> Origin:
-    return Origin(
-        request_id=request.state.request_id,
-        address=client_address.of(request.scope, trusted=request.app.state.trusted_proxies),
+    codes = (
+        *("invalid_request", "missing_token", "invalid_token"),
+        *("organization_required", "insufficient_scope", "auth_unavailable"),
     )
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission: Permission = permission
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        """See `Input`."""
+        authenticator, permission = trust.authenticator, self.permission
+
+        async def read(request: Request) -> Principal:
+            principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            if not principal.may(permission):
+                raise PermissionMissing(permission)
+            request.state.log["org"] = str(principal.organization.id)
+            return principal
+
+        return Reader(read)
+
+
+class OriginInput(Input):
+    """The id of the request, and the address of the caller where it can be known."""
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        """See `Input`."""
+
+        def read(request: Request) -> Origin:
+            address = client_address.of(request.scope, trusted=trust.proxies)
+            return Origin(request_id=request.state.request_id, address=address)
+
+        return Reader(read)
 
 
 def _canonical_uuid(value: object) -> object:
@@ -66,12 +68,12 @@ def _canonical_uuid(value: object) -> object:
     return value
 
 
-UseManagement = Annotated[Management, Depends(_management)]
-FromWhere = Annotated[Origin, Depends(_origin)]
-KeyId = Annotated[UUID, BeforeValidator(_canonical_uuid)]
-MayCreate = Annotated[Principal, allow(Permission.CREATE)]
-MayRead = Annotated[Principal, allow(Permission.READ)]
-MayUpdate = Annotated[Principal, allow(Permission.UPDATE)]
-MayRevoke = Annotated[Principal, allow(Permission.REVOKE)]
-MayDelete = Annotated[Principal, allow(Permission.DELETE)]
-MayReadEvents = Annotated[Principal, allow(Permission.READ_EVENTS)]
+CanonicalUuid = Annotated[UUID, BeforeValidator(_canonical_uuid)]
+KeyId = Annotated[CanonicalUuid, PathInput()]
+FromWhere = Annotated[Origin, OriginInput()]
+MayCreate = Annotated[Principal, PrincipalInput(Permission.CREATE)]
+MayRead = Annotated[Principal, PrincipalInput(Permission.READ)]
+MayUpdate = Annotated[Principal, PrincipalInput(Permission.UPDATE)]
+MayRevoke = Annotated[Principal, PrincipalInput(Permission.REVOKE)]
+MayDelete = Annotated[Principal, PrincipalInput(Permission.DELETE)]
+MayReadEvents = Annotated[Principal, PrincipalInput(Permission.READ_EVENTS)]

@@ -1,10 +1,4 @@
-"""
-What happens to every request before and after the routes, as plain ASGI layers.
-
-From the outside in: `Observed` (request id, log line, metrics, headers of every answer), CORS where it is wanted,
-`Reached` (one path for both URL forms, HEAD beside GET, operations without a search), and within the framework
-`Shielded` (whatever escapes becomes an answer).
-"""
+"""What happens to every request before and after its operation: an id, a log line, metrics, headers of every answer."""
 
 import logging
 import re
@@ -15,12 +9,9 @@ from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keywright import telemetry
-from keywright.api.handlers import answer_to
-from keywright.api.operations import Operation, Operations
 
 _NAME = "keywright.access"
 _log = structlog.stdlib.get_logger(_NAME)
@@ -61,74 +52,6 @@ class Observed:
         finally:
             _write_down(scope, status, time.perf_counter() - started)
             structlog.contextvars.reset_contextvars(**bound)
-
-
-class Reached:
-    """
-    Reach an operation at once where one is found, and whatever else there is through *app*.
-
-    `/x/` is `/x` without a redirect, since clients drop `Authorization` on redirects, and HEAD is GET.
-    """
-
-    def __init__(self, app: ASGIApp, operations: Operations) -> None:
-        self._app = app
-        self._operations = operations
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        path, method = scope["path"], scope["method"]
-        if len(path) > 1 and path.endswith("/"):
-            path = path[:-1]
-            scope = {**scope, "path": path}
-        if method == "HEAD":
-            method = "GET"
-            scope = {**scope, "method": method}
-        found = self._operations.find(method, path)
-        if found is not None:
-            await self._answer(*found, scope, receive, send)
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            if (route := scope.get("route")) is not None:
-                scope["state"]["route"] = route.path
-
-    async def _answer(
-        self, operation: Operation, path_params: dict[str, str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        scope["app"] = self._app
-        scope["path_params"] = path_params
-        scope["state"]["route"] = operation.path
-        request = Request(scope, receive)
-        try:
-            response = await operation.answer(request)
-        except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            response = answer_to(error, request)
-        await response(scope, receive, send)
-
-
-class Shielded:
-    """Turn whatever escapes from the routes into an answer, where none was begun."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def watch(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watch)
-        except Exception as error:
-            if scope["type"] != "http" or started:
-                raise
-            await answer_to(error, Request(scope))(scope, receive, send)
 
 
 def _offered_id(scope: Scope) -> bytes | None:

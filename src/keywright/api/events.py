@@ -1,29 +1,27 @@
 """The routes that read the trail: what was done to an organisation's keys, by whom, and from where."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from keywright.api.answers import PATH as KEYS_PATH
 from keywright.api.answers import READ_HEADERS, as_json
-from keywright.api.deps import KeyId, MayReadEvents, UseManagement
+from keywright.api.deps import CanonicalUuid, KeyId, MayReadEvents
+from keywright.api.http.routing import Query, operation
 from keywright.api.key_fields import DateTime, Subject
-from keywright.api.openapi import documented_answer, documented_errors
-from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
 from keywright.service.events import Event, EventType
 from keywright.service.management import EventPage, Management
 from keywright.service.ports import EventFilter, Link
-from keywright.service.principal import Permission, Principal
+from keywright.service.principal import Principal
 
 PATH = "/api/v2/api-key-events"
 
-router = APIRouter(tags=["Events"], route_class=Operation)
+TAG = "Events"
 
 
 class ActorResponse(BaseModel):
@@ -100,53 +98,49 @@ class KeyEventsQuery(PageQuery):
 class EventsQuery(KeyEventsQuery):
     """The parameters of a list of events."""
 
-    key_id: KeyId | None = None
+    key_id: CanonicalUuid | None = None
 
 
-@router.get(
-    PATH,
-    summary="List API Key Events",
-    description="What was done to the organization's keys, deleted ones included, newest first. The next page is in "
-    "the `Link` header.",
-    response_model=list[EventResponse],
-    responses=documented_answer(200, "Link") | documented_errors(400, 401, 403, 422, 503),
-    openapi_extra={"x-permission": Permission.READ_EVENTS.value},
-)
-async def list_api_key_events(
-    principal: MayReadEvents, query: Annotated[EventsQuery, Query()], management: UseManagement
-) -> Response:
-    """Read a page of the trail; see the description above."""
-    page = await _page(management, principal, query, query.key_id)
-    return _listed(page, query, PATH)
+class EventRoutes:
+    """`/api/v2/api-key-events` and `…/{key_id}/events`."""
 
+    def __init__(self, management: Management) -> None:
+        self._management = management
 
-@router.get(
-    KEYS_PATH + "/{key_id}/events",
-    summary="List Events of API Key",
-    description="What was done to one key, newest first. It stays readable when the key is deleted.",
-    response_model=list[EventResponse],
-    responses=documented_answer(200, "Link") | documented_errors(400, 401, 403, 404, 422, 503),
-    openapi_extra={"x-permission": Permission.READ_EVENTS.value},
-)
-async def list_events_of_api_key(
-    principal: MayReadEvents, key_id: KeyId, query: Annotated[KeyEventsQuery, Query()], management: UseManagement
-) -> Response:
-    """Read a page of one key's trail; see the description above."""
-    page = await _page(management, principal, query, key_id)
-    if not page.events and not await _has_events(management, principal, key_id):
-        raise Refusal("not_found")
-    return _listed(page, query, f"{KEYS_PATH}/{key_id}/events")
+    @operation("GET", PATH, tag=TAG, summary="List API Key Events", answers=list[EventResponse], headers=("Link",))
+    async def list_api_key_events(self, principal: MayReadEvents, query: Query[EventsQuery]) -> Response:
+        """
+        What was done to the organization's keys, deleted ones included, newest first. The next page is in the `Link`
+        header.
+        """
+        return _listed(await self._page(principal, query, query.key_id), query, PATH)
 
+    @operation(
+        "GET",
+        KEYS_PATH + "/{key_id}/events",
+        tag=TAG,
+        summary="List Events of API Key",
+        answers=list[EventResponse],
+        headers=("Link",),
+    )
+    async def list_events_of_api_key(
+        self, principal: MayReadEvents, key_id: KeyId, query: Query[KeyEventsQuery]
+    ) -> Response:
+        """What was done to one key, newest first. It stays readable when the key is deleted."""
+        page = await self._page(principal, query, key_id)
+        if not page.events and not await self._has_events(principal, key_id):
+            raise Refusal("not_found")
+        return _listed(page, query, f"{KEYS_PATH}/{key_id}/events")
 
-async def _page(management: Management, principal: Principal, query: KeyEventsQuery, key_id: UUID | None) -> EventPage:
-    which = EventFilter(key_id=key_id, type=query.type, subject=query.actor, since=query.since, until=query.until)
-    return await management.events_page(principal, limit=query.limit, before=query.before, which=which)
+    async def _page(self, principal: Principal, query: KeyEventsQuery, key_id: UUID | None) -> EventPage:
+        which = EventFilter(key_id=key_id, type=query.type, subject=query.actor, since=query.since, until=query.until)
+        return await self._management.events_page(principal, limit=query.limit, before=query.before, which=which)
 
-
-async def _has_events(management: Management, principal: Principal, key_id: UUID) -> bool:
-    """Tell whether the organisation has any event of the key, which a page that filters leave empty does not tell."""
-    page = await management.events_page(principal, limit=1, before=None, which=EventFilter(key_id=key_id))
-    return bool(page.events)
+    async def _has_events(self, principal: Principal, key_id: UUID) -> bool:
+        """Tell whether the organization has any event of the key: a page may be empty because of its filters."""
+        which = EventFilter(key_id=key_id)
+        page = await self._management.events_page(principal, limit=1, before=None, which=which)
+        return bool(page.events)
 
 
 def _listed(page: EventPage, query: PageQuery, path: str) -> Response:

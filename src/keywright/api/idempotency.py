@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Depends, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
+from keywright.api.http.routing import Input, Reader, Trust
 from keywright.api.problems import Refusal, refusal_of
 from keywright.service.refusals import Refused
 from keywright.service.replays import Answered, Repeatable
@@ -75,6 +76,33 @@ def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], 
     return Response(body, status_code=status, media_type="application/json", headers=headers | more)
 
 
+_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A secret of the caller's own making, fresh for every request that is meant anew. Sent again "
+    "within 24 hours with the same body, the request is not done again: it gets the same answer",
+    "schema": {
+        "type": "string",
+        "format": "idempotency-key",
+        "minLength": 22,
+        "maxLength": 255,
+        "pattern": "^[!-~]*$",
+    },
+}
+
+
+class IdempotencyInput(Input):
+    """The `Idempotency-Key` header; None where the request has none."""
+
+    codes = ("invalid_request", "idempotency_key_in_use", "idempotency_key_reused")
+    headers = ("Idempotency-Replayed",)
+    header = _HEADER
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        """See `Input`."""
+        return Reader(_idempotency_key)
+
+
 def _idempotency_key(request: Request) -> str | None:
     given = request.headers.getlist("idempotency-key")
     if len(given) > 1:
@@ -86,4 +114,4 @@ def _idempotency_key(request: Request) -> str | None:
     return given[0] if given else None
 
 
-IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+IdempotencyKey = Annotated[str | None, IdempotencyInput()]

@@ -1,29 +1,22 @@
 """The routes that tell what became of a key: how far its revocation has come, and how it is used."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from keywright.api.answers import PATH, READ_HEADERS, TAG
 from keywright.api.deps import KeyId, MayRead
+from keywright.api.http.routing import Query, operation
 from keywright.api.key_fields import DateTime
-from keywright.api.openapi import documented_errors
-from keywright.api.operations import Operation
 from keywright.api.problems import Refusal
 from keywright.api.schemas import ApiKeyResponse
 from keywright.keys.record import Secret
-from keywright.service.checking_ports import CheckingStore, Source
+from keywright.service.checking_ports import Source
 from keywright.service.presence import Presence, Receipt, Witness
-from keywright.service.principal import Permission, Principal
-
-router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"], route_class=Operation)
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-LONGEST_HOURS, LONGEST_DAYS = timedelta(days=14), timedelta(days=400)
-_HEADERS = {"Cache-Control": "private, no-cache"}
+from keywright.service.usage_reports import DAY, HOUR, Count, UsageReports
 
 
 class WitnessResponse(BaseModel):
@@ -77,6 +70,11 @@ class CountResponse(BaseModel):
 
     start: datetime
     count: int
+
+    @classmethod
+    def of(cls, count: Count) -> "CountResponse":
+        """Say a count in the contract's words."""
+        return cls(start=count.start, count=count.count)
 
 
 class SourceResponse(BaseModel):
@@ -132,91 +130,55 @@ class UsageQuery(BaseModel):
     since: DateTime | None = Field(default=None, description="7 days ago, or 24 hours for hours, unless given")
 
 
-@router.get(
-    "/{key_id}/revocation",
-    summary="Get Revocation Receipt",
-    description="Who has confirmed that a revoked or deleted key is dropped, who has not, and how long the old state "
-    "can still be believed. It stays readable.",
-    response_model=RevocationResponse,
-    responses=documented_errors(400, 401, 403, 404, 422, 503, also=["not_revoked"]),
-    openapi_extra={"x-permission": Permission.READ.value},
-)
-async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) -> Response:
-    """Write the receipt; see the description above."""
-    presence: Presence = request.app.state.feed.presence
-    store: CheckingStore = request.app.state.feed.store
-    receipt = await presence.receipt(principal, key_id)
-    if receipt is None:
-        known = await store.usage(principal.organization.id, key_id, since=_now(request))
-        raise Refusal("not_found" if known is None else "not_revoked")
-    return _json(RevocationResponse.of(receipt))
+class ReceiptRoutes:
+    """`…/{key_id}/revocation`."""
 
+    def __init__(self, presence: Presence, usage: UsageReports) -> None:
+        self._presence = presence
+        self._usage = usage
 
-@router.get(
-    "/{key_id}/usage",
-    summary="Get API Key Usage",
-    description="Accepted uses by hour or day, and where they came from lately.",
-    response_model=UsageResponse,
-    responses=documented_errors(400, 401, 403, 404, 422, 503),
-    openapi_extra={"x-permission": Permission.READ.value},
-)
-async def get_usage(
-    principal: MayRead, key_id: KeyId, query: Annotated[UsageQuery, Query()], request: Request
-) -> Response:
-    """Add the hours up; see the description above."""
-    store: CheckingStore = request.app.state.feed.store
-    now = _now(request)
-    step = HOUR if query.period == "hour" else DAY
-    since = _since(query, now, step)
-    usage = await store.usage(principal.organization.id, key_id, since=since)
-    if usage is None:
-        raise Refusal("not_found")
-    return _json(
-        UsageResponse(
-            key_id=key_id,
-            last_used_at=usage.last_used_at,
-            period=query.period,
-            counts=counts_of(usage.hours, since, now, step),
-            sources=[_source(source) for source in usage.sources],
-            secrets=[_secret(secret) for secret in usage.secrets],
-        )
+    @operation(
+        "GET",
+        f"{PATH}/{{key_id}}/revocation",
+        tag=TAG,
+        summary="Get Revocation Receipt",
+        answers=RevocationResponse,
+        refusals=("not_revoked",),
     )
+    async def get_revocation(self, principal: MayRead, key_id: KeyId) -> Response:
+        """
+        Who has confirmed that a revoked or deleted key is dropped, who has not, and how long the old state can still be
+        believed. It stays readable.
+        """
+        receipt = await self._presence.receipt(principal, key_id)
+        if receipt is None:
+            raise Refusal("not_revoked" if await self._usage.exists(principal, key_id) else "not_found")
+        return _json(RevocationResponse.of(receipt))
 
 
-async def last_days(request: Request, principal: Principal, key_ids: list[UUID]) -> dict[UUID, list[CountResponse]]:
-    """Give the last 7 days of each key, in one call to the store."""
-    store: CheckingStore = request.app.state.feed.store
-    now = _now(request)
-    since = beginning_of(now - 6 * DAY, DAY)
-    hours = await store.hourly_counts(principal.organization.id, key_ids, since=since)
-    return {key_id: counts_of(hours.get(key_id, {}), since, now, DAY) for key_id in key_ids}
+class UsageRoutes:
+    """`…/{key_id}/usage`."""
 
+    def __init__(self, usage: UsageReports) -> None:
+        self._usage = usage
 
-def counts_of(hours: dict[datetime, int], since: datetime, now: datetime, step: timedelta) -> list[CountResponse]:
-    """Add hourly counts up into periods from *since* to *now*, empty ones included."""
-    totals: dict[datetime, int] = {}
-    start = beginning_of(since, step)
-    while start <= now:
-        totals[start] = 0
-        start += step
-    for hour, count in hours.items():
-        period = beginning_of(hour, step)
-        if period in totals:
-            totals[period] += count
-    return [CountResponse(start=start, count=count) for start, count in totals.items()]
-
-
-def beginning_of(moment: datetime, step: timedelta) -> datetime:
-    """Give the beginning of the hour or day, in UTC, that *moment* is in."""
-    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return hour if step == HOUR else hour.replace(hour=0)
-
-
-def _since(query: UsageQuery, now: datetime, step: timedelta) -> datetime:
-    longest = LONGEST_HOURS if step == HOUR else LONGEST_DAYS
-    if query.since is None:
-        return beginning_of(now - (23 * HOUR if step == HOUR else 6 * DAY), step)
-    return beginning_of(max(query.since, now - longest), step)
+    @operation("GET", f"{PATH}/{{key_id}}/usage", tag=TAG, summary="Get API Key Usage", answers=UsageResponse)
+    async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
+        """Accepted uses by hour or day, and where they came from lately."""
+        period = HOUR if query.period == "hour" else DAY
+        report = await self._usage.of_key(principal, key_id, period, query.since)
+        if report is None:
+            raise Refusal("not_found")
+        return _json(
+            UsageResponse(
+                key_id=key_id,
+                last_used_at=report.usage.last_used_at,
+                period=query.period,
+                counts=[CountResponse.of(count) for count in report.counts],
+                sources=[_source(source) for source in report.usage.sources],
+                secrets=[_secret(secret) for secret in report.usage.secrets],
+            )
+        )
 
 
 def _source(source: Source) -> SourceResponse:
@@ -240,10 +202,5 @@ def _secret(secret: Secret) -> SecretUseResponse:
     )
 
 
-def _now(request: Request) -> datetime:
-    now: datetime = request.app.state.feed.clock()
-    return now
-
-
 def _json(model: BaseModel) -> Response:
-    return Response(model.model_dump_json(), media_type="application/json", headers=_HEADERS)
+    return Response(model.model_dump_json(), media_type="application/json", headers=READ_HEADERS)

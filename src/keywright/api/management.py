@@ -1,40 +1,31 @@
-"""The routes of the key family: create, list, get, delete. Changes and rotations have modules of their own."""
+"""The operations on keys: create, list, get, update, revoke, delete. Rotations have a module of their own."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from keywright.api import insight
-from keywright.api.answers import PATH, READ_HEADERS, as_json, one_key, path_of, shown_once
-from keywright.api.bodies import Said, said_body
-from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, UseManagement
+from keywright.api.answers import PATH, READ_HEADERS, TAG, as_json, one_key, path_of, shown_once
+from keywright.api.bodies import Body, OptionalBody
+from keywright.api.conditions import IfMatch
+from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
+from keywright.api.http.routing import Query, operation
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.insight import CountResponse, UsedApiKeyResponse
 from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
-from keywright.api.openapi import (
-    IDEMPOTENCY_KEY,
-    NOT_AGAIN,
-    documented_answer,
-    documented_body,
-    documented_errors,
-)
-from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
-from keywright.api.requests import CreateApiKeyRequestV2
+from keywright.api.requests import CreateApiKeyRequestV2, RevokeApiKeyRequest, UpdateApiKeyRequest
 from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.keys.record import Status
+from keywright.service.management import Management
 from keywright.service.ports import KeyFilter
-from keywright.service.principal import Permission
+from keywright.service.usage_reports import UsageReports
 from keywright.service.wishes import Created
 
-NewKeyBody = Annotated[Said[CreateApiKeyRequestV2], Depends(said_body(CreateApiKeyRequestV2))]
-
+KEY_PATH = f"{PATH}/{{key_id}}"
 EXPIRING_WITHIN = timedelta(days=14)
-
-router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
 
 
 class ListQuery(PageQuery):
@@ -72,79 +63,105 @@ class ListQuery(PageQuery):
         )
 
 
-@router.post(
-    "",
-    status_code=201,
-    summary="Create API Key",
-    description="Create a key pair for the caller's organization. The private key is in this answer only.",
-    response_model=CreatedApiKeyResponse,
-    responses=documented_answer(201, "ETag", "Location", "Idempotency-Replayed")
-    | documented_errors(400, 401, 403, 413, 415, 422, 503, also=["too_many_keys", *NOT_AGAIN]),
-    openapi_extra={
-        "x-permission": Permission.CREATE.value,
-        "parameters": [IDEMPOTENCY_KEY],
-        "requestBody": documented_body(CreateApiKeyRequestV2),
-    },
-)
-async def create_api_key(
-    principal: MayCreate,
-    key: IdempotencyKey,
-    new: NewKeyBody,
-    management: UseManagement,
-    origin: FromWhere,
-) -> Response:
-    def reply(created: Created) -> Reply:
-        headers, body = shown_once(created, management.clock())
-        return Reply({"Location": path_of(created.api_key), **headers}, body)
+class KeyRoutes:
+    """
+    `/api/v2/api-keys` and what is done to one key.
 
-    once = repeatable(key, "POST", PATH, new.value, reply)
-    return answer_of(await management.create(principal, origin, new.body.wish(), once), reply, status=201)
+    Args:
+        management: The use cases.
+        usage: Tells how keys were used, for lists.
+    """
 
+    def __init__(self, management: Management, usage: UsageReports) -> None:
+        self._management = management
+        self._usage = usage
 
-@router.get(
-    "",
-    summary="List API Keys",
-    description="The organization's keys, newest first, a page at a time. The next page is in the `Link` header.",
-    response_model=list[insight.UsedApiKeyResponse] | list[ApiKeyResponse],
-    responses=documented_answer(200, "Link") | documented_errors(400, 401, 403, 422, 503),
-    openapi_extra={"x-permission": Permission.READ.value},
-)
-async def list_api_keys(
-    principal: MayRead, query: Annotated[ListQuery, Query()], management: UseManagement, request: Request
-) -> Response:
-    now = management.clock()
-    page = await management.list_page(principal, limit=query.limit, before=query.before, which=query.which(now))
-    listed = [ApiKeyResponse.fields_of(key, now) for key in page.api_keys]
-    if query.include == "usage":
-        days = await insight.last_days(request, principal, [key.id for key in page.api_keys])
-        for fields in listed:
-            fields["usage"] = {"days": days[fields["id"]]}
-    return Response(
-        as_json(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
+    @operation(
+        "POST",
+        PATH,
+        tag=TAG,
+        summary="Create API Key",
+        status=201,
+        answers=CreatedApiKeyResponse,
+        headers=("ETag", "Location"),
+        refusals=("too_many_keys",),
     )
+    async def create_api_key(
+        self, principal: MayCreate, key: IdempotencyKey, new: Body[CreateApiKeyRequestV2], origin: FromWhere
+    ) -> Response:
+        """Create a key pair for the caller's organization. The private key is in this answer only."""
 
+        def reply(created: Created) -> Reply:
+            headers, body = shown_once(created, self._management.clock())
+            return Reply({"Location": path_of(created.api_key), **headers}, body)
 
-@router.get(
-    "/{key_id}",
-    summary="Get API Key",
-    response_model=ApiKeyResponse,
-    responses=documented_answer(200, "ETag") | documented_errors(400, 401, 403, 404, 422, 503),
-    openapi_extra={"x-permission": Permission.READ.value},
-)
-async def get_api_key(principal: MayRead, key_id: KeyId, management: UseManagement) -> Response:
-    return one_key(await management.get(principal, key_id), management.clock)
+        once = repeatable(key, "POST", PATH, new.json, reply)
+        return answer_of(await self._management.create(principal, origin, new.model.wish(), once), reply, status=201)
 
+    @operation(
+        "GET",
+        PATH,
+        tag=TAG,
+        summary="List API Keys",
+        answers=list[UsedApiKeyResponse] | list[ApiKeyResponse],
+        headers=("Link",),
+    )
+    async def list_api_keys(self, principal: MayRead, query: Query[ListQuery]) -> Response:
+        """The organization's keys, newest first, a page at a time. The next page is in the `Link` header."""
+        now = self._management.clock()
+        which = query.which(now)
+        page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
+        listed = [ApiKeyResponse.fields_of(key, now) for key in page.api_keys]
+        if query.include == "usage":
+            days = await self._usage.last_days(principal, [key.id for key in page.api_keys])
+            for fields in listed:
+                fields["usage"] = {"days": [CountResponse.of(count) for count in days[fields["id"]]]}
+        return Response(
+            as_json(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
+        )
 
-@router.delete(
-    "/{key_id}",
-    status_code=204,
-    summary="Delete API Key",
-    description="Delete a key. It stops working at once and is listed no more.",
-    response_class=Response,
-    responses=documented_errors(400, 401, 403, 404, 422, 503),
-    openapi_extra={"x-permission": Permission.DELETE.value},
-)
-async def delete_api_key(principal: MayDelete, key_id: KeyId, management: UseManagement, origin: FromWhere) -> Response:
-    if not await management.delete(principal, origin, key_id):
-        raise Refusal("not_found")
-    return Response(status_code=204)
+    @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))
+    async def get_api_key(self, principal: MayRead, key_id: KeyId) -> Response:
+        """Get a key as it stands."""
+        return one_key(await self._management.get(principal, key_id), self._management.clock)
+
+    @operation(
+        "PATCH",
+        KEY_PATH,
+        tag=TAG,
+        summary="Update API Key",
+        answers=ApiKeyResponse,
+        headers=("ETag",),
+        refusals=("key_revoked", "changed_meanwhile"),
+    )
+    async def update_api_key(
+        self,
+        principal: MayUpdate,
+        key_id: KeyId,
+        matching: IfMatch,
+        changes: Body[UpdateApiKeyRequest],
+        origin: FromWhere,
+    ) -> Response:
+        """
+        Replace fields of a key; the others stay as they are. What it may do from now on holds for every verification
+        within a second.
+        """
+        updated = await self._management.update(principal, origin, key_id, changes.model.changes(), matching=matching)
+        return one_key(updated, self._management.clock)
+
+    @operation(
+        "PUT", f"{KEY_PATH}/revoke", tag=TAG, summary="Revoke API Key", answers=ApiKeyResponse, headers=("ETag",)
+    )
+    async def revoke_api_key(
+        self, principal: MayRevoke, key_id: KeyId, why: OptionalBody[RevokeApiKeyRequest], origin: FromWhere
+    ) -> Response:
+        """Revoke a key for good. Revoking it again gives the same answer, the first reason in it."""
+        revoked = await self._management.revoke(principal, origin, key_id, why.model.reason)
+        return one_key(revoked, self._management.clock)
+
+    @operation("DELETE", KEY_PATH, tag=TAG, summary="Delete API Key", status=204)
+    async def delete_api_key(self, principal: MayDelete, key_id: KeyId, origin: FromWhere) -> Response:
+        """Delete a key. It stops working at once and is listed no more."""
+        if not await self._management.delete(principal, origin, key_id):
+            raise Refusal("not_found")
+        return Response(status_code=204)

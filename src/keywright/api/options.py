@@ -1,19 +1,15 @@
 """The route that tells what a form for keys may offer: environments, scopes, and the operator's rules."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from keywright.api.answers import READ_HEADERS
-from keywright.api.deps import MayRead, UseManagement
-from keywright.api.openapi import documented_errors
-from keywright.api.operations import Operation
+from keywright.api.answers import READ_HEADERS, TAG
+from keywright.api.deps import MayRead
+from keywright.api.http.routing import operation
+from keywright.service.management import Management
 from keywright.service.policy import Options
-from keywright.service.principal import Permission
 
 PATH = "/api/v2/api-key-options"
-
-router = APIRouter(tags=["API keys"], route_class=Operation)
 
 
 class ScopeResponse(BaseModel):
@@ -53,15 +49,14 @@ class OptionsResponse(BaseModel):
         )
 
 
-@router.get(
-    PATH,
-    summary="Get API Key Options",
-    description="What a new key may be: the environments and scopes there are, and the rules that the operator made.",
-    response_model=OptionsResponse,
-    responses=documented_errors(400, 401, 403, 503),
-    openapi_extra={"x-permission": Permission.READ.value},
-)
-async def get_api_key_options(_principal: MayRead, management: UseManagement) -> Response:
-    """Tell the options; see the description above."""
-    told = OptionsResponse.of(management.options)
-    return Response(told.model_dump_json(), media_type="application/json", headers=READ_HEADERS)
+class OptionsRoutes:
+    """`/api/v2/api-key-options`."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+
+    @operation("GET", PATH, tag=TAG, summary="Get API Key Options", answers=OptionsResponse)
+    async def get_api_key_options(self, _principal: MayRead) -> Response:
+        """What a new key may be: the environments and scopes there are, and the rules that the operator made."""
+        options = OptionsResponse.of(self._management.options)
+        return Response(options.model_dump_json(), media_type="application/json", headers=READ_HEADERS)

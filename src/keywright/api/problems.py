@@ -10,14 +10,28 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import structlog
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from keywright import telemetry
 from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
 from keywright.service.refusals import Refused
 
+_log = structlog.stdlib.get_logger("keywright.api")
+
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
+# Longer than any name of ours, shorter than any private key: one that was pasted in the wrong place is not told back.
+_MAX_SHOWN_NAME = 40
+
+# What pydantic says in the words of Python, said in those of JSON.
+_WORDS = {
+    "model_type": "Input should be an object",
+    "dict_type": "Input should be an object",
+    "list_type": "Input should be an array",
+}
 
 
 class Problem(NamedTuple):
@@ -119,11 +133,34 @@ class KeyRefusal(Refusal):
     problems = KEY_PROBLEMS
 
 
+def validation_refusal(error: ValidationError, *where: str) -> Refusal:
+    """Give the refusal of a value that pydantic found flaws in; *where* goes before the location of each."""
+    return Refusal(
+        "validation_failed",
+        errors=[
+            FieldError((*where, *map(_shown, flaw["loc"])), _WORDS.get(flaw["type"], flaw["msg"]), flaw["type"])
+            for flaw in error.errors(include_input=False, include_url=False)
+        ],
+    )
+
+
 def refusal_of(refused: Refused) -> Refusal:
     """Give the refusal for what a use case did not do. Flaws of fields are flaws of the body."""
     errors = [FieldError(("body", flaw.field, *flaw.place), flaw.msg, flaw.type) for flaw in refused.flaws]
     seconds = RETRY_SECONDS.get(refused.code)
     return Refusal(refused.code, errors=errors, headers={} if seconds is None else {"Retry-After": str(seconds)})
+
+
+def answer_to(error: Exception, request: Request) -> Response:
+    """Write the answer to a request that met *error*, and note why for its log line; the unexpected is logged whole."""
+    if isinstance(error, Refusal):
+        request.state.log["code"] = error.code
+        return answer(error, request)
+    if isinstance(error, Fault):
+        _note_fault(error, request)
+        return answer_fault(error, request)
+    structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error)
+    return answer(Refusal("internal"), request)
 
 
 def answer(refusal: Refusal, request: Request) -> Response:
@@ -161,6 +198,25 @@ def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Res
         media_type=PROBLEM_TYPE if as_problem else "application/json",
         headers={"Cache-Control": "no-store", **refusal.headers},
     )
+
+
+def _shown(part: str | int) -> str | int:
+    # The name of an unknown field is the caller's own text. It is told, because it is what a mistyped name needs, but
+    # only when it looks like a name.
+    if isinstance(part, int) or (len(part) <= _MAX_SHOWN_NAME and part.isascii() and part.isidentifier()):
+        return part
+    return "?"
+
+
+def _note_fault(fault: Fault, request: Request) -> None:
+    request.state.log["code"] = fault.code
+    if isinstance(fault, Unavailable):
+        telemetry.unavailable.labels(fault.code).inc()
+        _log.warning("unavailable", code=fault.code, reason=fault.reason)
+    else:
+        telemetry.token_refusals.labels(fault.code).inc()
+        if isinstance(fault, InvalidToken):
+            request.state.log["reason"] = fault.reason
 
 
 def _refusal_of(fault: Fault) -> Refusal:
