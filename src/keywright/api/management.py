@@ -6,18 +6,19 @@ from typing import Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from keywright.api.answers import PATH, READ_HEADERS, TAG, as_json, one_key, path_of, shown_once
+from keywright.api.answers import PATH, READ_HEADERS, TAG, one_key, path_of, shown_once
 from keywright.api.bodies import Body, OptionalBody
 from keywright.api.conditions import IfMatch
+from keywright.api.conversion import api_key_response, used_response
 from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
 from keywright.api.http.routing import Query, operation
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
-from keywright.api.insight import CountResponse, UsedApiKeyResponse
 from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
 from keywright.api.requests import CreateApiKeyRequestV2, RevokeApiKeyRequest, UpdateApiKeyRequest
-from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
+from keywright.contract.codec import written
 from keywright.keys.record import Status
 from keywright.service.management import Management
 from keywright.service.ports import KeyFilter
@@ -111,13 +112,14 @@ class KeyRoutes:
         now = self._management.clock()
         which = query.which(now)
         page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
-        listed = [ApiKeyResponse.fields_of(key, now) for key in page.api_keys]
+        listed: list[ApiKeyResponse]
         if query.include == "usage":
             days = await self._usage.last_days(principal, [key.id for key in page.api_keys])
-            for fields in listed:
-                fields["usage"] = {"days": [CountResponse.of(count) for count in days[fields["id"]]]}
+            listed = [used_response(key, now, days[key.id]) for key in page.api_keys]
+        else:
+            listed = [api_key_response(key, now) for key in page.api_keys]
         return Response(
-            as_json(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
+            written(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
         )
 
     @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))

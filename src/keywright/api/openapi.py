@@ -1,29 +1,32 @@
 """
 The OpenAPI document, derived from the operations: what their signatures read, what they answer, and how they may fail.
 
-The types of bodies and answers may be anything that pydantic has a schema for: models, dataclasses, lists and unions.
+Bodies of requests are models of pydantic; answers are classes of the contract, lists and unions of them.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from http import HTTPStatus
+from types import UnionType
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from keywright import contract
 from keywright.api.bodies import BodyInput, body_model_of
 from keywright.api.checking import BATCH, VERIFY
 from keywright.api.http.routing import Asked, Operation, PathInput, QueryInput, operation, operations_of
 from keywright.api.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
 from keywright.api.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
-from keywright.api.schemas import ErrorResponse, ProblemResponse
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, BatchResponse, VerifyRequest, VerifyResponse
+from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.contract.schema import schemas as schemas_of
+from keywright.service.events import EventType
 from keywright.service.principal import Permission
 
-_REFERENCE = "#/components/schemas/{model}"
+_REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = """API keys for the organizations of a product whose users sign in through Auth0.
 
 Every request carries an Auth0 access token: `Authorization: Bearer <token>`. The organization comes from the token.
@@ -69,7 +72,7 @@ _OF_VERIFICATIONS = (
     *("auth_unavailable", "limits_unavailable"),
 )
 
-_Mode = Literal["validation", "serialization"]
+_ANSWERS = {contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse}
 
 
 class DocumentRoute:
@@ -114,7 +117,7 @@ def document(operations: Sequence[Operation], *, version: str, environments: Seq
 
 class _Schemas:
     """
-    The schemas of every type that the document names.
+    The schemas of every type that the document names: of requests by pydantic, of answers by the contract.
 
     `components` are those that others refer to. The model of a query is none of them: its fields are parameters.
     """
@@ -122,30 +125,28 @@ class _Schemas:
     def __init__(self, operations: Sequence[Operation]) -> None:
         asked = [asked for found in operations for asked in found.inputs]
         read = {kind for each in asked if (kind := _type_of(each)) is not None} | {VerifyRequest, BatchRequest}
-        written = {found.answers for found in operations if found.answers is not None}
-        written |= {VerifyResponse, BatchResponse, ErrorResponse, ProblemResponse}
-        types: list[tuple[Any, _Mode, TypeAdapter[Any]]] = [
-            *((kind, "validation", TypeAdapter(kind)) for kind in read),
-            *((kind, "serialization", TypeAdapter(kind)) for kind in written),
+        types: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
+            (kind, "validation", TypeAdapter(kind)) for kind in read
         ]
-        found, definitions = TypeAdapter.json_schemas(types, ref_template=_REFERENCE)
-        components = dict(sorted(definitions["$defs"].items()))
-        self._queries = {
-            kind: components.pop(kind.__name__)
-            for kind in {_type_of(each) for each in asked if isinstance(each.input, QueryInput)}
-        }
-        self._found = {kind: schema for (kind, _), schema in found.items()}
-        self.components: dict[str, Any] = components
+        found, definitions = TypeAdapter.json_schemas(types, ref_template=_REFERENCE.format(name="{model}"))
+        self._requests = {kind: schema for (kind, _), schema in found.items()}
+        components = definitions["$defs"]
+        queries = {_type_of(each) for each in asked if isinstance(each.input, QueryInput)}
+        self._queries = {kind: components.pop(kind.__name__) for kind in queries}
+        written = {kind for found in operations for kind in _classes_of(found.answers)}
+        answers = schemas_of(written | _ANSWERS, reference=_REFERENCE)
+        answers["EventResponse"]["properties"]["type"] |= {"enum": [type_.value for type_ in EventType]}
+        self.components: dict[str, Any] = dict(sorted({**answers, **components}.items()))
 
-    def content(self, kind: Any) -> dict[str, Any]:
-        """Describe JSON of a type."""
-        return {"content": {"application/json": {"schema": self._found[kind]}}}
+    def request(self, kind: Any) -> dict[str, Any]:
+        """Describe a body of a request."""
+        return {"content": {"application/json": {"schema": self._requests[kind]}}}
 
     def parameters(self, asked: Asked) -> list[dict[str, Any]]:
         """Describe what an input reads of path, query and headers."""
         kind = _type_of(asked)
         if isinstance(asked.input, PathInput):
-            return [{"name": asked.name, "in": "path", "required": True, "schema": self._found[kind]}]
+            return [{"name": asked.name, "in": "path", "required": True, "schema": self._requests[kind]}]
         if isinstance(asked.input, QueryInput):
             query = self._queries[kind]
             return [
@@ -178,7 +179,7 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
     if headers:
         good["headers"] = {name: _header(name) for name in headers}
     if found.answers is not None:
-        good |= schemas.content(found.answers)
+        good |= _answer(found.answers)
     described: dict[str, Any] = {
         "tags": [found.tag],
         "summary": found.summary,
@@ -189,7 +190,7 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
         described["parameters"] = parameters
     for asked in found.inputs:
         if isinstance(asked.input, BodyInput):
-            described["requestBody"] = {"required": asked.input.required, **schemas.content(_type_of(asked))}
+            described["requestBody"] = {"required": asked.input.required, **schemas.request(_type_of(asked))}
     codes = [*found.refusals, *(code for each in inputs for code in each.codes)]
     return described | {
         "responses": {str(found.status): good, **_error_responses(codes)},
@@ -215,13 +216,13 @@ def _verifications(schemas: _Schemas) -> dict[str, Any]:
         "reason in `code`. A token's bearer learns of its organization's keys only; a verifier checks all keys.",
         "operationId": "verify_api_key",
         "parameters": [_FACTS_HEADER],
-        **_verification(schemas.content(VerifyRequest), schemas.content(VerifyResponse)),
+        **_verification(schemas.request(VerifyRequest), _answer(contract.VerifyResponse)),
     }
     several = {
         "summary": "Verify API Keys",
         "description": f"Check up to {MOST_IN_A_BATCH} presented keys. The verdicts come in the order of the keys.",
         "operationId": "verify_api_keys",
-        **_verification(schemas.content(BatchRequest), schemas.content(BatchResponse)),
+        **_verification(schemas.request(BatchRequest), _answer(contract.BatchResponse)),
     }
     return {VERIFY: {"post": one}, BATCH: {"post": several}}
 
@@ -243,10 +244,10 @@ def _error_response(codes: Sequence[str]) -> dict[str, Any]:
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),
         "content": {
             "application/json": {
-                "schema": _reference(ErrorResponse.__name__),
+                "schema": _schema_of(contract.ErrorResponse),
                 "examples": {code: {"value": _example_of(code)} for code in codes},
             },
-            PROBLEM_TYPE: {"schema": _reference(ProblemResponse.__name__)},
+            PROBLEM_TYPE: {"schema": _schema_of(contract.ProblemResponse)},
         },
     }
     headers = {name for code in codes for name in _headers_of(code)}
@@ -267,8 +268,23 @@ def _headers_of(code: str) -> list[str]:
     return ["WWW-Authenticate"] if PROBLEMS[code].status == 401 or code == "insufficient_scope" else []
 
 
-def _reference(name: str) -> dict[str, str]:
-    return {"$ref": _REFERENCE.format(model=name)}
+def _answer(kind: Any) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": _schema_of(kind)}}}
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, UnionType):
+        return {"anyOf": [_schema_of(one) for one in get_args(kind)]}
+    if items := get_args(kind):
+        return {"type": "array", "items": _schema_of(items[0])}
+    return {"$ref": _REFERENCE.format(name=kind.__name__)}
+
+
+def _classes_of(kind: Any) -> set[type]:
+    """Give the classes of the contract that a list or union is made of."""
+    if parts := get_args(kind):
+        return {found for part in parts for found in _classes_of(part)}
+    return set() if kind is None else {kind}
 
 
 def _header(name: str) -> dict[str, Any]:

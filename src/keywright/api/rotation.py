@@ -9,7 +9,7 @@ from keywright.api.deps import FromWhere, KeyId, MayUpdate
 from keywright.api.http.routing import operation
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
 from keywright.api.requests import RotateApiKeyRequest, SetRotationRequest
-from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.service.management import Management
 from keywright.service.wishes import Created
 
