@@ -9,8 +9,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import Server
 
-from keywright.api.http_protocol import BoundedHttpProtocol
 from keywright.api.outlet import Outlet
+from keywright.api.server.fast_path import FastPathProtocol
+from keywright.api.server.protocol import BoundedHttpProtocol
 
 OVERRIDDEN = {
     "connection_made": ["self", "transport"],
@@ -30,7 +31,8 @@ CYCLE = inspect.getsource(RequestResponseCycle)
 
 def test_what_is_overridden_is_still_there() -> None:
     """Every method that is overridden exists in uvicorn with the same parameters; if not, read its changes first."""
-    ours = {name for name, value in vars(BoundedHttpProtocol).items() if inspect.isfunction(value)}
+    classes = (BoundedHttpProtocol, FastPathProtocol)
+    ours = {name for kind in classes for name, value in vars(kind).items() if inspect.isfunction(value)}
     assert {name for name in ours if hasattr(HttpToolsProtocol, name)} == OVERRIDDEN.keys()
     for name, parameters in OVERRIDDEN.items():
         assert list(inspect.signature(getattr(HttpToolsProtocol, name)).parameters) == parameters

@@ -14,15 +14,12 @@ what is overridden here changes.
 import asyncio
 import uuid
 from enum import Enum, auto
-from math import inf
 from typing import Any
 
 import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from keywright.api.accelerator import Accelerator, Head
-from keywright.api.checking import Checking
 from keywright.api.outlet import Outlet
 from keywright.api.problems import Refusal, write
 
@@ -69,16 +66,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # What the client had not taken of its answers when the clock was looked at last, and since when it is just that.
     _untaken = 0
     _untaken_since = 0.0
-    # Answers some requests at once; None where there is none, or it would leave out what uvicorn was told to do.
-    _accelerator: Accelerator | None = None
-    # The head that it answered last, and when, on the loop's clock.
-    _answered_head: Head | None = None
-    _answered_at = -inf
     # Whether what comes next is the first byte of a request, as far as the parser knows, and nothing waits before it.
     _at_rest = True
-    # A head that the parser has not seen yet, because its body may be all that is missing for an answer.
-    _held_back = b""
-    _held_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -86,8 +75,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._outlet = Outlet(transport, self.loop)
         self._owed_since = self.loop.time()
         self._watch = self.loop.call_later(self.request_seconds, self._look_at_the_clock)
-        if not self.access_log and self.limit_concurrency is None:
-            self._accelerator = self.app.accelerator if isinstance(self.app, Checking) else None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""
@@ -99,14 +86,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Count what is not body: the parser keeps an unfinished head, and makes headers of all that follows a body."""
         if self.transport.is_closing():
             return
-        if self._at_rest and self._accelerator is not None and self._answer_at_once(self._accelerator, data):
-            return
         if self._place is not _Place.OVER:
             self._read(data)
 
     def _read(self, data: bytes) -> None:
-        if self._held_back:
-            data, self._held_back = self._held_back + data, b""
         self._at_rest = False
         self._unset_keepalive_if_required()
         if self._owed_since is None:
@@ -126,8 +109,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._at_rest = False
         self._began_in = self._received
         self._framing = self._unwanted = 0
-        self._owed_since = self.loop.time() if self._held_since is None else self._held_since
-        self._held_since = None
+        self._owed_since = self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -175,63 +157,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         self._rest()
 
-    def shutdown(self) -> None:
-        """End the connection once it owes no answer any more."""
-        if self._held_back:
-            self._read(b"")
-        super().shutdown()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nothing came for long enough; what was answered at once left the timer alone."""
-        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
-        else:
-            super().timeout_keep_alive_handler()
-
     def _rest(self) -> None:
         self._at_rest = self._place is _Place.BETWEEN and not self._framing and self.cycle.response_complete
-
-    def _answer_at_once(self, accelerator: Accelerator, data: bytes) -> bool:
-        """Answer one whole request if it is one for that, as if the parser had read it; tell whether it was."""
-        if self._held_back:
-            data = self._held_back + data
-        if self.flow.write_paused:
-            return False
-        default_headers = self.server_state.default_headers
-        answer = accelerator.repeat(data, default_headers) or accelerator.let_through(
-            data, self.client, default_headers
-        )
-        if answer is None:
-            head = self._answered_head
-            if head is None or not data.startswith(head.raw):
-                head = self._answered_head = accelerator.head_of(data)
-            if head is None:
-                return False
-            if len(data) != head.length:
-                return self._hold_back(accelerator, head, data)
-            answer = accelerator.answer(head, data, default_headers)
-            if answer is None:
-                return False
-        self._held_back, self._held_since = b"", None
-        self.transport.write(answer)
-        self.server_state.total_requests += 1
-        self._owed_since = None
-        self._answered_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        return True
-
-    def _hold_back(self, accelerator: Accelerator, head: Head, data: bytes) -> bool:
-        """Wait for the body of a request whose head came alone, as many clients send it; tell whether that is so."""
-        if len(data) != len(head.raw) or not accelerator.is_expected(head):
-            return False
-        self._held_back = data
-        self._unset_keepalive_if_required()
-        self._owed_since = self._held_since = self.loop.time()
-        return True
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -280,8 +207,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers)
 
     def _look_at_the_clock(self) -> None:
-        if self._held_back:
-            self._read(b"")
         now = self.loop.time()
         untaken = self.transport.get_write_buffer_size()
         if untaken != self._untaken:
