@@ -1,7 +1,6 @@
 """What is built on uvicorn's own protocol class still fits the uvicorn that is installed."""
 
 import inspect
-import re
 from importlib.metadata import version
 
 import pytest
@@ -9,7 +8,6 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import Server
 
-from keywright.api.outlet import Outlet
 from keywright.api.server.fast_path import FastPathProtocol
 from keywright.api.server.protocol import BoundedHttpProtocol
 
@@ -131,12 +129,6 @@ def test_nothing_else_answers() -> None:
     assert (PROTOCOL + CYCLE).count("self.transport.write(") == 5
     assert STATUS_LINE[431].startswith(b"HTTP/1.1 431 ")
     assert STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
-
-
-def test_a_cycle_asks_no_more_of_its_connection() -> None:
-    """What stands in the place of its connection can do all that a cycle wants of one."""
-    wanted = set(re.findall(r"self\.transport\.(\w+)", CYCLE))
-    assert wanted == {name for name in vars(Outlet) if not name.startswith("_")} - {"end"}
 
 
 def test_the_version_is_one_that_was_read() -> None:

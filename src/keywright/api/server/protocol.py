@@ -20,7 +20,6 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from keywright.api.outlet import Outlet
 from keywright.api.problems import Refusal, write
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -49,7 +48,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     request_seconds = REQUEST_SECONDS
 
-    _outlet: Outlet
     _place = _Place.BETWEEN
     # Whether the request being read asked to upgrade, which is not done: the connection ends after its answer.
     _asked_to_upgrade = False
@@ -72,7 +70,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._outlet = Outlet(transport, self.loop)
         self._owed_since = self.loop.time()
         self._watch = self.loop.call_later(self.request_seconds, self._look_at_the_clock)
 
@@ -150,8 +147,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request; uvicorn reads on after every answer, and lets the line grow without a bound."""
-        # Before anything else is answered on this connection.
-        self._outlet.end()
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -186,7 +181,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _start(self, *, close: bool) -> None:
         super().on_headers_complete()
-        self.cycle.transport = self._outlet  # type: ignore[assignment]
         # The parser calls what stands behind a body headers, too. It could name another caller, and goes nowhere.
         self.headers = []
         self._place = _Place.BODY
