@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from keywright.api.server.fast_path import FastPathProtocol
+from keywright.api.server.protocol import FastPathProtocol
 from tests.listening import listening
 
 LARGE = 16 * 1024 * 1024

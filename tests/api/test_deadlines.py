@@ -7,8 +7,7 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from keywright.api.server.fast_path import FastPathProtocol
-from keywright.api.server.protocol import REQUEST_SECONDS
+from keywright.api.server.protocol import REQUEST_SECONDS, FastPathProtocol
 from tests.api.protocol import Application, Wire, serving
 
 ANSWERED = b"GET / HTTP/1.1\r\n\r\n"

@@ -8,8 +8,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import Server
 
-from keywright.api.server.fast_path import FastPathProtocol
-from keywright.api.server.protocol import BoundedHttpProtocol
+from keywright.api.server.protocol import BoundedHttpProtocol, FastPathProtocol
 
 OVERRIDDEN = {
     "connection_made": ["self", "transport"],
