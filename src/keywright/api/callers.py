@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from keywright.api.bearer import bearer_of
+from keywright.api.deps import bearer_of
 from keywright.api.problems import Refusal
 from keywright.keys.digest import digest
 from keywright.service.checking_ports import Verifier

@@ -1,4 +1,8 @@
-"""How the records of the service become the answers of the contract: one function for each type."""
+"""
+How the operations on keys answer: the records of the service as classes of the contract, written as JSON.
+
+A key is answered with its entity tag, and no shared cache may keep it.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,7 +10,11 @@ from typing import Any, cast
 
 import msgspec
 from pydantic_core import to_json
+from starlette.responses import Response
 
+from keywright.api.conditions import etag_of
+from keywright.api.idempotency import Reply
+from keywright.api.problems import Refusal, refusal_of
 from keywright.contract.api_keys import (
     ApiKeyResponse,
     CreatedApiKeyResponse,
@@ -15,6 +23,7 @@ from keywright.contract.api_keys import (
     UsedApiKeyResponse,
 )
 from keywright.contract.audit_log import ActorResponse, EventResponse
+from keywright.contract.codec import written
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
 from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse
@@ -22,10 +31,47 @@ from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.checking_ports import Source
 from keywright.service.events import Event
 from keywright.service.policy import Options
-from keywright.service.ports import Link
+from keywright.service.ports import Clock, Link
 from keywright.service.presence import Receipt, Witness
+from keywright.service.refusals import Refused
 from keywright.service.usage_reports import Count
 from keywright.service.wishes import Created
+
+PATH = "/api/v2/api-keys"
+TAG = "API keys"
+READ_HEADERS = {"Cache-Control": "private, no-cache"}
+
+
+def path_of(api_key: ApiKey) -> str:
+    """Give the path of a key."""
+    return f"{PATH}/{api_key.id}"
+
+
+def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
+    """
+    Answer a key as it stands.
+
+    Args:
+        outcome: What the use case gave, None where there is no such key.
+        clock: Asked only now, so that an end which the use case has just set is told as one.
+
+    Raises:
+        Refusal: There is none, or the use case refused.
+    """
+    if outcome is None:
+        raise Refusal("not_found")
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    return Response(
+        written(api_key_response(outcome, clock())),
+        media_type="application/json",
+        headers={"ETag": etag_of(outcome), **READ_HEADERS},
+    )
+
+
+def shown_once(created: Created, now: datetime) -> Reply:
+    """Say a key with its new private half; only `idempotency.answer_of` sends it."""
+    return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, now)))
 
 
 def api_key_response(key: ApiKey, now: datetime) -> ApiKeyResponse:

@@ -6,6 +6,7 @@ nothing else of a request is read before the token was verified.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,13 +15,37 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from keywright.api import client_address
-from keywright.api.bearer import bearer_of
 from keywright.api.http.routing import Input, PathInput, Reader, Trust
+from keywright.api.problems import REALM, Refusal
 from keywright.service.events import Origin
 from keywright.service.faults import PermissionMissing
 from keywright.service.principal import Permission, Principal
 
+# RFC 6750, section 2.1: one space, then b64token. What the token itself must look like is for others to say. A flag
+# that lets case pass would be asked at each of a token's many characters.
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
+_SCHEME = "bearer"
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def bearer_of(authorization: Sequence[str]) -> str:
+    """
+    Take the token out of the one `Authorization` header.
+
+    Args:
+        authorization: The values of all headers of that name.
+
+    Raises:
+        Refusal: `missing_token` without a bearer token, `invalid_request` for two headers or a malformed one.
+    """
+    if len(authorization) > 1:
+        raise _malformed("There is more than one Authorization header.")
+    if not authorization or authorization[0][: len(_SCHEME)].lower() != _SCHEME:
+        raise Refusal("missing_token", headers={"WWW-Authenticate": REALM})
+    match = _BEARER.fullmatch(authorization[0])
+    if match is None:
+        raise _malformed("The Authorization header is not of the form Bearer <token>.")
+    return match[1]
 
 
 class PrincipalInput(Input):
@@ -59,6 +84,10 @@ class OriginInput(Input):
             return Origin(request_id=request.state.request_id, address=address)
 
         return Reader(read)
+
+
+def _malformed(sentence: str) -> Refusal:
+    return Refusal("invalid_request", sentence, headers={"WWW-Authenticate": f'{REALM}, error="invalid_request"'})
 
 
 def _canonical_uuid(value: object) -> object:

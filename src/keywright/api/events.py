@@ -5,14 +5,13 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
-from keywright.api.answers import PATH as KEYS_PATH
-from keywright.api.answers import READ_HEADERS
-from keywright.api.conversion import event_response
+from keywright.api.conversion import PATH as KEYS_PATH
+from keywright.api.conversion import READ_HEADERS, event_response
 from keywright.api.deps import CanonicalUuid, KeyId, MayReadEvents
 from keywright.api.http.routing import Query, operation
-from keywright.api.key_fields import DateTime, Subject
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
+from keywright.api.requests import DateTime, Subject
 from keywright.contract.audit_log import EventResponse
 from keywright.contract.codec import written
 from keywright.service.events import EventType

@@ -5,12 +5,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from keywright.api.answers import PATH, READ_HEADERS, TAG
-from keywright.api.conversion import count_response, revocation_response, secret_use_response, source_response
+from keywright.api.conversion import (
+    PATH,
+    READ_HEADERS,
+    TAG,
+    count_response,
+    revocation_response,
+    secret_use_response,
+    source_response,
+)
 from keywright.api.deps import KeyId, MayRead
 from keywright.api.http.routing import Query, operation
-from keywright.api.key_fields import DateTime
 from keywright.api.problems import Refusal
+from keywright.api.requests import DateTime
 from keywright.contract.codec import written
 from keywright.contract.revocation import RevocationResponse
 from keywright.contract.usage import UsageResponse

@@ -6,17 +6,32 @@ from typing import Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from keywright.api.answers import PATH, READ_HEADERS, TAG, one_key, path_of, shown_once
 from keywright.api.bodies import Body, OptionalBody
 from keywright.api.conditions import IfMatch
-from keywright.api.conversion import api_key_response, used_response
+from keywright.api.conversion import (
+    PATH,
+    READ_HEADERS,
+    TAG,
+    api_key_response,
+    one_key,
+    path_of,
+    shown_once,
+    used_response,
+)
 from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
 from keywright.api.http.routing import Query, operation
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
-from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
-from keywright.api.requests import CreateApiKeyRequestV2, RevokeApiKeyRequest, UpdateApiKeyRequest
+from keywright.api.requests import (
+    CreateApiKeyRequestV2,
+    DateTime,
+    Environment,
+    ExternalId,
+    RevokeApiKeyRequest,
+    SearchedText,
+    UpdateApiKeyRequest,
+)
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
 from keywright.contract.codec import written
 from keywright.keys.record import Status

@@ -2,8 +2,7 @@
 
 from starlette.responses import Response
 
-from keywright.api.answers import READ_HEADERS, TAG
-from keywright.api.conversion import options_response
+from keywright.api.conversion import READ_HEADERS, TAG, options_response
 from keywright.api.deps import MayRead
 from keywright.api.http.routing import operation
 from keywright.contract.codec import written

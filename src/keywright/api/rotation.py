@@ -2,9 +2,9 @@
 
 from starlette.responses import Response
 
-from keywright.api.answers import PATH, TAG, one_key, shown_once
 from keywright.api.bodies import Body, OptionalBody
 from keywright.api.conditions import IfMatch
+from keywright.api.conversion import PATH, TAG, one_key, shown_once
 from keywright.api.deps import FromWhere, KeyId, MayUpdate
 from keywright.api.http.routing import operation
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable

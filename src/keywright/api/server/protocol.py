@@ -263,7 +263,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 class FastPathProtocol(BoundedHttpProtocol):
     """
-    The bounded protocol with its fast path: some requests are answered out of their bytes, before the parser reads them.
+    The bounded protocol with its fast path: some requests are answered out of their bytes, before any is parsed.
 
     `accelerator` says which. Whatever it leaves goes to the parser as it came.
     """
