@@ -19,17 +19,17 @@ from keywright import __version__, config, telemetry
 from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
 from keywright.api.checking import Checkers, Checking
-from keywright.api.edge import Observed
-from keywright.api.events import EventRoutes
 from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.forward_auth import ForwardAuth
 from keywright.api.health import HealthRoutes, MetricsRoutes
+from keywright.api.http.access_log import Observed
 from keywright.api.http.routing import Routes, Trust
-from keywright.api.insight import ReceiptRoutes, UsageRoutes
-from keywright.api.management import KeyRoutes
+from keywright.api.keys.events import EventRoutes
+from keywright.api.keys.options import OptionsRoutes
+from keywright.api.keys.rotation import RotationRoutes
+from keywright.api.keys.routes import KeyRoutes
+from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.openapi import DocumentRoute
-from keywright.api.options import OptionsRoutes
-from keywright.api.rotation import RotationRoutes
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens

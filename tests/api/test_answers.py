@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from keywright.api.conversion import api_key_response, created_response, event_response, used_response
+from keywright.api.keys.answers import api_key_response, created_response, event_response, used_response
 from keywright.contract import CountResponse, written
 from keywright.keys.pair import PrivateKey, mint
 from keywright.keys.rate_limits import RateLimit

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keywright.api.problems import PROBLEMS
+from keywright.api.http.problems import PROBLEMS
 from keywright.service.principal import Permission
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import BATCH, VERIFY

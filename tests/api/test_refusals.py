@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from keywright.api.problems import PROBLEMS, refusal_of
+from keywright.api.http.problems import PROBLEMS, refusal_of
 from keywright.contract.errors import FieldError
 from keywright.service.refusals import Flaw, RefusalCode, Refused
 

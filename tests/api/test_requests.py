@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from keywright.api.bodies import as_model
-from keywright.api.problems import Refusal
-from keywright.api.requests import (
+from keywright.api.http.bodies import as_model
+from keywright.api.http.problems import Refusal
+from keywright.api.keys.requests import (
     CreateApiKeyRequestV2,
     RevokeApiKeyRequest,
     RotateApiKeyRequest,

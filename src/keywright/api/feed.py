@@ -22,10 +22,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from keywright.api.bodies import Body, BodyInput, ParsedBody
 from keywright.api.callers import Caller
+from keywright.api.http.bodies import Body, BodyInput, ParsedBody
+from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
-from keywright.api.problems import Refusal
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
 from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, UsageBatch, Verifier

@@ -10,7 +10,7 @@ What can go wrong that is not an answer, each with a code that never changes.
         ├── StorageUnavailable    the database is away or too busy
         └── LimitsUnavailable     what is left of a key's limits cannot be told
 
-Statuses and sentences for callers live in `api/problems.py`.
+Statuses and sentences for callers live in `api/http/problems.py`.
 """
 
 from typing import ClassVar

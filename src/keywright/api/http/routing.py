@@ -21,8 +21,8 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Lifespan, Receive, Scope, Send
 
-from keywright.api.client_address import Network
-from keywright.api.problems import Refusal, answer_to, validation_refusal
+from keywright.api.http.client_address import Network
+from keywright.api.http.problems import Refusal, answer_to, validation_refusal
 from keywright.contract.errors import FieldError
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from keywright.api.accelerator import Accelerator, Head
 from keywright.api.checking import Checking
-from keywright.api.problems import Refusal, write
+from keywright.api.http.problems import Refusal, write
 
 MAX_HEAD_BYTES = 32 * 1024
 # What may still arrive of a body after it was answered: a client that did not wait gets its answer before the end.

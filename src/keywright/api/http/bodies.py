@@ -6,8 +6,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from keywright import strict_json
+from keywright.api.http.problems import Refusal, validation_refusal
 from keywright.api.http.routing import Input, Reader, Trust
-from keywright.api.problems import Refusal, validation_refusal
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024

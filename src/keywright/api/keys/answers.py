@@ -12,9 +12,9 @@ import msgspec
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from keywright.api.conditions import etag_of
-from keywright.api.idempotency import Reply
-from keywright.api.problems import Refusal, refusal_of
+from keywright.api.http.conditions import etag_of
+from keywright.api.http.idempotency import Reply
+from keywright.api.http.problems import Refusal, refusal_of
 from keywright.contract.api_keys import (
     ApiKeyResponse,
     CreatedApiKeyResponse,

@@ -2,13 +2,13 @@
 
 from starlette.responses import Response
 
-from keywright.api.bodies import Body, OptionalBody
-from keywright.api.conditions import IfMatch
-from keywright.api.conversion import PATH, TAG, one_key, shown_once
-from keywright.api.deps import FromWhere, KeyId, MayUpdate
+from keywright.api.http.bodies import Body, OptionalBody
+from keywright.api.http.conditions import IfMatch
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.principal import FromWhere, KeyId, MayUpdate
 from keywright.api.http.routing import operation
-from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
-from keywright.api.requests import RotateApiKeyRequest, SetRotationRequest
+from keywright.api.keys.answers import PATH, TAG, one_key, shown_once
+from keywright.api.keys.requests import RotateApiKeyRequest, SetRotationRequest
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.service.management import Management
 from keywright.service.wishes import Created

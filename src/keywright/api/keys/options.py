@@ -2,9 +2,9 @@
 
 from starlette.responses import Response
 
-from keywright.api.conversion import READ_HEADERS, TAG, options_response
-from keywright.api.deps import MayRead
+from keywright.api.http.principal import MayRead
 from keywright.api.http.routing import operation
+from keywright.api.keys.answers import READ_HEADERS, TAG, options_response
 from keywright.contract.codec import written
 from keywright.contract.options import OptionsResponse
 from keywright.service.management import Management

@@ -5,7 +5,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from keywright.api.conversion import (
+from keywright.api.http.principal import KeyId, MayRead
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Query, operation
+from keywright.api.keys.answers import (
     PATH,
     READ_HEADERS,
     TAG,
@@ -14,10 +17,7 @@ from keywright.api.conversion import (
     secret_use_response,
     source_response,
 )
-from keywright.api.deps import KeyId, MayRead
-from keywright.api.http.routing import Query, operation
-from keywright.api.problems import Refusal
-from keywright.api.requests import DateTime
+from keywright.api.keys.requests import DateTime
 from keywright.contract.codec import written
 from keywright.contract.revocation import RevocationResponse
 from keywright.contract.usage import UsageResponse

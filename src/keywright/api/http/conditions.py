@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
+from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Input, Reader, Trust
-from keywright.api.problems import Refusal
 from keywright.keys.record import ApiKey
 
 # One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). Nothing is given back

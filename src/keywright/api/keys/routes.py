@@ -6,9 +6,14 @@ from typing import Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from keywright.api.bodies import Body, OptionalBody
-from keywright.api.conditions import IfMatch
-from keywright.api.conversion import (
+from keywright.api.http.bodies import Body, OptionalBody
+from keywright.api.http.conditions import IfMatch
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.paging import PageQuery
+from keywright.api.http.principal import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Query, operation
+from keywright.api.keys.answers import (
     PATH,
     READ_HEADERS,
     TAG,
@@ -18,12 +23,7 @@ from keywright.api.conversion import (
     shown_once,
     used_response,
 )
-from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
-from keywright.api.http.routing import Query, operation
-from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
-from keywright.api.paging import PageQuery
-from keywright.api.problems import Refusal
-from keywright.api.requests import (
+from keywright.api.keys.requests import (
     CreateApiKeyRequestV2,
     DateTime,
     Environment,

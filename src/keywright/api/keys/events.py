@@ -5,13 +5,13 @@ from uuid import UUID
 from pydantic import Field
 from starlette.responses import Response
 
-from keywright.api.conversion import PATH as KEYS_PATH
-from keywright.api.conversion import READ_HEADERS, event_response
-from keywright.api.deps import CanonicalUuid, KeyId, MayReadEvents
+from keywright.api.http.paging import PageQuery
+from keywright.api.http.principal import CanonicalUuid, KeyId, MayReadEvents
+from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Query, operation
-from keywright.api.paging import PageQuery
-from keywright.api.problems import Refusal
-from keywright.api.requests import DateTime, Subject
+from keywright.api.keys.answers import PATH as KEYS_PATH
+from keywright.api.keys.answers import READ_HEADERS, event_response
+from keywright.api.keys.requests import DateTime, Subject
 from keywright.contract.audit_log import EventResponse
 from keywright.contract.codec import written
 from keywright.service.events import EventType

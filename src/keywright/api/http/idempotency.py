@@ -13,8 +13,8 @@ from typing import Annotated, Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from keywright.api.http.problems import Refusal, refusal_of
 from keywright.api.http.routing import Input, Reader, Trust
-from keywright.api.problems import Refusal, refusal_of
 from keywright.service.refusals import Refused
 from keywright.service.replays import Answered, Repeatable
 from keywright.service.wishes import Created

@@ -14,9 +14,9 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from keywright.api import client_address
+from keywright.api.http import client_address
+from keywright.api.http.problems import REALM, Refusal
 from keywright.api.http.routing import Input, PathInput, Reader, Trust
-from keywright.api.problems import REALM, Refusal
 from keywright.service.events import Origin
 from keywright.service.faults import PermissionMissing
 from keywright.service.principal import Permission, Principal
