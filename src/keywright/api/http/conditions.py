@@ -1,8 +1,4 @@
-"""
-Entity tags of keys, and requests that go through only while a key is as it was read (RFC 9110, sections 8.8.3, 13.1.1).
-
-The tag of a key covers all that management can change. Uses are no change: they move `last_used_at` and leave the tag.
-"""
+"""Requests that go through only while a key has the version that was read: `If-Match` (RFC 9110, section 13.1.1)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,7 +6,6 @@ from typing import Annotated, Any
 
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Input, Reader, Trust
-from keywright.keys.record import ApiKey
 
 # One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). Nothing is given back
 # once taken, or a header of spaces would be read in every possible way.
@@ -21,11 +16,6 @@ _ETAG = '((W/)?"[!#-~]*")'
 
 Matching = Callable[[int], bool]
 """Tells whether a version of a key is one that the request wants to find."""
-
-
-def etag_of(api_key: ApiKey) -> str:
-    """Give the strong entity tag of a key as it stands."""
-    return f'"{api_key.version}"'
 
 
 def matching(if_match: Sequence[str]) -> Matching | None:

@@ -12,7 +12,6 @@ import msgspec
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from keywright.api.http.conditions import etag_of
 from keywright.api.http.idempotency import Reply
 from keywright.api.http.problems import Refusal, refusal_of
 from keywright.contract.api_keys import (
@@ -45,6 +44,15 @@ READ_HEADERS = {"Cache-Control": "private, no-cache"}
 def path_of(api_key: ApiKey) -> str:
     """Give the path of a key."""
     return f"{PATH}/{api_key.id}"
+
+
+def etag_of(api_key: ApiKey) -> str:
+    """
+    Give the strong entity tag of a key as it stands (RFC 9110, section 8.8.3).
+
+    It covers all that management can change. Uses are no change: they move `last_used_at` and leave the tag.
+    """
+    return f'"{api_key.version}"'
 
 
 def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:

@@ -22,7 +22,8 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from keywright.api.accelerator import Accelerator, Head
-from keywright.api.checking import Checking
+from keywright.api.checking import VERIFY, Checking
+from keywright.api.forward_auth import FORWARD_AUTH
 from keywright.api.http.problems import Refusal, write
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -35,6 +36,7 @@ REQUEST_SECONDS = 30.0
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
+_ACCELERATED = (f"POST {VERIFY} ".encode(), f"GET {FORWARD_AUTH}".encode())
 
 
 class _Place(Enum):
@@ -328,7 +330,8 @@ class FastPathProtocol(BoundedHttpProtocol):
         """Answer one whole request if it is one for that, as if the parser had read it; tell whether it was."""
         if self._held_back:
             data = self._held_back + data
-        if self.flow.write_paused:
+        # All that the accelerator answers begins so; it would take the digest of every other request, too.
+        if self.flow.write_paused or not data.startswith(_ACCELERATED):
             return False
         default_headers = self.server_state.default_headers
         answer = accelerator.repeat(data, default_headers) or accelerator.let_through(
