@@ -98,7 +98,8 @@ class Service:
         return {
             "request": f"{method} {path}",
             "status": answer.status_code,
-            "headers": [f"{name.decode()}: {value.decode()}" for name, value in answer.headers.raw],
+            # The order of headers of different names means nothing.
+            "headers": sorted(f"{name.decode()}: {value.decode()}" for name, value in answer.headers.raw),
             "body": answer.content.decode(),
             "noted": self.noted.notes.pop(),
         }
@@ -295,7 +296,7 @@ async def left_early(service: Service) -> dict[str, Any]:
     return {
         "request": "half a creation",
         "status": start["status"],
-        "headers": [f"{name.decode()}: {value.decode()}" for name, value in start["headers"]],
+        "headers": sorted(f"{name.decode()}: {value.decode()}" for name, value in start["headers"]),
         "body": body["body"].decode(),
         "noted": service.noted.notes.pop(),
     }

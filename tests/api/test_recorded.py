@@ -10,7 +10,7 @@ from tests.api.recording import SCRIPTS, TOKENS, Script
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 async def test_answers_are_those_that_were_recorded(script: Script, tmp_path: Path) -> None:
-    """Every request gets the answer that was recorded, to the byte, and leaves the same to be logged."""
+    """Every request gets the answer that was recorded, and leaves the same to be logged."""
     for answer, expected in zip(await recording.run(script, tmp_path), recording.recorded(script), strict=True):
         assert answer == expected
 

@@ -38,7 +38,7 @@ from keywright.service.wishes import Created
 
 PATH = "/api/v2/api-keys"
 TAG = "API keys"
-READ_HEADERS = {"Cache-Control": "private, no-cache"}
+_NONE: Mapping[str, str] = {}
 
 
 def path_of(api_key: ApiKey) -> str:
@@ -53,6 +53,12 @@ def etag_of(api_key: ApiKey) -> str:
     It covers all that management can change. Uses are no change: they move `last_used_at` and leave the tag.
     """
     return f'"{api_key.version}"'
+
+
+def answer(body: object, headers: Mapping[str, str] = _NONE) -> Response:
+    """Answer a class of the contract, or a list of one, with further headers; no shared cache may keep it."""
+    headers = {**headers, "Cache-Control": "private, no-cache"}
+    return Response(written(body), media_type="application/json", headers=headers)
 
 
 def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
@@ -70,11 +76,7 @@ def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
         raise Refusal("not_found")
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    return Response(
-        written(api_key_response(outcome, clock())),
-        media_type="application/json",
-        headers={"ETag": etag_of(outcome), **READ_HEADERS},
-    )
+    return answer(api_key_response(outcome, clock()), {"ETag": etag_of(outcome)})
 
 
 def shown_once(created: Created, now: datetime) -> Reply:

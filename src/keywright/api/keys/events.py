@@ -1,4 +1,4 @@
-"""The routes that read the trail: what was done to an organisation's keys, by whom, and from where."""
+"""The operations that read the audit log: what was done to an organization's keys, by whom, and from where."""
 
 from uuid import UUID
 
@@ -10,10 +10,9 @@ from keywright.api.http.principal import CanonicalUuid, KeyId, MayReadEvents
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Query, operation
 from keywright.api.keys.answers import PATH as KEYS_PATH
-from keywright.api.keys.answers import READ_HEADERS, event_response
+from keywright.api.keys.answers import answer, event_response
 from keywright.api.keys.requests import DateTime, Subject
 from keywright.contract.audit_log import EventResponse
-from keywright.contract.codec import written
 from keywright.service.events import EventType
 from keywright.service.management import EventPage, Management
 from keywright.service.ports import EventFilter
@@ -82,5 +81,4 @@ class EventRoutes:
 
 
 def _listed(page: EventPage, query: PageQuery, path: str) -> Response:
-    body = written([event_response(event, place) for event, place in page.events])
-    return Response(body, media_type="application/json", headers=READ_HEADERS | query.link_to(path, page.next))
+    return answer([event_response(event, place) for event, place in page.events], query.link_to(path, page.next))

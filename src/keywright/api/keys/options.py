@@ -1,11 +1,10 @@
-"""The route that tells what a form for keys may offer: environments, scopes, and the operator's rules."""
+"""The operation that reads what a form for keys may offer: environments, scopes, and the rules of the operator."""
 
 from starlette.responses import Response
 
 from keywright.api.http.principal import MayRead
 from keywright.api.http.routing import operation
-from keywright.api.keys.answers import READ_HEADERS, TAG, options_response
-from keywright.contract.codec import written
+from keywright.api.keys.answers import TAG, answer, options_response
 from keywright.contract.options import OptionsResponse
 from keywright.service.management import Management
 
@@ -21,5 +20,4 @@ class OptionsRoutes:
     @operation("GET", PATH, tag=TAG, summary="Get API Key Options", answers=OptionsResponse)
     async def get_api_key_options(self, _principal: MayRead) -> Response:
         """What a new key may be: the environments and scopes there are, and the rules that the operator made."""
-        body = written(options_response(self._management.options))
-        return Response(body, media_type="application/json", headers=READ_HEADERS)
+        return answer(options_response(self._management.options))

@@ -15,8 +15,8 @@ from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Query, operation
 from keywright.api.keys.answers import (
     PATH,
-    READ_HEADERS,
     TAG,
+    answer,
     api_key_response,
     one_key,
     path_of,
@@ -33,7 +33,6 @@ from keywright.api.keys.requests import (
     UpdateApiKeyRequest,
 )
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
-from keywright.contract.codec import written
 from keywright.keys.record import Status
 from keywright.service.management import Management
 from keywright.service.ports import KeyFilter
@@ -133,9 +132,7 @@ class KeyRoutes:
             listed = [used_response(key, now, days[key.id]) for key in page.api_keys]
         else:
             listed = [api_key_response(key, now) for key in page.api_keys]
-        return Response(
-            written(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
-        )
+        return answer(listed, query.link_to(PATH, page.next))
 
     @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))
     async def get_api_key(self, principal: MayRead, key_id: KeyId) -> Response:

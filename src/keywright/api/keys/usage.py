@@ -1,4 +1,4 @@
-"""The routes that tell what became of a key: how far its revocation has come, and how it is used."""
+"""The operations that report on a key: how far its revocation has come, and how it is used."""
 
 from typing import Literal
 
@@ -10,15 +10,14 @@ from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Query, operation
 from keywright.api.keys.answers import (
     PATH,
-    READ_HEADERS,
     TAG,
+    answer,
     count_response,
     revocation_response,
     secret_use_response,
     source_response,
 )
 from keywright.api.keys.requests import DateTime
-from keywright.contract.codec import written
 from keywright.contract.revocation import RevocationResponse
 from keywright.contract.usage import UsageResponse
 from keywright.service.presence import Presence
@@ -57,7 +56,7 @@ class ReceiptRoutes:
         receipt = await self._presence.receipt(principal, key_id)
         if receipt is None:
             raise Refusal("not_revoked" if await self._usage.exists(principal, key_id) else "not_found")
-        return _json(revocation_response(receipt))
+        return answer(revocation_response(receipt))
 
 
 class UsageRoutes:
@@ -73,7 +72,7 @@ class UsageRoutes:
         report = await self._usage.of_key(principal, key_id, period, query.since)
         if report is None:
             raise Refusal("not_found")
-        return _json(
+        return answer(
             UsageResponse(
                 key_id=key_id,
                 last_used_at=report.usage.last_used_at,
@@ -83,7 +82,3 @@ class UsageRoutes:
                 secrets=tuple(map(secret_use_response, report.usage.secrets)),
             )
         )
-
-
-def _json(answer: RevocationResponse | UsageResponse) -> Response:
-    return Response(written(answer), media_type="application/json", headers=READ_HEADERS)
