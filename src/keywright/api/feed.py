@@ -115,8 +115,6 @@ class SubscriberInput(Input):
     """The verifier that calls."""
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
-
         async def read(request: Request) -> _Subscriber:
             authorization = request.headers.getlist("authorization")
             caller: Caller = await trust.callers.recognize(authorization)

@@ -38,7 +38,6 @@ class BodyInput(Input):
         self._most = most
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         model = body_model_of(hint)
 
         async def read(request: Request) -> ParsedBody[Any]:

@@ -74,7 +74,6 @@ class IfMatchInput(Input):
     header = _HEADER
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         return Reader(lambda request: matching(request.headers.getlist("if-match")))
 
 

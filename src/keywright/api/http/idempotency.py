@@ -99,7 +99,6 @@ class IdempotencyInput(Input):
     header = _HEADER
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         return Reader(_idempotency_key)
 
 

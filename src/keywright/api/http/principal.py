@@ -60,7 +60,6 @@ class PrincipalInput(Input):
         self.permission: Permission = permission
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         authenticator, permission = trust.authenticator, self.permission
 
         async def read(request: Request) -> Principal:
@@ -77,8 +76,6 @@ class OriginInput(Input):
     """The id of the request, and the address of the caller where it can be known."""
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
-
         def read(request: Request) -> Origin:
             address = client_address.of(request.scope, trusted=trust.proxies)
             return Origin(request_id=request.state.request_id, address=address)

@@ -92,7 +92,6 @@ class PathInput(Input):
     codes = ("not_found", "validation_failed")
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         validate = TypeAdapter(hint).validate_python
         return Reader(lambda request: validate(request.path_params[name]), ("path", name))
 
@@ -103,7 +102,6 @@ class QueryInput(Input):
     codes = ("validation_failed",)
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         validate = TypeAdapter(hint).validate_python
         return Reader(lambda request: validate(dict(request.query_params)), ("query",))
 
@@ -114,7 +112,6 @@ class HeaderInput(Input):
     codes = ("validation_failed",)
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        """See `Input`."""
         validate, header = TypeAdapter(hint).validate_python, name.replace("_", "-")
         return Reader(lambda request: validate(request.headers.get(header)), ("header", header))
 
