@@ -9,26 +9,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
-from fastapi import FastAPI
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
-from keywright.api import changes, events, feed, handlers, health, insight, management, openapi, options, rotation
 from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
 from keywright.api.checking import Checkers, Checking
-from keywright.api.edge import Observed, Reached, Shielded
-from keywright.api.feed import FeedParts
+from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.forward_auth import ForwardAuth
-from keywright.api.operations import Operations
+from keywright.api.health import HealthRoutes, MetricsRoutes
+from keywright.api.http.access_log import Observed
+from keywright.api.http.routing import Routes, Trust
+from keywright.api.keys.events import EventRoutes
+from keywright.api.keys.options import OptionsRoutes
+from keywright.api.keys.rotation import RotationRoutes
+from keywright.api.keys.routes import KeyRoutes
+from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
+from keywright.api.openapi import DocumentRoute
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
@@ -126,40 +127,50 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         change: Puts other parts in the place of those the settings name.
     """
     plugs = change(plugs_of(settings))
-    app = FastAPI(
-        title="Keywright",
-        version=__version__,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_lifespan,
-        middleware=[Middleware(Shielded)],
-    )
     checking = _checking(settings, plugs)
-    app.state.plugs = plugs
-    app.state.background = checking.background
-    app.state.feed = checking.feed
-    app.state.store = plugs.store
-    app.state.authenticator = plugs.authenticator
-    app.state.signing_keys_present = plugs.signing_keys.present
-    app.state.changes_followed = lambda: checking.feed.follower.since is not None
-    app.state.trusted_proxies = settings.proxy_networks
-    app.state.management = _management(settings, plugs)
-    app.state.reports = UsageReports(plugs.store, plugs.clock)
-    # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
-    for room in (management, changes, rotation, insight, events, options, feed, health):
-        app.router.routes.extend(room.router.routes)
-    if settings.metrics == "path":
-        app.add_api_route("/metrics", _metrics, include_in_schema=False)
-    handlers.install(app)
-    document = partial(openapi.document, app, __version__, environments=settings.environments)
-    app.openapi = cache(document)  # type: ignore[method-assign]
-    app.add_route("/openapi.json", _document, include_in_schema=False)
-    edge = _with_layers(app, settings)
+    edge = _edge(settings, plugs, checking)
     forward_auth = _forward_auth(edge, settings, checking)
     accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
     return Checking(forward_auth or edge, checking.checkers, accelerator=accelerator)
+
+
+def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
+    """Everything but verifications, with what happens to every request."""
+    trust = Trust(authenticator=plugs.authenticator, callers=checking.checkers.callers, proxies=settings.proxy_networks)
+    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
+    if settings.cors_origins:
+        edge = CORSMiddleware(
+            edge,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=CORS_ALLOWED,
+            expose_headers=CORS_EXPOSED,
+            max_age=600,
+        )
+    return Observed(edge)
+
+
+def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
+    """Every operation, with what it needs."""
+    management = _management(settings, plugs)
+    usage = UsageReports(plugs.store, plugs.clock)
+    documented = [
+        KeyRoutes(management, usage),
+        RotationRoutes(management),
+        ReceiptRoutes(management, usage),
+        UsageRoutes(usage),
+        EventRoutes(management),
+        OptionsRoutes(management),
+    ]
+    follower = checking.feed.follower
+    health = HealthRoutes(
+        plugs.store,
+        signing_keys_present=plugs.signing_keys.present,
+        changes_followed=lambda: follower.since is not None,
+    )
+    document = DocumentRoute(documented, version=__version__, environments=settings.environments)
+    metrics = [MetricsRoutes()] if settings.metrics == "path" else []
+    return [*documented, FeedRoutes(checking.feed), health, document, *metrics]
 
 
 def _management(settings: Settings, plugs: Plugs) -> Management:
@@ -229,7 +240,6 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         ),
         verifiers,
         FeedParts(
-            callers=callers,
             store=plugs.store,
             follower=follower,
             clock=plugs.clock,
@@ -275,46 +285,24 @@ def from_environment() -> Checking:
     return create_app(settings)
 
 
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    plugs: Plugs = app.state.plugs
-    await plugs.signing_keys.start()
-    await plugs.limiter.start()
-    await plugs.store.start()
-    background: tuple[ChangeFollower, ProcessTasks, KeyTasks] = app.state.background
-    _, process_tasks, key_tasks = background
-    # The tasks of the process begin to follow.
-    process_tasks.start()
-    key_tasks.start()
-    try:
-        yield
-    finally:
-        # The other way round: what is left to do is written before the store goes.
-        for work in reversed(background):
-            await work.close()
-        await plugs.signing_keys.close()
-        await plugs.limiter.close()
-        await plugs.store.close()
+def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks]) -> Lifespan[Any]:
+    @asynccontextmanager
+    async def running(_app: object) -> AsyncIterator[None]:
+        await plugs.signing_keys.start()
+        await plugs.limiter.start()
+        await plugs.store.start()
+        _, process_tasks, key_tasks = background
+        # The tasks of the process begin to follow.
+        process_tasks.start()
+        key_tasks.start()
+        try:
+            yield
+        finally:
+            # The other way round: what is left to do is written before the store goes.
+            for work in reversed(background):
+                await work.close()
+            await plugs.signing_keys.close()
+            await plugs.limiter.close()
+            await plugs.store.close()
 
-
-def _with_layers(app: FastAPI, settings: Settings) -> ASGIApp:
-    reached: ASGIApp = Reached(app, Operations(app.routes))
-    if settings.cors_origins:
-        reached = CORSMiddleware(
-            reached,
-            allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=CORS_ALLOWED,
-            expose_headers=CORS_EXPOSED,
-            max_age=600,
-        )
-    return Observed(reached)
-
-
-def _document(request: Request) -> Response:
-    # No coroutine, so that it runs in a thread: whoever asks first has it built, in the time of hundreds of requests.
-    return JSONResponse(request.app.openapi())
-
-
-async def _metrics() -> Response:
-    return Response(telemetry.exposition(), media_type=telemetry.METRICS_CONTENT_TYPE)
+    return running

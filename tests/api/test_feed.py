@@ -29,7 +29,6 @@ class Service:
         self.store, self.time = plane.store, plane.time
         self.follower = ChangeFollower(self.store, [], monotonic=self.time)
         self.parts = FeedParts(
-            callers=plane.checkers.callers,
             store=self.store,
             follower=self.follower,
             clock=lambda: NOW,

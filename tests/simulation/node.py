@@ -82,7 +82,6 @@ class Node:
             monotonic=clocks.monotonic,
         )
         self.feed = FeedParts(
-            callers=cast("Any", None),
             store=store,
             follower=self.follower,
             clock=clocks.time,

@@ -18,13 +18,14 @@ from math import inf
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from keywright.api.bodies import as_model, read_json_bytes
-from keywright.api.callers import Caller, Callers
-from keywright.api.problems import Refusal
+from keywright.api.callers import Caller
+from keywright.api.http.bodies import Body, BodyInput, ParsedBody
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
 from keywright.service.change_feed import Change
@@ -47,8 +48,6 @@ _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
 
-router = APIRouter(prefix=PREFIX, tags=["Verifiers"], include_in_schema=False)
-
 
 class FeedStore(CheckingStore, SessionStore, Protocol):
     """Where the feed keeps sessions, and looks up and adds up what verifiers report."""
@@ -58,7 +57,6 @@ class FeedStore(CheckingStore, SessionStore, Protocol):
 class FeedParts:
     """What the feed needs; the same for every request."""
 
-    callers: Callers
     store: FeedStore
     follower: ChangeFollower
     clock: Clock
@@ -118,68 +116,72 @@ class UsageBody(BaseModel):
     sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
 
 
-async def _subscriber(request: Request) -> _Subscriber:
-    authorization = request.headers.getlist("authorization")
-    caller: Caller = await _parts(request).callers.recognize(authorization)
-    if caller.verifier is None:
-        raise Refusal("verifier_required")
-    return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
+class SubscriberInput(Input):
+    """The verifier that calls."""
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        async def read(request: Request) -> _Subscriber:
+            authorization = request.headers.getlist("authorization")
+            caller: Caller = await trust.callers.recognize(authorization)
+            if caller.verifier is None:
+                raise Refusal("verifier_required")
+            return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
+
+        return Reader(read)
 
 
-def _parts(request: Request) -> FeedParts:
-    parts: FeedParts = request.app.state.feed
-    return parts
+ByVerifier = Annotated[_Subscriber, SubscriberInput()]
 
 
-ByVerifier = Annotated[_Subscriber, Depends(_subscriber)]
+class FeedRoutes:
+    """`/api/v2/verifier/…`: what verifiers read and report."""
 
+    def __init__(self, parts: FeedParts) -> None:
+        self._parts = parts
 
-@router.get("/feed")
-async def feed(
-    request: Request,
-    subscriber: ByVerifier,
-    query: Annotated[FeedQuery, Query()],
-    last_event_id: Annotated[str | None, Header(pattern=CURSOR)] = None,
-) -> Response:
-    """Send the changes as they happen, and a beat when nothing does."""
-    parts = _parts(request)
-    arrived = parts.monotonic()
-    session = Session(
-        id=query.session,
-        verifier_id=subscriber.verifier.id,
-        name=query.name,
-        outage_seconds=query.outage_seconds,
-    )
-    stream = await open_stream(parts, session, subscriber.credential_digest, arrived)
-    return StreamingResponse(
-        stream.events(query.cursor if last_event_id is None else last_event_id),
-        media_type="text/event-stream",
-        # nginx and others would otherwise hold events back until a buffer is full.
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    @operation("GET", f"{PREFIX}/feed")
+    async def feed(
+        self,
+        subscriber: ByVerifier,
+        query: Query[FeedQuery],
+        last_event_id: Annotated[str | None, Field(pattern=CURSOR), HeaderInput()],
+    ) -> Response:
+        """Send the changes as they happen, and a beat when nothing does."""
+        arrived = self._parts.monotonic()
+        session = Session(
+            id=query.session,
+            verifier_id=subscriber.verifier.id,
+            name=query.name,
+            outage_seconds=query.outage_seconds,
+        )
+        stream = await open_stream(self._parts, session, subscriber.credential_digest, arrived)
+        return StreamingResponse(
+            stream.events(query.cursor if last_event_id is None else last_event_id),
+            media_type="text/event-stream",
+            # nginx and others would otherwise hold events back until a buffer is full.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
 
+    @operation("POST", f"{PREFIX}/ack")
+    async def ack(self, subscriber: ByVerifier, confirmation: Body[AckBody]) -> Response:
+        """Note what a session has dropped; `closed` ends it."""
+        body = confirmation.model
+        if body.seqs:
+            await self._parts.store.confirm(body.session, body.seqs)
+        if body.closed:
+            await self._parts.store.close_session(body.session, subscriber.verifier.id)
+        return Response(status_code=204)
 
-@router.post("/ack", status_code=204)
-async def ack(request: Request, subscriber: ByVerifier) -> Response:
-    """Note what a session has dropped; `closed` ends it."""
-    parts = _parts(request)
-    body = as_model(AckBody, await read_json_bytes(request))
-    if body.seqs:
-        await parts.store.confirm(body.session, body.seqs)
-    if body.closed:
-        await parts.store.close_session(body.session, subscriber.verifier.id)
-    return Response(status_code=204)
-
-
-@router.post("/usage", status_code=204)
-async def usage(request: Request, subscriber: ByVerifier) -> Response:
-    """Add up the uses that a verifier saw."""
-    parts = _parts(request)
-    body = as_model(UsageBody, await read_json_bytes(request, most=_MOST_USAGE_BYTES))
-    sightings = [await _sighting(parts, seen, subscriber.verifier.name) for seen in body.sightings]
-    known = [sighting for sighting in sightings if sighting is not None]
-    await parts.store.note_usage(known, UsageBatch(body.session, body.batch))
-    return Response(status_code=204)
+    @operation("POST", f"{PREFIX}/usage")
+    async def usage(
+        self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
+    ) -> Response:
+        """Add up the uses that a verifier saw."""
+        body = report.model
+        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.sightings]
+        known = [sighting for sighting in sightings if sighting is not None]
+        await self._parts.store.note_usage(known, UsageBatch(body.session, body.batch))
+        return Response(status_code=204)
 
 
 async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sighting | None:
