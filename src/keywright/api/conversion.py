@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from pydantic_core import to_json
@@ -130,12 +130,10 @@ def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
         "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
         "scopes": key.scopes,
         "allowed_ips": key.allowed_ips,
-        "rate_limits": tuple(
-            RateLimitResponse(name=name, limit=limit, window_seconds=window) for name, limit, window in key.rate_limits
-        ),
+        "rate_limits": tuple([RateLimitResponse(*limit) for limit in key.rate_limits]),
         "external_id": key.external_id,
         "metadata": _free_form(key.metadata),
-        "secrets": tuple(_secret_response(secret) for secret in (key.secret, retiring) if secret is not None),
+        "secrets": tuple([_secret_response(secret) for secret in (key.secret, retiring) if secret is not None]),
     }
 
 
@@ -161,6 +159,6 @@ def _session_response(witness: Witness) -> VerifierSessionResponse:
     )
 
 
-def _free_form(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _free_form(value: Mapping[str, Any]) -> Any:
     """Give a JSON object that is written as it always was: msgspec writes 1e16 where pydantic writes 1e+16."""
-    return cast("Mapping[str, Any]", msgspec.Raw(to_json(value, inf_nan_mode="null"))) if value else {}
+    return msgspec.Raw(to_json(value, inf_nan_mode="null")) if value else value
