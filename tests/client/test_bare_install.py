@@ -41,7 +41,7 @@ def test_imports(path: Path) -> None:
             imported |= {f"{node.module}.{alias.name}" for alias in node.names}
     assert {name.split(".")[0] for name in imported} <= allowed
     ours = {".".join(name.split(".")[:2]) for name in imported if name.startswith("keywright")}
-    assert ours <= {"keywright.keys", "keywright.client", "keywright.__version__"}
+    assert ours <= {"keywright.contract", "keywright.keys", "keywright.client", "keywright.__version__"}
 
 
 @pytest.mark.parametrize("module", MODULES)

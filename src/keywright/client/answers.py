@@ -1,83 +1,126 @@
-"""How the answers of a service are read: into the dataclasses of `records` and `trail`, or the errors of `errors`."""
+"""How the answers of a service are read: into the classes of the contract, or the errors of `errors`."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from keywright.client.errors import FieldError, KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
-from keywright.client.fields import read_json, read_list, read_retry_after, read_text
-from keywright.client.records import ApiKey, CreatedApiKey, Page
-from keywright.client.trail import Event, EventPage
+from keywright.client.errors import KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
+from keywright.contract import (
+    ApiKeyResponse,
+    ContractError,
+    CreatedApiKeyResponse,
+    ErrorResponse,
+    EventResponse,
+    FieldError,
+    read,
+)
 
 # What gateways answer in the place of a service that is away.
 _AWAY = frozenset({502, 503, 504})
 _REQUEST_ID_MAX = 200
 
-_Result = TypeVar("_Result")
+_Answer = TypeVar("_Answer")
 
 
-def read_key(response: httpx.Response) -> ApiKey:
+@dataclass(frozen=True, slots=True)
+class ApiKeyPage:
+    """Keys, newest first; `next` is the cursor of the following page, None on the last one."""
+
+    api_keys: Sequence[ApiKeyResponse]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLogPage:
+    """Events, newest first; `next` is the cursor of the following page, None on the last one."""
+
+    events: Sequence[EventResponse]
+    next: str | None
+
+
+def read_key(response: httpx.Response) -> ApiKeyResponse:
     """Read an answer that holds one key."""
-    return _read(response, lambda fields: ApiKey.read(fields, etag=response.headers.get("ETag")))
+    return replace(_read(ApiKeyResponse, response), etag=response.headers.get("ETag"))
 
 
-def read_created(response: httpx.Response) -> CreatedApiKey:
+def read_created(response: httpx.Response) -> CreatedApiKeyResponse:
     """Read an answer that holds a key with a new pair."""
-    etag, replayed = response.headers.get("ETag"), response.headers.get("Idempotency-Replayed") == "true"
-    return _read(response, lambda fields: CreatedApiKey.read(fields, etag=etag, replayed=replayed))
+    created, headers = _read(CreatedApiKeyResponse, response), response.headers
+    return replace(created, etag=headers.get("ETag"), replayed=headers.get("Idempotency-Replayed") == "true")
 
 
-def read_page(response: httpx.Response) -> Page:
+def read_page(response: httpx.Response) -> ApiKeyPage:
     """Read one page of a list of keys."""
-    return _read(response, lambda keys: Page(read_list(ApiKey.read, keys), _cursor(response)))
+    keys = _read(tuple[ApiKeyResponse, ...], response)
+    return ApiKeyPage(tuple(replace(key, etag=None) for key in keys), _cursor(response))
 
 
-def read_events(response: httpx.Response) -> EventPage:
+def read_events(response: httpx.Response) -> AuditLogPage:
     """Read one page of a list of events."""
-    return _read(response, lambda events: EventPage(read_list(Event.read, events), _cursor(response)))
+    return AuditLogPage(_read(tuple[EventResponse, ...], response), _cursor(response))
 
 
-def reader(read: Callable[[Any], _Result]) -> Callable[[httpx.Response], _Result]:
-    """Make what reads an answer out of what reads its body."""
-    return lambda response: _read(response, read)
+def reader(type_: type[_Answer]) -> Callable[[httpx.Response], _Answer]:
+    """Make what reads an answer of *type_*."""
+    return lambda response: _read(type_, response)
 
 
 def error_of(response: httpx.Response) -> KeywrightError:
-    """Turn an answer that is not the wished-for one into the error to raise."""
+    """Turn an answer with another status than expected into the error to raise."""
     after = read_retry_after(response)
     try:
-        body = read_json(response)
-        code, detail, request_id = body["code"], body["detail"], str(body["request_id"])[:_REQUEST_ID_MAX]
-        errors = [] if isinstance(detail, str) else [_flaw(flaw) for flaw in detail]
-    except (KeyError, TypeError, ValueError):
+        answer = read(ErrorResponse, response.content)
+    except ContractError:
         if response.status_code in _AWAY:
             return ServiceUnavailable("The service is not available right now.", retry_after=after)
         return not_keywright(response)
-    sentence = detail if isinstance(detail, str) else " ".join(map(_sentence, errors))
+    errors = () if isinstance(answer.detail, str) else answer.detail
+    detail = answer.detail if isinstance(answer.detail, str) else " ".join(map(_sentence, answer.detail))
+    request_id = answer.request_id[:_REQUEST_ID_MAX]
     if response.status_code in _AWAY:
-        return ServiceUnavailable(sentence, retry_after=after, request_id=request_id)
-    return Refused(str(code), response.status_code, sentence, request_id=request_id, errors=errors, retry_after=after)
+        return ServiceUnavailable(detail, retry_after=after, request_id=request_id)
+    status = response.status_code
+    return Refused(answer.code, status, detail, request_id=request_id, errors=errors, retry_after=after)
 
 
-def not_keywright(response: httpx.Response) -> UnexpectedAnswer:
-    """Make the error for an answer that no Keywright service gives."""
-    # The address only, without what it may hold of credentials; nothing of the body, which may hold anything.
+def not_keywright(response: httpx.Response, flaw: str | None = None) -> UnexpectedAnswer:
+    """
+    Make the error for an answer that no Keywright service gives.
+
+    Args:
+        response: The answer. Nothing of its body is repeated, which may hold anything, a private key included.
+        flaw: What is wrong with it, where that is known.
+    """
+    # The address only, without what it may hold of credentials.
     address = response.request.url.copy_with(username=None, password=None, query=None)
-    return UnexpectedAnswer(f"{address} answered {response.status_code}, but not as a Keywright service does.")
+    reason = "." if flaw is None else f": {flaw}."
+    return UnexpectedAnswer(f"{address} answered {response.status_code}, but not as a Keywright service does{reason}")
 
 
-def _read(response: httpx.Response, read: Callable[[Any], _Result]) -> _Result:
+def read_date(response: httpx.Response) -> datetime | None:
+    """Read when an answer was sent, by the clock of whoever sent it; None where the header is absent or unreadable."""
     try:
-        return read(read_json(response))
+        return parsedate_to_datetime(response.headers["Date"])
     except (KeyError, TypeError, ValueError):
-        # Raised from None: a traceback with the answer's fields might show a private key.
-        raise not_keywright(response) from None
+        return None
 
 
-def _flaw(flaw: Any) -> FieldError:
-    return FieldError(tuple(flaw["loc"]), read_text(flaw["msg"]), read_text(flaw["type"]))
+def read_retry_after(response: httpx.Response) -> int | None:
+    """Read how many seconds to wait; None where the header is absent or of its other form, a date."""
+    value = response.headers.get("Retry-After", "")
+    return int(value) if value.isdecimal() and len(value) < 10 else None
+
+
+def _read(type_: type[_Answer], response: httpx.Response) -> _Answer:
+    try:
+        return read(type_, response.content)
+    except ContractError as error:
+        raise not_keywright(response, str(error)) from None
 
 
 def _sentence(error: FieldError) -> str:
@@ -90,5 +133,8 @@ def _cursor(response: httpx.Response) -> str | None:
     link = response.links.get("next", {}).get("url")
     if link is None:
         return None
-    (cursor,) = parse_qs(urlsplit(link).query, strict_parsing=True)["cursor"]
+    try:
+        (cursor,) = parse_qs(urlsplit(link).query, strict_parsing=True)["cursor"]
+    except (KeyError, ValueError):
+        raise not_keywright(response, "The Link header has no cursor") from None
     return cursor
