@@ -67,11 +67,11 @@ def test_everything_that_can_be_weighed() -> None:
 
 def test_limits_that_the_service_counted() -> None:
     """A verdict of the service's own tells how the limits stand, and when to come again."""
-    state = {"name": "minute", "limit": 100, "window_seconds": 60, "remaining": 0, "reset_seconds": 59}
+    state = {"name": "minute", "limit": 100, "window_seconds": 60, "remaining": 0, "reset_seconds": 59.5}
     body = {"valid": False, "code": "rate_limited", "api_key": SHOWN, "rate_limits": [state], "retry_after_seconds": 3}
     verdict = read_answer(response(body=body)).verdict
     assert (verdict.code, verdict.retry_after_seconds) == (Code.RATE_LIMITED, 3)
-    assert verdict.limits == ((RateLimit("minute", 100, 60), 0, 59),)
+    assert verdict.limits == ((RateLimit("minute", 100, 60), 0, 59.5),)
     never = read_answer(response(body={**body, "retry_after_seconds": None})).verdict
     assert never.retry_after_seconds is None
 

@@ -1,10 +1,16 @@
 """Verdicts on presented keys. `api.verify_answers` writes them by hand, because one is written for every check."""
 
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
+
+from msgspec import Meta
 
 from keywright.contract.codec import AwareTime, Count, Positive
 from keywright.keys.verdict import Code
+
+WholeSeconds = Annotated[float, Meta(ge=0, extra_json_schema={"type": "integer"})]
+"""Written as a whole number; a client takes a fraction, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,7 @@ class LimitStateResponse:
     window_seconds: Positive
     remaining: Count
     """Units that could be spent right now"""
-    reset_seconds: Count
+    reset_seconds: WholeSeconds
     """Seconds until the limit is whole again, rounded up"""
 
 
