@@ -111,15 +111,15 @@ def options_response(options: Options) -> OptionsResponse:
 
 def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
     revoked = key.revoked_at is not None
-    retiring = key.retiring_at(now)
+    current, retiring = _secret_response(key.secret), key.retiring_at(now)
     return {
         "id": key.id,
         "org_id": key.org_id,
         "name": key.name,
         "description": key.description,
         "environment": key.environment,
-        "public_key": key.secret.public_key.text,
-        "private_key_display": key.secret.display,
+        "public_key": current.public_key,
+        "private_key_display": current.private_key_display,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "is_revoked": revoked,
@@ -133,7 +133,7 @@ def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
         "rate_limits": tuple([RateLimitResponse(*limit) for limit in key.rate_limits]),
         "external_id": key.external_id,
         "metadata": _free_form(key.metadata),
-        "secrets": tuple([_secret_response(secret) for secret in (key.secret, retiring) if secret is not None]),
+        "secrets": (current,) if retiring is None else (current, _secret_response(retiring)),
     }
 
 
