@@ -40,7 +40,7 @@ Outcome = httpx.Response | httpx.RequestError | None
 """What came of a step; None of a wait."""
 
 
-class Operation(Generic[Parameters, Result]):
+class _Method(Generic[Parameters, Result]):
     """A method of both clients, made of the function that describes its call."""
 
     def __init__(self, describe: Callable[Parameters, Call[Result]]) -> None:
@@ -68,19 +68,19 @@ class Operation(Generic[Parameters, Result]):
 class _Client:
     """What both clients have in common: the operations, and the steps of a call. It does no I/O."""
 
-    create = Operation(calls.create)
-    list = Operation(calls.list_page)
-    get = Operation(calls.get)
-    update = Operation(calls.update)
-    rotate = Operation(calls.rotate)
-    set_overlap = Operation(calls.set_overlap)
-    revoke = Operation(calls.revoke)
-    delete = Operation(calls.delete)
-    events = Operation(calls.events)
-    key_events = Operation(calls.key_events)
-    usage = Operation(calls.usage)
-    receipt = Operation(calls.receipt)
-    options = Operation(calls.options)
+    create = _Method(calls.create)
+    list = _Method(calls.list_page)
+    get = _Method(calls.get)
+    update = _Method(calls.update)
+    rotate = _Method(calls.rotate)
+    set_overlap = _Method(calls.set_overlap)
+    revoke = _Method(calls.revoke)
+    delete = _Method(calls.delete)
+    events = _Method(calls.events)
+    key_events = _Method(calls.key_events)
+    usage = _Method(calls.usage)
+    receipt = _Method(calls.receipt)
+    options = _Method(calls.options)
 
     def __init__(self, base_url: str, token: str, timeout: float, pauses: Sequence[float]) -> None:
         self._base = service_address(base_url)
