@@ -7,7 +7,7 @@ import typer
 
 from keywright.cli import exits, keys_output, tables
 from keywright.cli.keys_service import confirm, service
-from keywright.client.management import ManagementClient
+from keywright.client import ManagementClient
 from keywright.contract import ApiKeyResponse
 
 CLEARED: Mapping[str, Any] = {

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from keywright.cli import exits, tables
 from keywright.cli.typed_values import shown_duration
+from keywright.client import ManagementClient
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.management import ManagementClient
 from keywright.contract import ApiKeyResponse, SecretResponse, SourceResponse
 
 QUIET_SECONDS = 3600

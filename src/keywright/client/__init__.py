@@ -1,11 +1,13 @@
 """
 What other people install: calls to a Keywright service from Python, and the checking of keys inside an API server.
 
-Knows `keywright.keys`, httpx and the standard library, and nothing of the service's own rooms.
+Knows `keywright.contract`, `keywright.keys`, httpx and the standard library, and nothing of the service itself. Only
+what is exported here, and by the modules for frameworks, is promised to stay.
 """
 
-from keywright.client.answers import ApiKeyPage, AuditLogPage
-from keywright.client.bodies import UNCHANGED
+from keywright.client._answers import ApiKeyPage, AuditLogPage
+from keywright.client._bodies import UNCHANGED
+from keywright.client._management import AsyncManagementClient, ManagementClient
 from keywright.client.errors import (
     CredentialRefused,
     KeywrightError,
@@ -13,7 +15,6 @@ from keywright.client.errors import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from keywright.client.management import AsyncManagementClient, ManagementClient
 from keywright.client.verifier import AsyncVerifier, KeyInfo, Timing, Verdict, Verifier
 from keywright.contract import (
     ApiKeyResponse,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from keywright.client.answers import error_of, not_keywright, read_retry_after
+from keywright.client._answers import error_of, not_keywright, read_retry_after
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
 from keywright.client.verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read

@@ -1,7 +1,7 @@
 """
 Every operation of the management API, described once: what to send, what to expect, and how to read it. No I/O.
 
-`management` makes methods of these functions, and carries the calls out.
+`_management` makes methods of these functions, and carries the calls out.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,8 +12,8 @@ from uuid import UUID
 
 import httpx
 
-from keywright.client.answers import ApiKeyPage, AuditLogPage, read_created, read_events, read_key, read_page, reader
-from keywright.client.bodies import UNCHANGED, AnyRateLimit, Unchanged, body_of, moment, plain_limits, texts
+from keywright.client._answers import ApiKeyPage, AuditLogPage, read_created, read_events, read_key, read_page, reader
+from keywright.client._bodies import UNCHANGED, AnyRateLimit, Unchanged, body_of, moment, plain_limits, texts
 from keywright.client.errors import KeywrightError
 from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, OptionsResponse, RevocationResponse, UsageResponse
 from keywright.keys.record import RevocationReason

@@ -5,7 +5,7 @@ The management API as Python calls: everything that can be done with the keys of
         created = keys.create("Billing export", scopes=["invoices:read"])
         hand_over(created.private_key.reveal())
 
-`AsyncManagementClient` has the same methods, each to be awaited. `calls` describes them.
+`AsyncManagementClient` has the same methods, each to be awaited. `_calls` describes them.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 import httpx
 
 from keywright import __version__
-from keywright.client import calls
+from keywright.client import _calls as calls
+from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
+from keywright.client._calls import Call
+from keywright.client._repeating import PAUSES, Tries, check_idempotency_key, new_idempotency_key
 from keywright.client.address import is_loopback, service_address
-from keywright.client.answers import ApiKeyPage, AuditLogPage, error_of, read_date
-from keywright.client.calls import Call
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.repeating import PAUSES, Tries, check_idempotency_key, new_idempotency_key
 from keywright.contract import ApiKeyResponse, EventResponse
 
 TIMEOUT_SECONDS = 10.0
@@ -189,7 +189,7 @@ class ManagementClient(_Client):
             yield from page.events
 
     def carry_out(self, call: Call[Result]) -> Result:
-        """Do what a function of `calls` describes."""
+        """Do what a function of `_calls` describes."""
         steps = self._steps(self._http, call)
         outcome: Outcome = None
         while True:
@@ -278,7 +278,7 @@ class AsyncManagementClient(_Client):
                 yield event
 
     async def carry_out(self, call: Call[Result]) -> Result:
-        """Do what a function of `calls` describes."""
+        """Do what a function of `_calls` describes."""
         steps = self._steps(self._http, call)
         outcome: Outcome = None
         while True:
