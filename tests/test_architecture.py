@@ -120,7 +120,7 @@ def test_public_names_are_documented() -> None:
     assert {entry for entry in silent if "migrations/" not in entry} == set()
 
 
-@pytest.mark.parametrize("module", ["keywright.client.management", "keywright.keys.pair"])
+@pytest.mark.parametrize("module", ["keywright.client", "keywright.keys.pair"])
 def test_the_client_runs_on_the_bare_install(module: str) -> None:
     """What other people install imports nothing but its two dependencies and theirs."""
     probe = (

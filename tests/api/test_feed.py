@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
+from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read, written
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog, cursor_of
 from keywright.service.faults import StorageUnavailable
@@ -56,12 +57,17 @@ async def service() -> AsyncIterator[Service]:
     await service.follower.close()
 
 
+CONTRACT: dict[str, type] = {"hello": FeedHello, "reset": FeedReset, "drop": FeedDrop, "beat": FeedBeat}
+
+
 def events(block: bytes) -> list[Event]:
-    """Read the events of a piece."""
+    """Read the events of a piece; each has the members that the contract gives it, and no others."""
     found = []
     for text in block.decode().strip().split("\n\n"):
         name, *id_, data = text.split("\n")
-        fields = json.loads(data.removeprefix("data: "))
+        body = data.removeprefix("data: ").encode()
+        fields = json.loads(body)
+        assert json.loads(written(read(CONTRACT[name.removeprefix("event: ")], body))) == fields
         if id_:
             fields["id"] = id_[0].removeprefix("id: ")
         found.append((name.removeprefix("event: "), fields))

@@ -6,7 +6,7 @@ A key is answered with its entity tag, and no shared cache may keep it.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -174,15 +174,15 @@ def options_response(policy: Policy) -> OptionsResponse:
 
 def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
     revoked = key.revoked_at is not None
-    retiring = key.retiring_at(now)
+    current, retiring = _secret_response(key.secret), key.retiring_at(now)
     return {
         "id": key.id,
         "org_id": key.org_id,
         "name": key.name,
         "description": key.description,
         "environment": key.environment,
-        "public_key": key.secret.public_key.text,
-        "private_key_display": key.secret.display,
+        "public_key": current.public_key,
+        "private_key_display": current.private_key_display,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "is_revoked": revoked,
@@ -193,12 +193,10 @@ def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
         "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
         "scopes": key.scopes,
         "allowed_ips": key.allowed_ips,
-        "rate_limits": tuple(
-            RateLimitResponse(name=name, limit=limit, window_seconds=window) for name, limit, window in key.rate_limits
-        ),
+        "rate_limits": tuple([RateLimitResponse(*limit) for limit in key.rate_limits]),
         "external_id": key.external_id,
         "metadata": _free_form(key.metadata),
-        "secrets": tuple(_secret_response(secret) for secret in (key.secret, retiring) if secret is not None),
+        "secrets": (current,) if retiring is None else (current, _secret_response(retiring)),
     }
 
 
@@ -224,6 +222,6 @@ def _session_response(confirmation: Confirmation, committed_by: datetime) -> Ver
     )
 
 
-def _free_form(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _free_form(value: Mapping[str, Any]) -> Any:
     """Give a JSON object that is written as it always was: msgspec writes 1e16 where pydantic writes 1e+16."""
-    return cast("Mapping[str, Any]", msgspec.Raw(to_json(value, inf_nan_mode="null"))) if value else {}
+    return msgspec.Raw(to_json(value, inf_nan_mode="null")) if value else value

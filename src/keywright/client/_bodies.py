@@ -7,10 +7,14 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from keywright.client.errors import KeywrightError
+from keywright.contract import RateLimitResponse
 from keywright.keys.rate_limits import RateLimit
+
+AnyRateLimit: TypeAlias = RateLimit | RateLimitResponse
+"""A rate limit of one's own, or one out of an answer."""
 
 
 class Unchanged(Enum):
@@ -54,9 +58,9 @@ def texts(name: str, values: Collection[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def plain_limits(limits: Iterable[RateLimit]) -> list[dict[str, Any]]:
-    """Write rate limits as the contract has them; JSON would make lists of them."""
-    return [limit._asdict() for limit in limits]
+def plain_limits(limits: Iterable[AnyRateLimit]) -> list[dict[str, Any]]:
+    """Write rate limits as the contract has them; JSON would make lists of tuples."""
+    return [{"name": limit.name, "limit": limit.limit, "window_seconds": limit.window_seconds} for limit in limits]
 
 
 def moment(time: datetime) -> str:
