@@ -19,7 +19,6 @@ from keywright.client import AsyncVerifier, ManagementClient, Verifier
 from keywright.client.django import KeywrightMiddleware as DjangoMiddleware
 from keywright.client.django import the_verifier
 from keywright.client.guard import Guard, KeyRefused
-from keywright.client.options import Options
 from keywright.client.verdicts import Verdict
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.verdict import Code
@@ -146,7 +145,6 @@ def test_options() -> None:
         assert rows.keys() == named.keys() - ours
         for name in rows.keys() - {"name"}:
             assert rows[name].strip("`") == str(named[name])
-    assert set(Options.__dataclass_fields__) >= rows.keys() - {"brand"}
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keywright.client.checking import Checking, Question
+from keywright.client.checking import Checking
 from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, MOST_RECENT, Sighting
 from keywright.client.verdicts import NOT_FOUND, Verdict
@@ -15,6 +15,7 @@ from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
+from tests.client.deciding import from_memory, request
 
 PAIR = mint(bytes(32), brand="kw", environment="live")
 TEXT = PAIR.private.reveal()
@@ -40,18 +41,15 @@ class World:
         self.checking.followed(self.clock.now)
 
     def verify_now(self, text: str = TEXT, **asked: Any) -> Verdict | None:
-        return self.checking.verify_now(text, *words(**asked))
-
-    def question(self, text: str = TEXT, **asked: Any) -> Question:
-        return self.checking.question(text, *words(**asked))
+        return from_memory(self.checking, text, *words(**asked))
 
     def hold(self, found: KeyFacts | None = None, text: str = TEXT) -> None:
         self.answer(Answer(code=Code.VALID, facts=found or facts(), complete=True), text)
 
     def answer(self, answer: Answer, text: str = TEXT, **asked: Any) -> Verdict | None:
-        question = self.question(text, **asked)
-        self.checking.end(self.checking.begin(question), answer)
-        return self.checking.answered(question, answer)
+        asking = request(text, **asked)
+        self.checking.end(self.checking.begin(asking), answer)
+        return self.checking.answered(asking, answer)
 
     def sightings(self) -> list[Sighting]:
         self.checking.set_uses_aside()
@@ -180,22 +178,22 @@ def test_a_dropped_key_is_asked_for(world: World) -> None:
 
 def test_an_overtaken_answer_is_not_held(world: World) -> None:
     """What was on its way when the key changed is told, but is no ground for a second verdict."""
-    question = world.question()
-    look_up = world.checking.begin(question)
+    asking = request(TEXT)
+    look_up = world.checking.begin(asking)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
-    world.checking.drop([question.digest])
+    world.checking.drop([asking.digest])
     assert world.checking.end(look_up, answer) is True
-    assert world.checking.answered(question, answer)
+    assert world.checking.answered(asking, answer)
     assert world.verify_now() is None
 
 
 def test_a_change_between_the_answer_and_the_verdict(world: World) -> None:
     """A key that is dropped after it was held and before its verdict was made leaves no verdict behind."""
-    question = world.question()
+    asking = request(TEXT)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
-    assert world.checking.end(world.checking.begin(question), answer) is False
-    world.checking.drop([question.digest])
-    assert world.checking.answered(question, answer)
+    assert world.checking.end(world.checking.begin(asking), answer) is False
+    world.checking.drop([asking.digest])
+    assert world.checking.answered(asking, answer)
     assert world.verify_now() is None
 
 
@@ -343,7 +341,7 @@ def test_limits_hold_in_an_outage(world: World) -> None:
     """With nobody to ask, a key still pays; the refusal says that it comes from memory."""
     world.hold(facts(rate_limits=(LIMIT,)))
     world.clock.go_on(5)
-    verdicts = [world.checking.in_outage(world.question()) for _ in range(3)]
+    verdicts = [world.checking.in_outage(request(TEXT)) for _ in range(3)]
     assert [verdict is not None and verdict.code for verdict in verdicts] == [Code.VALID, Code.VALID, Code.RATE_LIMITED]
     assert all(verdict is not None and verdict.stale for verdict in verdicts)
 
@@ -375,20 +373,20 @@ def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
 def test_outage(world: World) -> None:
     """With nobody to ask, a known key passes, marked stale, until `outage_seconds` after it was last followed."""
     world.hold()
-    question = world.question()
+    asking = request(TEXT)
     world.clock.go_on(1.1)
-    verdict = world.checking.in_outage(question)
+    verdict = world.checking.in_outage(asking)
     assert verdict
     assert verdict.stale
     world.clock.go_on(298.8)
-    assert world.checking.in_outage(question)
+    assert world.checking.in_outage(asking)
     world.clock.go_on(0.2)
-    assert world.checking.in_outage(question) is None
+    assert world.checking.in_outage(asking) is None
 
 
 def test_outage_knows_no_unknown_keys(world: World) -> None:
     """A key that is not held has no verdict while nobody can be asked."""
-    assert world.checking.in_outage(world.question()) is None
+    assert world.checking.in_outage(request(TEXT)) is None
 
 
 def test_outage_forbidden() -> None:
@@ -396,7 +394,7 @@ def test_outage_forbidden() -> None:
     world = World(outage_seconds=0)
     world.hold()
     world.clock.go_on(1.1)
-    assert world.checking.in_outage(world.question()) is None
+    assert world.checking.in_outage(request(TEXT)) is None
 
 
 def test_outage_before_anything_was_followed() -> None:
@@ -404,9 +402,9 @@ def test_outage_before_anything_was_followed() -> None:
     world = World()
     world.checking.forget()
     fresh = Checking(brand="kw", capacity=10, outage_seconds=300, clock=world.clock)
-    question = fresh.question(TEXT, *words())
-    fresh.end(fresh.begin(question), Answer(code=Code.VALID, facts=facts(), complete=True))
-    assert fresh.in_outage(question) is None
+    asking = request(TEXT)
+    fresh.end(fresh.begin(asking), Answer(code=Code.VALID, facts=facts(), complete=True))
+    assert fresh.in_outage(asking) is None
 
 
 @pytest.mark.parametrize(
@@ -416,7 +414,7 @@ def test_outage_keeps_the_rules(world: World, found: KeyFacts, code: Code) -> No
     """In an outage, too, a revoked key is revoked and a key expires."""
     world.hold(found)
     world.clock.go_on(10)
-    verdict = world.checking.in_outage(world.question())
+    verdict = world.checking.in_outage(request(TEXT))
     assert verdict is not None
     assert (verdict.code, verdict.stale) == (code, True)
 
@@ -425,7 +423,7 @@ def test_after_an_outage_verdicts_are_not_stale(world: World) -> None:
     """A verdict given in an outage is not given again, stale, once the feed is followed."""
     world.hold()
     world.clock.go_on(10)
-    assert world.checking.in_outage(world.question())
+    assert world.checking.in_outage(request(TEXT))
     world.follow()
     verdict = world.verify_now()
     assert verdict
@@ -438,7 +436,7 @@ def test_the_end(world: World) -> None:
     world.checking.forget()
     world.follow()
     assert world.verify_now() is None
-    assert world.checking.in_outage(world.question()) is None
+    assert world.checking.in_outage(request(TEXT)) is None
 
 
 # Uses.
@@ -453,7 +451,7 @@ def test_uses_are_counted(world: World) -> None:
     world.verify_now(scopes=("b:read",))
     world.verify_now()
     world.clock.go_on(10)
-    world.checking.in_outage(world.question(client_ip="192.0.2.7"))
+    world.checking.in_outage(request(TEXT, client_ip="192.0.2.7"))
     uses = {(use.network, use.agent): use.times for use in world.sightings()}
     assert uses == {("192.0.2.0/24", "curl"): 4, (None, None): 1, ("192.0.2.0/24", None): 1}
 

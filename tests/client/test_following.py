@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 
-from keywright.client.checking import Checking, Question
+from keywright.client.checking import Checking
 from keywright.client.event_stream import Event, StreamBroken
 from keywright.client.following import LATE_BY_SECONDS, LATE_SECONDS, Following
 from keywright.client.service_answers import Answer
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.pair import mint
-from keywright.keys.verdict import ANY_USE, Code, KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
+from tests.client.deciding import from_memory, request
 
 TEXT = mint(bytes(32), brand="kw", environment="live").private.reveal()
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
-QUESTION = Question(TEXT, digest(TEXT), ANY_USE, None, None, False)
+REQUEST = request(TEXT)
 T0 = 1000.0
 
 
@@ -29,7 +30,7 @@ class World:
         self.clock = SetClock(T0)
         self.wall = SetClock(1_800_000_000.0)
         self.checking = Checking(brand="kw", capacity=10, outage_seconds=300, clock=self.clock, wall=self.wall)
-        self.following = Following(self.checking, self.clock)
+        self.following = Following(self.checking)
 
     def send(self, name: str, place: int | None = None, /, **data: Any) -> list[int]:
         return self.following.take(Event(name, json.dumps(data), None if place is None else str(place)))
@@ -41,10 +42,10 @@ class World:
         self.send("beat", cursor=cursor, elapsed=elapsed, age=age)
 
     def hold(self, facts: KeyFacts = FACTS) -> None:
-        self.checking.end(self.checking.begin(QUESTION), Answer(code=Code.VALID, facts=facts, complete=True))
+        self.checking.end(self.checking.begin(REQUEST), Answer(code=Code.VALID, facts=facts, complete=True))
 
     def code(self) -> Code | None:
-        verdict = self.checking.verify_now(TEXT, (), None, None, None, False)
+        verdict = from_memory(self.checking, TEXT)
         return None if verdict is None else verdict.code
 
     def trusted_until(self) -> float:
@@ -101,7 +102,7 @@ def test_a_greeting_is_not_trusted(world: World) -> None:
 def test_what_was_looked_up_before_the_stream_began_is_forgotten(world: World) -> None:
     """A key that was held before the first greeting may have changed before the stream began."""
     world.hold()
-    look_up = world.checking.begin(QUESTION)
+    look_up = world.checking.begin(REQUEST)
     world.greet()
     world.beat(elapsed=0.0)
     assert world.code() is None
@@ -142,7 +143,7 @@ def test_reset_forgets_everything(world: World) -> None:
     world.greet()
     world.beat(elapsed=0.0)
     world.hold()
-    look_up = world.checking.begin(QUESTION)
+    look_up = world.checking.begin(REQUEST)
     world.send("reset", elapsed=0.0, age=0.0)
     assert world.checking.end(look_up, None) is True
     assert world.code() is None

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from keywright.client.checking import VerifyRequest
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.service_calls import Timing
 from keywright.client.session import STOOD_STILL_SECONDS
@@ -110,7 +111,8 @@ async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> No
         background = verifier.verifier._background
         assert background is not None
         assert verifier.verify_now(key) is None
-        late = background.checking.question(key, (), None, None, None, False)
+        late = background.checking.decide(key)
+        assert isinstance(late, VerifyRequest)
         assert await verifier.verify(key)
         assert await asyncio.to_thread(background.ask, late)
     assert len(fake.asked(VERIFY)) == 1
@@ -484,7 +486,7 @@ def test_the_credential_is_not_shown(fake: FakeService, kind: Kind) -> None:
     from keywright.client import AsyncVerifier, Verifier
 
     made = (AsyncVerifier if kind == "async" else Verifier)(fake.url, fake.credential)
-    assert fake.credential not in repr(made) + repr(made._options)
+    assert fake.credential not in repr(made) + repr(made._service)
 
 
 # Time of day.

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from keywright.client.checking import Checking
+from keywright.client.checking import Checking, VerifyRequest
 from keywright.client.service_answers import Answer
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
@@ -223,12 +223,11 @@ class Verifier:
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
-        verdict = self._checking.verify_now(TEXT, (), None, None, None, False)
-        if verdict is not None:
-            self._scene.saw(start, verdict.code)
+        decided = self._checking.decide(TEXT)
+        if not isinstance(decided, VerifyRequest):
+            self._scene.saw(start, decided.code)
             return
-        question = self._checking.question(TEXT, (), None, None, None, False)
-        look_up = self._checking.begin(question)
+        look_up = self._checking.begin(decided)
         said = await self._node.verification.verify(TEXT, ANY_USE, from_memory=False)
         answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
         self._checking.end(look_up, answer)

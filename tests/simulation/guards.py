@@ -91,16 +91,16 @@ def _join_early(self: Any, question: Any, now: float) -> bool:
     return bool(now - question.since <= BOUND_SECONDS and not question.look_up.overtaken)
 
 
-def _client_joins_overtaken(self: Any, asked: Any) -> bool:
-    return bool(self.checking.ever_followed and self._clock() - asked.since <= BOUND_SECONDS)
+def _client_joins_overtaken(self: Any, pending: Any) -> bool:
+    return bool(self.checking.ever_followed and self.checking.clock() - pending.since <= BOUND_SECONDS)
 
 
-def _client_joins_old(self: Any, asked: Any) -> bool:
-    return bool(self.checking.ever_followed and not asked.look_up.overtaken)
+def _client_joins_old(self: Any, pending: Any) -> bool:
+    return bool(self.checking.ever_followed and not pending.look_up.overtaken)
 
 
-def _client_joins_early(self: Any, asked: Any) -> bool:
-    return bool(self._clock() - asked.since <= BOUND_SECONDS and not asked.look_up.overtaken)
+def _client_joins_early(self: Any, pending: Any) -> bool:
+    return bool(self.checking.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.overtaken)
 
 
 # what verifiers are told

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import httpx
 
-from keywright.client.checking import Question
+from keywright.client.checking import VerifyRequest
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream
 from keywright.client.service_answers import Answer
@@ -108,15 +108,15 @@ class Calls:
         self.late_times = 0
         self.connection: Connection | None = None
 
-    async def look_up(self, question: Question) -> Answer:
+    async def look_up(self, request: VerifyRequest) -> Answer:
         """See `ServiceCalls.look_up`."""
         late = self.late if self.late_times else 0.0
         self.late_times -= 1 if late else 0
-        return await self._ask(lambda node: node.answer(question.text), late)  # type: ignore[no-any-return]
+        return await self._ask(lambda node: node.answer(request.text), late)  # type: ignore[no-any-return]
 
-    async def verify(self, question: Question) -> Answer:
+    async def verify(self, request: VerifyRequest) -> Answer:
         """See `ServiceCalls.verify`; nothing here is bound to what only the service can weigh."""
-        return await self.look_up(question)
+        return await self.look_up(request)
 
     def feed(self, parameters: Mapping[str, str]) -> "Connection":
         """See `ServiceCalls.feed`."""

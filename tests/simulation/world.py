@@ -17,7 +17,7 @@ from uuid import UUID
 
 from keywright.api import feed as api_feed
 from keywright.client import feed as client_feed
-from keywright.client.checking import Checking
+from keywright.client.checking import Checking, VerifyRequest
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.service_calls import ServiceCalls, Timing
 from keywright.client.session import Session
@@ -71,26 +71,18 @@ class VerifierProcess:
     def __init__(self, process: Process, network: Network, link: Link, clocks: Clocks, id_: UUID, plan: Plan) -> None:
         self.process = process
         self.clocks = clocks
-        outage = plan.outage_seconds
         self._timing = Timing(report=plan.report_seconds)
         self.calls = Calls(network, process, link, self._timing)
         self.checking = Checking(
-            brand="kw", capacity=100, outage_seconds=outage, clock=clocks.monotonic, wall=clocks.seconds
+            brand="kw", capacity=100, outage_seconds=plan.outage_seconds, clock=clocks.monotonic, wall=clocks.seconds
         )
         self.checking.session = id_
-        self._outage = outage
         self.session: Session | None = None
         self.leaving = False
 
     def start(self) -> None:
         """Begin to follow."""
-        self.session = Session(
-            self.checking,
-            cast("ServiceCalls", self.calls),
-            self._timing,
-            parameters={"name": "v", "outage_seconds": str(self._outage)},
-            clock=self.clocks.monotonic,
-        )
+        self.session = Session(self.checking, cast("ServiceCalls", self.calls), self._timing, name="v")
 
     @property
     def up(self) -> bool:
@@ -99,11 +91,11 @@ class VerifierProcess:
 
     async def verify(self, text: str) -> Any:
         """Do as `AsyncVerifier.verify` does."""
-        verdict = self.checking.verify_now(text, (), None, None, None, False)
-        if verdict is not None:
-            return verdict
+        decided = self.checking.decide(text)
+        if not isinstance(decided, VerifyRequest):
+            return decided
         assert self.session is not None
-        return await self.session.ask(self.checking.question(text, (), None, None, None, False))
+        return await self.session.ask(decided)
 
     async def leave(self) -> None:
         """End in an orderly way."""

@@ -2,15 +2,14 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
-from keywright.client.checking import Question
+from keywright.client.checking import Checking, VerifyRequest
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.options import Options
-from keywright.client.session import Session
+from keywright.client.session import CLOSED, Session
 from keywright.client.verdicts import Verdict
 
-_CLOSED = "This verifier has been closed."
 _SPARE_SECONDS = 3.0
 
 
@@ -19,32 +18,35 @@ class Background:
     Runs one session, from its creation until `close`.
 
     Args:
-        options: What the verifier was told.
+        checking: Decides for the session.
+        begin: Starts the session on the running event loop.
+        end_seconds: How long the session may take to close.
     """
 
-    def __init__(self, options: Options) -> None:
-        self.checking = options.checking()
-        self._options = options
+    def __init__(self, checking: Checking, begin: Callable[[], Session], end_seconds: float) -> None:
+        self.checking = checking
+        self._begin = begin
+        self._end_seconds = end_seconds
         self._session: Future[Session] = Future()
         self._open = True
-        # Whatever is handed over before the end is handed over before the loop is told to end.
+        # Requests are handed over before the loop hears of the end, or not at all.
         self._gate = threading.Lock()
         self._end = asyncio.Event()
         # A daemon, because an application that forgets to close it must still be able to end.
         self._thread = threading.Thread(target=self._run, name="keywright verifier", daemon=True)
         self._thread.start()
 
-    def ask(self, question: Question) -> Verdict:
+    def ask(self, request: VerifyRequest) -> Verdict:
         """Decide on the session's loop; see `Session.ask`."""
         session = self._session.result()
         with self._gate:
             if not self._open:
-                raise ServiceUnavailable(_CLOSED)
-            verdict = asyncio.run_coroutine_threadsafe(self._decide(session, question), session.loop)
+                raise ServiceUnavailable(CLOSED)
+            verdict = asyncio.run_coroutine_threadsafe(self._decide(session, request), session.loop)
         try:
             return verdict.result()
         except CancelledError:
-            raise ServiceUnavailable(_CLOSED) from None
+            raise ServiceUnavailable(CLOSED) from None
         except BaseException:
             # As by Ctrl-C: nobody waits for it any more.
             verdict.cancel()
@@ -56,12 +58,12 @@ class Background:
             was_open, self._open = self._open, False
         if was_open and self._session.exception() is None:
             self._session.result().loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(self._options.timing.end + _SPARE_SECONDS)
+        self._thread.join(self._end_seconds + _SPARE_SECONDS)
 
-    async def _decide(self, session: Session, question: Question) -> Verdict:
-        # Since the thread looked, the same question of another thread may have been answered.
-        verdict = self.checking.decide_now(question)
-        return await session.ask(question) if verdict is None else verdict
+    async def _decide(self, session: Session, request: VerifyRequest) -> Verdict:
+        # Since the thread looked, the same request of another thread may have been answered.
+        decided = self.checking.decide_again(request)
+        return decided if isinstance(decided, Verdict) else await session.ask(decided)
 
     def _run(self) -> None:
         try:
@@ -72,7 +74,7 @@ class Background:
             self._session.set_exception(error)
 
     async def _main(self) -> None:
-        session = self._options.session(self.checking)
+        session = self._begin()
         self._session.set_result(session)
         await self._end.wait()
         await session.close()

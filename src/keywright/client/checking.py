@@ -1,5 +1,5 @@
 """
-All decisions of an in-process verifier: from a presented text to a verdict, or to the question for the service.
+All decisions of an in-process verifier: from a presented text to a verdict, or to a request that the service decides.
 
 No I/O and no tasks: `session` carries out what is decided here, for threads and for asyncio alike. Every method may be
 called from any thread.
@@ -21,7 +21,7 @@ from keywright.client.limits import UNLIMITED, LimitCounts
 from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
 from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.digest import digest, digest_of
+from keywright.keys.digest import digest_of
 from keywright.keys.format import MAX_LENGTH
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.pair import is_private_key
@@ -29,15 +29,27 @@ from keywright.keys.spending import LimitState
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
-class Question(NamedTuple):
-    """A presented text that memory cannot answer, and all that was said with it."""
+class VerifyRequest(NamedTuple):
+    """
+    A request that memory cannot answer: the arguments of `Verifier.verify`.
+
+    `words` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
+    """
 
     text: str
-    digest: bytes
-    ask: Ask
-    user_agent: str | None
-    explain: bool
-    cost: int
+    words: Words
+    explain: bool = False
+    cost: int = 1
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the presented text."""
+        return self.words[0]
+
+    @property
+    def ask(self) -> Ask:
+        """What the request needs of the key."""
+        return _ask(*self.words[1:4])
 
 
 class Checking:
@@ -67,8 +79,8 @@ class Checking:
         self.clock_error_seconds: float | None = None
         """By how many seconds this machine's own clock is off, as far as that is proved; None before it is known."""
         self._brand = brand
-        self._outage_seconds = outage_seconds
-        self._clock = clock
+        self.outage_seconds = outage_seconds
+        self.clock = clock
         self._wall = wall
         self._lock = Lock()
         self._known = KnownKeys(capacity)
@@ -87,24 +99,24 @@ class Checking:
     @property
     def following(self) -> bool:
         """Whether what is held counts right now."""
-        return self._clock() <= self._trusted_until
+        return self.clock() <= self._trusted_until
 
     @property
     def ever_followed(self) -> bool:
         """Whether the feed was followed at any time since the start."""
         return self._trusted_until > -inf
 
-    def verify_now(
+    def decide(
         self,
         text: str,
-        scopes: tuple[str, ...],
-        environment: str | None,
-        client_ip: str | None,
-        user_agent: str | None,
-        with_explanation: bool,
+        scopes: tuple[str, ...] = (),
+        environment: str | None = None,
+        client_ip: str | None = None,
+        user_agent: str | None = None,
+        with_explanation: bool = False,
         cost: int = 1,
-    ) -> Verdict | None:
-        """Decide from memory alone; None when the service has to be asked."""
+    ) -> Verdict | VerifyRequest:
+        """Decide from memory alone; give the request back when the service has to be asked."""
         if len(text) > MAX_LENGTH:
             return NOT_FOUND
         try:
@@ -114,12 +126,12 @@ class Checking:
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:
             user_agent = user_agent[:LONGEST_AGENT]
         words = (presented, scopes, environment, client_ip, user_agent)
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             if now > self._trusted_until:
                 # What is held belongs to exactly one text, so a text that is held needs no parsing.
                 if self._known.get(presented) is not None:
-                    return None
+                    return VerifyRequest(text, words, with_explanation, cost)
             else:
                 now += self._epoch
                 # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
@@ -131,31 +143,18 @@ class Checking:
                 facts = self._known.get(presented)
                 if facts is not None:
                     return self._judge(words, facts, now, with_explanation, cost)
-        return None if is_private_key(text, brand=self._brand) else NOT_FOUND
+        return (
+            VerifyRequest(text, words, with_explanation, cost) if is_private_key(text, brand=self._brand) else NOT_FOUND
+        )
 
-    def question(
-        self,
-        text: str,
-        scopes: tuple[str, ...],
-        environment: str | None,
-        client_ip: str | None,
-        user_agent: str | None,
-        with_explanation: bool,
-        cost: int = 1,
-    ) -> Question:
-        """Put into words what `verify_now` could not answer."""
-        agent = None if user_agent is None else user_agent[:LONGEST_AGENT]
-        return Question(text, digest(text), _ask(scopes, environment, client_ip), agent, with_explanation, cost)
+    def decide_again(self, request: VerifyRequest) -> Verdict | VerifyRequest:
+        """Decide from memory once more: the answer to the same request may have come in the meantime."""
+        return self.decide(request.text, *request.words[1:], request.explain, request.cost)
 
-    def decide_now(self, question: Question) -> Verdict | None:
-        """Do as `verify_now` with what a question holds."""
-        text, _, ask, user_agent, with_explanation, cost = question
-        return self.verify_now(text, ask.scopes, ask.environment, ask.client_ip, user_agent, with_explanation, cost)
-
-    def begin(self, question: Question) -> LookUp:
+    def begin(self, request: VerifyRequest) -> LookUp:
         """Note that the service is about to be asked; to be ended by `end`."""
         with self._lock:
-            return self._known.begin(question.digest)
+            return self._known.begin(request.digest)
 
     def end(self, look_up: LookUp, answer: Answer | None) -> bool:
         """
@@ -167,7 +166,7 @@ class Checking:
             self._known.end(look_up, answer.facts if answer is not None and answer.to_hold else None)
             return look_up.overtaken
 
-    def answered(self, question: Question, answer: Answer) -> Verdict | None:
+    def answered(self, request: VerifyRequest, answer: Answer) -> Verdict | None:
         """
         Decide by a fresh answer; None when only the service itself can weigh all that this key is bound to.
 
@@ -180,20 +179,20 @@ class Checking:
         # What depends on time was judged by the service's own clock just now, whatever this machine believes. What
         # depends on the request was judged for whoever asked first.
         timely = answer.code in (Code.REVOKED, Code.EXPIRED)
-        code = answer.code if timely else judge(answer.facts, question.ask, -inf)
+        code = answer.code if timely else judge(answer.facts, request.ask, -inf)
         with self._lock:
-            return self._answer(question, answer.facts, code, self._clock() + self._epoch, stale=answer.stale)
+            return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
-    def in_outage(self, question: Question) -> Verdict | None:
+    def in_outage(self, request: VerifyRequest) -> Verdict | None:
         """Decide by what is held although nobody can be asked; None when it is not held, or too old."""
         with self._lock:
-            facts = self._known.get(question.digest)
-            now = self._clock()
+            facts = self._known.get(request.digest)
+            now = self.clock()
             # Counted from when it was last followed, so without the bound that `trusted_at` begins with.
-            if facts is None or not self._known.trusted_at(now, grace=self._outage_seconds - BOUND_SECONDS):
+            if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
-            code = judge(facts, question.ask, now + self._epoch)
-            return self._answer(question, facts, code, now + self._epoch, stale=now > self._trusted_until)
+            code = judge(facts, request.ask, now + self._epoch)
+            return self._answer(request, facts, code, now + self._epoch, stale=now > self._trusted_until)
 
     def followed(self, since: float) -> None:
         """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
@@ -219,7 +218,7 @@ class Checking:
             self._changes += 1
             self._known.drop_all()
             self._limits.clear()
-            self._outage_seconds = 0
+            self.outage_seconds = 0
             self._trusted_until = -inf
 
     def hear_time(self, time: float, slack: float, received: float) -> float:
@@ -252,11 +251,9 @@ class Checking:
         with self._lock:
             return self._uses.take(most)
 
-    def _answer(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
+    def _answer(self, request: VerifyRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
-        ask = question.ask
-        words = (question.digest, ask.scopes, ask.environment, ask.client_ip, question.user_agent)
-        verdict = self._decide(words, facts, ask, code, now, question.explain, question.cost)
+        verdict = self._decide(request.words, facts, request.ask, code, now, request.explain, request.cost)
         return verdict._replace(stale=True) if stale else verdict
 
     def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
@@ -273,7 +270,7 @@ class Checking:
         spending = UNLIMITED
         if code is Code.VALID and facts.rate_limits:
             # On the clock that is never set.
-            spending = self._limits.spend(facts.id, facts.rate_limits, self._clock(), cost)
+            spending = self._limits.spend(facts.id, facts.rate_limits, self.clock(), cost)
             if not spending.allowed:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:

@@ -15,10 +15,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from keywright.client.async_verifier import AsyncVerifier
 from keywright.client.guard import Guard, KeyRefused, limit_headers
 from keywright.client.middleware import POLICY_VIOLATION, check_request
 from keywright.client.verdicts import KeyInfo
+from keywright.client.verifier import AsyncVerifier
 
 if TYPE_CHECKING:
     import fastapi

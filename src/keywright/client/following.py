@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from keywright.client.checking import Checking
-from keywright.client.clocks import Clock
 from keywright.client.event_stream import Event, StreamBroken
 from keywright.client.fields import read_seconds, read_text, read_whole
 from keywright.keys.digest import DIGEST_BYTES
@@ -40,12 +39,11 @@ class Following:
 
     Args:
         checking: Who holds keys.
-        clock: The monotonic clock that *checking* is told in.
     """
 
-    def __init__(self, checking: Checking, clock: Clock) -> None:
+    def __init__(self, checking: Checking) -> None:
         self._checking = checking
-        self._clock = clock
+        self._clock = checking.clock
         self._cursor: str | None = None
         self._asked_at = 0.0
         self._greeted = False

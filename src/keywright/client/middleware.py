@@ -10,10 +10,10 @@ The verdict is in `scope["keywright"]`, and in `scope["state"]["keywright"]`, wh
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
-from keywright.client.async_verifier import AsyncVerifier
 from keywright.client.errors import KeywrightError
 from keywright.client.guard import Guard, KeyRefused, Refusal, limit_headers, presented_key, refused_for_trouble
 from keywright.client.verdicts import Verdict
+from keywright.client.verifier import AsyncVerifier
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -17,7 +17,7 @@ import httpx
 from keywright import __version__
 from keywright.client.address import is_loopback, service_address
 from keywright.client.answers import error_of, not_keywright
-from keywright.client.checking import Question
+from keywright.client.checking import VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream
 from keywright.client.service_answers import Answer, read_answer, trouble_of
@@ -26,7 +26,7 @@ from keywright.keys.pair import parse_credential
 from keywright.keys.sightings import network_of
 
 MOST_LOOK_UPS = 64
-"""How many questions are put to the service at a time; others wait for their turn."""
+"""How many questions are put to the service at a time; others wait."""
 MOST_IN_A_REPORT = 1000
 
 _LONGEST_HOST = 64
@@ -39,7 +39,7 @@ _KEEP_ALIVE_SECONDS = 60.0
 
 
 class NoAnswerInTime(ServiceUnavailable):
-    """The service took the question, or did not even do that, and said nothing for as long as it may take."""
+    """The service did not answer within `Timing.answer`, or did not take the request at all."""
 
 
 class ConnectionLost(ServiceUnavailable):
@@ -51,7 +51,7 @@ class Timing:
     """
     How long a verifier waits for what, in seconds.
 
-    `answer` is what a question may take in all, `connection` what a new connection may, `silence` how long a feed may
+    `answer` is what a request may take in all, `connection` what a new connection may, `silence` how long a feed may
     say nothing before another is opened. `report` is the pause between two reports of uses. `first_pause` and
     `longest_pause` are those between two tries to open a feed, `refused_pause` the one after the service did not accept
     the credential. `end` is what closing may take.
@@ -140,7 +140,7 @@ class ServiceCalls:
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
             follow_redirects=False,
             trust_env=not is_loopback(service.url),
-            # The feed, reports and acknowledgements never wait behind questions.
+            # The feed, reports and acknowledgements never wait behind look-ups.
             limits=httpx.Limits(
                 max_connections=MOST_LOOK_UPS + 8,
                 max_keepalive_connections=MOST_LOOK_UPS,
@@ -153,19 +153,19 @@ class ServiceCalls:
             },
         )
 
-    async def look_up(self, question: Question) -> Answer:
+    async def look_up(self, request: VerifyRequest) -> Answer:
         """Ask what there is to know of a key, whatever the request asks of it; see `read_answer` for what is raised."""
-        body = {"key": question.text, **_given(client_ip=_address_of(question))}
+        body = {"key": request.text, **_given(client_ip=_address_of(request))}
         return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
 
-    async def verify(self, question: Question) -> Answer:
+    async def verify(self, request: VerifyRequest) -> Answer:
         """Have the service itself decide; see `read_answer` for what is raised."""
         body = {
-            "key": question.text,
-            "scopes": list(question.ask.scopes),
-            "explain": question.explain,
-            **({} if question.cost == 1 else {"cost": question.cost}),
-            **_given(environment=question.ask.environment, client_ip=_address_of(question)),
+            "key": request.text,
+            "scopes": list(request.ask.scopes),
+            "explain": request.explain,
+            **({} if request.cost == 1 else {"cost": request.cost}),
+            **_given(environment=request.ask.environment, client_ip=_address_of(request)),
         }
         return read_answer(await self._ask(body))
 
@@ -255,9 +255,9 @@ def _expect_done(response: httpx.Response) -> None:
         raise error_of(response)
 
 
-def _address_of(question: Question) -> str | None:
+def _address_of(request: VerifyRequest) -> str | None:
     # The service limits guesses by network; what is no address would only be refused.
-    return question.ask.client_ip if network_of(question.ask.client_ip) else None
+    return request.ask.client_ip if network_of(request.ask.client_ip) else None
 
 
 def _shown(sighting: Sighting) -> dict[str, Any]:

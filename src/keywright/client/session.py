@@ -1,7 +1,7 @@
 """
-One start of a verifier to its end, on one event loop: questions asked, the feed followed, uses reported.
+One start of a verifier to its end, on one event loop: the service asked, the feed of changes followed, usage reported.
 
-What is decided is decided in `checking` and `following`; here is what is waited for.
+`checking` and `following` decide; this module waits.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from keywright.client.checking import Checking, Question
-from keywright.client.clocks import Clock
+from keywright.client.checking import Checking, VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.feed import Feed
 from keywright.client.following import Following
@@ -23,18 +22,18 @@ from keywright.keys.known import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 
 STOOD_STILL_SECONDS = 0.5
-"""How late the end of a question's time must be noticed to say that this process did not run meanwhile."""
+"""A timeout that is noticed so much too late says that this process did not run meanwhile."""
 
-_CLOSED = "This verifier has been closed."
+CLOSED = "This verifier has been closed."
 
 _logger = logging.getLogger("keywright.client")
 
 
-class _Asked(NamedTuple):
-    """A question that is with the service, when it was put, and what tells whether a change overtook it."""
+class _Pending(NamedTuple):
+    """A request that the service has not answered yet, and the look-up that a change may overtake."""
 
     since: float
-    question: Question
+    request: VerifyRequest
     look_up: LookUp
     answer: asyncio.Task[Answer]
 
@@ -47,30 +46,26 @@ class Session:
         checking: Decides, and holds what is known.
         calls: Reach the service; closed with the session.
         timing: How long to wait for what.
-        parameters: What the service is told of this process, such as its name.
-        clock: The one that *checking* is told in.
+        name: The name of this process in receipts.
     """
 
-    def __init__(
-        self, checking: Checking, calls: ServiceCalls, timing: Timing, *, parameters: dict[str, str], clock: Clock
-    ) -> None:
+    def __init__(self, checking: Checking, calls: ServiceCalls, timing: Timing, *, name: str) -> None:
         self.loop = asyncio.get_running_loop()
         self.checking = checking
         self._calls = calls
         self._timing = timing
-        self._clock = clock
         self._reports = Reports(checking, calls, timing)
-        self._asked: dict[bytes, _Asked] = {}
+        self._pending: dict[bytes, _Pending] = {}
         self._asking: set[asyncio.Task[Answer]] = set()
         self._turns = asyncio.Semaphore(MOST_LOOK_UPS)
-        # Set when the service let a question wait until it was given up, until it says anything again.
+        # True from a request that timed out to the next sign of the service.
         self._silent = False
         self._ending = False
-        parameters = {"session": str(checking.session), **parameters}
-        feed = Feed(Following(checking, clock), calls, timing, parameters=parameters, heard=self._heard)
+        parameters = {"session": str(checking.session), "name": name, "outage_seconds": str(checking.outage_seconds)}
+        feed = Feed(Following(checking), calls, timing, parameters=parameters, heard=self._heard)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
-    async def ask(self, question: Question) -> Verdict:
+    async def ask(self, request: VerifyRequest) -> Verdict:
         """
         Decide what memory alone could not.
 
@@ -78,17 +73,17 @@ class Session:
             ServiceUnavailable: The service cannot be asked, and what is held does not answer.
             CredentialRefused: The service does not accept this verifier.
         """
-        verdict = self._without_waiting(question) if self._silent else None
+        verdict = self._without_waiting(request) if self._silent else None
         if verdict is not None:
             return verdict
         try:
-            answer = await self._look_up(question)
-            verdict = self.checking.answered(question, answer)
+            answer = await self._look_up(request)
+            verdict = self.checking.answered(request, answer)
             if verdict is None:
-                answer = await self._answer(self._start(self._within_time(self._calls.verify, question)))
+                answer = await self._answer(self._start(self._within_time(self._calls.verify, request)))
                 verdict = answer.verdict
         except ServiceUnavailable:
-            verdict = self.checking.in_outage(question)
+            verdict = self.checking.in_outage(request)
             if verdict is None:
                 raise
         return verdict
@@ -121,92 +116,92 @@ class Session:
         self._reports.greeted()
         self._reports.dropped(dropped)
 
-    def _without_waiting(self, question: Question) -> Verdict | None:
+    def _without_waiting(self, request: VerifyRequest) -> Verdict | None:
         """
         Answer from memory while the service is silent.
 
-        To wait for it with every request would stop an API server that could go on. One question at a time keeps
+        To wait for it with every request would stop an API server that could go on. One request at a time keeps
         trying, and so does the feed.
         """
-        verdict = self.checking.in_outage(question)
+        verdict = self.checking.in_outage(request)
         if verdict is not None and not self._asking:
-            self._put(question)
+            self._send(request)
         return verdict
 
-    async def _look_up(self, question: Question) -> Answer:
-        """Ask, or wait for the answer to the same question that somebody else asked just now."""
-        asked = self._asked.get(question.digest)
-        if asked is None or not self._may_join(asked):
-            asked = self._put(question)
-        answer = await self._answer(asked.answer)
-        if answer.code is Code.RATE_LIMITED and answer.facts is None and asked.question is not question:
-            # Said of the other one's address, not of this one's.
-            answer = await self._answer(self._put(question).answer)
+    async def _look_up(self, request: VerifyRequest) -> Answer:
+        """Ask the service, or wait for its answer to a request with the same key that is pending."""
+        pending = self._pending.get(request.digest)
+        if pending is None or not self._may_join(pending):
+            pending = self._send(request)
+        answer = await self._answer(pending.answer)
+        if answer.code is Code.RATE_LIMITED and answer.facts is None and pending.request is not request:
+            # The limit is that of the other request's address.
+            answer = await self._answer(self._send(request).answer)
         return answer
 
-    def _may_join(self, asked: _Asked) -> bool:
+    def _may_join(self, pending: _Pending) -> bool:
         """
-        Tell whether the answer to a question that was put before is good enough for one that is put now.
+        Tell whether the answer to a pending request is good enough for a new one.
 
-        One that was put longer ago than the bound, or that a change overtook, may tell what a revocation has undone
-        since. The second would make a lie of the confirmation that the key was dropped. Before the feed was followed
-        for the first time receipts may not know of this process, and nobody else's answer is good enough.
+        A request that was sent longer ago than the bound, or that a change overtook, may bring what a revocation has
+        undone since. The second would make the acknowledgement untrue that the key was dropped. Before the feed was
+        followed for the first time receipts may not name this process, and no shared answer is good enough.
         """
-        if asked.look_up.overtaken or not self.checking.ever_followed:
+        if pending.look_up.overtaken or not self.checking.ever_followed:
             return False
-        return self._clock() - asked.since <= BOUND_SECONDS
+        return self.checking.clock() - pending.since <= BOUND_SECONDS
 
-    def _put(self, question: Question) -> _Asked:
-        since, look_up = self._clock(), self.checking.begin(question)
-        asked = _Asked(since, question, look_up, self._start(self._read(question, look_up)))
-        self._asked[question.digest] = asked
-        asked.answer.add_done_callback(lambda _: self._put_away(asked))
-        return asked
+    def _send(self, request: VerifyRequest) -> _Pending:
+        since, look_up = self.checking.clock(), self.checking.begin(request)
+        pending = _Pending(since, request, look_up, self._start(self._read(request, look_up)))
+        self._pending[request.digest] = pending
+        pending.answer.add_done_callback(lambda _: self._answered(pending))
+        return pending
 
-    def _put_away(self, asked: _Asked) -> None:
-        if self._asked.get(asked.question.digest) is asked:
-            del self._asked[asked.question.digest]
+    def _answered(self, pending: _Pending) -> None:
+        if self._pending.get(pending.request.digest) is pending:
+            del self._pending[pending.request.digest]
 
     def _start(self, asking: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         if self._ending:
             asking.close()
-            raise ServiceUnavailable(_CLOSED)
+            raise ServiceUnavailable(CLOSED)
         task = self.loop.create_task(asking)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
-        # Looked at, so that a failure is not reported as lost when everybody who waited for it has gone away.
+        # Looked at, so that a failure is not reported as lost when every caller has been cancelled.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
     async def _answer(self, task: asyncio.Task[Answer]) -> Answer:
-        # Shielded: whoever goes away takes nobody's answer along.
+        # Shielded: a caller that is cancelled does not cancel the answer for the others.
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled() and self._ending:
-                raise ServiceUnavailable(_CLOSED) from None
+                raise ServiceUnavailable(CLOSED) from None
             raise
 
-    async def _read(self, question: Question, look_up: LookUp) -> Answer:
+    async def _read(self, request: VerifyRequest, look_up: LookUp) -> Answer:
         """Look a key up, and once more when it changed in the meantime."""
-        answer, overtaken = await self._read_once(question, look_up)
-        return (await self._read_once(question, self.checking.begin(question)))[0] if overtaken else answer
+        answer, overtaken = await self._read_once(request, look_up)
+        return (await self._read_once(request, self.checking.begin(request)))[0] if overtaken else answer
 
-    async def _read_once(self, question: Question, look_up: LookUp) -> tuple[Answer, bool]:
+    async def _read_once(self, request: VerifyRequest, look_up: LookUp) -> tuple[Answer, bool]:
         answer: Answer | None = None
         try:
-            answer = await self._within_time(self._calls.look_up, question)
+            answer = await self._within_time(self._calls.look_up, request)
         finally:
             overtaken = self.checking.end(look_up, answer)
         return answer, overtaken
 
-    async def _within_time(self, call: Callable[[Question], Awaitable[Answer]], question: Question) -> Answer:
+    async def _within_time(self, call: Callable[[VerifyRequest], Awaitable[Answer]], request: VerifyRequest) -> Answer:
         """Ask; and once more when the time is over only because this process stood still, as after SIGSTOP."""
         for patient in (True, False):
             began = self.loop.time()
             try:
                 async with asyncio.timeout(self._timing.answer), self._turns:
-                    answer = await call(question)
+                    answer = await call(request)
             except (TimeoutError, NoAnswerInTime):
                 # A timer that is late says that nothing ran here. The answer may be at hand, and the service well.
                 if patient and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
