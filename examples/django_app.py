@@ -1,7 +1,7 @@
 """
 A Django project in one file, guarded view by view: python examples/django_app.py runserver --noreload 8000
 
-To guard it whole, put "keywright.client.django.KeywrightMiddleware" into MIDDLEWARE, and "EXEMPT" into KEYWRIGHT.
+To guard it whole, put "keywright.client.django.KeywrightDjangoMiddleware" into MIDDLEWARE, and "EXEMPT" into KEYWRIGHT.
 """
 
 import os

@@ -16,8 +16,7 @@ from django.http import HttpResponse  # type: ignore[import-untyped]
 from django.test import RequestFactory, override_settings  # type: ignore[import-untyped]
 
 from keywright.client import AsyncVerifier, ManagementClient, Verifier
-from keywright.client.django import KeywrightMiddleware as DjangoMiddleware
-from keywright.client.django import the_verifier
+from keywright.client.django import KeywrightDjangoMiddleware, the_verifier
 from keywright.client.guard import Guard, KeyRefused
 from keywright.client.verdicts import Verdict
 from keywright.dev.issuer import DevIssuer
@@ -131,7 +130,7 @@ def test_refusals_are_those_of_the_middlewares() -> None:
         try:
             Guard().pass_or_refuse(Verdict(found))
         except KeyRefused as refused:
-            statuses[found.value] = str(refused.refusal.status)
+            statuses[found.value] = str(refused.status)
     assert {name: status[:3] for name, status in rows.items() if name not in ("valid", "Retry-After")} == statuses
     assert "valid" in rows
 
@@ -189,8 +188,8 @@ def test_django(page: Page) -> None:
     requests = [RequestFactory(headers=headers).get("/invoices") for headers in (good, {"X-API-Key": page.text}, {})]
     the_verifier.cache_clear()
     with override_settings(KEYWRIGHT=names["KEYWRIGHT"], MIDDLEWARE=names["MIDDLEWARE"]), closing(the_verifier()):
-        assert names["MIDDLEWARE"] == [f"{DjangoMiddleware.__module__}.{DjangoMiddleware.__name__}"]
-        whole = DjangoMiddleware(lambda _request: HttpResponse("{}"))
+        assert names["MIDDLEWARE"] == [f"{KeywrightDjangoMiddleware.__module__}.{KeywrightDjangoMiddleware.__name__}"]
+        whole = KeywrightDjangoMiddleware(lambda _request: HttpResponse("{}"))
         for answer in (whole, names["invoices"]):
             assert [answer(request).status_code for request in requests] == [200, 403, 401]
     the_verifier.cache_clear()

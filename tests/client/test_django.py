@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse  # type: ignore[
 from django.test import AsyncClient, Client, override_settings  # type: ignore[import-untyped]
 from django.urls import path  # type: ignore[import-untyped]
 
-from keywright.client.django import KeywrightMiddleware, require_key, the_verifier
+from keywright.client.django import KeywrightDjangoMiddleware, require_key, the_verifier
 from keywright.keys.rate_limits import RateLimit
 from tests.client.fake_service import VERIFY, Canned, FakeService
 from tests.client.shells import QUICK
@@ -22,7 +22,7 @@ if not settings.configured:
     settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="for tests", ALLOWED_HOSTS=["*"], MIDDLEWARE=[])
     django.setup()
 
-MIDDLEWARE = ["keywright.client.django.KeywrightMiddleware"]
+MIDDLEWARE = ["keywright.client.django.KeywrightDjangoMiddleware"]
 
 
 def show(request: Any) -> JsonResponse:
@@ -162,4 +162,4 @@ def test_settings_that_cannot_be(keywright: dict[str, Any], sentence: str) -> No
     """A mistake in the settings is told when the project starts."""
     the_verifier.cache_clear()
     with override_settings(KEYWRIGHT=keywright), pytest.raises(ImproperlyConfigured, match=sentence):
-        KeywrightMiddleware(lambda _request: None)
+        KeywrightDjangoMiddleware(lambda _request: None)

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from keywright.client import Verifier
 from keywright.client.flask import require_key
-from keywright.client.wsgi import KeywrightMiddleware
+from keywright.client.wsgi import KeywrightWSGIMiddleware
 from keywright.keys.rate_limits import RateLimit
 from tests.client.fake_service import VERIFY, Canned, FakeService
 from tests.client.shells import QUICK
@@ -36,7 +36,7 @@ def whole(verifier: Verifier) -> FlaskClient:
         verdict = flask.request.environ["keywright"]
         return {"name": verdict.key.name, "valid": verdict.valid}
 
-    guarded = KeywrightMiddleware(
+    guarded = KeywrightWSGIMiddleware(
         app.wsgi_app,
         verifier,
         scopes=["a:read"],
@@ -136,12 +136,14 @@ def test_what_is_told_of_the_caller(fake: FakeService, verifier: Verifier, clien
 def test_exempt_is_a_collection(verifier: Verifier) -> None:
     """One string in place of a collection of paths is an error."""
     with pytest.raises(TypeError):
-        KeywrightMiddleware(lambda _environ, _start: [], verifier, exempt="/healthz")
+        KeywrightWSGIMiddleware(lambda _environ, _start: [], verifier, exempt="/healthz")
 
 
 def test_a_mounted_application(fake: FakeService, verifier: Verifier) -> None:
     """An exempt path is the whole path, where the application is mounted included."""
-    app = KeywrightMiddleware(lambda _environ, start: (start("200 OK", []), [b""])[1], verifier, exempt=["/a/healthz"])
+    app = KeywrightWSGIMiddleware(
+        lambda _environ, start: (start("200 OK", []), [b""])[1], verifier, exempt=["/a/healthz"]
+    )
 
     def status(script: str, path: str) -> str:
         statuses: list[str] = []

@@ -33,23 +33,23 @@ class VerifyRequest(NamedTuple):
     """
     A request that memory cannot answer: the arguments of `Verifier.verify`.
 
-    `words` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
+    `request_key` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
     """
 
     text: str
-    words: Words
+    request_key: Words
     explain: bool = False
     cost: int = 1
 
     @property
     def digest(self) -> bytes:
         """The digest of the presented text."""
-        return self.words[0]
+        return self.request_key[0]
 
     @property
     def ask(self) -> Ask:
         """What the request needs of the key."""
-        return _ask(*self.words[1:4])
+        return _ask(*self.request_key[1:4])
 
 
 class Checking:
@@ -149,7 +149,7 @@ class Checking:
 
     def decide_again(self, request: VerifyRequest) -> Verdict | VerifyRequest:
         """Decide from memory once more: the answer to the same request may have come in the meantime."""
-        return self.decide(request.text, *request.words[1:], request.explain, request.cost)
+        return self.decide(request.text, *request.request_key[1:], request.explain, request.cost)
 
     def begin(self, request: VerifyRequest) -> LookUp:
         """Note that the service is about to be asked; to be ended by `end`."""
@@ -253,7 +253,7 @@ class Checking:
 
     def _answer(self, request: VerifyRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
-        verdict = self._decide(request.words, facts, request.ask, code, now, request.explain, request.cost)
+        verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
         return verdict._replace(stale=True) if stale else verdict
 
     def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:

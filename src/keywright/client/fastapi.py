@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from keywright.client.guard import Guard, KeyRefused, limit_headers
-from keywright.client.middleware import POLICY_VIOLATION, check_request
+from keywright.client.middleware import POLICY_VIOLATION, headers_of
 from keywright.client.verdicts import KeyInfo
 from keywright.client.verifier import AsyncVerifier
 
@@ -114,7 +114,7 @@ async def _checked(
     verifier = getattr(connection.app.state, "keywright", None)
     if not isinstance(verifier, AsyncVerifier):
         raise RuntimeError("no verifier: call keywright.client.fastapi.use_verifier(app, verifier) first")
-    verdict = await check_request(connection.scope, verifier, guard)
+    verdict = await guard.check_async(verifier, headers_of(connection.scope))
     connection.state.keywright = verdict
     response.headers.update(limit_headers(verdict))
     if verdict.key is None:
@@ -128,6 +128,6 @@ async def _answer_refusal(connection: Any, error: Exception) -> Any:
     if not isinstance(error, KeyRefused):
         raise error
     if isinstance(connection, fastapi.WebSocket):
-        await connection.close(POLICY_VIOLATION, error.refusal.code)
+        await connection.close(POLICY_VIOLATION, error.code)
         return None
-    return fastapi.Response(error.refusal.body, error.refusal.status, error.refusal.answer_headers)
+    return fastapi.Response(error.body, error.status, error.answer_headers)

@@ -1,16 +1,16 @@
 """
-What middlewares for every framework share: how a key is presented, who presents it, and what a refusal looks like.
+What the integrations share: where a request has its key, where it came from, and what a refusal looks like.
 
-A framework hands over header values, and gets a verdict to go on with or `KeyRefused` with what to answer.
+An integration reads `RequestHeaders` out of its framework's request. It gets a verdict to go on with, or `KeyRefused`
+with the answer. All decisions stand here; an integration has none of its own.
 """
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from math import ceil
-from typing import TypedDict
+from typing import Generic, NamedTuple, TypedDict, TypeVar
 
 from httpx import codes
 
@@ -18,10 +18,14 @@ from keywright.client.checking import wanted_scopes
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.limits import check_cost
 from keywright.client.verdicts import Verdict
+from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verifier
 from keywright.keys.verdict import Code
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
+
+App = TypeVar("App")
+AnyVerifier = TypeVar("AnyVerifier", bound=InProcessVerifier)
 
 _REALM = 'Bearer realm="api"'
 _RETRY_SECONDS = 1
@@ -29,34 +33,34 @@ _LONGEST_RETRY_SECONDS = 60
 
 _logger = logging.getLogger("keywright.client")
 
-_SENTENCES = {
-    Code.NOT_FOUND: "The API key is not known.",
-    Code.REVOKED: "The API key was revoked.",
-    Code.EXPIRED: "The API key has expired.",
-    Code.WRONG_ENVIRONMENT: "The API key belongs to another environment.",
-    Code.INSUFFICIENT_SCOPE: "The API key may not do this.",
-    Code.IP_NOT_ALLOWED: "The API key may not be used from this address.",
-    Code.RATE_LIMITED: "Too many requests.",
-}
-_STATUSES = {
-    Code.NOT_FOUND: codes.UNAUTHORIZED,
-    Code.REVOKED: codes.UNAUTHORIZED,
-    Code.EXPIRED: codes.UNAUTHORIZED,
-    Code.WRONG_ENVIRONMENT: codes.FORBIDDEN,
-    Code.INSUFFICIENT_SCOPE: codes.FORBIDDEN,
-    Code.IP_NOT_ALLOWED: codes.FORBIDDEN,
-    Code.RATE_LIMITED: codes.TOO_MANY_REQUESTS,
+_REFUSALS = {
+    Code.NOT_FOUND: (codes.UNAUTHORIZED, "The API key is not known."),
+    Code.REVOKED: (codes.UNAUTHORIZED, "The API key was revoked."),
+    Code.EXPIRED: (codes.UNAUTHORIZED, "The API key has expired."),
+    Code.WRONG_ENVIRONMENT: (codes.FORBIDDEN, "The API key belongs to another environment."),
+    Code.INSUFFICIENT_SCOPE: (codes.FORBIDDEN, "The API key may not do this."),
+    Code.IP_NOT_ALLOWED: (codes.FORBIDDEN, "The API key may not be used from this address."),
+    Code.RATE_LIMITED: (codes.TOO_MANY_REQUESTS, "Too many requests."),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What to answer in place of what was asked for."""
+class KeyRefused(Exception):
+    """
+    A request that may not go on, and what to answer.
 
-    status: int
-    code: str
-    detail: str
-    headers: dict[str, str] = field(default_factory=dict)
+    Args:
+        status: The HTTP status.
+        code: Stable, for programs, such as `key_required`.
+        detail: A sentence.
+        headers: Headers of the answer beside those on its content.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
 
     @property
     def answer_headers(self) -> dict[str, str]:
@@ -69,17 +73,24 @@ class Refusal:
         return json.dumps({"detail": self.detail, "code": self.code}).encode()
 
 
-class KeyRefused(Exception):
-    """A refusal on its way to whatever answers."""
+class RequestHeaders(NamedTuple):
+    """
+    What matters of a request: the values of each header, and the address of the connection.
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.detail)
-        self.refusal = refusal
+    `authorization`, `api_key` and `forwarded` (`X-Forwarded-For`) have one value for each header of that name.
+    """
+
+    authorization: Sequence[str]
+    api_key: Sequence[str]
+    forwarded: Sequence[str]
+    user_agent: str | None
+    peer: str | None
 
 
-class Asked(TypedDict):
-    """What `Verifier.verify` is asked beside the key."""
+class VerifyArguments(TypedDict):
+    """The arguments of `Verifier.verify`."""
 
+    key: str
     scopes: tuple[str, ...]
     environment: str | None
     client_ip: str | None
@@ -94,11 +105,12 @@ class Guard:
     Args:
         scopes: What a key must be allowed to do, all of it.
         environment: The environment it must belong to; None for any.
-        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed.
+        exempt: Paths that need no key, each exactly as the application sees it.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
         cost: How many units of a key's rate limits each request takes.
 
     Raises:
-        TypeError: *scopes* or *trusted_proxies* is one string, or *cost* no whole number.
+        TypeError: *scopes*, *exempt* or *trusted_proxies* is one string, or *cost* no whole number.
         ValueError: A network is none, or *cost* is no cost.
     """
 
@@ -107,31 +119,60 @@ class Guard:
         *,
         scopes: Collection[str] = (),
         environment: str | None = None,
+        exempt: Collection[str] = (),
         trusted_proxies: Collection[str] = (),
         cost: int = 1,
     ) -> None:
         if isinstance(trusted_proxies, str):
             raise TypeError("trusted_proxies must be a collection of networks, not one string")
+        if isinstance(exempt, str):
+            raise TypeError("exempt must be a collection of paths, not one string")
         check_cost(cost)
         self._cost = cost
         self._scopes = wanted_scopes(scopes)
         self._environment = environment
+        self._exempt = frozenset(exempt)
         self._trusted = [ip_network(network) for network in trusted_proxies]
 
-    def asked(self, *, peer: str | None, forwarded: Iterable[str], user_agent: str | None) -> Asked:
-        """
-        Say what to ask of the key of a request.
+    def is_exempt(self, path: str) -> bool:
+        """Tell whether requests for *path* need no key."""
+        return path in self._exempt
 
-        Args:
-            peer: The address that the connection came from.
-            forwarded: The values of all `X-Forwarded-For` headers.
-            user_agent: The value of the header of that name.
+    def check(self, verifier: Verifier, headers: RequestHeaders) -> Verdict:
         """
-        return Asked(
+        Check the key of a request.
+
+        Raises:
+            KeyRefused: The request may not go on.
+        """
+        arguments = self.arguments(headers)
+        try:
+            return self.pass_or_refuse(verifier.verify(**arguments))
+        except KeywrightError as error:
+            raise refused_for_trouble(error) from None
+
+    async def check_async(self, verifier: AsyncVerifier, headers: RequestHeaders) -> Verdict:
+        """Do as `check`, on an event loop."""
+        arguments = self.arguments(headers)
+        try:
+            return self.pass_or_refuse(await verifier.verify(**arguments))
+        except KeywrightError as error:
+            raise refused_for_trouble(error) from None
+
+    def arguments(self, headers: RequestHeaders) -> VerifyArguments:
+        """
+        Make the arguments of `Verifier.verify` for a request.
+
+        Raises:
+            KeyRefused: It presents no key, or two.
+        """
+        peer = headers.peer
+        return VerifyArguments(
+            key=presented_key(headers.authorization, headers.api_key),
             scopes=self._scopes,
             environment=self._environment,
-            client_ip=client_address(peer, forwarded, self._trusted) if self._trusted else peer,
-            user_agent=user_agent,
+            client_ip=client_address(peer, headers.forwarded, self._trusted) if self._trusted else peer,
+            user_agent=headers.user_agent,
             cost=self._cost,
         )
 
@@ -144,7 +185,7 @@ class Guard:
         """
         if verdict:
             return verdict
-        status, sentence = _STATUSES[verdict.code], _SENTENCES[verdict.code]
+        status, sentence = _REFUSALS[verdict.code]
         headers = limit_headers(verdict)
         if status == codes.UNAUTHORIZED:
             headers["WWW-Authenticate"] = f'{_REALM}, error="invalid_token", error_description="{sentence}"'
@@ -152,9 +193,44 @@ class Guard:
             wanted = " ".join(self._scopes)
             headers["WWW-Authenticate"] = f'{_REALM}, error="insufficient_scope", scope="{wanted}"'
         elif verdict.retry_after_seconds is not None or (verdict.code is Code.RATE_LIMITED and not verdict.limits):
-            # Without any limits it was the service that turned the customer's address away, for a short time.
+            # Without any limits it was the service that refused the customer's address, for a short time.
             headers["Retry-After"] = str(verdict.retry_after_seconds or _RETRY_SECONDS)
-        raise KeyRefused(Refusal(status, verdict.code.value, sentence, headers))
+        raise KeyRefused(status, verdict.code.value, sentence, headers)
+
+
+class GuardedApplication(Generic[App, AnyVerifier]):
+    """
+    An application behind a guard.
+
+    Args:
+        app: The application.
+        verifier: Checks the keys; started by the first request, if not before.
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+        exempt: Paths that need no key, each exactly as the application sees it.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each request takes.
+
+    Raises:
+        TypeError, ValueError: See `Guard`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: AnyVerifier,
+        *,
+        scopes: Collection[str] = (),
+        environment: str | None = None,
+        exempt: Collection[str] = (),
+        trusted_proxies: Collection[str] = (),
+        cost: int = 1,
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._guard = Guard(
+            scopes=scopes, environment=environment, exempt=exempt, trusted_proxies=trusted_proxies, cost=cost
+        )
 
 
 def limit_headers(verdict: Verdict) -> dict[str, str]:
@@ -191,9 +267,9 @@ def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
     found.discard("")
     if not found:
         sentence = "An API key is required: Authorization: Bearer <key>, or X-API-Key: <key>."
-        raise KeyRefused(Refusal(codes.UNAUTHORIZED, "key_required", sentence, {"WWW-Authenticate": _REALM}))
+        raise KeyRefused(codes.UNAUTHORIZED, "key_required", sentence, {"WWW-Authenticate": _REALM})
     if len(found) > 1:
-        raise KeyRefused(Refusal(codes.BAD_REQUEST, "several_keys", "The request presents two different keys."))
+        raise KeyRefused(codes.BAD_REQUEST, "several_keys", "The request presents two different keys.")
     return found.pop()
 
 
@@ -207,8 +283,7 @@ def refused_for_trouble(error: KeywrightError) -> KeyRefused:
     after = error.retry_after if isinstance(error, ServiceUnavailable) else None
     seconds = min(max(after or 0, _RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
     sentence = "API keys cannot be checked right now. Try again soon."
-    headers = {"Retry-After": str(seconds)}
-    return KeyRefused(Refusal(codes.SERVICE_UNAVAILABLE, "service_unavailable", sentence, headers))
+    return KeyRefused(codes.SERVICE_UNAVAILABLE, "service_unavailable", sentence, {"Retry-After": str(seconds)})
 
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[_Network]) -> str | None:

@@ -1,18 +1,16 @@
 """
 Checking keys in front of any ASGI application.
 
-    app = KeywrightMiddleware(app, AsyncVerifier(url, credential), scopes=["reports:read"], exempt=["/healthz"])
+    app = KeywrightASGIMiddleware(app, AsyncVerifier(url, credential), scopes=["reports:read"], exempt=["/healthz"])
 
 The verdict is in `scope["keywright"]`, and in `scope["state"]["keywright"]`, which Starlette shows as
 `request.state.keywright`. Whatever refuses a request answers it: the application never sees it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from keywright.client.errors import KeywrightError
-from keywright.client.guard import Guard, KeyRefused, Refusal, limit_headers, presented_key, refused_for_trouble
-from keywright.client.verdicts import Verdict
+from keywright.client.guard import GuardedApplication, KeyRefused, RequestHeaders, limit_headers
 from keywright.client.verifier import AsyncVerifier
 
 Scope = MutableMapping[str, Any]
@@ -24,56 +22,29 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 POLICY_VIOLATION = 1008
 
 
-class KeywrightMiddleware:
+class KeywrightASGIMiddleware(GuardedApplication[App, AsyncVerifier]):
     """
     Lets through requests that present a key which may be used, and answers all others.
 
-    Starts the verifier when the server announces the application's life (or with the first request), and closes it at
-    its end, unless it was started before by somebody else.
-
-    Args:
-        app: The application behind it.
-        verifier: Checks the keys.
-        scopes: What a key must be allowed to do, all of it.
-        environment: The environment it must belong to; None for any.
-        exempt: Paths that need no key, each exactly as it is requested.
-        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
-        cost: How many units of a key's rate limits each request takes.
+    Starts the verifier when the server announces the application's lifespan (or with the first request), and closes it
+    at its end, unless the verifier was started before.
     """
-
-    def __init__(
-        self,
-        app: App,
-        verifier: AsyncVerifier,
-        *,
-        scopes: Collection[str] = (),
-        environment: str | None = None,
-        exempt: Collection[str] = (),
-        trusted_proxies: Collection[str] = (),
-        cost: int = 1,
-    ) -> None:
-        if isinstance(exempt, str):
-            raise TypeError("exempt must be a collection of paths, not one string")
-        self._app = app
-        self._verifier = verifier
-        self._guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
-        self._exempt = frozenset(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
             return
-        if scope["type"] not in ("http", "websocket") or scope["path"] in self._exempt:
+        if scope["type"] not in ("http", "websocket") or self._guard.is_exempt(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
-            verdict = await check_request(scope, self._verifier, self._guard)
+            verdict = await self._guard.check_async(self._verifier, headers_of(scope))
         except KeyRefused as refused:
-            await _refuse(refused.refusal, scope, receive, send)
+            await _refuse(refused, scope, receive, send)
             return
         scope["keywright"] = verdict
         scope.setdefault("state", {})["keywright"] = verdict
-        await self._app(scope, receive, _telling(limit_headers(verdict), send))
+        await self._app(scope, receive, _with_headers(limit_headers(verdict), send))
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._verifier.started:
@@ -81,107 +52,80 @@ class KeywrightMiddleware:
             return
         await self._verifier.start()
         try:
-            await _Life(self._app, self._verifier, receive, send).live(scope)
+            await _Lifespan(self._app, self._verifier, receive, send).run(scope)
         finally:
             await self._verifier.close()
 
 
-class _Life:
+class _Lifespan:
     """
-    Lets an application live, and the verifier with it.
+    Passes the lifespan of an application on, and closes the verifier at its end.
 
-    Answers in the application's place when it knows nothing of such announcements, and closes the verifier before the
-    server hears that all is over: what is left to do after that, it does not wait for.
+    Answers in place of an application that ignores lifespans. Closes the verifier before the server gets the last
+    message: a server does not wait for what an application does after it.
     """
 
     def __init__(self, app: App, verifier: AsyncVerifier, receive: Receive, send: Send) -> None:
         self._app = app
         self._verifier = verifier
-        self._receive = receive
-        self._send = send
-        self._heard = False
+        self._server_receive = receive
+        self._server_send = send
+        self._received = False
 
-    async def live(self, scope: Scope) -> None:
+    async def run(self, scope: Scope) -> None:
         try:
-            await self._app(scope, self._hear, self._say)
+            await self._app(scope, self._receive, self._send)
         except Exception:
-            if self._heard:
+            if self._received:
                 raise
-        if not self._heard:
-            # It turned away before it heard anything, as an application that serves requests only does.
-            await self._receive()
-            await self._say({"type": "lifespan.startup.complete"})
-            await self._receive()
-            await self._say({"type": "lifespan.shutdown.complete"})
+        if not self._received:
+            # It returned or failed before it received anything, as an application for requests only does.
+            for kind in ("startup", "shutdown"):
+                await self._server_receive()
+                await self._send({"type": f"lifespan.{kind}.complete"})
 
-    async def _hear(self) -> Message:
-        self._heard = True
-        return await self._receive()
+    async def _receive(self) -> Message:
+        self._received = True
+        return await self._server_receive()
 
-    async def _say(self, message: Message) -> None:
+    async def _send(self, message: Message) -> None:
         if message["type"].startswith("lifespan.shutdown."):
             await self._verifier.close()
-        await self._send(message)
+        await self._server_send(message)
 
 
-async def check_request(scope: Scope, verifier: AsyncVerifier, guard: Guard) -> Verdict:
-    """
-    Check the key of an ASGI request.
-
-    Raises:
-        KeyRefused: It may not go on; holds what to answer.
-    """
-    headers = _Headers(scope)
+def headers_of(scope: Scope) -> RequestHeaders:
+    """Read the headers that matter out of an ASGI scope."""
+    found: dict[bytes, list[str]] = {b"authorization": [], b"x-api-key": [], b"x-forwarded-for": [], b"user-agent": []}
+    for name, value in scope["headers"]:
+        if name in found:
+            found[name].append(value.decode("latin-1"))
+    authorization, api_key, forwarded, agents = found.values()
     client = scope.get("client")
-    asked = guard.asked(peer=client[0] if client else None, forwarded=headers.forwarded, user_agent=headers.user_agent)
-    key = presented_key(headers.authorization, headers.api_key)
-    try:
-        verdict = await verifier.verify(key, **asked)
-    except KeywrightError as error:
-        raise refused_for_trouble(error) from None
-    return guard.pass_or_refuse(verdict)
+    return RequestHeaders(
+        authorization, api_key, forwarded, agents[-1] if agents else None, client[0] if client else None
+    )
 
 
-class _Headers:
-    """The headers that matter, out of an ASGI scope."""
-
-    __slots__ = ("api_key", "authorization", "forwarded", "user_agent")
-
-    def __init__(self, scope: Scope) -> None:
-        self.authorization: list[str] = []
-        self.api_key: list[str] = []
-        self.forwarded: list[str] = []
-        self.user_agent: str | None = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                self.authorization.append(value.decode("latin-1"))
-            elif name == b"x-api-key":
-                self.api_key.append(value.decode("latin-1"))
-            elif name == b"x-forwarded-for":
-                self.forwarded.append(value.decode("latin-1"))
-            elif name == b"user-agent":
-                self.user_agent = value.decode("latin-1")
-
-
-def _telling(headers: dict[str, str], send: Send) -> Send:
-    """Have the answer carry *headers*, too."""
+def _with_headers(headers: dict[str, str], send: Send) -> Send:
+    """Add *headers* to the answer."""
     if not headers:
         return send
     more = _raw(headers)
 
-    async def tell(message: Message) -> None:
+    async def send_more(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), *more]
         await send(message)
 
-    return tell
+    return send_more
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(refusal: KeyRefused, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         # Before it is accepted, closing it answers the handshake with 403.
         await receive()
