@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
-import django  # type: ignore[import-untyped]
 import httpx
 import pytest
-from django.conf import settings  # type: ignore[import-untyped]
 from django.http import HttpResponse  # type: ignore[import-untyped]
 from django.test import RequestFactory, override_settings  # type: ignore[import-untyped]
 
+import tests.client.django_project  # noqa: F401  (sets Django up)
 from keywright.client import AsyncVerifier, ManagementClient, Verifier
 from keywright.client.django import KeywrightDjangoMiddleware, the_verifier
 from keywright.client.guard import Guard, KeyRefused
@@ -27,12 +26,6 @@ from tests.markdown import bare, blocks, code, read, table
 
 PAGE = read("docs/reference/python.md")
 HERE = "192.0.2.7"
-
-if not settings.configured:
-    settings.configure(
-        ROOT_URLCONF="tests.client.test_django", SECRET_KEY="for tests", ALLOWED_HOSTS=["*"], MIDDLEWARE=[]
-    )
-    django.setup()
 
 
 class Running(NamedTuple):
