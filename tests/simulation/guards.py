@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from keywright.api import feed as api_feed
 from keywright.client.checking import Checking
-from keywright.client.following import Following as ClientFollowing
+from keywright.client.feed import FeedReader
 from keywright.client.service_answers import Answer
 from keywright.client.session import Session
 from keywright.keys.known import BOUND_SECONDS, Known
@@ -266,8 +266,8 @@ _next_event = api_feed.Stream._next
 
 # the verifier's side of the feed
 
-_greet = ClientFollowing._greet
-_client_take = ClientFollowing._take
+_greet = FeedReader._greet
+_client_apply = FeedReader._apply
 
 
 def _greet_and_keep(self: Any, data: Any, received: float) -> None:
@@ -285,14 +285,14 @@ def _reset_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
     if name == "reset":
         self._greeted = False
         return []
-    return _client_take(self, name, event, received)
+    return _client_apply(self, name, event, received)
 
 
 def _reset_and_greet_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
     if name == "reset":
         self._cursor, self._greeted = None, False
         return []
-    return _client_take(self, name, event, received)
+    return _client_apply(self, name, event, received)
 
 
 def _take_and_drop_later(self: Any, data: Any, event: Any, received: float) -> list[int]:
@@ -457,36 +457,36 @@ GUARDS: dict[str, Guard] = {
     ),
     "verifier: nothing held from before the greeting": Guard(
         "A verifier drops everything when it is greeted without a cursor.",
-        ((ClientFollowing, "_greet", _greet_and_keep), (ClientFollowing, "_take", _reset_and_greet_and_keep)),
+        ((FeedReader, "_greet", _greet_and_keep), (FeedReader, "_apply", _reset_and_greet_and_keep)),
         "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held from before the greeting, and recent changes": Guard(
         "One of the two drops what a verifier looked up before it was greeted.",
         (
-            (ClientFollowing, "_greet", _greet_and_keep),
-            (ClientFollowing, "_take", _reset_and_greet_and_keep),
+            (FeedReader, "_greet", _greet_and_keep),
+            (FeedReader, "_apply", _reset_and_greet_and_keep),
             (ChangeLog, "recent", _nothing_recent),
         ),
     ),
     "verifier: nothing held over a reset": Guard(
         "A verifier whose cursor is not known drops everything.",
-        ((ClientFollowing, "_take", _reset_and_keep),),
+        ((FeedReader, "_apply", _reset_and_keep),),
         "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held over a reset, and recent changes": Guard(
         "One of the two drops what a verifier holds whose cursor is not known.",
-        ((ClientFollowing, "_take", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
+        ((FeedReader, "_apply", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
     ),
     "verifier: from before the request": Guard(
         "A verifier counts the times of a feed from before it asked for it.",
-        ((ClientFollowing, "_greet", _greet_and_count_from_now),),
+        ((FeedReader, "_greet", _greet_and_count_from_now),),
     ),
     "confirmed once dropped": Guard(
         "A node confirms what it has dropped, not what it has read.", ((Following, "_read", _read_and_tell_first),)
     ),
     "verifier: confirmed once dropped": Guard(
         "A verifier confirms what it has dropped, not what it has heard.",
-        ((ClientFollowing, "_drop", _take_and_drop_later),),
+        ((FeedReader, "_drop", _take_and_drop_later),),
     ),
     "receipts from the commit": Guard(
         "A receipt counts from a moment that is not before the commit.",

@@ -1,19 +1,154 @@
-"""Following the feed of changes over the network: opened, read, and opened again for as long as a session lasts."""
+"""
+The feed of changes: what its events mean (`FeedReader`), and how it is kept open (`Feed`).
+
+The service says with each event for how long its stream has lasted (`elapsed`) and how long ago it began to read the
+changes that it has sent (`age`). This process read its clock (t0) before it asked for the stream. So all changes that
+were acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+
+A cursor is text that the service understands. It moves when the changes up to it have been applied, and not before.
+"""
 
 import asyncio
+import json
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import httpx
 
+from keywright.client.checking import Checking
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
-from keywright.client.event_stream import StreamBroken
-from keywright.client.following import Following
+from keywright.client.event_stream import Event, StreamBroken
+from keywright.client.fields import read_seconds, read_text, read_whole
 from keywright.client.service_calls import ServiceCalls, Timing
+from keywright.keys.digest import DIGEST_BYTES
+from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+
+WORTH_A_WARNING_SECONDS = 1.0
+LATE_SECONDS = 3.0
+LATE_BY_SECONDS = BOUND_SECONDS / 2
+"""
+By how much a stream may be late and still be of full use.
+
+Between two events, and two readings of the changes by the service, three tenths of the bound may pass. What comes later
+than this leaves times in which nothing that is cached counts.
+"""
+LONGEST_CURSOR = 64
 
 _logger = logging.getLogger("keywright.client")
 _random = secrets.SystemRandom()
+
+
+class FeedReader:
+    """
+    Applies the events of the feed, stream after stream. No I/O.
+
+    Args:
+        checking: Decides from what the feed says.
+    """
+
+    def __init__(self, checking: Checking) -> None:
+        self._checking = checking
+        self._clock = checking.clock
+        self._cursor: str | None = None
+        self._asked_at = 0.0
+        self._greeted = False
+        self._clock_was_off = False
+        self._late_since: float | None = None
+
+    def begin(self) -> dict[str, str]:
+        """Give the parameters of the next request for the feed; to be called before it is sent."""
+        self._asked_at = self._clock()
+        self._late_since = None
+        # Going on from a known place, the stream may begin with what was missed; otherwise it begins with a greeting.
+        self._greeted = self._cursor is not None
+        return {} if self._cursor is None else {"cursor": self._cursor}
+
+    def apply(self, event: Event) -> list[int]:
+        """
+        Apply an event.
+
+        Returns:
+            The numbers of the changes that were dropped, to be acknowledged.
+
+        Raises:
+            StreamBroken: It is not an event of the feed: nothing that comes after it counts.
+        """
+        received = self._clock()
+        try:
+            return self._apply(event.name, event, received)
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise StreamBroken(f"an event {event.name!r} is not as it should be") from None
+
+    def _apply(self, name: str, event: Event, received: float) -> list[int]:
+        if name not in ("hello", "reset", "drop", "beat"):
+            return []
+        data = json.loads(event.data)
+        if name == "reset":
+            # Nobody knows what was missed. The greeting that follows tells where the stream begins.
+            self._checking.drop_all()
+            self._cursor, self._greeted = None, False
+            return []
+        if name == "hello":
+            self._greet(data, received)
+            return []
+        if not self._greeted:
+            # Without knowing where the stream begins, nobody knows what it says.
+            raise ValueError("not greeted")
+        if name == "drop":
+            return self._drop(data, event, received)
+        cursor, since = _cursor(data["cursor"]), self._since(data)
+        self._cursor = cursor
+        self._checking.followed(min(since, received))
+        self._check_lateness(self._asked_at + data["elapsed"], received)
+        return []
+
+    def _greet(self, data: Mapping[str, Any], received: float) -> None:
+        cursor, time, elapsed = _cursor(data["cursor"]), read_seconds(data["time"]), read_seconds(data["elapsed"])
+        if self._cursor is None:
+            # What was looked up before the stream begins may have changed before it begins.
+            self._checking.drop_all()
+            self._cursor = cursor
+        self._greeted = True
+        off = self._checking.hear_time(time, max(0.0, received - self._asked_at - elapsed), received)
+        self._log_clock(off)
+
+    def _drop(self, data: Mapping[str, Any], event: Event, received: float) -> list[int]:
+        digests = [_digest(text) for text in data["digests"]]
+        seqs = [read_whole(seq) for seq in data["seqs"]]
+        cursor, since = _cursor(event.id), self._since(data)
+        self._checking.drop(digests)
+        self._cursor = cursor
+        self._checking.followed(min(since, received))
+        return seqs
+
+    def _since(self, data: Mapping[str, Any]) -> float:
+        """Work out the time before which all acknowledged changes have arrived."""
+        elapsed, age = read_seconds(data["elapsed"]), read_seconds(data["age"])
+        if elapsed < 0 or age < 0:
+            raise ValueError("a time that runs backwards")
+        return self._asked_at + elapsed - age - CLOCK_RATE * max(elapsed, age)
+
+    def _check_lateness(self, sent: float, received: float) -> None:
+        """
+        Give a stream up whose time falls behind, as after one machine was halted together with its clocks.
+
+        A stream that took long to open is behind as well, for as long as it lasts. What it says is still true, but too
+        old to be of use. A new stream starts the count anew.
+        """
+        if received - sent <= LATE_BY_SECONDS:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = received
+        elif received - self._late_since > LATE_SECONDS:
+            raise StreamBroken("its time has fallen behind")
+
+    def _log_clock(self, off: float) -> None:
+        is_off = abs(off) > WORTH_A_WARNING_SECONDS
+        if is_off and not self._clock_was_off:
+            _logger.warning("this machine's clock is off by %.1f s; keys expire by the service's clock instead", off)
+        self._clock_was_off = is_off
 
 
 class Feed:
@@ -21,62 +156,77 @@ class Feed:
     Reads the feed of one session.
 
     Args:
-        following: Knows what events mean.
+        checking: Decides from what the feed says.
         calls: Reach the service.
-        timing: How long to wait for a word, and between two tries.
-        parameters: What the service is told of the session.
-        heard: Called after each event, with the changes that were dropped.
+        timing: How long to wait for an event, and between two tries.
+        parameters: Describe the session to the service.
+        received: Called after each event, with the changes that were applied.
     """
 
     def __init__(
         self,
-        following: Following,
+        checking: Checking,
         calls: ServiceCalls,
         timing: Timing,
         *,
         parameters: Mapping[str, str],
-        heard: Callable[[list[int]], None],
+        received: Callable[[list[int]], None],
     ) -> None:
-        self._following = following
+        self._reader = FeedReader(checking)
         self._calls = calls
         self._timing = timing
         self._parameters = parameters
-        self._heard = heard
+        self._received = received
         self._pause = timing.first_pause
-        self._told = logging.NOTSET
+        self._logged = logging.NOTSET
 
     async def follow(self) -> None:
-        """Follow for ever; whatever goes wrong is told once, and tried again."""
+        """Follow for ever; whatever goes wrong is logged once, and tried again."""
         while True:
             try:
                 await self._follow_one_stream()
             except CredentialRefused as error:
-                self._tell(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
+                self._log_trouble(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
                 await asyncio.sleep(self._timing.refused_pause)
             except (ServiceUnavailable, StreamBroken, httpx.RequestError) as error:
-                self._tell(logging.WARNING, f"the feed of changes is cut off: {str(error) or type(error).__name__}")
+                self._log_trouble(
+                    logging.WARNING, f"the feed of changes is cut off: {str(error) or type(error).__name__}"
+                )
             except Exception:
-                # Trust in what is held lapses by itself; not to try again would leave it at that.
+                # The cache is not trusted any more after the bound; without another try it never would be again.
                 _logger.exception("the feed of changes cannot be read")
             await asyncio.sleep(_random.uniform(self._pause / 2, self._pause))
             self._pause = min(2 * self._pause, self._timing.longest_pause)
 
     async def _follow_one_stream(self) -> None:
-        parameters = {**self._parameters, **self._following.begin()}
+        parameters = {**self._parameters, **self._reader.begin()}
         async with self._calls.feed(parameters) as events:
             async for event in events:
-                self._heard(self._following.take(event))
+                self._received(self._reader.apply(event))
                 if event.name == "beat":
                     self._settle()
 
     def _settle(self) -> None:
         self._pause = self._timing.first_pause
-        if self._told:
-            self._told = logging.NOTSET
+        if self._logged:
+            self._logged = logging.NOTSET
             _logger.info("the feed of changes is followed again")
 
-    def _tell(self, level: int, trouble: str) -> None:
-        # Once for each time it is cut off, not once for each try; and again when it turns out to be worse.
-        if level > self._told:
-            self._told = level
+    def _log_trouble(self, level: int, trouble: str) -> None:
+        # Once for each interruption, not for each try; and again when the trouble turns out to be worse.
+        if level > self._logged:
+            self._logged = level
             _logger.log(level, trouble)
+
+
+def _cursor(value: Any) -> str:
+    if len(cursor := read_text(value)) > LONGEST_CURSOR:
+        raise ValueError("not a cursor")
+    return cursor
+
+
+def _digest(text: Any) -> bytes:
+    digest = bytes.fromhex(read_text(text))
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError("not a digest")
+    return digest

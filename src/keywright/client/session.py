@@ -1,7 +1,7 @@
 """
 One start of a verifier to its end, on one event loop: the service asked, the feed of changes followed, usage reported.
 
-`checking` and `following` decide; this module waits.
+`checking` and `feed` decide; this module waits.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from keywright.client.checking import Checking, VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.feed import Feed
-from keywright.client.following import Following
 from keywright.client.reports import Reports
 from keywright.client.service_answers import Answer
 from keywright.client.service_calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
@@ -62,7 +61,7 @@ class Session:
         self._silent = False
         self._ending = False
         parameters = {"session": str(checking.session), "name": name, "outage_seconds": str(checking.outage_seconds)}
-        feed = Feed(Following(checking), calls, timing, parameters=parameters, heard=self._heard)
+        feed = Feed(checking, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
     async def ask(self, request: VerifyRequest) -> Verdict:
@@ -111,7 +110,7 @@ class Session:
             # Here, so that it happens, too, when the loop ends over a verifier that nobody closed.
             await self._calls.close()
 
-    def _heard(self, dropped: list[int]) -> None:
+    def _received(self, dropped: list[int]) -> None:
         self._silent = False
         self._reports.greeted()
         self._reports.dropped(dropped)

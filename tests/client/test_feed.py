@@ -8,7 +8,7 @@ import pytest
 
 from keywright.client.checking import Checking
 from keywright.client.event_stream import Event, StreamBroken
-from keywright.client.following import LATE_BY_SECONDS, LATE_SECONDS, Following
+from keywright.client.feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
 from keywright.client.service_answers import Answer
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
@@ -30,10 +30,10 @@ class World:
         self.clock = SetClock(T0)
         self.wall = SetClock(1_800_000_000.0)
         self.checking = Checking(brand="kw", capacity=10, outage_seconds=300, clock=self.clock, wall=self.wall)
-        self.following = Following(self.checking)
+        self.reader = FeedReader(self.checking)
 
     def send(self, name: str, place: int | None = None, /, **data: Any) -> list[int]:
-        return self.following.take(Event(name, json.dumps(data), None if place is None else str(place)))
+        return self.reader.apply(Event(name, json.dumps(data), None if place is None else str(place)))
 
     def greet(self, cursor: str = "5", *, elapsed: float = 0.0) -> None:
         self.send("hello", cursor=cursor, time=self.wall(), elapsed=elapsed, age=0.0, bound=1.0)
@@ -62,7 +62,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     world = World()
-    world.following.begin()
+    world.reader.begin()
     return world
 
 
@@ -120,7 +120,7 @@ def test_a_drop(world: World) -> None:
     assert dropped == [8, 9]
     assert world.code() is None
     assert world.trusted_until() == pytest.approx(T0 + 0.5 * (1 - CLOCK_RATE) + BOUND_SECONDS, abs=2e-6)
-    assert world.following.begin() == {"cursor": "9"}
+    assert world.reader.begin() == {"cursor": "9"}
 
 
 def test_going_on(world: World) -> None:
@@ -129,12 +129,12 @@ def test_going_on(world: World) -> None:
     world.beat(elapsed=0.0, cursor="7-abc")
     world.hold()
     world.clock.go_on(20)
-    assert world.following.begin() == {"cursor": "7-abc"}
+    assert world.reader.begin() == {"cursor": "7-abc"}
     world.greet(cursor="9")
-    assert world.following.begin() == {"cursor": "7-abc"}
+    assert world.reader.begin() == {"cursor": "7-abc"}
     assert world.code() is None
     assert world.send("drop", "9", digests=["ab" * 32], seqs=[8, 9], elapsed=0.0, age=0.0) == [8, 9]
-    assert world.following.begin() == {"cursor": "9"}
+    assert world.reader.begin() == {"cursor": "9"}
     assert world.code() is Code.VALID
 
 
@@ -147,7 +147,7 @@ def test_reset_forgets_everything(world: World) -> None:
     world.send("reset", elapsed=0.0, age=0.0)
     assert world.checking.end(look_up, None) is True
     assert world.code() is None
-    assert world.following.begin() == {}
+    assert world.reader.begin() == {}
 
 
 def test_after_a_reset_comes_a_greeting(world: World) -> None:
@@ -159,12 +159,12 @@ def test_after_a_reset_comes_a_greeting(world: World) -> None:
     world.send("reset", elapsed=0.0, age=0.0)
     world.greet(cursor="40")
     world.beat(elapsed=0.0, cursor="41")
-    assert world.following.begin() == {"cursor": "41"}
+    assert world.reader.begin() == {"cursor": "41"}
 
 
 def test_unknown_events_are_passed_over(world: World) -> None:
     """A newer service may say more."""
-    assert world.following.take(Event("news", "not even JSON", None)) == []
+    assert world.reader.apply(Event("news", "not even JSON", None)) == []
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_broken_events(world: World, event: Event) -> None:
     """Whatever is not an event of the feed ends the stream: what it would have named is named by the next one."""
     world.greet()
     with pytest.raises(StreamBroken):
-        world.following.take(event)
-    assert world.following.begin() == {"cursor": "5"}
+        world.reader.apply(event)
+    assert world.reader.begin() == {"cursor": "5"}
     assert not world.checking.following
 
 
