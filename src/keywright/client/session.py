@@ -112,8 +112,7 @@ class Session:
 
     def _received(self, dropped: list[int]) -> None:
         self._silent = False
-        self._reports.greeted()
-        self._reports.dropped(dropped)
+        self._reports.acknowledge(dropped)
 
     def _without_waiting(self, request: VerifyRequest) -> Verdict | None:
         """
@@ -181,18 +180,14 @@ class Session:
                 raise ServiceUnavailable(CLOSED) from None
             raise
 
-    async def _read(self, request: VerifyRequest, look_up: LookUp) -> Answer:
+    async def _read(self, request: VerifyRequest, look_up: LookUp, *, again: bool = True) -> Answer:
         """Look a key up, and once more when it changed in the meantime."""
-        answer, overtaken = await self._read_once(request, look_up)
-        return (await self._read_once(request, self.checking.begin(request)))[0] if overtaken else answer
-
-    async def _read_once(self, request: VerifyRequest, look_up: LookUp) -> tuple[Answer, bool]:
         answer: Answer | None = None
         try:
             answer = await self._within_time(self._calls.look_up, request)
         finally:
             overtaken = self.checking.end(look_up, answer)
-        return answer, overtaken
+        return await self._read(request, self.checking.begin(request), again=False) if overtaken and again else answer
 
     async def _within_time(self, call: Callable[[VerifyRequest], Awaitable[Answer]], request: VerifyRequest) -> Answer:
         """Ask; and once more when the time is over only because this process stood still, as after SIGSTOP."""

@@ -11,7 +11,6 @@ import re
 import threading
 from collections.abc import Collection
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -36,7 +35,27 @@ _NAME = re.compile("[!-~]{1,100}")
 
 
 class InProcessVerifier:
-    """What `Verifier` and `AsyncVerifier` share: the options, and verdicts from memory."""
+    """
+    What `Verifier` and `AsyncVerifier` share: the options, and verdicts from memory. Nothing is sent before the start.
+
+    Args:
+        url: The address of the service, such as `https://keys.acme.example`; what follows the host is kept.
+        credential: What `keywright verifiers create` printed.
+        brand: The first part of every key of the service.
+        name: The name of this process in receipts of revocations; by default host and process number.
+        capacity: How many keys to cache, at most.
+        outage_seconds: How long cached keys go on passing while the service is unavailable, counted from the last
+            contact; 0 forbids it.
+        limit_share: The share of every rate limit of a key that this process may let through, above 0 and at most
+            1. Each process counts limits by itself: four processes with 0.25 keep to the limit together.
+        transport: Carries the requests; by default the network.
+        timing: How long to wait for what.
+        clock: A monotonic clock that goes on while the machine is suspended, in seconds.
+        wall: This machine's clock, in seconds of the epoch.
+
+    Raises:
+        KeywrightError: An option has a value that cannot be; the text does not hold the credential.
+    """
 
     def __init__(
         self,
@@ -53,27 +72,6 @@ class InProcessVerifier:
         clock: Clock = clocks.monotonic,
         wall: Clock = clocks.epoch,
     ) -> None:
-        """
-        Make a verifier; nothing is sent before it is started.
-
-        Args:
-            url: The address of the service, such as `https://keys.acme.example`; what follows the host is kept.
-            credential: What `keywright verifiers create` printed.
-            brand: The first part of every key of the service.
-            name: The name of this process in receipts of revocations; by default host and process number.
-            capacity: How many keys to cache, at most.
-            outage_seconds: How long cached keys go on passing while the service is unavailable, counted from the last
-                contact; 0 forbids it.
-            limit_share: The share of every rate limit of a key that this process may let through, above 0 and at most
-                1. Each process counts limits by itself: four processes with 0.25 keep to the limit together.
-            transport: Carries the requests; by default the network.
-            timing: How long to wait for what.
-            clock: A monotonic clock that goes on while the machine is suspended, in seconds.
-            wall: This machine's clock, in seconds of the epoch.
-
-        Raises:
-            KeywrightError: An option has a value that cannot be; the text does not hold the credential.
-        """
         self._service = Service(url, credential, brand)
         _check_options(name, capacity, outage_seconds, limit_share)
         self._name = name
@@ -160,7 +158,7 @@ class AsyncVerifier(InProcessVerifier):
     A revoked key stops passing within a second, because the service sends every change. When the changes have not
     arrived for longer than that, every key is asked for; when the service is unavailable, cached keys go on passing
     for `outage_seconds`, after which `verify` raises `ServiceUnavailable`. Started by `async with`, by `start`, or by
-    the first `verify`; belongs to the event loop it was started on.
+    the first `verify`; belongs to the event loop it was started on. Its options are those of `InProcessVerifier`.
     """
 
     _session: Session | None = None
@@ -214,9 +212,7 @@ class AsyncVerifier(InProcessVerifier):
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
     def _running(self) -> Session:
@@ -242,7 +238,8 @@ class Verifier(InProcessVerifier):
 
     What has to run in the background runs in a thread, started by `with`, by `start`, or by the first `verify`. Any
     number of threads may share one. After a fork the child begins with an empty memory and a session of its own, at its
-    first `verify`. Closed by `with`, by `close`, or when the interpreter ends.
+    first `verify`. Closed by `with`, by `close`, or when the interpreter ends. Its options are those of
+    `InProcessVerifier`.
     """
 
     # One for all verifiers: a start takes a moment, and is rare.
@@ -286,9 +283,7 @@ class Verifier(InProcessVerifier):
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _running(self) -> Background:
