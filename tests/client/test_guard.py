@@ -78,7 +78,8 @@ def test_client_address(peer: str | None, forwarded: list[str], address: str | N
 def test_nobody_is_trusted_by_default() -> None:
     """Without trusted proxies the address is the peer's, whatever stands in the headers."""
     headers = RequestHeaders(["Bearer k"], [], ["1.1.1.1"], "curl/8", "10.0.0.1")
-    assert Guard(scopes=["a:read"], environment="live").arguments(headers) == {
+    guard = Guard(scopes=["a:read"], environment="live")
+    assert guard.call(lambda key, **asked: {"key": key, **asked}, headers) == {
         "key": "k",
         "scopes": ("a:read",),
         "environment": "live",

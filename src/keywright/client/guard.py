@@ -7,10 +7,10 @@ with the answer. All decisions stand here; an integration has none of its own.
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from math import ceil
-from typing import Generic, NamedTuple, TypedDict, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from httpx import codes
 
@@ -25,6 +25,7 @@ _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
 App = TypeVar("App")
+Result = TypeVar("Result")
 AnyVerifier = TypeVar("AnyVerifier", bound=InProcessVerifier)
 
 _REALM = 'Bearer realm="api"'
@@ -87,17 +88,6 @@ class RequestHeaders(NamedTuple):
     peer: str | None
 
 
-class VerifyArguments(TypedDict):
-    """The arguments of `Verifier.verify`."""
-
-    key: str
-    scopes: tuple[str, ...]
-    environment: str | None
-    client_ip: str | None
-    user_agent: str | None
-    cost: int
-
-
 class Guard:
     """
     What requests have to present.
@@ -145,30 +135,28 @@ class Guard:
         Raises:
             KeyRefused: The request may not go on.
         """
-        arguments = self.arguments(headers)
         try:
-            return self.pass_or_refuse(verifier.verify(**arguments))
+            return self.pass_or_refuse(self.call(verifier.verify, headers))
         except KeywrightError as error:
             raise refused_for_trouble(error) from None
 
     async def check_async(self, verifier: AsyncVerifier, headers: RequestHeaders) -> Verdict:
         """Do as `check`, on an event loop."""
-        arguments = self.arguments(headers)
         try:
-            return self.pass_or_refuse(await verifier.verify(**arguments))
+            return self.pass_or_refuse(await self.call(verifier.verify, headers))
         except KeywrightError as error:
             raise refused_for_trouble(error) from None
 
-    def arguments(self, headers: RequestHeaders) -> VerifyArguments:
+    def call(self, verify: Callable[..., Result], headers: RequestHeaders) -> Result:
         """
-        Make the arguments of `Verifier.verify` for a request.
+        Call the `verify` of a verifier for a request.
 
         Raises:
-            KeyRefused: It presents no key, or two.
+            KeyRefused: The request presents no key, or two.
         """
         peer = headers.peer
-        return VerifyArguments(
-            key=presented_key(headers.authorization, headers.api_key),
+        return verify(
+            presented_key(headers.authorization, headers.api_key),
             scopes=self._scopes,
             environment=self._environment,
             client_ip=client_address(peer, headers.forwarded, self._trusted) if self._trusted else peer,
