@@ -16,7 +16,7 @@ import psutil
 
 from bench import figures
 from bench.figures import Section, Table
-from keywright.client.checking import Checking, VerifyRequest
+from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.service_answers import read_answer
 
 KEYS_OF_AN_ORGANISATION = 10
@@ -39,12 +39,12 @@ def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:
     process = psutil.Process()
     gc.collect()
     before = process.memory_info().rss
-    checking = Checking(brand="kw", capacity=2 * count, outage_seconds=300)
+    checker = LocalChecker(brand="kw", capacity=2 * count, outage_seconds=300)
     for request, response in answers(count, keys_of_an_organisation):
-        checking.end(checking.begin(request), read_answer(response))
+        checker.end(checker.begin(request), read_answer(response))
     gc.collect()
     taken = process.memory_info().rss - before
-    assert len(checking) == count
+    assert len(checker) == count
     return taken / count
 
 

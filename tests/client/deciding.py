@@ -1,8 +1,8 @@
-"""Requests for a `Checking` without a session: made as `decide` makes them, and decided from memory."""
+"""Requests for a `LocalChecker` without a session: made as `decide` makes them, and decided from memory."""
 
 from typing import Any
 
-from keywright.client.checking import Checking, VerifyRequest
+from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.verdicts import Verdict
 from keywright.keys.digest import digest
 
@@ -20,7 +20,7 @@ def request(
     return VerifyRequest(text, (digest(text), scopes, environment, client_ip, user_agent), explain, cost)
 
 
-def from_memory(checking: Checking, text: str, *arguments: Any) -> Verdict | None:
+def from_memory(checker: LocalChecker, text: str, *arguments: Any) -> Verdict | None:
     """Decide from memory; None where the service has to be asked."""
-    decided = checking.decide(text, *arguments)
+    decided = checker.decide(text, *arguments)
     return decided if isinstance(decided, Verdict) else None

@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Any, NamedTuple
 
-from keywright.client.checking import Checking
+from keywright.client.checking import LocalChecker
 from keywright.client.service_answers import Answer
 from keywright.client.verdicts import Verdict
 from keywright.keys.pair import mint
@@ -135,10 +135,10 @@ class InProcess:
 
     def __init__(self) -> None:
         self.clock = SetClock()
-        self.checking = Checking(
+        self.checker = LocalChecker(
             brand="kw", capacity=10, outage_seconds=0, clock=self.clock, wall=SetClock(NOW), limit_share=1.0
         )
-        self.checking.followed(self.clock.now)
+        self.checker.synced(self.clock.now)
 
     def asked(self, case: Case) -> tuple[Any, ...]:
         return case.ask.scopes, case.ask.environment, case.ask.client_ip, None, False
@@ -156,15 +156,15 @@ class InProcess:
         self.forget()
         self.hold(case.facts)
         self.spend(case)
-        return from_memory(self.checking, TEXT, *self.asked(case), case.cost)
+        return from_memory(self.checker, TEXT, *self.asked(case), case.cost)
 
     def forget(self) -> None:
-        self.checking.forget()
-        self.checking.followed(self.clock.now)
+        self.checker.forget()
+        self.checker.synced(self.clock.now)
 
     def hold(self, facts: KeyFacts) -> None:
         asking = request(TEXT)
-        self.checking.end(self.checking.begin(asking), Answer(code=Code.VALID, facts=facts, complete=True))
+        self.checker.end(self.checker.begin(asking), Answer(code=Code.VALID, facts=facts, complete=True))
 
     def spend(self, case: Case) -> None:
         """Have other requests spend before, whatever rule would refuse this one."""
@@ -173,7 +173,7 @@ class InProcess:
             self.tell(Answer(code=Code.VALID, facts=free, complete=True), case._replace(ask=Ask(), cost=case.spent))
 
     def tell(self, answer: Answer, case: Case) -> Verdict | None:
-        return self.checking.answered(request(TEXT, *self.asked(case), case.cost), answer)
+        return self.checker.answered(request(TEXT, *self.asked(case), case.cost), answer)
 
 
 def test_the_whole_table() -> None:
@@ -190,7 +190,7 @@ def test_the_whole_table() -> None:
         assert held is not None
         assert (fresh.code.value, held.code.value) == (expected, expected), case
         if not case.facts.rate_limits:
-            again = from_memory(verifier.checking, TEXT, *verifier.asked(case), case.cost)
+            again = from_memory(verifier.checker, TEXT, *verifier.asked(case), case.cost)
             assert again is not None
             assert again.code.value == expected, case
         seen[held.code] += 1

@@ -111,7 +111,7 @@ async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> No
         background = verifier.verifier._background
         assert background is not None
         assert verifier.verify_now(key) is None
-        late = background.checking.decide(key)
+        late = background.checker.decide(key)
         assert isinstance(late, VerifyRequest)
         assert await verifier.verify(key)
         assert await asyncio.to_thread(background.ask, late)

@@ -13,10 +13,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 from keywright.api import feed as api_feed
-from keywright.client.checking import Checking
+from keywright.client.checking import LocalChecker
 from keywright.client.feed import FeedReader
 from keywright.client.service_answers import Answer
-from keywright.client.session import Session
+from keywright.client.session import VerifierSession
 from keywright.keys.known import BOUND_SECONDS, Known
 from keywright.keys.verdict import ANY_USE
 from keywright.service import change_log, presence
@@ -68,12 +68,12 @@ def _held_for_ever(self: Any, digest: bytes, now: float) -> Any:
     return self.get(digest)
 
 
-_client_followed = Checking.followed
+_client_synced = LocalChecker.synced
 
 
 def _trusted_for_ever(self: Any, since: float) -> None:
-    _client_followed(self, since)
-    self._trusted_until = inf
+    _client_synced(self, since)
+    self._fresh_until = inf
 
 
 # look-ups that others join
@@ -92,15 +92,15 @@ def _join_early(self: Any, question: Any, now: float) -> bool:
 
 
 def _client_joins_overtaken(self: Any, pending: Any) -> bool:
-    return bool(self.checking.ever_followed and self.checking.clock() - pending.since <= BOUND_SECONDS)
+    return bool(self.checker.ever_synced and self.checker.clock() - pending.since <= BOUND_SECONDS)
 
 
 def _client_joins_old(self: Any, pending: Any) -> bool:
-    return bool(self.checking.ever_followed and not pending.look_up.overtaken)
+    return bool(self.checker.ever_synced and not pending.look_up.overtaken)
 
 
 def _client_joins_early(self: Any, pending: Any) -> bool:
-    return bool(self.checking.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.overtaken)
+    return bool(self.checker.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.overtaken)
 
 
 # what verifiers are told
@@ -299,8 +299,8 @@ def _take_and_drop_later(self: Any, data: Any, event: Any, received: float) -> l
     digests = [bytes.fromhex(text) for text in data["digests"]]
     since = self._since(data)
     self._cursor = event.id
-    asyncio.get_running_loop().call_later(0.2, self._checking.drop, digests)
-    self._checking.followed(min(since, received))
+    asyncio.get_running_loop().call_later(0.2, self._checker.drop, digests)
+    self._checker.synced(min(since, received))
     return [int(seq) for seq in data["seqs"]]
 
 
@@ -348,25 +348,26 @@ GUARDS: dict[str, Guard] = {
         "A node that never followed joins no look-up.", ((Verification, "_may_join", _join_early),)
     ),
     "verifier: joined unless overtaken": Guard(
-        "A verifier joins no look-up that a change overtook.", ((Session, "_may_join", _client_joins_overtaken),)
+        "A verifier joins no look-up that a change overtook.",
+        ((VerifierSession, "_may_join", _client_joins_overtaken),),
     ),
     "verifier: joined within the bound": Guard(
         "A verifier joins no look-up that began longer ago than the bound.",
-        ((Session, "_may_join", _client_joins_old),),
+        ((VerifierSession, "_may_join", _client_joins_old),),
     ),
     "verifier: joined once followed": Guard(
-        "A verifier that never followed joins no look-up.", ((Session, "_may_join", _client_joins_early),)
+        "A verifier that never followed joins no look-up.", ((VerifierSession, "_may_join", _client_joins_early),)
     ),
     "fresh for those who hold": Guard(
         "A verifier is told what the database says, not what a node holds.", ((Node, "answer", _answer_from_memory),)
     ),
     "stale is not held": Guard(
         "A verifier does not hold what a node tells from memory in an outage.",
-        ((Answer, "to_hold", property(lambda self: True)),),
+        ((Answer, "cacheable", property(lambda self: True)),),
     ),
     "bound": Guard("What a node holds counts only within the bound.", ((Known, "held", _held_for_ever),)),
     "verifier: bound": Guard(
-        "What a verifier holds counts only within the bound.", ((Checking, "followed", _trusted_for_ever),)
+        "What a verifier holds counts only within the bound.", ((LocalChecker, "synced", _trusted_for_ever),)
     ),
     "from the beginning of a reading": Guard(
         "A node trusts from the beginning of a reading on, not from its end.",

@@ -17,9 +17,9 @@ import httpx
 
 from keywright.client.checking import VerifyRequest
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.event_stream import Event, EventStream
+from keywright.client.event_stream import EventStream, StreamEvent
 from keywright.client.service_answers import Answer
-from keywright.client.service_calls import ConnectionLost, NoAnswerInTime, Timing
+from keywright.client.service_calls import AnswerLost, NoAnswerInTime, Timing
 from keywright.client.uses import HOUR_SECONDS, Sighting
 from keywright.service.checking_ports import Sighting as StoredSighting
 from keywright.service.checking_ports import UsageBatch
@@ -82,7 +82,7 @@ class Request:
 
     def break_off(self) -> None:
         """Lose the connection before the answer."""
-        self.finish(None, ConnectionLost("the node is gone"))
+        self.finish(None, AnswerLost("the node is gone"))
 
 
 class Calls:
@@ -144,7 +144,7 @@ class Calls:
     async def _ask(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]", late: float) -> Any:
         try:
             return await self._post(serve, late)
-        except ConnectionLost:
+        except AnswerLost:
             return await self._post(serve)
 
     async def _post(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]", late: float = 0.0) -> Any:
@@ -164,7 +164,7 @@ class Calls:
     ) -> None:
         loop = self._network.loop
         if not node.up:
-            loop.at(self._process, 0.001, request.finish, None, ConnectionLost("refused"))
+            loop.at(self._process, 0.001, request.finish, None, AnswerLost("refused"))
             return
         node.requests.append(request)
         # From here on as the node.
@@ -211,7 +211,7 @@ class Connection:
         self._parameters = parameters
         self._silence = silence
         self._stream = EventStream()
-        self._events: deque[Event] = deque()
+        self._events: deque[StreamEvent] = deque()
         self._error: Exception | None = None
         self._open = False
         self._waits: asyncio.Future[None] | None = None
@@ -248,7 +248,7 @@ class Connection:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> StreamEvent:
         while not self._events:
             await self._something()
         return self._events.popleft()

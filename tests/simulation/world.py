@@ -17,10 +17,10 @@ from uuid import UUID
 
 from keywright.api import feed as api_feed
 from keywright.client import feed as client_feed
-from keywright.client.checking import Checking, VerifyRequest
+from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.service_calls import ServiceCalls, Timing
-from keywright.client.session import Session
+from keywright.client.session import VerifierSession
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
 from keywright.service import duties, following
@@ -73,16 +73,16 @@ class VerifierProcess:
         self.clocks = clocks
         self._timing = Timing(report=plan.report_seconds)
         self.calls = Calls(network, process, link, self._timing)
-        self.checking = Checking(
+        self.checker = LocalChecker(
             brand="kw", capacity=100, outage_seconds=plan.outage_seconds, clock=clocks.monotonic, wall=clocks.seconds
         )
-        self.checking.session = id_
-        self.session: Session | None = None
+        self.checker.session = id_
+        self.session: VerifierSession | None = None
         self.leaving = False
 
     def start(self) -> None:
         """Begin to follow."""
-        self.session = Session(self.checking, cast("ServiceCalls", self.calls), self._timing, name="v")
+        self.session = VerifierSession(self.checker, cast("ServiceCalls", self.calls), self._timing, name="v")
 
     @property
     def up(self) -> bool:
@@ -91,7 +91,7 @@ class VerifierProcess:
 
     async def verify(self, text: str) -> Any:
         """Do as `AsyncVerifier.verify` does."""
-        decided = self.checking.decide(text)
+        decided = self.checker.decide(text)
         if not isinstance(decided, VerifyRequest):
             return decided
         assert self.session is not None
@@ -234,7 +234,7 @@ class World:
             name, known = place.process.name, place.known
         else:
             assert place is not None
-            name, known = place.process.name, place.checking._known
+            name, known = place.process.name, place.checker._known
         numbers = {key.digest: key.number for key in self.database.keys}
         drop, drop_all = known.drop, known.drop_all
 
@@ -513,10 +513,7 @@ class World:
         self.loop.run(self.plan.until + SETTLE_SECONDS + 3.0)
 
     def _hold_to_the_truth(self, place: "Node | VerifierProcess") -> None:
-        if isinstance(place, Node):
-            follows = place.known.trusted_at(place.clocks.monotonic())
-        else:
-            follows = place.checking.following
+        follows = place.known.trusted_at(place.clocks.monotonic()) if isinstance(place, Node) else place.checker.fresh
         if not follows and place.up:
             self.wrong.append(Broken("does not follow again", place.process.name))
         for key in self.database.keys:

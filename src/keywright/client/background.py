@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
-from keywright.client.checking import Checking, VerifyRequest
+from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.session import CLOSED, Session
+from keywright.client.session import CLOSED, VerifierSession
 from keywright.client.verdicts import Verdict
 
 _SPARE_SECONDS = 3.0
@@ -18,16 +18,16 @@ class Background:
     Runs one session, from its creation until `close`.
 
     Args:
-        checking: Decides for the session.
+        checker: Decides for the session.
         begin: Starts the session on the running event loop.
         end_seconds: How long the session may take to close.
     """
 
-    def __init__(self, checking: Checking, begin: Callable[[], Session], end_seconds: float) -> None:
-        self.checking = checking
+    def __init__(self, checker: LocalChecker, begin: Callable[[], VerifierSession], end_seconds: float) -> None:
+        self.checker = checker
         self._begin = begin
         self._end_seconds = end_seconds
-        self._session: Future[Session] = Future()
+        self._session: Future[VerifierSession] = Future()
         self._open = True
         # Requests are handed over before the loop hears of the end, or not at all.
         self._gate = threading.Lock()
@@ -37,7 +37,7 @@ class Background:
         self._thread.start()
 
     def ask(self, request: VerifyRequest) -> Verdict:
-        """Decide on the session's loop; see `Session.ask`."""
+        """Decide on the session's loop; see `VerifierSession.ask`."""
         session = self._session.result()
         with self._gate:
             if not self._open:
@@ -60,9 +60,9 @@ class Background:
             self._session.result().loop.call_soon_threadsafe(self._end.set)
         self._thread.join(self._end_seconds + _SPARE_SECONDS)
 
-    async def _decide(self, session: Session, request: VerifyRequest) -> Verdict:
+    async def _decide(self, session: VerifierSession, request: VerifyRequest) -> Verdict:
         # Since the thread looked, the same request of another thread may have been answered.
-        decided = self.checking.decide_again(request)
+        decided = self.checker.decide_again(request)
         return decided if isinstance(decided, Verdict) else await session.ask(decided)
 
     def _run(self) -> None:

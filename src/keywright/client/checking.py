@@ -52,7 +52,7 @@ class VerifyRequest(NamedTuple):
         return _ask(*self.request_key[1:4])
 
 
-class Checking:
+class LocalChecker:
     """
     What one process knows, from its start to its end.
 
@@ -87,7 +87,7 @@ class Checking:
         self._limits = LimitCounts(share=limit_share, most=capacity)
         self._uses = Uses()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
-        self._trusted_until = -inf
+        self._fresh_until = -inf
         # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
         self._changes = 0
         # What to add to the monotonic clock for seconds of the epoch.
@@ -97,14 +97,14 @@ class Checking:
         return len(self._known)
 
     @property
-    def following(self) -> bool:
+    def fresh(self) -> bool:
         """Whether what is held counts right now."""
-        return self.clock() <= self._trusted_until
+        return self.clock() <= self._fresh_until
 
     @property
-    def ever_followed(self) -> bool:
+    def ever_synced(self) -> bool:
         """Whether the feed was followed at any time since the start."""
-        return self._trusted_until > -inf
+        return self._fresh_until > -inf
 
     def decide(
         self,
@@ -128,7 +128,7 @@ class Checking:
         words = (presented, scopes, environment, client_ip, user_agent)
         now = self.clock()
         with self._lock:
-            if now > self._trusted_until:
+            if now > self._fresh_until:
                 # What is held belongs to exactly one text, so a text that is held needs no parsing.
                 if self._known.get(presented) is not None:
                     return VerifyRequest(text, words, with_explanation, cost)
@@ -163,7 +163,7 @@ class Checking:
         A stale answer is not held, nor one with facts that this version does not know how to weigh.
         """
         with self._lock:
-            self._known.end(look_up, answer.facts if answer is not None and answer.to_hold else None)
+            self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
             return look_up.overtaken
 
     def answered(self, request: VerifyRequest, answer: Answer) -> Verdict | None:
@@ -192,13 +192,13 @@ class Checking:
             if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
             code = judge(facts, request.ask, now + self._epoch)
-            return self._answer(request, facts, code, now + self._epoch, stale=now > self._trusted_until)
+            return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
 
-    def followed(self, since: float) -> None:
+    def synced(self, since: float) -> None:
         """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
         with self._lock:
             self._known.followed(since)
-            self._trusted_until = max(self._trusted_until, since + BOUND_SECONDS)
+            self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
 
     def drop(self, digests: Iterable[bytes]) -> None:
         """Forget keys that changed."""
@@ -219,9 +219,9 @@ class Checking:
             self._known.drop_all()
             self._limits.clear()
             self.outage_seconds = 0
-            self._trusted_until = -inf
+            self._fresh_until = -inf
 
-    def hear_time(self, time: float, slack: float, received: float) -> float:
+    def set_time(self, time: float, slack: float, received: float) -> float:
         """
         Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
 

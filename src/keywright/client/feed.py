@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from keywright.client.checking import Checking
+from keywright.client.checking import LocalChecker
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
-from keywright.client.event_stream import Event, StreamBroken
+from keywright.client.event_stream import StreamBroken, StreamEvent
 from keywright.client.fields import read_seconds, read_text, read_whole
 from keywright.client.service_calls import ServiceCalls, Timing
 from keywright.keys.digest import DIGEST_BYTES
@@ -45,12 +45,12 @@ class FeedReader:
     Applies the events of the feed, stream after stream. No I/O.
 
     Args:
-        checking: Decides from what the feed says.
+        checker: Decides from what the feed says.
     """
 
-    def __init__(self, checking: Checking) -> None:
-        self._checking = checking
-        self._clock = checking.clock
+    def __init__(self, checker: LocalChecker) -> None:
+        self._checker = checker
+        self._clock = checker.clock
         self._cursor: str | None = None
         self._asked_at = 0.0
         self._greeted = False
@@ -65,7 +65,7 @@ class FeedReader:
         self._greeted = self._cursor is not None
         return {} if self._cursor is None else {"cursor": self._cursor}
 
-    def apply(self, event: Event) -> list[int]:
+    def apply(self, event: StreamEvent) -> list[int]:
         """
         Apply an event.
 
@@ -81,13 +81,13 @@ class FeedReader:
         except (KeyError, TypeError, ValueError, RecursionError):
             raise StreamBroken(f"an event {event.name!r} is not as it should be") from None
 
-    def _apply(self, name: str, event: Event, received: float) -> list[int]:
+    def _apply(self, name: str, event: StreamEvent, received: float) -> list[int]:
         if name not in ("hello", "reset", "drop", "beat"):
             return []
         data = json.loads(event.data)
         if name == "reset":
             # Nobody knows what was missed. The greeting that follows tells where the stream begins.
-            self._checking.drop_all()
+            self._checker.drop_all()
             self._cursor, self._greeted = None, False
             return []
         if name == "hello":
@@ -100,7 +100,7 @@ class FeedReader:
             return self._drop(data, event, received)
         cursor, since = _cursor(data["cursor"]), self._since(data)
         self._cursor = cursor
-        self._checking.followed(min(since, received))
+        self._checker.synced(min(since, received))
         self._check_lateness(self._asked_at + data["elapsed"], received)
         return []
 
@@ -108,19 +108,19 @@ class FeedReader:
         cursor, time, elapsed = _cursor(data["cursor"]), read_seconds(data["time"]), read_seconds(data["elapsed"])
         if self._cursor is None:
             # What was looked up before the stream begins may have changed before it begins.
-            self._checking.drop_all()
+            self._checker.drop_all()
             self._cursor = cursor
         self._greeted = True
-        off = self._checking.hear_time(time, max(0.0, received - self._asked_at - elapsed), received)
+        off = self._checker.set_time(time, max(0.0, received - self._asked_at - elapsed), received)
         self._log_clock(off)
 
-    def _drop(self, data: Mapping[str, Any], event: Event, received: float) -> list[int]:
+    def _drop(self, data: Mapping[str, Any], event: StreamEvent, received: float) -> list[int]:
         digests = [_digest(text) for text in data["digests"]]
         seqs = [read_whole(seq) for seq in data["seqs"]]
         cursor, since = _cursor(event.id), self._since(data)
-        self._checking.drop(digests)
+        self._checker.drop(digests)
         self._cursor = cursor
-        self._checking.followed(min(since, received))
+        self._checker.synced(min(since, received))
         return seqs
 
     def _since(self, data: Mapping[str, Any]) -> float:
@@ -156,7 +156,7 @@ class Feed:
     Reads the feed of one session.
 
     Args:
-        checking: Decides from what the feed says.
+        checker: Decides from what the feed says.
         calls: Reach the service.
         timing: How long to wait for an event, and between two tries.
         parameters: Describe the session to the service.
@@ -165,14 +165,14 @@ class Feed:
 
     def __init__(
         self,
-        checking: Checking,
+        checker: LocalChecker,
         calls: ServiceCalls,
         timing: Timing,
         *,
         parameters: Mapping[str, str],
         received: Callable[[list[int]], None],
     ) -> None:
-        self._reader = FeedReader(checking)
+        self._reader = FeedReader(checker)
         self._calls = calls
         self._timing = timing
         self._parameters = parameters

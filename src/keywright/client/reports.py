@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable
 
-from keywright.client.checking import Checking
+from keywright.client.checking import LocalChecker
 from keywright.client.errors import KeywrightError, Refused
 from keywright.client.service_calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.tasks import end_tasks
@@ -26,13 +26,13 @@ class Reports:
     Reports for one session, from its creation on.
 
     Args:
-        checking: Counts usage.
+        checker: Counts usage.
         calls: Reach the service.
         timing: How long to pause between two reports.
     """
 
-    def __init__(self, checking: Checking, calls: ServiceCalls, timing: Timing) -> None:
-        self._checking = checking
+    def __init__(self, checker: LocalChecker, calls: ServiceCalls, timing: Timing) -> None:
+        self._checker = checker
         self._calls = calls
         self._timing = timing
         self._unacknowledged: list[int] = []
@@ -71,7 +71,7 @@ class Reports:
             if self._service_knows:
                 while self._unacknowledged and await self._acknowledge_some():
                     pass
-                await self._calls.acknowledge(self._checking.session, [], closed=True)
+                await self._calls.acknowledge(self._checker.session, [], closed=True)
         finally:
             await end_tasks(self._tasks)
 
@@ -89,7 +89,7 @@ class Reports:
 
     async def _acknowledge_some(self) -> bool:
         seqs = self._unacknowledged[:_ACKNOWLEDGED_AT_ONCE]
-        if not await _is_done(self._calls.acknowledge(self._checking.session, seqs)):
+        if not await _is_done(self._calls.acknowledge(self._checker.session, seqs)):
             return False
         # The list may have lost its oldest meanwhile, and new ones have come.
         sent = set(seqs)
@@ -99,9 +99,9 @@ class Reports:
         return True
 
     async def _report_usage(self) -> None:
-        self._checking.set_uses_aside()
+        self._checker.set_uses_aside()
         # Requests run in between: adding up thousands takes as long as many requests do.
-        while self._checking.settle_uses(_SETTLED_AT_ONCE):  # noqa: ASYNC110  (waits for nobody)
+        while self._checker.settle_uses(_SETTLED_AT_ONCE):  # noqa: ASYNC110  (waits for nobody)
             await asyncio.sleep(0)
         while await self._report_batch():
             pass
@@ -110,12 +110,12 @@ class Reports:
         """Report one batch, first the one that had no answer; tell whether the next one should follow at once."""
         repeated = bool(self._unanswered)
         if not repeated:
-            self._unanswered = self._checking.take_uses(MOST_IN_A_REPORT)
+            self._unanswered = self._checker.take_uses(MOST_IN_A_REPORT)
             if not self._unanswered:
                 return False
             self._batch += 1
         # A repeated batch is as it was: the service may have counted it, and knows it by its number.
-        report = self._calls.report(self._checking.session, self._batch, self._unanswered)
+        report = self._calls.report(self._checker.session, self._batch, self._unanswered)
         if not await _is_done(report):
             return False
         full = len(self._unanswered) == MOST_IN_A_REPORT

@@ -53,7 +53,7 @@ class Answer:
     retry_after_seconds: int | None = None
 
     @property
-    def to_hold(self) -> bool:
+    def cacheable(self) -> bool:
         """Whether verdicts may be made of this answer for as long as the feed does not say otherwise."""
         return self.complete and not self.stale
 

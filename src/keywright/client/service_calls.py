@@ -19,7 +19,7 @@ from keywright.client.address import is_loopback, service_address
 from keywright.client.answers import error_of, not_keywright
 from keywright.client.checking import VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.event_stream import Event, EventStream
+from keywright.client.event_stream import EventStream, StreamEvent
 from keywright.client.service_answers import Answer, read_answer, trouble_of
 from keywright.client.uses import HOUR_SECONDS, Sighting
 from keywright.keys.pair import parse_credential
@@ -42,7 +42,7 @@ class NoAnswerInTime(ServiceUnavailable):
     """The service did not answer within `Timing.answer`, or did not take the request at all."""
 
 
-class ConnectionLost(ServiceUnavailable):
+class AnswerLost(ServiceUnavailable):
     """The connection was there, and ended before the answer did."""
 
 
@@ -170,7 +170,7 @@ class ServiceCalls:
         return read_answer(await self._ask(body))
 
     @asynccontextmanager
-    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[Event]]:
+    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[StreamEvent]]:
         """
         Open the feed of changes.
 
@@ -220,7 +220,7 @@ class ServiceCalls:
     async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             return await self._post(_VERIFY, body, headers)
-        except ConnectionLost:
+        except AnswerLost:
             # As when the service closes a connection that was idle in the moment in which it is used again.
             return await self._post(_VERIFY, body, headers)
 
@@ -228,7 +228,7 @@ class ServiceCalls:
         try:
             return await self._http.post(self._base + path, json=body, headers=headers, extensions=self._extensions)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            raise ConnectionLost(f"{self._base} closed the connection without an answer.") from None
+            raise AnswerLost(f"{self._base} closed the connection without an answer.") from None
         except httpx.TimeoutException:
             raise NoAnswerInTime(f"{self._base} did not answer in time.") from None
         except httpx.RequestError as error:
@@ -241,7 +241,7 @@ def process_name() -> str:
     return f"{host}:{os.getpid()}"
 
 
-async def _events(response: httpx.Response) -> AsyncGenerator[Event, None]:
+async def _events(response: httpx.Response) -> AsyncGenerator[StreamEvent, None]:
     stream = EventStream()
     pieces = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
     async with aclosing(pieces):

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from keywright.client.checking import Checking, VerifyRequest
+from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.feed import Feed
 from keywright.client.reports import Reports
@@ -37,31 +37,31 @@ class _Pending(NamedTuple):
     answer: asyncio.Task[Answer]
 
 
-class Session:
+class VerifierSession:
     """
     Runs one verifier, from its creation on.
 
     Args:
-        checking: Decides, and holds what is known.
+        checker: Decides, and holds what is known.
         calls: Reach the service; closed with the session.
         timing: How long to wait for what.
         name: The name of this process in receipts.
     """
 
-    def __init__(self, checking: Checking, calls: ServiceCalls, timing: Timing, *, name: str) -> None:
+    def __init__(self, checker: LocalChecker, calls: ServiceCalls, timing: Timing, *, name: str) -> None:
         self.loop = asyncio.get_running_loop()
-        self.checking = checking
+        self.checker = checker
         self._calls = calls
         self._timing = timing
-        self._reports = Reports(checking, calls, timing)
+        self._reports = Reports(checker, calls, timing)
         self._pending: dict[bytes, _Pending] = {}
         self._asking: set[asyncio.Task[Answer]] = set()
         self._turns = asyncio.Semaphore(MOST_LOOK_UPS)
         # True from a request that timed out to the next sign of the service.
         self._silent = False
         self._ending = False
-        parameters = {"session": str(checking.session), "name": name, "outage_seconds": str(checking.outage_seconds)}
-        feed = Feed(checking, calls, timing, parameters=parameters, received=self._received)
+        parameters = {"session": str(checker.session), "name": name, "outage_seconds": str(checker.outage_seconds)}
+        feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
     async def ask(self, request: VerifyRequest) -> Verdict:
@@ -77,12 +77,12 @@ class Session:
             return verdict
         try:
             answer = await self._look_up(request)
-            verdict = self.checking.answered(request, answer)
+            verdict = self.checker.answered(request, answer)
             if verdict is None:
                 answer = await self._answer(self._start(self._within_time(self._calls.verify, request)))
                 verdict = answer.verdict
         except ServiceUnavailable:
-            verdict = self.checking.in_outage(request)
+            verdict = self.checker.in_outage(request)
             if verdict is None:
                 raise
         return verdict
@@ -90,7 +90,7 @@ class Session:
     async def close(self) -> None:
         """End: forget everything, report what is left, take leave. Takes a bounded time, and never fails."""
         self._ending = True
-        self.checking.forget()
+        self.checker.forget()
         await self._calls.connected()
         await end_tasks(self._asking)
         try:
@@ -121,7 +121,7 @@ class Session:
         To wait for it with every request would stop an API server that could go on. One request at a time keeps
         trying, and so does the feed.
         """
-        verdict = self.checking.in_outage(request)
+        verdict = self.checker.in_outage(request)
         if verdict is not None and not self._asking:
             self._send(request)
         return verdict
@@ -145,12 +145,12 @@ class Session:
         undone since. The second would make the acknowledgement untrue that the key was dropped. Before the feed was
         followed for the first time receipts may not name this process, and no shared answer is good enough.
         """
-        if pending.look_up.overtaken or not self.checking.ever_followed:
+        if pending.look_up.overtaken or not self.checker.ever_synced:
             return False
-        return self.checking.clock() - pending.since <= BOUND_SECONDS
+        return self.checker.clock() - pending.since <= BOUND_SECONDS
 
     def _send(self, request: VerifyRequest) -> _Pending:
-        since, look_up = self.checking.clock(), self.checking.begin(request)
+        since, look_up = self.checker.clock(), self.checker.begin(request)
         pending = _Pending(since, request, look_up, self._start(self._read(request, look_up)))
         self._pending[request.digest] = pending
         pending.answer.add_done_callback(lambda _: self._answered(pending))
@@ -186,8 +186,8 @@ class Session:
         try:
             answer = await self._within_time(self._calls.look_up, request)
         finally:
-            overtaken = self.checking.end(look_up, answer)
-        return await self._read(request, self.checking.begin(request), again=False) if overtaken and again else answer
+            overtaken = self.checker.end(look_up, answer)
+        return await self._read(request, self.checker.begin(request), again=False) if overtaken and again else answer
 
     async def _within_time(self, call: Callable[[VerifyRequest], Awaitable[Answer]], request: VerifyRequest) -> Answer:
         """Ask; and once more when the time is over only because this process stood still, as after SIGSTOP."""

@@ -18,12 +18,12 @@ import httpx
 
 from keywright.client import clocks
 from keywright.client.background import Background
-from keywright.client.checking import Checking, wanted_scopes
+from keywright.client.checking import LocalChecker, wanted_scopes
 from keywright.client.clocks import Clock
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.limits import check_cost
 from keywright.client.service_calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
-from keywright.client.session import CLOSED, Session
+from keywright.client.session import CLOSED, VerifierSession
 from keywright.client.verdicts import KeyInfo, Verdict
 
 __all__ = ["AsyncVerifier", "KeyInfo", "Timing", "Verdict", "Verifier"]
@@ -77,8 +77,8 @@ class InProcessVerifier:
         self._name = name
         self._timing = timing
         self._new_calls = partial(ServiceCalls, self._service, timing, transport)
-        self._new_checking = partial(
-            Checking,
+        self._new_checker = partial(
+            LocalChecker,
             brand=brand,
             capacity=capacity,
             outage_seconds=outage_seconds,
@@ -86,7 +86,7 @@ class InProcessVerifier:
             clock=clock,
             wall=wall,
         )
-        self._checking: Checking | None = None
+        self._checker: LocalChecker | None = None
         self._closed = False
 
     @property
@@ -96,12 +96,12 @@ class InProcessVerifier:
 
         Keys expire by the service's clock whatever this one shows. None before the service has told its time.
         """
-        return None if self._checking is None else self._checking.clock_error_seconds
+        return None if self._checker is None else self._checker.clock_error_seconds
 
     @property
     def following(self) -> bool:
         """Whether the changes have arrived completely within the last second, so that cached keys count."""
-        return self._checking is not None and self._checking.following
+        return self._checker is not None and self._checker.fresh
 
     def verify_now(
         self,
@@ -130,20 +130,20 @@ class InProcessVerifier:
         Raises:
             TypeError, ValueError: *scopes* is one string, or *cost* no such number.
         """
-        checking = self._checking
-        if checking is None:
+        checker = self._checker
+        if checker is None:
             return None
         if scopes.__class__ is not tuple:
             scopes = wanted_scopes(scopes)
         if cost != 1:
             check_cost(cost)
-        decided = checking.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
+        decided = checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
         return decided if isinstance(decided, Verdict) else None
 
-    def _begin(self, checking: Checking) -> Session:
+    def _begin(self, checker: LocalChecker) -> VerifierSession:
         """Start a session on the running event loop."""
         # The name is made at each start: after a fork it is another process.
-        return Session(checking, self._new_calls(), self._timing, name=self._name or process_name())
+        return VerifierSession(checker, self._new_calls(), self._timing, name=self._name or process_name())
 
 
 class AsyncVerifier(InProcessVerifier):
@@ -161,7 +161,7 @@ class AsyncVerifier(InProcessVerifier):
     the first `verify`; belongs to the event loop it was started on. Its options are those of `InProcessVerifier`.
     """
 
-    _session: Session | None = None
+    _session: VerifierSession | None = None
 
     @property
     def started(self) -> bool:
@@ -176,7 +176,7 @@ class AsyncVerifier(InProcessVerifier):
     async def close(self) -> None:
         """Report what is left, end what runs in the background, and give the connections back."""
         self._closed = True
-        session, self._session, self._checking = self._session, None, None
+        session, self._session, self._checker = self._session, None, None
         if session is not None and not session.loop.is_closed():
             _check_loop(session)
             await session.close()
@@ -205,7 +205,7 @@ class AsyncVerifier(InProcessVerifier):
         if scopes.__class__ is not tuple:
             scopes = wanted_scopes(scopes)
         session = self._running()
-        decided = session.checking.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
+        decided = session.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
         return decided if isinstance(decided, Verdict) else await session.ask(decided)
 
     async def __aenter__(self) -> Self:
@@ -215,7 +215,7 @@ class AsyncVerifier(InProcessVerifier):
     async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
-    def _running(self) -> Session:
+    def _running(self) -> VerifierSession:
         session, loop = self._session, asyncio.get_running_loop()
         if session is not None and session.loop is loop:
             return session
@@ -224,8 +224,8 @@ class AsyncVerifier(InProcessVerifier):
         if session is not None and not session.loop.is_closed():
             _check_loop(session)
         # A loop that was closed over it took everything along; what was cached does not count any more either.
-        session = self._session = self._begin(self._new_checking())
-        self._checking = session.checking
+        session = self._session = self._begin(self._new_checker())
+        self._checker = session.checker
         return session
 
 
@@ -255,7 +255,7 @@ class Verifier(InProcessVerifier):
         """Report what is left, end what runs in the background, and give the connections back."""
         with Verifier._starting:
             self._closed = True
-            background, self._background, self._checking = self._background, None, None
+            background, self._background, self._checker = self._background, None, None
         if background is not None:
             background.close()
 
@@ -276,7 +276,7 @@ class Verifier(InProcessVerifier):
         if scopes.__class__ is not tuple:
             scopes = wanted_scopes(scopes)
         background = self._background or self._running()
-        decided = background.checking.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
+        decided = background.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
         return decided if isinstance(decided, Verdict) else background.ask(decided)
 
     def __enter__(self) -> Self:
@@ -292,16 +292,16 @@ class Verifier(InProcessVerifier):
             if self._closed:
                 raise ServiceUnavailable(CLOSED)
             if self._background is None:
-                checking = self._new_checking()
-                self._background = Background(checking, partial(self._begin, checking), self._timing.end)
-                self._checking = checking
+                checker = self._new_checker()
+                self._background = Background(checker, partial(self._begin, checker), self._timing.end)
+                self._checker = checker
             return self._background
 
     def _leave_behind(self) -> None:
         """Give up what belongs to the parent process: its thread is not here, and its connections are not ours."""
         # Kept, because to finalize it would reach into what the parent still uses.
         _left_behind.append(self._background)
-        self._background = self._checking = None
+        self._background = self._checker = None
 
 
 _started: WeakSet[Verifier] = WeakSet()
@@ -339,6 +339,6 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _check_loop(session: Session) -> None:
+def _check_loop(session: VerifierSession) -> None:
     if session.loop is not asyncio.get_running_loop():
         raise RuntimeError("This verifier runs on another event loop; make one for each.")
