@@ -16,8 +16,8 @@ import psutil
 
 from bench import figures
 from bench.figures import Section, Table
-from keywright.client.checking import LocalChecker, VerifyRequest
-from keywright.client.service_answers import read_answer
+from keywright.client.verifier._answers import read_answer
+from keywright.client.verifier._checker import LocalChecker, VerifyRequest
 
 KEYS_OF_AN_ORGANISATION = 10
 SAYS = "Growth of the resident set of the process, allocator overhead included, when it takes the service's answers."

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from keywright.client import AsyncVerifier
-from keywright.client.middleware import KeywrightASGIMiddleware
+from keywright.client.integrations.asgi import KeywrightASGIMiddleware
 
 
 async def reports(scope: Any, receive: Any, send: Any) -> None:

@@ -15,9 +15,9 @@ from django.test import RequestFactory, override_settings  # type: ignore[import
 
 import tests.client.django_project  # noqa: F401  (sets Django up)
 from keywright.client import AsyncVerifier, ManagementClient, Verifier
-from keywright.client.django import KeywrightDjangoMiddleware, the_verifier
-from keywright.client.guard import Guard, KeyRefused
-from keywright.client.verdicts import Verdict
+from keywright.client.integrations._guard import Guard, KeyRefused
+from keywright.client.integrations.django import KeywrightDjangoMiddleware, the_verifier
+from keywright.client.verifier import Verdict
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.verdict import Code
 from tests.client.asgi import caller

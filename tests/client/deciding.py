@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from keywright.client.checking import LocalChecker, VerifyRequest
-from keywright.client.verdicts import Verdict
+from keywright.client.verifier import Verdict
+from keywright.client.verifier._checker import LocalChecker, VerifyRequest
 from keywright.keys.digest import digest
 
 

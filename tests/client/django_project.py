@@ -10,7 +10,7 @@ from django.http import HttpResponse  # type: ignore[import-untyped]
 from django.test import override_settings  # type: ignore[import-untyped]
 from django.urls import path  # type: ignore[import-untyped]
 
-from keywright.client.django import the_verifier
+from keywright.client.integrations.django import the_verifier
 from tests.client.fake_service import FakeService
 from tests.client.shells import QUICK
 
@@ -30,7 +30,7 @@ def project(fake: FakeService, views: dict[str, Any], *, middleware: bool, **key
     """Set a project up, with views by their paths beside `/healthz`; its verifier is closed in the end."""
     options = {"URL": fake.url, "VERIFIER": fake.credential, "OPTIONS": {"timing": QUICK}, **keywright}
     urls = (path("healthz", healthy), *(path(name, view) for name, view in views.items()))
-    installed = ["keywright.client.django.KeywrightDjangoMiddleware"] if middleware else []
+    installed = ["keywright.client.integrations.django.KeywrightDjangoMiddleware"] if middleware else []
     the_verifier.cache_clear()
     with override_settings(KEYWRIGHT=options, ROOT_URLCONF=urls, MIDDLEWARE=installed):
         try:

@@ -11,7 +11,7 @@ import pytest
 import keywright.client
 
 FOLDER = Path(keywright.client.__path__[0])
-MODULES = sorted(f"keywright.client.{module.name}" for module in pkgutil.iter_modules(keywright.client.__path__))
+MODULES = sorted(module.name for module in pkgutil.walk_packages(keywright.client.__path__, "keywright.client."))
 SERVER = {
     "fastapi",
     "starlette",
@@ -25,15 +25,20 @@ SERVER = {
     "typer",
 }
 # Each of these is imported by the module that is named after it, when it is used.
-FRAMEWORKS = {"fastapi.py": {"fastapi"}, "flask.py": {"flask"}, "django.py": {"django", "asgiref"}}
+FRAMEWORKS = {
+    "integrations/fastapi.py": {"fastapi"},
+    "integrations/flask.py": {"flask"},
+    "integrations/django.py": {"django", "asgiref"},
+}
+PATHS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
-def test_imports(path: Path) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_imports(path: str) -> None:
     """A module imports keys, its own room, httpx and the standard library; a framework where it is for that."""
-    allowed = {"httpx", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path.name, ())}
+    allowed = {"httpx", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path, ())}
     imported = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse((FOLDER / path).read_text())):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

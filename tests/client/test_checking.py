@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from keywright.client.checking import LocalChecker
-from keywright.client.service_answers import Answer
-from keywright.client.uses import LONGEST_AGENT, MOST_RECENT, Sighting
-from keywright.client.verdicts import NOT_FOUND, Verdict
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_RECENT, Sighting
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-u
 from django.http import JsonResponse  # type: ignore[import-untyped]
 from django.test import AsyncClient, Client, override_settings  # type: ignore[import-untyped]
 
-from keywright.client.django import KeywrightDjangoMiddleware, require_key, the_verifier
+from keywright.client.integrations.django import KeywrightDjangoMiddleware, require_key, the_verifier
 from tests.client.django_project import project
 from tests.client.fake_service import FakeService
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.client.event_stream import EventStream, StreamBroken, StreamEvent
+from keywright.client.verifier._event_stream import EventStream, StreamBroken, StreamEvent
 
 
 def read(*pieces: bytes) -> list[StreamEvent]:

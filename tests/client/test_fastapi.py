@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request, WebSocket
 from httpx import AsyncClient
 
 from keywright.client import AsyncVerifier, KeyInfo
-from keywright.client.fastapi import require_key, use_verifier
+from keywright.client.integrations.fastapi import require_key, use_verifier
 from tests.client.asgi import alive, converse
 from tests.client.fake_service import FakeService
 from tests.client.shells import QUICK

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from keywright.client.checking import LocalChecker
-from keywright.client.event_stream import StreamBroken, StreamEvent
-from keywright.client.feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
+from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.pair import mint

@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.guard import Guard, KeyRefused, RequestHeaders, client_address, presented_key, refused_for_trouble
-from keywright.client.verdicts import Verdict
+from keywright.client.integrations._guard import (
+    Guard,
+    KeyRefused,
+    RequestHeaders,
+    client_address,
+    presented_key,
+    refused_for_trouble,
+)
+from keywright.client.verifier import Verdict
 from keywright.keys.verdict import Code
 
 

@@ -14,11 +14,11 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from keywright.client import AsyncVerifier, KeyInfo, Verifier
-from keywright.client import django as for_django
-from keywright.client import fastapi as for_fastapi
-from keywright.client import flask as for_flask
-from keywright.client.middleware import KeywrightASGIMiddleware, Receive, Scope, Send
-from keywright.client.wsgi import KeywrightWSGIMiddleware
+from keywright.client.integrations import django as for_django
+from keywright.client.integrations import fastapi as for_fastapi
+from keywright.client.integrations import flask as for_flask
+from keywright.client.integrations.asgi import KeywrightASGIMiddleware, Receive, Scope, Send
+from keywright.client.integrations.wsgi import KeywrightWSGIMiddleware
 from tests.client.django_project import project
 from tests.client.fake_service import FakeService
 from tests.client.integration_contract import Guarded, IntegrationContract, MiddlewareContract, asgi, wsgi

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from keywright.client import AsyncVerifier
-from keywright.client.middleware import App, KeywrightASGIMiddleware, Receive, Scope, Send
+from keywright.client.integrations.asgi import App, KeywrightASGIMiddleware, Receive, Scope, Send
 from tests.client.asgi import Life, converse
 from tests.client.fake_service import FakeService, eventually_async
 from tests.client.shells import QUICK

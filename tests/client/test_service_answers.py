@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
-from keywright.client.service_answers import read_answer
+from keywright.client.verifier._answers import read_answer
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.fake_service import problem

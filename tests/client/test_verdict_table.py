@@ -11,9 +11,9 @@ from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Any, NamedTuple
 
-from keywright.client.checking import LocalChecker
-from keywright.client.service_answers import Answer
-from keywright.client.verdicts import Verdict
+from keywright.client.verifier import Verdict
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit, spend
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge

@@ -9,11 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from keywright.client.checking import VerifyRequest
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.service_calls import Timing
-from keywright.client.session import STOOD_STILL_SECONDS
-from keywright.client.verifier import Verifier
+from keywright.client.verifier import Timing, Verifier
+from keywright.client.verifier._checker import VerifyRequest
+from keywright.client.verifier._session import STOOD_STILL_SECONDS
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from keywright.client import Verifier
-from keywright.client.wsgi import KeywrightWSGIMiddleware
+from keywright.client.integrations.wsgi import KeywrightWSGIMiddleware
 from tests.client.fake_service import FakeService
 from tests.client.shells import QUICK
 

@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from keywright.client.checking import LocalChecker, VerifyRequest
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker, VerifyRequest
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts

@@ -13,10 +13,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 from keywright.api import feed as api_feed
-from keywright.client.checking import LocalChecker
-from keywright.client.feed import FeedReader
-from keywright.client.service_answers import Answer
-from keywright.client.session import VerifierSession
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._feed import FeedReader
+from keywright.client.verifier._session import VerifierSession
 from keywright.keys.known import BOUND_SECONDS, Known
 from keywright.keys.verdict import ANY_USE
 from keywright.service import change_log, presence

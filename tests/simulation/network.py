@@ -15,12 +15,12 @@ from uuid import UUID
 
 import httpx
 
-from keywright.client.checking import VerifyRequest
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.event_stream import EventStream, StreamEvent
-from keywright.client.service_answers import Answer
-from keywright.client.service_calls import AnswerLost, NoAnswerInTime, Timing
-from keywright.client.uses import HOUR_SECONDS, Sighting
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
+from keywright.client.verifier._calls import AnswerLost, NoAnswerInTime, Timing
+from keywright.client.verifier._checker import VerifyRequest
+from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.service.checking_ports import Sighting as StoredSighting
 from keywright.service.checking_ports import UsageBatch
 from tests.simulation.database import Link
@@ -87,7 +87,7 @@ class Request:
 
 class Calls:
     """
-    `client.service_calls.ServiceCalls` on the network of the simulation, for one process.
+    `ServiceCalls` on the network of the simulation, for one process.
 
     Args:
         network: Carries what is asked and answered.

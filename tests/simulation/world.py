@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from keywright.api import feed as api_feed
-from keywright.client import feed as client_feed
-from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.service_calls import ServiceCalls, Timing
-from keywright.client.session import VerifierSession
+from keywright.client.verifier import _feed as client_feed
+from keywright.client.verifier._calls import ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._session import VerifierSession
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
 from keywright.service import duties, following

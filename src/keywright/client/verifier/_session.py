@@ -1,7 +1,7 @@
 """
 One start of a verifier to its end, on one event loop: the service asked, the feed of changes followed, usage reported.
 
-`checking` and `feed` decide; this module waits.
+`_checker` and `_feed` decide; this module waits.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.feed import Feed
-from keywright.client.reports import Reports
-from keywright.client.service_answers import Answer
-from keywright.client.service_calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
-from keywright.client.tasks import end_tasks
-from keywright.client.verdicts import Verdict
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._feed import Feed
+from keywright.client.verifier._reports import Reports
+from keywright.client.verifier._tasks import end_tasks
+from keywright.client.verifier._verdicts import Verdict
 from keywright.keys.known import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 

@@ -1,7 +1,7 @@
 """
 All decisions of an in-process verifier: from a presented text to a verdict, or to a request that the service decides.
 
-No I/O and no tasks: `session` carries out what is decided here, for threads and for asyncio alike. Every method may be
+No I/O and no tasks: `_session` carries out what is decided here, for threads and for asyncio alike. Every method may be
 called from any thread.
 
 What is held counts only for the bound after the time to which the feed was followed. So a process that was stopped, a
@@ -15,12 +15,12 @@ from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
 
-from keywright.client import clocks
-from keywright.client.clocks import Clock
 from keywright.client.limits import UNLIMITED, LimitCounts
-from keywright.client.service_answers import Answer
-from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
-from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.client.verifier import _clocks as clocks
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
+from keywright.client.verifier._clocks import Clock
+from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
 from keywright.keys.digest import digest_of
 from keywright.keys.format import MAX_LENGTH
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp

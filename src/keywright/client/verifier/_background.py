@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
-from keywright.client.checking import LocalChecker, VerifyRequest
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.session import CLOSED, VerifierSession
-from keywright.client.verdicts import Verdict
+from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._session import CLOSED, VerifierSession
+from keywright.client.verifier._verdicts import Verdict
 
 _SPARE_SECONDS = 3.0
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import httpx
 
-from keywright.client.checking import LocalChecker
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
-from keywright.client.event_stream import StreamBroken, StreamEvent
 from keywright.client.fields import read_seconds, read_text, read_whole
-from keywright.client.service_calls import ServiceCalls, Timing
+from keywright.client.verifier._calls import ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.keys.digest import DIGEST_BYTES
 from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 

@@ -3,7 +3,7 @@ Checking keys in a Django project: all of it, by the middleware, or view by view
 
     # settings.py
     KEYWRIGHT = {"URL": "https://keys.acme.example", "VERIFIER": os.environ["KEYWRIGHT_VERIFIER"]}
-    MIDDLEWARE = ["keywright.client.django.KeywrightDjangoMiddleware", ...]
+    MIDDLEWARE = ["keywright.client.integrations.django.KeywrightDjangoMiddleware", ...]
 
     # views.py
     @require_key(scopes=["reports:read"])
@@ -19,9 +19,9 @@ from collections.abc import Callable, Collection
 from functools import cache, wraps
 from typing import Any
 
-from keywright.client.guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.wsgi import headers_of
 from keywright.client.verifier import Verifier
-from keywright.client.wsgi import headers_of
 
 _NAMES = frozenset({"URL", "VERIFIER", "OPTIONS", "TRUSTED_PROXIES", "SCOPES", "ENVIRONMENT", "COST", "EXEMPT"})
 

@@ -5,11 +5,11 @@ import contextlib
 import logging
 from collections.abc import Awaitable
 
-from keywright.client.checking import LocalChecker
 from keywright.client.errors import KeywrightError, Refused
-from keywright.client.service_calls import MOST_IN_A_REPORT, ServiceCalls, Timing
-from keywright.client.tasks import end_tasks
-from keywright.client.uses import Sighting
+from keywright.client.verifier._cached_verdicts import Sighting
+from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._tasks import end_tasks
 
 MOST_UNACKNOWLEDGED = 10_000
 """How many acknowledgements wait while the service is unavailable; beyond it the oldest are never sent."""

@@ -23,7 +23,7 @@ from keywright.client.fields import (
     read_truth,
     read_whole,
 )
-from keywright.client.verdicts import KeyInfo, Verdict
+from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.keys.addresses import canonical_network
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import LimitState

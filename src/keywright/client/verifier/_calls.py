@@ -17,11 +17,11 @@ import httpx
 from keywright import __version__
 from keywright.client.address import is_loopback, service_address
 from keywright.client.answers import error_of, not_keywright
-from keywright.client.checking import VerifyRequest
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.event_stream import EventStream, StreamEvent
-from keywright.client.service_answers import Answer, read_answer, trouble_of
-from keywright.client.uses import HOUR_SECONDS, Sighting
+from keywright.client.verifier._answers import Answer, read_answer, trouble_of
+from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
+from keywright.client.verifier._checker import VerifyRequest
+from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.pair import parse_credential
 from keywright.keys.sightings import network_of
 

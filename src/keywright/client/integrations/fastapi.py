@@ -15,10 +15,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from keywright.client.guard import Guard, KeyRefused, limit_headers
-from keywright.client.middleware import POLICY_VIOLATION, headers_of
-from keywright.client.verdicts import KeyInfo
-from keywright.client.verifier import AsyncVerifier
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.asgi import POLICY_VIOLATION, headers_of
+from keywright.client.verifier import AsyncVerifier, KeyInfo
 
 if TYPE_CHECKING:
     import fastapi
@@ -113,7 +112,7 @@ async def _checked(
 ) -> KeyInfo:
     verifier = getattr(connection.app.state, "keywright", None)
     if not isinstance(verifier, AsyncVerifier):
-        raise RuntimeError("no verifier: call keywright.client.fastapi.use_verifier(app, verifier) first")
+        raise RuntimeError(f"no verifier: call {__name__}.use_verifier(app, verifier) first")
     verdict = await guard.check_async(verifier, headers_of(connection.scope))
     connection.state.keywright = verdict
     response.headers.update(limit_headers(verdict))

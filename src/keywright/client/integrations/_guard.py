@@ -14,11 +14,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 from httpx import codes
 
-from keywright.client.checking import wanted_scopes
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.limits import check_cost
-from keywright.client.verdicts import Verdict
-from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verifier
+from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
+from keywright.client.verifier._checker import wanted_scopes
 from keywright.keys.verdict import Code
 
 _Address = IPv4Address | IPv6Address

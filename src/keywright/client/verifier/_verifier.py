@@ -1,7 +1,7 @@
 """
 Checking keys inside an API server: `AsyncVerifier` for an event loop, `Verifier` for code that does not await.
 
-Both decide in `checking` and ask the service through a `session`; they differ in where the session runs.
+Both decide with a `LocalChecker` and ask the service through a `VerifierSession`; they differ in where it runs.
 """
 
 import asyncio
@@ -16,17 +16,15 @@ from weakref import WeakSet
 
 import httpx
 
-from keywright.client import clocks
-from keywright.client.background import Background
-from keywright.client.checking import LocalChecker, wanted_scopes
-from keywright.client.clocks import Clock
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.limits import check_cost
-from keywright.client.service_calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
-from keywright.client.session import CLOSED, VerifierSession
-from keywright.client.verdicts import KeyInfo, Verdict
-
-__all__ = ["AsyncVerifier", "KeyInfo", "Timing", "Verdict", "Verifier"]
+from keywright.client.verifier import _clocks as clocks
+from keywright.client.verifier._background import Background
+from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
+from keywright.client.verifier._checker import LocalChecker, wanted_scopes
+from keywright.client.verifier._clocks import Clock
+from keywright.client.verifier._session import CLOSED, VerifierSession
+from keywright.client.verifier._verdicts import Verdict
 
 CAPACITY = 1_000_000
 OUTAGE_SECONDS = 300

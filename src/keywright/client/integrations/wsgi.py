@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from httpx import codes
 
-from keywright.client.guard import GuardedApplication, KeyRefused, RequestHeaders, limit_headers
+from keywright.client.integrations._guard import GuardedApplication, KeyRefused, RequestHeaders, limit_headers
 from keywright.client.verifier import Verifier
 
 

@@ -10,7 +10,7 @@ The verdict is in `scope["keywright"]`, and in `scope["state"]["keywright"]`, wh
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from keywright.client.guard import GuardedApplication, KeyRefused, RequestHeaders, limit_headers
+from keywright.client.integrations._guard import GuardedApplication, KeyRefused, RequestHeaders, limit_headers
 from keywright.client.verifier import AsyncVerifier
 
 Scope = MutableMapping[str, Any]

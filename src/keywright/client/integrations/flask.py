@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from functools import partial, wraps
 from typing import Any
 
-from keywright.client.guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.wsgi import headers_of
 from keywright.client.verifier import Verifier
-from keywright.client.wsgi import headers_of
 
 _View = Callable[..., Any]
 
