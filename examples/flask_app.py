@@ -1,7 +1,7 @@
 """
 A Flask application, guarded view by view: flask --app examples/flask_app.py run --port 8000
 
-To guard it whole, wrap app.wsgi_app in keywright.client.integrations.wsgi.KeywrightWSGIMiddleware(app.wsgi_app, verifier).
+To guard it whole: app.wsgi_app = keywright.client.integrations.wsgi.KeywrightWSGIMiddleware(app.wsgi_app, verifier)
 """
 
 import os

@@ -222,7 +222,7 @@ class GuardedApplication(Generic[App, AnyVerifier]):
 
 def limit_headers(verdict: Verdict) -> dict[str, str]:
     """
-    Tell how the rate limits of a key stand, for every answer to whoever holds it; none for a key without limits.
+    Write the state of the key's rate limits as headers, for every answer to its holder; none for a key without limits.
 
     `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers, one item a limit.
     """
@@ -261,11 +261,11 @@ def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
 
 
 def refused_for_trouble(error: KeywrightError) -> KeyRefused:
-    """Say what to answer when no verdict could be had. The log learns why, whoever presented the key does not."""
+    """Make the answer where there is no verdict. The reason goes to the log, not to the caller."""
     if isinstance(error, CredentialRefused):
         _logger.error("the service does not accept this verifier's credential: %s", error)
     else:
-        # The feed has told that it is cut off; here it would be told with every request.
+        # The feed logs an interruption once; here it would be logged with every request.
         _logger.info("a key could not be checked: %s", error)
     after = error.retry_after if isinstance(error, ServiceUnavailable) else None
     seconds = min(max(after or 0, _RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
@@ -281,7 +281,7 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
     whatever a caller put there itself stands further left and is never reached.
 
     Returns:
-        An address, or None when it cannot be known (a Unix socket, a malformed hop behind a proxy).
+        An address, or None where there is none (a Unix socket, a malformed hop behind a proxy).
     """
     hop = _address(peer or "")
     hops = [entry for value in forwarded for entry in value.split(",")]

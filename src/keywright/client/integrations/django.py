@@ -82,7 +82,7 @@ def the_verifier() -> Verifier:
     Give the verifier of this project, made out of its settings; started by the first request.
 
     Raises:
-        django.core.exceptions.ImproperlyConfigured: The settings lack something, or hold what is not known.
+        django.core.exceptions.ImproperlyConfigured: The settings lack a name, or have an unknown one.
     """
     settings = _settings()
     return Verifier(settings["URL"], settings["VERIFIER"], **settings.get("OPTIONS", {}))

@@ -30,7 +30,7 @@ def use_verifier(app: "fastapi.FastAPI", verifier: AsyncVerifier) -> None:
     """
     Have the routes of an application check keys with *verifier*.
 
-    Starts it when the application starts and closes it at its end, unless it was started before by somebody else.
+    Starts it when the application starts and closes it at its end, unless it was started before.
     Refusals are answered as `{"detail", "code"}`. To be called before the application serves.
     """
     app.state.keywright = verifier

@@ -29,7 +29,7 @@ class Background:
         self._end_seconds = end_seconds
         self._session: Future[VerifierSession] = Future()
         self._open = True
-        # Requests are handed over before the loop hears of the end, or not at all.
+        # A request reaches the loop before the end does, or is refused.
         self._gate = threading.Lock()
         self._end = asyncio.Event()
         # A daemon, because an application that forgets to close it must still be able to end.
@@ -48,7 +48,7 @@ class Background:
         except CancelledError:
             raise ServiceUnavailable(CLOSED) from None
         except BaseException:
-            # As by Ctrl-C: nobody waits for it any more.
+            # As by Ctrl-C: the caller does not wait any more.
             verdict.cancel()
             raise
 
@@ -78,5 +78,5 @@ class Background:
         self._session.set_result(session)
         await self._end.wait()
         await session.close()
-        # Connections say that they are lost one round of the loop after they were closed.
+        # A closed connection reports its end one round of the loop later.
         await asyncio.sleep(0)

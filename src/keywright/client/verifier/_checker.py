@@ -1,12 +1,12 @@
 """
 All decisions of an in-process verifier: from a presented text to a verdict, or to a request that the service decides.
 
-No I/O and no tasks: `_session` carries out what is decided here, for threads and for asyncio alike. Every method may be
-called from any thread.
+No I/O and no tasks: `_session` waits for the service, for threads and for asyncio alike. Every method may be called
+from any thread.
 
-What is held counts only for the bound after the time to which the feed was followed. So a process that was stopped, a
-service that is slow and a connection that is cut need no special case: trust lapses by itself, and then every key is
-asked for. Only when the service cannot be asked either does what is held count for longer, and such a verdict says so.
+Cached keys count only for the bound after the time to which the cache is synced. So a stopped process, a slow service
+and a cut connection need no special case: the cache becomes stale by itself, and the service is asked for every key.
+Only when the service is unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
 from collections.abc import Collection, Iterable
@@ -54,15 +54,15 @@ class VerifyRequest(NamedTuple):
 
 class LocalChecker:
     """
-    What one process knows, from its start to its end.
+    The cache of one process, and all decisions from it, from its start to its end.
 
     Args:
-        brand: What a key of the service begins with.
-        capacity: How many keys to hold.
-        outage_seconds: How long what is held may serve after it was last followed, while nobody can be asked.
-        limit_share: How much of every rate limit is this process's own.
-        clock: A monotonic clock.
-        wall: Seconds of the epoch, as this machine believes; the service knows better.
+        brand: The first part of every key of the service.
+        capacity: How many keys to cache.
+        outage_seconds: How long after the last sync cached keys count while the service is unavailable.
+        limit_share: The share of every rate limit that this process may let through.
+        clock: A monotonic clock, in seconds.
+        wall: This machine's clock, in seconds of the epoch; the service's clock decides.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class LocalChecker:
 
     @property
     def fresh(self) -> bool:
-        """Whether what is held counts right now."""
+        """Whether cached keys count now."""
         return self.clock() <= self._fresh_until
 
     @property
     def ever_synced(self) -> bool:
-        """Whether the feed was followed at any time since the start."""
+        """Whether the cache was ever synced since the start."""
         return self._fresh_until > -inf
 
     def decide(
@@ -152,15 +152,15 @@ class LocalChecker:
         return self.decide(request.text, *request.request_key[1:], request.explain, request.cost)
 
     def begin(self, request: VerifyRequest) -> LookUp:
-        """Note that the service is about to be asked; to be ended by `end`."""
+        """Begin a look-up, before the request is sent; to be ended by `end`."""
         with self._lock:
             return self._known.begin(request.digest)
 
     def end(self, look_up: LookUp, answer: Answer | None) -> bool:
         """
-        Hold what the service said, None if it said nothing; tell whether a change overtook it.
+        End a look-up: cache its answer, None if there is none; tell whether a change overtook it.
 
-        A stale answer is not held, nor one with facts that this version does not know how to weigh.
+        An answer that is stale, or has facts that this version cannot judge, is not cached.
         """
         with self._lock:
             self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
@@ -168,34 +168,34 @@ class LocalChecker:
 
     def answered(self, request: VerifyRequest, answer: Answer) -> Verdict | None:
         """
-        Decide by a fresh answer; None when only the service itself can weigh all that this key is bound to.
+        Decide by a fresh answer; None when only the service can judge all facts of the key.
 
-        The service was not told what the request asks of the key, so that one answer serves many; that is judged here.
+        The look-up did not name what the request needs, so that one answer serves many requests; that is judged here.
         """
         if answer.facts is None:
             return answer.verdict
         if not answer.complete:
             return None
-        # What depends on time was judged by the service's own clock just now, whatever this machine believes. What
-        # depends on the request was judged for whoever asked first.
+        # The service has just judged time by its own clock, so its word counts. It judged the address of the request
+        # that was sent, which may be another one.
         timely = answer.code in (Code.REVOKED, Code.EXPIRED)
         code = answer.code if timely else judge(answer.facts, request.ask, -inf)
         with self._lock:
             return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
     def in_outage(self, request: VerifyRequest) -> Verdict | None:
-        """Decide by what is held although nobody can be asked; None when it is not held, or too old."""
+        """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
         with self._lock:
             facts = self._known.get(request.digest)
             now = self.clock()
-            # Counted from when it was last followed, so without the bound that `trusted_at` begins with.
+            # Counted from the last sync, so without the bound that `trusted_at` adds.
             if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
             code = judge(facts, request.ask, now + self._epoch)
             return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
 
     def synced(self, since: float) -> None:
-        """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
+        """Note that all changes before *since*, on the monotonic clock, have been applied."""
         with self._lock:
             self._known.followed(since)
             self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
@@ -207,13 +207,13 @@ class LocalChecker:
             self._known.drop(digests)
 
     def drop_all(self) -> None:
-        """Forget everything, because nobody knows what changed."""
+        """Forget all keys, because any of them may have changed."""
         with self._lock:
             self._changes += 1
             self._known.drop_all()
 
     def forget(self) -> None:
-        """Forget everything and trust nothing any more, because this is the end."""
+        """Forget everything for good: the end."""
         with self._lock:
             self._changes += 1
             self._known.drop_all()
@@ -225,7 +225,7 @@ class LocalChecker:
         """
         Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
 
-        What is believed so far is moved no further than that proves.
+        The time so far is moved no further than that proves.
 
         Returns:
             By how many seconds this machine's own clock is off, as far as that is proved.

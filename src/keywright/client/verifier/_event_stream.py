@@ -20,7 +20,7 @@ class StreamEvent(NamedTuple):
 
 
 class StreamBroken(Exception):
-    """What arrives is no event stream; its text says why."""
+    """What arrives is not an event stream of the feed; the text has the reason."""
 
 
 class EventStream:

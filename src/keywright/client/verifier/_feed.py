@@ -45,7 +45,7 @@ class FeedReader:
     Applies the events of the feed, stream after stream. No I/O.
 
     Args:
-        checker: Decides from what the feed says.
+        checker: Its cache is emptied by the changes.
     """
 
     def __init__(self, checker: LocalChecker) -> None:
@@ -61,7 +61,7 @@ class FeedReader:
         """Give the parameters of the next request for the feed; to be called before it is sent."""
         self._asked_at = self._clock()
         self._late_since = None
-        # Going on from a known place, the stream may begin with what was missed; otherwise it begins with a greeting.
+        # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
         self._greeted = self._cursor is not None
         return {} if self._cursor is None else {"cursor": self._cursor}
 
@@ -86,7 +86,7 @@ class FeedReader:
             return []
         data = json.loads(event.data)
         if name == "reset":
-            # Nobody knows what was missed. The greeting that follows tells where the stream begins.
+            # Changes were missed, and it is not known which. The greeting that follows has the new beginning.
             self._checker.drop_all()
             self._cursor, self._greeted = None, False
             return []
@@ -94,7 +94,7 @@ class FeedReader:
             self._greet(data, received)
             return []
         if not self._greeted:
-            # Without knowing where the stream begins, nobody knows what it says.
+            # Without the beginning of the stream its events mean nothing.
             raise ValueError("not greeted")
         if name == "drop":
             return self._drop(data, event, received)
@@ -134,7 +134,7 @@ class FeedReader:
         """
         Give a stream up whose time falls behind, as after one machine was halted together with its clocks.
 
-        A stream that took long to open is behind as well, for as long as it lasts. What it says is still true, but too
+        A stream that took long to open is behind as well, for as long as it lasts. Its events are still true, but too
         old to be of use. A new stream starts the count anew.
         """
         if received - sent <= LATE_BY_SECONDS:
@@ -156,7 +156,7 @@ class Feed:
     Reads the feed of one session.
 
     Args:
-        checker: Decides from what the feed says.
+        checker: Its cache is emptied by the changes.
         calls: Reach the service.
         timing: How long to wait for an event, and between two tries.
         parameters: Describe the session to the service.

@@ -42,8 +42,8 @@ class VerifierSession:
     Runs one verifier, from its creation on.
 
     Args:
-        checker: Decides, and holds what is known.
-        calls: Reach the service; closed with the session.
+        checker: Decides, and has the cache.
+        calls: Calls of the service; closed with the session.
         timing: How long to wait for what.
         name: The name of this process in receipts.
     """
@@ -69,7 +69,7 @@ class VerifierSession:
         Decide what memory alone could not.
 
         Raises:
-            ServiceUnavailable: The service cannot be asked, and what is held does not answer.
+            ServiceUnavailable: The service is unavailable, and the key is not cached.
             CredentialRefused: The service does not accept this verifier.
         """
         verdict = self._without_waiting(request) if self._silent else None
@@ -88,14 +88,14 @@ class VerifierSession:
         return verdict
 
     async def close(self) -> None:
-        """End: forget everything, report what is left, take leave. Takes a bounded time, and never fails."""
+        """End: forget everything, report what is left, close the session. Takes a bounded time, and never fails."""
         self._ending = True
         self.checker.forget()
         await self._calls.connected()
         await end_tasks(self._asking)
         try:
             async with asyncio.timeout(self._timing.end):
-                # Before the feed is left, so that the service hears a goodbye and not that a connection broke.
+                # Before the feed is closed, so that the service sees an orderly end and not a broken connection.
                 await self._reports.finish()
         except (TimeoutError, KeywrightError) as error:
             _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
@@ -107,7 +107,7 @@ class VerifierSession:
         try:
             await feed.follow()
         finally:
-            # Here, so that it happens, too, when the loop ends over a verifier that nobody closed.
+            # Here, because a loop may end before the verifier is closed.
             await self._calls.close()
 
     def _received(self, dropped: list[int]) -> None:
@@ -190,14 +190,14 @@ class VerifierSession:
         return await self._read(request, self.checker.begin(request), again=False) if overtaken and again else answer
 
     async def _within_time(self, call: Callable[[VerifyRequest], Awaitable[Answer]], request: VerifyRequest) -> Answer:
-        """Ask; and once more when the time is over only because this process stood still, as after SIGSTOP."""
+        """Call; and once more when the time is over only because this process did not run, as after SIGSTOP."""
         for patient in (True, False):
             began = self.loop.time()
             try:
                 async with asyncio.timeout(self._timing.answer), self._turns:
                     answer = await call(request)
             except (TimeoutError, NoAnswerInTime):
-                # A timer that is late says that nothing ran here. The answer may be at hand, and the service well.
+                # A late timer means that this process did not run. The answer may have arrived meanwhile.
                 if patient and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
                     continue
                 break

@@ -52,7 +52,7 @@ class InProcessVerifier:
         wall: This machine's clock, in seconds of the epoch.
 
     Raises:
-        KeywrightError: An option has a value that cannot be; the text does not hold the credential.
+        KeywrightError: An option has an impossible value; the text does not contain the credential.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class InProcessVerifier:
         """
         By how many seconds this machine's clock is ahead (or, below 0, behind), as far as that is proved.
 
-        Keys expire by the service's clock whatever this one shows. None before the service has told its time.
+        Keys expire by the service's clock whatever this one shows. None before the first answer of the feed.
         """
         return None if self._checker is None else self._checker.clock_error_seconds
 
@@ -221,7 +221,7 @@ class AsyncVerifier(InProcessVerifier):
             raise ServiceUnavailable(CLOSED)
         if session is not None and not session.loop.is_closed():
             _check_loop(session)
-        # A loop that was closed over it took everything along; what was cached does not count any more either.
+        # The session of a loop that was closed has ended with it; its cache does not count any more.
         session = self._session = self._begin(self._new_checker())
         self._checker = session.checker
         return session
