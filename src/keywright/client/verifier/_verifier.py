@@ -136,7 +136,8 @@ class InProcessVerifier:
         if cost != 1:
             check_cost(cost)
         decided = checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
-        return decided if isinstance(decided, Verdict) else None
+        # Cheaper than isinstance, which is a call.
+        return decided if decided.__class__ is Verdict else None
 
     def _begin(self, checker: LocalChecker) -> VerifierSession:
         """Start a session on the running event loop."""
