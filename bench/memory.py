@@ -17,13 +17,13 @@ import psutil
 from bench import figures
 from bench.figures import Section, Table
 from keywright.client.verifier._answers import read_answer
-from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 
 KEYS_OF_AN_ORGANISATION = 10
 SAYS = "Growth of the resident set of the process, allocator overhead included, when it takes the service's answers."
 
 
-def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[VerifyRequest, httpx.Response]]:
+def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[UncachedRequest, httpx.Response]]:
     """Make up keys, and what the service says of them."""
     for number in range(count):
         shown = (
@@ -31,7 +31,7 @@ def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[VerifyRe
             f'"name":"Billing export {number}","environment":"live","scopes":["reports:read"],"expires_at":null}}'
         )
         body = f'{{"valid":true,"code":"valid","api_key":{shown},"facts":{{"revoked":false,"expires_at":null}}}}'
-        yield VerifyRequest("", (os.urandom(32), (), None, None, None)), httpx.Response(200, content=body.encode())
+        yield UncachedRequest("", (os.urandom(32), (), None, None, None)), httpx.Response(200, content=body.encode())
 
 
 def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:

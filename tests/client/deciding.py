@@ -3,7 +3,7 @@
 from typing import Any
 
 from keywright.client.verifier import Verdict
-from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.keys.digest import digest
 
 
@@ -15,9 +15,9 @@ def request(
     user_agent: str | None = None,
     explain: bool = False,
     cost: int = 1,
-) -> VerifyRequest:
+) -> UncachedRequest:
     """Make the request that `decide` gives back for these arguments where memory has no answer."""
-    return VerifyRequest(text, (digest(text), scopes, environment, client_ip, user_agent), explain, cost)
+    return UncachedRequest(text, (digest(text), scopes, environment, client_ip, user_agent), explain, cost)
 
 
 def from_memory(checker: LocalChecker, text: str, *arguments: Any) -> Verdict | None:

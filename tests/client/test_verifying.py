@@ -11,7 +11,7 @@ import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.verifier import Timing, Verifier
-from keywright.client.verifier._checker import VerifyRequest
+from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._session import STOOD_STILL_SECONDS
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
@@ -111,7 +111,7 @@ async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> No
         assert background is not None
         assert verifier.verify_now(key) is None
         late = background.checker.decide(key)
-        assert isinstance(late, VerifyRequest)
+        assert isinstance(late, UncachedRequest)
         assert await verifier.verify(key)
         assert await asyncio.to_thread(background.ask, late)
     assert len(fake.asked(VERIFY)) == 1

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
@@ -224,7 +224,7 @@ class Verifier:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
         decided = self._checker.decide(TEXT)
-        if not isinstance(decided, VerifyRequest):
+        if not isinstance(decided, UncachedRequest):
             self._scene.saw(start, decided.code)
             return
         look_up = self._checker.begin(decided)

@@ -19,7 +19,7 @@ from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
 from keywright.client.verifier._calls import AnswerLost, NoAnswerInTime, Timing
-from keywright.client.verifier._checker import VerifyRequest
+from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.service.checking_ports import Sighting as StoredSighting
 from keywright.service.checking_ports import UsageBatch
@@ -108,13 +108,13 @@ class Calls:
         self.late_times = 0
         self.connection: Connection | None = None
 
-    async def look_up(self, request: VerifyRequest) -> Answer:
+    async def look_up(self, request: UncachedRequest) -> Answer:
         """See `ServiceCalls.look_up`."""
         late = self.late if self.late_times else 0.0
         self.late_times -= 1 if late else 0
         return await self._ask(lambda node: node.answer(request.text), late)  # type: ignore[no-any-return]
 
-    async def verify(self, request: VerifyRequest) -> Answer:
+    async def verify(self, request: UncachedRequest) -> Answer:
         """See `ServiceCalls.verify`; nothing here is bound to what only the service can weigh."""
         return await self.look_up(request)
 

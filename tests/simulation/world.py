@@ -19,7 +19,7 @@ from keywright.api import feed as api_feed
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier import _feed as client_feed
 from keywright.client.verifier._calls import ServiceCalls, Timing
-from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.client.verifier._session import VerifierSession
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
@@ -92,7 +92,7 @@ class VerifierProcess:
     async def verify(self, text: str) -> Any:
         """Do as `AsyncVerifier.verify` does."""
         decided = self.checker.decide(text)
-        if not isinstance(decided, VerifyRequest):
+        if not isinstance(decided, UncachedRequest):
             return decided
         assert self.session is not None
         return await self.session.ask(decided)

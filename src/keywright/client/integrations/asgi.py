@@ -27,7 +27,7 @@ class KeywrightASGIMiddleware(GuardedApplication[App, AsyncVerifier]):
     Lets through requests that present a key which may be used, and answers all others.
 
     Starts the verifier when the server announces the application's lifespan (or with the first request), and closes it
-    at its end, unless the verifier was started before.
+    at its end, unless the verifier was started before. The arguments are those of `GuardedApplication`.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

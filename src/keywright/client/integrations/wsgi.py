@@ -20,7 +20,8 @@ class KeywrightWSGIMiddleware(GuardedApplication[WSGIApplication, Verifier]):
     """
     Lets through requests that present a key which may be used, and answers all others.
 
-    The verifier is started by the first request, and ends with the process.
+    The verifier is started by the first request, and ends with the process. The arguments are those of
+    `GuardedApplication`.
     """
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.client.verifier._session import CLOSED, VerifierSession
 from keywright.client.verifier._verdicts import Verdict
 
@@ -36,7 +36,7 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="keywright verifier", daemon=True)
         self._thread.start()
 
-    def ask(self, request: VerifyRequest) -> Verdict:
+    def ask(self, request: UncachedRequest) -> Verdict:
         """Decide on the session's loop; see `VerifierSession.ask`."""
         session = self._session.result()
         with self._gate:
@@ -60,7 +60,7 @@ class Background:
             self._session.result().loop.call_soon_threadsafe(self._end.set)
         self._thread.join(self._end_seconds + _SPARE_SECONDS)
 
-    async def _decide(self, session: VerifierSession, request: VerifyRequest) -> Verdict:
+    async def _decide(self, session: VerifierSession, request: UncachedRequest) -> Verdict:
         # Since the thread looked, the same request of another thread may have been answered.
         decided = self.checker.decide_again(request)
         return decided if isinstance(decided, Verdict) else await session.ask(decided)

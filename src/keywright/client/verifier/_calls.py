@@ -20,7 +20,7 @@ from keywright.client.answers import error_of, not_keywright
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.verifier._answers import Answer, read_answer, trouble_of
 from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
-from keywright.client.verifier._checker import VerifyRequest
+from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.pair import parse_credential
 from keywright.keys.sightings import network_of
@@ -153,12 +153,12 @@ class ServiceCalls:
             },
         )
 
-    async def look_up(self, request: VerifyRequest) -> Answer:
+    async def look_up(self, request: UncachedRequest) -> Answer:
         """Get the facts of a key, whatever the request needs of it; see `read_answer` for errors."""
         body = {"key": request.text, **_given(client_ip=_address_of(request))}
         return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
 
-    async def verify(self, request: VerifyRequest) -> Answer:
+    async def verify(self, request: UncachedRequest) -> Answer:
         """Have the service decide; see `read_answer` for errors."""
         body = {
             "key": request.text,
@@ -255,7 +255,7 @@ def _expect_done(response: httpx.Response) -> None:
         raise error_of(response)
 
 
-def _address_of(request: VerifyRequest) -> str | None:
+def _address_of(request: UncachedRequest) -> str | None:
     # The service limits guesses by network and refuses a text that is not an address.
     return request.ask.client_ip if network_of(request.ask.client_ip) else None
 

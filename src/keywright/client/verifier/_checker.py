@@ -29,9 +29,9 @@ from keywright.keys.spending import LimitState
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
-class VerifyRequest(NamedTuple):
+class UncachedRequest(NamedTuple):
     """
-    A request that memory cannot answer: the arguments of `Verifier.verify`.
+    A request that the cache cannot answer: the arguments of `Verifier.verify`.
 
     `request_key` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
     """
@@ -115,7 +115,7 @@ class LocalChecker:
         user_agent: str | None = None,
         with_explanation: bool = False,
         cost: int = 1,
-    ) -> Verdict | VerifyRequest:
+    ) -> Verdict | UncachedRequest:
         """Decide from memory alone; give the request back when the service has to be asked."""
         if len(text) > MAX_LENGTH:
             return NOT_FOUND
@@ -131,7 +131,7 @@ class LocalChecker:
             if now > self._fresh_until:
                 # What is held belongs to exactly one text, so a text that is held needs no parsing.
                 if self._known.get(presented) is not None:
-                    return VerifyRequest(text, words, with_explanation, cost)
+                    return UncachedRequest(text, words, with_explanation, cost)
             else:
                 now += self._epoch
                 # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
@@ -144,14 +144,16 @@ class LocalChecker:
                 if facts is not None:
                     return self._judge(words, facts, now, with_explanation, cost)
         return (
-            VerifyRequest(text, words, with_explanation, cost) if is_private_key(text, brand=self._brand) else NOT_FOUND
+            UncachedRequest(text, words, with_explanation, cost)
+            if is_private_key(text, brand=self._brand)
+            else NOT_FOUND
         )
 
-    def decide_again(self, request: VerifyRequest) -> Verdict | VerifyRequest:
+    def decide_again(self, request: UncachedRequest) -> Verdict | UncachedRequest:
         """Decide from memory once more: the answer to the same request may have come in the meantime."""
         return self.decide(request.text, *request.request_key[1:], request.explain, request.cost)
 
-    def begin(self, request: VerifyRequest) -> LookUp:
+    def begin(self, request: UncachedRequest) -> LookUp:
         """Begin a look-up, before the request is sent; to be ended by `end`."""
         with self._lock:
             return self._known.begin(request.digest)
@@ -166,7 +168,7 @@ class LocalChecker:
             self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
             return look_up.overtaken
 
-    def answered(self, request: VerifyRequest, answer: Answer) -> Verdict | None:
+    def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
         """
         Decide by a fresh answer; None when only the service can judge all facts of the key.
 
@@ -183,7 +185,7 @@ class LocalChecker:
         with self._lock:
             return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
-    def in_outage(self, request: VerifyRequest) -> Verdict | None:
+    def in_outage(self, request: UncachedRequest) -> Verdict | None:
         """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
         with self._lock:
             facts = self._known.get(request.digest)
@@ -251,7 +253,7 @@ class LocalChecker:
         with self._lock:
             return self._uses.take(most)
 
-    def _answer(self, request: VerifyRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
+    def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
         verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
         return verdict._replace(stale=True) if stale else verdict

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
-from keywright.client.verifier._checker import LocalChecker, VerifyRequest
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.client.verifier._feed import Feed
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
@@ -32,7 +32,7 @@ class _Pending(NamedTuple):
     """A request that the service has not answered yet, and the look-up that a change may overtake."""
 
     since: float
-    request: VerifyRequest
+    request: UncachedRequest
     look_up: LookUp
     answer: asyncio.Task[Answer]
 
@@ -64,7 +64,7 @@ class VerifierSession:
         feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
-    async def ask(self, request: VerifyRequest) -> Verdict:
+    async def ask(self, request: UncachedRequest) -> Verdict:
         """
         Decide what memory alone could not.
 
@@ -114,7 +114,7 @@ class VerifierSession:
         self._silent = False
         self._reports.acknowledge(dropped)
 
-    def _without_waiting(self, request: VerifyRequest) -> Verdict | None:
+    def _without_waiting(self, request: UncachedRequest) -> Verdict | None:
         """
         Answer from memory while the service is silent.
 
@@ -126,7 +126,7 @@ class VerifierSession:
             self._send(request)
         return verdict
 
-    async def _look_up(self, request: VerifyRequest) -> Answer:
+    async def _look_up(self, request: UncachedRequest) -> Answer:
         """Ask the service, or wait for its answer to a request with the same key that is pending."""
         pending = self._pending.get(request.digest)
         if pending is None or not self._may_join(pending):
@@ -149,7 +149,7 @@ class VerifierSession:
             return False
         return self.checker.clock() - pending.since <= BOUND_SECONDS
 
-    def _send(self, request: VerifyRequest) -> _Pending:
+    def _send(self, request: UncachedRequest) -> _Pending:
         since, look_up = self.checker.clock(), self.checker.begin(request)
         pending = _Pending(since, request, look_up, self._start(self._read(request, look_up)))
         self._pending[request.digest] = pending
@@ -180,7 +180,7 @@ class VerifierSession:
                 raise ServiceUnavailable(CLOSED) from None
             raise
 
-    async def _read(self, request: VerifyRequest, look_up: LookUp, *, again: bool = True) -> Answer:
+    async def _read(self, request: UncachedRequest, look_up: LookUp, *, again: bool = True) -> Answer:
         """Look a key up, and once more when it changed in the meantime."""
         answer: Answer | None = None
         try:
@@ -189,7 +189,9 @@ class VerifierSession:
             overtaken = self.checker.end(look_up, answer)
         return await self._read(request, self.checker.begin(request), again=False) if overtaken and again else answer
 
-    async def _within_time(self, call: Callable[[VerifyRequest], Awaitable[Answer]], request: VerifyRequest) -> Answer:
+    async def _within_time(
+        self, call: Callable[[UncachedRequest], Awaitable[Answer]], request: UncachedRequest
+    ) -> Answer:
         """Call; and once more when the time is over only because this process did not run, as after SIGSTOP."""
         for patient in (True, False):
             began = self.loop.time()
