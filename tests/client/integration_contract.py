@@ -29,12 +29,12 @@ class Guarded:
     """
     An application behind a guard that trusts `PROXY`.
 
-    `send` sends a request for a URL with headers, from an address. The guarded path answers
-    `{"name": …, "valid": …}` out of the verdict that the application found, and notes the verdict in `seen`.
+    `send` sends a request for a URL with headers, from an address; it is set when the application is complete. The
+    guarded path answers with what `show` makes of the verdict that the application found; `seen` has these verdicts.
     """
 
-    send: Get
     seen: list[Verdict] = field(default_factory=list)
+    send: Get = field(init=False)
 
     async def get(self, headers: dict[str, str], path: str = "/reports", *, peer: str = PROXY) -> httpx.Response:
         """Send a request."""

@@ -35,6 +35,7 @@ class TestASGI(MiddlewareContract):
     @asynccontextmanager
     async def guarded(self, fake: FakeService, **options: Any) -> AsyncIterator[Guarded]:
         """See `IntegrationContract.guarded`."""
+        app = Guarded()
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             answer: Any = PlainTextResponse("healthy")
@@ -44,7 +45,7 @@ class TestASGI(MiddlewareContract):
             await answer(scope, receive, send)
 
         verifier = AsyncVerifier(fake.url, fake.credential, timing=QUICK)
-        app = Guarded(asgi(KeywrightASGIMiddleware(application, verifier, **WHOLE | TRUSTED | options)))
+        app.send = asgi(KeywrightASGIMiddleware(application, verifier, **WHOLE | TRUSTED | options))
         try:
             yield app
         finally:
@@ -60,7 +61,8 @@ class TestFastAPI(IntegrationContract):
         """See `IntegrationContract.guarded`."""
         application, verifier = FastAPI(), AsyncVerifier(fake.url, fake.credential, timing=QUICK)
         for_fastapi.use_verifier(application, verifier)
-        app = Guarded(asgi(application))
+        app = Guarded()
+        app.send = asgi(application)
         dependency = Depends(for_fastapi.require_key(**TRUSTED | options))
 
         @application.get("/reports")
@@ -101,10 +103,10 @@ class TestWSGI(MiddlewareContract):
     @asynccontextmanager
     async def guarded(self, fake: FakeService, **options: Any) -> AsyncIterator[Guarded]:
         """See `IntegrationContract.guarded`."""
-        app = Guarded(wsgi(lambda *request: guarded(*request)))
+        app = Guarded()
         application = flask_application(app, lambda view: view, lambda: flask.request.environ["keywright"])
         verifier = Verifier(fake.url, fake.credential, timing=QUICK)
-        guarded = KeywrightWSGIMiddleware(application, verifier, **WHOLE | TRUSTED | options)
+        app.send = wsgi(KeywrightWSGIMiddleware(application, verifier, **WHOLE | TRUSTED | options))
         try:
             yield app
         finally:
@@ -118,10 +120,10 @@ class TestFlask(IntegrationContract):
     @asynccontextmanager
     async def guarded(self, fake: FakeService, **options: Any) -> AsyncIterator[Guarded]:
         """See `IntegrationContract.guarded`."""
-        app = Guarded(wsgi(lambda *request: application(*request)))
+        app = Guarded()
         verifier = Verifier(fake.url, fake.credential, timing=QUICK)
         guard = for_flask.require_key(verifier, **TRUSTED | options)
-        application = flask_application(app, guard, lambda: flask.g.keywright)
+        app.send = wsgi(flask_application(app, guard, lambda: flask.g.keywright))
         try:
             yield app
         finally:
@@ -134,14 +136,14 @@ class TestDjangoMiddleware(MiddlewareContract):
     @asynccontextmanager
     async def guarded(self, fake: FakeService, **options: Any) -> AsyncIterator[Guarded]:
         """See `IntegrationContract.guarded`."""
-        app = Guarded(wsgi(lambda *request: handler(*request)))
+        app = Guarded()
         keywright = {name.upper(): value for name, value in (WHOLE | TRUSTED | options).items()}
 
         def reports(request: Any) -> JsonResponse:
             return JsonResponse(app.show(request.keywright))
 
         with project(fake, {"reports": reports}, middleware=True, **keywright):
-            handler = WSGIHandler()
+            app.send = wsgi(WSGIHandler())
             yield app
 
 
@@ -151,14 +153,14 @@ class TestDjangoDecorator(IntegrationContract):
     @asynccontextmanager
     async def guarded(self, fake: FakeService, **options: Any) -> AsyncIterator[Guarded]:
         """See `IntegrationContract.guarded`."""
-        app = Guarded(wsgi(lambda *request: handler(*request)))
+        app = Guarded()
 
         @for_django.require_key(**options)
         def reports(request: Any) -> JsonResponse:
             return JsonResponse(app.show(request.keywright))
 
         with project(fake, {"reports": reports}, middleware=False, TRUSTED_PROXIES=TRUSTED["trusted_proxies"]):
-            handler = WSGIHandler()
+            app.send = wsgi(WSGIHandler())
             yield app
 
 
@@ -168,7 +170,7 @@ class TestDjangoAsyncDecorator(IntegrationContract):
     @asynccontextmanager
     async def guarded(self, fake: FakeService, **options: Any) -> AsyncIterator[Guarded]:
         """See `IntegrationContract.guarded`."""
-        app = Guarded(asgi(lambda *connection: handler(*connection)))
+        app = Guarded()
 
         @for_django.require_key(**options)
         async def reports(request: Any) -> JsonResponse:
@@ -176,5 +178,5 @@ class TestDjangoAsyncDecorator(IntegrationContract):
             return JsonResponse(app.show(request.keywright))
 
         with project(fake, {"reports": reports}, middleware=False, TRUSTED_PROXIES=TRUSTED["trusted_proxies"]):
-            handler = ASGIHandler()
+            app.send = asgi(ASGIHandler())
             yield app
