@@ -11,10 +11,10 @@ import pytest
 import keywright.client
 import keywright.contract
 
+SOURCE = Path(keywright.client.__path__[0]).parent
 PACKAGES = (keywright.client, keywright.contract)
-FILES = sorted(path for package in PACKAGES for path in Path(package.__path__[0]).glob("*.py"))
 MODULES = sorted(
-    f"{package.__name__}.{module.name}" for package in PACKAGES for module in pkgutil.iter_modules(package.__path__)
+    module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 )
 SERVER = {
     "fastapi",
@@ -29,15 +29,24 @@ SERVER = {
     "typer",
 }
 # Each of these is imported by the module that is named after it, when it is used.
-FRAMEWORKS = {"fastapi.py": {"fastapi"}, "flask.py": {"flask"}, "django.py": {"django", "asgiref"}}
+FRAMEWORKS = {
+    "client/integrations/fastapi.py": {"fastapi"},
+    "client/integrations/flask.py": {"flask"},
+    "client/integrations/django.py": {"django", "asgiref"},
+}
+PATHS = sorted(
+    path.relative_to(SOURCE).as_posix()
+    for package in ("client", "contract")
+    for path in (SOURCE / package).rglob("*.py")
+)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_imports(path: Path) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_imports(path: str) -> None:
     """A module imports keys, the contract, httpx and the standard library; a framework where it is for that."""
-    allowed = {"httpx", "msgspec", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path.name, ())}
+    allowed = {"httpx", "msgspec", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path, ())}
     imported = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse((SOURCE / path).read_text())):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

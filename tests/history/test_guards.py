@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from keywright.client.checking import Checking
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
@@ -197,7 +197,7 @@ class HeldWhatever(Answer):
     """An answer that is held though it comes from memory."""
 
     @property
-    def to_hold(self) -> bool:
+    def cacheable(self) -> bool:
         return True
 
 
@@ -209,7 +209,7 @@ class Verifier:
         self._node = node
         self._answer = answer
         self._cursor = 0
-        self._checking = Checking(
+        self._checker = LocalChecker(
             brand="kw", capacity=100, outage_seconds=0, clock=scene.time, wall=lambda: 1_000_000.0
         )
 
@@ -217,21 +217,20 @@ class Verifier:
         """Follow the changes up to now; each is told once."""
         told = self._scene.store.changes[self._cursor :]
         self._cursor += len(told)
-        self._checking.drop([digest for change in told for digest in change.digests])
-        self._checking.followed(self._scene.time())
+        self._checker.drop([digest for change in told for digest in change.digests])
+        self._checker.synced(self._scene.time())
 
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
-        verdict = self._checking.verify_now(TEXT, (), None, None, None, False)
-        if verdict is not None:
-            self._scene.saw(start, verdict.code)
+        decided = self._checker.decide(TEXT)
+        if not isinstance(decided, UncachedRequest):
+            self._scene.saw(start, decided.code)
             return
-        question = self._checking.question(TEXT, (), None, None, None, False)
-        look_up = self._checking.begin(question)
+        look_up = self._checker.begin(decided)
         said = await self._node.verification.verify(TEXT, ANY_USE, from_memory=False)
         answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
-        self._checking.end(look_up, answer)
+        self._checker.end(look_up, answer)
         self._scene.saw(start, answer.code, stale=answer.stale)
 
 

@@ -14,10 +14,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 from keywright.api import feed as api_feed
-from keywright.client.checking import Checking
-from keywright.client.following import Following as ClientFollowing
-from keywright.client.service_answers import Answer
-from keywright.client.session import Session
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._feed import FeedReader
+from keywright.client.verifier._session import VerifierSession
 from keywright.keys.known import BOUND_SECONDS, Known
 from keywright.keys.verdict import ANY_USE
 from keywright.service import change_log
@@ -69,12 +69,12 @@ def _held_for_ever(self: Any, digest: bytes, now: float) -> Any:
     return self.get(digest)
 
 
-_client_followed = Checking.followed
+_client_synced = LocalChecker.synced
 
 
 def _trusted_for_ever(self: Any, since: float) -> None:
-    _client_followed(self, since)
-    self._trusted_until = inf
+    _client_synced(self, since)
+    self._fresh_until = inf
 
 
 # look-ups that others join
@@ -92,16 +92,16 @@ def _join_early(self: Any, question: Any, now: float) -> bool:
     return bool(now - question.since <= BOUND_SECONDS and not question.look_up.overtaken)
 
 
-def _client_joins_overtaken(self: Any, asked: Any) -> bool:
-    return bool(self.checking.ever_followed and self._clock() - asked.since <= BOUND_SECONDS)
+def _client_joins_overtaken(self: Any, pending: Any) -> bool:
+    return bool(self.checker.ever_synced and self.checker.clock() - pending.since <= BOUND_SECONDS)
 
 
-def _client_joins_old(self: Any, asked: Any) -> bool:
-    return bool(self.checking.ever_followed and not asked.look_up.overtaken)
+def _client_joins_old(self: Any, pending: Any) -> bool:
+    return bool(self.checker.ever_synced and not pending.look_up.overtaken)
 
 
-def _client_joins_early(self: Any, asked: Any) -> bool:
-    return bool(self._clock() - asked.since <= BOUND_SECONDS and not asked.look_up.overtaken)
+def _client_joins_early(self: Any, pending: Any) -> bool:
+    return bool(self.checker.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.overtaken)
 
 
 # what verifiers are told
@@ -267,8 +267,8 @@ _next_event = api_feed.Stream._next
 
 # the verifier's side of the feed
 
-_greet = ClientFollowing._greet
-_client_take = ClientFollowing._take
+_greet = FeedReader._greet
+_client_apply = FeedReader._apply
 
 
 def _greet_and_keep(self: Any, data: Any, received: float) -> None:
@@ -286,22 +286,22 @@ def _reset_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
     if name == "reset":
         self._greeted = False
         return []
-    return _client_take(self, name, event, received)
+    return _client_apply(self, name, event, received)
 
 
 def _reset_and_greet_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
     if name == "reset":
         self._cursor, self._greeted = None, False
         return []
-    return _client_take(self, name, event, received)
+    return _client_apply(self, name, event, received)
 
 
 def _take_and_drop_later(self: Any, data: Any, event: Any, received: float) -> list[int]:
     digests = [bytes.fromhex(text) for text in data["digests"]]
     since = self._since(data)
     self._cursor = event.id
-    asyncio.get_running_loop().call_later(0.2, self._checking.drop, digests)
-    self._checking.followed(min(since, received))
+    asyncio.get_running_loop().call_later(0.2, self._checker.drop, digests)
+    self._checker.synced(min(since, received))
     return [int(seq) for seq in data["seqs"]]
 
 
@@ -349,25 +349,26 @@ GUARDS: dict[str, Guard] = {
         "A node that never followed joins no look-up.", ((Verification, "_may_join", _join_early),)
     ),
     "verifier: joined unless overtaken": Guard(
-        "A verifier joins no look-up that a change overtook.", ((Session, "_may_join", _client_joins_overtaken),)
+        "A verifier joins no look-up that a change overtook.",
+        ((VerifierSession, "_may_join", _client_joins_overtaken),),
     ),
     "verifier: joined within the bound": Guard(
         "A verifier joins no look-up that began longer ago than the bound.",
-        ((Session, "_may_join", _client_joins_old),),
+        ((VerifierSession, "_may_join", _client_joins_old),),
     ),
     "verifier: joined once followed": Guard(
-        "A verifier that never followed joins no look-up.", ((Session, "_may_join", _client_joins_early),)
+        "A verifier that never followed joins no look-up.", ((VerifierSession, "_may_join", _client_joins_early),)
     ),
     "fresh for those who hold": Guard(
         "A verifier is told what the database says, not what a node holds.", ((Node, "answer", _answer_from_memory),)
     ),
     "stale is not held": Guard(
         "A verifier does not hold what a node tells from memory in an outage.",
-        ((Answer, "to_hold", property(lambda self: True)),),
+        ((Answer, "cacheable", property(lambda self: True)),),
     ),
     "bound": Guard("What a node holds counts only within the bound.", ((Known, "held", _held_for_ever),)),
     "verifier: bound": Guard(
-        "What a verifier holds counts only within the bound.", ((Checking, "followed", _trusted_for_ever),)
+        "What a verifier holds counts only within the bound.", ((LocalChecker, "synced", _trusted_for_ever),)
     ),
     "from the beginning of a reading": Guard(
         "A node trusts from the beginning of a reading on, not from its end.",
@@ -458,36 +459,36 @@ GUARDS: dict[str, Guard] = {
     ),
     "verifier: nothing held from before the greeting": Guard(
         "A verifier drops everything when it is greeted without a cursor.",
-        ((ClientFollowing, "_greet", _greet_and_keep), (ClientFollowing, "_take", _reset_and_greet_and_keep)),
+        ((FeedReader, "_greet", _greet_and_keep), (FeedReader, "_apply", _reset_and_greet_and_keep)),
         "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held from before the greeting, and recent changes": Guard(
         "One of the two drops what a verifier looked up before it was greeted.",
         (
-            (ClientFollowing, "_greet", _greet_and_keep),
-            (ClientFollowing, "_take", _reset_and_greet_and_keep),
+            (FeedReader, "_greet", _greet_and_keep),
+            (FeedReader, "_apply", _reset_and_greet_and_keep),
             (ChangeLog, "recent", _nothing_recent),
         ),
     ),
     "verifier: nothing held over a reset": Guard(
         "A verifier whose cursor is not known drops everything.",
-        ((ClientFollowing, "_take", _reset_and_keep),),
+        ((FeedReader, "_apply", _reset_and_keep),),
         "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held over a reset, and recent changes": Guard(
         "One of the two drops what a verifier holds whose cursor is not known.",
-        ((ClientFollowing, "_take", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
+        ((FeedReader, "_apply", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
     ),
     "verifier: from before the request": Guard(
         "A verifier counts the times of a feed from before it asked for it.",
-        ((ClientFollowing, "_greet", _greet_and_count_from_now),),
+        ((FeedReader, "_greet", _greet_and_count_from_now),),
     ),
     "confirmed once dropped": Guard(
         "A node confirms what it has dropped, not what it has read.", ((ChangeFollower, "_read", _read_and_log_first),)
     ),
     "verifier: confirmed once dropped": Guard(
         "A verifier confirms what it has dropped, not what it has heard.",
-        ((ClientFollowing, "_drop", _take_and_drop_later),),
+        ((FeedReader, "_drop", _take_and_drop_later),),
     ),
     "receipts from the commit": Guard(
         "A receipt counts from a moment that is not before the commit.",

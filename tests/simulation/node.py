@@ -4,7 +4,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from keywright.api.feed import FeedParts, open_stream
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
 from keywright.keys.known import Known, KnownKeys
 from keywright.keys.verdict import ANY_USE, Code
 from keywright.service.background_tasks import ProcessTasks

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from keywright.api import feed as api_feed
-from keywright.client import feed as client_feed
-from keywright.client.checking import Checking
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.service_calls import ServiceCalls, Timing
-from keywright.client.session import Session
+from keywright.client.verifier import _feed as client_feed
+from keywright.client.verifier._calls import ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
+from keywright.client.verifier._session import VerifierSession
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
 from keywright.service import background_tasks, change_follower
@@ -71,26 +71,18 @@ class VerifierProcess:
     def __init__(self, process: Process, network: Network, link: Link, clocks: Clocks, id_: UUID, plan: Plan) -> None:
         self.process = process
         self.clocks = clocks
-        outage = plan.outage_seconds
         self._timing = Timing(report=plan.report_seconds)
         self.calls = Calls(network, process, link, self._timing)
-        self.checking = Checking(
-            brand="kw", capacity=100, outage_seconds=outage, clock=clocks.monotonic, wall=clocks.seconds
+        self.checker = LocalChecker(
+            brand="kw", capacity=100, outage_seconds=plan.outage_seconds, clock=clocks.monotonic, wall=clocks.seconds
         )
-        self.checking.session = id_
-        self._outage = outage
-        self.session: Session | None = None
+        self.checker.session = id_
+        self.session: VerifierSession | None = None
         self.leaving = False
 
     def start(self) -> None:
         """Begin to follow."""
-        self.session = Session(
-            self.checking,
-            cast("ServiceCalls", self.calls),
-            self._timing,
-            parameters={"name": "v", "outage_seconds": str(self._outage)},
-            clock=self.clocks.monotonic,
-        )
+        self.session = VerifierSession(self.checker, cast("ServiceCalls", self.calls), self._timing, name="v")
 
     @property
     def up(self) -> bool:
@@ -99,11 +91,11 @@ class VerifierProcess:
 
     async def verify(self, text: str) -> Any:
         """Do as `AsyncVerifier.verify` does."""
-        verdict = self.checking.verify_now(text, (), None, None, None, False)
-        if verdict is not None:
-            return verdict
+        decided = self.checker.decide(text)
+        if not isinstance(decided, UncachedRequest):
+            return decided
         assert self.session is not None
-        return await self.session.ask(self.checking.question(text, (), None, None, None, False))
+        return await self.session.ask(decided)
 
     async def leave(self) -> None:
         """End in an orderly way."""
@@ -242,7 +234,7 @@ class World:
             name, known = place.process.name, place.known
         else:
             assert place is not None
-            name, known = place.process.name, place.checking._known
+            name, known = place.process.name, place.checker._known
         numbers = {key.digest: key.number for key in self.database.keys}
         drop, drop_all = known.drop, known.drop_all
 
@@ -521,10 +513,7 @@ class World:
         self.loop.run(self.plan.until + SETTLE_SECONDS + 3.0)
 
     def _hold_to_the_truth(self, place: "Node | VerifierProcess") -> None:
-        if isinstance(place, Node):
-            follows = place.known.trusted_at(place.clocks.monotonic())
-        else:
-            follows = place.checking.following
+        follows = place.known.trusted_at(place.clocks.monotonic()) if isinstance(place, Node) else place.checker.fresh
         if not follows and place.up:
             self.wrong.append(Broken("does not follow again", place.process.name))
         for key in self.database.keys:

@@ -1,7 +1,7 @@
 """Uses, added up and bounded."""
 
-from keywright.client.uses import HOUR_SECONDS, NEVER_STANDS, Standing, Uses, Words
-from keywright.client.verdicts import NOT_FOUND
+from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, NEVER_STANDS, Standing, Uses, Words
+from keywright.client.verifier._verdicts import NOT_FOUND
 
 NOW = 1_800_000_000.0
 

@@ -1,12 +1,12 @@
 """
-All decisions of an in-process verifier: from a presented text to a verdict, or to the question for the service.
+All decisions of an in-process verifier: from a presented text to a verdict, or to a request that the service decides.
 
-No I/O and no tasks: `session` carries out what is decided here, for threads and for asyncio alike. Every method may be
-called from any thread.
+No I/O and no tasks: `_session` waits for the service, for threads and for asyncio alike. Every method may be called
+from any thread.
 
-What is held counts only for the bound after the time to which the feed was followed. So a process that was stopped, a
-service that is slow and a connection that is cut need no special case: trust lapses by itself, and then every key is
-asked for. Only when the service cannot be asked either does what is held count for longer, and such a verdict says so.
+Cached keys count only for the bound after the time to which the cache is synced. So a stopped process, a slow service
+and a cut connection need no special case: the cache becomes stale by itself, and the service is asked for every key.
+Only when the service is unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,13 +15,13 @@ from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
 
-from keywright.client import clocks
-from keywright.client.clocks import Clock
 from keywright.client.limits import UNLIMITED, LimitCounts
-from keywright.client.service_answers import Answer
-from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
-from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.digest import digest, digest_of
+from keywright.client.verifier import _clocks as clocks
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
+from keywright.client.verifier._clocks import Clock
+from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.keys.digest import digest_of
 from keywright.keys.format import MAX_LENGTH
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.pair import is_private_key
@@ -29,28 +29,40 @@ from keywright.keys.spending import LimitState
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
-class Question(NamedTuple):
-    """A presented text that memory cannot answer, and all that was said with it."""
+class UncachedRequest(NamedTuple):
+    """
+    A request that the cache cannot answer: the arguments of `Verifier.verify`.
+
+    `request_key` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
+    """
 
     text: str
-    digest: bytes
-    ask: Ask
-    user_agent: str | None
-    explain: bool
-    cost: int
+    request_key: Words
+    explain: bool = False
+    cost: int = 1
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the presented text."""
+        return self.request_key[0]
+
+    @property
+    def ask(self) -> Ask:
+        """What the request needs of the key."""
+        return _ask(*self.request_key[1:4])
 
 
-class Checking:
+class LocalChecker:
     """
-    What one process knows, from its start to its end.
+    The cache of one process, and all decisions from it, from its start to its end.
 
     Args:
-        brand: What a key of the service begins with.
-        capacity: How many keys to hold.
-        outage_seconds: How long what is held may serve after it was last followed, while nobody can be asked.
-        limit_share: How much of every rate limit is this process's own.
-        clock: A monotonic clock.
-        wall: Seconds of the epoch, as this machine believes; the service knows better.
+        brand: The first part of every key of the service.
+        capacity: How many keys to cache.
+        outage_seconds: How long after the last sync cached keys count while the service is unavailable.
+        limit_share: The share of every rate limit that this process may let through.
+        clock: A monotonic clock, in seconds.
+        wall: This machine's clock, in seconds of the epoch; the service's clock decides.
     """
 
     def __init__(
@@ -67,15 +79,15 @@ class Checking:
         self.clock_error_seconds: float | None = None
         """By how many seconds this machine's own clock is off, as far as that is proved; None before it is known."""
         self._brand = brand
-        self._outage_seconds = outage_seconds
-        self._clock = clock
+        self.outage_seconds = outage_seconds
+        self.clock = clock
         self._wall = wall
         self._lock = Lock()
         self._known = KnownKeys(capacity)
         self._limits = LimitCounts(share=limit_share, most=capacity)
         self._uses = Uses()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
-        self._trusted_until = -inf
+        self._fresh_until = -inf
         # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
         self._changes = 0
         # What to add to the monotonic clock for seconds of the epoch.
@@ -85,26 +97,26 @@ class Checking:
         return len(self._known)
 
     @property
-    def following(self) -> bool:
-        """Whether what is held counts right now."""
-        return self._clock() <= self._trusted_until
+    def fresh(self) -> bool:
+        """Whether cached keys count now."""
+        return self.clock() <= self._fresh_until
 
     @property
-    def ever_followed(self) -> bool:
-        """Whether the feed was followed at any time since the start."""
-        return self._trusted_until > -inf
+    def ever_synced(self) -> bool:
+        """Whether the cache was ever synced since the start."""
+        return self._fresh_until > -inf
 
-    def verify_now(
+    def decide(
         self,
         text: str,
-        scopes: tuple[str, ...],
-        environment: str | None,
-        client_ip: str | None,
-        user_agent: str | None,
-        with_explanation: bool,
+        scopes: tuple[str, ...] = (),
+        environment: str | None = None,
+        client_ip: str | None = None,
+        user_agent: str | None = None,
+        with_explanation: bool = False,
         cost: int = 1,
-    ) -> Verdict | None:
-        """Decide from memory alone; None when the service has to be asked."""
+    ) -> Verdict | UncachedRequest:
+        """Decide from memory alone; give the request back when the service has to be asked."""
         if len(text) > MAX_LENGTH:
             return NOT_FOUND
         try:
@@ -114,12 +126,12 @@ class Checking:
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:
             user_agent = user_agent[:LONGEST_AGENT]
         words = (presented, scopes, environment, client_ip, user_agent)
-        now = self._clock()
+        now = self.clock()
         with self._lock:
-            if now > self._trusted_until:
+            if now > self._fresh_until:
                 # What is held belongs to exactly one text, so a text that is held needs no parsing.
                 if self._known.get(presented) is not None:
-                    return None
+                    return UncachedRequest(text, words, with_explanation, cost)
             else:
                 now += self._epoch
                 # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
@@ -131,75 +143,64 @@ class Checking:
                 facts = self._known.get(presented)
                 if facts is not None:
                     return self._judge(words, facts, now, with_explanation, cost)
-        return None if is_private_key(text, brand=self._brand) else NOT_FOUND
+        return (
+            UncachedRequest(text, words, with_explanation, cost)
+            if is_private_key(text, brand=self._brand)
+            else NOT_FOUND
+        )
 
-    def question(
-        self,
-        text: str,
-        scopes: tuple[str, ...],
-        environment: str | None,
-        client_ip: str | None,
-        user_agent: str | None,
-        with_explanation: bool,
-        cost: int = 1,
-    ) -> Question:
-        """Put into words what `verify_now` could not answer."""
-        agent = None if user_agent is None else user_agent[:LONGEST_AGENT]
-        return Question(text, digest(text), _ask(scopes, environment, client_ip), agent, with_explanation, cost)
+    def decide_again(self, request: UncachedRequest) -> Verdict | UncachedRequest:
+        """Decide from memory once more: the answer to the same request may have come in the meantime."""
+        return self.decide(request.text, *request.request_key[1:], request.explain, request.cost)
 
-    def decide_now(self, question: Question) -> Verdict | None:
-        """Do as `verify_now` with what a question holds."""
-        text, _, ask, user_agent, with_explanation, cost = question
-        return self.verify_now(text, ask.scopes, ask.environment, ask.client_ip, user_agent, with_explanation, cost)
-
-    def begin(self, question: Question) -> LookUp:
-        """Note that the service is about to be asked; to be ended by `end`."""
+    def begin(self, request: UncachedRequest) -> LookUp:
+        """Begin a look-up, before the request is sent; to be ended by `end`."""
         with self._lock:
-            return self._known.begin(question.digest)
+            return self._known.begin(request.digest)
 
     def end(self, look_up: LookUp, answer: Answer | None) -> bool:
         """
-        Hold what the service said, None if it said nothing; tell whether a change overtook it.
+        End a look-up: cache its answer, None if there is none; tell whether a change overtook it.
 
-        A stale answer is not held, nor one with facts that this version does not know how to weigh.
+        An answer that is stale, or has facts that this version cannot judge, is not cached.
         """
         with self._lock:
-            self._known.end(look_up, answer.facts if answer is not None and answer.to_hold else None)
+            self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
             return look_up.overtaken
 
-    def answered(self, question: Question, answer: Answer) -> Verdict | None:
+    def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
         """
-        Decide by a fresh answer; None when only the service itself can weigh all that this key is bound to.
+        Decide by a fresh answer; None when only the service can judge all facts of the key.
 
-        The service was not told what the request asks of the key, so that one answer serves many; that is judged here.
+        The look-up did not name what the request needs, so that one answer serves many requests; that is judged here.
         """
         if answer.facts is None:
             return answer.verdict
         if not answer.complete:
             return None
-        # What depends on time was judged by the service's own clock just now, whatever this machine believes. What
-        # depends on the request was judged for whoever asked first.
+        # The service has just judged time by its own clock, so its word counts. It judged the address of the request
+        # that was sent, which may be another one.
         timely = answer.code in (Code.REVOKED, Code.EXPIRED)
-        code = answer.code if timely else judge(answer.facts, question.ask, -inf)
+        code = answer.code if timely else judge(answer.facts, request.ask, -inf)
         with self._lock:
-            return self._answer(question, answer.facts, code, self._clock() + self._epoch, stale=answer.stale)
+            return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
-    def in_outage(self, question: Question) -> Verdict | None:
-        """Decide by what is held although nobody can be asked; None when it is not held, or too old."""
+    def in_outage(self, request: UncachedRequest) -> Verdict | None:
+        """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
         with self._lock:
-            facts = self._known.get(question.digest)
-            now = self._clock()
-            # Counted from when it was last followed, so without the bound that `trusted_at` begins with.
-            if facts is None or not self._known.trusted_at(now, grace=self._outage_seconds - BOUND_SECONDS):
+            facts = self._known.get(request.digest)
+            now = self.clock()
+            # Counted from the last sync, so without the bound that `trusted_at` adds.
+            if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
-            code = judge(facts, question.ask, now + self._epoch)
-            return self._answer(question, facts, code, now + self._epoch, stale=now > self._trusted_until)
+            code = judge(facts, request.ask, now + self._epoch)
+            return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
 
-    def followed(self, since: float) -> None:
-        """Note that all changes acknowledged before *since*, on the monotonic clock, have been dropped."""
+    def synced(self, since: float) -> None:
+        """Note that all changes before *since*, on the monotonic clock, have been applied."""
         with self._lock:
             self._known.followed(since)
-            self._trusted_until = max(self._trusted_until, since + BOUND_SECONDS)
+            self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
 
     def drop(self, digests: Iterable[bytes]) -> None:
         """Forget keys that changed."""
@@ -208,25 +209,25 @@ class Checking:
             self._known.drop(digests)
 
     def drop_all(self) -> None:
-        """Forget everything, because nobody knows what changed."""
+        """Forget all keys, because any of them may have changed."""
         with self._lock:
             self._changes += 1
             self._known.drop_all()
 
     def forget(self) -> None:
-        """Forget everything and trust nothing any more, because this is the end."""
+        """Forget everything for good: the end."""
         with self._lock:
             self._changes += 1
             self._known.drop_all()
             self._limits.clear()
-            self._outage_seconds = 0
-            self._trusted_until = -inf
+            self.outage_seconds = 0
+            self._fresh_until = -inf
 
-    def hear_time(self, time: float, slack: float, received: float) -> float:
+    def set_time(self, time: float, slack: float, received: float) -> float:
         """
         Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
 
-        What is believed so far is moved no further than that proves.
+        The time so far is moved no further than that proves.
 
         Returns:
             By how many seconds this machine's own clock is off, as far as that is proved.
@@ -252,11 +253,9 @@ class Checking:
         with self._lock:
             return self._uses.take(most)
 
-    def _answer(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
+    def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
-        ask = question.ask
-        words = (question.digest, ask.scopes, ask.environment, ask.client_ip, question.user_agent)
-        verdict = self._decide(words, facts, ask, code, now, question.explain, question.cost)
+        verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
         return verdict._replace(stale=True) if stale else verdict
 
     def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
@@ -273,7 +272,7 @@ class Checking:
         spending = UNLIMITED
         if code is Code.VALID and facts.rate_limits:
             # On the clock that is never set.
-            spending = self._limits.spend(facts.id, facts.rate_limits, self._clock(), cost)
+            spending = self._limits.spend(facts.id, facts.rate_limits, self.clock(), cost)
             if not spending.allowed:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:

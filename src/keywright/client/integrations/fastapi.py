@@ -15,10 +15,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from keywright.client.async_verifier import AsyncVerifier
-from keywright.client.guard import Guard, KeyRefused, limit_headers
-from keywright.client.middleware import POLICY_VIOLATION, check_request
-from keywright.client.verdicts import KeyInfo
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.asgi import POLICY_VIOLATION, headers_of
+from keywright.client.verifier import AsyncVerifier, KeyInfo
 
 if TYPE_CHECKING:
     import fastapi
@@ -31,7 +30,7 @@ def use_verifier(app: "fastapi.FastAPI", verifier: AsyncVerifier) -> None:
     """
     Have the routes of an application check keys with *verifier*.
 
-    Starts it when the application starts and closes it at its end, unless it was started before by somebody else.
+    Starts it when the application starts and closes it at its end, unless it was started before.
     Refusals are answered as `{"detail", "code"}`. To be called before the application serves.
     """
     app.state.keywright = verifier
@@ -113,8 +112,8 @@ async def _checked(
 ) -> KeyInfo:
     verifier = getattr(connection.app.state, "keywright", None)
     if not isinstance(verifier, AsyncVerifier):
-        raise RuntimeError("no verifier: call keywright.client.fastapi.use_verifier(app, verifier) first")
-    verdict = await check_request(connection.scope, verifier, guard)
+        raise RuntimeError(f"no verifier: call {__name__}.use_verifier(app, verifier) first")
+    verdict = await guard.check_async(verifier, headers_of(connection.scope))
     connection.state.keywright = verdict
     response.headers.update(limit_headers(verdict))
     if verdict.key is None:
@@ -128,6 +127,6 @@ async def _answer_refusal(connection: Any, error: Exception) -> Any:
     if not isinstance(error, KeyRefused):
         raise error
     if isinstance(connection, fastapi.WebSocket):
-        await connection.close(POLICY_VIOLATION, error.refusal.code)
+        await connection.close(POLICY_VIOLATION, error.code)
         return None
-    return fastapi.Response(error.refusal.body, error.refusal.status, error.refusal.answer_headers)
+    return fastapi.Response(error.body, error.status, error.answer_headers)

@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 
-from keywright.client.checking import Checking, Question
-from keywright.client.event_stream import Event, StreamBroken
-from keywright.client.following import LATE_BY_SECONDS, LATE_SECONDS, Following
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
+from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.pair import mint
-from keywright.keys.verdict import ANY_USE, Code, KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
+from tests.client.deciding import from_memory, request
 
 TEXT = mint(bytes(32), brand="kw", environment="live").private.reveal()
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
-QUESTION = Question(TEXT, digest(TEXT), ANY_USE, None, None, False)
+REQUEST = request(TEXT)
 T0 = 1000.0
 
 
@@ -28,11 +29,11 @@ class World:
     def __init__(self) -> None:
         self.clock = SetClock(T0)
         self.wall = SetClock(1_800_000_000.0)
-        self.checking = Checking(brand="kw", capacity=10, outage_seconds=300, clock=self.clock, wall=self.wall)
-        self.following = Following(self.checking, self.clock)
+        self.checker = LocalChecker(brand="kw", capacity=10, outage_seconds=300, clock=self.clock, wall=self.wall)
+        self.reader = FeedReader(self.checker)
 
     def send(self, name: str, place: int | None = None, /, **data: Any) -> list[int]:
-        return self.following.take(Event(name, json.dumps(data), None if place is None else str(place)))
+        return self.reader.apply(StreamEvent(name, json.dumps(data), None if place is None else str(place)))
 
     def greet(self, cursor: str = "5", *, elapsed: float = 0.0) -> None:
         self.send("hello", cursor=cursor, time=self.wall(), elapsed=elapsed, age=0.0, bound=1.0)
@@ -41,10 +42,10 @@ class World:
         self.send("beat", cursor=cursor, elapsed=elapsed, age=age)
 
     def hold(self, facts: KeyFacts = FACTS) -> None:
-        self.checking.end(self.checking.begin(QUESTION), Answer(code=Code.VALID, facts=facts, complete=True))
+        self.checker.end(self.checker.begin(REQUEST), Answer(code=Code.VALID, facts=facts, complete=True))
 
     def code(self) -> Code | None:
-        verdict = self.checking.verify_now(TEXT, (), None, None, None, False)
+        verdict = from_memory(self.checker, TEXT)
         return None if verdict is None else verdict.code
 
     def trusted_until(self) -> float:
@@ -53,7 +54,7 @@ class World:
         low, high = at - 1000, at + 1000
         while high - low > 1e-6:
             self.clock.now = (low + high) / 2
-            low, high = (self.clock.now, high) if self.checking.following else (low, self.clock.now)
+            low, high = (self.clock.now, high) if self.checker.fresh else (low, self.clock.now)
         self.clock.now = at
         return low
 
@@ -61,7 +62,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     world = World()
-    world.following.begin()
+    world.reader.begin()
     return world
 
 
@@ -101,11 +102,11 @@ def test_a_greeting_is_not_trusted(world: World) -> None:
 def test_what_was_looked_up_before_the_stream_began_is_forgotten(world: World) -> None:
     """A key that was held before the first greeting may have changed before the stream began."""
     world.hold()
-    look_up = world.checking.begin(QUESTION)
+    look_up = world.checker.begin(REQUEST)
     world.greet()
     world.beat(elapsed=0.0)
     assert world.code() is None
-    assert world.checking.end(look_up, Answer(code=Code.VALID, facts=FACTS, complete=True)) is True
+    assert world.checker.end(look_up, Answer(code=Code.VALID, facts=FACTS, complete=True)) is True
     assert world.code() is None
 
 
@@ -119,7 +120,7 @@ def test_a_drop(world: World) -> None:
     assert dropped == [8, 9]
     assert world.code() is None
     assert world.trusted_until() == pytest.approx(T0 + 0.5 * (1 - CLOCK_RATE) + BOUND_SECONDS, abs=2e-6)
-    assert world.following.begin() == {"cursor": "9"}
+    assert world.reader.begin() == {"cursor": "9"}
 
 
 def test_going_on(world: World) -> None:
@@ -128,12 +129,12 @@ def test_going_on(world: World) -> None:
     world.beat(elapsed=0.0, cursor="7-abc")
     world.hold()
     world.clock.go_on(20)
-    assert world.following.begin() == {"cursor": "7-abc"}
+    assert world.reader.begin() == {"cursor": "7-abc"}
     world.greet(cursor="9")
-    assert world.following.begin() == {"cursor": "7-abc"}
+    assert world.reader.begin() == {"cursor": "7-abc"}
     assert world.code() is None
     assert world.send("drop", "9", digests=["ab" * 32], seqs=[8, 9], elapsed=0.0, age=0.0) == [8, 9]
-    assert world.following.begin() == {"cursor": "9"}
+    assert world.reader.begin() == {"cursor": "9"}
     assert world.code() is Code.VALID
 
 
@@ -142,11 +143,11 @@ def test_reset_forgets_everything(world: World) -> None:
     world.greet()
     world.beat(elapsed=0.0)
     world.hold()
-    look_up = world.checking.begin(QUESTION)
+    look_up = world.checker.begin(REQUEST)
     world.send("reset", elapsed=0.0, age=0.0)
-    assert world.checking.end(look_up, None) is True
+    assert world.checker.end(look_up, None) is True
     assert world.code() is None
-    assert world.following.begin() == {}
+    assert world.reader.begin() == {}
 
 
 def test_after_a_reset_comes_a_greeting(world: World) -> None:
@@ -158,43 +159,43 @@ def test_after_a_reset_comes_a_greeting(world: World) -> None:
     world.send("reset", elapsed=0.0, age=0.0)
     world.greet(cursor="40")
     world.beat(elapsed=0.0, cursor="41")
-    assert world.following.begin() == {"cursor": "41"}
+    assert world.reader.begin() == {"cursor": "41"}
 
 
 def test_unknown_events_are_passed_over(world: World) -> None:
     """A newer service may say more."""
-    assert world.following.take(Event("news", "not even JSON", None)) == []
+    assert world.reader.apply(StreamEvent("news", "not even JSON", None)) == []
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        Event("beat", "{", None),
-        Event("beat", "[]", None),
-        Event("beat", "[" * 100_000, None),
-        Event("beat", '{"cursor": "1", "elapsed": NaN, "age": 0}', None),
-        Event("beat", '{"cursor": "1", "elapsed": -1, "age": 0}', None),
-        Event("beat", '{"cursor": "1", "elapsed": 0, "age": -5}', None),
-        Event("beat", '{"cursor": true, "elapsed": 0, "age": 0}', None),
-        Event("beat", '{"cursor": 1, "elapsed": 0, "age": 0}', None),
-        Event("beat", json.dumps({"cursor": "1" * 65, "elapsed": 0, "age": 0}), None),
-        Event("beat", '{"elapsed": 0, "age": 0}', None),
-        Event("drop", '{"digests": [], "seqs": [], "elapsed": 0, "age": 0}', None),
-        Event("drop", '{"digests": ["ab"], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
-        Event("drop", '{"digests": ["zz"], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
-        Event("drop", '{"digests": [1], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
-        Event("drop", '{"digests": [], "seqs": ["1"], "elapsed": 0, "age": 0}', "1"),
-        Event("hello", '{"cursor": "1", "time": "now", "elapsed": 0, "age": 0}', None),
-        Event("reset", "{", None),
+        StreamEvent("beat", "{", None),
+        StreamEvent("beat", "[]", None),
+        StreamEvent("beat", "[" * 100_000, None),
+        StreamEvent("beat", '{"cursor": "1", "elapsed": NaN, "age": 0}', None),
+        StreamEvent("beat", '{"cursor": "1", "elapsed": -1, "age": 0}', None),
+        StreamEvent("beat", '{"cursor": "1", "elapsed": 0, "age": -5}', None),
+        StreamEvent("beat", '{"cursor": true, "elapsed": 0, "age": 0}', None),
+        StreamEvent("beat", '{"cursor": 1, "elapsed": 0, "age": 0}', None),
+        StreamEvent("beat", json.dumps({"cursor": "1" * 65, "elapsed": 0, "age": 0}), None),
+        StreamEvent("beat", '{"elapsed": 0, "age": 0}', None),
+        StreamEvent("drop", '{"digests": [], "seqs": [], "elapsed": 0, "age": 0}', None),
+        StreamEvent("drop", '{"digests": ["ab"], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
+        StreamEvent("drop", '{"digests": ["zz"], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
+        StreamEvent("drop", '{"digests": [1], "seqs": [1], "elapsed": 0, "age": 0}', "1"),
+        StreamEvent("drop", '{"digests": [], "seqs": ["1"], "elapsed": 0, "age": 0}', "1"),
+        StreamEvent("hello", '{"cursor": "1", "time": "now", "elapsed": 0, "age": 0}', None),
+        StreamEvent("reset", "{", None),
     ],
 )
-def test_broken_events(world: World, event: Event) -> None:
+def test_broken_events(world: World, event: StreamEvent) -> None:
     """Whatever is not an event of the feed ends the stream: what it would have named is named by the next one."""
     world.greet()
     with pytest.raises(StreamBroken):
-        world.following.take(event)
-    assert world.following.begin() == {"cursor": "5"}
-    assert not world.checking.following
+        world.reader.apply(event)
+    assert world.reader.begin() == {"cursor": "5"}
+    assert not world.checker.fresh
 
 
 def test_nothing_counts_before_the_greeting(world: World) -> None:
@@ -267,6 +268,6 @@ def test_a_late_greeting_moves_the_clock_no_further_than_it_proves(world: World)
     now = world.wall.now
     world.clock.go_on(30)
     world.wall.now = now + 30
-    assert world.checking.hear_time(now + 1, 29.5, world.clock.now) == 0.0
-    assert world.checking.hear_time(now - 60, 29.5, world.clock.now) == pytest.approx(60.5)
-    assert world.checking.hear_time(now + 90, 29.5, world.clock.now) == pytest.approx(-60.0)
+    assert world.checker.set_time(now + 1, 29.5, world.clock.now) == 0.0
+    assert world.checker.set_time(now - 60, 29.5, world.clock.now) == pytest.approx(60.5)
+    assert world.checker.set_time(now + 90, 29.5, world.clock.now) == pytest.approx(-60.0)

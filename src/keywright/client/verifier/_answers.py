@@ -1,4 +1,4 @@
-"""How the answers to a verification are read, and what an answer that is none means for whoever wanted a verdict."""
+"""Read the answers to a verification, and turn every other answer into the error that it means."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import httpx
 
 from keywright.client._answers import error_of, not_keywright, read_retry_after
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
-from keywright.client.verdicts import KeyInfo, Verdict
+from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
 from keywright.keys.addresses import canonical_network
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
-# What this version can weigh by itself. A service that knows more about a key has to be asked each time.
+# The facts that this version can judge. A key with any other fact is verified by the service each time.
 _WEIGHED = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
@@ -33,9 +33,9 @@ class _Facts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
-    What the service said of a key: its verdict, and the facts of the key where the secret matched.
+    The service's answer on a key: its verdict, and the facts of the key where the secret matched.
 
-    `complete` says that the facts are all there is to weigh, `stale` that the service itself answered from memory.
+    `complete` is true when this version can judge all facts, `stale` when the service itself answered from memory.
     `limits` and `retry_after_seconds` are there when the service itself counted the request.
     """
 
@@ -48,8 +48,8 @@ class Answer:
     retry_after_seconds: int | None = None
 
     @property
-    def to_hold(self) -> bool:
-        """Whether verdicts may be made of this answer for as long as the feed does not say otherwise."""
+    def cacheable(self) -> bool:
+        """Whether its facts may be cached until the feed names the key."""
         return self.complete and not self.stale
 
     @property
@@ -76,7 +76,7 @@ def read_answer(response: httpx.Response) -> Answer:
 
 
 def trouble_of(response: httpx.Response) -> KeywrightError:
-    """Turn an answer that is not the wished-for one into what it means: the credential is bad, or the service away."""
+    """Turn an error of the service into its meaning here: a refused credential, or an unavailable service."""
     error = error_of(response)
     if isinstance(error, ServiceUnavailable):
         return error
@@ -88,7 +88,7 @@ def trouble_of(response: httpx.Response) -> KeywrightError:
             retry_after=read_retry_after(response),
             request_id=error.request_id,
         )
-    # A gateway's page or somebody else's server: whatever it is, it is not the service.
+    # The page of a gateway, or another server: not the service.
     return ServiceUnavailable(str(error), retry_after=read_retry_after(response))
 
 
@@ -145,5 +145,5 @@ def _limit_state(state: LimitStateResponse) -> LimitState:
 
 @lru_cache(maxsize=16_384)
 def _one_for_all(value: _Value) -> _Value:
-    # Many keys share these, and each would hold a copy of its own.
+    # Many keys share these values; without this each would have its own copy.
     return value

@@ -1,4 +1,4 @@
-"""The calls that a verifier makes to its service, and what becomes of them when they fail."""
+"""The calls that a verifier makes to its service, and the errors when they fail."""
 
 import asyncio
 import contextlib
@@ -17,16 +17,16 @@ import httpx
 from keywright import __version__
 from keywright.client._answers import error_of, not_keywright
 from keywright.client.address import is_loopback, service_address
-from keywright.client.checking import Question
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.event_stream import Event, EventStream
-from keywright.client.service_answers import Answer, read_answer, trouble_of
-from keywright.client.uses import HOUR_SECONDS, Sighting
+from keywright.client.verifier._answers import Answer, read_answer, trouble_of
+from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
+from keywright.client.verifier._checker import UncachedRequest
+from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.pair import parse_credential
 from keywright.keys.sightings import network_of
 
 MOST_LOOK_UPS = 64
-"""How many questions are put to the service at a time; others wait for their turn."""
+"""How many questions are put to the service at a time; others wait."""
 MOST_IN_A_REPORT = 1000
 
 _LONGEST_HOST = 64
@@ -39,10 +39,10 @@ _KEEP_ALIVE_SECONDS = 60.0
 
 
 class NoAnswerInTime(ServiceUnavailable):
-    """The service took the question, or did not even do that, and said nothing for as long as it may take."""
+    """The service did not answer within `Timing.answer`, or did not take the request at all."""
 
 
-class ConnectionLost(ServiceUnavailable):
+class AnswerLost(ServiceUnavailable):
     """The connection was there, and ended before the answer did."""
 
 
@@ -51,8 +51,8 @@ class Timing:
     """
     How long a verifier waits for what, in seconds.
 
-    `answer` is what a question may take in all, `connection` what a new connection may, `silence` how long a feed may
-    say nothing before another is opened. `report` is the pause between two reports of uses. `first_pause` and
+    `answer` is what a request may take in all, `connection` what a new connection may, `silence` how long a feed may
+    stay silent before another is opened. `report` is the pause between two reports of usage. `first_pause` and
     `longest_pause` are those between two tries to open a feed, `refused_pause` the one after the service did not accept
     the credential. `end` is what closing may take.
     """
@@ -73,10 +73,10 @@ USUAL_TIMING = Timing()
 @dataclass(frozen=True, slots=True)
 class Service:
     """
-    Where the service is, and who calls.
+    The address of the service, and the credential of the verifier.
 
     Raises:
-        KeywrightError: The address is none, or the credential is not that of a verifier of this brand.
+        KeywrightError: The address is not a URL, or the credential is not that of a verifier of this brand.
     """
 
     url: str
@@ -86,7 +86,7 @@ class Service:
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", service_address(self.url))
         if parse_credential(self.credential, brand=self.brand) is None:
-            # Told before anything is sent, and without the text.
+            # Refused before anything is sent; the error does not repeat the text.
             raise KeywrightError(
                 f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
             )
@@ -99,7 +99,7 @@ class _Connecting:
     """
     Counts the connections that are being made (a `trace` of httpx).
 
-    To break one off at the wrong moment leaves a socket behind that nobody closes.
+    A connection that is cancelled at the wrong moment leaves an open socket behind.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class _Connecting:
 
     async def over(self) -> None:
         """Wait until none is being made."""
-        # Between the last one's end and this one's turn another may have begun.
+        # Another may begin before this task runs again.
         while self._count:
             await self._none.wait()
 
@@ -125,7 +125,7 @@ class ServiceCalls:
     Calls one service as one verifier.
 
     Args:
-        service: Which, and as whom.
+        service: Its address and the credential.
         timing: How long to wait.
         transport: What carries the requests; by default the network.
     """
@@ -140,7 +140,7 @@ class ServiceCalls:
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
             follow_redirects=False,
             trust_env=not is_loopback(service.url),
-            # The feed, reports and acknowledgements never wait behind questions.
+            # The feed, reports and acknowledgements never wait behind look-ups.
             limits=httpx.Limits(
                 max_connections=MOST_LOOK_UPS + 8,
                 max_keepalive_connections=MOST_LOOK_UPS,
@@ -153,30 +153,30 @@ class ServiceCalls:
             },
         )
 
-    async def look_up(self, question: Question) -> Answer:
-        """Ask what there is to know of a key, whatever the request asks of it; see `read_answer` for what is raised."""
-        body = {"key": question.text, **_given(client_ip=_address_of(question))}
+    async def look_up(self, request: UncachedRequest) -> Answer:
+        """Get the facts of a key, whatever the request needs of it; see `read_answer` for errors."""
+        body = {"key": request.text, **_given(client_ip=_address_of(request))}
         return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
 
-    async def verify(self, question: Question) -> Answer:
-        """Have the service itself decide; see `read_answer` for what is raised."""
+    async def verify(self, request: UncachedRequest) -> Answer:
+        """Have the service decide; see `read_answer` for errors."""
         body = {
-            "key": question.text,
-            "scopes": list(question.ask.scopes),
-            "explain": question.explain,
-            **({} if question.cost == 1 else {"cost": question.cost}),
-            **_given(environment=question.ask.environment, client_ip=_address_of(question)),
+            "key": request.text,
+            "scopes": list(request.ask.scopes),
+            "explain": request.explain,
+            **({} if request.cost == 1 else {"cost": request.cost}),
+            **_given(environment=request.ask.environment, client_ip=_address_of(request)),
         }
         return read_answer(await self._ask(body))
 
     @asynccontextmanager
-    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[Event]]:
+    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[StreamEvent]]:
         """
         Open the feed of changes.
 
         Raises:
-            CredentialRefused, ServiceUnavailable, httpx.RequestError: It cannot be opened, or has gone silent.
-            StreamBroken: Something else arrives.
+            CredentialRefused, ServiceUnavailable, httpx.RequestError: It cannot be opened, or is silent.
+            StreamBroken: The answer is no stream of events.
         """
         timeout = httpx.Timeout(self._timing.silence, connect=self._timing.connection)
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
@@ -193,22 +193,22 @@ class ServiceCalls:
                 yield events
 
     async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
-        """Say what was dropped, and with `closed` that nothing is held any more; see `error_of` for what is raised."""
+        """Acknowledge changes, and with `closed` the end of the session; see `error_of` for errors."""
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
     async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
         """
-        Report uses, at most `MOST_IN_A_REPORT`; see `error_of` for what is raised.
+        Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
-        repeated when its answer was lost, with the same uses and before any newer one.
+        repeated when its answer was lost, with the same records and before any newer one.
         """
         body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, sightings))}
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:
-        """Wait until no connection is being made, so that whoever makes one may be ended; takes a bounded time."""
+        """Wait until no connection is being made, so that tasks can be cancelled; takes a bounded time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timing.connection):
                 await self._connecting.over()
@@ -220,15 +220,15 @@ class ServiceCalls:
     async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             return await self._post(_VERIFY, body, headers)
-        except ConnectionLost:
-            # As when the service closes a connection that was idle in the moment in which it is used again.
+        except AnswerLost:
+            # The service may close an idle connection in the moment in which it is used again.
             return await self._post(_VERIFY, body, headers)
 
     async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             return await self._http.post(self._base + path, json=body, headers=headers, extensions=self._extensions)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            raise ConnectionLost(f"{self._base} closed the connection without an answer.") from None
+            raise AnswerLost(f"{self._base} closed the connection without an answer.") from None
         except httpx.TimeoutException:
             raise NoAnswerInTime(f"{self._base} did not answer in time.") from None
         except httpx.RequestError as error:
@@ -236,12 +236,12 @@ class ServiceCalls:
 
 
 def process_name() -> str:
-    """Say what this process is known by where nobody named it, such as `api-7:4711`."""
+    """Make the name of a process that has none: host and process number, such as `api-7:4711`."""
     host = re.sub("[^!-~]", "-", socket.gethostname())[:_LONGEST_HOST]
     return f"{host}:{os.getpid()}"
 
 
-async def _events(response: httpx.Response) -> AsyncGenerator[Event, None]:
+async def _events(response: httpx.Response) -> AsyncGenerator[StreamEvent, None]:
     stream = EventStream()
     pieces = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
     async with aclosing(pieces):
@@ -255,9 +255,9 @@ def _expect_done(response: httpx.Response) -> None:
         raise error_of(response)
 
 
-def _address_of(question: Question) -> str | None:
-    # The service limits guesses by network; what is no address would only be refused.
-    return question.ask.client_ip if network_of(question.ask.client_ip) else None
+def _address_of(request: UncachedRequest) -> str | None:
+    # The service limits guesses by network and refuses a text that is not an address.
+    return request.ask.client_ip if network_of(request.ask.client_ip) else None
 
 
 def _shown(sighting: Sighting) -> dict[str, Any]:

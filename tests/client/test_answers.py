@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
-from keywright.client.service_answers import read_answer
+from keywright.client.verifier._answers import read_answer
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.fake_service import problem
@@ -45,7 +45,7 @@ def test_a_find() -> None:
         expires_at=1_800_000_000.5,
         scopes=("a:read", "b:read"),
     )
-    assert answer.to_hold
+    assert answer.cacheable
 
 
 def test_everything_that_can_be_weighed() -> None:
@@ -58,7 +58,7 @@ def test_everything_that_can_be_weighed() -> None:
         "rate_limits": [["minute", 100, 60], ["day", 5000, 86_400]],
     }
     answer = read_answer(response(body={**VALID, "facts": facts}))
-    assert answer.to_hold
+    assert answer.cacheable
     assert answer.facts is not None
     assert (answer.facts.expires_at, answer.facts.retires_at) == (inf, 1_800_000_000.0)
     assert answer.facts.allowed_ips == ("192.0.2.0/24", "2001:db8::/32")
@@ -91,7 +91,7 @@ def test_without_facts() -> None:
     answer = read_answer(
         response(body={**body, "valid": False, "code": "insufficient_scope", "explanation": explanation})
     )
-    assert not answer.to_hold
+    assert not answer.cacheable
     verdict = answer.verdict
     assert verdict.code is Code.INSUFFICIENT_SCOPE
     assert verdict.key is not None
@@ -101,9 +101,9 @@ def test_without_facts() -> None:
 
 def test_what_is_not_to_be_held() -> None:
     """Neither a stale answer nor one with facts that cannot be weighed here is to be held."""
-    assert not read_answer(response(body={**VALID, "stale": True})).to_hold
+    assert not read_answer(response(body={**VALID, "stale": True})).cacheable
     more = {**VALID["facts"], "added_later": []}
-    assert not read_answer(response(body={**VALID, "facts": more})).to_hold
+    assert not read_answer(response(body={**VALID, "facts": more})).cacheable
 
 
 def test_what_many_keys_share_is_held_once() -> None:

@@ -11,7 +11,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 MOST_BYTES = 8 * 1024 * 1024
 
 
-class Event(NamedTuple):
+class StreamEvent(NamedTuple):
     """One event: its name, its data, and the id that stood last in the stream so far."""
 
     name: str
@@ -20,7 +20,7 @@ class Event(NamedTuple):
 
 
 class StreamBroken(Exception):
-    """What arrives is no event stream; its text says why."""
+    """What arrives is not an event stream of the feed; the text has the reason."""
 
 
 class EventStream:
@@ -40,7 +40,7 @@ class EventStream:
         self._id: str | None = None
         self._begun = False
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
+    def feed(self, piece: bytes) -> Iterator[StreamEvent]:
         """
         Take in the next piece; give the events that it completes.
 
@@ -65,7 +65,7 @@ class EventStream:
         lines[-1] += kept
         return lines
 
-    def _line(self, line: bytes) -> Event | None:
+    def _line(self, line: bytes) -> StreamEvent | None:
         if not line:
             return self._dispatch()
         try:
@@ -84,7 +84,7 @@ class EventStream:
             self._id = value
         return None
 
-    def _dispatch(self) -> Event | None:
+    def _dispatch(self) -> StreamEvent | None:
         name, data = self._name or "message", self._data
         self._name, self._data, self._size = "", [], 0
-        return Event(name, "\n".join(data), self._id) if data else None
+        return StreamEvent(name, "\n".join(data), self._id) if data else None

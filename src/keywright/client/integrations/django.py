@@ -3,7 +3,7 @@ Checking keys in a Django project: all of it, by the middleware, or view by view
 
     # settings.py
     KEYWRIGHT = {"URL": "https://keys.acme.example", "VERIFIER": os.environ["KEYWRIGHT_VERIFIER"]}
-    MIDDLEWARE = ["keywright.client.django.KeywrightMiddleware", ...]
+    MIDDLEWARE = ["keywright.client.integrations.django.KeywrightDjangoMiddleware", ...]
 
     # views.py
     @require_key(scopes=["reports:read"])
@@ -19,16 +19,16 @@ from collections.abc import Callable, Collection
 from functools import cache, wraps
 from typing import Any
 
-from keywright.client.guard import Guard, KeyRefused, Refusal, limit_headers
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.wsgi import headers_of
 from keywright.client.verifier import Verifier
-from keywright.client.wsgi import check_environ
 
 _NAMES = frozenset({"URL", "VERIFIER", "OPTIONS", "TRUSTED_PROXIES", "SCOPES", "ENVIRONMENT", "COST", "EXEMPT"})
 
 _View = Callable[..., Any]
 
 
-class KeywrightMiddleware:
+class KeywrightDjangoMiddleware:
     """Lets through requests that present a key which may be used, and answers all others."""
 
     sync_capable = True
@@ -40,22 +40,19 @@ class KeywrightMiddleware:
         self._guard = Guard(
             scopes=settings.get("SCOPES", ()),
             environment=settings.get("ENVIRONMENT"),
+            exempt=settings.get("EXEMPT", ()),
             trusted_proxies=settings.get("TRUSTED_PROXIES", ()),
             cost=settings.get("COST", 1),
         )
-        self._exempt = frozenset(settings.get("EXEMPT", ()))
         # Said when the project starts, not with its first request.
         the_verifier()
 
     def __call__(self, request: Any) -> Any:
         """Answer a request."""
-        if request.path in self._exempt:
+        if self._guard.is_exempt(request.path):
             return self._get_response(request)
-        try:
-            request.keywright = check_environ(request.META, the_verifier(), self._guard)
-        except KeyRefused as refused:
-            return _answer(refused.refusal)
-        return _telling(request, self._get_response(request))
+        refused = _check(request, self._guard)
+        return _with_limits(request, self._get_response(request)) if refused is None else refused
 
 
 def require_key(
@@ -76,10 +73,7 @@ def require_key(
         trusted = _settings().get("TRUSTED_PROXIES", ())
         return Guard(scopes=scopes, environment=environment, trusted_proxies=trusted, cost=cost)
 
-    def check(request: Any) -> None:
-        request.keywright = check_environ(request.META, the_verifier(), guard())
-
-    return lambda view: _guarded(view, check)
+    return lambda view: _guarded(view, lambda request: _check(request, guard()))
 
 
 @cache
@@ -88,24 +82,21 @@ def the_verifier() -> Verifier:
     Give the verifier of this project, made out of its settings; started by the first request.
 
     Raises:
-        django.core.exceptions.ImproperlyConfigured: The settings lack something, or hold what is not known.
+        django.core.exceptions.ImproperlyConfigured: The settings lack a name, or have an unknown one.
     """
     settings = _settings()
     return Verifier(settings["URL"], settings["VERIFIER"], **settings.get("OPTIONS", {}))
 
 
-def _guarded(view: _View, check: Callable[[Any], None]) -> _View:
+def _guarded(view: _View, check: Callable[[Any], Any]) -> _View:
     from asgiref.sync import iscoroutinefunction, sync_to_async
 
     if not iscoroutinefunction(view):
 
         @wraps(view)
         def guarded(request: Any, *args: Any, **named: Any) -> Any:
-            try:
-                check(request)
-            except KeyRefused as refused:
-                return _answer(refused.refusal)
-            return _telling(request, view(request, *args, **named))
+            refused = check(request)
+            return _with_limits(request, view(request, *args, **named)) if refused is None else refused
 
         return guarded
 
@@ -114,17 +105,25 @@ def _guarded(view: _View, check: Callable[[Any], None]) -> _View:
 
     @wraps(view)
     async def guarded_async(request: Any, *args: Any, **named: Any) -> Any:
-        try:
-            await check_in_thread(request)
-        except KeyRefused as refused:
-            return _answer(refused.refusal)
-        return _telling(request, await view(request, *args, **named))
+        refused = await check_in_thread(request)
+        return _with_limits(request, await view(request, *args, **named)) if refused is None else refused
 
     return guarded_async
 
 
-def _telling(request: Any, response: Any) -> Any:
-    """Have the answer tell, too, how the limits of the request's key stand."""
+def _check(request: Any, guard: Guard) -> Any:
+    """Note the verdict on the request's key; give the answer when the request may not go on, None when it may."""
+    from django.http import HttpResponse  # type: ignore[import-untyped]
+
+    try:
+        request.keywright = guard.check(the_verifier(), headers_of(request.META))
+    except KeyRefused as refused:
+        return HttpResponse(refused.body, status=refused.status, headers=refused.answer_headers)
+    return None
+
+
+def _with_limits(request: Any, response: Any) -> Any:
+    """Add the state of the key's rate limits to the answer."""
     for name, value in limit_headers(request.keywright).items():
         response.headers[name] = value
     return response
@@ -143,9 +142,3 @@ def _settings() -> dict[str, Any]:
     if unknown:
         raise ImproperlyConfigured(f"The setting KEYWRIGHT does not know {', '.join(unknown)}.")
     return found
-
-
-def _answer(refusal: Refusal) -> Any:
-    from django.http import HttpResponse  # type: ignore[import-untyped]
-
-    return HttpResponse(refusal.body, status=refusal.status, headers=refusal.answer_headers)

@@ -9,7 +9,7 @@ beyond it, places are no longer told apart, and in the end uses are only counted
 from itertools import islice
 from typing import NamedTuple
 
-from keywright.client.verdicts import Verdict
+from keywright.client.verifier._verdicts import Verdict
 from keywright.keys.sightings import agent_family, network_of
 
 MOST_RECENT = 32_768

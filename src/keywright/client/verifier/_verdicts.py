@@ -1,4 +1,4 @@
-"""What an API server is told of a presented key. Cheap to make, because one is made for almost every request."""
+"""The verdict on a presented key. Cheap to make, because almost every request makes one."""
 
 from datetime import UTC, datetime
 from math import isinf
@@ -13,7 +13,7 @@ from keywright.keys.verdict import Code, Explanation, KeyFacts
 class KeyInfo:
     """A key whose secret was presented, as far as an API server may know it. Does not change."""
 
-    # Made out of what is held only when somebody asks: two UUIDs cost more than the whole check.
+    # Members are made when they are read: two UUIDs cost more than the whole check.
     __slots__ = ("_facts",)
 
     def __init__(self, facts: KeyFacts) -> None:
@@ -26,7 +26,7 @@ class KeyInfo:
 
     @property
     def org_id(self) -> UUID:
-        """Names the organisation that the key belongs to."""
+        """Names the organization that the key belongs to."""
         return UUID(bytes=self._facts.org_id)
 
     @property
@@ -69,11 +69,11 @@ class KeyInfo:
 
 class Verdict(NamedTuple):
     """
-    What was decided of a presented key. True in a condition when the key may be used, and only then.
+    The decision on a presented key. True in a condition when the key may be used, and only then.
 
-    `key` is given as soon as the secret matched, so for a revoked or expired key too; None for one that is not known.
-    `stale` says that nobody could be asked: the verdict comes from memory that may be as old as the outage.
-    `explanation` is there when it was asked for and a rule refused. `limits` tells how the key's rate limits stand,
+    `key` is given as soon as the secret matched, so for a revoked or expired key too; None for an unknown one.
+    `stale` is true in an outage: the verdict comes from a cache that may be as old as the outage.
+    `explanation` is there with `explain`, when a rule refused. `limits` has the state of the key's rate limits,
     empty for a key without any and for one that was refused for another reason. `retry_after_seconds` comes with
     `rate_limited`: whole seconds after which the same request may pass, None where its cost never can.
     """

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from functools import partial, wraps
 from typing import Any
 
-from keywright.client.guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.wsgi import headers_of
 from keywright.client.verifier import Verifier
-from keywright.client.wsgi import check_environ
 
 _View = Callable[..., Any]
 
@@ -45,13 +45,10 @@ def require_key(
             import flask
 
             try:
-                verdict = flask.g.keywright = check_environ(flask.request.environ, verifier, guard)
+                verdict = flask.g.keywright = guard.check(verifier, headers_of(flask.request.environ))
             except KeyRefused as refused:
-                refusal = refused.refusal
-                return flask.Response(refusal.body, refusal.status, refusal.answer_headers)
-            headers = limit_headers(verdict)
-            if headers:
-                flask.after_this_request(partial(_telling, headers))
+                return flask.Response(refused.body, refused.status, refused.answer_headers)
+            flask.after_this_request(partial(_add_headers, limit_headers(verdict)))
             return flask.current_app.ensure_sync(view)(*args, **named)
 
         return guarded
@@ -59,6 +56,6 @@ def require_key(
     return decorate
 
 
-def _telling(headers: dict[str, str], response: Any) -> Any:
+def _add_headers(headers: dict[str, str], response: Any) -> Any:
     response.headers.extend(headers)
     return response

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from keywright.client.checking import Checking, Question
-from keywright.client.service_answers import Answer
-from keywright.client.uses import LONGEST_AGENT, MOST_RECENT, Sighting
-from keywright.client.verdicts import NOT_FOUND, Verdict
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_RECENT, Sighting
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
+from tests.client.deciding import from_memory, request
 
 PAIR = mint(bytes(32), brand="kw", environment="live")
 TEXT = PAIR.private.reveal()
@@ -31,33 +32,30 @@ class World:
 
     def __init__(self, *, outage_seconds: int = 300) -> None:
         self.clock = SetClock()
-        self.checking = Checking(
+        self.checker = LocalChecker(
             brand="kw", capacity=10, outage_seconds=outage_seconds, clock=self.clock, wall=SetClock(NOW)
         )
         self.follow()
 
     def follow(self) -> None:
-        self.checking.followed(self.clock.now)
+        self.checker.synced(self.clock.now)
 
     def verify_now(self, text: str = TEXT, **asked: Any) -> Verdict | None:
-        return self.checking.verify_now(text, *words(**asked))
-
-    def question(self, text: str = TEXT, **asked: Any) -> Question:
-        return self.checking.question(text, *words(**asked))
+        return from_memory(self.checker, text, *words(**asked))
 
     def hold(self, found: KeyFacts | None = None, text: str = TEXT) -> None:
         self.answer(Answer(code=Code.VALID, facts=found or facts(), complete=True), text)
 
     def answer(self, answer: Answer, text: str = TEXT, **asked: Any) -> Verdict | None:
-        question = self.question(text, **asked)
-        self.checking.end(self.checking.begin(question), answer)
-        return self.checking.answered(question, answer)
+        asking = request(text, **asked)
+        self.checker.end(self.checker.begin(asking), answer)
+        return self.checker.answered(asking, answer)
 
     def sightings(self) -> list[Sighting]:
-        self.checking.set_uses_aside()
-        while self.checking.settle_uses(3):
+        self.checker.set_uses_aside()
+        while self.checker.settle_uses(3):
             pass
-        return self.checking.take_uses(1_000_000)
+        return self.checker.take_uses(1_000_000)
 
 
 def words(
@@ -159,7 +157,7 @@ def test_trust_lapses(world: World) -> None:
     world.clock.go_on(1.0)
     assert world.verify_now()
     world.clock.go_on(0.001)
-    assert not world.checking.following
+    assert not world.checker.fresh
     assert world.verify_now() is None
     world.follow()
     assert world.verify_now()
@@ -171,31 +169,31 @@ def test_a_dropped_key_is_asked_for(world: World) -> None:
     world.hold(text=OTHER)
     assert world.verify_now()
     assert world.verify_now(OTHER)
-    world.checking.drop([digest(TEXT)])
+    world.checker.drop([digest(TEXT)])
     assert world.verify_now() is None
     assert world.verify_now(OTHER)
-    world.checking.drop_all()
+    world.checker.drop_all()
     assert world.verify_now(OTHER) is None
 
 
 def test_an_overtaken_answer_is_not_held(world: World) -> None:
     """What was on its way when the key changed is told, but is no ground for a second verdict."""
-    question = world.question()
-    look_up = world.checking.begin(question)
+    asking = request(TEXT)
+    look_up = world.checker.begin(asking)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
-    world.checking.drop([question.digest])
-    assert world.checking.end(look_up, answer) is True
-    assert world.checking.answered(question, answer)
+    world.checker.drop([asking.digest])
+    assert world.checker.end(look_up, answer) is True
+    assert world.checker.answered(asking, answer)
     assert world.verify_now() is None
 
 
 def test_a_change_between_the_answer_and_the_verdict(world: World) -> None:
     """A key that is dropped after it was held and before its verdict was made leaves no verdict behind."""
-    question = world.question()
+    asking = request(TEXT)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
-    assert world.checking.end(world.checking.begin(question), answer) is False
-    world.checking.drop([question.digest])
-    assert world.checking.answered(question, answer)
+    assert world.checker.end(world.checker.begin(asking), answer) is False
+    world.checker.drop([asking.digest])
+    assert world.checker.answered(asking, answer)
     assert world.verify_now() is None
 
 
@@ -333,7 +331,7 @@ def test_limits_outlive_a_change(world: World) -> None:
     """A key that changed in something else goes on from what it had spent."""
     world.hold(facts(rate_limits=(LIMIT,)))
     assert world.verify_now(cost=2)
-    world.checking.drop([digest(TEXT)])
+    world.checker.drop([digest(TEXT)])
     answer = Answer(code=Code.VALID, facts=facts(rate_limits=(LIMIT,), name="other"), complete=True)
     assert not world.answer(answer)
     assert not world.verify_now()
@@ -343,7 +341,7 @@ def test_limits_hold_in_an_outage(world: World) -> None:
     """With nobody to ask, a key still pays; the refusal says that it comes from memory."""
     world.hold(facts(rate_limits=(LIMIT,)))
     world.clock.go_on(5)
-    verdicts = [world.checking.in_outage(world.question()) for _ in range(3)]
+    verdicts = [world.checker.in_outage(request(TEXT)) for _ in range(3)]
     assert [verdict is not None and verdict.code for verdict in verdicts] == [Code.VALID, Code.VALID, Code.RATE_LIMITED]
     assert all(verdict is not None and verdict.stale for verdict in verdicts)
 
@@ -352,9 +350,9 @@ def test_setting_the_clock_earns_nothing(world: World) -> None:
     """When the service's time turns out to be another, limits neither become whole nor end."""
     world.hold(facts(rate_limits=(LIMIT,)))
     assert world.verify_now(cost=2)
-    world.checking.hear_time(NOW + 3600, 0.0, world.clock.now)
+    world.checker.set_time(NOW + 3600, 0.0, world.clock.now)
     assert not world.verify_now()
-    world.checking.hear_time(NOW - 3600, 0.0, world.clock.now)
+    world.checker.set_time(NOW - 3600, 0.0, world.clock.now)
     world.clock.go_on(20)
     world.follow()
     assert world.verify_now()
@@ -362,11 +360,11 @@ def test_setting_the_clock_earns_nothing(world: World) -> None:
 
 def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
     """What is proved of this machine's clock can be read, once the service has told its time."""
-    assert world.checking.clock_error_seconds is None
-    world.checking.hear_time(NOW + 600, 2.0, world.clock.now)
-    assert world.checking.clock_error_seconds == -600
-    world.checking.hear_time(NOW - 1, 2.0, world.clock.now)
-    assert world.checking.clock_error_seconds == 0
+    assert world.checker.clock_error_seconds is None
+    world.checker.set_time(NOW + 600, 2.0, world.clock.now)
+    assert world.checker.clock_error_seconds == -600
+    world.checker.set_time(NOW - 1, 2.0, world.clock.now)
+    assert world.checker.clock_error_seconds == 0
 
 
 # Outage.
@@ -375,20 +373,20 @@ def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
 def test_outage(world: World) -> None:
     """With nobody to ask, a known key passes, marked stale, until `outage_seconds` after it was last followed."""
     world.hold()
-    question = world.question()
+    asking = request(TEXT)
     world.clock.go_on(1.1)
-    verdict = world.checking.in_outage(question)
+    verdict = world.checker.in_outage(asking)
     assert verdict
     assert verdict.stale
     world.clock.go_on(298.8)
-    assert world.checking.in_outage(question)
+    assert world.checker.in_outage(asking)
     world.clock.go_on(0.2)
-    assert world.checking.in_outage(question) is None
+    assert world.checker.in_outage(asking) is None
 
 
 def test_outage_knows_no_unknown_keys(world: World) -> None:
     """A key that is not held has no verdict while nobody can be asked."""
-    assert world.checking.in_outage(world.question()) is None
+    assert world.checker.in_outage(request(TEXT)) is None
 
 
 def test_outage_forbidden() -> None:
@@ -396,17 +394,17 @@ def test_outage_forbidden() -> None:
     world = World(outage_seconds=0)
     world.hold()
     world.clock.go_on(1.1)
-    assert world.checking.in_outage(world.question()) is None
+    assert world.checker.in_outage(request(TEXT)) is None
 
 
 def test_outage_before_anything_was_followed() -> None:
     """What was looked up but never followed does not count in an outage."""
     world = World()
-    world.checking.forget()
-    fresh = Checking(brand="kw", capacity=10, outage_seconds=300, clock=world.clock)
-    question = fresh.question(TEXT, *words())
-    fresh.end(fresh.begin(question), Answer(code=Code.VALID, facts=facts(), complete=True))
-    assert fresh.in_outage(question) is None
+    world.checker.forget()
+    fresh = LocalChecker(brand="kw", capacity=10, outage_seconds=300, clock=world.clock)
+    asking = request(TEXT)
+    fresh.end(fresh.begin(asking), Answer(code=Code.VALID, facts=facts(), complete=True))
+    assert fresh.in_outage(asking) is None
 
 
 @pytest.mark.parametrize(
@@ -416,7 +414,7 @@ def test_outage_keeps_the_rules(world: World, found: KeyFacts, code: Code) -> No
     """In an outage, too, a revoked key is revoked and a key expires."""
     world.hold(found)
     world.clock.go_on(10)
-    verdict = world.checking.in_outage(world.question())
+    verdict = world.checker.in_outage(request(TEXT))
     assert verdict is not None
     assert (verdict.code, verdict.stale) == (code, True)
 
@@ -425,7 +423,7 @@ def test_after_an_outage_verdicts_are_not_stale(world: World) -> None:
     """A verdict given in an outage is not given again, stale, once the feed is followed."""
     world.hold()
     world.clock.go_on(10)
-    assert world.checking.in_outage(world.question())
+    assert world.checker.in_outage(request(TEXT))
     world.follow()
     verdict = world.verify_now()
     assert verdict
@@ -435,10 +433,10 @@ def test_after_an_outage_verdicts_are_not_stale(world: World) -> None:
 def test_the_end(world: World) -> None:
     """After the end nothing counts."""
     world.hold()
-    world.checking.forget()
+    world.checker.forget()
     world.follow()
     assert world.verify_now() is None
-    assert world.checking.in_outage(world.question()) is None
+    assert world.checker.in_outage(request(TEXT)) is None
 
 
 # Uses.
@@ -453,7 +451,7 @@ def test_uses_are_counted(world: World) -> None:
     world.verify_now(scopes=("b:read",))
     world.verify_now()
     world.clock.go_on(10)
-    world.checking.in_outage(world.question(client_ip="192.0.2.7"))
+    world.checker.in_outage(request(TEXT, client_ip="192.0.2.7"))
     uses = {(use.network, use.agent): use.times for use in world.sightings()}
     assert uses == {("192.0.2.0/24", "curl"): 4, (None, None): 1, ("192.0.2.0/24", None): 1}
 
@@ -510,7 +508,7 @@ def test_threads(world: World) -> None:
         world.hold()
         world.hold(text=OTHER)
         reported += sum(use.times for use in world.sightings())
-        world.checking.drop([digest(TEXT)])
+        world.checker.drop([digest(TEXT)])
         assert world.verify_now() is None
     stop.set()
     for thread in threads:
@@ -524,5 +522,5 @@ def test_length() -> None:
     """The number of held keys is told."""
     world = World()
     world.hold()
-    assert len(world.checking) == 1
+    assert len(world.checker) == 1
     assert facts().expires_at == inf
