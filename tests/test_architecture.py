@@ -18,7 +18,7 @@ TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for pa
 REVEALERS = {
     "keys/pair.py": "computes its digest and compares it",
     "api/schemas.py": "puts it into the answer of a creation",
-    "cli/keys_output.py": "prints it once to the person who created or rotated it",
+    "cli/output.py": "prints it once to the person who created or rotated it",
     "cli/verifiers.py": "prints a verifier's credential once to the operator who made it",
 }
 SQL = re.compile(

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from keywright.cli import exits, keys_waiting
+from keywright.cli import exits
+from keywright.cli import rotation as rotation_commands
 from keywright.client import ApiKey, ManagementClient
 from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
@@ -76,7 +77,7 @@ def source(pair: Any, network: str | None, last: str, agent: str | None = "curl"
     [
         ((), {}),
         (("--overlap", "7d"), {"overlap_seconds": 604_800}),
-        (("--quiet", "1h"), {"retire_when_quiet_seconds": 3600}),
+        (("--idle", "1h"), {"retire_when_quiet_seconds": 3600}),
         (("--overlap", "0s"), {"overlap_seconds": 0}),
     ],
 )
@@ -178,7 +179,7 @@ class Rotation:
     ) -> list[str]:
         """Watch to the end, and give the lines that were told."""
         begun = ApiKey.read(key(quiet=rotation_quiet))
-        keys_waiting.watch(self.client, begun, quiet_seconds=quiet, sleep=self.sleep)
+        rotation_commands.watch(self.client, begun, idle_seconds=quiet, sleep=self.sleep)
         told = capture.readouterr()
         assert told.out == ""
         return told.err.splitlines()
@@ -188,7 +189,7 @@ def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
     """An hour after the last use of the old secret, and as long as a use takes to be told, it is safe to end it."""
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()))
     *_, last = rotation.watch(capsys)
-    assert rotation.now - NOW == timedelta(hours=1, seconds=keys_waiting.LAG_SECONDS)
+    assert rotation.now - NOW == timedelta(hours=1, seconds=rotation_commands.LAG_SECONDS)
     assert "safe to end the old secret" in last
     assert f"keywright keys rotation end {KEY_ID}" in last
     assert "not used for 1h" in last
@@ -199,7 +200,7 @@ def test_a_use_begins_the_wait_anew(capsys: pytest.CaptureFixture[str]) -> None:
     used = (key(old_used=ago(-10), new_used=ago(5)), usage(source(OLD_PAIR, "192.0.2.0/24", ago(-10))))
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()), used)
     lines = rotation.watch(capsys, quiet=600)
-    assert rotation.now - NOW == timedelta(minutes=20, seconds=keys_waiting.LAG_SECONDS)
+    assert rotation.now - NOW == timedelta(minutes=20, seconds=rotation_commands.LAG_SECONDS)
     (told,) = [line for line in lines if "192.0.2.0/24" in line]
     assert told == "  from 192.0.2.0/24 curl through billing-api, last 2026-11-24 12:10:00 UTC"
     assert len(lines) == len(set(lines))
@@ -238,7 +239,7 @@ def test_the_service_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_overlap_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """A rotation that left no old secret is over at once."""
     rotation = Rotation((ENDED, usage()))
-    keys_waiting.watch(rotation.client, ApiKey.read(ENDED), quiet_seconds=None, sleep=rotation.sleep)
+    rotation_commands.watch(rotation.client, ApiKey.read(ENDED), idle_seconds=None, sleep=rotation.sleep)
     assert capsys.readouterr().err == "The old secret has ended.\n"
     assert rotation.looks == 0
 
@@ -247,7 +248,7 @@ def test_the_service_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> 
     """A service that cannot be asked is asked again."""
     rotation = Rotation((503, None), (503, None), (ENDED, usage()))
     assert rotation.watch(capsys)[-1] == "The old secret has ended."
-    assert rotation.now - NOW == timedelta(seconds=2 * keys_waiting.PAUSE_SECONDS)
+    assert rotation.now - NOW == timedelta(seconds=2 * rotation_commands.PAUSE_SECONDS)
 
 
 def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,8 +269,8 @@ def test_rotate_and_wait() -> None:
         ),
     }
     with fake_service(answers) as service:
-        done = invoke(service, "rotate", KEY_ID, "--wait", "--quiet", "15m", "--json")
-        waited = invoke(service, "rotation", "wait", KEY_ID, "--quiet", "15m")
+        done = invoke(service, "rotate", KEY_ID, "--wait", "--idle", "15m", "--json")
+        waited = invoke(service, "rotation", "wait", KEY_ID, "--idle", "15m")
     assert (done.exit_code, waited.exit_code) == (0, 0)
     assert json.loads(done.stdout) == ROTATED
     for errors in (done.stderr, waited.stderr):

@@ -2,12 +2,14 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from keywright.config import Settings
+    from keywright.config import DatabaseSettings, Settings
+
+Loaded = TypeVar("Loaded")
 
 FAILED = 1
 MISUSED = 2
@@ -26,10 +28,15 @@ def load_settings(**overrides: Any) -> "Settings":
     """Read the settings, *overrides* that are not None before the environment; end the command where one is wrong."""
     from keywright import config
 
-    try:
-        return config.load(**{name: value for name, value in overrides.items() if value is not None})
-    except config.SettingsError as error:
-        stop(str(error), MISUSED)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return _loaded(lambda: config.load(**given))
+
+
+def load_database_settings() -> "DatabaseSettings":
+    """Read the settings of the database alone, whatever the others are; end the command where one is wrong."""
+    from keywright import config
+
+    return _loaded(config.load_database)
 
 
 @contextmanager
@@ -40,3 +47,12 @@ def unwinding_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+def _loaded(load: Callable[[], Loaded]) -> Loaded:
+    from keywright.config import SettingsError
+
+    try:
+        return load()
+    except SettingsError as error:
+        stop(str(error), MISUSED)

@@ -1,10 +1,10 @@
-"""How what is typed on a command line is read: durations, moments, rate limits, JSON. A wrong one ends the command."""
+"""Types of options that several commands share, and their readers: durations, moments, rate limits, JSON."""
 
 import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,25 @@ _RATE_LIMIT = re.compile(r"([^=]+)=([0-9]{1,10})/(.+)")
 # Longer than anything the service takes; beyond it the calendar ends.
 _LONGEST_SECONDS = 1000 * 366 * 86_400
 
-DURATION, MOMENT, PAST, RATE_LIMIT = "DURATION", "DURATION|TIME", "DURATION|TIME", "NAME=LIMIT/DURATION"
+# No option takes the access token: a shell keeps its command lines, and `ps` shows them to everyone.
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+IfMatch = Annotated[
+    str | None,
+    typer.Option(metavar="ETAG", help="Only while the key is as it was read: the `etag` that `show --json` printed."),
+]
+AllPages = Annotated[bool, typer.Option("--all", help="All pages instead of the first.")]
+
+
+def duration_option(help: str) -> Any:  # noqa: A002 - the word of `typer.Option`
+    """Declare an option that takes a duration."""
+    return typer.Option(parser=duration, metavar="DURATION", help=help)
+
+
+def past_option(help: str) -> Any:  # noqa: A002
+    """Declare an option that takes a moment in the past."""
+    return typer.Option(parser=moment_past, metavar="DURATION|TIME", help=help)
 
 
 def duration(text: str) -> int:
@@ -29,12 +47,12 @@ def duration(text: str) -> int:
 
 
 def moment_ahead(text: str) -> datetime:
-    """Read when something is to happen: a duration from now, or a time with an offset."""
+    """Read a moment to come: a duration from now, or a time with an offset."""
     return _moment(text, +1)
 
 
 def moment_past(text: str) -> datetime:
-    """Read since when something has been so: a duration before now, or a time with an offset."""
+    """Read a moment in the past: a duration before now, or a time with an offset."""
     return _moment(text, -1)
 
 

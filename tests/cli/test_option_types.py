@@ -1,11 +1,11 @@
-"""How what is typed is read."""
+"""How the values of options are read."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
 
-from keywright.cli import typed_values
+from keywright.cli import option_types
 from keywright.keys.rate_limits import RateLimit
 
 
@@ -15,7 +15,7 @@ from keywright.keys.rate_limits import RateLimit
 )
 def test_durations(text: str, seconds: int) -> None:
     """A duration is a whole number and a unit."""
-    assert typed_values.duration(text) == seconds
+    assert option_types.duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_durations(text: str, seconds: int) -> None:
 def test_what_is_no_duration(text: str) -> None:
     """Anything else is refused, whatever a lenient reader would make of it."""
     with pytest.raises(typer.BadParameter):
-        typed_values.duration(text)
+        option_types.duration(text)
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,15 @@ def test_what_is_no_duration(text: str) -> None:
 )
 def test_shown_durations(seconds: int, text: str) -> None:
     """A duration is shown in its largest whole unit, as it can be typed again."""
-    assert typed_values.shown_duration(seconds) == text
-    assert typed_values.duration(text) == seconds
+    assert option_types.shown_duration(seconds) == text
+    assert option_types.duration(text) == seconds
 
 
 def test_moments() -> None:
     """A moment is a time with an offset, or so long before or after now."""
-    assert typed_values.moment_ahead("2027-01-31T13:00:00+01:00") == datetime(2027, 1, 31, 12, tzinfo=UTC)
+    assert option_types.moment_ahead("2027-01-31T13:00:00+01:00") == datetime(2027, 1, 31, 12, tzinfo=UTC)
     before = datetime.now(UTC)
-    ahead, past = typed_values.moment_ahead("1h"), typed_values.moment_past("1h")
+    ahead, past = option_types.moment_ahead("1h"), option_types.moment_past("1h")
     after = datetime.now(UTC)
     assert before <= ahead - timedelta(hours=1) <= after
     assert before <= past + timedelta(hours=1) <= after
@@ -50,21 +50,21 @@ def test_moments() -> None:
 def test_what_is_no_moment(text: str) -> None:
     """A time without an offset, or beyond the calendar, is refused."""
     with pytest.raises(typer.BadParameter):
-        typed_values.moment_past(text)
+        option_types.moment_past(text)
 
 
 def test_rate_limits() -> None:
     """A rate limit is a name, a number and a duration."""
-    assert typed_values.rate_limit("minute=100/60s") == RateLimit("minute", 100, 60)
-    assert typed_values.rate_limit("per-day=5000/1d") == RateLimit("per-day", 5000, 86_400)
+    assert option_types.rate_limit("minute=100/60s") == RateLimit("minute", 100, 60)
+    assert option_types.rate_limit("per-day=5000/1d") == RateLimit("per-day", 5000, 86_400)
     for text in ("", "minute", "minute=/60s", "=1/60s", "minute=1/", "minute=1/60", "minute=-1/60s"):
         with pytest.raises(typer.BadParameter):
-            typed_values.rate_limit(text)
+            option_types.rate_limit(text)
 
 
 def test_json_objects() -> None:
     """Only a JSON object is one."""
-    assert typed_values.json_object('{"plan": "team"}') == {"plan": "team"}
+    assert option_types.json_object('{"plan": "team"}') == {"plan": "team"}
     for text in ("", "[]", "1", "{", "[" * 100_000):
         with pytest.raises(typer.BadParameter):
-            typed_values.json_object(text)
+            option_types.json_object(text)
