@@ -3,8 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,13 +22,6 @@ Since = Annotated[
     datetime | None,
     option_types.past_option("From so long ago on, such as 7d, or from a time on."),
 ]
-
-
-class Period(StrEnum):
-    """The periods by which uses are added up."""
-
-    DAY = "day"
-    HOUR = "hour"
 
 
 def events(
@@ -63,7 +55,7 @@ def events(
 
 def usage(
     key_id: KeyId,
-    period: Annotated[Period, typer.Option(metavar="PERIOD", help="Add up by day or by hour.")] = Period.DAY,
+    period: Annotated[Literal["day", "hour"], typer.Option(metavar="PERIOD", help="Add up by day or by hour.")] = "day",
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,8 +1,8 @@
 """`keywright audit verify`: proves the audit log on the database itself, without a service and without trust in one."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from keywright.cli import exits
 
 if TYPE_CHECKING:
-    from keywright.service.audit import Finding, Head, Report
+    from keywright.service.audit import Head, Report
     from keywright.storage.engine import RunningStore
 
 SENTENCES: Mapping[str, str] = {
@@ -83,10 +83,7 @@ async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | 
     wrong = 0
     async for report in _reports(store, org, earlier):
         wrong += report.found > 0
-        if as_json:
-            typer.echo(json.dumps(_plain(report)))
-        else:
-            _print(report)
+        typer.echo(_json(report) if as_json else "\n".join(_lines(report)))
     return wrong
 
 
@@ -100,35 +97,27 @@ async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | Non
         yield await audit(store, org_id, remembered=earlier)
 
 
-def _print(report: "Report") -> None:
+def _lines(report: "Report") -> Iterator[str]:
     verdict = "nothing is wrong" if not report.found else f"{report.found} wrong"
-    typer.echo(f"organization {report.org_id}: {report.head.position} events, {verdict}")
-    for finding in report.findings:
-        typer.echo(f"  {_where(finding)}: {SENTENCES[finding.kind]}")
+    yield f"organization {report.org_id}: {report.head.position} events, {verdict}"
+    for kind, position, event_id in report.findings:
+        places = {"position": position, "event": event_id}
+        where = ", ".join(f"{name} {value}" for name, value in places.items() if value is not None)
+        yield f"  {where}: {SENTENCES[kind]}"
     if report.found > len(report.findings):
-        typer.echo(f"  and {report.found - len(report.findings)} more")
-    typer.echo(f"  head {report.head}")
+        yield f"  and {report.found - len(report.findings)} more"
+    yield f"  head {report.head}"
 
 
-def _where(finding: "Finding") -> str:
-    position = "" if finding.position is None else f"position {finding.position}"
-    event = "" if finding.event_id is None else f"event {finding.event_id}"
-    return ", ".join(filter(None, (position, event)))
-
-
-def _plain(report: "Report") -> dict[str, Any]:
-    return {
-        "org_id": str(report.org_id),
-        "head": str(report.head),
-        "events": report.head.position,
-        "found": report.found,
-        "findings": [
-            {
-                "kind": finding.kind.value,
-                "position": finding.position,
-                "event_id": None if finding.event_id is None else str(finding.event_id),
-                "message": SENTENCES[finding.kind],
-            }
-            for finding in report.findings
-        ],
-    }
+def _json(report: "Report") -> str:
+    findings = [{**finding._asdict(), "message": SENTENCES[finding.kind]} for finding in report.findings]
+    return json.dumps(
+        {
+            "org_id": report.org_id,
+            "head": str(report.head),
+            "events": report.head.position,
+            "found": report.found,
+            "findings": findings,
+        },
+        default=str,
+    )

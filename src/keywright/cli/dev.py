@@ -4,7 +4,7 @@ import socket
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from keywright.dev.issuer import DevIssuer
 
 dev = typer.Typer(invoke_without_command=True)
-
-_TWELVE_HOURS = 12 * 3600
 
 
 @dev.callback()
@@ -49,29 +47,24 @@ def token(
     ] = None,
     scope: Annotated[str | None, typer.Option(help="The token's `scope`, separated by spaces.")] = None,
     subject: Annotated[str, typer.Option(help="The token's `sub`.")] = "auth0|demo",
-    expires_in: Annotated[int, typer.Option(help="Seconds from now; negative for one that has expired.")] = (
-        _TWELVE_HOURS
-    ),
+    expires_in: Annotated[int, typer.Option(help="Seconds from now; negative for one that has expired.")] = 43_200,
     audience: Annotated[str | None, typer.Option(help="Another `aud` than the service's.")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="The folder of `keywright dev`.")] = None,
 ) -> None:
     """Print an access token, signed with the key in the folder of `keywright dev`."""
     from keywright.dev.folder import DevFolder, DevFolderError
 
-    try:
+    with exits.ending_on(DevFolderError, code=exits.FAILED):
         issuer = DevFolder(folder or context.obj).issuer()
-    except DevFolderError as error:
-        exits.stop(str(error), exits.FAILED)
-    typer.echo(
-        issuer.token(
-            org,
-            permissions=None if permissions is None else [name for name in permissions.split(",") if name.strip()],
-            scope=scope,
-            subject=subject,
-            expires_in=expires_in,
-            audience=audience,
-        )
-    )
+    names = None if permissions is None else [name for name in permissions.split(",") if name.strip()]
+    claims: dict[str, Any] = {
+        "subject": subject,
+        "permissions": names,
+        "scope": scope,
+        "audience": audience,
+        "expires_in": expires_in,
+    }
+    typer.echo(issuer.token(org, **claims))
 
 
 def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
@@ -88,10 +81,8 @@ def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
     with ExitStack() as stack:
         stack.enter_context(exits.unwinding_on_sigterm())
         stack.enter_context(metrics.shared_folder(1))
-        try:
+        with exits.ending_on(listening.CannotListen, code=exits.MISUSED, advice=" Choose another port with --port."):
             listener = stack.enter_context(listening.listen(host, port))
-        except listening.CannotListen as error:
-            exits.stop(f"{error} Choose another port with --port.", exits.MISUSED)
         folder, issuer = _start_issuer(path, host, issuer_port, stack)
         _serve(folder, issuer, host, listener)
 
@@ -101,11 +92,9 @@ def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[
     from keywright.dev.folder import DevFolder, DevFolderError
     from keywright.dev.issuer import DevIssuer
 
-    try:
+    with exits.ending_on(DevFolderError, code=exits.FAILED):
         folder = DevFolder.create(path)
         issuer = DevIssuer(folder.signing_key(), host=host, port=port)
-    except DevFolderError as error:
-        exits.stop(str(error), exits.FAILED)
     try:
         stack.enter_context(issuer)
     except (OSError, OverflowError) as error:

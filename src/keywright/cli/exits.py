@@ -2,14 +2,12 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from keywright.config import DatabaseSettings, Settings
-
-Loaded = TypeVar("Loaded")
 
 FAILED = 1
 MISUSED = 2
@@ -24,19 +22,29 @@ def stop(sentence: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+@contextmanager
+def ending_on(kind: type[Exception], *, code: int, advice: str = "") -> Iterator[None]:
+    """End the command on an error of this *kind*: with its message, a sentence, and *advice* behind it."""
+    try:
+        yield
+    except kind as error:
+        stop(f"{error}{advice}", code)
+
+
 def load_settings(**overrides: Any) -> "Settings":
     """Read the settings, *overrides* that are not None before the environment; end the command where one is wrong."""
     from keywright import config
 
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return _loaded(lambda: config.load(**given))
+    with ending_on(config.SettingsError, code=MISUSED):
+        return config.load(**{name: value for name, value in overrides.items() if value is not None})
 
 
 def load_database_settings() -> "DatabaseSettings":
     """Read the settings of the database alone, whatever the others are; end the command where one is wrong."""
     from keywright import config
 
-    return _loaded(config.load_database)
+    with ending_on(config.SettingsError, code=MISUSED):
+        return config.load_database()
 
 
 @contextmanager
@@ -47,12 +55,3 @@ def unwinding_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-def _loaded(load: Callable[[], Loaded]) -> Loaded:
-    from keywright.config import SettingsError
-
-    try:
-        return load()
-    except SettingsError as error:
-        stop(str(error), MISUSED)

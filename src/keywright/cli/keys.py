@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,43 +23,40 @@ keys = typer.Typer(
 )
 
 
-class ListedStatus(StrEnum):
-    """A status that `list` takes."""
-
-    ACTIVE = "active"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    EXPIRING = "expiring"
-
-
-class Clearable(StrEnum):
-    """A field that may be emptied."""
-
-    DESCRIPTION = "description"
-    EXPIRY = "expires"
-    EXTERNAL_ID = "external-id"
-    SCOPES = "scopes"
-    ALLOWED_IPS = "allowed-ips"
-    RATE_LIMITS = "rate-limits"
-    METADATA = "metadata"
-
-
-# The name of each clearable field in the API, and its value when it is cleared.
-_CLEARED: Mapping[Clearable, tuple[str, Any]] = {
-    Clearable.DESCRIPTION: ("description", None),
-    Clearable.EXPIRY: ("expires_at", None),
-    Clearable.EXTERNAL_ID: ("external_id", None),
-    Clearable.SCOPES: ("scopes", ()),
-    Clearable.ALLOWED_IPS: ("allowed_ips", ()),
-    Clearable.RATE_LIMITS: ("rate_limits", ()),
-    Clearable.METADATA: ("metadata", {}),
+_FIELDS = (
+    "description",
+    "environment",
+    "expires_at",
+    "scopes",
+    "allowed_ips",
+    "rate_limits",
+    "external_id",
+    "metadata",
+)
+# What `update --clear` sends for each field that may be empty.
+_EMPTY: Mapping[str, Mapping[str, Any]] = {
+    "description": {"description": None},
+    "expires": {"expires_at": None},
+    "external-id": {"external_id": None},
+    "scopes": {"scopes": ()},
+    "allowed-ips": {"allowed_ips": ()},
+    "rate-limits": {"rate_limits": ()},
+    "metadata": {"metadata": {}},
 }
+
+
+def _clearable(text: str) -> str:
+    if text not in _EMPTY:
+        raise typer.BadParameter(f"it must be one of {', '.join(_EMPTY)}")
+    return text
+
 
 Description = Annotated[str | None, typer.Option(help="What it is for, at most 255 characters.")]
 Environment = Annotated[str | None, typer.Option(metavar="NAME", help="Such as live or sandbox.")]
 Expires = Annotated[
     datetime | None,
     typer.Option(
+        "--expires",
         parser=option_types.moment_ahead,
         metavar="DURATION|TIME",
         help="When it stops working: 90d from now, or a time such as 2027-01-31T12:00:00Z.",
@@ -94,7 +90,7 @@ def list_keys(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many keys a page holds.")] = 100,
     everything: AllPages = False,
     status: Annotated[
-        ListedStatus | None,
+        Literal["active", "expired", "revoked", "expiring"] | None,
         typer.Option(
             metavar="STATUS", help="active, expired, revoked, or expiring: active, and expiring within 14 days."
         ),
@@ -125,10 +121,11 @@ def list_keys(
 
 @keys.command()
 def create(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="What people will call the key, 1 to 100 characters.")],
     description: Description = None,
     environment: Environment = None,
-    expires: Expires = None,
+    expires_at: Expires = None,
     scopes: Scopes = None,
     allowed_ips: AllowedIps = None,
     rate_limits: RateLimits = None,
@@ -138,17 +135,7 @@ def create(
 ) -> None:
     """Create a key. Its private half is printed this once."""
     with service() as client:
-        created = client.create(
-            name,
-            description=description,
-            environment=environment,
-            expires_at=expires,
-            scopes=scopes or (),
-            allowed_ips=allowed_ips or (),
-            rate_limits=rate_limits or (),
-            external_id=external_id,
-            metadata=metadata,
-        )
+        created = client.create(**_given(context))
     output.print_created(created, as_json=as_json)
 
 
@@ -161,39 +148,26 @@ def show(key_id: KeyId, as_json: AsJson = False) -> None:
 
 @keys.command()
 def update(
+    context: typer.Context,
     key_id: KeyId,
     name: Annotated[str | None, typer.Option(help="What people will call the key, 1 to 100 characters.")] = None,
     description: Description = None,
-    expires: Expires = None,
+    expires_at: Expires = None,
     scopes: Scopes = None,
     allowed_ips: AllowedIps = None,
     rate_limits: RateLimits = None,
     external_id: ExternalId = None,
     metadata: Metadata = None,
     clear: Annotated[
-        list[Clearable] | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Empty a field: description, expires, external-id, scopes, allowed-ips, rate-limits or metadata; "
-            "repeatable.",
-        ),
+        list[str] | None,
+        typer.Option(parser=_clearable, metavar="FIELD", help=f"Empty a field: {', '.join(_EMPTY)}; repeatable."),
     ] = None,
     if_match: IfMatch = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a key. A given value replaces the old one, a list as a whole; the other fields stay as they are."""
-    fields = {
-        "name": name,
-        "description": description,
-        "expires_at": expires,
-        "scopes": scopes,
-        "allowed_ips": allowed_ips,
-        "rate_limits": rate_limits,
-        "external_id": external_id,
-        "metadata": metadata,
-    }
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value not in (None, [])}
-    cleared = dict(_CLEARED[field] for field in clear or ())
+    given = _given(context)
+    cleared = {name: empty for field in clear or () for name, empty in _EMPTY[field].items()}
     twice = sorted(given.keys() & cleared.keys())
     if twice:
         exits.stop(f"{twice[0]} is both set and cleared.", exits.MISUSED)
@@ -237,6 +211,12 @@ def delete(key_id: KeyId, yes: Yes = False) -> None:
 
 for command in (activity.events, activity.usage, activity.receipt, activity.options):
     keys.command()(command)
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Give the fields of a key that the command line has, by their names in the API."""
+    fields = {name: context.params.get(name) for name in ("name", *_FIELDS)}
+    return {name: value for name, value in fields.items() if value not in (None, (), [])}
 
 
 def _read_all(client: "ManagementClient", page_size: int, filters: Mapping[str, Any]) -> list["ApiKey"]:

@@ -4,10 +4,12 @@
 The commands work on the database itself, because verifiers belong to the operator and not to a tenant.
 """
 
+import dataclasses
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,7 +18,6 @@ from keywright.cli.option_types import AsJson
 from keywright.cli.tables import printable
 
 if TYPE_CHECKING:
-    from keywright.service.checking_ports import Verifier
     from keywright.service.verifiers import Verifiers
 
 verifiers = typer.Typer(
@@ -42,7 +43,7 @@ def create(name: Name, as_json: AsJson = False) -> None:
     except ValueError:
         exits.stop(f"There is a verifier called {name} already; revoke it, or choose another name.", exits.FAILED)
     text = credential.reveal()
-    typer.echo(json.dumps({**_plain(verifier), "credential": text}) if as_json else text)
+    typer.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
     typer.echo("The credential is shown this once and cannot be had again. Keep it like a password.", err=True)
 
 
@@ -51,7 +52,7 @@ def list_verifiers(as_json: AsJson = False) -> None:
     """Show the verifiers, newest first."""
     found = _run(lambda verifiers: verifiers.store.verifiers())
     if as_json:
-        typer.echo(json.dumps([_plain(verifier) for verifier in found]))
+        typer.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
         return
     for verifier in found:
         state = "revoked" if verifier.revoked_at is not None else "active"
@@ -93,11 +94,5 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
     )
 
 
-def _plain(verifier: "Verifier") -> dict[str, str | None]:
-    return {
-        "id": str(verifier.id),
-        "name": verifier.name,
-        "display": verifier.display,
-        "created_at": verifier.created_at.isoformat(),
-        "revoked_at": None if verifier.revoked_at is None else verifier.revoked_at.isoformat(),
-    }
+def _json(value: Any) -> str:
+    return json.dumps(value, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))
