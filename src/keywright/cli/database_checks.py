@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from keywright.cli import findings
 from keywright.cli.database import COMMAND, is_embedded
 from keywright.cli.findings import Finding
 from keywright.service.faults import StorageUnavailable
@@ -26,25 +27,25 @@ async def database(url: str, *, now: Callable[[], datetime] = lambda: datetime.n
     try:
         database_url.read(url)
     except ValueError as error:
-        return [Finding.fail("database", f"KEYWRIGHT_DATABASE_URL: {error}.", "Correct it.")]
+        return [findings.fail("database", f"KEYWRIGHT_DATABASE_URL: {error}.", "Correct it.")]
     try:
         pending = await asyncio.to_thread(migrate.pending, url)
     except ValueError as error:
         # The server's own fault: it would acknowledge what a crash takes back.
-        return [Finding.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
+        return [findings.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
     except StorageUnavailable as fault:
         mend = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
-        return [Finding.fail("database", f"It cannot be used: {fault.reason}.", mend)]
-    sound = Finding.ok("database", "It answers, and keeps what it acknowledges.")
+        return [findings.fail("database", f"It cannot be used: {fault.reason}.", mend)]
+    sound = findings.ok("database", "It answers, and keeps what it acknowledges.")
     return [sound, _migrations(url, pending), *await _clock(url, now)]
 
 
 def _migrations(url: str, pending: list[str]) -> Finding:
     if not pending:
-        return Finding.ok("migrations", "The database is up to date.")
+        return findings.ok("migrations", "The database is up to date.")
     if is_embedded(url):
-        return Finding.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
-    return Finding.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
+        return findings.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
+    return findings.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
 
 
 async def _clock(url: str, now: Callable[[], datetime]) -> list[Finding]:
@@ -59,13 +60,4 @@ async def _clock(url: str, now: Callable[[], datetime]) -> list[Finding]:
     after = now()
     # The server looked at its clock somewhere in between.
     ahead = max((before - theirs).total_seconds(), 0) + min((after - theirs).total_seconds(), 0)
-    if abs(ahead) <= CLOCK_SECONDS:
-        return [Finding.ok("clock", "This machine and the database agree on the time.")]
-    direction = "ahead of" if ahead > 0 else "behind"
-    return [
-        Finding.warn(
-            "clock",
-            f"This machine's clock is {abs(ahead):.0f} s {direction} the database's; keys expire at the wrong time.",
-            "Let the clocks of both be set by NTP.",
-        )
-    ]
+    return [findings.clock("the database", ahead, CLOCK_SECONDS, "keys expire at the wrong time")]

@@ -30,7 +30,7 @@ async def examine() -> list[Finding]:
     try:
         settings = config.load()
     except SettingsError as error:
-        return [Finding.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
+        return [findings.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
     return [*setting_checks.settings(settings), *unknown, *await _surroundings(settings)]
 
 

@@ -8,14 +8,14 @@ from enum import StrEnum
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class Level(StrEnum):
-    """How bad it is: fine, worth knowing, or in the way of the service."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -24,27 +24,44 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what is the matter with it, and how to mend it where that is needed."""
+    """The result of one check, and how to fix what is wrong."""
 
     level: Level
     subject: str
     message: str
     mend: str | None = None
 
-    @classmethod
-    def ok(cls, subject: str, message: str) -> "Finding":
-        """Nothing is wrong."""
-        return cls(Level.OK, subject, message)
 
-    @classmethod
-    def warn(cls, subject: str, message: str, mend: str) -> "Finding":
-        """It works, but probably not as meant."""
-        return cls(Level.WARN, subject, message, mend)
+def ok(subject: str, message: str) -> Finding:
+    """Find nothing wrong."""
+    return Finding(Level.OK, subject, message)
 
-    @classmethod
-    def fail(cls, subject: str, message: str, mend: str) -> "Finding":
-        """The service cannot work like this."""
-        return cls(Level.FAIL, subject, message, mend)
+
+def warn(subject: str, message: str, mend: str) -> Finding:
+    """Find what works, but probably not as intended."""
+    return Finding(Level.WARN, subject, message, mend)
+
+
+def fail(subject: str, message: str, mend: str) -> Finding:
+    """Find what keeps the service from working."""
+    return Finding(Level.FAIL, subject, message, mend)
+
+
+def clock(other: str, ahead: float, tolerance: float, consequence: str) -> Finding:
+    """
+    Judge the clock of this machine.
+
+    Args:
+        other: Whose clock it was compared with.
+        ahead: By how many seconds this machine is ahead; negative behind.
+        tolerance: The seconds of difference that do no harm.
+        consequence: What a larger difference leads to.
+    """
+    if abs(ahead) <= tolerance:
+        return ok("clock", f"This machine and {other} agree on the time.")
+    direction = "ahead of" if ahead > 0 else "behind"
+    message = f"This machine's clock is {abs(ahead):.0f} s {direction} {other}'s; {consequence}."
+    return warn("clock", message, "Let NTP set both clocks.")
 
 
 def print_json(findings: Sequence[Finding]) -> None:
@@ -53,11 +70,9 @@ def print_json(findings: Sequence[Finding]) -> None:
 
 
 def print_table(findings: Sequence[Finding]) -> None:
-    """Print one line a finding, and below it how to mend it."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    """Print one line a finding, and below it how to fix it."""
+    table = Table(Column(no_wrap=True), Column(no_wrap=True), Column(overflow="fold"), box=None, show_header=False)
+    table.pad_edge = False
     for finding in findings:
         message = Text(finding.message)
         if finding.mend is not None:

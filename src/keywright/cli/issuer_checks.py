@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_loopback
+from keywright.cli import findings
 from keywright.cli.findings import Finding
 
 CLOCK_SECONDS = 30
@@ -51,7 +52,7 @@ async def issuer(
             answer = await client.get(discovery)
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
-        return [Finding.fail("issuer", f"{discovery} cannot be reached: {reason}.", _UNREACHABLE)]
+        return [findings.fail("issuer", f"{discovery} cannot be reached: {reason}.", _UNREACHABLE)]
     return [_discovery(answer, address), await _keys(address, transport), *_clock(answer, now())]
 
 
@@ -62,7 +63,7 @@ def _client(address: str, transport: httpx.AsyncBaseTransport | None) -> httpx.A
 
 def _discovery(answer: httpx.Response, address: str) -> Finding:
     if answer.status_code != httpx.codes.OK:
-        return Finding.warn(
+        return findings.warn(
             "issuer",
             f"{answer.request.url} answers {answer.status_code}; keys are looked for in /.well-known/jwks.json.",
             "Check that the domain is that of the tenant.",
@@ -70,14 +71,14 @@ def _discovery(answer: httpx.Response, address: str) -> Finding:
     try:
         announced = answer.json()["issuer"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return Finding.warn("issuer", f"{answer.request.url} is no discovery document.", "Check the domain.")
+        return findings.warn("issuer", f"{answer.request.url} is no discovery document.", "Check the domain.")
     if announced != address:
-        return Finding.fail(
+        return findings.fail(
             "issuer",
             f"The discovery document names the issuer {str(announced)[:_SHOWN_ISSUER]!r}, the settings {address!r}.",
             "They must be equal to the last character, and equal to the tokens' iss: set KEYWRIGHT_ISSUER so.",
         )
-    return Finding.ok("issuer", f"{address} is there and names itself so.")
+    return findings.ok("issuer", f"{address} is there and names itself so.")
 
 
 async def _keys(address: str, transport: httpx.AsyncBaseTransport | None) -> Finding:
@@ -86,10 +87,10 @@ async def _keys(address: str, transport: httpx.AsyncBaseTransport | None) -> Fin
         keys = await source.fetch()
     except FetchFailed as failure:
         message, mend = _FAILURES[failure.word]
-        return Finding.fail("signing keys", message, mend)
+        return findings.fail("signing keys", message, mend)
     finally:
         await source.close()
-    return Finding.ok("signing keys", f"{len(keys)} usable.")
+    return findings.ok("signing keys", f"{len(keys)} usable.")
 
 
 def _clock(answer: httpx.Response, now: datetime) -> list[Finding]:
@@ -97,14 +98,6 @@ def _clock(answer: httpx.Response, now: datetime) -> list[Finding]:
         theirs = parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=UTC)
     except (KeyError, ValueError):
         return []
-    ahead = round((now - theirs).total_seconds())
-    if abs(ahead) <= CLOCK_SECONDS:
-        return [Finding.ok("clock", "This machine and the issuer agree on the time.")]
-    direction = "ahead of" if ahead > 0 else "behind"
     return [
-        Finding.warn(
-            "clock",
-            f"This machine's clock is {abs(ahead)} s {direction} the issuer's; good tokens may be refused.",
-            "Let the clock be set by NTP.",
-        )
+        findings.clock("the issuer", round((now - theirs).total_seconds()), CLOCK_SECONDS, "good tokens may be refused")
     ]

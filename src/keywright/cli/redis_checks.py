@@ -1,5 +1,6 @@
 """What `keywright doctor` says about rate limits: who counts them, and whether Redis can."""
 
+from keywright.cli import findings
 from keywright.cli.findings import Finding
 from keywright.config import Settings
 from keywright.limits import url as redis_url
@@ -16,14 +17,14 @@ async def limits(settings: Settings) -> list[Finding]:
     except (ConnectionLost, CallFailed) as error:
         mend = "Check that it runs, and its address, user and password in KEYWRIGHT_REDIS_URL."
         if settings.limits_on_outage == "refuse":
-            return [Finding.fail("limits", f"Keys with rate limits would be refused: {error}.", mend)]
-        return [Finding.warn("limits", f"Every process would count rate limits alone: {error}.", mend)]
+            return [findings.fail("limits", f"Keys with rate limits would be refused: {error}.", mend)]
+        return [findings.warn("limits", f"Every process would count rate limits alone: {error}.", mend)]
     connection.end("it was looked at")
-    return [Finding.ok("limits", "Redis counts the rate limits of keys.")]
+    return [findings.ok("limits", "Redis counts the rate limits of keys.")]
 
 
 def _alone(workers: int) -> list[Finding]:
     if workers == 1:
         return []
     told = f"{workers} workers count rate limits alone, so together they let up to {workers} times as much through."
-    return [Finding.warn("limits", told, "Set KEYWRIGHT_REDIS_URL, so that they count together.")]
+    return [findings.warn("limits", told, "Set KEYWRIGHT_REDIS_URL, so that they count together.")]

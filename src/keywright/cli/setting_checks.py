@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 import httpx
 
-from keywright.cli import listening
+from keywright.cli import findings, listening
 from keywright.cli.findings import Finding
 from keywright.cli.listening import CannotListen
 from keywright.config import PREFIX, Settings
@@ -17,10 +17,10 @@ _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 def settings(settings: Settings) -> list[Finding]:
     """Say what the settings come to."""
-    found = [Finding.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
+    found = [findings.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
     if not settings.issuer.endswith("/"):
         found.append(
-            Finding.warn(
+            findings.warn(
                 "settings",
                 "The issuer does not end in a slash; Auth0's does, and it must equal the tokens' `iss` exactly.",
                 "Compare KEYWRIGHT_ISSUER with the `iss` of a token, or set KEYWRIGHT_AUTH0_DOMAIN instead.",
@@ -41,7 +41,7 @@ async def ports(settings: Settings) -> list[Finding]:
     found = [await _port("port", settings.host, settings.port, "/livez", "KEYWRIGHT_PORT")]
     if settings.metrics in ("off", "path"):
         where = "switched off" if settings.metrics == "off" else "at /metrics on the API's own port"
-        return [*found, Finding.ok("metrics", f"The metrics are {where}.")]
+        return [*found, findings.ok("metrics", f"The metrics are {where}.")]
     host, port = listening.split(settings.metrics)
     return [*found, await _port("metrics", host, port, "/metrics", "KEYWRIGHT_METRICS")]
 
@@ -49,10 +49,10 @@ async def ports(settings: Settings) -> list[Finding]:
 def _unknown(name: str, known: set[str]) -> Finding:
     if name.upper().startswith(_OF_KUBERNETES):
         mend = "Kubernetes sets it for a service called keywright: put enableServiceLinks: false into the pod's spec."
-        return Finding.warn("settings", f"{name} is no setting.", mend)
+        return findings.warn("settings", f"{name} is no setting.", mend)
     near = get_close_matches(name.upper().removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known], n=1)
     mend = f"Did you mean {PREFIX}{near[0]}?" if near else "Remove it."
-    return Finding.warn("settings", f"{name} is no setting and has no effect.", mend)
+    return findings.warn("settings", f"{name} is no setting and has no effect.", mend)
 
 
 async def _port(subject: str, host: str, port: int, path: str, variable: str) -> Finding:
@@ -61,9 +61,9 @@ async def _port(subject: str, host: str, port: int, path: str, variable: str) ->
         listening.listen(host, port).close()
     except CannotListen as error:
         if port <= listening.MAX_PORT and await _is_ours(f"http://{shown}{path}"):
-            return Finding.ok(subject, f"A running service has {shown}.")
-        return Finding.fail(subject, str(error), f"End what uses it, or choose another {variable}.")
-    return Finding.ok(subject, f"{shown} is free.")
+            return findings.ok(subject, f"A running service has {shown}.")
+        return findings.fail(subject, str(error), f"End what uses it, or choose another {variable}.")
+    return findings.ok(subject, f"{shown} is free.")
 
 
 async def _is_ours(url: str) -> bool:
