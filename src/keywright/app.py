@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import Protocol
 
-import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -53,8 +52,6 @@ from keywright.storage.engine import RunningStore, open_store
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
-
-_log = structlog.stdlib.get_logger("keywright")
 
 
 class SigningKeys(Protocol):

@@ -1,6 +1,5 @@
 """What becomes of exceptions: every one that a route or the router raises, as an answer."""
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -13,7 +12,7 @@ from keywright.api.bodies import validation_refusal
 from keywright.api.problems import Refusal, answer, answer_fault
 from keywright.service.faults import Fault, InvalidToken, Unavailable
 
-_log = structlog.stdlib.get_logger("keywright.api")
+_log = telemetry.Log("keywright.api")
 
 
 def install(app: FastAPI) -> None:
@@ -32,7 +31,7 @@ def answer_to(error: Exception, request: Request) -> Response:
         return _refusal(request, validation_refusal(error.errors()))
     if isinstance(error, HTTPException):
         return _router(request, error)
-    structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error)
+    telemetry.Log("keywright.error").error("unexpected error", exc_info=error)
     return answer(Refusal("internal"), request)
 
 

@@ -3,15 +3,15 @@
 import asyncio
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from keywright import telemetry
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Store
 
 router = APIRouter(include_in_schema=False)
-_log = structlog.stdlib.get_logger("keywright.health")
+_log = telemetry.Log("keywright.health")
 # A probe must answer before its own caller gives up; Kubernetes waits one second unless told otherwise.
 _PATIENCE_SECONDS = 0.8
 

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-import structlog
-
+from keywright import telemetry
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate as storage
@@ -34,7 +33,7 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
     Args:
         on_step: Called with the name of each migration as it begins.
     """
-    log = structlog.stdlib.get_logger("keywright.database")
+    log = telemetry.Log("keywright.database")
 
     def begin(step: str) -> None:
         on_step(step)

@@ -15,9 +15,8 @@ from keywright.cli.start_limit import Start, StartClock
 from keywright.cli.starting import sparing
 
 if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger
-
     from keywright.config import Settings
+    from keywright.telemetry import Log
 
 _FAILED = "The service could not start; the log says why."
 
@@ -47,10 +46,10 @@ def run(**overrides: Any) -> None:
 
 def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
     log = _begin_to_log(settings)
-    import structlog
+    from keywright import telemetry
 
     # A logger of its own, which keeps to the level of the settings.
-    start = Start(clock, structlog.stdlib.get_logger("keywright.start"), on_overdue=_end_at_once)
+    start = Start(clock, telemetry.Log("keywright.start"), on_overdue=_end_at_once)
     start.waits_for("listener")
     starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):
@@ -86,17 +85,14 @@ def _end_at_once() -> None:
     os._exit(exits.FAILED)
 
 
-def _begin_to_log(settings: "Settings") -> "BoundLogger":
+def _begin_to_log(settings: "Settings") -> "Log":
     # Not at the top: only with `metrics.shared_folder` in place may prometheus_client be imported.
-    import structlog
-
     from keywright import telemetry
 
     telemetry.configure_logging(settings.log_level, as_json=True)
     # That it runs and that it stopped is told whatever the level.
     logging.getLogger("keywright.lifecycle").setLevel(logging.INFO)
-    log: BoundLogger = structlog.stdlib.get_logger("keywright.lifecycle")
-    return log
+    return telemetry.Log("keywright.lifecycle")
 
 
 def _listen(settings: "Settings", held: ExitStack) -> tuple[socket.socket, str | None]:

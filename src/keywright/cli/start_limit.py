@@ -11,7 +11,7 @@ MENTION_EVERY_SECONDS = 5
 
 
 class Log(Protocol):
-    """Where a start is mentioned; structlog's loggers are such."""
+    """Where a start is mentioned; such as a `telemetry.Log`."""
 
     def warning(self, event: str, **fields: Any) -> object:
         """Write a line about a start that takes long."""

@@ -124,11 +124,11 @@ class Supervisor(Multiprocess):
         on_ready: Callable[[], object],
     ) -> None:
         super().__init__(config, [listener])
-        # Not at the top: workers import this module before `sparing` begins.
-        import structlog
+        # Not at the top: prometheus_client may be imported only after `metrics.shared_folder`.
+        from keywright import telemetry
 
         self.has_failed = False
-        self._log = structlog.stdlib.get_logger("keywright.server")
+        self._log = telemetry.Log("keywright.server")
         self._start = start
         self._start_seconds = start_seconds
         self._on_ready: Callable[[], object] | None = on_ready
