@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from uvicorn.supervisors.multiprocess import Process
 
-from keywright.cli.start_limit import StartClock
+from keywright.cli.start import StartClock
 from keywright.cli.workers import Worker
 from tests.live import PATIENCE_SECONDS
 

@@ -5,14 +5,12 @@ import os
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from keywright import __version__
 from keywright.cli import exits, listening, metrics
-from keywright.cli.listening import CannotListen
-from keywright.cli.start_limit import Start, StartClock
-from keywright.cli.starting import sparing
+from keywright.cli.start import Start, StartClock, collector_off
 
 if TYPE_CHECKING:
     from keywright.config import Settings
@@ -30,7 +28,7 @@ def run(**overrides: Any) -> None:
     """
     began = time.monotonic()
     with ExitStack() as held, ExitStack() as starting:
-        starting.enter_context(sparing())
+        starting.enter_context(collector_off())
         settings = exits.load_settings(**overrides)
         # Worker processes read the settings for themselves.
         from keywright.config import PREFIX
@@ -78,8 +76,8 @@ def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: St
 
 
 def _end_at_once() -> None:
-    # Whatever the main thread waits for, it might not hear of anything else. There is nothing to finish: no request was
-    # taken, and what was not committed is rolled back.
+    # The main thread may wait for something that never ends, so nothing else would end it. There is nothing to finish:
+    # no request was accepted, and a transaction that is not committed is rolled back.
     metrics.remove_folder()
     print(_FAILED, file=sys.stderr, flush=True)
     os._exit(exits.FAILED)
@@ -90,17 +88,17 @@ def _begin_to_log(settings: "Settings") -> "Log":
     from keywright import telemetry
 
     telemetry.configure_logging(settings.log_level, as_json=True)
-    # That it runs and that it stopped is told whatever the level.
+    # Always log start and stop.
     logging.getLogger("keywright.lifecycle").setLevel(logging.INFO)
     return telemetry.Log("keywright.lifecycle")
 
 
 def _listen(settings: "Settings", held: ExitStack) -> tuple[socket.socket, str | None]:
-    try:
+    with _choosing_another("KEYWRIGHT_PORT, or KEYWRIGHT_HOST"):
         listener = held.enter_context(listening.listen(settings.host, settings.port))
-    except CannotListen as error:
-        exits.stop(f"{error} Choose another KEYWRIGHT_PORT, or KEYWRIGHT_HOST.", exits.MISUSED)
-    try:
+    with _choosing_another("KEYWRIGHT_METRICS: host:port, path or off"):
         return listener, held.enter_context(metrics.served(settings.metrics))
-    except CannotListen as error:
-        exits.stop(f"{error} Choose another KEYWRIGHT_METRICS: host:port, path or off.", exits.MISUSED)
+
+
+def _choosing_another(setting: str) -> AbstractContextManager[None]:
+    return exits.ending_on(listening.CannotListen, code=exits.MISUSED, advice=f" Choose another {setting}.")

@@ -10,8 +10,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from keywright.cli.listening import BACKLOG
-from keywright.cli.start_limit import Start
-from keywright.cli.starting import sparing
+from keywright.cli.start import Start, collector_off
 from keywright.cli.workers import Supervisor
 from keywright.config import Settings
 
@@ -57,7 +56,7 @@ def worker_app() -> Callable[..., Any]:
 class _Config(uvicorn.Config):
     def load(self) -> None:
         """Find the application and what it needs; a worker imports nearly everything here."""
-        with sparing():
+        with collector_off():
             super().load()
 
 

@@ -1,4 +1,4 @@
-"""What a process that serves does without until it is up."""
+"""The start of a process that serves: what it does not import, and the garbage collector."""
 
 import gc
 import subprocess
@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from keywright.cli.starting import sparing
+from keywright.cli.start import collector_off
 from tests.live import clean_environment
 
 
@@ -25,43 +25,14 @@ def python(code: str) -> list[str]:
 
 
 def test_the_application_is_built_without_what_it_does_not_use() -> None:
-    """What writes to terminals is not loaded, and nobody misses it."""
+    """A service that is built has loaded nothing that writes to terminals, and no HTTP client before it has to fetch."""
     code = """
         import sys
-        from keywright.cli.starting import sparing
-        with sparing():
-            from keywright import app
-            app.from_environment()
-        print("rich" in sys.modules)
+        from keywright import app
+        app.from_environment()
+        print([name for name in ("rich", "pygments", "httpx") if name in sys.modules])
     """
-    assert python(code) == ["False"]
-
-
-def test_what_was_hidden_is_there_afterwards() -> None:
-    """The end of a start leaves nothing that cannot be imported."""
-    code = """
-        from keywright.cli.starting import sparing
-        with sparing():
-            try:
-                import rich
-            except ImportError:
-                print("hidden")
-        import rich.table
-        print(rich.table.Table.__name__)
-    """
-    assert python(code) == ["hidden", "Table"]
-
-
-def test_what_is_loaded_already_stays() -> None:
-    """A process that has loaded it keeps it."""
-    code = """
-        import rich
-        from keywright.cli.starting import sparing
-        with sparing():
-            import rich as again
-        print(again is rich)
-    """
-    assert python(code) == ["True"]
+    assert python(code) == ["[]"]
 
 
 def fail_without_the_collector() -> None:
@@ -73,7 +44,7 @@ def test_the_collector_is_back() -> None:
     """After the start garbage is collected again, also after one that failed; what the start made is left alone."""
     before = gc.get_freeze_count()
     try:
-        with pytest.raises(ValueError, match="a failure"), sparing():
+        with pytest.raises(ValueError, match="a failure"), collector_off():
             fail_without_the_collector()
         assert gc.isenabled()
         assert gc.get_freeze_count() > before
@@ -84,8 +55,8 @@ def test_the_collector_is_back() -> None:
 def test_one_block_in_another() -> None:
     """The outer block decides when the start is over."""
     try:
-        with sparing():
-            with sparing():
+        with collector_off():
+            with collector_off():
                 pass
             assert not gc.isenabled()
     finally:
@@ -96,11 +67,11 @@ def test_the_collector_comes_back() -> None:
     """Cyclic garbage of a process that is up is collected, if later than elsewhere; what the start built never is."""
     code = """
         import gc, weakref
-        from keywright.cli.starting import sparing
+        from keywright.cli.start import collector_off
         class Knot:
             def __init__(self):
                 self.itself = self
-        with sparing():
+        with collector_off():
             print(gc.isenabled())
             at_start = weakref.ref(Knot())
         print(gc.isenabled())
