@@ -25,7 +25,7 @@ def python(code: str) -> list[str]:
 
 
 def test_the_application_is_built_without_what_it_does_not_use() -> None:
-    """A service that is built has loaded nothing that writes to terminals, and no HTTP client before it has to fetch."""
+    """A service is built without what writes to terminals, and without an HTTP client before its first fetch."""
     code = """
         import sys
         from keywright import app

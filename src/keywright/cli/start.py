@@ -10,8 +10,8 @@ from typing import Any, Protocol
 MENTION_EVERY_SECONDS = 5
 """The pause between two log lines about a start that is not over."""
 
-# How many more objects there are than at the last collection before the next. The objects of the requests under way are
-# no garbage, and with Python's own 700 the collector visits them again and again: a twentieth of the time of a creation.
+# How many new objects lead to a collection. The objects of the requests under way are no garbage, and with Python's own
+# 700 the collector visits them again and again: a twentieth of the time of a creation.
 _COLLECT_AFTER = 20_000
 
 
