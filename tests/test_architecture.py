@@ -17,7 +17,7 @@ TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for pa
 # Who may see the text of a private key, and why.
 REVEALERS = {
     "keys/pair.py": "computes its digest and compares it",
-    "api/schemas.py": "puts it into the answer of a creation",
+    "contract/codec.py": "writes it into the answer of a creation",
     "cli/output.py": "prints it once to the person who created or rotated it",
     "cli/verifiers.py": "prints a verifier's credential once to the operator who made it",
 }

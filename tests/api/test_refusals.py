@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from keywright.api.problems import PROBLEMS, FieldError, refusal_of
+from keywright.api.problems import PROBLEMS, refusal_of
+from keywright.contract.errors import FieldError
 from keywright.service.refusals import Flaw, RefusalCode, Refused
 
 CODES: tuple[RefusalCode, ...] = get_args(RefusalCode)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from keywright.api.bodies import as_model
-from keywright.api.problems import FieldError, Refusal
+from keywright.api.problems import Refusal
 from keywright.api.requests import (
     CreateApiKeyRequestV2,
     RevokeApiKeyRequest,
@@ -17,6 +17,7 @@ from keywright.api.requests import (
     SetRotationRequest,
     UpdateApiKeyRequest,
 )
+from keywright.contract.errors import FieldError
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason
 from keywright.service.wishes import NewKey

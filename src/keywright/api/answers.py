@@ -1,15 +1,14 @@
 """How a key is answered: as JSON, with its entity tag, kept by nobody who shares caches."""
 
 from datetime import datetime
-from typing import Any
 
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from keywright.api.conditions import etag_of
+from keywright.api.conversion import api_key_response, created_response
 from keywright.api.idempotency import Reply
 from keywright.api.problems import Refusal, refusal_of
-from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.contract.codec import written
 from keywright.keys.record import ApiKey
 from keywright.service.ports import Clock
 from keywright.service.refusals import Refused
@@ -40,7 +39,7 @@ def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
     return Response(
-        as_json(ApiKeyResponse.fields_of(outcome, clock())),
+        written(api_key_response(outcome, clock())),
         media_type="application/json",
         headers={"ETag": etag_of(outcome), **READ_HEADERS},
     )
@@ -48,15 +47,4 @@ def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
 
 def shown_once(created: Created, now: datetime) -> Reply:
     """Say a key with its new private half; only `idempotency.answer_of` sends it."""
-    body = as_json(CreatedApiKeyResponse.fields_of_created(created, now))
-    return Reply({"ETag": etag_of(created.api_key)}, body)
-
-
-def as_json(fields: Any) -> bytes:
-    """
-    Write fields that a model of `schemas` has given.
-
-    They are not read into the model first, which costs more than all the rest: they come out of our own records, and
-    that they are written as the model would write them is tested.
-    """
-    return to_json(fields, inf_nan_mode="null")
+    return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, now)))

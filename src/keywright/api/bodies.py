@@ -7,7 +7,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from keywright import strict_json
-from keywright.api.problems import FieldError, Refusal
+from keywright.api.problems import Refusal
+from keywright.contract.errors import FieldError
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024

@@ -12,7 +12,7 @@ from keywright.api.deps import FromWhere, KeyId, MayRevoke, MayUpdate, UseManage
 from keywright.api.openapi import IF_MATCH, documented_answer, documented_body, documented_errors
 from keywright.api.operations import Operation
 from keywright.api.requests import RevokeApiKeyRequest, UpdateApiKeyRequest
-from keywright.api.schemas import ApiKeyResponse
+from keywright.contract.api_keys import ApiKeyResponse
 from keywright.service.principal import Permission
 
 UpdateBody = Annotated[UpdateApiKeyRequest, Depends(json_body(UpdateApiKeyRequest))]
@@ -26,8 +26,7 @@ router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
     summary="Update API Key",
     description="Replace fields of a key; the others stay as they are. What it may do from now on holds for every "
     "verification within a second.",
-    response_model=ApiKeyResponse,
-    responses=documented_answer(200, "ETag")
+    responses=documented_answer(200, "ETag", of=ApiKeyResponse)
     | documented_errors(400, 401, 403, 404, 412, 413, 415, 422, 503, also=["key_revoked", "changed_meanwhile"]),
     openapi_extra={
         "x-permission": Permission.UPDATE.value,
@@ -52,8 +51,8 @@ async def update_api_key(
     "/{key_id}/revoke",
     summary="Revoke API Key",
     description="Revoke a key for good. Revoking it again gives the same answer, the first reason in it.",
-    response_model=ApiKeyResponse,
-    responses=documented_answer(200, "ETag") | documented_errors(400, 401, 403, 404, 413, 415, 422, 503),
+    responses=documented_answer(200, "ETag", of=ApiKeyResponse)
+    | documented_errors(400, 401, 403, 404, 413, 415, 422, 503),
     openapi_extra={
         "x-permission": Permission.REVOKE.value,
         "requestBody": documented_body(RevokeApiKeyRequest, required=False),

@@ -8,15 +8,17 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from keywright.api.conversion import revocation_response, secret_use_response, source_response
 from keywright.api.deps import KeyId, MayRead
 from keywright.api.key_fields import DateTime
-from keywright.api.openapi import documented_errors
+from keywright.api.openapi import documented_answer, documented_errors
 from keywright.api.operations import Operation
 from keywright.api.problems import Refusal
-from keywright.api.schemas import ApiKeyResponse
-from keywright.keys.record import Secret
-from keywright.service.checking_ports import CheckingStore, Source
-from keywright.service.presence import Presence, Receipt, Witness
+from keywright.contract.codec import written
+from keywright.contract.revocation import RevocationResponse
+from keywright.contract.usage import CountResponse, UsageResponse
+from keywright.service.checking_ports import CheckingStore
+from keywright.service.presence import Presence
 from keywright.service.principal import Permission, Principal
 
 router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"], route_class=Operation)
@@ -24,103 +26,6 @@ router = APIRouter(prefix="/api/v2/api-keys", tags=["API keys"], route_class=Ope
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST_HOURS, LONGEST_DAYS = timedelta(days=14), timedelta(days=400)
 _HEADERS = {"Cache-Control": "private, no-cache"}
-
-
-class WitnessResponse(BaseModel):
-    """A process that held keys when the key changed."""
-
-    name: str
-    kind: Literal["server", "verifier"]
-    connected_at: datetime
-    confirmed_at: datetime | None
-    believes_until: datetime | None = Field(
-        description="The longest it can still believe the old state; null once confirmed"
-    )
-
-    @classmethod
-    def of(cls, witness: Witness) -> "WitnessResponse":
-        """Say a witness in the contract's words."""
-        return cls(
-            name=witness.session.name,
-            kind="server" if witness.session.verifier_id is None else "verifier",
-            connected_at=witness.connected_at,
-            confirmed_at=witness.confirmed_at,
-            believes_until=witness.believes_until,
-        )
-
-
-class RevocationResponse(BaseModel):
-    """How far a revocation or deletion has come."""
-
-    key_id: UUID
-    revoked_at: datetime
-    confirmed: int
-    pending: int
-    believed_until: datetime | None = Field(description="The latest moment anybody can still believe the old state")
-    verifiers: list[WitnessResponse]
-
-    @classmethod
-    def of(cls, receipt: Receipt) -> "RevocationResponse":
-        """Say a receipt in the contract's words."""
-        return cls(
-            key_id=receipt.key_id,
-            revoked_at=receipt.revoked_at,
-            confirmed=receipt.confirmed,
-            pending=len(receipt.witnesses) - receipt.confirmed,
-            believed_until=receipt.believed_until,
-            verifiers=[WitnessResponse.of(witness) for witness in receipt.witnesses],
-        )
-
-
-class CountResponse(BaseModel):
-    """Accepted uses in one period, which begins at `start`."""
-
-    start: datetime
-    count: int
-
-
-class SourceResponse(BaseModel):
-    """Where a key was used from lately."""
-
-    public_key: str = Field(description="Of the pair that was used")
-    network: str | None = Field(description="/24 or /48 in CIDR form")
-    agent: str | None = Field(description="The family of the user agent")
-    verifier: str
-    first_seen: datetime
-    last_seen: datetime
-    count: int
-
-
-class SecretUseResponse(BaseModel):
-    """A pair that a key has or had, and when it was used last."""
-
-    public_key: str
-    private_key_display: str
-    last_used_at: datetime | None
-    retires_at: datetime | None = Field(description="When it stops working, or did; null for the current pair")
-
-
-class UsageResponse(BaseModel):
-    """How a key was used."""
-
-    key_id: UUID
-    last_used_at: datetime | None
-    period: Literal["hour", "day"]
-    counts: list[CountResponse] = Field(description="Every period since `since`, those without uses included")
-    sources: list[SourceResponse] = Field(description="The latest first, 50 at most")
-    secrets: list[SecretUseResponse] = Field(description="Every pair that the key ever had, newest first")
-
-
-class DaysResponse(BaseModel):
-    """Accepted uses by day."""
-
-    days: list[CountResponse] = Field(description="The last 7 days in UTC, today last, those without uses included")
-
-
-class UsedApiKeyResponse(ApiKeyResponse):
-    """An API key, with how it was used lately."""
-
-    usage: DaysResponse
 
 
 class UsageQuery(BaseModel):
@@ -137,8 +42,8 @@ class UsageQuery(BaseModel):
     summary="Get Revocation Receipt",
     description="Who has confirmed that a revoked or deleted key is dropped, who has not, and how long the old state "
     "can still be believed. It stays readable.",
-    response_model=RevocationResponse,
-    responses=documented_errors(400, 401, 403, 404, 422, 503, also=["not_revoked"]),
+    responses=documented_answer(200, of=RevocationResponse)
+    | documented_errors(400, 401, 403, 404, 422, 503, also=["not_revoked"]),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) -> Response:
@@ -149,15 +54,14 @@ async def get_revocation(principal: MayRead, key_id: KeyId, request: Request) ->
     if receipt is None:
         known = await store.usage(principal.organization.id, key_id, since=_now(request))
         raise Refusal("not_found" if known is None else "not_revoked")
-    return _json(RevocationResponse.of(receipt))
+    return _json(revocation_response(receipt))
 
 
 @router.get(
     "/{key_id}/usage",
     summary="Get API Key Usage",
     description="Accepted uses by hour or day, and where they came from lately.",
-    response_model=UsageResponse,
-    responses=documented_errors(400, 401, 403, 404, 422, 503),
+    responses=documented_answer(200, of=UsageResponse) | documented_errors(400, 401, 403, 404, 422, 503),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_usage(
@@ -176,9 +80,9 @@ async def get_usage(
             key_id=key_id,
             last_used_at=usage.last_used_at,
             period=query.period,
-            counts=counts_of(usage.hours, since, now, step),
-            sources=[_source(source) for source in usage.sources],
-            secrets=[_secret(secret) for secret in usage.secrets],
+            counts=tuple(counts_of(usage.hours, since, now, step)),
+            sources=tuple(map(source_response, usage.sources)),
+            secrets=tuple(map(secret_use_response, usage.secrets)),
         )
     )
 
@@ -203,7 +107,7 @@ def counts_of(hours: dict[datetime, int], since: datetime, now: datetime, step: 
         period = beginning_of(hour, step)
         if period in totals:
             totals[period] += count
-    return [CountResponse(start=start, count=count) for start, count in totals.items()]
+    return [CountResponse(start, count) for start, count in totals.items()]
 
 
 def beginning_of(moment: datetime, step: timedelta) -> datetime:
@@ -219,31 +123,10 @@ def _since(query: UsageQuery, now: datetime, step: timedelta) -> datetime:
     return beginning_of(max(query.since, now - longest), step)
 
 
-def _source(source: Source) -> SourceResponse:
-    return SourceResponse(
-        public_key=source.public_key,
-        network=source.network,
-        agent=source.agent,
-        verifier=source.verifier,
-        first_seen=source.first_seen,
-        last_seen=source.last_seen,
-        count=source.count,
-    )
-
-
-def _secret(secret: Secret) -> SecretUseResponse:
-    return SecretUseResponse(
-        public_key=secret.public_key.text,
-        private_key_display=secret.display,
-        last_used_at=secret.last_used_at,
-        retires_at=secret.retires_at,
-    )
-
-
 def _now(request: Request) -> datetime:
     now: datetime = request.app.state.feed.clock()
     return now
 
 
-def _json(model: BaseModel) -> Response:
-    return Response(model.model_dump_json(), media_type="application/json", headers=_HEADERS)
+def _json(answer: RevocationResponse | UsageResponse) -> Response:
+    return Response(written(answer), media_type="application/json", headers=_HEADERS)

@@ -8,8 +8,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from keywright.api import insight
-from keywright.api.answers import PATH, READ_HEADERS, as_json, one_key, path_of, shown_once
+from keywright.api.answers import PATH, READ_HEADERS, one_key, path_of, shown_once
 from keywright.api.bodies import Said, said_body
+from keywright.api.conversion import api_key_response, used_response
 from keywright.api.deps import FromWhere, KeyId, MayCreate, MayDelete, MayRead, UseManagement
 from keywright.api.idempotency import IdempotencyKey, Reply, answer_of, repeatable
 from keywright.api.key_fields import DateTime, Environment, ExternalId, SearchedText
@@ -24,7 +25,8 @@ from keywright.api.operations import Operation
 from keywright.api.paging import PageQuery
 from keywright.api.problems import Refusal
 from keywright.api.requests import CreateApiKeyRequestV2
-from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
+from keywright.contract.codec import written
 from keywright.keys.record import Status
 from keywright.service.ports import KeyFilter
 from keywright.service.principal import Permission
@@ -77,8 +79,7 @@ class ListQuery(PageQuery):
     status_code=201,
     summary="Create API Key",
     description="Create a key pair for the caller's organization. The private key is in this answer only.",
-    response_model=CreatedApiKeyResponse,
-    responses=documented_answer(201, "ETag", "Location", "Idempotency-Replayed")
+    responses=documented_answer(201, "ETag", "Location", "Idempotency-Replayed", of=CreatedApiKeyResponse)
     | documented_errors(400, 401, 403, 413, 415, 422, 503, also=["too_many_keys", *NOT_AGAIN]),
     openapi_extra={
         "x-permission": Permission.CREATE.value,
@@ -105,8 +106,8 @@ async def create_api_key(
     "",
     summary="List API Keys",
     description="The organization's keys, newest first, a page at a time. The next page is in the `Link` header.",
-    response_model=list[insight.UsedApiKeyResponse] | list[ApiKeyResponse],
-    responses=documented_answer(200, "Link") | documented_errors(400, 401, 403, 422, 503),
+    responses=documented_answer(200, "Link", of=list[UsedApiKeyResponse] | list[ApiKeyResponse])
+    | documented_errors(400, 401, 403, 422, 503),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def list_api_keys(
@@ -114,21 +115,21 @@ async def list_api_keys(
 ) -> Response:
     now = management.clock()
     page = await management.list_page(principal, limit=query.limit, before=query.before, which=query.which(now))
-    listed = [ApiKeyResponse.fields_of(key, now) for key in page.api_keys]
+    listed: list[ApiKeyResponse]
     if query.include == "usage":
         days = await insight.last_days(request, principal, [key.id for key in page.api_keys])
-        for fields in listed:
-            fields["usage"] = {"days": days[fields["id"]]}
+        listed = [used_response(key, now, days[key.id]) for key in page.api_keys]
+    else:
+        listed = [api_key_response(key, now) for key in page.api_keys]
     return Response(
-        as_json(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
+        written(listed), media_type="application/json", headers=READ_HEADERS | query.link_to(PATH, page.next)
     )
 
 
 @router.get(
     "/{key_id}",
     summary="Get API Key",
-    response_model=ApiKeyResponse,
-    responses=documented_answer(200, "ETag") | documented_errors(400, 401, 403, 404, 422, 503),
+    responses=documented_answer(200, "ETag", of=ApiKeyResponse) | documented_errors(400, 401, 403, 404, 422, 503),
     openapi_extra={"x-permission": Permission.READ.value},
 )
 async def get_api_key(principal: MayRead, key_id: KeyId, management: UseManagement) -> Response:

@@ -1,12 +1,14 @@
 """The OpenAPI document: what FastAPI derives from the routes, and what it cannot know."""
 
 from collections.abc import Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from keywright import contract
 from keywright.api.checking import BATCH, VERIFY
 from keywright.api.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
 from keywright.api.requests import (
@@ -16,8 +18,9 @@ from keywright.api.requests import (
     SetRotationRequest,
     UpdateApiKeyRequest,
 )
-from keywright.api.schemas import ErrorResponse, ProblemResponse
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, BatchResponse, VerifyRequest, VerifyResponse
+from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.contract.schema import schemas as schemas_of
+from keywright.service.events import EventType
 from keywright.service.principal import Permission
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -72,7 +75,12 @@ _OF_SOME = {
 }
 _WRITTEN = (
     *(CreateApiKeyRequestV2, UpdateApiKeyRequest, RotateApiKeyRequest, SetRotationRequest, RevokeApiKeyRequest),
-    *(ErrorResponse, ProblemResponse, VerifyRequest, VerifyResponse, BatchRequest, BatchResponse),
+    *(VerifyRequest, BatchRequest),
+)
+_ANSWERED = (
+    *(contract.ApiKeyResponse, contract.CreatedApiKeyResponse, contract.UsedApiKeyResponse),
+    *(contract.EventResponse, contract.OptionsResponse, contract.UsageResponse, contract.RevocationResponse),
+    *(contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse),
 )
 
 
@@ -91,9 +99,19 @@ def documented_errors(*statuses: int, also: Sequence[str] = ()) -> dict[int | st
     return {status: _error_response(codes) for status, codes in sorted(by_status.items(), key=lambda item: item[0])}
 
 
-def documented_answer(status: int, *headers: str) -> dict[int | str, dict[str, Any]]:
-    """Describe the headers of a good answer."""
-    return {status: {"headers": {name: _header(name) for name in headers}}}
+def documented_answer(status: int, *headers: str, of: Any = None) -> dict[int | str, dict[str, Any]]:
+    """
+    Describe a good answer.
+
+    Args:
+        status: The one that says that it is good.
+        headers: Those that belong to it.
+        of: A class of the contract, a list of one, or a union of those; None for what `documented_body` describes.
+    """
+    answer: dict[str, Any] = {"headers": {name: _header(name) for name in headers}} if headers else {}
+    if of is not None:
+        answer["content"] = {"application/json": {"schema": _schema_of(of)}}
+    return {status: answer}
 
 
 def documented_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
@@ -118,6 +136,8 @@ def document(app: FastAPI, version: str, *, environments: Sequence[str]) -> dict
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    schemas.update(schemas_of(_ANSWERED, reference=_REFERENCE.format(model="{name}")))
+    schemas["EventResponse"]["properties"]["type"] |= {"enum": [type_.value for type_ in EventType]}
     schemas[CreateApiKeyRequestV2.__name__]["properties"]["environment"]["anyOf"][0]["enum"] = [*environments]
     schemas[UpdateApiKeyRequest.__name__]["properties"]["environment"]["enum"] = [*environments]
     found["paths"] |= _verifications()
@@ -142,18 +162,18 @@ def _verifications() -> dict[str, Any]:
         "reason in `code`. A token's bearer learns of its organization's keys only; a verifier checks all keys.",
         "operationId": "verify_api_key",
         "parameters": [_FACTS_HEADER],
-        **_asked_and_told(VerifyRequest, VerifyResponse),
+        **_asked_and_told(VerifyRequest, contract.VerifyResponse),
     }
     several = {
         "summary": "Verify API Keys",
         "description": f"Check up to {MOST_IN_A_BATCH} presented keys. The verdicts come in the order of the keys.",
         "operationId": "verify_api_keys",
-        **_asked_and_told(BatchRequest, BatchResponse),
+        **_asked_and_told(BatchRequest, contract.BatchResponse),
     }
     return {VERIFY: {"post": one}, BATCH: {"post": several}}
 
 
-def _asked_and_told(asked: type[BaseModel], told: type[BaseModel]) -> dict[str, Any]:
+def _asked_and_told(asked: type[BaseModel], told: type) -> dict[str, Any]:
     good = {"description": "The verdict", **_json_of(told), **documented_answer(200, "Keywright-Stale")[200]}
     errors = documented_errors(400, 401, 403, 413, 415, 422, 503, also=["limits_unavailable"])
     return {
@@ -165,7 +185,7 @@ def _asked_and_told(asked: type[BaseModel], told: type[BaseModel]) -> dict[str, 
     }
 
 
-def _json_of(model: type[BaseModel]) -> dict[str, Any]:
+def _json_of(model: type) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": _reference(model.__name__)}}}
 
 
@@ -174,10 +194,10 @@ def _error_response(codes: Sequence[str]) -> dict[str, Any]:
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),
         "content": {
             "application/json": {
-                "schema": _reference(ErrorResponse.__name__),
+                "schema": _reference(contract.ErrorResponse.__name__),
                 "examples": {code: {"value": _example_of(code)} for code in codes},
             },
-            PROBLEM_TYPE: {"schema": _reference(ProblemResponse.__name__)},
+            PROBLEM_TYPE: {"schema": _reference(contract.ProblemResponse.__name__)},
         },
     }
     headers = {name for code in codes for name in _headers_of(code)}
@@ -196,6 +216,14 @@ def _headers_of(code: str) -> list[str]:
     if code in RETRY_SECONDS or PROBLEMS[code].status == 503:
         return ["Retry-After"]
     return ["WWW-Authenticate"] if PROBLEMS[code].status == 401 or code == "insufficient_scope" else []
+
+
+def _schema_of(type_: Any) -> dict[str, Any]:
+    if isinstance(type_, UnionType):
+        return {"anyOf": [_schema_of(one) for one in get_args(type_)]}
+    if items := get_args(type_):
+        return {"type": "array", "items": _schema_of(items[0])}
+    return _reference(type_.__name__)
 
 
 def _reference(name: str) -> dict[str, str]:

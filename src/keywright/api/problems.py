@@ -6,13 +6,14 @@ becomes one here; faults of the rooms below arrive as `service.faults.Fault`. No
 caller sent.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from keywright.contract.codec import ABSENT, written
+from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
 from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
 from keywright.service.refusals import Refused
 
@@ -77,14 +78,6 @@ KEY_PROBLEMS = {
 }
 
 
-class FieldError(NamedTuple):
-    """One flaw of a body or parameter: where it is, a sentence, and a stable word for it."""
-
-    loc: tuple[str | int, ...]
-    msg: str
-    type: str
-
-
 class Refusal(Exception):
     """
     The edge turns a request down.
@@ -140,23 +133,22 @@ def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Res
     """Write *refusal* as JSON, or as RFC 9457 where *as_problem*."""
     problem = refusal.problems[refusal.code]
     sentence = refusal.detail or problem.sentence
-    errors = [error._asdict() for error in refusal.errors]
-    body: dict[str, Any]
+    errors = tuple(refusal.errors)
+    body: ErrorResponse | ProblemResponse
     if as_problem:
-        body = {
-            "type": f"urn:keywright:problem:{refusal.code}",
-            "title": problem.title,
-            "status": problem.status,
-            "detail": sentence,
-            "code": refusal.code,
-            "request_id": request_id,
-        }
-        if errors:
-            body["errors"] = errors
+        body = ProblemResponse(
+            type=f"urn:keywright:problem:{refusal.code}",
+            title=problem.title,
+            status=problem.status,
+            detail=sentence,
+            code=refusal.code,
+            request_id=request_id,
+            errors=errors or ABSENT,
+        )
     else:
-        body = {"detail": errors or sentence, "code": refusal.code, "request_id": request_id}
+        body = ErrorResponse(detail=errors or sentence, code=refusal.code, request_id=request_id)
     return Response(
-        json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        written(body),
         status_code=problem.status,
         media_type=PROBLEM_TYPE if as_problem else "application/json",
         headers={"Cache-Control": "no-store", **refusal.headers},

@@ -20,7 +20,7 @@ from keywright.api.openapi import (
 )
 from keywright.api.operations import Operation
 from keywright.api.requests import RotateApiKeyRequest, SetRotationRequest
-from keywright.api.schemas import ApiKeyResponse, CreatedApiKeyResponse
+from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.service.principal import Permission
 from keywright.service.wishes import Created
 
@@ -35,8 +35,7 @@ router = APIRouter(prefix=PATH, tags=["API keys"], route_class=Operation)
     summary="Rotate API Key",
     description="Give a key a new pair. The private key is in this answer only. The old one works for a while longer; "
     "until it has ended, the key cannot be rotated again.",
-    response_model=CreatedApiKeyResponse,
-    responses=documented_answer(200, "ETag", "Idempotency-Replayed")
+    responses=documented_answer(200, "ETag", "Idempotency-Replayed", of=CreatedApiKeyResponse)
     | documented_errors(
         *(400, 401, 403, 404, 412, 413, 415, 422, 503),
         also=["key_revoked", "key_expired", "rotation_under_way", "changed_meanwhile", *NOT_AGAIN],
@@ -77,8 +76,7 @@ async def rotate_api_key(
     "/{key_id}/rotation",
     summary="Set Rotation",
     description="End the old secret of a rotation at once, or let it work for longer.",
-    response_model=ApiKeyResponse,
-    responses=documented_answer(200, "ETag")
+    responses=documented_answer(200, "ETag", of=ApiKeyResponse)
     | documented_errors(
         400, 401, 403, 404, 413, 415, 422, 503, also=["key_revoked", "no_rotation_under_way", "changed_meanwhile"]
     ),
