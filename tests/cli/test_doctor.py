@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,18 +37,11 @@ def findings(env: dict[str, str], code: int) -> dict[str, dict[str, Any]]:
     return {finding["subject"]: finding for finding in sorted(found, key=lambda one: "ok warn fail".find(one["level"]))}
 
 
-@pytest.fixture(scope="module")
-def own_issuer() -> Iterator[DevIssuer]:
-    """An issuer for this file."""
-    with DevIssuer() as running:
-        yield running
-
-
 @pytest.fixture
-def settings(own_issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
+def settings(issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
     """Sound settings on ports that are free."""
     url = f"sqlite:///{tmp_path}/keywright.db"
-    return environment(own_issuer, database_url=url, port="0", metrics="127.0.0.1:0")
+    return environment(issuer, database_url=url, port="0", metrics="127.0.0.1:0")
 
 
 def test_sound_settings(settings: dict[str, str], tmp_path: Path) -> None:

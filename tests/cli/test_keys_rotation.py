@@ -1,11 +1,7 @@
 """`keywright keys rotate` and `rotation`: what is sent, what is printed, and how the old secret is watched."""
 
 import json
-import os
-import pty
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -18,9 +14,9 @@ from keywright.cli import rotation as rotation_commands
 from keywright.client import ApiKey, ManagementClient
 from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.test_keys import FIELDS, KEY_ID, PATH, REVOKED, SECRET, invoke, problem
-from tests.cli.test_tables import BOLD, read
-from tests.live import clean_environment
+from tests.cli.key_answers import FIELDS, KEY_ID, PATH, REVOKED, SECRET, invoke, problem
+from tests.cli.terminal import answered, command, environment, terminal
+from tests.live import PATIENCE_SECONDS
 
 ONE = f"{PATH}/{KEY_ID}"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -121,22 +117,14 @@ def test_no_rotation_under_way() -> None:
     assert "No rotation is under way" in waited.stderr
 
 
-@pytest.mark.parametrize("command", [("rotate", KEY_ID, "--overlap", "0s"), ("rotation", "end", KEY_ID)])
-def test_what_ends_a_secret_asks_on_a_terminal(command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("rotate", KEY_ID, "--overlap", "0s"), ("rotation", "end", KEY_ID)])
+def test_what_ends_a_secret_asks_on_a_terminal(arguments: tuple[str, ...]) -> None:
     """On a terminal, what ends a secret at once is confirmed first; no is the end of it."""
     with fake_service({}) as service:
-        ours, theirs = pty.openpty()
-        env = clean_environment({"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": "a.b.c"})
-        with subprocess.Popen(
-            [sys.executable, "-m", "keywright", "keys", *command], env=env, stdin=theirs, stderr=subprocess.PIPE
-        ) as process:
-            os.close(theirs)
-            os.write(ours, b"n\n")
-            _, err = process.communicate(timeout=30)
-        os.close(ours)
+        done = answered(service, b"n\n", *arguments)
         assert service.seen == []
-    assert process.returncode == 1
-    assert b"End the" in err
+    assert done.returncode == 1
+    assert b"End the" in done.stderr
 
 
 # Watching.
@@ -285,25 +273,19 @@ def test_live_on_a_terminal() -> None:
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
         ("GET", f"{ONE}/usage?period=hour"): Answer(200, usage()),
     }
-    ours, theirs = pty.openpty()
-    with fake_service(answers) as service:
-        env = clean_environment(
-            {"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": "a.b.c", "TERM": "xterm", "COLUMNS": "300"}
-        )
-        command = [sys.executable, "-m", "keywright", "keys", "rotation", "wait", KEY_ID]
-        with subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs
-        ) as process:
-            os.close(theirs)
-            shown = b"".join(pieces(lambda: read(ours)))
-            out, _ = process.communicate(timeout=30)
-        os.close(ours)
+    with (
+        fake_service(answers) as service,
+        terminal() as screen,
+        subprocess.Popen(
+            command("rotation", "wait", KEY_ID),
+            env=environment(service),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=screen.theirs,
+        ) as process,
+    ):
+        text = screen.shown()
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out) == (0, b"")
-    text = BOLD.sub("", shown.decode())
     assert f"Old secret {OLD_PAIR.private.display}: last used 2020-01-01 00:00:00 UTC" in text
     assert "safe to end the old secret" in text
-
-
-def pieces(take: Callable[[], bytes]) -> Iterator[bytes]:
-    while piece := take():
-        yield piece

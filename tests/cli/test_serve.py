@@ -5,8 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +15,8 @@ import pytest
 
 from keywright.dev.issuer import DevIssuer
 from tests.cli.fake_service import fake_service
-from tests.live import PATIENCE_SECONDS, LiveService, bearer, clean_environment, environment, start_service
+from tests.live import PATIENCE_SECONDS, bearer, clean_environment, environment, start_service
+from tests.waiting import eventually
 
 PATH = "/api/v2/api-keys"
 # Nothing listens on the discard port of loopback.
@@ -35,30 +35,16 @@ def serve(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def eventually(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def own_issuer() -> Iterator[DevIssuer]:
-    """An issuer for this file."""
-    with DevIssuer() as running:
-        yield running
-
-
 @pytest.fixture
-def settings(own_issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
+def settings(issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
     """Settings of a service on a fresh SQLite file."""
-    return environment(own_issuer, database_url=f"sqlite:///{tmp_path}/keywright.db")
+    return environment(issuer, database_url=f"sqlite:///{tmp_path}/keywright.db")
 
 
-def test_ready_is_one_json_line(own_issuer: DevIssuer, settings: dict[str, str]) -> None:
+def test_ready_is_one_json_line(issuer: DevIssuer, settings: dict[str, str]) -> None:
     """One line says where the service and its metrics are, even where only errors are logged."""
     with start_service({**settings, "KEYWRIGHT_LOG_LEVEL": "error"}) as service:
-        httpx.get(f"{service.base_url}{PATH}", headers=bearer(own_issuer)).raise_for_status()
+        httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer)).raise_for_status()
         assert service.metrics_url is not None
         metrics = httpx.get(service.metrics_url).text
         lines = service.log_path.read_text().splitlines()
@@ -68,10 +54,10 @@ def test_ready_is_one_json_line(own_issuer: DevIssuer, settings: dict[str, str])
     assert 'keywright_http_requests_total{method="GET",route="/api/v2/api-keys",status="200"} 1.0' in metrics
 
 
-def test_every_line_is_json(own_issuer: DevIssuer, settings: dict[str, str]) -> None:
+def test_every_line_is_json(issuer: DevIssuer, settings: dict[str, str]) -> None:
     """Whatever is logged, from the migration to the stop, is a JSON object a line."""
     with start_service(settings) as service:
-        httpx.post(f"{service.base_url}{PATH}", json={"name": "x"}, headers=bearer(own_issuer)).raise_for_status()
+        httpx.post(f"{service.base_url}{PATH}", json={"name": "x"}, headers=bearer(issuer)).raise_for_status()
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(PATIENCE_SECONDS)
         lines = service.log_path.read_text().splitlines()
@@ -127,10 +113,10 @@ def test_database_that_cannot_be_written(settings: dict[str, str], tmp_path: Pat
     assert done.stderr.splitlines()[-1].startswith("The database cannot be used: ")
 
 
-def test_absent_postgresql(own_issuer: DevIssuer, settings: dict[str, str]) -> None:
+def test_absent_postgresql(issuer: DevIssuer, settings: dict[str, str]) -> None:
     """A PostgreSQL that is away is warned about and answered with 503, and does not stop the start."""
     with start_service({**settings, "KEYWRIGHT_DATABASE_URL": AWAY}) as service:
-        answer = httpx.get(f"{service.base_url}{PATH}", headers=bearer(own_issuer), timeout=30)
+        answer = httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer), timeout=30)
         ready = httpx.get(f"{service.base_url}/readyz", timeout=30)
         (away,) = [line for line in service.log() if line["logger"] == "keywright.database"]
         assert "hunter22" not in service.log_path.read_text()
@@ -142,9 +128,9 @@ def test_absent_postgresql(own_issuer: DevIssuer, settings: dict[str, str]) -> N
     assert away["event"].startswith("the database cannot be reached")
 
 
-def test_issuer_without_a_slash(own_issuer: DevIssuer, settings: dict[str, str]) -> None:
+def test_issuer_without_a_slash(issuer: DevIssuer, settings: dict[str, str]) -> None:
     """An issuer that does not end in a slash is taken as it is, and warned about."""
-    with start_service({**settings, "KEYWRIGHT_ISSUER": own_issuer.url.rstrip("/")}) as service:
+    with start_service({**settings, "KEYWRIGHT_ISSUER": issuer.url.rstrip("/")}) as service:
         warnings = [line["event"] for line in service.log() if line["level"] == "warning"]
     assert any("slash" in warning for warning in warnings)
 
@@ -153,11 +139,11 @@ def test_command_line_goes_before_the_environment(settings: dict[str, str]) -> N
     """Options win over variables, in the workers too, which read the environment for themselves."""
     env = {**settings, "KEYWRIGHT_PORT": "http", "KEYWRIGHT_HOST": "203.0.113.1"}
     with start_service(env, arguments=["--host", "127.0.0.1", "--port", "0", "--workers", "2"]) as service:
-        assert len(workers_of(service)) == 2
+        assert len(service.workers()) == 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_requests_in_flight_finish(own_issuer: DevIssuer, settings: dict[str, str], workers: int) -> None:
+def test_requests_in_flight_finish(issuer: DevIssuer, settings: dict[str, str], workers: int) -> None:
     """What was begun before SIGTERM is answered and kept, then the process ends well."""
     body = b'{"name": "in flight"}'
     with start_service(settings, workers=workers) as service:
@@ -166,7 +152,7 @@ def test_requests_in_flight_finish(own_issuer: DevIssuer, settings: dict[str, st
             head = (
                 f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             )
-            token = bearer(own_issuer)["Authorization"]
+            token = bearer(issuer)["Authorization"]
             # The interim answer tells that the request reached the route: it waits for its body.
             connection.sendall(f"{head}Authorization: {token}\r\nExpect: 100-continue\r\n\r\n".encode())
             assert connection.recv(1000).startswith(b"HTTP/1.1 100")
@@ -177,7 +163,7 @@ def test_requests_in_flight_finish(own_issuer: DevIssuer, settings: dict[str, st
         assert answer.startswith(b"HTTP/1.1 201")
         assert service.process.wait(PATIENCE_SECONDS) == 0
     with start_service(settings) as service:
-        (key,) = httpx.get(f"{service.base_url}{PATH}", headers=bearer(own_issuer)).json()
+        (key,) = httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer)).json()
     assert key["name"] == "in flight"
 
 
@@ -189,26 +175,26 @@ def refuses(host: str, port: int) -> bool:
     return False
 
 
-def test_dead_worker_is_replaced(own_issuer: DevIssuer, settings: dict[str, str]) -> None:
+def test_dead_worker_is_replaced(issuer: DevIssuer, settings: dict[str, str]) -> None:
     """A worker that dies is replaced, and the others answer meanwhile."""
     with start_service(settings, workers=2) as service:
-        before = workers_of(service)
+        before = service.workers()
         os.kill(before[0].pid, signal.SIGKILL)
         for _ in range(20):
-            httpx.get(f"{service.base_url}{PATH}", headers=bearer(own_issuer)).raise_for_status()
+            httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer)).raise_for_status()
         eventually(lambda: any("replaced" in line["event"] for line in service.log()))
-        assert before[1] in workers_of(service)
-        assert len(workers_of(service)) == 2
+        assert before[1] in service.workers()
+        assert len(service.workers()) == 2
 
 
-def test_metrics_of_all_workers(own_issuer: DevIssuer, settings: dict[str, str], tmp_path: Path) -> None:
+def test_metrics_of_all_workers(issuer: DevIssuer, settings: dict[str, str], tmp_path: Path) -> None:
     """The metrics of several workers are served as one, and the folder where they meet is gone afterwards."""
     folders = tmp_path / "tmp"
     folders.mkdir()
     with start_service({**settings, "TMPDIR": str(folders)}, workers=2) as service:
         for _ in range(30):
             # Each on a connection of its own, so that both workers get some.
-            httpx.get(f"{service.base_url}{PATH}", headers=bearer(own_issuer)).raise_for_status()
+            httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer)).raise_for_status()
         assert service.metrics_url is not None
         assert [path.name.startswith("keywright-metrics-") for path in folders.iterdir()] == [True]
         expected = 'keywright_http_requests_total{method="GET",route="/api/v2/api-keys",status="200"} 30.0'
@@ -219,13 +205,7 @@ def test_metrics_of_all_workers(own_issuer: DevIssuer, settings: dict[str, str],
 def test_workers_do_not_outlive_their_supervisor(settings: dict[str, str]) -> None:
     """When the supervising process is killed its workers end too, or they would hold the port."""
     with start_service(settings, workers=2) as service:
-        workers = workers_of(service)
+        workers = service.workers()
         service.process.kill()
         _, alive = psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
     assert alive == []
-
-
-def workers_of(service: LiveService) -> list[psutil.Process]:
-    """Find the worker processes; beside them, Python keeps a process that tracks what they share."""
-    children = psutil.Process(service.process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]

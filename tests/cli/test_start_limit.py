@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from keywright.cli.start import Start, StartClock
 from keywright.dev.issuer import DevIssuer
 from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, start_service
 from tests.ports import free_port
+from tests.waiting import eventually
 
 # One after the other: each waits for seconds to pass, and some for a limit that a start keeps only on its own.
 pytestmark = [pytest.mark.early, pytest.mark.xdist_group("start limit")]
@@ -78,25 +79,11 @@ class Holding:
         (self.folder / f"held-{process}").unlink()
 
 
-def eventually(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def own_issuer() -> Iterator[DevIssuer]:
-    """An issuer for this file."""
-    with DevIssuer() as running:
-        yield running
-
-
 @pytest.fixture
-def settings(own_issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
+def settings(issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
     """Settings of a service on a fresh SQLite file, whose temporary files are in a folder of their own."""
     (tmp_path / "tmp").mkdir()
-    own = environment(own_issuer, database_url=f"sqlite:///{tmp_path}/keywright.db", port=str(free_port()))
+    own = environment(issuer, database_url=f"sqlite:///{tmp_path}/keywright.db", port=str(free_port()))
     return {**own, "KEYWRIGHT_METRICS": "off", "TMPDIR": str(tmp_path / "tmp")}
 
 
@@ -260,7 +247,7 @@ def test_a_replacement_that_does_not_come_up(settings: dict[str, str], holding: 
     limited = {**settings, **holding.settings, "KEYWRIGHT_START_SECONDS": str(LIMIT_SECONDS)}
     with start_service(limited, workers=2) as service:
         holding.hold_next()
-        former = workers_of(service)
+        former = service.workers()
         os.kill(former[0].pid, signal.SIGKILL)
         held = holding.held()
         mention = service.await_log_line(event="still starting", waiting_for=[f"worker {held}"])
@@ -268,7 +255,7 @@ def test_a_replacement_that_does_not_come_up(settings: dict[str, str], holding: 
         replaced = service.await_log_line(event="a worker did not come up in time and was replaced")
         assert (replaced["level"], replaced["worker"]) == ("error", held)
         assert not psutil.pid_exists(held)
-        assert former[1] in workers_of(service)
+        assert former[1] in service.workers()
         assert httpx.get(f"{service.base_url}/livez", trust_env=False).status_code == 200
 
 
@@ -292,7 +279,7 @@ def test_a_worker_that_starts_does_not_outlive_its_supervisor(
     env = {**settings, **holding.settings, "KEYWRIGHT_WORKERS": "2"}
     with Starting.begin(env, tmp_path / "service") as starting:
         held = psutil.Process(holding.held())
-        workers = workers_of(starting)
+        workers = starting.workers()
         assert held in workers
         os.kill(starting.process.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
@@ -304,25 +291,20 @@ def test_a_worker_that_starts_does_not_outlive_its_supervisor(
 def test_a_restart_whose_worker_does_not_come_up(settings: dict[str, str], holding: Holding) -> None:
     """SIGHUP replaces the workers one by one; where the first does not come up, the workers stay as they were."""
     with start_service({**settings, **holding.settings}, workers=2) as service:
-        former = workers_of(service)
+        former = service.workers()
         holding.hold_next("die")
         service.process.send_signal(signal.SIGHUP)
         given_up = service.await_log_line(event="a worker did not come up; the restart is given up")
         assert given_up["worker"] == holding.held()
-        assert workers_of(service) == former
+        assert service.workers() == former
 
 
 def test_a_restart(settings: dict[str, str]) -> None:
     """SIGHUP replaces every worker by one that is up before the former one ends."""
     with start_service(settings, workers=2) as service:
-        former = workers_of(service)
+        former = service.workers()
         service.process.send_signal(signal.SIGHUP)
         _, alive = psutil.wait_procs(former, timeout=PATIENCE_SECONDS)
         assert alive == []
-        assert len(workers_of(service)) == 2
+        assert len(service.workers()) == 2
         assert httpx.get(f"{service.base_url}/livez", trust_env=False).status_code == 200
-
-
-def workers_of(service: LiveService) -> list[psutil.Process]:
-    children = psutil.Process(service.process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
