@@ -16,6 +16,7 @@ from uvicorn.supervisors.multiprocess import Process
 from keywright.cli.start import StartClock
 from keywright.cli.workers import Worker
 from tests.live import PATIENCE_SECONDS
+from tests.waiting import eventually
 
 # The property that makes the server when it is first read, and the line in it that is reached where there is none yet.
 _GETTER: Any = inspect.getattr_static(Process, "server").fget
@@ -113,8 +114,9 @@ def test_one_server_for_both_threads() -> None:
         worker = Worker(config(), [listener], StartClock(0, 60))
         with running(worker, listener) as meeting:
             assert worker.server is meeting.running
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not worker.is_up:
-                assert time.monotonic() < deadline, "it never said that it is ready"
+
+            def says_that_it_is_up() -> bool:
                 worker.look(time.monotonic())
-                time.sleep(0.02)
+                return worker.is_up
+
+            eventually(says_that_it_is_up)
