@@ -81,8 +81,9 @@ def test_the_service_without_typer(tmp_path: Path) -> None:
 
 def test_the_supervisor_of_workers_is_light() -> None:
     """What supervises workers and answers nothing itself has nothing of the application in its memory."""
-    done = python("import sys, keywright.cli.server; print('keywright.app' in sys.modules, 'fastapi' in sys.modules)")
-    assert done.stdout == "False False\n"
+    names = "('keywright.app', 'fastapi')"
+    done = python(f"import sys, keywright.cli.server.process; print([name in sys.modules for name in {names}])")
+    assert done.stdout == "[False, False]\n"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def serve(
 
     An embedded database is migrated first; a PostgreSQL one must have been, with `keywright migrate`.
     """
-    from keywright.cli.serve import run
+    from keywright.cli.server.serve import run
 
     run(host=host, port=port, workers=workers)
 
@@ -66,6 +66,6 @@ app.command()(migrate)
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check the settings, the issuer, the database and Redis, and say how to fix what is wrong."""
-    from keywright.cli.doctor import run
+    from keywright.cli.doctor.examination import run
 
     run(as_json=as_json)

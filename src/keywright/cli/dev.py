@@ -69,7 +69,7 @@ def token(
 
 def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
     """Serve until Ctrl-C or SIGTERM; print the session to paste once requests are answered."""
-    from keywright.cli import listening, metrics
+    from keywright.cli.server import listening, metrics
     from keywright.config import is_loopback
 
     if not is_loopback(host):
@@ -88,7 +88,7 @@ def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
 
 
 def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[DevFolder, DevIssuer]":
-    from keywright.cli import listening
+    from keywright.cli.server import listening
     from keywright.dev.folder import DevFolder, DevFolderError
     from keywright.dev.issuer import DevIssuer
 
@@ -106,7 +106,8 @@ def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[
 
 def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: socket.socket) -> None:
     from keywright import telemetry
-    from keywright.cli import database, listening, server
+    from keywright.cli import database
+    from keywright.cli.server import listening, process
 
     # The settings that the printed session depends on; the environment may set the others.
     settings = exits.load_settings(
@@ -124,7 +125,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: socket
     telemetry.configure_logging(settings.log_level, as_json=False)
     database.prepare(folder.database_url)
     url = listening.bound_url(listener, host)
-    if not server.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
+    if not process.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
         exits.stop("The service could not start; the log says why.", exits.FAILED)
 
 

@@ -1,14 +1,14 @@
 """What `keywright doctor` says about rate limits: who counts them, and whether Redis can."""
 
-from keywright.cli import findings
-from keywright.cli.findings import Finding
+from keywright.cli.doctor import findings
+from keywright.cli.doctor.findings import Finding
 from keywright.config import Settings
 from keywright.limits import url as redis_url
 from keywright.limits.connection import CallFailed, ConnectionLost
 from keywright.limits.shared import opened
 
 
-async def limits(settings: Settings) -> list[Finding]:
+async def check(settings: Settings) -> list[Finding]:
     """Look whether what counts the rate limits of keys does so, the way the service would."""
     if settings.redis_url is None:
         return _alone(settings.workers)

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from keywright.auth.key_source import FetchFailed
-from keywright.cli import issuer_checks
-from keywright.cli.findings import Finding, Level
+from keywright.cli.doctor import issuer as issuer_checks
+from keywright.cli.doctor.findings import Finding, Level
 from keywright.dev.issuer import DevIssuer, SigningKey
 
 ADDRESS = "https://acme.eu.auth0.com/"
@@ -40,7 +40,7 @@ def transport(documents: Mapping[str, Any], *, clock: datetime | None = NOW) -> 
 
 
 async def look(transport: httpx.AsyncBaseTransport) -> dict[str, Finding]:
-    found = await issuer_checks.issuer(ADDRESS, transport=transport, now=lambda: NOW)
+    found = await issuer_checks.check(ADDRESS, transport=transport, now=lambda: NOW)
     return {finding.subject: finding for finding in found}
 
 
@@ -57,7 +57,7 @@ async def test_sound_issuer() -> None:
 async def test_embedded_issuer() -> None:
     """The same over real HTTP."""
     with DevIssuer() as issuer:
-        found = await issuer_checks.issuer(issuer.url)
+        found = await issuer_checks.check(issuer.url)
     assert {finding.level for finding in found} == {Level.OK}
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from keywright.cli.listening import BACKLOG
-from keywright.cli.start import Start, collector_off
-from keywright.cli.workers import Supervisor
+from keywright.cli.server.listening import BACKLOG
+from keywright.cli.server.start import Start, collector_off
+from keywright.cli.server.workers import Supervisor
 from keywright.config import Settings
 
 

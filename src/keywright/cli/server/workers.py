@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from keywright.cli.start import Start, StartClock
+from keywright.cli.server.start import Start, StartClock
 
 _SILENCE_SECONDS = 30
 # What a worker may take to end beyond the time that requests in flight have.

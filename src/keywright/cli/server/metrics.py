@@ -1,6 +1,9 @@
 """
 The metrics on an address of their own, and where the counters of several processes meet.
 
+The server is not that of prometheus_client, which answers every path with the metrics, sets no time limit for a silent
+connection, and looks up the name of its address in the name service before it listens.
+
 Nothing here imports `telemetry` before `shared_folder` has set the folder: prometheus_client decides when it is
 imported whether a process counts for itself or in files.
 """
@@ -14,7 +17,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 
-from keywright.cli import listening
+from keywright.cli.server import listening
 
 # telemetry.MULTIPROCESS_VARIABLE, which cannot be had without importing prometheus_client; tests compare the two.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

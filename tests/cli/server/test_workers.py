@@ -13,8 +13,8 @@ import httpx
 import uvicorn
 from uvicorn.supervisors.multiprocess import Process
 
-from keywright.cli.start import StartClock
-from keywright.cli.workers import Worker
+from keywright.cli.server.start import StartClock
+from keywright.cli.server.workers import Worker
 from tests.live import PATIENCE_SECONDS
 from tests.waiting import eventually
 

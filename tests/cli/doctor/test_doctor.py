@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from keywright.cli import database_checks
-from keywright.cli.findings import Level
+from keywright.cli.doctor import database as database_checks
+from keywright.cli.doctor.findings import Level
 from keywright.dev.issuer import DevIssuer
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
@@ -125,7 +125,7 @@ def test_unmigrated_postgresql(settings: dict[str, str], postgres_cluster: Postg
 async def test_a_clock_that_is_off(postgres_cluster: PostgresCluster, off: timedelta, level: Level, told: str) -> None:
     """A machine whose clock differs from that of the database server is told so, and in which direction."""
     url = fresh_database(postgres_cluster)
-    found = await database_checks.database(url, now=lambda: datetime.now(UTC) + off)
+    found = await database_checks.check(url, now=lambda: datetime.now(UTC) + off)
     (clock,) = [finding for finding in found if finding.subject == "clock"]
     assert clock.level is level
     assert told in re.sub(r"(599|601) s", "600 s", clock.message)
@@ -133,7 +133,7 @@ async def test_a_clock_that_is_off(postgres_cluster: PostgresCluster, off: timed
 
 async def test_a_file_has_no_clock(tmp_path: Path) -> None:
     """An embedded database is read by this machine's own clock, so there is nothing to compare."""
-    found = await database_checks.database(f"sqlite:///{tmp_path}/keywright.db")
+    found = await database_checks.check(f"sqlite:///{tmp_path}/keywright.db")
     assert [finding.subject for finding in found] == ["database", "migrations"]
 
 

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from keywright import __version__
-from keywright.cli import exits, listening, metrics
-from keywright.cli.start import Start, StartClock, collector_off
+from keywright.cli import exits
+from keywright.cli.server import listening, metrics
+from keywright.cli.server.start import Start, StartClock, collector_off
 
 if TYPE_CHECKING:
     from keywright.config import Settings
@@ -65,12 +66,12 @@ def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: St
     start.waits_for("database")
     database.prepare(settings.database_url.get_secret_value(), on_step=start.migrates)
     start.waits_for("application")
-    from keywright.cli import server
+    from keywright.cli.server import process
 
     if settings.workers > 1:
-        came_up = server.run_workers(settings, listener, start=start, on_ready=ready)
+        came_up = process.run_workers(settings, listener, start=start, on_ready=ready)
     else:
-        came_up = server.run(settings, listener, on_ready=ready)
+        came_up = process.run(settings, listener, on_ready=ready)
     log.info("stopped")
     return came_up
 

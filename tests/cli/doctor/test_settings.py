@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from keywright import config
-from keywright.cli import metrics, setting_checks
-from keywright.cli.findings import Level
+from keywright.cli.doctor import settings as setting_checks
+from keywright.cli.doctor.findings import Level
+from keywright.cli.server import metrics
 from keywright.config import Settings
 from tests.cli.fake_service import Answer, fake_service
 
@@ -55,9 +56,9 @@ def test_known_variable(name: str) -> None:
 
 def test_issuer_without_a_slash() -> None:
     """An issuer without a slash at its end is probably a mistake."""
-    levels = [finding.level for finding in setting_checks.settings(settings(issuer="https://i.example"))]
+    levels = [finding.level for finding in setting_checks.check(settings(issuer="https://i.example"))]
     assert levels == [Level.OK, Level.WARN]
-    assert [finding.level for finding in setting_checks.settings(settings())] == [Level.OK]
+    assert [finding.level for finding in setting_checks.check(settings())] == [Level.OK]
 
 
 async def test_free_ports() -> None:

@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_loopback
-from keywright.cli import findings
-from keywright.cli.findings import Finding
+from keywright.cli.doctor import findings
+from keywright.cli.doctor.findings import Finding
 
 CLOCK_SECONDS = 30
 _SHOWN_ISSUER = 200
@@ -32,7 +32,7 @@ _FAILURES = {
 }
 
 
-async def issuer(
+async def check(
     address: str,
     *,
     transport: httpx.AsyncBaseTransport | None = None,

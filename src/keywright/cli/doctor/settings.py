@@ -5,9 +5,10 @@ from difflib import get_close_matches
 
 import httpx
 
-from keywright.cli import findings, listening
-from keywright.cli.findings import Finding
-from keywright.cli.listening import CannotListen
+from keywright.cli.doctor import findings
+from keywright.cli.doctor.findings import Finding
+from keywright.cli.server import listening
+from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
 
 # Read by `keywright keys` and by API servers, which call a service, and not by the service.
@@ -15,7 +16,7 @@ _OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIF
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 
-def settings(settings: Settings) -> list[Finding]:
+def check(settings: Settings) -> list[Finding]:
     """Say what the settings come to."""
     found = [findings.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
     if not settings.issuer.endswith("/"):

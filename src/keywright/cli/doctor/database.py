@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from keywright.cli import findings
 from keywright.cli.database import COMMAND, is_embedded
-from keywright.cli.findings import Finding
+from keywright.cli.doctor import findings
+from keywright.cli.doctor.findings import Finding
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
@@ -16,7 +16,7 @@ CLOCK_SECONDS = 5
 """By how much the clocks of servers that share a database may differ without anybody noticing."""
 
 
-async def database(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Finding]:
+async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Finding]:
     """
     Look at the database at *url*, changing nothing.
 

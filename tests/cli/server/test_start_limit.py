@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from keywright.cli.start import Start, StartClock
+from keywright.cli.server.start import Start, StartClock
 from keywright.dev.issuer import DevIssuer
 from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, start_service
 from tests.ports import free_port

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+from itertools import chain
 
 import typer
 from rich.console import Console
 
 from keywright import config
-from keywright.cli import database_checks, exits, findings, issuer_checks, redis_checks, setting_checks
-from keywright.cli.findings import Finding, Level
+from keywright.cli import exits
+from keywright.cli.doctor import database, findings, issuer, limits, settings
+from keywright.cli.doctor.findings import Finding, Level
 from keywright.config import Settings, SettingsError
 
 
@@ -25,19 +27,19 @@ def run(*, as_json: bool) -> None:
 
 
 async def examine() -> list[Finding]:
-    """Look at the settings, the ports, the issuer, the database and who counts rate limits."""
-    unknown = setting_checks.unknown_variables(os.environ)
+    """Check the settings, the ports, the issuer, the database and the counting of rate limits."""
+    unknown = settings.unknown_variables(os.environ)
     try:
-        settings = config.load()
+        chosen = config.load()
     except SettingsError as error:
         return [findings.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
-    return [*setting_checks.settings(settings), *unknown, *await _surroundings(settings)]
+    return [*settings.check(chosen), *unknown, *await _surroundings(chosen)]
 
 
-async def _surroundings(settings: Settings) -> list[Finding]:
-    issuer, database, limits = await asyncio.gather(
-        issuer_checks.issuer(settings.issuer),
-        database_checks.database(settings.database_url.get_secret_value()),
-        redis_checks.limits(settings),
+async def _surroundings(chosen: Settings) -> list[Finding]:
+    found = await asyncio.gather(
+        issuer.check(chosen.issuer),
+        database.check(chosen.database_url.get_secret_value()),
+        limits.check(chosen),
     )
-    return [*await setting_checks.ports(settings), *issuer, *database, *limits]
+    return [*await settings.ports(chosen), *chain.from_iterable(found)]

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from keywright.cli.start import collector_off
+from keywright.cli.server.start import collector_off
 from tests.live import clean_environment
 
 
@@ -67,7 +67,7 @@ def test_the_collector_comes_back() -> None:
     """Cyclic garbage of a process that is up is collected, if later than elsewhere; what the start built never is."""
     code = """
         import gc, weakref
-        from keywright.cli.start import collector_off
+        from keywright.cli.server.start import collector_off
         class Knot:
             def __init__(self):
                 self.itself = self

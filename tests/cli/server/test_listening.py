@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from keywright import telemetry
-from keywright.cli import listening, metrics
-from keywright.cli.listening import CannotListen
+from keywright.cli.server import listening, metrics
+from keywright.cli.server.listening import CannotListen
 from tests.live import clean_environment
 
 
@@ -76,7 +76,7 @@ def test_multiprocess_variable() -> None:
 def test_shared_folder() -> None:
     """Several workers get a fresh folder, which is gone afterwards; one alone counts in memory whatever was set."""
     code = (
-        "import os; from keywright.cli import metrics; name = metrics.MULTIPROCESS_VARIABLE\n"
+        "import os; from keywright.cli.server import metrics; name = metrics.MULTIPROCESS_VARIABLE\n"
         "with metrics.shared_folder(2): folder = os.environ[name]; assert os.listdir(folder) == []\n"
         "assert not os.path.exists(folder)\n"
         "with metrics.shared_folder(1): assert name not in os.environ\n"
