@@ -1,6 +1,5 @@
 """`keywright dev`: the embedded issuer and the service in one process, on loopback and nowhere else."""
 
-import socket
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,8 @@ import typer
 from keywright.cli import exits
 
 if TYPE_CHECKING:
+    import socket
+
     from keywright.dev.folder import DevFolder
     from keywright.dev.issuer import DevIssuer
 
@@ -104,7 +105,7 @@ def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[
     return folder, issuer
 
 
-def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: socket.socket) -> None:
+def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socket.socket") -> None:
     from keywright import telemetry
     from keywright.cli import database
     from keywright.cli.server import listening, process

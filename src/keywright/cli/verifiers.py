@@ -6,7 +6,6 @@ The commands work on the database itself, because verifiers belong to the operat
 
 import dataclasses
 import json
-import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -69,6 +68,8 @@ def revoke(name: Name) -> None:
 
 def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
     """Run *work* on the verifiers of the database, which is migrated first where it is embedded."""
+    import secrets
+
     from keywright import machine
     from keywright.cli import database
     from keywright.keys.known import Known
