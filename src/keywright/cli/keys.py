@@ -13,7 +13,7 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason
 
 if TYPE_CHECKING:
-    from keywright.client.management import ManagementClient
+    from keywright.client import ManagementClient
     from keywright.client.records import ApiKey
 
 keys = typer.Typer(

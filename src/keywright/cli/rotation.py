@@ -19,7 +19,7 @@ from keywright.cli.running_service import confirm, service
 from keywright.cli.tables import moment, printable
 
 if TYPE_CHECKING:
-    from keywright.client.management import ManagementClient
+    from keywright.client import ManagementClient
     from keywright.client.records import ApiKey, Secret
     from keywright.client.trail import Source
 

@@ -12,8 +12,8 @@ from keywright.cli import exits
 from keywright.cli.tables import printable
 
 if TYPE_CHECKING:
+    from keywright.client import ManagementClient
     from keywright.client.errors import KeywrightError
-    from keywright.client.management import ManagementClient
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _NOT_ALLOWED_STATUSES = frozenset({401, 403})
@@ -30,8 +30,8 @@ def service() -> Iterator["ManagementClient"]:
             exits.MISUSED,
         )
     # Not at the top: httpx takes longer to import than all the rest of the command line.
+    from keywright.client import ManagementClient
     from keywright.client.errors import KeywrightError
-    from keywright.client.management import ManagementClient
 
     try:
         with ManagementClient(os.environ.get("KEYWRIGHT_URL") or DEFAULT_URL, token) as client:
