@@ -23,16 +23,8 @@ keys = typer.Typer(
 )
 
 
-_FIELDS = (
-    "description",
-    "environment",
-    "expires_at",
-    "scopes",
-    "allowed_ips",
-    "rate_limits",
-    "external_id",
-    "metadata",
-)
+# Parameters of `create` and `update` that are not fields of a key.
+_NO_FIELDS = ("key_id", "clear", "if_match", "as_json")
 # What `update --clear` sends for each field that may be empty.
 _EMPTY: Mapping[str, Mapping[str, Any]] = {
     "description": {"description": None},
@@ -215,7 +207,7 @@ for command in (activity.events, activity.usage, activity.receipt, activity.opti
 
 def _given(context: typer.Context) -> dict[str, Any]:
     """Give the fields of a key that the command line has, by their names in the API."""
-    fields = {name: context.params.get(name) for name in ("name", *_FIELDS)}
+    fields = {name: value for name, value in context.params.items() if name not in _NO_FIELDS}
     return {name: value for name, value in fields.items() if value not in (None, (), [])}
 
 
