@@ -97,13 +97,23 @@ def section(heading: str) -> str:
 
 def test_every_block_is_run() -> None:
     """No block of Python stands outside the sections that are run here."""
-    named = ["Managing keys", "When an answer is lost", "Checking keys", "ASGI", "FastAPI", "WSGI", "Flask", "Django"]
+    named = [
+        "Managing keys",
+        "In an event loop",
+        "When an answer is lost",
+        "Checking keys",
+        "ASGI",
+        "FastAPI",
+        "WSGI",
+        "Flask",
+        "Django",
+    ]
     assert sum(len(blocks(section(heading), "python")) for heading in named) == len(blocks(PAGE, "python"))
 
 
 def test_managing_keys(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
-    """A key is created, changed, rotated, found, revoked and deleted; an answer that was lost is asked for again."""
-    names = page.run("Managing keys", "When an answer is lost")
+    """Both clients do what the page says; an answer that was lost is asked for again."""
+    names = page.run("Managing keys", "In an event loop", "When an answer is lost")
     with closing(names["keys"]):
         assert names["created"].external_id == "customer-1742"
         assert names["key"].scopes == ("invoices:read", "reports:read")
@@ -111,6 +121,7 @@ def test_managing_keys(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
         again = names["keys"].create("Order 1742", idempotency_key="order-1742-8c1b9a6e54f2d370")
         assert again.replayed
         assert again.id == names["order"].id
+        assert "Nightly report" in names["names"]
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("Billing export")
     assert "'api_key.revoked', 'api_key.rotation_changed', 'api_key.rotated'" in told[-1]

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from keywright.api.conversion import api_key_response, created_response, event_response, used_response
+from keywright.api.keys.answers import api_key_response, created_response, event_response, used_response
 from keywright.contract import CountResponse, written
 from keywright.keys.pair import PrivateKey, mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import Link
-from keywright.service.wishes import Created
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.commands import Created
+from keywright.service.management.ports import Link
 
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)) | st.just(  # noqa: DTZ001
     datetime(2026, 11, 23, tzinfo=UTC)

@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from keywright import contract
 from keywright.cli import exits
 from keywright.cli import rotation as rotation_commands
-from keywright.client import ApiKey, ManagementClient
+from keywright.client import ManagementClient
+from keywright.contract import ApiKeyResponse
 from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
 from tests.cli.key_answers import FIELDS, KEY_ID, PATH, REVOKED, SECRET, invoke, problem
@@ -47,6 +49,10 @@ def key(*, old_used: str | None = None, new_used: str | None = None, quiet: int 
 
 ROTATED = {**key(), "private_key": PRIVATE}
 ENDED = {**FIELDS, "secrets": [secret(NEW_PAIR, first_used_at=ago(90))]}
+
+
+def read_key(answer: dict[str, Any]) -> ApiKeyResponse:
+    return contract.read(ApiKeyResponse, json.dumps(answer).encode())
 
 
 def usage(*sources: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +172,7 @@ class Rotation:
         self, capture: pytest.CaptureFixture[str], *, quiet: int | None = None, rotation_quiet: int | None = None
     ) -> list[str]:
         """Watch to the end, and give the lines that were told."""
-        begun = ApiKey.read(key(quiet=rotation_quiet))
+        begun = read_key(key(quiet=rotation_quiet))
         rotation_commands.watch(self.client, begun, idle_seconds=quiet, sleep=self.sleep)
         told = capture.readouterr()
         assert told.out == ""
@@ -227,7 +233,12 @@ def test_the_service_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_overlap_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """A rotation that left no old secret is over at once."""
     rotation = Rotation((ENDED, usage()))
-    rotation_commands.watch(rotation.client, ApiKey.read(ENDED), idle_seconds=None, sleep=rotation.sleep)
+    rotation_commands.watch(
+        rotation.client,
+        read_key(ENDED),
+        idle_seconds=None,
+        sleep=rotation.sleep,
+    )
     assert capsys.readouterr().err == "The old secret has ended.\n"
     assert rotation.looks == 0
 

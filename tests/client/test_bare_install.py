@@ -1,4 +1,4 @@
-"""What other people install needs httpx, cryptography and the standard library, and nothing of the server's rooms."""
+"""What other people install needs httpx, cryptography, msgspec and the standard library, and nothing of the server."""
 
 import ast
 import pkgutil
@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 import keywright.client
+import keywright.contract
 
-FOLDER = Path(keywright.client.__path__[0])
-MODULES = sorted(f"keywright.client.{module.name}" for module in pkgutil.iter_modules(keywright.client.__path__))
+PACKAGES = (keywright.client, keywright.contract)
+FILES = sorted(path for package in PACKAGES for path in Path(package.__path__[0]).glob("*.py"))
+MODULES = sorted(
+    f"{package.__name__}.{module.name}" for package in PACKAGES for module in pkgutil.iter_modules(package.__path__)
+)
 SERVER = {
     "fastapi",
     "starlette",
@@ -27,10 +31,10 @@ SERVER = {
 FRAMEWORKS = {"fastapi.py": {"fastapi"}, "flask.py": {"flask"}, "django.py": {"django", "asgiref"}}
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_imports(path: Path) -> None:
-    """A module imports keys, its own room, httpx and the standard library; a framework where it is for that."""
-    allowed = {"httpx", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path.name, ())}
+    """A module imports keys, the contract, httpx and the standard library; a framework where it is for that."""
+    allowed = {"httpx", "msgspec", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path.name, ())}
     imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -40,7 +44,7 @@ def test_imports(path: Path) -> None:
             imported |= {f"{node.module}.{alias.name}" for alias in node.names}
     assert {name.split(".")[0] for name in imported} <= allowed
     ours = {".".join(name.split(".")[:2]) for name in imported if name.startswith("keywright")}
-    assert ours <= {"keywright.keys", "keywright.client", "keywright.__version__"}
+    assert ours <= {"keywright.contract", "keywright.keys", "keywright.client", "keywright.__version__"}
 
 
 @pytest.mark.parametrize("module", MODULES)

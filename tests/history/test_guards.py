@@ -18,10 +18,10 @@ from keywright.client.service_answers import Answer
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.checking_ports import Trail
-from keywright.service.events import EventType
-from keywright.service.following import Following
-from keywright.service.ports import NewApiKey
+from keywright.service.change_feed import ChangeFeed
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey
 from keywright.service.verification import Verdict, Verification
 from keywright.storage import postgres_sql as sql
 from keywright.storage import rows
@@ -91,7 +91,7 @@ class Node:
     ) -> None:
         self._scene = scene
         self._known = KnownKeys(100) if known is None else known
-        self.following = Following(scene.store, [self._known], monotonic=scene.time)
+        self.follower = ChangeFollower(scene.store, [self._known], monotonic=scene.time)
         self.verification = verification(
             scene.store,
             self._known,
@@ -103,9 +103,9 @@ class Node:
 
     async def follow(self) -> None:
         """Follow the changes up to now."""
-        if self.following.since is None:
-            self.following.start()
-        await until(lambda: self.following.since == self._scene.time())
+        if self.follower.since is None:
+            self.follower.start()
+        await until(lambda: self.follower.since == self._scene.time())
 
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
@@ -150,7 +150,7 @@ async def test_a_look_up_that_a_revocation_overtakes(known: type[KnownKeys], exp
     await node.follow()
     await node.verify()
     assert scene.broken() == expected
-    await node.following.close()
+    await node.follower.close()
 
 
 class JoinsWhatever(Verification):
@@ -179,7 +179,7 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
     scene.store.hold.set()
     await slow
     assert (await late).code is expected
-    await node.following.close()
+    await node.follower.close()
 
 
 # A verifier that fills its memory from a place that lags behind.
@@ -242,7 +242,7 @@ async def test_an_answer_from_a_node_that_lags(verification: type[Verification],
     node = Node(scene, verification=verification)
     await node.follow()
     await node.verify()
-    await node.following.close()
+    await node.follower.close()
     verifier = Verifier(scene, node)
     scene.revoke()
     verifier.follow()
@@ -261,7 +261,7 @@ async def test_an_answer_from_a_node_in_an_outage(answer: type[Answer], expected
     node = Node(scene)
     await node.follow()
     await node.verify()
-    await node.following.close()
+    await node.follower.close()
     verifier = Verifier(scene, node, answer)
     scene.revoke()
     verifier.follow()
@@ -284,7 +284,7 @@ async def test_a_process_that_was_stopped(bound: float, expected: list[str]) -> 
     node = Node(scene, known=KnownKeys(100, bound=bound))
     await node.follow()
     await node.verify()
-    await node.following.close()
+    await node.follower.close()
     scene.revoke()
     scene.time.seconds += 10.0
     await node.verify()
@@ -296,11 +296,11 @@ async def test_a_process_that_was_stopped(bound: float, expected: list[str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Trails:
-    """As much of a store as `Following` needs: it gives the trail that it was made with."""
+    """As much of a store as `ChangeFollower` needs: it gives the trail that it was made with."""
 
-    trail: Trail
+    trail: ChangeFeed
 
-    async def follow(self) -> Trail:
+    async def follow(self) -> ChangeFeed:
         return self.trail
 
 
@@ -348,9 +348,9 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, A
     slow, quick = on_postgres.keys
     trail = PostgresTrail(on_postgres.url, **guards)
     await trail.start()
-    following = Following(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
-    following.start()
-    await until(lambda: following.since == scene.time())
+    follower = ChangeFollower(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
+    follower.start()
+    await until(lambda: follower.since == scene.time())
     known.end(known.begin(slow.secret_digest), FACTS)
     known.end(known.begin(quick.secret_digest), FACTS)
     await on_postgres.store.revoke(an_event(EventType.REVOKED, quick.api_key), UNSPECIFIED)
@@ -358,8 +358,8 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, A
     await on_postgres.revoking.execute("COMMIT")
     scene.note(Deed.REVOKE)
     scene.time.seconds += 1.5
-    await until(lambda: following.since == scene.time())
+    await until(lambda: follower.since == scene.time())
     held = known.get(slow.secret_digest) if known.trusted_at(scene.time()) else None
     scene.saw(scene.time(), Code.REVOKED if held is None else Code.VALID)
     assert scene.broken() == expected
-    await following.close()
+    await follower.close()

@@ -7,6 +7,7 @@ A guard that two others cover is taken out together with them.
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from math import inf
@@ -19,12 +20,12 @@ from keywright.client.service_answers import Answer
 from keywright.client.session import Session
 from keywright.keys.known import BOUND_SECONDS, Known
 from keywright.keys.verdict import ANY_USE
-from keywright.service import change_log, presence
+from keywright.service import change_log
+from keywright.service.background_tasks import BackgroundTasks
+from keywright.service.change_feed import Reading
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
-from keywright.service.checking_ports import Reading
-from keywright.service.duties import Duties
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
 from keywright.service.verification import Verification
 from keywright.storage.change_reader import ChangeReader
 from tests.simulation import node, store
@@ -121,17 +122,17 @@ async def _read_and_trust_from_the_end(self: Any, trail: Any) -> None:
         await asyncio.sleep(0.25)
         return
     _take(self, reading, self._monotonic())
-    self._tell(reading.changes)
+    self._log(reading)
 
 
-async def _read_and_tell_first(self: Any, trail: Any) -> None:
+async def _read_and_log_first(self: Any, trail: Any) -> None:
     since = self._monotonic()
     try:
         reading = await trail.read()
     except StorageUnavailable:
         await asyncio.sleep(0.25)
         return
-    self._tell(reading.changes)
+    self._log(reading)
     if reading.changes:
         await asyncio.sleep(0.2)
     _take(self, reading, since)
@@ -139,10 +140,9 @@ async def _read_and_tell_first(self: Any, trail: Any) -> None:
 
 def _take(self: Any, reading: Reading, since: float) -> None:
     digests = [digest for change in reading.changes for digest in change.digests]
-    for known in self._known:
-        known.drop(digests)
-        known.followed(since)
-    self.log.add(reading)
+    for cache in self._caches:
+        cache.drop(digests)
+        cache.followed(since)
     self._since = since
 
 
@@ -153,12 +153,12 @@ async def _follow_and_keep(self: Any) -> None:
         await trail.wait(0.1)
 
 
-_start = Duties.start
+_start = BackgroundTasks.start
 
 
 def _follow_at_once(self: Any) -> None:
     _start(self)
-    self._following.start()
+    self.follower.start()
 
 
 def _stored_for_ever(self: Any, at: float) -> None:
@@ -230,19 +230,20 @@ def _nothing_missed(self: Any, cursor: str) -> Any:
 
 
 async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.following.begun()
+    await parts.follower.begun()
     return api_feed.Stream(parts, session, credential, arrived)
 
 
 async def _open_at_once(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.presence.renew(session)
+    await parts.store.note_session(session)
     return api_feed.Stream(parts, session, credential, arrived)
 
 
-async def _open_at_once_and_cover(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    stream = await _open_at_once(parts, session, credential, arrived)
-    stream._covered = arrived
-    return stream
+_covers = api_feed.Stream._covered
+
+
+def _covers_the_request(self: Any) -> float:
+    return float(max(self._arrived, _covers.fget(self)))
 
 
 _begin_stream = api_feed.Stream._begin
@@ -257,7 +258,7 @@ def _begin_late(self: Any, cursor: str | None) -> bytes:
 async def _next_from_the_end(self: Any) -> bytes | None:
     if self.__dict__.pop("_skips", False):
         await asyncio.sleep(0.02)
-        self._position = self._following.log.end
+        self._position = self._follower.log.end
     return await _next_event(self)
 
 
@@ -307,12 +308,12 @@ def _take_and_drop_later(self: Any, data: Any, event: Any, received: float) -> l
 # receipts
 
 
-async def _receipt_from_the_stored_end(self: Any, principal: Any, key_id: Any) -> Any:
-    ending = await self.store.ending(principal.organization.id, key_id)
-    if ending is None:
-        return None
-    witnesses = [presence._witness(confirmation, ending.ended_at) for confirmation in ending.confirmations]
-    return presence.Receipt(key_id, ending.ended_at, witnesses)
+_receipt = Node.receipt
+
+
+async def _receipt_from_the_stored_end(self: Any, key: Any) -> Any:
+    receipt = await _receipt(self, key)
+    return None if receipt is None else replace(receipt, committed_by=receipt.ended_at)
 
 
 _concerns = store._concerns
@@ -370,7 +371,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "from the beginning of a reading": Guard(
         "A node trusts from the beginning of a reading on, not from its end.",
-        ((Following, "_read", _read_and_trust_from_the_end),),
+        ((ChangeFollower, "_read", _read_and_trust_from_the_end),),
     ),
     "missing numbers": Guard(
         "Numbers that are missing are asked for.", ((store, _READER, partial(ChangeReader, most_missing=0)),)
@@ -407,7 +408,7 @@ GUARDS: dict[str, Guard] = {
     "nothing held from before following, and an early first reading": Guard(
         "One of the two drops what was looked up before a node follows.",
         (
-            (Following, "_follow", _follow_and_keep),
+            (ChangeFollower, "_follow", _follow_and_keep),
             (store, "begin_at", _begin_now),
             (store, "before_the_recent", _newest),
             (store, _READER, partial(_WithoutTheNewest, overlap=timedelta())),
@@ -415,7 +416,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "nothing held from before following": Guard(
         "A node drops everything when it begins to follow.",
-        ((Following, "_follow", _follow_and_keep),),
+        ((ChangeFollower, "_follow", _follow_and_keep),),
         "the first reading begins early enough",
     ),
     "first reading kept": Guard(
@@ -432,11 +433,11 @@ GUARDS: dict[str, Guard] = {
         "Who comes with a cursor that is not known drops everything.", ((ChangeLog, "missed", _nothing_missed),)
     ),
     "session before following": Guard(
-        "A node follows only once its session is stored.", ((Duties, "start", _follow_at_once),)
+        "A node follows only once its session is stored.", ((BackgroundTasks, "start", _follow_at_once),)
     ),
     "session stored lately": Guard(
         "A node trusts only for as long after its session was stored as receipts reckon with it.",
-        ((Following, "session_stored", _stored_for_ever),),
+        ((ChangeFollower, "session_stored", _stored_for_ever),),
     ),
     "session before the feed": Guard(
         "A feed is sent only once its session is stored.",
@@ -449,7 +450,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "feed once followed, and nothing covered": Guard(
         "A feed of a node that does not follow yet does not say that it covers anything.",
-        ((node, "open_stream", _open_at_once_and_cover),),
+        ((node, "open_stream", _open_at_once), (api_feed.Stream, "_covered", property(_covers_the_request))),
     ),
     "position before the greeting": Guard(
         "A feed sends everything from the moment on at which it was greeted.",
@@ -482,7 +483,7 @@ GUARDS: dict[str, Guard] = {
         ((ClientFollowing, "_greet", _greet_and_count_from_now),),
     ),
     "confirmed once dropped": Guard(
-        "A node confirms what it has dropped, not what it has read.", ((Following, "_read", _read_and_tell_first),)
+        "A node confirms what it has dropped, not what it has read.", ((ChangeFollower, "_read", _read_and_log_first),)
     ),
     "verifier: confirmed once dropped": Guard(
         "A verifier confirms what it has dropped, not what it has heard.",
@@ -490,7 +491,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "receipts from the commit": Guard(
         "A receipt counts from a moment that is not before the commit.",
-        ((presence.Presence, "receipt", _receipt_from_the_stored_end),),
+        ((Node, "receipt", _receipt_from_the_stored_end),),
     ),
     "sessions until the commit": Guard(
         "A receipt names sessions that began after the time that is stored with the key.",

@@ -23,7 +23,7 @@ from keywright.client.service_calls import ServiceCalls, Timing
 from keywright.client.session import Session
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
-from keywright.service import duties, following
+from keywright.service import background_tasks, change_follower
 from keywright.service.faults import StorageUnavailable
 from tests.history.checker import Change, Deed, History, Outcome, Receipt, Verify, Violation, Window, violations
 from tests.simulation import store
@@ -234,7 +234,7 @@ class World:
         self.places[who] = node
         node.store.write_late = late
         with self.loop.within(process):
-            node.duties.start()
+            node.tasks.start()
 
     def _watch(self, place: "Node | VerifierProcess | None") -> None:
         """Have drops written down."""
@@ -344,13 +344,13 @@ class World:
             return
         if receipt is None:
             return
-        end, until = self.loop._time, receipt.believed_until
+        end, until = self.loop._time, receipt.may_accept_until
         if end - self.database.lost_at >= UNJUDGED_AFTER_LOSS_SECONDS:
             true = None if until is None else self.database.true(until)
             self.receipts.append(Receipt(start, end, item.key, true))
             if self._trace is not None:
                 said = "nobody any more" if true is None else f"somebody until {true:.4f}"
-                self.note(node.process.name, f"receipt of key {item.key}: {said} of {len(receipt.witnesses)}")
+                self.note(node.process.name, f"receipt of key {item.key}: {said} of {len(receipt.confirmations)}")
             # Who was told this asks at once whether it is true.
             for who in range(len(self.places)):
                 if self.random.random() < 0.5:
@@ -487,7 +487,7 @@ class World:
 
     async def _reported(self, node: Node) -> None:
         try:
-            await node.duties._write_usage()
+            await node.tasks._write_usage()
         except StorageUnavailable:
             return
 
@@ -613,12 +613,12 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
 
 
 _PACES: tuple[tuple[Any, str, float], ...] = (
-    (following, "READ_EVERY_SECONDS", 2 * following.READ_EVERY_SECONDS),
+    (change_follower, "READ_EVERY_SECONDS", 2 * change_follower.READ_EVERY_SECONDS),
     (api_feed, "BEAT_SECONDS", 2 * api_feed.BEAT_SECONDS),
-    (duties, "RENEW_EVERY_SECONDS", 1.5),
+    (background_tasks, "RENEW_EVERY_SECONDS", 1.5),
     (api_feed, "RENEW_EVERY_SECONDS", 1.5),
     (store, "SESSION_SECONDS", 5.0),
-    (following, "STORED_SECONDS", 3.5),
+    (change_follower, "STORED_SECONDS", 3.5),
 )
 
 

@@ -14,7 +14,7 @@ from keywright.cli.running_service import service
 from keywright.cli.tables import moment, print_fields, print_rows
 
 if TYPE_CHECKING:
-    from keywright.client.trail import Event, KeyOptions, Receipt, Usage
+    from keywright.contract import EventResponse, OptionsResponse, RevocationResponse, UsageResponse
 
 _MOST_DETAILS = 80
 
@@ -79,7 +79,7 @@ def options(as_json: AsJson = False) -> None:
     print_answer(found, _print_options, as_json=as_json)
 
 
-def _print_events(events: Sequence["Event"]) -> None:
+def _print_events(events: Sequence["EventResponse"]) -> None:
     rows = [
         (
             moment(event.occurred_at),
@@ -107,7 +107,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _print_usage(usage: "Usage") -> None:
+def _print_usage(usage: "UsageResponse") -> None:
     """Print the uses by period, then by source, then by secret."""
     print_rows((usage.period.capitalize(), "Uses"), [(moment(one.start), str(one.count)) for one in usage.counts])
     if usage.sources:
@@ -139,7 +139,7 @@ def _print_usage(usage: "Usage") -> None:
     )
 
 
-def _print_receipt(receipt: "Receipt") -> None:
+def _print_receipt(receipt: "RevocationResponse") -> None:
     """Print how many processes have acknowledged a revocation, then each of them."""
     print_fields(
         {
@@ -154,7 +154,7 @@ def _print_receipt(receipt: "Receipt") -> None:
         print_rows(("Name", "Kind", "Confirmed", "Believes until"), rows)
 
 
-def _print_options(options: "KeyOptions") -> None:
+def _print_options(options: "OptionsResponse") -> None:
     policy = options.policy
     life = "any" if policy.max_life_seconds is None else shown_duration(policy.max_life_seconds)
     print_fields(

@@ -10,7 +10,7 @@ import typer
 from keywright.cli import exits
 
 if TYPE_CHECKING:
-    from keywright.service.audit import Head, Report
+    from keywright.service.management.audit import Head, Report
     from keywright.storage.engine import RunningStore
 
 SENTENCES: Mapping[str, str] = {
@@ -66,7 +66,7 @@ def verify(
 
 
 def _earlier_head(org: UUID | None, text: str | None) -> "Head | None":
-    from keywright.service.audit import Head
+    from keywright.service.management.audit import Head
 
     if text is None:
         return None
@@ -88,7 +88,7 @@ async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | 
 
 
 async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | None") -> AsyncIterator["Report"]:
-    from keywright.service.audit import audit
+    from keywright.service.management.audit import audit
 
     known = await store.chained_organizations()
     if org is not None and org not in known and earlier is None:

@@ -14,7 +14,7 @@ from keywright.keys.record import RevocationReason
 
 if TYPE_CHECKING:
     from keywright.client import ManagementClient
-    from keywright.client.records import ApiKey
+    from keywright.contract import ApiKeyResponse
 
 keys = typer.Typer(
     no_args_is_help=True,
@@ -211,8 +211,8 @@ def _given(context: typer.Context) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, (), [])}
 
 
-def _read_all(client: "ManagementClient", page_size: int, filters: Mapping[str, Any]) -> list["ApiKey"]:
-    found: list[ApiKey] = []
+def _read_all(client: "ManagementClient", page_size: int, filters: Mapping[str, Any]) -> list["ApiKeyResponse"]:
+    found: list[ApiKeyResponse] = []
     with tables.progress("reading keys") as show_count:
         for key in client.iterate(page_size=page_size, **filters):
             found.append(key)

@@ -2,21 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from keywright.cli.option_types import shown_duration
 from keywright.cli.tables import Layout, day, moment, print_fields, print_fitted
-from keywright.keys.pair import PrivateKey
-from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import Status
 
 if TYPE_CHECKING:
-    from keywright.client.records import ApiKey, CreatedApiKey, Secret
+    from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, RateLimitResponse, SecretResponse
 
 Answer = TypeVar("Answer")
 
@@ -25,22 +21,26 @@ _NAME_WIDTH = 20
 _NAME_STUB_WIDTH = 6
 
 
-def print_key(key: "ApiKey", *, as_json: bool) -> None:
-    """Print one key."""
+def print_key(key: "ApiKeyResponse", *, as_json: bool) -> None:
+    """Print one key, with its entity tag where the answer had one."""
+    from keywright.contract.codec import ABSENT
+
+    key = dataclasses.replace(key, etag=key.etag or ABSENT)
     print_answer(key, lambda key: print_fields(dict(_fields(key))), as_json=as_json)
 
 
-def print_created(created: "CreatedApiKey", *, as_json: bool) -> None:
+def print_created(created: "CreatedApiKeyResponse", *, as_json: bool) -> None:
     """Print a key with a new pair, its private key included; the warning about that goes to standard error."""
-    print_key(created, as_json=as_json)
-    if created.private_key is None:
-        return
+    from keywright.contract.codec import ABSENT
+
+    # A repeated answer has the same key, so the result does not tell it apart.
+    print_key(dataclasses.replace(created, replayed=ABSENT), as_json=as_json)
     if not as_json:
         typer.echo(f"\n{created.private_key.reveal()}")
     typer.echo("The private key is shown this once and cannot be had again. Keep it like a password.", err=True)
 
 
-def print_keys(keys: Sequence["ApiKey"], *, as_json: bool) -> None:
+def print_keys(keys: Sequence["ApiKeyResponse"], *, as_json: bool) -> None:
     """
     Print one line a key.
 
@@ -53,7 +53,10 @@ def print_keys(keys: Sequence["ApiKey"], *, as_json: bool) -> None:
 def print_answer(answer: Answer, print_for_people: Callable[[Answer], None], *, as_json: bool) -> None:
     """Print an answer of the service, as JSON or with *print_for_people*; a new key's includes the private key."""
     if as_json:
-        typer.echo(json.dumps(_plain(answer), indent=2))
+        from keywright.contract import written
+
+        # By the contract's writer, so that the JSON is that of the API; the standard library indents it.
+        typer.echo(json.dumps(json.loads(written(answer)), indent=2))
     else:
         print_for_people(answer)
 
@@ -63,31 +66,7 @@ def mention_more(count: int) -> None:
     typer.echo(f"These are the newest {count}; there are more: --all shows them.", err=True)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, PrivateKey):
-        return value.reveal()
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, RateLimit):
-        return value._asdict()
-    if dataclasses.is_dataclass(value):
-        members = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: _plain(member) for name, member in members if not _is_of_a_header(name, member)}
-    if isinstance(value, Mapping):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
-    return value
-
-
-def _is_of_a_header(name: str, member: Any) -> bool:
-    """Tell what stood in a header of the answer; an entity tag, where there was one, is shown nevertheless."""
-    return name == "replayed" or (name == "etag" and member is None)
-
-
-def _layouts(keys: Sequence["ApiKey"]) -> Iterator[Layout]:
+def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:
     """Give the ways to show *keys*, the fullest first."""
     ids = {"ID": [str(key.id) for key in keys]}
     names = {"Name": [key.name for key in keys]}
@@ -111,7 +90,7 @@ def _layouts(keys: Sequence["ApiKey"]) -> Iterator[Layout]:
     yield Layout(ids, 0)
 
 
-def _fields(key: "ApiKey") -> Iterator[tuple[str, str]]:
+def _fields(key: "ApiKeyResponse") -> Iterator[tuple[str, str]]:
     yield "ID", str(key.id)
     yield "Organization", str(key.org_id)
     yield "Name", key.name
@@ -133,16 +112,16 @@ def _fields(key: "ApiKey") -> Iterator[tuple[str, str]]:
         yield f"Secret {place}", _secret(secret)
 
 
-def _status(key: "ApiKey") -> str:
+def _status(key: "ApiKeyResponse") -> str:
     end = {Status.REVOKED: key.revoked_at, Status.EXPIRED: key.expires_at}
     return f"{key.status.value} {day(end[key.status])}" if key.status in end else key.status.value
 
 
-def _limit(limit: RateLimit) -> str:
+def _limit(limit: "RateLimitResponse") -> str:
     return f"{limit.name}: {limit.limit} in {shown_duration(limit.window_seconds)}"
 
 
-def _secret(secret: "Secret") -> str:
+def _secret(secret: "SecretResponse") -> str:
     used = f"last used {moment(secret.last_used_at)}" if secret.last_used_at else "not used yet"
     end = "current"
     if secret.retires_at is not None:

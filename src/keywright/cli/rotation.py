@@ -20,8 +20,7 @@ from keywright.cli.tables import moment, printable
 
 if TYPE_CHECKING:
     from keywright.client import ManagementClient
-    from keywright.client.records import ApiKey, Secret
-    from keywright.client.trail import Source
+    from keywright.contract import ApiKeyResponse, SecretResponse, SourceResponse
 
 IDLE_SECONDS = 3600
 """The idle time of the old secret, where neither the command nor the rotation has one."""
@@ -114,9 +113,9 @@ def extend(
 class _State(NamedTuple):
     """A rotation at one moment: both secrets, and the latest sources of uses of the old one."""
 
-    old: "Secret"
-    new: "Secret"
-    sources: tuple["Source", ...]
+    old: "SecretResponse"
+    new: "SecretResponse"
+    sources: tuple["SourceResponse", ...]
 
     def idle_time(self, now: datetime) -> timedelta | None:
         """Give the time for which the new secret alone has been in use; None before its first use."""
@@ -140,7 +139,7 @@ class _State(NamedTuple):
 
 def watch(
     client: "ManagementClient",
-    key: "ApiKey",
+    key: "ApiKeyResponse",
     *,
     idle_seconds: int | None,
     sleep: Callable[[float], None] = time.sleep,
@@ -177,7 +176,7 @@ def watch(
 
 
 def _look(
-    client: "ManagementClient", key: "ApiKey", old_public_key: str, sleep: Callable[[float], None]
+    client: "ManagementClient", key: "ApiKeyResponse", old_public_key: str, sleep: Callable[[float], None]
 ) -> _State | None:
     """Read the state of the rotation; None when the old secret does not work any more."""
     from keywright.client.errors import ServiceUnavailable

@@ -70,7 +70,7 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
     """Run *work* on the verifiers of the database, which is migrated first where it is embedded."""
     import secrets
 
-    from keywright import machine
+    from keywright import system
     from keywright.cli import database
     from keywright.keys.known import Known
     from keywright.service.verifiers import Verifiers
@@ -84,10 +84,10 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
             Verifiers(
                 store=store,
                 known=Known(2),
-                clock=machine.utc_now,
-                monotonic=machine.boot_seconds,
+                clock=system.utc_now,
+                monotonic=system.boot_seconds,
                 entropy=secrets.token_bytes,
-                new_id=machine.new_id,
+                new_id=system.new_id,
                 brand=settings.key_brand,
                 outage_seconds=0,
             )

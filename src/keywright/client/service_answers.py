@@ -5,25 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 from typing import Any, TypeVar
-from uuid import UUID
 
 import httpx
 
-from keywright.client.answers import error_of, not_keywright
+from keywright.client._answers import error_of, not_keywright, read_retry_after
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
-from keywright.client.fields import (
-    read_json,
-    read_list,
-    read_optional,
-    read_rate_limit,
-    read_retry_after,
-    read_seconds,
-    read_text,
-    read_time,
-    read_truth,
-    read_whole,
-)
 from keywright.client.verdicts import KeyInfo, Verdict
+from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
 from keywright.keys.addresses import canonical_network
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import LimitState
@@ -33,6 +21,13 @@ from keywright.keys.verdict import Code, Explanation, KeyFacts
 _WEIGHED = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """The names of the facts, those included that this version does not know."""
+
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +70,9 @@ def read_answer(response: httpx.Response) -> Answer:
     if response.status_code != httpx.codes.OK:
         raise trouble_of(response)
     try:
-        return _answer(read_json(response))
-    except (KeyError, TypeError, ValueError):
-        raise ServiceUnavailable(str(not_keywright(response))) from None
+        return _answer(read(VerifyResponse, response.content), read(_Facts, response.content))
+    except ContractError as error:
+        raise ServiceUnavailable(str(not_keywright(response, str(error)))) from None
 
 
 def trouble_of(response: httpx.Response) -> KeywrightError:
@@ -97,69 +92,58 @@ def trouble_of(response: httpx.Response) -> KeywrightError:
     return ServiceUnavailable(str(error), retry_after=read_retry_after(response))
 
 
-def _answer(fields: Mapping[str, Any]) -> Answer:
-    code = Code(read_text(fields["code"]))
-    if read_truth(fields["valid"]) is not (code is Code.VALID):
-        raise ValueError("it contradicts itself")
-    key, facts = fields["api_key"], fields.get("facts")
-    if key is None and code is Code.VALID:
-        raise ValueError("valid, but no key")
+def _answer(said: VerifyResponse, named: _Facts) -> Answer:
+    if said.valid is not (said.code is Code.VALID):
+        raise ContractError("`valid` contradicts `code`")
+    key, facts, why = said.api_key, said.facts, said.explanation
+    if key is None and said.valid:
+        raise ContractError("`valid` comes without a key")
     return Answer(
-        code=code,
+        code=said.code,
         facts=None if key is None else _facts(key, facts),
-        complete=key is not None and facts is not None and set(facts) <= _WEIGHED,
-        stale=read_truth(fields.get("stale", False)),
-        explanation=read_optional(_explanation, fields.get("explanation")),
-        limits=read_list(_limit_state, fields.get("rate_limits", [])),
-        retry_after_seconds=read_optional(read_whole, fields.get("retry_after_seconds")),
+        complete=key is not None and facts is not None and set(named.facts or ()) <= _WEIGHED,
+        stale=said.stale,
+        explanation=None if why is None else Explanation(why.rule, why.would_pass),
+        limits=tuple(map(_limit_state, said.rate_limits or ())),
+        retry_after_seconds=said.retry_after_seconds,
     )
 
 
-def _facts(key: Mapping[str, Any], facts: Mapping[str, Any] | None) -> KeyFacts:
+def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
     if facts is None:
         # The service's own verdict: what its rules weighed beyond this was weighed there.
-        expires_at = read_optional(lambda value: read_time(value).timestamp(), key["expires_at"])
-        facts = {"revoked": False, "expires_at": expires_at}
+        facts = FactsResponse(revoked=False, expires_at=None if key.expires_at is None else key.expires_at.timestamp())
     return KeyFacts(
-        id=UUID(read_text(key["id"])).bytes,
-        org_id=_one_for_all(UUID(read_text(key["org_id"])).bytes),
-        name=read_text(key["name"]),
-        environment=_one_for_all(read_text(key["environment"])),
-        expires_at=_end(facts["expires_at"]),
-        revoked=read_truth(facts["revoked"]),
-        scopes=_one_for_all(read_list(read_text, key["scopes"])),
-        retires_at=_end(facts.get("retires_at")),
-        allowed_ips=_one_for_all(read_list(_network, facts.get("allowed_ips", []))),
-        rate_limits=_one_for_all(read_list(_limit, facts.get("rate_limits", []))),
+        id=key.id.bytes,
+        org_id=_one_for_all(key.org_id.bytes),
+        name=key.name,
+        environment=_one_for_all(key.environment),
+        expires_at=_end(facts.expires_at),
+        revoked=facts.revoked,
+        scopes=_one_for_all(key.scopes),
+        retires_at=_end(facts.retires_at),
+        allowed_ips=_one_for_all(tuple(map(_network, facts.allowed_ips))),
+        rate_limits=_one_for_all(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
     )
 
 
-def _end(value: Any) -> float:
-    seconds = read_optional(read_seconds, value)
+def _end(seconds: float | None) -> float:
     return inf if seconds is None else seconds
 
 
-def _network(value: Any) -> str:
-    network = canonical_network(read_text(value))
+def _network(text: str) -> str:
+    network = canonical_network(text)
     if network is None:
-        raise ValueError("not a network")
+        raise ContractError("Expected networks in canonical form - at `$.facts.allowed_ips`")
     return network
 
 
-def _limit(members: Any) -> RateLimit:
-    # Short, because it is held a million times: the members in this order, without their names.
-    return read_rate_limit(dict(zip(RateLimit._fields, members, strict=True)))
-
-
-def _limit_state(fields: Mapping[str, Any]) -> LimitState:
-    return LimitState(read_rate_limit(fields), read_whole(fields["remaining"]), read_seconds(fields["reset_seconds"]))
+def _limit_state(state: LimitStateResponse) -> LimitState:
+    limit = RateLimit(state.name, state.limit, state.window_seconds)
+    return LimitState(limit, state.remaining, state.reset_seconds)
 
 
 @lru_cache(maxsize=16_384)
 def _one_for_all(value: _Value) -> _Value:
     # Many keys share these, and each would hold a copy of its own.
     return value
-
-
-def _explanation(fields: Mapping[str, Any]) -> Explanation:
-    return Explanation(read_text(fields["rule"]), read_text(fields["would_pass"]))

@@ -15,8 +15,8 @@ from uuid import UUID
 import httpx
 
 from keywright import __version__
+from keywright.client._answers import error_of, not_keywright
 from keywright.client.address import is_loopback, service_address
-from keywright.client.answers import error_of, not_keywright
 from keywright.client.checking import Question
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream

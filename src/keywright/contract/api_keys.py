@@ -11,7 +11,7 @@ from keywright.keys.pair import PrivateKey
 from keywright.keys.record import RevocationReason, Status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RateLimitResponse:
     """At most `limit` units at once and, over time, in `window_seconds`."""
 

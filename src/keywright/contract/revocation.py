@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from keywright.contract.codec import AwareTime, Count
 
-Kind = Annotated[str, Meta(extra_json_schema={"enum": ["server", "verifier"]})]
+ProcessKind = Annotated[str, Meta(extra_json_schema={"enum": ["server", "verifier"]})]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class VerifierSessionResponse:
     """A process that had keys in its cache when the key changed."""
 
     name: str
-    kind: Kind
+    kind: ProcessKind
     connected_at: AwareTime
     confirmed_at: AwareTime | None
     """When it acknowledged the change"""

@@ -1,10 +1,16 @@
 """Verdicts on presented keys. `api.verify_answers` writes them by hand, because one is written for every check."""
 
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID
 
-from keywright.contract.codec import ABSENT, AwareTime, Count, Positive
+from msgspec import Meta
+
+from keywright.contract.codec import AwareTime, Count, Positive
 from keywright.keys.verdict import Code
+
+WholeSeconds = Annotated[float, Meta(ge=0, extra_json_schema={"type": "integer"})]
+"""Written as a whole number; a client takes a fraction, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,7 @@ class LimitStateResponse:
     window_seconds: Positive
     remaining: Count
     """Units that could be spent right now"""
-    reset_seconds: Count
+    reset_seconds: WholeSeconds
     """Seconds until the limit is whole again, rounded up"""
 
 
@@ -47,11 +53,12 @@ class FactsResponse:
 
     revoked: bool
     expires_at: float | None
-    """Seconds since the epoch"""
-    retires_at: float | None
+    """Seconds since the epoch; null for never"""
+    retires_at: float | None = None
     """Likewise for the secret that was presented"""
-    allowed_ips: tuple[str, ...]
-    rate_limits: tuple[tuple[str, Positive, Positive], ...]
+    allowed_ips: tuple[str, ...] = ()
+    """Networks in CIDR form; none for any"""
+    rate_limits: tuple[tuple[str, Positive, Positive], ...] = ()
     """Each as name, limit and seconds of the window"""
 
 
@@ -62,15 +69,15 @@ class VerifyResponse:
     valid: bool
     code: Code
     api_key: VerifiedKey | None
-    rate_limits: tuple[LimitStateResponse, ...] = ABSENT
+    rate_limits: tuple[LimitStateResponse, ...] | None = None
     """Present where limits of the key were counted: where it has any and no other rule refused"""
-    retry_after_seconds: Count | None = ABSENT
+    retry_after_seconds: Count | None = None
     """Present with `rate_limited`: when to try again; null where the cost is beyond a limit for ever"""
-    stale: bool = ABSENT
+    stale: bool = False
     """Present, and true, while the database cannot be asked"""
-    explanation: ExplanationResponse = ABSENT
+    explanation: ExplanationResponse | None = None
     """Present where `explain` asked for it and a rule refused"""
-    facts: FactsResponse = ABSENT
+    facts: FactsResponse | None = None
     """Present where `Keywright-Facts: 1` asked for them"""
 
 
