@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from keywright import telemetry
 from keywright.api import verify_answers, verify_bodies
 from keywright.api.callers import Caller
 from keywright.api.checking import FIXED_HEADERS, VERIFY, Checkers, read_headers
@@ -36,7 +36,7 @@ from keywright.service.usage import Place, hour_end, place_of
 from keywright.service.verification import Verdict, limited
 from keywright.service.verifiers import Verifier
 
-_log = structlog.stdlib.get_logger("keywright.error")
+_log = telemetry.Log("keywright.error")
 
 _FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
 _ASKED = f"GET {FORWARD_AUTH}".encode()
