@@ -1,0 +1,157 @@
+"""
+The processes that are measured: on the first core, each in a group of its own, paused while another one is measured.
+
+The load comes from the second core, where this process stays. A paused process (SIGSTOP) takes nothing from the one
+that is measured, so its background work spoils nobody's latencies.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parent.parent
+HERE = Path(__file__).parent
+_CORES = sorted(os.sched_getaffinity(0))
+TWO_CORES = len(_CORES) > 1
+PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is, and the process that leads its group."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+    def pause(self) -> None:
+        """Stop all its processes where they are."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def itself(self) -> "Server":
+        """Give this server; what is started anew gives another one."""
+        return self
+
+    def cpu_seconds(self) -> float:
+        """Give the CPU time of all its processes so far, children included."""
+        return sum(_cpu_seconds(process) for process in _family(self.process.pid))
+
+    def resident_mib(self) -> float:
+        """Give the memory of all its processes; a page that several share is counted in parts (PSS)."""
+        return float(sum(process.memory_full_info().pss for process in _family(self.process.pid))) / 2**20
+
+
+def _family(process_id: int) -> list[psutil.Process]:
+    process = psutil.Process(process_id)
+    return [process, *process.children(recursive=True)]
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Read the scheduler's nanoseconds of every thread, or clock ticks of 10 ms where the kernel keeps no others."""
+    try:
+        files = list(Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
+        return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+    except (OSError, ValueError):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+
+def stay_on_the_second_core() -> None:
+    """Move this process, and what it starts from now on, to the core that the load comes from."""
+    os.sched_setaffinity(0, _CORES[1:2] or _CORES)
+
+
+@contextmanager
+def first_core() -> Iterator[None]:
+    """Start here what is measured."""
+    os.sched_setaffinity(0, _CORES[:1])
+    try:
+        yield
+    finally:
+        stay_on_the_second_core()
+
+
+@contextmanager
+def started(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+) -> "Iterator[subprocess.Popen[str]]":
+    """Start a program on the first core; its group ends with the block. Its errors go to *log*."""
+    with first_core():
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("a") if log else None,
+            text=True,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """End a group in order, and by force where it does not end in time."""
+    for number in (signal.SIGCONT, signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        if number != signal.SIGCONT:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE_SECONDS)
+                return
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    """Wait for the first line that a program prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def await_answer(url: str, process: "subprocess.Popen[str]") -> None:
+    """
+    Wait until a server answers anything at all.
+
+    Raises:
+        RuntimeError: It ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(httpx.TransportError):
+            httpx.get(url, trust_env=False)
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"{url} did not answer")
+
+
+def free_port() -> int:
+    """Give a port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def node() -> str | None:
+    """Say where Node is: this machine's, or that of the development requirements."""
+    beside = Path(sys.executable).with_name("node")
+    return shutil.which("node") or (str(beside) if beside.exists() else None)
