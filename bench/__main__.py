@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import compare, http_cases, in_process, machine, plots, revocation, start, store, timing
+from bench import compare, http_cases, in_process, machine, plots, revocation, start, store
 from bench.cases import CASES, Case, Kind
 from bench.issuer import Issuer
 from bench.peers import measure as peers
@@ -27,14 +27,14 @@ from bench.report import Report
 from bench.rounds import Plan
 from bench.service import KEYS, Tree
 
-QUICK = Plan(2, 0.5)
+QUICK_ROUNDS, ROUNDS, PAIRED_ROUNDS = 2, 5, 9
+QUICK_SECONDS = 0.5
 QUICK_KEYS = 1000
 SECTIONS = {
     Kind.REVOCATION: revocation.section,
     Kind.STORE: store.section,
     Kind.IN_PROCESS: in_process.section,
     Kind.START: start.section,
-    Kind.TIMING: timing.section,
     Kind.PEERS: peers.section,
 }
 
@@ -43,17 +43,16 @@ def main() -> None:
     """Run, and write the report after every case."""
     arguments = _arguments()
     cases = [case for case in CASES if not arguments.only or case.name in arguments.only]
-    rounds = arguments.rounds or (9 if arguments.compare else 5)
-    plan = QUICK if arguments.quick else Plan(rounds, arguments.seconds)
+    plan = _plan(arguments)
     kept = len(sys.argv) == 1
     folder = arguments.to or ROOT / ("bench/results" if kept else ".cache/bench/results")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     stay_on_the_second_core()
-    report = Report(folder, _about(plan))
+    report = Report(folder, _about(plan, quick=arguments.quick))
     with ExitStack() as held:
         issuer, postgres = Issuer(), held.enter_context(closing(Postgres()))
         paths = {compare.BEFORE: arguments.compare, compare.AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
-        keys = QUICK_KEYS if plan is QUICK else KEYS
+        keys = QUICK_KEYS if arguments.quick else KEYS
         trees = [
             held.enter_context(closing(Tree(name, path.resolve(), issuer, postgres, keys)))
             for name, path in paths.items()
@@ -61,6 +60,8 @@ def main() -> None:
         for case in cases:
             print(f"{case.name} ...", flush=True)
             began = time.monotonic()
+            for tree in trees:
+                tree.pause()
             _measure(case, trees, plan, report)
             report.write()
             print(f"  {time.monotonic() - began:.0f} s", flush=True)
@@ -86,9 +87,15 @@ def _measure(case: Case, trees: list[Tree], plan: Plan, report: Report) -> None:
         report.fail(case.name, error)
 
 
-def _about(plan: Plan) -> dict[str, dict[str, str]]:
+def _plan(arguments: argparse.Namespace) -> Plan:
+    if arguments.quick:
+        return Plan(arguments.rounds or QUICK_ROUNDS, QUICK_SECONDS, repeats=0)
+    return Plan(arguments.rounds or (PAIRED_ROUNDS if arguments.compare else ROUNDS), arguments.seconds)
+
+
+def _about(plan: Plan, *, quick: bool) -> dict[str, dict[str, str]]:
     run = {"began": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "rounds": f"{plan.rounds} of {plan.seconds:g} s"}
-    if plan is QUICK:
+    if quick:
         run["quick"] = "few short rounds of few keys, to see that everything works; the figures say nothing"
     return {"machine": machine.machine(), "versions": machine.versions(), "run": run}
 
@@ -97,7 +104,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [case.name for case in CASES]
     parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=f"some of {', '.join(names)}")
-    parser.add_argument("--rounds", type=int, help="how many rounds; 5 unless given, 9 with --compare")
+    parser.add_argument(
+        "--rounds", type=int, help=f"how many rounds; {ROUNDS} unless given, {PAIRED_ROUNDS} with --compare"
+    )
     parser.add_argument("--seconds", type=float, default=2.0, help="how long a round of one server takes")
     parser.add_argument("--quick", action="store_true", help="see whether everything works; the figures say nothing")
     parser.add_argument("--compare", type=Path, metavar="TREE", help="another source tree, measured as `before`")

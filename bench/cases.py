@@ -15,7 +15,6 @@ class Kind(Enum):
     STORE = "store"
     IN_PROCESS = "in process"
     START = "start"
-    TIMING = "timing"
     PEERS = "peers"
 
 
@@ -35,7 +34,6 @@ class Case:
         warm: Whether the service has seen every key before.
         fresh: Whether the service is started anew before every round.
         single: Whether a request is small and alone, so that nginx's p99 tells a busy machine.
-        compared: Whether `--compare` measures it.
     """
 
     name: str
@@ -49,7 +47,6 @@ class Case:
     warm: bool = False
     fresh: bool = False
     single: bool = True
-    compared: bool = True
 
 
 CASES = (
@@ -69,10 +66,9 @@ CASES = (
     Case(name="list", title="list 20 keys", script="list", references=(NGINX,)),
     Case(name="forward-auth-repeated", title="forward auth, repeated", script="forward_auth_repeated", warm=True),
     Case(name="verify-repeated", title="verify, repeated", script="verify_repeated", warm=True),
-    Case(name="revocation", title="Revocation delay", kind=Kind.REVOCATION, compared=False),
-    Case(name="store", title="Creations and the disk", kind=Kind.STORE, script="create", compared=False),
+    Case(name="revocation", title="Revocation delay", kind=Kind.REVOCATION),
+    Case(name="store", title="Creations and the disk", kind=Kind.STORE),
     Case(name="in-process", title="The in-process verifier", kind=Kind.IN_PROCESS),
     Case(name="start", title="Start and memory of the service", kind=Kind.START),
-    Case(name="timing", title="Time of refusals", kind=Kind.TIMING, compared=False),
-    Case(name="peers", title="Peers", kind=Kind.PEERS, compared=False),
+    Case(name="peers", title="Peers", kind=Kind.PEERS),
 )  # fmt: skip

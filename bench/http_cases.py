@@ -38,11 +38,12 @@ def measure(case: Case, trees: Sequence[Tree], plan: Plan, beside: Sequence[str]
         for each in contenders:
             # Every answer is looked at for a while, before anything is measured.
             sample = sampled(case.script, each.server().url, each.env, Path(folder))
-            each.server().pause()
         keys = trees[0].filled(case.engine, unbound=case.unbound)
         with references(beside, sample, keys, Path(folder)) as servers:
             for name, server in servers.items():
                 contenders.append(Contender(name, server.itself, case.script, contenders[0].env))
+            for each in contenders:
+                each.server().pause()
             return {
                 connections: interleaved(contenders, plan, connections, quiet=case.single and connections == 64)
                 for connections in case.connections

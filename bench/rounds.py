@@ -1,12 +1,11 @@
 """Measures servers in turn, a round after a round, so that what the machine does besides falls on all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bench.figures import median, median_ratio
 from bench.processes import Server
-from bench.wrk import NoGoodAnswer, drive
+from bench.wrk import drive
 
 WARM_SECONDS = 0.4
 QUIET_P99_MS = 1.5
@@ -62,18 +61,25 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rounds of how many seconds."""
+    """How many rounds of how many seconds, and how often one is repeated because the machine was busy."""
 
     rounds: int
     seconds: float
-
-    @property
-    def warm_seconds(self) -> float:
-        """Give how long a server is sent requests before it is measured."""
-        return min(WARM_SECONDS, self.seconds)
+    repeats: int = MOST_REPEATS
 
 
-def interleaved(contenders: Sequence[Contender], plan: Plan, connections: int, *, quiet: bool = False) -> Rounds:
+Measure = Callable[[Contender, Plan, int, int], Figures]
+"""Measures a contender in one round: the plan, the number of connections, the seed of the traffic."""
+
+
+def interleaved(
+    contenders: Sequence[Contender],
+    plan: Plan,
+    connections: int,
+    *,
+    quiet: bool = False,
+    measure: Measure | None = None,
+) -> Rounds:
     """
     Measure each contender in every round, in the other direction every second time.
 
@@ -82,21 +88,20 @@ def interleaved(contenders: Sequence[Contender], plan: Plan, connections: int, *
         plan: How many rounds.
         connections: How many requests are under way at a time.
         quiet: Whether a round in which nginx shows that the machine was busy is repeated.
+        measure: How one is measured; by `wrk` unless given.
 
     Raises:
         NoGoodAnswer: An answer was no success.
     """
     result = Rounds({each.name: [] for each in contenders})
-    for each in contenders:
-        each.server().pause()
+    measure = measure or _by_wrk
     for number in range(plan.rounds):
         ordered = contenders[:: -1 if number % 2 else 1]
-        found = _round(ordered, plan, connections, number)
-        for _ in range(MOST_REPEATS if quiet else 0):
+        for again in range(1 + plan.repeats * quiet):
+            found = {each.name: measure(each, plan, connections, number + 1) for each in ordered}
+            result.repeated += again > 0
             if not _busy(found):
                 break
-            result.repeated += 1
-            found = _round(ordered, plan, connections, number)
         result.in_vain += quiet and _busy(found)
         for name, figures in found.items():
             result.found[name].append(figures)
@@ -107,21 +112,17 @@ def _busy(found: Mapping[str, Figures]) -> bool:
     return NGINX in found and found[NGINX].p99 > QUIET_P99_MS
 
 
-def _round(ordered: Sequence[Contender], plan: Plan, connections: int, number: int) -> dict[str, Figures]:
-    return {each.name: _measured(each, plan, connections, number + 1) for each in ordered}
-
-
-def _measured(contender: Contender, plan: Plan, connections: int, seed: int) -> Figures:
-    env = {**contender.env, "BENCH_SEED": str(seed)}
+def _by_wrk(contender: Contender, plan: Plan, connections: int, seed: int) -> Figures:
     server = contender.restart() if contender.restart else contender.server()
     server.resume()
     try:
         if contender.restart is None:
             # The requests that are measured begin otherwise than those that warm up.
-            warming = {**env, "BENCH_SEED": str(seed + 1000)}
-            with suppress(NoGoodAnswer):
-                drive(contender.script, server.url, warming, connections=connections, seconds=plan.warm_seconds)
+            warming = {**contender.env, "BENCH_SEED": str(seed + 1000)}
+            seconds = min(WARM_SECONDS, plan.seconds)
+            drive(contender.script, server.url, warming, connections=connections, seconds=seconds)
         before = server.cpu_seconds()
+        env = {**contender.env, "BENCH_SEED": str(seed)}
         load = drive(contender.script, server.url, env, connections=connections, seconds=plan.seconds)
         spent = server.cpu_seconds() - before
     finally:

@@ -6,6 +6,7 @@ So the benchmark drives any tree, an older commit as well.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -132,10 +133,16 @@ class Tree:
         with started(command, env=self.environment(**settings), cwd=self._folder, log=log) as process:
             yield process
 
+    def pause(self) -> None:
+        """Pause what runs, until it is wanted again."""
+        for _, server in self._running.values():
+            server.pause()
+
     def close(self) -> None:
-        """End what runs."""
+        """End what runs, and delete the databases."""
         for engine in list(self._running):
             self.end(engine)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

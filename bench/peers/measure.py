@@ -1,10 +1,9 @@
 """
 Each peer in its own environment with one worker on the first core, in turns with Keywright on the same kind of
-database. "Keywright ×" is how many times as many answers a second Keywright gave. Both verify fifty keys at random. SQLite
-writes
-ahead with `synchronous = FULL`, PostgreSQL has `fsync` and `synchronous_commit` on, for all alike. Keywright checks a
-signed token for each creation and keeps an audit log, and its verification authenticates the verifier; what a peer does
-more or less is said below. PostgreSQL's own CPU time is nobody's here.
+database. "Keywright ×" is how many times as many answers a second Keywright gave. Both verify fifty keys at random.
+SQLite writes ahead with `synchronous = FULL`, PostgreSQL has `fsync` and `synchronous_commit` on, for all alike.
+Keywright checks a signed token for each creation and keeps an audit log, and its verification authenticates the
+verifier; what a peer does more or less is said below. PostgreSQL's own CPU time is nobody's here.
 """
 
 import json
@@ -58,6 +57,8 @@ def _compared(contestant: Contestant, tree: Tree, plan: Plan) -> list[list[Cell]
             peer = Contender(contestant.name, server.itself, "requests", {"BENCH_REQUESTS": str(path)})
             try:
                 contenders = [_ours(question, contestant.engine, tree, Path(name)), peer]
+                for each in contenders:
+                    each.server().pause()
                 rounds = interleaved(contenders, plan, CONNECTIONS[question])
             except NoGoodAnswer as none:
                 found.append([f"{contestant.name} ({none})", question, *[None] * (len(HEADS) - 2)])
