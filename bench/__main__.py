@@ -107,7 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, help=f"how many rounds; {ROUNDS} unless given, {PAIRED_ROUNDS} with --compare"
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long a round of one server takes")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long a round of one server takes")
     parser.add_argument("--quick", action="store_true", help="see whether everything works; the figures say nothing")
     parser.add_argument("--compare", type=Path, metavar="TREE", help="another source tree, measured as `before`")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where the report goes")

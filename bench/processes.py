@@ -5,6 +5,7 @@ The load comes from the second core, where this process stays. A paused process 
 that is measured, so its background work spoils nobody's latencies.
 """
 
+import math
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
 _CORES = sorted(os.sched_getaffinity(0))
 PATIENCE_SECONDS = 60
+_LOOK_SECONDS = 0.05
+_IDLE_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,13 @@ class Server:
     def cpu_seconds(self) -> float:
         """Give the CPU time of all its processes so far, children included."""
         return sum(_cpu_seconds(process) for process in _family(self.process.pid))
+
+    def settle(self) -> None:
+        """Wait until it has answered what was sent by clients that have gone since."""
+        deadline, before = time.monotonic() + PATIENCE_SECONDS, -math.inf
+        while time.monotonic() < deadline and self.cpu_seconds() - before > _IDLE_SHARE * _LOOK_SECONDS:
+            before = self.cpu_seconds()
+            time.sleep(_LOOK_SECONDS)
 
     def resident_mib(self) -> float:
         """Give the memory of all its processes; a page that several share is counted in parts (PSS)."""

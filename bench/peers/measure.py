@@ -39,7 +39,7 @@ def section(tree: Tree, plan: Plan) -> Section:
     for contestant in CONTESTANTS:
         outcome = "measured"
         try:
-            compared.rows += _compared(contestant, tree, plan)
+            compared.rows.extend(_compared(contestant, tree, plan))
         except (RuntimeError, OSError, ValueError) as error:
             outcome = f"failed. {scrubbed(str(error))}"
         releases = ", ".join(contestant.requirements)
