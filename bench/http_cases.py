@@ -55,8 +55,8 @@ def _contender(case: Case, tree: Tree) -> Contender:
     env = tree.database(case.engine).traffic(keys)
     if case.warm:
         drive("first_sight", tree.running(case.engine).url, env, connections=64, seconds=120)
-    restart = partial(tree.restart, case.engine) if case.fresh else None
-    return Contender(tree.name, partial(tree.running, case.engine), case.script, env, restart)
+    server = tree.restart if case.fresh else tree.running
+    return Contender(tree.name, partial(server, case.engine), case.script, env, case.fresh)
 
 
 def rows(case: Case, connections: int, rounds: Rounds, ours: str) -> list[list[Cell]]:

@@ -10,14 +10,7 @@ from pathlib import Path
 
 from bench.processes import first_core
 
-SETTINGS = {
-    "listen_addresses": "",
-    "max_connections": "200",
-    "shared_buffers": "256MB",
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-}
+SETTINGS = "max_connections = 200\nshared_buffers = 256MB\nfsync = on\nfull_page_writes = on\nsynchronous_commit = on\n"
 
 
 class Postgres:
@@ -50,8 +43,7 @@ def _started() -> Path:
     data = folder / "data"
     _run(folder, "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8")
     with (data / "postgresql.conf").open("a") as conf:
-        lines = {**SETTINGS, "unix_socket_directories": str(folder)}.items()
-        conf.writelines(f"{name} = '{value}'\n" for name, value in lines)
+        conf.write(f"{SETTINGS}listen_addresses = ''\nunix_socket_directories = '{folder}'\n")
     with first_core():
         _run(folder, "pg_ctl", "start", "-w", "-s", "-D", data, "-l", folder / "log")
     return folder

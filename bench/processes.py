@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 
 ROOT = Path(__file__).parent.parent
@@ -116,29 +114,6 @@ def first_line(process: "subprocess.Popen[str]") -> str:
     """Wait for the first line that a program prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def await_answer(url: str, process: "subprocess.Popen[str]") -> None:
-    """
-    Wait until a server answers anything at all.
-
-    Raises:
-        RuntimeError: It ended, or did not answer in time.
-    """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(httpx.TransportError):
-            httpx.get(url, trust_env=False)
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"{url} did not answer")
-
-
-def free_port() -> int:
-    """Give a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def node() -> str | None:

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.cases import ASGI, NGINX, NODE
-from bench.processes import HERE, Server, await_answer, first_line, free_port, node, started
+from bench.processes import HERE, Server, first_line, node, started
 from bench.wrk import Sample
 
 _PIECE = 2048
@@ -47,7 +49,8 @@ def references(names: Sequence[str], sample: Sample, keys: Path, folder: Path) -
 @contextmanager
 def nginx(folder: Path, body: str, headers: Sequence[Sequence[str]]) -> Iterator[Server]:
     """Run nginx as one process that serves, without a master, and answers everything 200 with *body*."""
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "127.0.0.1:{1}".format(*free.getsockname())
     # A word of its configuration may be no longer than 4 KiB.
     pieces = [body[start : start + _PIECE] for start in range(0, len(body), _PIECE)]
     lines = [f"set $piece{place} {_quoted(piece)};" for place, piece in enumerate(pieces)]
@@ -62,15 +65,17 @@ def nginx(folder: Path, body: str, headers: Sequence[Sequence[str]]) -> Iterator
         http {{
             access_log off; keepalive_requests 100000000; {places}
             server {{
-                listen 127.0.0.1:{port} backlog=2048; default_type application/json; client_body_buffer_size 64k;
+                listen {address} backlog=2048; default_type application/json; client_body_buffer_size 64k;
                 location / {{ {" ".join(lines)} return 200 "{text}"; }}
             }}
         }}
         """
     )
     with started(["nginx", "-c", conf, "-p", folder]) as process:
-        await_answer(f"http://127.0.0.1:{port}", process)
-        yield Server(f"http://127.0.0.1:{port}", process)
+        # It writes its number when it listens.
+        while not (folder / "nginx.pid").exists() and process.poll() is None:
+            time.sleep(0.01)
+        yield Server(f"http://{address}", process)
 
 
 def _quoted(text: str) -> str:

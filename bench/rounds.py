@@ -20,14 +20,14 @@ class Contender:
     A server, the script it is sent, and what that script reads from the environment.
 
     Args:
-        restart: Gives the server anew before each of its rounds, where it must not know what came before.
+        fresh: Whether it gives a server that has just started, which must not be warmed up.
     """
 
     name: str
     server: Callable[[], Server]
     script: str
     env: Mapping[str, str]
-    restart: Callable[[], Server] | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,10 @@ def _busy(found: Mapping[str, Figures]) -> bool:
 
 
 def _by_wrk(contender: Contender, plan: Plan, connections: int, seed: int) -> Figures:
-    server = contender.restart() if contender.restart else contender.server()
+    server = contender.server()
     server.resume()
     try:
-        if contender.restart is None:
+        if not contender.fresh:
             # The requests that are measured begin otherwise than those that warm up.
             warming = {**contender.env, "BENCH_SEED": str(seed + 1000)}
             seconds = min(WARM_SECONDS, plan.seconds)

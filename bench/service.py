@@ -11,14 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.issuer import AUDIENCE, Issuer
 from bench.postgres import Postgres
-from bench.processes import PATIENCE_SECONDS, Server, await_answer, started
+from bench.processes import PATIENCE_SECONDS, Server, started
 from bench.wrk import drive
 
 API_KEYS = "/api/v2/api-keys"
@@ -26,10 +26,24 @@ VERIFY = f"{API_KEYS}/verify"
 KEYS = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database's URL, a verifier's credential there, an access token, and where the keys are written."""
+
+    url: str
+    credential: str
+    token: str
+    keys: Path
+
+    def traffic(self, keys: Path) -> dict[str, str]:
+        """Give what the scripts of the traffic read from the environment."""
+        return {"BENCH_KEYS": str(keys), "BENCH_CREDENTIAL": self.credential, "BENCH_TOKEN": self.token}
+
+
 @dataclass
 class Tree:
     """
-    A source tree: its databases with their keys, and its service on each of them.
+    A source tree: its databases with their keys, by engine, and its service on each of them.
 
     Args:
         name: What the report calls it.
@@ -45,7 +59,7 @@ class Tree:
     postgres: Postgres
     keys: int = KEYS
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kw-bench-")))
-    _databases: dict[str, "Database"] = field(default_factory=dict)
+    _databases: dict[str, Database] = field(default_factory=dict)
     _running: dict[str, tuple[ExitStack, Server]] = field(default_factory=dict)
 
     def environment(self, **settings: str) -> dict[str, str]:
@@ -54,23 +68,35 @@ class Tree:
         named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
         return {**inherited, "PYTHONPATH": str(self.path / "src"), "PYTHONUNBUFFERED": "1", **named}
 
-    def database(self, engine: str) -> "Database":
+    def database(self, engine: str) -> Database:
         """Give the database of an engine, made at the first use: migrated, with a verifier, without keys."""
         if engine not in self._databases:
             url = f"sqlite:///{self._folder}/keywright.db" if engine == "sqlite" else self.postgres.database()
             self._command(url, "migrate")
-            credential = json.loads(self._command(url, "verifiers", "create", "bench", "--json").splitlines()[-1])
-            found = Database(url, credential["credential"], self.issuer.token(), self._folder / f"{engine}-keys")
-            self._databases[engine] = found
+            credential = json.loads(self._command(url, "verifiers", "create", "bench", "--json"))["credential"]
+            self._databases[engine] = Database(url, credential, self.issuer.token(), self._folder / f"{engine}-keys")
         return self._databases[engine]
 
     def _command(self, url: str, *words: str) -> str:
-        env = self.environment(database_url=url)
-        command = [sys.executable, "-m", "keywright", *words]
+        command, env = [sys.executable, "-m", "keywright", *words], self.environment(database_url=url)
         done = subprocess.run(command, env=env, cwd=self._folder, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
         return done.stdout
+
+    def filled(self, engine: str, *, unbound: bool = False) -> Path:
+        """
+        Give the file of the keys in that database, created over HTTP at the first use.
+
+        Args:
+            unbound: Keys that are bound to no network.
+        """
+        database = self.database(engine)
+        path = database.keys.with_suffix(".unbound") if unbound else database.keys
+        if not path.exists():
+            env = database.traffic(path) | {"BENCH_COUNT": str(self.keys)} | ({"BENCH_UNBOUND": "1"} if unbound else {})
+            drive("fill", self.running(engine).url, env, connections=64, seconds=600)
+        return path
 
     def running(self, engine: str) -> Server:
         """Give the service on that database, started at the first use; it is not paused."""
@@ -91,47 +117,16 @@ class Tree:
         self.end(engine)
         return self.running(engine)
 
-    def filled(self, engine: str, *, unbound: bool = False) -> Path:
-        """
-        Give the file of the keys in that database, created over HTTP at the first use.
-
-        Args:
-            unbound: Keys that are bound to no network.
-        """
-        database = self.database(engine)
-        path = database.keys.with_name(f"{database.keys.name}-unbound") if unbound else database.keys
-        if not path.exists():
-            env = database.traffic(path) | {"BENCH_COUNT": str(self.keys)} | ({"BENCH_UNBOUND": "1"} if unbound else {})
-            drive("fill", self.running(engine).url, env, connections=64, seconds=600)
-        return path
-
     @contextmanager
     def service(self, engine: str) -> Iterator[Server]:
         """Run one more service on that database, with one worker."""
+        settings = {"database_url": self.database(engine).url, "issuer": self.issuer.url, "audience": AUDIENCE}
+        settings |= {"metrics": "off", "log_level": "warning", "host": "127.0.0.1", "port": "0"}
+        # What the load generator says in X-Forwarded-For counts.
+        env = self.environment(**settings, trusted_proxies="127.0.0.0/8")
         log = self._folder / f"log-{os.urandom(4).hex()}"
-        with self.starting(engine, log) as process:
-            url = listening(process, log)
-            await_answer(f"{url}/livez", process)
-            yield Server(url, process)
-
-    @contextmanager
-    def starting(self, engine: str, log: Path) -> "Iterator[subprocess.Popen[str]]":
-        """Start a service and do not wait for it."""
-        settings = {
-            "database_url": self.database(engine).url,
-            "issuer": self.issuer.url,
-            "audience": AUDIENCE,
-            "metrics": "off",
-            "log_level": "warning",
-            "host": "127.0.0.1",
-            "port": "0",
-            # What the load generator says in X-Forwarded-For counts.
-            "trusted_proxies": "127.0.0.0/8",
-        }
-        command = [sys.executable, "-m", "keywright", "serve"]
-        log.touch()
-        with started(command, env=self.environment(**settings), cwd=self._folder, log=log) as process:
-            yield process
+        with started([sys.executable, "-m", "keywright", "serve"], env=env, cwd=self._folder, log=log) as process:
+            yield Server(_listening(process, log), process)
 
     def pause(self) -> None:
         """Pause what runs, until it is wanted again."""
@@ -145,21 +140,7 @@ class Tree:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A database's URL, a verifier's credential there, an access token, and where the keys are written."""
-
-    url: str
-    credential: str
-    token: str
-    keys: Path
-
-    def traffic(self, keys: Path) -> Mapping[str, str]:
-        """Give what the scripts of the traffic read from the environment."""
-        return {"BENCH_KEYS": str(keys), "BENCH_CREDENTIAL": self.credential, "BENCH_TOKEN": self.token}
-
-
-def listening(process: "subprocess.Popen[str]", log: Path) -> str:
+def _listening(process: "subprocess.Popen[str]", log: Path) -> str:
     """
     Wait for the log line that says where a service listens.
 

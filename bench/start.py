@@ -3,19 +3,15 @@ From the start of `keywright serve` on a migrated SQLite database with 20,000 ke
 answers, and the CPU time until then. Memory of its one worker (PSS) a second later, and when every key is cached.
 """
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from inspect import cleandoc
-from pathlib import Path
 
 import httpx
 
 from bench.figures import Section, Table, median
-from bench.processes import Server
 from bench.rounds import Plan
-from bench.service import VERIFY, Tree, listening
+from bench.service import VERIFY, Tree
 from bench.wrk import drive
 
 _SETTLE_SECONDS = 1.0
@@ -38,15 +34,10 @@ def _start(tree: Tree) -> tuple[float, ...]:
     database = tree.database("sqlite")
     key = database.keys.read_text().split(" ", 1)[0]
     headers = {"Authorization": f"Bearer {database.credential}"}
-    with tempfile.TemporaryDirectory() as folder, httpx.Client(trust_env=False, headers=headers) as client:
+    with httpx.Client(trust_env=False, headers=headers) as client:
         began = time.perf_counter()
-        log = Path(folder, "log")
-        with tree.starting("sqlite", log) as process:
-            server = Server(listening(process, log), process)
-            answer = None
-            while answer is None:
-                with suppress(httpx.TransportError):
-                    answer = client.post(f"{server.url}{VERIFY}", json={"key": key}).raise_for_status()
+        with tree.service("sqlite") as server:
+            client.post(f"{server.url}{VERIFY}", json={"key": key}).raise_for_status()
             took, spent = time.perf_counter() - began, server.cpu_seconds()
             time.sleep(_SETTLE_SECONDS)
             small = server.resident_mib()

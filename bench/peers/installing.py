@@ -14,7 +14,7 @@ from bench.processes import HERE, ROOT, node
 from bench.report import scrubbed
 
 CACHE = ROOT / ".cache" / "bench" / "peers"
-_INSTALL_SECONDS = 300
+_INSTALL_SECONDS = 600
 
 
 class PeerFailed(RuntimeError):
@@ -37,10 +37,10 @@ class Contestant:
     differs: str
 
 
-CONTESTANTS = [Contestant(**each) for each in tomllib.loads((HERE / "peers" / "contestants.toml").read_text())["peer"]]
+CONTESTANTS = [Contestant(**each) for each in tomllib.loads((HERE / "peers/contestants.toml").read_text())["peer"]]
 
 
-def installed(contestant: Contestant) -> tuple[Path, list[str]]:
+def installed(contestant: Contestant) -> tuple[Path, str]:
     """
     Give the folder of a peer's environment, installed now or in an earlier run, and what runs a program in it.
 
@@ -49,30 +49,28 @@ def installed(contestant: Contestant) -> tuple[Path, list[str]]:
     """
     wanted = "\n".join([*contestant.requirements, sys.version])
     folder = CACHE / f"{contestant.program.split('.')[0]}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    found, uv = node() or "node", str(Path(sys.executable).with_name("uv"))
+    uv = str(Path(sys.executable).with_name("uv"))
     if contestant.registry == "npm":
-        npm = shutil.which("npm") or str(Path(found).with_name("npm"))
-        commands, program = [[npm, "install", "--no-audit", "--no-fund"]], [found]
+        interpreter = node() or "node"
+        npm = shutil.which("npm") or str(Path(interpreter).with_name("npm"))
+        commands = [[npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund"]]
     else:
-        commands = [[uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]]
+        commands = [[uv, "venv", "--quiet", "--python", sys.executable, str(folder)]]
         commands += [[uv, "pip", "install", "--quiet", "--python", str(folder)]]
-        program = [str(folder / "bin" / "python")]
+        interpreter = str(folder / "bin" / "python")
     if not (folder / "installed").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        if contestant.registry == "npm":
-            (folder / "package.json").write_text('{"private": true}')
         commands[-1] += contestant.requirements
         for command in commands:
-            _run(command, folder)
+            _run(command)
         (folder / "installed").touch()
-    return folder, program
+    return folder, interpreter
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def _run(command: Sequence[str]) -> None:
     step = " ".join([Path(command[0]).name, *command[1:2]])
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
     except (subprocess.TimeoutExpired, OSError) as error:
         raise PeerFailed(step, str(error)) from None
     if done.returncode:

@@ -23,7 +23,6 @@ from bench.processes import Server, first_line, started
 from bench.report import scrubbed
 from bench.rounds import Contender, Plan, Rounds, interleaved
 from bench.service import Tree
-from bench.wrk import NoGoodAnswer
 
 CONNECTIONS = {"verify": 64, "create": 16}
 HEADS = (
@@ -48,23 +47,17 @@ def section(tree: Tree, plan: Plan) -> Section:
     return Section("Peers", cleandoc(__doc__), [compared, who])
 
 
-def _compared(contestant: Contestant, tree: Tree, plan: Plan) -> list[list[Cell]]:
+def _compared(contestant: Contestant, tree: Tree, plan: Plan) -> Iterator[list[Cell]]:
     with tempfile.TemporaryDirectory() as name, facing(contestant, tree, Path(name)) as (server, told):
-        found = []
         for question, theirs in {"verify": told["verify"], "create": [told["create"]]}.items():
             path = Path(name, question)
             path.write_bytes(b"\0".join(map(written, theirs)))
             peer = Contender(contestant.name, server.itself, "requests", {"BENCH_REQUESTS": str(path)})
-            try:
-                contenders = [_ours(question, contestant.engine, tree, Path(name)), peer]
-                for each in contenders:
-                    each.server().pause()
-                rounds = interleaved(contenders, plan, CONNECTIONS[question])
-            except NoGoodAnswer as none:
-                found.append([f"{contestant.name} ({none})", question, *[None] * (len(HEADS) - 2)])
-            else:
-                found.append(_row(contestant.name, question, rounds, tree.name))
-        return found
+            contenders = [_ours(question, contestant.engine, tree, Path(name)), peer]
+            for each in contenders:
+                each.server().pause()
+            rounds = interleaved(contenders, plan, CONNECTIONS[question])
+            yield _row(contestant.name, question, rounds, tree.name)
 
 
 def _ours(question: str, engine: str, tree: Tree, folder: Path) -> Contender:
@@ -87,8 +80,8 @@ def _row(name: str, question: str, rounds: Rounds, ours: str) -> list[Cell]:
 @contextmanager
 def facing(contestant: Contestant, tree: Tree, folder: Path) -> Iterator[tuple[Server, Mapping[str, Any]]]:
     """Run a peer, and give its server and what it tells of itself."""
-    environment, program = installed(contestant)
-    words = [*program, Path(__file__).with_name(contestant.program), folder]
+    environment, interpreter = installed(contestant)
+    words = [interpreter, Path(__file__).with_name(contestant.program), folder]
     words += [tree.postgres.database()] if contestant.engine == "postgresql" else []
     words += [environment] if contestant.registry == "npm" else []
     log = folder / "said"

@@ -36,6 +36,13 @@ function common.post(path, credential)
   end
 end
 
+-- A question of a proxy about its client.
+function common.proxied(key, host, uri, id)
+  return "GET /forward-auth HTTP/1.1\r\nHost: bench\r\nX-Forwarded-Method: GET\r\nX-Keywright-Verifier: "
+    .. common.credential .. "\r\nAuthorization: Bearer " .. key.text .. "\r\nX-Forwarded-For: "
+    .. common.address(key, host) .. "\r\nX-Forwarded-Uri: " .. uri .. "\r\nX-Request-Id: bench-" .. id .. "\r\n\r\n"
+end
+
 function common.get(path, token)
   return "GET " .. path .. " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " .. token .. "\r\n\r\n"
 end
