@@ -121,7 +121,7 @@ def _by_wrk(contender: Contender, plan: Plan, connections: int, seed: int) -> Fi
             warming = {**contender.env, "BENCH_SEED": str(seed + 1000)}
             seconds = min(WARM_SECONDS, plan.seconds)
             drive(contender.script, server.url, warming, connections=connections, seconds=seconds)
-            server.settle()
+        server.settle()
         before = server.cpu_seconds()
         env = {**contender.env, "BENCH_SEED": str(seed)}
         load = drive(contender.script, server.url, env, connections=connections, seconds=plan.seconds)
