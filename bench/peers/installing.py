@@ -1,11 +1,14 @@
 """Who the peers are, and how one gets into an environment of its own under `.cache/bench`, from its registry."""
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -69,9 +72,15 @@ def installed(contestant: Contestant) -> tuple[Path, str]:
 
 def _run(command: Sequence[str]) -> None:
     step = " ".join([Path(command[0]).name, *command[1:2]])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
-    except (subprocess.TimeoutExpired, OSError) as error:
+        said, _ = process.communicate(timeout=_INSTALL_SECONDS)
+    except subprocess.TimeoutExpired as error:
         raise PeerFailed(step, str(error)) from None
-    if done.returncode:
-        raise PeerFailed(step, done.stderr or done.stdout)
+    finally:
+        # What it has started to compile ends with it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        raise PeerFailed(step, said)

@@ -36,6 +36,7 @@ def section(tree: Tree, plan: Plan) -> Section:
     """Measure every peer that can be, name those that cannot, and give the section of the report."""
     compared, who = Table("In turns with Keywright", HEADS), Table("What was measured", WHO)
     for contestant in CONTESTANTS:
+        print(f"  {contestant.name}", flush=True)
         outcome = "measured"
         try:
             compared.rows.extend(_compared(contestant, tree, plan))
