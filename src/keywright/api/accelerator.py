@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from keywright import telemetry
 from keywright.api import verify_answers, verify_bodies
 from keywright.api.callers import Caller
 from keywright.api.checking import FIXED_HEADERS, VERIFY, Checkers, read_headers
-from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth
+from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
 from keywright.api.http.bodies import MAX_BODY_BYTES
-from keywright.api.http.client_address import Peer
 from keywright.api.http.problems import Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import Wish
@@ -36,7 +35,7 @@ from keywright.service.usage import Place, hour_end, place_of
 from keywright.service.verification import Verdict, limited
 from keywright.service.verifiers import Verifier
 
-_log = structlog.stdlib.get_logger("keywright.error")
+_log = telemetry.Log("keywright.error")
 
 _FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
 _ASKED = f"GET {FORWARD_AUTH}".encode()

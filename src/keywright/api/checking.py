@@ -12,7 +12,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-import structlog
 from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -178,7 +177,7 @@ def refused(error: Exception, scope: Scope, request_id: str) -> Response:
             telemetry.unavailable.labels(error.code).inc()
         response = answer_fault(error, request)
     else:
-        structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error, request_id=request_id)
+        telemetry.Log("keywright.error").error("unexpected error", exc_info=error, request_id=request_id)
         response = answer(Refusal("internal"), request)
     response.headers["X-Request-Id"] = request_id
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
-import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keywright import telemetry
 from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused
 from keywright.api.http import client_address
@@ -41,7 +41,7 @@ EXT_AUTHZ = "/ext-authz"
 
 Headers = list[tuple[bytes, bytes]]
 
-_log = structlog.stdlib.get_logger("keywright.forward_auth")
+_log = telemetry.Log("keywright.forward_auth")
 
 # With nothing in its query that could be read in two ways.
 _USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")

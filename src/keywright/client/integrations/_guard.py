@@ -15,9 +15,9 @@ from typing import Generic, NamedTuple, TypeVar
 from httpx import codes
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
 from keywright.client.verifier._checker import wanted_scopes
+from keywright.keys.rate_limits import check_cost
 from keywright.keys.verdict import Code
 
 _Address = IPv4Address | IPv6Address
