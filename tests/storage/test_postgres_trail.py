@@ -16,7 +16,7 @@ from keywright.service.ports import NewApiKey
 from keywright.storage import postgres_checking_sql as sql
 from keywright.storage.change_reader import MOST_MISSING, Numbers
 from keywright.storage.engine import RunningStore, open_store
-from keywright.storage.postgres_trail import PostgresTrail
+from keywright.storage.postgres_trail import PostgresChangeFeed
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of, start_cluster
 from tests.storage.checking_making import add_event, read_changes
@@ -42,7 +42,7 @@ async def store(database: Database) -> AsyncIterator[RunningStore]:
 
 
 @pytest.fixture
-async def trail(database: Database) -> AsyncIterator[PostgresTrail]:
+async def trail(database: Database) -> AsyncIterator[PostgresChangeFeed]:
     """Give a trail that has just begun."""
     async with _following(database) as trail:
         yield trail
@@ -161,7 +161,7 @@ def test_missing_numbers_are_bounded() -> None:
 # Notifications, and their absence.
 
 
-async def test_a_change_is_notified(store: RunningStore, trail: PostgresTrail) -> None:
+async def test_a_change_is_notified(store: RunningStore, trail: PostgresChangeFeed) -> None:
     """The change of another process calls a reader that does not ask."""
     (made,) = await _created(store, 1)
     await read_changes(trail)
@@ -183,7 +183,7 @@ async def test_creations_notify_nobody(store: RunningStore, database: Database) 
     await connection.close()
 
 
-async def test_lost_notifications(store: RunningStore, database: Database, trail: PostgresTrail) -> None:
+async def test_lost_notifications(store: RunningStore, database: Database, trail: PostgresChangeFeed) -> None:
     """Where no notification arrives, a reader that waits sees the change all the same."""
     database.query("DROP TRIGGER changes_notify ON changes")
     (made,) = await _created(store, 1)
@@ -193,7 +193,7 @@ async def test_lost_notifications(store: RunningStore, database: Database, trail
 
 
 async def test_a_connection_that_was_ended(
-    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, trail: PostgresTrail
+    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed
 ) -> None:
     """A reader whose connection was ended sees what changed meanwhile, and is called again from then on."""
     for _ in range(3):
@@ -220,7 +220,7 @@ async def test_a_server_without_notifications(store: RunningStore, database: Dat
 # Servers that go and come.
 
 
-async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster, trail: PostgresTrail) -> None:
+async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed) -> None:
     """While the server restarts readings say so in time; then all is given that was acknowledged before or since."""
     for mode in ("fast", "immediate"):
         before, after = await _created(store, 2)
@@ -238,7 +238,7 @@ async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster,
 
 
 async def test_readings_through_restarts(
-    store: RunningStore, postgres_cluster: PostgresCluster, trail: PostgresTrail
+    store: RunningStore, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed
 ) -> None:
     """While the server crashes again and again, a reader has each change that was acknowledged before it asked."""
     made = await _created(store, 600)
@@ -275,7 +275,7 @@ async def test_readings_through_restarts(
 
 
 async def test_a_server_that_lost_its_last_changes(
-    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, trail: PostgresTrail
+    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed
 ) -> None:
     """A change whose number was seen before, on a server that has failed since, is given all the same."""
     *lost, made = await _created(store, 6)
@@ -400,11 +400,11 @@ async def test_no_table_is_read_from_end_to_end(database: Database, name: str, t
 @asynccontextmanager
 async def _following(
     database: Database, *, options: str = "", overlap: float = 10, most_missing: int = MOST_MISSING
-) -> AsyncIterator[PostgresTrail]:
+) -> AsyncIterator[PostgresChangeFeed]:
     """Give a trail whose first reading is over."""
     url = read(database.url + options)
     assert isinstance(url, PostgresUrl)
-    trail = PostgresTrail(url, overlap=timedelta(seconds=overlap), most_missing=most_missing)
+    trail = PostgresChangeFeed(url, overlap=timedelta(seconds=overlap), most_missing=most_missing)
     await trail.start()
     await trail.read()
     try:
@@ -424,7 +424,7 @@ async def _open_transaction(database: Database, made: NewApiKey) -> AsyncIterato
         await connection.close()
 
 
-async def _late_change_is_given(store: RunningStore, database: Database, trail: PostgresTrail) -> bool:
+async def _late_change_is_given(store: RunningStore, database: Database, trail: PostgresChangeFeed) -> bool:
     """Have a change with a lower number become visible after one with a higher number."""
     slow, fast = await _created(store, 2)
     async with _open_transaction(database, slow) as transaction:

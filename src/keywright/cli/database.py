@@ -7,6 +7,7 @@ import structlog
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
+from keywright.storage.migrations import TooOld
 
 COMMAND = "keywright migrate"
 
@@ -39,6 +40,8 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
             return
     except ValueError as error:
         exits.stop(_malformed(error), exits.MISUSED)
+    except TooOld as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.NOT_MIGRATED)
     except StorageUnavailable as fault:
         if is_embedded(url):
             exits.stop(f"The database cannot be used: {fault.reason}.", exits.FAILED)

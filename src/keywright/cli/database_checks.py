@@ -9,7 +9,8 @@ from keywright.cli.findings import Finding
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
-from keywright.storage.server_clock import server_time
+from keywright.storage.engine import server_time
+from keywright.storage.migrations import TooOld
 
 CLOCK_SECONDS = 5
 """By how much the clocks of servers that share a database may differ without anybody noticing."""
@@ -32,6 +33,8 @@ async def database(url: str, *, now: Callable[[], datetime] = lambda: datetime.n
     except ValueError as error:
         # The server's own fault: it would acknowledge what a crash takes back.
         return [Finding.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
+    except TooOld as fault:
+        return [Finding.fail("migrations", f"{fault.reason}.", "Or begin with a new database.")]
     except StorageUnavailable as fault:
         mend = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [Finding.fail("database", f"It cannot be used: {fault.reason}.", mend)]

@@ -1,129 +1,90 @@
-"""The statements that read the trail, its chain and what is due, and their rows: the same for both engines."""
+"""Reads the rows of the audit log, its chain, idempotent answers and due tasks, for both engines."""
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
 from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import Due, Link
-from keywright.storage import rows
-from keywright.storage.checking_rows import Engine
+from keywright.service.ports import Due, Link, Replay
+from keywright.storage.readers import Decoding
+from keywright.storage.rows import EventRow
 
-EVENT_READ: Final = ", ".join(f"e.{column}" for column in rows.EVENT_COLUMNS)
-"""What a query selects of an event, `e`; absent all together where a place in the chain has none."""
+EVENT_COLUMNS: Final = ", ".join(f"e.{column}" for column in EventRow._fields)
+"""What a query selects of an event, `e`; all of it is NULL where a place in the chain has no event."""
+
+PLACE_COLUMNS: Final = f"c.position, c.hash, {EVENT_COLUMNS}"
+"""What a query selects for `link` and `event_and_link`: `c` is a place in the chain."""
 
 KNOWN_TYPES: Final = ", ".join(f"'{type_}'" for type_ in EventType)
 
-# Places are written as PostgreSQL numbers them; SQLite's numbers have another mark.
-ORGANIZATIONS: Final = """
-    SELECT org_id FROM events UNION SELECT org_id FROM event_chain UNION SELECT org_id FROM event_chain_heads
-    ORDER BY org_id
-"""
 
-LINKS: Final = f"""
-    SELECT c.position, c.hash, {EVENT_READ} FROM event_chain c LEFT JOIN events e ON e.id = c.event_id
-    WHERE c.org_id = $1 AND c.position > $2 ORDER BY c.position LIMIT $3
-"""  # noqa: S608 - here and below: names of our own
-"""Values: organisation, position, the most rows to give."""
-
-CHAIN_END: Final = "SELECT position, hash FROM event_chain_heads WHERE org_id = $1"
-
-LOOSE: Final = """
-    SELECT e.id FROM events e
-    WHERE e.org_id = $1 AND e.digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event_chain c WHERE c.event_id = e.id)
-    ORDER BY e.id LIMIT 100
-"""
-
-REPLAY: Final = f"""
-    SELECT {", ".join(rows.REPLAY_COLUMNS[1:])} FROM replays
-    WHERE org_id = $1 AND request_digest = $2 AND expires_at > $3
-"""  # noqa: S608
-"""Values: organisation, request, when."""
-
-EXPIRING: Final = """
-    SELECT k.org_id, k.id, k.version, k.expires_at FROM api_keys k
-    WHERE k.expires_at > $1 AND k.expires_at <= $2 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
-        AND (k.noticed_days IS NULL OR k.noticed_days > $3)
-    ORDER BY k.expires_at LIMIT $4
-"""
-"""Values: now, until when, days, the most rows to give."""
-
-
-def quiet(before: str) -> str:
+def event(decoding: Decoding, row: EventRow) -> Event:
     """
-    Find keys whose replaced secret has been quiet for long enough.
-
-    Args:
-        before: How the engine says when `o.quiet_seconds` and $2 seconds before $1 was.
-
-    Returns:
-        A statement. Values: now, lag, the most rows to give.
-    """
-    return f"""
-        SELECT k.org_id, k.id, k.version, o.public_key, o.brand, k.environment
-        FROM api_key_secrets o JOIN api_keys k ON k.id = o.key_id
-        JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
-        WHERE o.quiet_seconds IS NOT NULL AND o.retires_at > $1 AND k.deleted_at IS NULL AND k.revoked_at IS NULL
-            AND (k.expires_at IS NULL OR k.expires_at > $1)
-            AND s.first_used_at < {before} AND (o.last_used_at IS NULL OR o.last_used_at < {before})
-        ORDER BY o.retires_at LIMIT $3
-    """  # noqa: S608
-
-
-def event(engine: Engine, row: Sequence[Any]) -> Event:
-    """
-    Read a row of `EVENT_READ`.
+    Read an event.
 
     Raises:
         ValueError: It is none that this version knows.
     """
-    id_, org_id, key_id, type_, occurred_at, issuer, subject, client_id, request_id, address, data, _ = row
     return Event(
-        id=engine.id(id_),
-        type=EventType(type_),
-        org_id=engine.id(org_id),
-        key_id=engine.id(key_id),
-        occurred_at=engine.time(occurred_at),
-        issuer=issuer,
-        subject=subject,
-        client_id=client_id,
-        origin=Origin(request_id=request_id, address=address),
-        data=json.loads(data),
+        id=decoding.id(row.id),
+        type=EventType(row.type),
+        org_id=decoding.id(row.org_id),
+        key_id=decoding.id(row.key_id),
+        occurred_at=decoding.time(row.occurred_at),
+        issuer=row.issuer,
+        subject=row.subject,
+        client_id=row.client_id,
+        origin=Origin(request_id=row.request_id, address=row.address),
+        data=json.loads(row.data),
     )
 
 
-def link(engine: Engine, row: Sequence[Any]) -> Link:
-    """Read a place in the chain, its hash, and a row of `EVENT_READ` whatever somebody made of it."""
-    position, hash_, *told = row
+def link(decoding: Decoding, position: int, hash_: bytes, *columns: Any) -> Link:
+    """Read a row of `PLACE_COLUMNS`, whatever somebody made of the event."""
+    row = EventRow(*columns)
     try:
-        read = None if told[0] is None else event(engine, told)
+        read = None if row.id is None else event(decoding, row)
     except (ValueError, OverflowError):
         read = None
-    return Link(position=position, hash=hash_, digest=told[-1], event=read)
+    return Link(position=position, hash=hash_, digest=row.digest, event=read)
 
 
-def event_and_place(engine: Engine, row: Sequence[Any]) -> tuple[Event, Link | None]:
-    """Read a place in the chain and its hash, both absent for an event without one, and a row of `EVENT_READ`."""
-    position, hash_, *told = row
-    read = event(engine, told)
+def event_and_link(decoding: Decoding, position: int | None, hash_: bytes, *columns: Any) -> tuple[Event, Link | None]:
+    """Read a row of `PLACE_COLUMNS`; the position is None for an event without a place."""
+    row = EventRow(*columns)
+    read = event(decoding, row)
     if position is None:
         return read, None
-    return read, Link(position=position, hash=hash_, digest=told[-1], event=read)
+    return read, Link(position=position, hash=hash_, digest=row.digest, event=read)
 
 
-def expiring(engine: Engine, row: Sequence[Any]) -> Due:
-    """Read a row of `EXPIRING`."""
-    org_id, key_id, version, expires_at = row
-    return Due(org_id=engine.id(org_id), key_id=engine.id(key_id), version=version, expires_at=engine.time(expires_at))
+def answer(
+    decoding: Decoding, request_digest: bytes, fingerprint: bytes, sealed: bytes, created_at: Any, expires_at: Any
+) -> Replay:
+    """Read a sealed answer."""
+    return Replay(
+        request_digest=request_digest,
+        fingerprint=fingerprint,
+        sealed=sealed,
+        created_at=decoding.time(created_at),
+        expires_at=decoding.time(expires_at),
+    )
 
 
-def quieted(engine: Engine, row: Sequence[Any]) -> Due:
-    """Read a row of `quiet`."""
-    org_id, key_id, version, public_key, brand, environment = row
+def expiring(decoding: Decoding, org_id: Any, key_id: Any, version: int, expires_at: Any) -> Due:
+    """Read a key that expires soon."""
     return Due(
-        org_id=engine.id(org_id),
-        key_id=engine.id(key_id),
+        org_id=decoding.id(org_id), key_id=decoding.id(key_id), version=version, expires_at=decoding.time(expires_at)
+    )
+
+
+def idle(
+    decoding: Decoding, org_id: Any, key_id: Any, version: int, public_key: bytes, brand: str, environment: str
+) -> Due:
+    """Read a key whose replaced secret was idle for long enough."""
+    return Due(
+        org_id=decoding.id(org_id),
+        key_id=decoding.id(key_id),
         version=version,
         public_key=PublicKey(public_key, brand, environment).text,
     )

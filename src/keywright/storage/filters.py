@@ -1,11 +1,11 @@
 """
-What a filter of keys or events becomes in SQL, on both engines: conditions, and the values they speak of.
+What a filter of keys or events becomes in SQL, on both engines: conditions and their values.
 
 `k` is a key, `s` its current secret, `r` the one that the last rotation replaced, `e` an event. A condition has `{}`
 where its value stands, `{0}` where it stands more than once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from keywright.keys import format as text_format
@@ -13,6 +13,7 @@ from keywright.keys.pair import PublicKey
 from keywright.keys.record import Status
 from keywright.service.ports import EventFilter, KeyFilter
 from keywright.storage import rows
+from keywright.storage.statements import Dialect
 
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _PARTS_OF_A_TEXT = 4
@@ -25,27 +26,6 @@ class Term(NamedTuple):
     values: tuple[Any, ...] = ()
 
 
-class Words(NamedTuple):
-    """How an engine says what is not the same in all of them."""
-
-    mark: str
-    contains: Callable[[str], str]
-    ends: Callable[[str], str]
-
-
-# Letters of ASCII only, as SQLite's lower() does by itself.
-POSTGRES: Final = Words(
-    mark="$",
-    contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
-    ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
-)
-SQLITE: Final = Words(
-    mark="?",
-    contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
-    ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
-)
-
-
 class Query(NamedTuple):
     """Conditions to be joined to a statement, beginning with AND where there are any, and all its values."""
 
@@ -53,18 +33,18 @@ class Query(NamedTuple):
     values: list[Any]
 
 
-def query(words: Words, terms: Sequence[Term], *before: Any) -> Query:
+def query(dialect: Dialect, terms: Sequence[Term], *before: Any) -> Query:
     """Number the places of *terms*, after those of the values that the statement has already."""
     values = list(before)
     conditions = ""
     for term in terms:
-        places = [f"{words.mark}{len(values) + number}" for number in range(1, len(term.values) + 1)]
+        places = [f"{dialect.mark}{len(values) + number}" for number in range(1, len(term.values) + 1)]
         values += term.values
         conditions += f" AND ({term.condition.format(*places)})"
     return Query(conditions, values)
 
 
-def key_terms(words: Words, which: KeyFilter) -> list[Term] | None:
+def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
     """Say what *which* wants of a key; None when it wants what cannot be stored."""
     if not rows.is_storable((which.text, which.environment, which.external_id)):
         return None
@@ -78,7 +58,7 @@ def key_terms(words: Words, which: KeyFilter) -> list[Term] | None:
         used = " OR ".join(f"{column} IS NOT NULL" for column in _USES)
         terms.append(Term(f"{unused} AND (k.created_at <= {{0}} OR {used})", (which.unused_since,)))
     if which.text is not None:
-        terms.append(_either(list(_text_terms(words, which.text))))
+        terms.append(_either(list(_text_terms(dialect, which.text))))
     return terms
 
 
@@ -123,11 +103,11 @@ def _either(terms: list[Term]) -> Term:
     return Term(" OR ".join(conditions), tuple(values))
 
 
-def _text_terms(words: Words, text: str) -> Iterator[Term]:
+def _text_terms(dialect: Dialect, text: str) -> Iterator[Term]:
     for column in ("k.name", "k.description"):
-        yield Term(words.contains(column), (text.translate(_ASCII_LOWER),))
+        yield Term(dialect.contains(column), (text.translate(_ASCII_LOWER),))
     for secret in ("s", "r"):
-        yield Term(words.ends(f"{secret}.display"), (text,))
+        yield Term(dialect.ends(f"{secret}.display"), (text,))
         yield from _public_terms(secret, text)
 
 

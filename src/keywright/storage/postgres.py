@@ -8,22 +8,25 @@ one to another connection.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Sighting, UsageBatch, Verifier
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
-from keywright.storage import checking_rows, filters, rows
+from keywright.storage import checking_rows, filters, migrations, rows
+from keywright.storage import postgres_checking_sql as checking_sql
 from keywright.storage import postgres_sql as sql
-from keywright.storage.auditing import Auditing
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
+from keywright.storage.migrations import MIGRATE
 from keywright.storage.pool import Pool
-from keywright.storage.postgres_checking import PostgresChecking
 from keywright.storage.postgres_faults import ConnectionLost, RolledBack
-from keywright.storage.revision import MIGRATE, missing
-from keywright.storage.rows import NewRows, Row
+from keywright.storage.postgres_trail import PostgresChangeFeed
+from keywright.storage.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
+from keywright.storage.store import LAST_ID, SharedStore
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -32,20 +35,41 @@ if TYPE_CHECKING:
 LANES = 2
 """Batches of creations under way at once: while one waits for the disk, the next is on its way."""
 
-_LAST_ID = UUID(int=2**128 - 1)
+LOOK_UP_LANES = 2
+"""Statements under way at once that look up what waits together."""
+
+
+class _Guard(NamedTuple):
+    """
+    What decides whether a creation may be done: its sealed answer if it has one, and its bound if any, as texts.
+
+    The fields are `sql.GUARD_COLUMNS`.
+    """
+
+    key_id: str
+    org_id: str
+    request_digest: str | None = None
+    fingerprint: str | None = None
+    sealed: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    asked_at: str | None = None
+    most_active: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Creation:
-    """A creation as texts; `guard` is a row of `sql.GUARD_COLUMNS` where there is anything to guard."""
+    """A creation as texts; `guard` is None where nothing may hold it up."""
 
     rows: NewRows
-    guard: Row | None
+    guard: _Guard | None
 
 
-class PostgresStore(Auditing, PostgresChecking):
+class PostgresStore(SharedStore):
     """
     All of `service.ports` and `service.checking_ports` in PostgreSQL, to be closed after use.
+
+    Look-ups that wait at the same time are one statement: 60 000 a second with 64 callers, instead of 19 000.
 
     Args:
         url: The database; it has to be migrated by the time of the first call.
@@ -54,12 +78,13 @@ class PostgresStore(Auditing, PostgresChecking):
     """
 
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
-        Auditing.__init__(self, sql.DIALECT)
-        PostgresChecking.__init__(self, url, patience=patience)
+        super().__init__(sql.DIALECT, sql.SHARED)
+        self._url = url
         self._pool = Pool(url, patience=patience)
         self._creations: Gather[_Creation, Outcome] = Gather(
             self._create, lanes=LANES, patience=patience, on_batch=on_batch
         )
+        self._finds: Gather[bytes, KeyFacts | None] = Gather(self._find, lanes=LOOK_UP_LANES, patience=patience)
         # One by one: what is counted is what is committed. Few at once, or they hold all connections while they wait
         # for each other.
         self._bounded: Gather[_Creation, Outcome] = Gather(
@@ -71,7 +96,8 @@ class PostgresStore(Auditing, PostgresChecking):
 
     async def close(self) -> None:
         """Finish what was accepted, then close every connection."""
-        await self._close_checking()
+        await self._close_feeds()
+        await self._finds.close()
         await self._creations.close()
         await self._bounded.close()
         await self._pool.close()
@@ -79,41 +105,40 @@ class PostgresStore(Auditing, PostgresChecking):
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
         key = new.api_key
-        added = NewRows(*map(rows.as_text, rows.new_rows(new)))
+        added = rows.new_rows(new, POSTGRES_TEXTS)
         if new.replay is None and new.most_active is None:
             return await self._creations.submit(_Creation(added, None))
-        replay = _replay_row(key.org_id, new.replay)
-        guard = rows.as_text((key.id, *replay, key.created_at, new.most_active))
+        guard = _guard(new, added)
         if new.most_active is None:
             return await self._creations.submit(_Creation(added, guard))
         outcome = await self._bounded.submit(_Creation(added, guard))
-        # Who repeats what took the last place finds no room, either.
-        if outcome is not Outcome.DONE and not await self._is_repeated(key.org_id, new.replay):
+        # Check for a replay before the cap: the first request may have taken the last place.
+        if outcome is not Outcome.DONE and not await self._is_answered(key.org_id, new.replay):
             return Outcome.TOO_MANY
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
         found = await self._read(sql.GET, org_id, key_id)
-        return rows.postgres_api_key(found[0]) if found else None
+        return self._keys.read(tuple(found[0])) if found else None
 
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
         """See `Store.list_newest`."""
-        page = (org_id, _LAST_ID if before is None else before, limit)
+        page = (org_id, LAST_ID if before is None else before, limit)
         if which is None:
             found = await self._read(sql.LIST, *page)
-        elif (terms := filters.key_terms(filters.POSTGRES, which)) is not None:
-            asked = filters.query(filters.POSTGRES, terms, *page)
-            found = await self._read(sql.LIST_SOME.format(asked.conditions), *asked.values)
+        elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
+            query = filters.query(sql.DIALECT, terms, *page)
+            found = await self._read(sql.LIST_SOME.format(query.conditions), *query.values)
         else:
             found = []
-        return [rows.postgres_api_key(row) for row in found]
+        return [self._keys.read(tuple(row)) for row in found]
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """See `Store.update`."""
-        return await self._change(sql.UPDATE, event, api_key.version, *rows.changed_row(api_key))
+        return await self._change(sql.UPDATE, event, api_key.version, *rows.changed_row(api_key, POSTGRES))
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
@@ -124,11 +149,11 @@ class PostgresStore(Auditing, PostgresChecking):
             rotation.version,
             rotation.retires_at,
             rotation.quiet_seconds,
-            *rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest),
-            *_replay_row(event.org_id, rotation.replay),
+            *rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, POSTGRES),
+            *_answer_row(event.org_id, rotation.replay),
         )
-        # Who repeats what was done finds the key changed by that.
-        if outcome is Outcome.OUTDATED and await self._is_repeated(event.org_id, rotation.replay):
+        # Check for a replay: the first request has changed the key.
+        if outcome is Outcome.OUTDATED and await self._is_answered(event.org_id, rotation.replay):
             return Outcome.REPEATED
         return outcome
 
@@ -138,14 +163,14 @@ class PostgresStore(Auditing, PostgresChecking):
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        found = await self._write(sql.REVOKE, *rows.event_row(event), reason.value)
+        found = await self._write(sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
         self._stir()
         if not found:
             return None
         overtaken, *row = found[0]
         # Whoever deletes it meanwhile comes after the revocation.
         newer = await self.get(event.org_id, event.key_id) if overtaken else None
-        return newer or rows.postgres_api_key(row)
+        return newer or self._keys.read(row)
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
@@ -159,10 +184,39 @@ class PostgresStore(Auditing, PostgresChecking):
         """See `DutyStore.purge`."""
         return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
+    async def find(self, digest: bytes) -> KeyFacts | None:
+        """See `CheckingStore.find`."""
+        # Cut out of one long text by the server: one of another length would be cut out of others'.
+        return await self._finds.submit(digest) if len(digest) == checking_rows.DIGEST_BYTES else None
+
+    async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
+        """See `CheckingStore.revoke_verifier`."""
+        rows.refuse_unstorable((name,))
+        found = await self._write(checking_sql.REVOKE_VERIFIER, name, at)
+        self._stir()
+        return self._verifier(tuple(found[0])) if found else None
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        await self._write(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
+
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+        """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""
+        if sightings:
+            uses = checking_rows.use_rows(sightings, POSTGRES_TEXTS)
+            await self._write(checking_sql.NOTE_USAGE, *zip(*uses, strict=True), *batch)
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        """See `CheckingStore.hourly_counts`."""
+        found = await self._read(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
+        return checking_rows.hours_by_key(self._decoding, [tuple(row) for row in found])
+
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""
         found = await self._read(sql.VERSION)
-        if missing([version for (version,) in found]):
+        if migrations.POSTGRESQL.missing([version for (version,) in found]):
             raise StorageUnavailable(f"the database is not migrated, {MIGRATE}")
 
     async def _create(self, new: Sequence[_Creation]) -> list[Outcome]:
@@ -170,76 +224,99 @@ class PostgresStore(Auditing, PostgresChecking):
             await self._write(sql.CREATE, *_columns_of([creation.rows for creation in new]))
             return [Outcome.DONE] * len(new)
         # The same request twice in one statement would be an error of the server's; the first of them is done.
-        asked = {_request_of(creation): creation for creation in reversed(new)}
-        unique = [creation for creation in new if asked[_request_of(creation)] is creation]
-        guards = [creation.guard or _unguarded(creation.rows) for creation in unique]
+        firsts = {_request_of(creation): creation for creation in reversed(new)}
+        unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
+        guards = [creation.guard or _Guard(creation.rows.key.id, creation.rows.key.org_id) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
         created = await self._write(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
         done = {key_id.hex for (key_id,) in created}
         return [
             Outcome.DONE
-            if creation.rows.key[0] in done and asked[_request_of(creation)] is creation
+            if creation.rows.key.id in done and firsts[_request_of(creation)] is creation
             else Outcome.REPEATED
             for creation in new
         ]
 
-    async def _is_repeated(self, org_id: UUID, replay: Replay | None) -> bool:
+    async def _is_answered(self, org_id: UUID, replay: Replay | None) -> bool:
         if replay is None:
             return False
         return await self.replay(org_id, replay.request_digest, replay.created_at) is not None
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
         """Execute what notes *event* for each row that it changes, and gives these rows."""
-        changed = await self._write(statement, *rows.event_row(event), *values)
+        changed = await self._write(statement, *rows.event_row(event, POSTGRES), *values)
         self._stir()
         return Outcome.DONE if changed else Outcome.OUTDATED
 
     async def _rows(self, statement: str, *values: Any) -> list[Row]:
         return [tuple(row) for row in await self._read(statement, *values)]
 
+    async def _execute(self, statement: str, *values: Any) -> None:
+        await self._write(statement, *values)
+
+    def _open_feed(self) -> PostgresChangeFeed:
+        return PostgresChangeFeed(self._url, forget=self._feeds.discard)
+
+    async def _find(self, digests: Sequence[bytes]) -> list[KeyFacts | None]:
+        if len(digests) == 1:
+            found = await self._read(sql.SHARED.find, digests[0])
+            return [self._facts.facts(*found[0]) if found else None]
+        facts: list[KeyFacts | None] = [None] * len(digests)
+        for place, *row in await self._read(checking_sql.FIND_MANY, b"".join(digests)):
+            facts[place] = self._facts.facts(*row)
+        return facts
+
     async def _read(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
         deadline = self._pool.deadline()
         try:
-            return await self._execute(statement, values, deadline)
+            return await self._fetch(statement, values, deadline)
         except ConnectionLost:
             # Mostly a connection that died while it lay idle; reading twice does no harm.
-            return await self._execute(statement, values, deadline)
+            return await self._fetch(statement, values, deadline)
 
     async def _write(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
         # Never again after a lost connection, which does not tell whether the change was made.
-        return await self._execute(statement, values, self._pool.deadline())
+        return await self._fetch(statement, values, self._pool.deadline())
 
-    async def _execute(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":
+    async def _fetch(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":
         while True:
             try:
                 return await self._pool.fetch(statement, values, deadline=deadline)
             except RolledBack:
-                # Nothing was done, and one of those that met is through by now.
+                # Nothing was done: the server chose this transaction as the victim of a deadlock.
                 continue
 
 
 def _columns_of(new: Sequence[NewRows]) -> list[Sequence[Any]]:
     """Give the columns of the four tables, an array for each."""
-    # In one order in every batch: two batches that add the same organisations wait for each other, never in a ring.
+    # In one order in every batch: two batches that add the same organizations wait for each other, never in a ring.
     organizations = sorted({added.organization for added in new})
-    tables = (organizations, *([added[place] for added in new] for place in (1, 2, 3)))
-    return [column for table in tables for column in zip(*table, strict=True)]
+    keys, secrets, events = ([getattr(added, table) for added in new] for table in ("key", "secret", "event"))
+    return [column for table in (organizations, keys, secrets, events) for column in zip(*table, strict=True)]
 
 
-def _replay_row(org_id: UUID, replay: Replay | None) -> Row:
-    if replay is None:
-        return (org_id, *[None] * (len(rows.REPLAY_COLUMNS) - 1))
-    return rows.replay_row(org_id, replay)
+def _answer_row(org_id: UUID, answer: Replay | None) -> AnswerRow:
+    """Give the row of a sealed answer; of none, one whose columns but the first are absent."""
+    if answer is None:
+        return AnswerRow(org_id, *[None] * (len(AnswerRow._fields) - 1))
+    return rows.answer_row(org_id, answer, POSTGRES)
 
 
-def _unguarded(new: NewRows) -> Row:
-    """Give a row of `sql.GUARD_COLUMNS` that lets everything pass."""
-    key_id, org_id, *_ = new.key
-    return (key_id, org_id, *[None] * (len(sql.GUARD_COLUMNS) - 2))
+def _guard(new: NewApiKey, added: NewRows) -> _Guard:
+    guard = _Guard(
+        key_id=added.key.id,
+        org_id=added.key.org_id,
+        asked_at=added.key.created_at,
+        most_active=None if new.most_active is None else str(new.most_active),
+    )
+    if new.replay is None:
+        return guard
+    answer = rows.answer_row(new.api_key.org_id, new.replay, POSTGRES_TEXTS)
+    return guard._replace(**answer._asdict())
 
 
 def _request_of(creation: _Creation) -> Row:
-    """Give what tells requests apart: organisation and request, or the key where it may not be repeated."""
-    if creation.guard is None or creation.guard[2] is None:
-        return (creation.rows.key[0],)
-    return creation.guard[1:3]
+    """Give what identifies a request: organization and request, or the key where it has no answer to repeat."""
+    if creation.guard is None or creation.guard.request_digest is None:
+        return (creation.rows.key.id,)
+    return (creation.guard.org_id, creation.guard.request_digest)

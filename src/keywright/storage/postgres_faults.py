@@ -5,7 +5,7 @@ from typing import Final
 import asyncpg
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.revision import MIGRATE
+from keywright.storage.migrations import MIGRATE
 
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """All that the driver raises; timeouts are among `OSError`."""

@@ -18,9 +18,9 @@ import asyncpg
 
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import postgres_sql as sql
+from keywright.storage.migrations import POSTGRESQL, Migrations, OnStep
 from keywright.storage.pool import connect
 from keywright.storage.postgres_faults import DRIVER_ERRORS, NotDurable, fault
-from keywright.storage.revision import OnStep, missing, script
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -55,22 +55,24 @@ class _Progress(Enum):
 def pending(url: PostgresUrl) -> list[str]:
     """Name the migrations that the database lacks; see `migrate.pending`."""
     # A table that is locked, or a server that stands still, would hold up whoever asks for ever.
-    return _with_connection(url, _pending, statement_patience=CONNECT_PATIENCE)
+    return _with_connection(
+        url, lambda connection: _pending(connection, POSTGRESQL), statement_patience=CONNECT_PATIENCE
+    )
 
 
-def migrate(url: PostgresUrl, on_step: OnStep) -> None:
-    """Run the migrations that the database lacks; see `migrate.migrate`."""
+def migrate(url: PostgresUrl, on_step: OnStep, steps: Migrations = POSTGRESQL) -> None:
+    """Run those of *steps* that the database lacks; see `migrate.migrate`."""
     # A migration takes as long as it takes, and so does waiting for another one.
-    _with_connection(url, lambda connection: _migrate(url, connection, on_step), statement_patience=None)
+    _with_connection(url, lambda connection: _migrate(url, connection, on_step, steps), statement_patience=None)
 
 
-async def _pending(connection: "Connection") -> list[str]:
+async def _pending(connection: "Connection", steps: Migrations) -> list[str]:
     if await connection.fetchval(sql.HAS_VERSION) is None:
-        return missing(())
-    return missing([version for (version,) in await connection.fetch(sql.VERSION)])
+        return steps.missing(())
+    return steps.missing([version for (version,) in await connection.fetch(sql.VERSION)])
 
 
-async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep) -> None:
+async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> None:
     told: set[str] = set()
 
     def tell(step: str) -> None:
@@ -81,7 +83,7 @@ async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep) 
     give_up_at = asyncio.get_running_loop().time() + LOCK_PATIENCE
     while True:
         try:
-            progress = await _advance(url, connection, tell)
+            progress = await _advance(url, connection, tell, steps)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             # Nothing was done, and whoever waited behind goes first.
             if asyncio.get_running_loop().time() >= give_up_at:
@@ -93,24 +95,24 @@ async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep) 
             await asyncio.sleep(PAUSE)
 
 
-async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep) -> _Progress:
+async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> _Progress:
     """Run what fits one transaction, or one step that fits none."""
     async with connection.transaction():
         # Not waited for in the transaction, which looks at the database as of then: an index that is made concurrently
         # waits for everybody who does.
         if not await connection.fetchval(sql.TRY_LOCK, _LOCK):
             return _Progress.HELD_UP
-        steps = [(revision, script("postgresql", revision)) for revision in await _pending(connection)]
+        scripts = [(revision, steps.script(revision)) for revision in await _pending(connection, steps)]
         # By a call without parameters, after which the driver leaves nothing open that still looks at it.
         await connection.execute(sql.GIVE_WAY)
-        together = list(takewhile(lambda step: CONCURRENTLY not in step[1], steps))
+        together = list(takewhile(lambda step: CONCURRENTLY not in step[1], scripts))
         for revision, text in together:
             on_step(revision)
             await connection.execute(text)
-        if steps and not together:
-            on_step(steps[0][0])
-            await _run_beside(url, connection, steps[0][1])
-        return _Progress.SOME if steps else _Progress.DONE
+        if scripts and not together:
+            on_step(scripts[0][0])
+            await _run_beside(url, connection, scripts[0][1])
+        return _Progress.SOME if scripts else _Progress.DONE
 
 
 async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> None:

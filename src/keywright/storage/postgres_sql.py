@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from keywright.storage import audit_rows, filters, rows
-from keywright.storage.auditing import Dialect
-from keywright.storage.checking_rows import POSTGRES
+from keywright.storage import audit_rows, readers
+from keywright.storage.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
+from keywright.storage.statements import Dialect, Statements
 
 _ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
 _TYPES: Final = {
@@ -29,7 +30,7 @@ _TYPES: Final = {
 """The type of a column that is not text."""
 
 
-GUARD_COLUMNS: Final = ("key_id", *rows.REPLAY_COLUMNS, "asked_at", "most_active")
+GUARD_COLUMNS: Final = ("key_id", *AnswerRow._fields, "asked_at", "most_active")
 """What has to be known of a creation that may not be done: its key, its replay if it has one, and its bound if any."""
 
 
@@ -53,10 +54,10 @@ def _insert_arrays(table: str, columns: Sequence[str], numbers: "count[int]", on
 
 def _create() -> str:
     numbers = count(1)
-    organizations = _insert_arrays("organizations", rows.ORGANIZATION_COLUMNS, numbers)
-    keys = _insert_arrays("api_keys", rows.KEY_COLUMNS, numbers)
-    secrets = _insert_arrays("api_key_secrets", rows.SECRET_COLUMNS, numbers)
-    events = _insert_arrays("events", rows.EVENT_COLUMNS, numbers)
+    organizations = _insert_arrays("organizations", OrganizationRow._fields, numbers)
+    keys = _insert_arrays("api_keys", KeyRow._fields, numbers)
+    secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers)
+    events = _insert_arrays("events", EventRow._fields, numbers)
     # Foreign keys are checked when all of the statement is done, so the order of its parts is of no consequence.
     return f"""
         WITH organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
@@ -71,19 +72,19 @@ def _create_guarded() -> str:
     fresh = "(SELECT key_id FROM fresh)"
     fresh_organizations = "(SELECT org_id FROM fresh)"
     organizations = _insert_arrays(
-        "organizations", rows.ORGANIZATION_COLUMNS, numbers, f"WHERE new.id::uuid IN {fresh_organizations}"
+        "organizations", OrganizationRow._fields, numbers, f"WHERE new.id::uuid IN {fresh_organizations}"
     )
-    keys = _insert_arrays("api_keys", rows.KEY_COLUMNS, numbers, f"WHERE new.id::uuid IN {fresh}")
-    secrets = _insert_arrays("api_key_secrets", rows.SECRET_COLUMNS, numbers, f"WHERE new.key_id::uuid IN {fresh}")
-    events = _insert_arrays("events", rows.EVENT_COLUMNS, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
+    secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    events = _insert_arrays("events", EventRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
     typed = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')} AS {column}" for column in GUARD_COLUMNS)
     return f"""
         WITH asked AS MATERIALIZED (SELECT {typed} FROM {_arrays(GUARD_COLUMNS, numbers)}),
         roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
-        replay AS ({_add_replay("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
+        answered AS ({_add_answer("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
         fresh AS MATERIALIZED (
             SELECT key_id, org_id FROM roomy
-            WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM replay)
+            WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM answered)
         ),
         organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
         key AS ({keys}),
@@ -93,12 +94,12 @@ def _create_guarded() -> str:
     """  # noqa: S608
 
 
-def _add_replay(source: str) -> str:
-    """Insert the replays of *source*, in the place of those that have expired; those that are taken are left out."""
-    columns = ", ".join(rows.REPLAY_COLUMNS)
-    renewed = ", ".join(f"{column} = excluded.{column}" for column in rows.REPLAY_COLUMNS[2:])
+def _add_answer(source: str) -> str:
+    """Insert the answers of *source*, in the place of those that have expired; requests that have one are left out."""
+    columns = ", ".join(AnswerRow._fields)
+    renewed = ", ".join(f"{column} = excluded.{column}" for column in AnswerRow._fields[2:])
     return f"""
-        INSERT INTO replays AS old ({columns}) SELECT {columns} FROM {source}
+        INSERT INTO idempotent_answers AS old ({columns}) SELECT {columns} FROM {source}
         ON CONFLICT (org_id, request_digest) DO UPDATE SET {renewed} WHERE old.expires_at <= excluded.created_at
         RETURNING org_id, request_digest
     """  # noqa: S608
@@ -111,11 +112,11 @@ def _values(columns: Sequence[str], first: int) -> str:
 
 def _note(changed: str) -> str:
     """Insert the event whose values are $1 to $12, once for each row of *changed*."""
-    columns = ", ".join(rows.EVENT_COLUMNS)
-    return f"INSERT INTO events ({columns}) SELECT {_values(rows.EVENT_COLUMNS, 1)} FROM {changed}"  # noqa: S608
+    columns = ", ".join(EventRow._fields)
+    return f"INSERT INTO events ({columns}) SELECT {_values(EventRow._fields, 1)} FROM {changed}"  # noqa: S608
 
 
-_NEXT: Final = len(rows.EVENT_COLUMNS) + 1
+_NEXT: Final = len(EventRow._fields) + 1
 """The number of the first value after those of an event."""
 
 CREATE: Final = _create()
@@ -131,14 +132,14 @@ there is one at a time, because what is counted is what others have committed.
 
 _WITH_SECRETS: Final = f"""
     CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
-    LEFT JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND {rows.LAST_REPLACED}) r ON true
+    LEFT JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND {LAST_REPLACED}) r ON true
 """  # noqa: S608
 
 GET: Final = f"""
-    SELECT {rows.API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS}
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS}
     WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL
 """  # noqa: S608
-"""Values: organisation, key."""
+"""Values: organization, key."""
 
 _PAGE: Final = """
     (k.org_id, k.id) >= ($1, '00000000-0000-0000-0000-000000000000') AND (k.org_id, k.id) < ($1, $2)
@@ -147,11 +148,11 @@ _PAGE: Final = """
 _NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
 
 LIST: Final = f"""
-    SELECT {rows.API_KEY_COLUMNS}
+    SELECT {API_KEY_COLUMNS}
     FROM (SELECT * FROM api_keys k WHERE {_PAGE} {_NEWEST_FIRST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
 """  # noqa: S608
 """
-Values: organisation, the id to begin below, the most rows to give.
+Values: organization, the id to begin below, the most rows to give.
 
 Written so that every plan is a good one, whatever the server believes of the tables. An order by both columns can be
 had from `api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over everybody's keys.
@@ -160,7 +161,7 @@ of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
 
 LIST_SOME: Final = f"""
-    SELECT {rows.API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
 """  # noqa: S608
 """The same with `{}` where further conditions stand, which may be about secrets."""
 
@@ -177,7 +178,7 @@ REVOKE: Final = f"""
     ),
     noted AS ({_note("changed")}),
     k AS (SELECT * FROM changed UNION ALL SELECT * FROM found WHERE revoked_at IS NOT NULL)
-    SELECT found.version IS DISTINCT FROM seen.version, {rows.API_KEY_COLUMNS}
+    SELECT found.version IS DISTINCT FROM seen.version, {API_KEY_COLUMNS}
     FROM seen CROSS JOIN found CROSS JOIN k {_WITH_SECRETS}
 """  # noqa: S608
 """
@@ -200,7 +201,7 @@ DELETE: Final = f"""
 
 UPDATE: Final = f"""
     WITH changed AS (
-        UPDATE api_keys SET ({", ".join(rows.CHANGED_COLUMNS)}) = ROW({_values(rows.CHANGED_COLUMNS, _NEXT + 1)}),
+        UPDATE api_keys SET ({", ".join(ChangedRow._fields)}) = ROW({_values(ChangedRow._fields, _NEXT + 1)}),
             version = version + 1,
             noticed_days = CASE WHEN expires_at IS NOT DISTINCT FROM ${_NEXT + 3} THEN noticed_days END
         WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND version = ${_NEXT}
@@ -209,7 +210,7 @@ UPDATE: Final = f"""
     noted AS ({_note("changed")})
     SELECT id FROM changed
 """  # noqa: S608
-"""Values: the event, the version that was read, and `rows.CHANGED_COLUMNS`."""
+"""Values: the event, the version that was read, and `ChangedRow._fields`."""
 
 _FOUND: Final = f"""
     SELECT id FROM api_keys
@@ -220,26 +221,26 @@ _STILL_WORKS: Final = "SELECT FROM api_key_secrets WHERE key_id = $3 AND retires
 
 def _rotate() -> str:
     secret = _NEXT + 3
-    replay = secret + len(rows.SECRET_COLUMNS)
-    values = _values(rows.SECRET_COLUMNS, secret)
+    answer = secret + len(SecretRow._fields)
+    values = _values(SecretRow._fields, secret)
     # The new secret comes from the row of the old one, which therefore has its end before: a key has one without.
     return f"""
         WITH found AS ({_FOUND} AND NOT EXISTS ({_STILL_WORKS}) FOR UPDATE),
-        asked AS (SELECT * FROM (SELECT {_values(rows.REPLAY_COLUMNS, replay)}) new ({", ".join(rows.REPLAY_COLUMNS)})),
-        replay AS ({_add_replay("asked WHERE request_digest IS NOT NULL AND EXISTS (SELECT FROM found)")}),
+        asked AS (SELECT * FROM (SELECT {_values(AnswerRow._fields, answer)}) new ({", ".join(AnswerRow._fields)})),
+        answered AS ({_add_answer("asked WHERE request_digest IS NOT NULL AND EXISTS (SELECT FROM found)")}),
         changed AS (
             UPDATE api_keys SET version = version + 1
             WHERE id IN (SELECT id FROM found)
-                AND ((SELECT request_digest FROM asked) IS NULL OR EXISTS (SELECT FROM replay))
+                AND ((SELECT request_digest FROM asked) IS NULL OR EXISTS (SELECT FROM answered))
             RETURNING id
         ),
         replaced AS (
-            UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, quiet_seconds = ${_NEXT + 2}
+            UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, idle_seconds = ${_NEXT + 2}
             FROM changed WHERE s.key_id = changed.id AND s.retires_at IS NULL
             RETURNING s.key_id
         ),
         added AS (
-            INSERT INTO api_key_secrets ({", ".join(rows.SECRET_COLUMNS)}) SELECT {values} FROM replaced
+            INSERT INTO api_key_secrets ({", ".join(SecretRow._fields)}) SELECT {values} FROM replaced
         ),
         noted AS ({_note("changed")})
         SELECT id FROM changed
@@ -249,13 +250,13 @@ def _rotate() -> str:
 ROTATE: Final = _rotate()
 """
 Values: the event, the version that was read, the end of the current secret and its quiet seconds, then
-`rows.SECRET_COLUMNS` of the new one, and `rows.REPLAY_COLUMNS`, absent where there is no replay.
+`SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no replay.
 """
 
 SET_RETIREMENT: Final = f"""
     WITH found AS ({_FOUND} FOR UPDATE),
     retired AS (
-        UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, quiet_seconds = NULL
+        UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, idle_seconds = NULL
         FROM found WHERE s.key_id = found.id AND s.retires_at IS NOT NULL AND s.retires_at > $5
         RETURNING s.key_id
     ),
@@ -281,8 +282,9 @@ NOTE_EXPIRING: Final = f"""
 
 PURGE: Final = """
     WITH expired AS (
-        DELETE FROM replays WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM replays WHERE expires_at <= $1 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED
+        DELETE FROM idempotent_answers WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM idempotent_answers WHERE expires_at <= $1 ORDER BY expires_at
+            LIMIT $3 FOR UPDATE SKIP LOCKED
         ))
         RETURNING 1
     ),
@@ -307,7 +309,7 @@ def _events(of: str, value: str, *, and_: str = "") -> str:
     """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
     columns = f"e.{of}, e.id"
     return f"""
-        SELECT c.position, c.hash, {audit_rows.EVENT_READ}
+        SELECT {audit_rows.PLACE_COLUMNS}
         FROM (
             SELECT * FROM events e
             WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}
@@ -320,12 +322,22 @@ def _events(of: str, value: str, *, and_: str = "") -> str:
 
 
 DIALECT: Final = Dialect(
-    engine=POSTGRES,
-    words=filters.POSTGRES,
+    decoding=readers.POSTGRES,
+    mark="$",
+    now="now()",
+    clock="clock_timestamp()",
+    least="least",
+    same="IS NOT DISTINCT FROM",
+    seconds=lambda span: f"make_interval(secs => {span})",
+    # Letters of ASCII only, as SQLite's lower() does by itself.
+    contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
+    ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
+    digests="string_agg(digest, ''::bytea)",
     events_of_organization=_events("org_id", "$1"),
     events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),
-    quiet=audit_rows.quiet("$1 - make_interval(secs => o.quiet_seconds + $2)"),
 )
+
+SHARED: Final = Statements(DIALECT)
 
 VERSION: Final = "SELECT version_num FROM alembic_version"
 HAS_VERSION: Final = "SELECT to_regclass('alembic_version')"

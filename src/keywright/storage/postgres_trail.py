@@ -16,9 +16,9 @@ from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows
 from keywright.storage import postgres_checking_sql as sql
 from keywright.storage.change_reader import MOST_MISSING, ChangeReader
-from keywright.storage.checking_rows import POSTGRES
 from keywright.storage.pool import connect
 from keywright.storage.postgres_faults import DRIVER_ERRORS, RolledBack, fault
+from keywright.storage.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ _ATTEMPTS = 3
 _CLOSE_PATIENCE = 2.0
 
 
-class PostgresTrail:
+class PostgresChangeFeed:
     """
     `service.checking_ports.Trail` on a connection of its own, to be closed after use.
 
     Args:
         url: The server.
-        forget: Called with this trail when it is closed.
+        forget: Called with this feed when it is closed.
         most_missing: How many missing numbers to look for.
         overlap: How far back to look through again.
     """
@@ -51,7 +51,7 @@ class PostgresTrail:
         self,
         url: PostgresUrl,
         *,
-        forget: Callable[["PostgresTrail"], object] = lambda trail: None,
+        forget: Callable[["PostgresChangeFeed"], object] = lambda trail: None,
         most_missing: int = MOST_MISSING,
         overlap: timedelta = LATE,
     ) -> None:
@@ -68,7 +68,7 @@ class PostgresTrail:
         Choose where the first reading begins.
 
         Raises:
-            StorageUnavailable: The server cannot be reached; the trail is closed.
+            StorageUnavailable: The server cannot be reached; the change feed is closed.
         """
         try:
             await self._connect_and(self._nothing_more)
@@ -79,7 +79,7 @@ class PostgresTrail:
     async def read(self) -> Reading:
         """See `Trail.read`."""
         if self._closed:
-            raise StorageUnavailable("the trail is closed")
+            raise StorageUnavailable("the change feed is closed")
         self._stirred.clear()
         await self._connect_and(self._catch_up)
         return self._reader.take_out()
@@ -130,7 +130,7 @@ class PostgresTrail:
         connection = await connect(self._url, patience=PATIENCE, statement_patience=PATIENCE)
         if self._closed:
             connection.terminate()
-            raise StorageUnavailable("the trail is closed")
+            raise StorageUnavailable("the change feed is closed")
         self._connection = connection
         connection.add_termination_listener(self.stir)
         self._hears = await self._listen(connection)
@@ -158,7 +158,7 @@ class PostgresTrail:
             reader = self._reader
             missing = [str(seq) for seq in reader.missing]
             *found, last = await self._ask(connection, sql.CHANGES, reader.highest, missing, reader.since)
-            changes = [checking_rows.change(POSTGRES, row) for *row, _ in found]
+            changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
             recent = [int(seq) for seq in (last["recent"] or "").split()]
             more = reader.take(changes, recent, last["noted_at"], now) or len(found) >= sql.MOST_READ
 

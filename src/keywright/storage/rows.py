@@ -1,213 +1,257 @@
 """
-Between records and rows, for both engines and in one place.
+The rows that changes of keys write, for both engines: organizations, keys, secrets, events, idempotent answers.
 
-SQLite keeps an id as its 16 bytes and a time as microseconds since 1970 in UTC. PostgreSQL has types for both, but
-takes them as text where a statement takes many at once: for each other type of array its driver would first question
-the server, on every new connection.
+A row is a named tuple whose fields are the columns, in the order in which statements name them. `readers` has the rows
+that are read.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from keywright.keys.pair import PublicKey
-from keywright.keys.rate_limits import RateLimit
-from keywright.keys.record import ApiKey, RevocationReason, Secret
+from keywright.keys.record import ApiKey, Secret
 from keywright.service.events import Event
 from keywright.service.ports import NewApiKey, Replay
 from keywright.strict_json import has_lone_surrogate
 
 Row = tuple[Any, ...]
 
-_KEY_READ: Final = (
-    *("id", "org_id", "name", "description", "environment", "created_at", "created_by", "expires_at", "revoked_at"),
-    *("revocation_reason", "scopes", "allowed_ips", "rate_limits", "external_id", "metadata", "version"),
-)
-_SECRET_READ: Final = (
-    *("public_key", "brand", "display", "created_at", "first_used_at", "last_used_at", "retires_at", "quiet_seconds"),
-)
-SECRET_READ: Final = ", ".join(f"s.{column}" for column in _SECRET_READ)
-"""What a query selects for `secret`: `s` is one."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-API_KEY_COLUMNS: Final = ", ".join(
-    f"{table}.{column}"
-    for table, columns in (("k", _KEY_READ), ("s", _SECRET_READ), ("r", _SECRET_READ))
-    for column in columns
-)
-"""
-What a query selects for `sqlite_api_key` and `postgres_api_key`: `k` is a key, `s` its current secret, and `r` the one
-that the last rotation replaced, which may be absent.
-"""
-
-LAST_REPLACED: Final = "retires_at IS NOT NULL ORDER BY retires_at DESC, id DESC LIMIT 1"
-"""Which of a key's secrets that is. None is replaced while an earlier one still works, so they retire in turn."""
-
-ORGANIZATION_COLUMNS = ("id", "issuer", "external_id", "created_at")
-KEY_COLUMNS = (
-    *("id", "org_id", "name", "description", "environment", "created_at", "created_by", "expires_at"),
-    *("scopes", "allowed_ips", "rate_limits", "external_id", "metadata"),
-)
-SECRET_COLUMNS = ("id", "key_id", "public_key", "secret_digest", "brand", "display", "created_at")
-EVENT_COLUMNS = (
-    *("id", "org_id", "key_id", "type", "occurred_at"),
-    *("issuer", "subject", "client_id", "request_id", "address", "data", "digest"),
-)
-REPLAY_COLUMNS = ("org_id", "request_digest", "fingerprint", "sealed", "created_at", "expires_at")
-CHANGED_COLUMNS = (
-    *("name", "description", "expires_at", "scopes", "allowed_ips", "rate_limits", "external_id", "metadata"),
-)
-"""What `Store.update` writes."""
-
-MOST_SHARED = 4096
-"""How many different lists of scopes, networks or limits are kept to be shared by those who have the same."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MOST_TIMES = 4096
 
 # Not escaped, so that half a surrogate pair is seen for what it is.
 _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
+# A time is that of several rows: a key, its secret and its event are made at once.
+@lru_cache(maxsize=_MOST_TIMES)
+def _microseconds(value: datetime) -> int:
+    return (value - EPOCH) // _MICROSECOND
+
+
+@lru_cache(maxsize=_MOST_TIMES)
+def _time_as_text(value: datetime) -> str:
+    return value.isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Writes values that are not texts as an engine takes them; as they are where nothing else is said."""
+
+    id: Callable[[UUID], Any] = _same
+    time: Callable[[datetime], Any] = _same
+    bytes: Callable[[bytes], Any] = _same
+    number: Callable[[int], Any] = _same
+
+
+SQLITE: Final = Encoding(id=attrgetter("bytes"), time=_microseconds)
+"""An id is its 16 bytes, a time the microseconds since 1970 in UTC."""
+
+POSTGRES: Final = Encoding()
+"""The driver has types for everything."""
+
+POSTGRES_TEXTS: Final = Encoding(
+    # A third of the time that the dashes take; the server does without them.
+    id=attrgetter("hex"),
+    time=_time_as_text,
+    bytes=lambda value: rf"\x{value.hex()}",
+    number=str,
+)
+"""For arrays of texts: for an array of another type the driver questions the server, on every new connection."""
+
+
+def for_sqlite(values: Sequence[Any]) -> Row:
+    """Write values of any of these types as SQLite keeps them."""
+    return tuple([_SQLITE_BY_TYPE.get(value.__class__, _same)(value) for value in values])
+
+
+_SQLITE_BY_TYPE: Final[dict[type, Callable[[Any], Any]]] = {UUID: SQLITE.id, datetime: SQLITE.time}
+
+
+class OrganizationRow(NamedTuple):
+    """A row of `organizations`."""
+
+    id: Any
+    issuer: str
+    external_id: str
+    created_at: Any
+
+
+class KeyRow(NamedTuple):
+    """A row of `api_keys`, as a creation adds it."""
+
+    id: Any
+    org_id: Any
+    name: str
+    description: str | None
+    environment: str
+    created_at: Any
+    created_by: str
+    expires_at: Any
+    scopes: str | None
+    allowed_ips: str | None
+    rate_limits: str | None
+    external_id: str | None
+    metadata: str | None
+
+
+class ChangedRow(NamedTuple):
+    """What `Store.update` writes of a key."""
+
+    name: str
+    description: str | None
+    expires_at: Any
+    scopes: str | None
+    allowed_ips: str | None
+    rate_limits: str | None
+    external_id: str | None
+    metadata: str | None
+
+
+class SecretRow(NamedTuple):
+    """A row of `api_key_secrets`, as a creation or a rotation adds it."""
+
+    id: Any
+    key_id: Any
+    public_key: Any
+    secret_digest: Any
+    brand: str
+    display: str
+    created_at: Any
+
+
+class EventRow(NamedTuple):
+    """A row of `events`."""
+
+    id: Any
+    org_id: Any
+    key_id: Any
+    type: str
+    occurred_at: Any
+    issuer: str
+    subject: str
+    client_id: str | None
+    request_id: str
+    address: str | None
+    data: str
+    digest: Any
+
+
+class AnswerRow(NamedTuple):
+    """A row of `idempotent_answers`."""
+
+    org_id: Any
+    request_digest: Any
+    fingerprint: Any
+    sealed: Any
+    created_at: Any
+    expires_at: Any
+
+
 class NewRows(NamedTuple):
-    """What one creation adds to each table, in the order of the columns above."""
+    """What one creation adds to each table."""
 
-    organization: Row
-    key: Row
-    secret: Row
-    event: Row
+    organization: OrganizationRow
+    key: KeyRow
+    secret: SecretRow
+    event: EventRow
 
 
-def new_rows(new: NewApiKey) -> NewRows:
+def new_rows(new: NewApiKey, encoding: Encoding) -> NewRows:
     """
-    Give the rows of a creation, in Python's own types.
+    Give the rows of a creation.
 
     Raises:
         ValueError: A text holds a NUL or half a surrogate pair. PostgreSQL cannot store them, so neither engine does.
     """
-    organization, key = new.organization, new.api_key
-    rows = NewRows(
-        (organization.id, organization.issuer, organization.external_id, key.created_at),
-        (
-            *(key.id, key.org_id, key.name, key.description, key.environment),
-            *(key.created_at, key.created_by, key.expires_at, *_lists_of(key)),
-        ),
-        # The first secret of a key bears the key's own id.
-        secret_row(key.id, key.id, key.secret, new.secret_digest),
-        event_row(new.event),
+    key, write = new.api_key, encoding
+    org_id, created_at = write.id(key.org_id), write.time(key.created_at)
+    organization = OrganizationRow(org_id, new.organization.issuer, new.organization.external_id, created_at)
+    key_row = KeyRow(
+        write.id(key.id),
+        org_id,
+        key.name,
+        key.description,
+        key.environment,
+        created_at,
+        key.created_by,
+        None if key.expires_at is None else write.time(key.expires_at),
+        *_lists_of(key),
     )
-    refuse_unstorable(rows.organization + rows.key)
-    return rows
+    refuse_unstorable(organization)
+    refuse_unstorable(key_row)
+    # The first secret of a key has the key's own id.
+    secret = secret_row(key.id, key.id, key.secret, new.secret_digest, write)
+    return NewRows(organization, key_row, secret, event_row(new.event, write))
 
 
-def secret_row(secret_id: UUID, key_id: UUID, secret: Secret, digest: bytes) -> Row:
-    """Give the row of a secret, in Python's own types; raise `ValueError` as `new_rows` does."""
+def secret_row(secret_id: UUID, key_id: UUID, secret: Secret, digest: bytes, encoding: Encoding) -> SecretRow:
+    """Give the row of a secret; raise `ValueError` as `new_rows` does."""
     public = secret.public_key
     refuse_unstorable((public.brand, secret.display))
-    return (secret_id, key_id, public.value, digest, public.brand, secret.display, secret.created_at)
+    return SecretRow(
+        encoding.id(secret_id),
+        encoding.id(key_id),
+        encoding.bytes(public.value),
+        encoding.bytes(digest),
+        public.brand,
+        secret.display,
+        encoding.time(secret.created_at),
+    )
 
 
-def event_row(event: Event) -> Row:
-    """Give the row of an event, in Python's own types; raise `ValueError` as `new_rows` does."""
+def event_row(event: Event, encoding: Encoding) -> EventRow:
+    """Give the row of an event; raise `ValueError` as `new_rows` does."""
     data, origin = _write_json(event.data), event.origin
     # As JSON writes it; but so it writes a backslash and these five, too.
     if "\\u0000" in data:
         refuse_unstorable(_texts_in(event.data))
-    said = (event.issuer, event.subject, event.client_id, origin.request_id, origin.address, data)
-    refuse_unstorable(said)
-    return (event.id, event.org_id, event.key_id, event.type.value, event.occurred_at, *said, event.digest)
-
-
-def replay_row(org_id: UUID, replay: Replay) -> Row:
-    """Give the row of a replay, in Python's own types."""
-    return (
-        *(org_id, replay.request_digest, replay.fingerprint, replay.sealed),
-        *(replay.created_at, replay.expires_at),
+    refuse_unstorable((event.issuer, event.subject, event.client_id, origin.request_id, origin.address, data))
+    return EventRow(
+        encoding.id(event.id),
+        encoding.id(event.org_id),
+        encoding.id(event.key_id),
+        event.type.value,
+        encoding.time(event.occurred_at),
+        event.issuer,
+        event.subject,
+        event.client_id,
+        origin.request_id,
+        origin.address,
+        data,
+        encoding.bytes(event.digest),
     )
 
 
-def changed_row(key: ApiKey) -> Row:
-    """Give what is written of a key that was changed, in Python's own types; raise `ValueError` as `new_rows` does."""
-    row = (key.name, key.description, key.expires_at, *_lists_of(key))
+def answer_row(org_id: UUID, answer: Replay, encoding: Encoding) -> AnswerRow:
+    """Give the row of a sealed answer."""
+    return AnswerRow(
+        encoding.id(org_id),
+        encoding.bytes(answer.request_digest),
+        encoding.bytes(answer.fingerprint),
+        encoding.bytes(answer.sealed),
+        encoding.time(answer.created_at),
+        encoding.time(answer.expires_at),
+    )
+
+
+def changed_row(key: ApiKey, encoding: Encoding) -> ChangedRow:
+    """Give what is written of a key that was changed; raise `ValueError` as `new_rows` does."""
+    expires_at = None if key.expires_at is None else encoding.time(key.expires_at)
+    row = ChangedRow(key.name, key.description, expires_at, *_lists_of(key))
     refuse_unstorable(row)
     return row
-
-
-def for_sqlite(row: Sequence[Any]) -> Row:
-    """Write the values of a row as SQLite keeps them."""
-    return tuple([value if (write := _FOR_SQLITE.get(value.__class__)) is None else write(value) for value in row])
-
-
-def as_text(row: Row) -> Row:
-    """Write the values of a row as text that PostgreSQL reads back exactly."""
-    return tuple([value if value is None or value.__class__ is str else _text_value(value) for value in row])
-
-
-def sqlite_api_key(row: Sequence[Any]) -> ApiKey:
-    """Read a row of `API_KEY_COLUMNS` from SQLite."""
-    return _api_key(row, sqlite_id, sqlite_time)
-
-
-def postgres_api_key(row: Iterable[Any]) -> ApiKey:
-    """Read a row of `API_KEY_COLUMNS` from PostgreSQL."""
-    return _api_key(tuple(row), unchanged, unchanged)
-
-
-def secret(row: Sequence[Any], environment: str, read_time: Callable[[Any], datetime]) -> Secret:
-    """Read a row of `SECRET_READ`; the environment is that of its key."""
-    public_key, brand, display, created_at, first_used_at, last_used_at, retires_at, quiet_seconds = row
-    return Secret(
-        public_key=PublicKey(public_key, brand, environment),
-        display=display,
-        created_at=read_time(created_at),
-        first_used_at=None if first_used_at is None else read_time(first_used_at),
-        last_used_at=None if last_used_at is None else read_time(last_used_at),
-        retires_at=None if retires_at is None else read_time(retires_at),
-        quiet_seconds=quiet_seconds,
-    )
-
-
-def replay(row: Sequence[Any], read_time: Callable[[Any], datetime]) -> Replay:
-    """Read a row of `REPLAY_COLUMNS` but the first."""
-    request_digest, fingerprint, sealed, created_at, expires_at = row
-    return Replay(
-        request_digest=request_digest,
-        fingerprint=fingerprint,
-        sealed=sealed,
-        created_at=read_time(created_at),
-        expires_at=read_time(expires_at),
-    )
-
-
-@lru_cache(maxsize=MOST_SHARED)
-def texts(written: str | None) -> tuple[str, ...]:
-    """Read scopes or networks: one object for all who have the same, since a process may hold a million keys."""
-    return () if written is None else tuple(map(sys.intern, json.loads(written)))
-
-
-@lru_cache(maxsize=MOST_SHARED)
-def rate_limits(written: str | None) -> tuple[RateLimit, ...]:
-    """Read rate limits, shared as `texts` are."""
-    return () if written is None else tuple(RateLimit(*limit) for limit in json.loads(written))
-
-
-def sqlite_id(value: bytes) -> UUID:
-    """Read an id from SQLite."""
-    return UUID(bytes=value)
-
-
-def sqlite_time(value: int) -> datetime:
-    """Read a time from SQLite."""
-    return _EPOCH + timedelta(microseconds=value)
-
-
-def unchanged(value: Any) -> Any:
-    """Read what has the right type already."""
-    return value
 
 
 def is_storable(values: Iterable[Any]) -> bool:
@@ -224,34 +268,8 @@ def refuse_unstorable(values: Iterable[Any]) -> None:
         raise ValueError("a text holds a character that a database cannot store")
 
 
-def _api_key(row: Sequence[Any], read_id: Callable[[Any], UUID], read_time: Callable[[Any], datetime]) -> ApiKey:
-    key_id, org_id, name, description, environment, created_at, created_by, expires_at, revoked_at, *rest = row
-    reason, scopes, allowed_ips, limits, external_id, metadata, version, *secrets = rest
-    current, replaced = secrets[: len(_SECRET_READ)], secrets[len(_SECRET_READ) :]
-    return ApiKey(
-        id=read_id(key_id),
-        org_id=read_id(org_id),
-        name=name,
-        description=description,
-        environment=environment,
-        created_at=read_time(created_at),
-        created_by=created_by,
-        secret=secret(current, environment, read_time),
-        retiring=None if replaced[0] is None else secret(replaced, environment, read_time),
-        expires_at=None if expires_at is None else read_time(expires_at),
-        revoked_at=None if revoked_at is None else read_time(revoked_at),
-        revocation_reason=None if revoked_at is None else RevocationReason(reason or RevocationReason.UNSPECIFIED),
-        scopes=texts(scopes),
-        allowed_ips=texts(allowed_ips),
-        rate_limits=rate_limits(limits),
-        external_id=external_id,
-        metadata={} if metadata is None else json.loads(metadata),
-        version=version,
-    )
-
-
 def _lists_of(key: ApiKey) -> Row:
-    """Give the last five of `KEY_COLUMNS` and `CHANGED_COLUMNS`; what is empty is absent."""
+    """Give the last five columns of `KeyRow` and `ChangedRow`; what is empty is absent."""
     return (
         _write_json(key.scopes) if key.scopes else None,
         _write_json(key.allowed_ips) if key.allowed_ips else None,
@@ -272,26 +290,3 @@ def _texts_in(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _texts_in(inner)
-
-
-# A time is that of several rows: a key, its secret and its event are made at once.
-@lru_cache(maxsize=MOST_SHARED)
-def _microseconds(value: datetime) -> int:
-    return (value - _EPOCH) // _MICROSECOND
-
-
-_FOR_SQLITE: dict[type, Callable[[Any], Any]] = {UUID: attrgetter("bytes"), datetime: _microseconds}
-
-
-def _text_value(value: Any) -> str:
-    if isinstance(value, UUID):
-        # A third of the time that the dashes take; the server does without them.
-        return value.hex
-    if isinstance(value, datetime):
-        return _moment(value)
-    return rf"\x{value.hex()}" if isinstance(value, bytes) else str(value)
-
-
-@lru_cache(maxsize=MOST_SHARED)
-def _moment(value: datetime) -> str:
-    return value.isoformat()

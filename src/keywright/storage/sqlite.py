@@ -9,7 +9,7 @@ callers, one thread answers 40 000 look-ups or 1 360 pages of 100 a second, and 
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -17,34 +17,30 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking_ports import Sighting, UsageBatch, Verifier
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
-from keywright.storage import checking_rows, filters, rows, sqlite_file
+from keywright.storage import checking_rows, filters, migrations, rows, sqlite_file
 from keywright.storage import sqlite_sql as sql
-from keywright.storage.auditing import Auditing
+from keywright.storage.checking_rows import UseRow, VerifierRow
 from keywright.storage.gather import PATIENCE, Gather, OnBatch
-from keywright.storage.revision import MIGRATE, missing
-from keywright.storage.rows import NewRows, Row
-from keywright.storage.sqlite_changes import Creation, Replacement, Work, Writing, carry_out, keys
-from keywright.storage.sqlite_checking import Look, SqliteChecking
+from keywright.storage.migrations import MIGRATE
+from keywright.storage.rows import SQLITE, AnswerRow, Row
+from keywright.storage.sqlite_changes import Change, Creation, Replacement, Writer, Writing, keys
+from keywright.storage.sqlite_file import Look, Reader
+from keywright.storage.sqlite_trail import SqliteChangeFeed
+from keywright.storage.store import LAST_ID, SharedStore
 
 T = TypeVar("T")
 
 _MOST_READS_TOGETHER = 16
 _LONGEST_LINE_OF_READS = 1024
-# Rows after which the log is moved into the file. A creation is five, on sixteen pages or so where it has a commit of
-# its own, and the log then grows to 60 MiB. What was written again and again is moved once: after half as many rows,
-# moving took twice the part of a creation's time.
-_CHECKPOINT_AFTER = 4000
-
-_LAST_ID = b"\xff" * 16
+_MOST_KEYS_AT_ONCE = 1000
 
 
-Change = Creation | Work
-
-
-class SqliteStore(Auditing, SqliteChecking):
+class SqliteStore(SharedStore):
     """
     All of `service.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
 
@@ -55,11 +51,11 @@ class SqliteStore(Auditing, SqliteChecking):
     """
 
     def __init__(self, path: Path, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
-        Auditing.__init__(self, sql.DIALECT)
-        SqliteChecking.__init__(self, path)
+        super().__init__(sql.DIALECT, sql.SHARED)
+        self._path = path
         # Less than a caller waits, so that it hears what was wrong.
-        self._writer = _Writer(path, lock_patience=patience * 0.8)
-        self._reader = _Reader(path)
+        self._writer = Writer(path, lock_patience=patience * 0.8)
+        self._reader = Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-read")
         self._changes: Gather[Change, Any] = Gather(self._commit, patience=patience, on_batch=on_batch)
@@ -75,16 +71,16 @@ class SqliteStore(Auditing, SqliteChecking):
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the file."""
-        await self._close_trails()
+        await self._close_feeds()
         await self._changes.close()
         await self._looks.close()
         await asyncio.to_thread(self._let_go)
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
-        added = NewRows(*map(rows.for_sqlite, rows.new_rows(new)))
-        replay = _replay_row(new.api_key.org_id, new.replay)
-        outcome: Outcome = await self._changes.submit(Creation(added, replay, new.most_active))
+        answer = _answer_row(new.api_key.org_id, new.replay)
+        creation = Creation(rows.new_rows(new, SQLITE), answer, new.most_active)
+        outcome: Outcome = await self._changes.submit(creation)
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -96,58 +92,87 @@ class SqliteStore(Auditing, SqliteChecking):
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
         """See `Store.list_newest`."""
-        terms = [] if which is None else filters.key_terms(filters.SQLITE, which)
+        terms = [] if which is None else filters.key_terms(sql.DIALECT, which)
         if terms is None:
             return []
-        asked = filters.query(filters.SQLITE, terms, org_id.bytes, _LAST_ID if before is None else before.bytes, limit)
-        statement, values = sql.LIST.format(asked.conditions), rows.for_sqlite(asked.values)
+        query = filters.query(sql.DIALECT, terms, org_id, LAST_ID if before is None else before, limit)
+        statement, values = sql.LIST.format(query.conditions), rows.for_sqlite(query.values)
         return await self._read(lambda connection: keys(connection, statement, *values))
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """See `Store.update`."""
-        changed, note = rows.for_sqlite(rows.changed_row(api_key)), rows.for_sqlite(rows.event_row(event))
+        changed, note = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
         return await self._change(lambda writing: writing.update(changed, api_key.version, note))
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
         event = rotation.event
-        secret = rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest)
-        (retires_at,) = rows.for_sqlite((rotation.retires_at,))
         new = Replacement(
             version=rotation.version,
-            secret=rows.for_sqlite(secret),
-            retires_at=retires_at,
-            quiet_seconds=rotation.quiet_seconds,
-            event=rows.for_sqlite(rows.event_row(event)),
-            replay=_replay_row(event.org_id, rotation.replay),
+            secret=rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, SQLITE),
+            retires_at=SQLITE.time(rotation.retires_at),
+            idle_seconds=rotation.quiet_seconds,
+            event=rows.event_row(event, SQLITE),
+            answer=_answer_row(event.org_id, rotation.replay),
         )
         return await self._change(lambda writing: writing.rotate(new))
 
     async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
         """See `Store.set_retirement`."""
-        (*note, at) = rows.for_sqlite((*rows.event_row(event), retires_at))
-        return await self._change(lambda writing: writing.set_retirement(tuple(note), version, at))
+        note, at = rows.event_row(event, SQLITE), SQLITE.time(retires_at)
+        return await self._change(lambda writing: writing.set_retirement(note, version, at))
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        note = rows.for_sqlite(rows.event_row(event))
+        note = rows.event_row(event, SQLITE)
         return await self._change(lambda writing: writing.revoke(note, reason.value))
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
-        note = rows.for_sqlite(rows.event_row(event))
+        note = rows.event_row(event, SQLITE)
         return await self._change(lambda writing: writing.delete(note))
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         """See `DutyStore.note_expiring`."""
-        (*note, at) = rows.for_sqlite((*rows.event_row(event), expires_at))
-        return await self._change(lambda writing: writing.note_expiring(tuple(note), at, days))
+        note, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
+        return await self._change(lambda writing: writing.note_expiring(note, at, days))
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `DutyStore.purge`."""
-        until, silent_since = rows.for_sqlite((at, at - checking_rows.REPORTERS_KEPT))
+        until, silent_since = SQLITE.time(at), SQLITE.time(at - checking_rows.REPORTERS_KEPT)
         purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
         return purged
+
+    async def find(self, digest: bytes) -> KeyFacts | None:
+        """See `CheckingStore.find`."""
+        found = await self._read(lambda connection: connection.execute(sql.SHARED.find, (digest,)).fetchall())
+        return self._facts.facts(*found[0]) if found else None
+
+    async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
+        """See `CheckingStore.revoke_verifier`."""
+        rows.refuse_unstorable((name,))
+        row = await self._write(lambda connection: _revoke_verifier(connection, name, SQLITE.time(at)))
+        self._stir()
+        return None if row is None else self._verifier(row)
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        acknowledged = [(session_id.bytes, seq) for seq in seqs]
+        await self._write(lambda connection: connection.executemany(sql.ACKNOWLEDGE, acknowledged).rowcount)
+
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+        """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""
+        if sightings:
+            uses = checking_rows.use_rows(sightings, SQLITE)
+            await self._write(lambda connection: _note_usage(connection, uses, rows.for_sqlite(batch)))
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        """See `CheckingStore.hourly_counts`."""
+        ids = [key_id.bytes for key_id in key_ids]
+        found = await self._read(lambda connection: list(_hours(connection, org_id.bytes, ids, SQLITE.time(since))))
+        return checking_rows.hours_by_key(self._decoding, found)
 
     async def check(self) -> None:
         """See `Store.check`."""
@@ -157,8 +182,15 @@ class SqliteStore(Auditing, SqliteChecking):
         return await self._looks.submit(look)
 
     async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
-        asked, told = statement.replace("$", filters.SQLITE.mark), rows.for_sqlite(values)
-        return await self._read(lambda connection: connection.execute(asked, told).fetchall())
+        encoded = rows.for_sqlite(values)
+        return await self._read(lambda connection: connection.execute(statement, encoded).fetchall())
+
+    async def _execute(self, statement: str, *values: Any) -> None:
+        encoded = rows.for_sqlite(values)
+        await self._write(lambda connection: connection.execute(statement, encoded).rowcount)
+
+    def _open_feed(self) -> SqliteChangeFeed:
+        return SqliteChangeFeed(self._path, forget=self._feeds.discard)
 
     async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return await self._changes.submit(lambda writing: work(writing.connection))
@@ -181,7 +213,7 @@ class SqliteStore(Auditing, SqliteChecking):
         # A connection outlives its file, but what is written through it would be lost with it.
         if not self._path.exists():
             raise StorageUnavailable(f"the database {self._path} does not exist, {MIGRATE}")
-        if missing(sqlite_file.version(connection)):
+        if migrations.SQLITE.missing(sqlite_file.version(connection)):
             raise StorageUnavailable(f"the database is not migrated, {MIGRATE}")
         return []
 
@@ -193,99 +225,39 @@ class SqliteStore(Auditing, SqliteChecking):
         self._writer.close()
 
 
-class _Writer:
-    """The one connection of this process that writes. Used by one thread."""
-
-    def __init__(self, path: Path, *, lock_patience: float) -> None:
-        self._path = path
-        self._lock_patience = lock_patience
-        self._connection: sqlite3.Connection | None = None
-        self._checkpointed_at = 0
-
-    def commit(self, changes: Sequence[Change]) -> list[Any]:
-        """
-        Carry out all of *changes* or none, in one transaction, and give what each of them gives.
-
-        Raises:
-            ValueError: One of them is refused.
-            StorageUnavailable: None could be carried out.
-        """
-        connection = self._open()
-        try:
-            sqlite_file.begin(connection, self._lock_patience)
-            results = carry_out(connection, changes)
-            connection.execute("COMMIT")
-        except (sqlite3.Error, OverflowError) as error:
-            meaning = sqlite_file.fault(error)
-            if not isinstance(meaning, ValueError):
-                # Closing rolls back, and another connection may fare better.
-                self.close()
-            raise meaning from error
-        finally:
-            self._roll_back()
-        self._checkpoint(connection)
-        return results
-
-    def close(self) -> None:
-        """Close the connection; what was not committed is gone."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = sqlite_file.open_to_write(self._path)
-            # The first commit is followed by a checkpoint: a crash may have left a long log.
-            self._checkpointed_at = -_CHECKPOINT_AFTER
-        return self._connection
-
-    def _roll_back(self) -> None:
-        if self._connection is None or not self._connection.in_transaction:
-            return
-        try:
-            self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self.close()
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        if connection.total_changes - self._checkpointed_at < _CHECKPOINT_AFTER:
-            return
-        self._checkpointed_at = connection.total_changes
-        try:
-            sqlite_file.checkpoint(connection)
-        except sqlite3.Error:
-            # The changes are committed and safe in the log; the next commit meets the same trouble and says so.
-            self.close()
+def _answer_row(org_id: UUID, answer: Replay | None) -> AnswerRow | None:
+    return None if answer is None else rows.answer_row(org_id, answer, SQLITE)
 
 
-class _Reader:
-    """The one connection of this process that reads. Used by one thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-
-    def look(self, looks: Sequence[Look]) -> list[list[Any]]:
-        """
-        Answer all of *looks*.
-
-        Raises:
-            StorageUnavailable: One of them could not be answered.
-        """
-        if self._connection is None:
-            self._connection = sqlite_file.open_to_read(self._path)
-        try:
-            return [look(self._connection) for look in looks]
-        except sqlite3.Error as error:
-            self.close()
-            raise sqlite_file.fault(error) from error
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+def _revoke_verifier(connection: sqlite3.Connection, name: str, at: int) -> Row | None:
+    found = connection.execute(sql.NAMED_VERIFIER, (name,)).fetchone()
+    if found is None:
+        return None
+    verifier = VerifierRow(*found)
+    if verifier.revoked_at is not None:
+        return verifier
+    revoked: Row = connection.execute(sql.REVOKE_VERIFIER, (at, verifier.id)).fetchone()
+    return revoked
 
 
-def _replay_row(org_id: UUID, replay: Replay | None) -> Row | None:
-    return None if replay is None else rows.for_sqlite(rows.replay_row(org_id, replay))
+def _note_usage(connection: sqlite3.Connection, uses: Sequence[UseRow], batch: Row) -> None:
+    if not connection.execute(sql.BEGIN_BATCH, batch).rowcount:
+        return
+    secrets: dict[tuple[bytes, bytes], list[Any]] = {}
+    for use in uses:
+        key = (use.digest, use.key_id)
+        secret = secrets.get(key)
+        if secret is None:
+            secret = secrets[key] = connection.execute(sql.NAMED_BY_DIGEST, key).fetchall()
+        for (secret_id,) in secret:
+            source = (use.network, use.agent, use.verifier, use.first_seen, use.last_seen, use.count)
+            connection.execute(sql.USED, (use.first_seen, use.last_seen, secret_id))
+            connection.execute(sql.ADD_TO_HOUR, (use.key_id, use.hour, use.count))
+            connection.execute(sql.ADD_TO_SOURCE, (secret_id, *source))
+    connection.executemany(sql.KEEP_LATEST_SOURCES, [row for secret in secrets.values() for row in secret])
+
+
+def _hours(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:
+    for start in range(0, len(ids), _MOST_KEYS_AT_ONCE):
+        some = ids[start : start + _MOST_KEYS_AT_ONCE]
+        yield from connection.execute(sql.hourly_counts(len(some)), (org_id, since, *some)).fetchall()

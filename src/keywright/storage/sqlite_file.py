@@ -7,11 +7,12 @@ cut; `fullfsync` asks the same of macOS, whose plain fsync stops at the drive's 
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.revision import MIGRATE
+from keywright.storage.migrations import MIGRATE
 
 OLDEST = (3, 37)
 """The first version with STRICT tables."""
@@ -103,6 +104,39 @@ def fault(error: Exception) -> Exception:
     if isinstance(error, sqlite3.OperationalError) and str(error).startswith(("no such table", "no such column")):
         return StorageUnavailable(f"the database is not migrated, {MIGRATE} ({error})")
     return StorageUnavailable(f"SQLite: {error}")
+
+
+Look = Callable[[sqlite3.Connection], list[Any]]
+"""A question to the database."""
+
+
+class Reader:
+    """The one connection of this process that reads. Used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def look(self, looks: Sequence[Look]) -> list[list[Any]]:
+        """
+        Answer all of *looks*.
+
+        Raises:
+            StorageUnavailable: One of them could not be answered.
+        """
+        if self._connection is None:
+            self._connection = open_to_read(self._path)
+        try:
+            return [look(self._connection) for look in looks]
+        except sqlite3.Error as error:
+            self.close()
+            raise fault(error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def _open(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from keywright.service.checking_ports import Change, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, sqlite_file
-from keywright.storage import sqlite_checking_sql as sql
-from keywright.storage.checking_rows import SQLITE
+from keywright.storage import sqlite_sql as sql
+from keywright.storage.readers import SQLITE
 
 T = TypeVar("T")
 
@@ -26,19 +26,19 @@ POLL_SECONDS = 0.015
 """How often to look whether another process has committed something; a look costs some microseconds."""
 
 
-class SqliteTrail:
+class SqliteChangeFeed:
     """
     `service.checking_ports.Trail` on a connection and a thread of its own, to be closed after use.
 
     Args:
         path: The file.
-        forget: Called with this trail when it is closed.
+        forget: Called with this feed when it is closed.
     """
 
-    def __init__(self, path: Path, *, forget: Callable[["SqliteTrail"], object]) -> None:
+    def __init__(self, path: Path, *, forget: Callable[["SqliteChangeFeed"], object]) -> None:
         self._path = path
         self._forget = forget
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-trail")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-changes")
         self._connection: sqlite3.Connection | None = None
         self._version: Any = None
         self._begins_after = 0
@@ -52,7 +52,7 @@ class SqliteTrail:
         Choose where the first reading begins.
 
         Raises:
-            StorageUnavailable: The file cannot be read; the trail is closed.
+            StorageUnavailable: The file cannot be read; the change feed is closed.
         """
         try:
             self._begins_after = self._last = await self._in_thread(self._before_the_recent)
@@ -94,7 +94,7 @@ class SqliteTrail:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._closed:
-            raise StorageUnavailable("the trail is closed")
+            raise StorageUnavailable("the change feed is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, work)
 
     def _answer(self, work: Callable[[], T]) -> T:
@@ -111,7 +111,7 @@ class SqliteTrail:
     def _changes_after(self, seq: int) -> list[Change]:
         # Before the changes: what is committed in between is seen now, and looked for once more.
         self._version = self._data_version()
-        return [checking_rows.change(SQLITE, row) for row in self._ask(sql.CHANGES, seq)]
+        return [checking_rows.change(SQLITE, *row) for row in self._ask(sql.CHANGES, seq)]
 
     def _watch(self, deadline: float) -> None:
         """Return when there is something to read, or at *deadline*."""
