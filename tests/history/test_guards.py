@@ -324,7 +324,9 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
     for key in keys:
         await store.create(key)
     await revoking.execute("BEGIN")
-    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key), rows.POSTGRES), "unspecified")
+    await revoking.fetch(
+        sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key), rows.POSTGRES), "unspecified"
+    )
     try:
         yield OnPostgres(url, store, keys, revoking)
     finally:

@@ -34,7 +34,8 @@ async def database(url: str, *, now: Callable[[], datetime] = lambda: datetime.n
         # The server's own fault: it would acknowledge what a crash takes back.
         return [Finding.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
     except TooOld as fault:
-        return [Finding.fail("migrations", f"{fault.reason}.", "Or begin with a new database.")]
+        mend = "Migrate it with an earlier version, then with this one."
+        return [Finding.fail("database", f"It cannot be used: {fault.reason}.", mend)]
     except StorageUnavailable as fault:
         mend = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [Finding.fail("database", f"It cannot be used: {fault.reason}.", mend)]
