@@ -23,10 +23,10 @@ from keywright.service.events import EventType
 from keywright.service.following import Following
 from keywright.service.ports import NewApiKey
 from keywright.service.verification import Verdict, Verification
-from keywright.storage import postgres_sql as sql
-from keywright.storage import rows
-from keywright.storage.postgres import PostgresStore
-from keywright.storage.postgres_trail import PostgresChangeFeed
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.store import PostgresStore
+from keywright.storage.shared import rows
 from keywright.storage.url import PostgresUrl, read
 from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
 from tests.postgres import PostgresCluster, migrated_database

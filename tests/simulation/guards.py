@@ -26,7 +26,7 @@ from keywright.service.duties import Duties
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
 from keywright.service.verification import Verification
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation import node, store
 from tests.simulation.node import Node
 

@@ -22,7 +22,7 @@ from keywright.service.checking_ports import (
     UsageBatch,
 )
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
 

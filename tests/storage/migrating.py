@@ -5,8 +5,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from keywright.storage import migrate, migrations, postgres_migrate
+from keywright.storage import migrate, migrations
 from keywright.storage.migrations import Migrations
+from keywright.storage.postgres import migrate as postgres_migrate
 from keywright.storage.url import SqliteUrl, read
 
 SHIPPED = Path(migrations.__file__).parent

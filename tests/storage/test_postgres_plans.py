@@ -8,8 +8,8 @@ import pytest
 
 from keywright.keys.record import Status
 from keywright.service.ports import EventFilter, KeyFilter
-from keywright.storage import filters, statements
-from keywright.storage import postgres_sql as sql
+from keywright.storage.postgres import statements as sql
+from keywright.storage.shared import filters, statements
 from tests.postgres import PostgresCluster, migrated_database
 from tests.storage.making import NOON, Database
 

@@ -19,7 +19,8 @@ import asyncpg
 from keywright.service.checking_ports import Session, Sighting
 from keywright.service.events import CHAIN_BEGINS, EventType, link
 from keywright.service.ports import NewApiKey, Replay, Rotation
-from keywright.storage import checking_rows, rows, sqlite_file
+from keywright.storage.shared import checking_rows, rows
+from keywright.storage.sqlite import file as sqlite_file
 from tests.storage import statements_before as sql
 from tests.storage.making import NOON, an_event
 

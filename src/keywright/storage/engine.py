@@ -7,8 +7,8 @@ from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import AuditStore, DutyStore, Store
 from keywright.storage import url as database_url
-from keywright.storage.gather import OnBatch
-from keywright.storage.sqlite import SqliteStore
+from keywright.storage.shared.group_commit import OnBatch
+from keywright.storage.sqlite.store import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
@@ -39,7 +39,7 @@ def open_store(url: str, *, on_batch: OnBatch | None = None) -> RunningStore:
     if isinstance(place, SqliteUrl):
         return SqliteStore(place.path, on_batch=on_batch)
     # Its driver takes a tenth of a second to import.
-    from keywright.storage.postgres import PostgresStore
+    from keywright.storage.postgres.store import PostgresStore
 
     return PostgresStore(place, on_batch=on_batch)
 
@@ -56,8 +56,8 @@ async def server_time(url: str) -> datetime | None:
     if isinstance(place, SqliteUrl):
         return None
     # Its driver takes a tenth of a second to import.
-    from keywright.storage.pool import connect
-    from keywright.storage.postgres_faults import DRIVER_ERRORS, NotDurable
+    from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable
+    from keywright.storage.postgres.pool import connect
 
     try:
         connection = await connect(place)

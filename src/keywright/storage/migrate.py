@@ -11,9 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage import migrations, sqlite_file
+from keywright.storage import migrations
 from keywright.storage import url as database_url
 from keywright.storage.migrations import Migrations, OnStep
+from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.url import SqliteUrl
 
 LOCK_PATIENCE = 60.0
@@ -33,7 +34,7 @@ def pending(url: str) -> list[str]:
     if isinstance(place, SqliteUrl):
         return _pending_in_file(place.path)
     # Its driver takes a tenth of a second to import.
-    from keywright.storage import postgres_migrate
+    from keywright.storage.postgres import migrate as postgres_migrate
 
     return postgres_migrate.pending(place)
 
@@ -57,7 +58,7 @@ def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
     if isinstance(place, SqliteUrl):
         migrate_file(place.path, on_step)
         return
-    from keywright.storage import postgres_migrate
+    from keywright.storage.postgres import migrate as postgres_migrate
 
     postgres_migrate.migrate(place, on_step)
 

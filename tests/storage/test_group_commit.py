@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.gather import Gather
+from keywright.storage.shared.group_commit import GroupCommit
 
 
 class Ledger:
@@ -58,14 +58,14 @@ async def _started(count: int) -> None:
 
 async def test_everyone_gets_their_own_answer(ledger: Ledger) -> None:
     """Items that share a commit each get the result that is theirs."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     assert await asyncio.gather(*map(gather.submit, range(50))) == [str(number) for number in range(50)]
     assert ledger.batches == [list(range(50))]
 
 
 async def test_a_lone_item_leaves_at_once(ledger: Ledger) -> None:
     """An item that waits alone is committed alone; there is no waiting for company."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     assert [await gather.submit(number) for number in (1, 2, 3)] == ["1", "2", "3"]
     assert ledger.batches == [[1], [2], [3]]
 
@@ -73,7 +73,7 @@ async def test_a_lone_item_leaves_at_once(ledger: Ledger) -> None:
 async def test_what_arrives_meanwhile_leaves_together(ledger: Ledger) -> None:
     """While a batch is under way others gather, and make the next batches, none of them larger than it may be."""
     sizes: list[int] = []
-    gather = Gather(ledger.commit, most=16, on_batch=sizes.append)
+    gather = GroupCommit(ledger.commit, most=16, on_batch=sizes.append)
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(gather.submit(0))]
     await _started(3)
@@ -87,7 +87,7 @@ async def test_what_arrives_meanwhile_leaves_together(ledger: Ledger) -> None:
 
 async def test_lanes(ledger: Ledger) -> None:
     """As many batches as there are lanes are under way at once, and no more."""
-    gather = Gather(ledger.commit, lanes=2, most=4)
+    gather = GroupCommit(ledger.commit, lanes=2, most=4)
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(40)]
     await _started(5)
@@ -101,14 +101,14 @@ async def test_lanes(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("items", "sizes"), [(1, [1]), (7, [4, 3]), (8, [4, 4]), (20, [6, 6, 6, 2])])
 async def test_free_lanes_share(ledger: Ledger, items: int, sizes: list[int]) -> None:
     """What arrives at once leaves in equal parts by the lanes that are free, and in batches that are not too large."""
-    gather = Gather(ledger.commit, lanes=2, most=6)
+    gather = GroupCommit(ledger.commit, lanes=2, most=6)
     await asyncio.gather(*(gather.submit(number) for number in range(items)))
     assert [len(batch) for batch in ledger.batches] == sizes
 
 
 async def test_the_last_free_lane_takes_everyone(ledger: Ledger) -> None:
     """While one lane is busy, the other takes all that wait."""
-    gather = Gather(ledger.commit, lanes=2)
+    gather = GroupCommit(ledger.commit, lanes=2)
     ledger.gate.clear()
     first = asyncio.ensure_future(gather.submit(0))
     await _started(3)
@@ -122,7 +122,7 @@ async def test_the_last_free_lane_takes_everyone(ledger: Ledger) -> None:
 async def test_bad_items_fail_alone(ledger: Ledger) -> None:
     """Items that are refused fail by themselves; the others of their batch are committed, in order and once."""
     sizes: list[int] = []
-    gather = Gather(ledger.commit, on_batch=sizes.append)
+    gather = GroupCommit(ledger.commit, on_batch=sizes.append)
     ledger.bad = {7, 8, 63}
     outcomes = await asyncio.gather(*map(gather.submit, range(64)), return_exceptions=True)
     assert {number for number, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)} == {7, 8, 63}
@@ -132,7 +132,7 @@ async def test_bad_items_fail_alone(ledger: Ledger) -> None:
 
 async def test_one_bad_item_costs_little(ledger: Ledger) -> None:
     """A bad item is found by halving: somebody who sends one does not cost a commit for each neighbour."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     ledger.bad = {100}
     await asyncio.gather(*map(gather.submit, range(256)), return_exceptions=True)
     assert len(ledger.attempts) < 20
@@ -140,7 +140,7 @@ async def test_one_bad_item_costs_little(ledger: Ledger) -> None:
 
 async def test_no_storage_fails_everyone(ledger: Ledger) -> None:
     """When nothing can be committed, everyone in the batch hears so, by faults of their own, and it is not retried."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     ledger.failure = StorageUnavailable("the disk is gone", retry_after=7)
     outcomes = await asyncio.gather(*map(gather.submit, range(10)), return_exceptions=True)
     assert [(type(o), getattr(o, "reason", ""), getattr(o, "retry_after", 0)) for o in outcomes] == [
@@ -154,7 +154,7 @@ async def test_no_storage_fails_everyone(ledger: Ledger) -> None:
 
 async def test_a_mistake_of_ours_reaches_the_caller(ledger: Ledger) -> None:
     """An error nobody foresaw is raised by those who wait, and the lane goes on."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     ledger.failure = KeyError("oops")
     with pytest.raises(KeyError, match="oops"):
         await gather.submit(1)
@@ -164,7 +164,7 @@ async def test_a_mistake_of_ours_reaches_the_caller(ledger: Ledger) -> None:
 
 async def test_a_full_line(ledger: Ledger) -> None:
     """One item more than may wait is refused at once, and the others are committed."""
-    gather = Gather(ledger.commit, most=1, line=10)
+    gather = GroupCommit(ledger.commit, most=1, line=10)
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(gather.submit(0))]
     await _started(3)
@@ -179,7 +179,7 @@ async def test_a_full_line(ledger: Ledger) -> None:
 
 async def test_patience_ends(ledger: Ledger) -> None:
     """A caller hears in time that it took too long; what had not left is dropped, what had is committed."""
-    gather = Gather(ledger.commit, patience=0.02)
+    gather = GroupCommit(ledger.commit, patience=0.02)
     ledger.gate.clear()
     taken = asyncio.ensure_future(gather.submit(1))
     await _started(3)
@@ -194,7 +194,7 @@ async def test_patience_ends(ledger: Ledger) -> None:
 
 async def test_everyone_has_their_own_patience(ledger: Ledger) -> None:
     """Who came later hears of it, too, and after who came before; so does who comes when nobody waited any more."""
-    gather = Gather(ledger.commit, patience=0.1)
+    gather = GroupCommit(ledger.commit, patience=0.1)
     ledger.gate.clear()
     for _ in range(2):
         heard: list[asyncio.Future[str]] = []
@@ -214,7 +214,7 @@ async def test_everyone_has_their_own_patience(ledger: Ledger) -> None:
 
 async def test_a_cancelled_item(ledger: Ledger) -> None:
     """A caller that is cancelled takes its item along unless that has left, and its neighbours are committed."""
-    gather = Gather(ledger.commit, line=3)
+    gather = GroupCommit(ledger.commit, line=3)
     ledger.gate.clear()
     first = asyncio.ensure_future(gather.submit(1))
     await _started(3)
@@ -233,7 +233,7 @@ async def test_a_cancelled_item(ledger: Ledger) -> None:
 
 async def test_cancelled_just_before_it_leaves(ledger: Ledger) -> None:
     """An item whose caller is cancelled in the moment before a batch is taken is not in the batch."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(3)]
     await asyncio.sleep(0)
     tasks[1].cancel()
@@ -243,7 +243,7 @@ async def test_cancelled_just_before_it_leaves(ledger: Ledger) -> None:
 
 async def test_close(ledger: Ledger) -> None:
     """Closing waits for all that was accepted, and refuses what comes later."""
-    gather = Gather(ledger.commit, most=2)
+    gather = GroupCommit(ledger.commit, most=2)
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(9)]
     await _started(3)
@@ -261,7 +261,7 @@ async def test_close(ledger: Ledger) -> None:
 
 async def test_the_end_of_the_loop(ledger: Ledger) -> None:
     """When a flight itself is ended, those whose items it carried hear so and do not wait for ever."""
-    gather = Gather(ledger.commit)
+    gather = GroupCommit(ledger.commit)
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(3)]
     await _started(3)

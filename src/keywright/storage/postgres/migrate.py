@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage import postgres_sql as sql
 from keywright.storage.migrations import POSTGRESQL, Migrations, OnStep
-from keywright.storage.pool import connect
-from keywright.storage.postgres_faults import DRIVER_ERRORS, NotDurable, fault
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable, fault
+from keywright.storage.postgres.pool import connect
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.pool import Connection
+    from keywright.storage.postgres.pool import Connection
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from keywright.keys.pair import PublicKey
 from keywright.service.events import Event, EventType, Origin
 from keywright.service.ports import Due, Link, Replay
-from keywright.storage.readers import Decoding
-from keywright.storage.rows import EventRow
+from keywright.storage.shared.readers import Decoding
+from keywright.storage.shared.rows import EventRow
 
 EVENT_COLUMNS: Final = ", ".join(f"e.{column}" for column in EventRow._fields)
 """What a query selects of an event, `e`; all of it is NULL where a place in the chain has no event."""

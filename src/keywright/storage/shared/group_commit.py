@@ -44,7 +44,7 @@ class _Waiter(Generic[Item, Result]):
             self.answer.exception()
 
 
-class Gather(Generic[Item, Result]):
+class GroupCommit(Generic[Item, Result]):
     """
     A line of items before one or more lanes; each lane carries one batch at a time.
 

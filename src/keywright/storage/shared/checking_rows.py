@@ -7,8 +7,8 @@ from uuid import UUID
 
 from keywright.keys.record import Secret
 from keywright.service.checking_ports import Change, Confirmation, Ending, Session, Sighting, Source, Usage, Verifier
-from keywright.storage.readers import Decoding, KeyReader
-from keywright.storage.rows import Encoding, refuse_unstorable
+from keywright.storage.shared.readers import Decoding, KeyReader
+from keywright.storage.shared.rows import Encoding, refuse_unstorable
 
 DIGEST_BYTES: Final = 32
 MOST_SOURCES: Final = 50

@@ -13,10 +13,10 @@ from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change
 from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import NewApiKey
-from keywright.storage import postgres_checking_sql as sql
-from keywright.storage.change_reader import MOST_MISSING, Numbers
 from keywright.storage.engine import RunningStore, open_store
-from keywright.storage.postgres_trail import PostgresChangeFeed
+from keywright.storage.postgres import checking_statements as sql
+from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of, start_cluster
 from tests.storage.checking_making import add_event, read_changes

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from keywright.storage import audit_rows, readers, rows
-from keywright.storage.checking_rows import MOST_SOURCES
-from keywright.storage.readers import API_KEY_COLUMNS, LAST_REPLACED
-from keywright.storage.sqlite_file import NOW
-from keywright.storage.statements import VERIFIER_COLUMNS, Dialect, Statements, change_columns
+from keywright.storage.shared import audit_rows, readers, rows
+from keywright.storage.shared.checking_rows import MOST_SOURCES
+from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, Statements, change_columns
+from keywright.storage.sqlite.file import NOW
 
 ALIVE: Final = f"""
     SELECT {API_KEY_COLUMNS}

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from keywright.service.checking_ports import Change, Reading
 from keywright.service.faults import StorageUnavailable
-from keywright.storage import checking_rows, sqlite_file
-from keywright.storage import sqlite_sql as sql
-from keywright.storage.readers import SQLITE
+from keywright.storage.shared import checking_rows
+from keywright.storage.shared.readers import SQLITE
+from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import statements as sql
 
 T = TypeVar("T")
 

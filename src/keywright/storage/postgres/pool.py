@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage.gather import PATIENCE
-from keywright.storage.postgres_faults import DRIVER_ERRORS, ConnectionLost, NotDurable, fault
+from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, NotDurable, fault
+from keywright.storage.shared.group_commit import PATIENCE
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:

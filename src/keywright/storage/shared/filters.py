@@ -12,8 +12,8 @@ from keywright.keys import format as text_format
 from keywright.keys.pair import PublicKey
 from keywright.keys.record import Status
 from keywright.service.ports import EventFilter, KeyFilter
-from keywright.storage import rows
-from keywright.storage.statements import Dialect
+from keywright.storage.shared import rows
+from keywright.storage.shared.statements import Dialect
 
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _PARTS_OF_A_TEXT = 4

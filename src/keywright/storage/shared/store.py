@@ -10,11 +10,11 @@ from keywright.service.checking_ports import Ending, Session, Trail, Usage, Veri
 from keywright.service.events import CHAIN_BEGINS, Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Due, EventFilter, Link, Replay
-from keywright.storage import audit_rows, checking_rows, filters
-from keywright.storage.checking_rows import EndingRow, UsageRow, VerifierRow
-from keywright.storage.readers import FactsReader, KeyReader
-from keywright.storage.rows import Row
-from keywright.storage.statements import Dialect, Statements
+from keywright.storage.shared import audit_rows, checking_rows, filters
+from keywright.storage.shared.checking_rows import EndingRow, UsageRow, VerifierRow
+from keywright.storage.shared.readers import FactsReader, KeyReader
+from keywright.storage.shared.rows import Row
+from keywright.storage.shared.statements import Dialect, Statements
 
 LAST_ID = UUID(int=2**128 - 1)
 """A page that begins below it begins with the newest."""

@@ -13,16 +13,16 @@ import asyncpg
 
 from keywright.service.checking_ports import LATE, LONGEST_TRANSACTION_SECONDS, Reading
 from keywright.service.faults import StorageUnavailable
-from keywright.storage import checking_rows
-from keywright.storage import postgres_checking_sql as sql
-from keywright.storage.change_reader import MOST_MISSING, ChangeReader
-from keywright.storage.pool import connect
-from keywright.storage.postgres_faults import DRIVER_ERRORS, RolledBack, fault
-from keywright.storage.readers import POSTGRES
+from keywright.storage.postgres import checking_statements as sql
+from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
+from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault
+from keywright.storage.postgres.pool import connect
+from keywright.storage.shared import checking_rows
+from keywright.storage.shared.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.pool import Connection
+    from keywright.storage.postgres.pool import Connection
 
 PATIENCE = 2.0
 """Seconds that one statement may take."""

@@ -10,9 +10,9 @@ from typing import Final
 
 from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, SESSION_SECONDS
 from keywright.service.events import EventType
-from keywright.storage import audit_rows, readers
-from keywright.storage.checking_rows import SessionRow, VerifierRow
-from keywright.storage.readers import Decoding
+from keywright.storage.shared import audit_rows, readers
+from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
+from keywright.storage.shared.readers import Decoding
 
 _ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
 """The types of changes after which a key never works again."""

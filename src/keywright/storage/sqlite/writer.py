@@ -14,10 +14,10 @@ from typing import Any
 from keywright.keys.record import ApiKey
 from keywright.service.events import CHAIN_BEGINS, link
 from keywright.service.ports import Outcome
-from keywright.storage import sqlite_file
-from keywright.storage import sqlite_sql as sql
-from keywright.storage.readers import SQLITE, KeyReader
-from keywright.storage.rows import AnswerRow, ChangedRow, EventRow, NewRows, OrganizationRow, SecretRow
+from keywright.storage.shared.readers import SQLITE, KeyReader
+from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, OrganizationRow, SecretRow
+from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import statements as sql
 
 _BEFORE_THE_FIRST = (0, CHAIN_BEGINS)
 _KEYS = KeyReader(SQLITE)

@@ -22,16 +22,18 @@ from keywright.service.checking_ports import Sighting, UsageBatch, Verifier
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
-from keywright.storage import checking_rows, filters, migrations, rows, sqlite_file
-from keywright.storage import sqlite_sql as sql
-from keywright.storage.checking_rows import UseRow, VerifierRow
-from keywright.storage.gather import PATIENCE, Gather, OnBatch
+from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
-from keywright.storage.rows import SQLITE, AnswerRow, Row
-from keywright.storage.sqlite_changes import Change, Creation, Replacement, Writer, Writing, keys
-from keywright.storage.sqlite_file import Look, Reader
-from keywright.storage.sqlite_trail import SqliteChangeFeed
-from keywright.storage.store import LAST_ID, SharedStore
+from keywright.storage.shared import checking_rows, filters, rows
+from keywright.storage.shared.checking_rows import UseRow, VerifierRow
+from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
+from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
+from keywright.storage.shared.store import LAST_ID, SharedStore
+from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import statements as sql
+from keywright.storage.sqlite.change_feed import SqliteChangeFeed
+from keywright.storage.sqlite.file import Look, Reader
+from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing, keys
 
 T = TypeVar("T")
 
@@ -58,8 +60,8 @@ class SqliteStore(SharedStore):
         self._reader = Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-read")
-        self._changes: Gather[Change, Any] = Gather(self._commit, patience=patience, on_batch=on_batch)
-        self._looks: Gather[Look, list[Any]] = Gather(
+        self._changes: GroupCommit[Change, Any] = GroupCommit(self._commit, patience=patience, on_batch=on_batch)
+        self._looks: GroupCommit[Look, list[Any]] = GroupCommit(
             self._look,
             most=_MOST_READS_TOGETHER,
             line=_LONGEST_LINE_OF_READS,

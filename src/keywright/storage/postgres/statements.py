@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from keywright.storage import audit_rows, readers
-from keywright.storage.readers import API_KEY_COLUMNS, LAST_REPLACED
-from keywright.storage.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
-from keywright.storage.statements import Dialect, Statements
+from keywright.storage.shared import audit_rows, readers
+from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
+from keywright.storage.shared.statements import Dialect, Statements
 
 _ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
 _TYPES: Final = {

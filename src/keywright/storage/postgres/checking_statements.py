@@ -7,10 +7,10 @@ tables. Arrays come as texts: see `rows`.
 
 from typing import Final
 
-from keywright.storage.checking_rows import DIGEST_BYTES, MOST_SOURCES, UseRow, VerifierRow
-from keywright.storage.postgres_sql import DIALECT
-from keywright.storage.readers import FACTS_COLUMNS
-from keywright.storage.statements import VERIFIER_COLUMNS, change_columns
+from keywright.storage.postgres.statements import DIALECT
+from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, UseRow, VerifierRow
+from keywright.storage.shared.readers import FACTS_COLUMNS
+from keywright.storage.shared.statements import VERIFIER_COLUMNS, change_columns
 
 CHANNEL: Final = "keywright_changes"
 """Where a transaction that changes something makes itself heard."""

@@ -20,7 +20,7 @@ from keywright.keys.pair import PublicKey
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.keys.verdict import KeyFacts
-from keywright.storage.rows import EPOCH
+from keywright.storage.shared.rows import EPOCH
 
 MOST_SHARED: Final = 4096
 """How many different lists of scopes, networks or limits are kept to be shared by the keys that have the same."""

@@ -17,16 +17,17 @@ from keywright.service.checking_ports import Sighting, UsageBatch, Verifier
 from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
-from keywright.storage import checking_rows, filters, migrations, rows
-from keywright.storage import postgres_checking_sql as checking_sql
-from keywright.storage import postgres_sql as sql
-from keywright.storage.gather import PATIENCE, Gather, OnBatch
+from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
-from keywright.storage.pool import Pool
-from keywright.storage.postgres_faults import ConnectionLost, RolledBack
-from keywright.storage.postgres_trail import PostgresChangeFeed
-from keywright.storage.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
-from keywright.storage.store import LAST_ID, SharedStore
+from keywright.storage.postgres import checking_statements as checking_sql
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.faults import ConnectionLost, RolledBack
+from keywright.storage.postgres.pool import Pool
+from keywright.storage.shared import checking_rows, filters, rows
+from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
+from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
+from keywright.storage.shared.store import LAST_ID, SharedStore
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -81,13 +82,15 @@ class PostgresStore(SharedStore):
         super().__init__(sql.DIALECT, sql.SHARED)
         self._url = url
         self._pool = Pool(url, patience=patience)
-        self._creations: Gather[_Creation, Outcome] = Gather(
+        self._creations: GroupCommit[_Creation, Outcome] = GroupCommit(
             self._create, lanes=LANES, patience=patience, on_batch=on_batch
         )
-        self._finds: Gather[bytes, KeyFacts | None] = Gather(self._find, lanes=LOOK_UP_LANES, patience=patience)
+        self._finds: GroupCommit[bytes, KeyFacts | None] = GroupCommit(
+            self._find, lanes=LOOK_UP_LANES, patience=patience
+        )
         # One by one: what is counted is what is committed. Few at once, or they hold all connections while they wait
         # for each other.
-        self._bounded: Gather[_Creation, Outcome] = Gather(
+        self._bounded: GroupCommit[_Creation, Outcome] = GroupCommit(
             self._create, lanes=LANES, most=1, patience=patience, on_batch=on_batch
         )
 
