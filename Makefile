@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test history starts simulate lint types audit bench timing lock docs clean
+.PHONY: run test check history starts simulate lint types audit bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -13,16 +13,23 @@ run: .venv/.server
 PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/.cache/compiled $(BIN)/python -m pytest
 ON_ALL_CORES := -n auto --dist loadgroup --no-loadscope-reorder
 COVERED := tests/keys tests/service
+COVERING = $(PYTEST) --cov --cov-report=term-missing:skip-covered $(COVERED)
 
-## test: lint, types, import rules, known vulnerabilities, then every test; with ARGS="-n0 tests/api -k create" a part
+## test: lint, types, import rules, known vulnerabilities, then every test; ARGS="-n0 tests/api -k create" runs only that
+ifeq ($(ARGS),)
 test: lint types audit
 	@sh scripts/provision.sh
-ifeq ($(filter-out -%,$(ARGS)),)
-	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(COVERED) $(ARGS)
-	$(PYTEST) $(ON_ALL_CORES) $(COVERED:%=--ignore=%) $(ARGS)
+	$(COVERING)
+	$(PYTEST) $(ON_ALL_CORES) $(COVERED:%=--ignore=%)
 else
+test: .venv/.dev
+	@sh scripts/provision.sh
 	$(PYTEST) $(ON_ALL_CORES) $(ARGS)
 endif
+
+## check: lint, types, import rules, and the tests of what a key is and what is done with keys: a minute
+check: lint types
+	$(COVERING)
 
 ## history: a million verifications under kills, stops, cuts and restarts, each held against what was revoked when
 OPERATIONS ?= 1000000

@@ -1,7 +1,7 @@
 """What tests of the whole service share: an issuer, and a running service on each store; and how a run goes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from keywright.dev.issuer import DevIssuer
+from tests import seeds
 from tests.live import LiveService, environment, start_service
 from tests.oidc_provider import oidc_provider, own_oidc_provider
 from tests.postgres import PostgresCluster, migrated_database, postgres_cluster
@@ -34,9 +35,30 @@ def pytest_xdist_auto_num_workers() -> int:
     return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis begin at the seed of the run, too."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = seeds.seed_of_run()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin every test at the same place for the same seed, whatever ran before it."""
+    seeds.begin(item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say below a failure how to repeat it."""
+    report = yield
+    if report.failed:
+        report.sections.append(("to repeat it", seeds.again(report.nodeid)))
+    return report
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest, so that nobody waits for one of them in the end."""
+    """Begin with the tests that take longest, so that the run does not end with one of them."""
     items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import seeds
 from tests.history.checker import Outcome
 from tests.history.child import Key, Keys, Recording, wrong
 from tests.history.wire import Broken, Connection, Response
@@ -100,6 +101,7 @@ class Caller:
 async def main() -> None:
     """Do as ordered."""
     orders = Orders(**json.loads(sys.stdin.readline()))
+    seeds.begin("nodes")
     keys, recording = Keys(), Recording(Path(orders.recording), [name for name, *_ in orders.nodes])
     headers = {"Authorization": f"Bearer {orders.credential}"}
     async with asyncio.TaskGroup() as tasks:

@@ -18,6 +18,7 @@ from keywright.client.errors import ServiceUnavailable
 from keywright.client.verdicts import Verdict
 from keywright.client.verifier import AsyncVerifier, Verifier
 from keywright.keys.verdict import Code
+from tests import seeds
 from tests.history.checker import Outcome
 from tests.history.child import Keys, Recording, wrong
 
@@ -106,6 +107,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     orders = Orders(**json.loads(sys.stdin.readline()))
+    seeds.begin(orders.name)
     keys, recording = Keys(), Recording(Path(orders.recording), [orders.name])
     while not keys.ended.wait(_REST_SECONDS):
         if keys.resting.is_set():
