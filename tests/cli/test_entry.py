@@ -11,7 +11,7 @@ from keywright import __version__
 from tests.live import SOURCE, clean_environment
 
 # Not pydantic: Typer itself reads options with it.
-HEAVY = ("fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "asyncpg", "structlog", "prometheus_client")
+HEAVY = ("fastapi", "starlette", "uvicorn", "asyncpg", "structlog", "prometheus_client")
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
