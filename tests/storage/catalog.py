@@ -65,9 +65,31 @@ def _of_file(database: Database) -> Iterator[str]:
 
 
 def _parts(name: str, statement: str) -> Iterator[str]:
-    """Take a table apart, since columns that were added later stand behind its constraints."""
+    """Take a table apart: columns may be added behind its constraints, and a constraint may stand beside its column."""
     _, _, rest = re.sub(r"--[^\n]*", "", statement).partition("(")
     body, _, options = re.sub(r"\s+", " ", rest).rpartition(")")
     yield f"table {name}: {options}"
     for part in re.split(r",(?![^(]*\))", body):
-        yield f"table {name}: {part.strip()}"
+        # SQLite shows the name of a CHECK and of no other constraint.
+        words = re.sub(r"CONSTRAINT \w+ (?!CHECK)", "", part.strip())
+        for line in _beside(words) if not words.startswith(_CONSTRAINTS) else [words]:
+            yield f"table {name}: {line}"
+
+
+_CONSTRAINTS = ("CONSTRAINT", "PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
+
+
+def _beside(words: str) -> Iterator[str]:
+    """Give a column, and what stands beside it as a constraint of the table."""
+    name, _, rest = words.partition(" ")
+    for constraint, table_wide in (("PRIMARY KEY", "PRIMARY KEY ({})"), ("UNIQUE", "UNIQUE ({})")):
+        if rest.endswith(constraint) or f"{constraint} C" in rest:
+            rest = rest.replace(f" {constraint}", "", 1)
+            yield table_wide.format(name)
+    rest, separator, target = rest.partition(" REFERENCES ")
+    if separator:
+        yield f"FOREIGN KEY({name}) REFERENCES {target}"
+    rest, separator, check = rest.partition(" CONSTRAINT ")
+    if separator:
+        yield f"CONSTRAINT {check}"
+    yield f"{name} {rest}"

@@ -85,10 +85,10 @@ STATEMENTS = {
     "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None), "events_of_key_idx"),
     "links": (statements.LINKS, "event_chain_pkey"),
     "chain end": (statements.CHAIN_END, "event_chain_heads"),
-    "idempotent answer": (sql.SHARED.answer, "idempotent_answers_pkey"),
+    "idempotent answer": (statements.ANSWER, "idempotent_answers_pkey"),
     "purge": (sql.PURGE, "idempotent_answers_expires_at_idx"),
     "purge of reporters": (sql.PURGE, "usage_reporters_written_at_idx"),
-    "idle": (sql.SHARED.idle, "api_key_secrets_idle_idx"),
+    "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
     "notice": (sql.NOTE_EXPIRING, ONE_KEY),
 }

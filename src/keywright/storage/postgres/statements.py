@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
-from keywright.storage.shared.statements import Dialect, Statements
+from keywright.storage.shared.statements import Dialect
 
 _ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
 _TYPES: Final = {
@@ -30,8 +30,20 @@ _TYPES: Final = {
 """The type of a column that is not text."""
 
 
-GUARD_COLUMNS: Final = ("key_id", *AnswerRow._fields, "asked_at", "most_active")
-"""What has to be known of a creation that may not be done: its key, its replay if it has one, and its bound if any."""
+class GuardRow(NamedTuple):
+    """
+    What decides whether a creation may be done: its sealed answer if it has one, and its bound if any, as texts.
+    """
+
+    key_id: str
+    org_id: str
+    request_digest: str | None = None
+    fingerprint: str | None = None
+    sealed: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    asked_at: str | None = None
+    most_active: str | None = None
 
 
 def _arrays(columns: Sequence[str], numbers: "count[int]") -> str:
@@ -77,9 +89,9 @@ def _create_guarded() -> str:
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
     events = _insert_arrays("events", EventRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
-    typed = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')} AS {column}" for column in GUARD_COLUMNS)
+    typed = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')} AS {column}" for column in GuardRow._fields)
     return f"""
-        WITH asked AS MATERIALIZED (SELECT {typed} FROM {_arrays(GUARD_COLUMNS, numbers)}),
+        WITH asked AS MATERIALIZED (SELECT {typed} FROM {_arrays(GuardRow._fields, numbers)}),
         roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
         answered AS ({_add_answer("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
         fresh AS MATERIALIZED (
@@ -124,7 +136,7 @@ CREATE: Final = _create()
 
 CREATE_GUARDED: Final = _create_guarded()
 """
-Values: as for `CREATE`, then for each of `GUARD_COLUMNS` an array of texts. Gives the keys that were created.
+Values: as for `CREATE`, then for each of `GuardRow` an array of texts. Gives the keys that were created.
 
 Who adds a replay that another transaction has just added waits for it, and then adds nothing. Of creations with a bound
 there is one at a time, because what is counted is what others have committed.
@@ -336,8 +348,6 @@ DIALECT: Final = Dialect(
     events_of_organization=_events("org_id", "$1"),
     events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),
 )
-
-SHARED: Final = Statements(DIALECT)
 
 VERSION: Final = "SELECT version_num FROM alembic_version"
 HAS_VERSION: Final = "SELECT to_regclass('alembic_version')"

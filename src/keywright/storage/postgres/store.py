@@ -8,7 +8,7 @@ one to another connection.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
@@ -24,7 +24,7 @@ from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.faults import ConnectionLost, RolledBack
 from keywright.storage.postgres.pool import Pool
-from keywright.storage.shared import checking_rows, filters, rows
+from keywright.storage.shared import checking_rows, filters, rows, statements
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
 from keywright.storage.shared.store import LAST_ID, SharedStore
@@ -40,30 +40,12 @@ LOOK_UP_LANES = 2
 """Statements under way at once that look up what waits together."""
 
 
-class _Guard(NamedTuple):
-    """
-    What decides whether a creation may be done: its sealed answer if it has one, and its bound if any, as texts.
-
-    The fields are `sql.GUARD_COLUMNS`.
-    """
-
-    key_id: str
-    org_id: str
-    request_digest: str | None = None
-    fingerprint: str | None = None
-    sealed: str | None = None
-    created_at: str | None = None
-    expires_at: str | None = None
-    asked_at: str | None = None
-    most_active: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class _Creation:
     """A creation as texts; `guard` is None where nothing may hold it up."""
 
     rows: NewRows
-    guard: _Guard | None
+    guard: sql.GuardRow | None
 
 
 class PostgresStore(SharedStore):
@@ -79,7 +61,7 @@ class PostgresStore(SharedStore):
     """
 
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(sql.DIALECT, sql.SHARED)
+        super().__init__(sql.DIALECT)
         self._url = url
         self._pool = Pool(url, patience=patience)
         self._creations: GroupCommit[_Creation, Outcome] = GroupCommit(
@@ -229,7 +211,7 @@ class PostgresStore(SharedStore):
         # The same request twice in one statement would be an error of the server's; the first of them is done.
         firsts = {_request_of(creation): creation for creation in reversed(new)}
         unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
-        guards = [creation.guard or _Guard(creation.rows.key.id, creation.rows.key.org_id) for creation in unique]
+        guards = [creation.guard or sql.GuardRow(creation.rows.key.id, creation.rows.key.org_id) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
         created = await self._write(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
         done = {key_id.hex for (key_id,) in created}
@@ -262,7 +244,7 @@ class PostgresStore(SharedStore):
 
     async def _find(self, digests: Sequence[bytes]) -> list[KeyFacts | None]:
         if len(digests) == 1:
-            found = await self._read(sql.SHARED.find, digests[0])
+            found = await self._read(statements.FIND, digests[0])
             return [self._facts.facts(*found[0]) if found else None]
         facts: list[KeyFacts | None] = [None] * len(digests)
         for place, *row in await self._read(checking_sql.FIND_MANY, b"".join(digests)):
@@ -305,8 +287,8 @@ def _answer_row(org_id: UUID, answer: Replay | None) -> AnswerRow:
     return rows.answer_row(org_id, answer, POSTGRES)
 
 
-def _guard(new: NewApiKey, added: NewRows) -> _Guard:
-    guard = _Guard(
+def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow:
+    guard = sql.GuardRow(
         key_id=added.key.id,
         org_id=added.key.org_id,
         asked_at=added.key.created_at,

@@ -1,7 +1,7 @@
 """
-The statements that are the same on both engines, made once for each.
+The statements that are the same on both engines. A `Dialect` has what an engine says in its own way.
 
-A `Dialect` has what an engine says in its own way. Values are numbered: `$1`, and `?1` on SQLite.
+Values are numbered as PostgreSQL numbers them, `$1`; SQLite's numbers have another mark.
 """
 
 from collections.abc import Callable
@@ -56,45 +56,19 @@ class Dialect:
     events_of_key: str
 
 
-class Statements:
-    """The statements, as an engine takes them; those of keys and changes are made elsewhere."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        def make(text: str) -> str:
-            return text.replace("$", dialect.mark)
-
-        self.find: Final = make(FIND)
-        self.answer: Final = make(_ANSWER)
-        self.organizations: Final = _ORGANIZATIONS
-        self.links: Final = make(LINKS)
-        self.chain_end: Final = make(CHAIN_END)
-        self.loose: Final = make(_LOOSE)
-        self.expiring: Final = make(EXPIRING)
-        self.idle: Final = make(idle(dialect))
-        self.add_verifier: Final = make(_ADD_VERIFIER)
-        self.verifiers: Final = _VERIFIERS
-        self.find_verifier: Final = make(_FIND_VERIFIER)
-        self.note_session: Final = make(_note_session(dialect))
-        self.close_session: Final = make(
-            f"UPDATE verifier_sessions SET closed_at = {dialect.now} WHERE id = $1 AND verifier_id {dialect.same} $2"  # noqa: S608 - here and below: names of our own
-        )
-        self.ending: Final = make(_ending(dialect))
-        self.usage: Final = make(_USAGE)
-
-
 FIND: Final = f"""
     SELECT {readers.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
     WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
-"""  # noqa: S608
+"""  # noqa: S608 - here and below: names of our own
 """Values: a digest."""
 
-_ANSWER: Final = f"""
+ANSWER: Final = f"""
     SELECT {", ".join(readers.column_names(audit_rows.answer)[1:])} FROM idempotent_answers
     WHERE org_id = $1 AND request_digest = $2 AND expires_at > $3
 """  # noqa: S608
 """Values: organization, request, when."""
 
-_ORGANIZATIONS: Final = """
+ORGANIZATIONS: Final = """
     SELECT org_id FROM events UNION SELECT org_id FROM event_chain UNION SELECT org_id FROM event_chain_heads
     ORDER BY org_id
 """
@@ -107,7 +81,7 @@ LINKS: Final = f"""
 
 CHAIN_END: Final = "SELECT position, hash FROM event_chain_heads WHERE org_id = $1"
 
-_LOOSE: Final = """
+LOOSE: Final = """
     SELECT e.id FROM events e
     WHERE e.org_id = $1 AND e.digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event_chain c WHERE c.event_id = e.id)
     ORDER BY e.id LIMIT 100
@@ -152,16 +126,21 @@ def change_columns(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-_ADD_VERIFIER: Final = f"""
+ADD_VERIFIER: Final = f"""
     INSERT INTO verifiers ({VERIFIER_COLUMNS}, credential_digest) VALUES ($1, $2, $3, $4, $5, $6)
 """  # noqa: S608
 """Values: a `VerifierRow`, the digest of the credential."""
 
-_VERIFIERS: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers ORDER BY id DESC"  # noqa: S608
-_FIND_VERIFIER: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers WHERE credential_digest = $1"  # noqa: S608
+VERIFIERS: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers ORDER BY id DESC"  # noqa: S608
+FIND_VERIFIER: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers WHERE credential_digest = $1"  # noqa: S608
 
 
-def _note_session(dialect: Dialect) -> str:
+def close_session(dialect: Dialect) -> str:
+    """Store that a session uses nothing any more. Values: session, verifier."""
+    return f"UPDATE verifier_sessions SET closed_at = {dialect.now} WHERE id = $1 AND verifier_id {dialect.same} $2"  # noqa: S608
+
+
+def note_session(dialect: Dialect) -> str:
     """Store that a session is open. Values: a `SessionRow`."""
     return f"""
         INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at)
@@ -172,7 +151,7 @@ def _note_session(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-def _ending(dialect: Dialect) -> str:
+def ending(dialect: Dialect) -> str:
     """
     Tell how a key ended, a row for each session that it concerns. Values: organization, key.
 
@@ -219,7 +198,7 @@ _SECRET: Final = readers.columns(readers.KeyReader.secret, "s")
 # In the place of what only a secret has, and of its key's environment.
 _NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
 
-_USAGE: Final = f"""
+USAGE: Final = f"""
     WITH key AS (SELECT id, environment FROM api_keys WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL),
     secret AS (
         SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL

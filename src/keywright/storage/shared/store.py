@@ -10,11 +10,11 @@ from keywright.service.checking_ports import Ending, Session, Trail, Usage, Veri
 from keywright.service.events import CHAIN_BEGINS, Event
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Due, EventFilter, Link, Replay
-from keywright.storage.shared import audit_rows, checking_rows, filters
+from keywright.storage.shared import audit_rows, checking_rows, filters, statements
 from keywright.storage.shared.checking_rows import EndingRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
-from keywright.storage.shared.statements import Dialect, Statements
+from keywright.storage.shared.statements import Dialect
 
 LAST_ID = UUID(int=2**128 - 1)
 """A page that begins below it begins with the newest."""
@@ -38,13 +38,16 @@ class SharedStore(ABC):
 
     Args:
         dialect: The engine.
-        sql: Its statements.
     """
 
-    def __init__(self, dialect: Dialect, sql: Statements) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._decoding = dialect.decoding
-        self._shared = sql
+        # Made once, and not for each call.
+        self._idle = statements.idle(dialect)
+        self._note_session = statements.note_session(dialect)
+        self._close_session = statements.close_session(dialect)
+        self._ending = statements.ending(dialect)
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
         self._feeds: set[ChangeFeed] = set()
@@ -52,11 +55,11 @@ class SharedStore(ABC):
 
     @abstractmethod
     async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
-        """Execute a statement that changes nothing; values are in Python's own types."""
+        """Execute a statement of `statements` that changes nothing; values are in Python's own types."""
 
     @abstractmethod
     async def _execute(self, statement: str, *values: Any) -> None:
-        """Execute a statement that changes something, in a transaction; values are in Python's own types."""
+        """Execute one that changes something, in a transaction; values are in Python's own types."""
 
     @abstractmethod
     def _open_feed(self) -> ChangeFeed:
@@ -83,7 +86,7 @@ class SharedStore(ABC):
 
     async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
         """See `Store.replay`."""
-        found = await self._rows(self._shared.answer, org_id, request_digest, at)
+        found = await self._rows(statements.ANSWER, org_id, request_digest, at)
         return audit_rows.answer(self._decoding, *found[0]) if found else None
 
     async def events(
@@ -104,63 +107,63 @@ class SharedStore(ABC):
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """See `AuditStore.chained_organizations`."""
-        return [self._decoding.id(org_id) for (org_id,) in await self._rows(self._shared.organizations)]
+        return [self._decoding.id(org_id) for (org_id,) in await self._rows(statements.ORGANIZATIONS)]
 
     async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
         """See `AuditStore.links`."""
-        found = await self._rows(self._shared.links, org_id, after, limit)
+        found = await self._rows(statements.LINKS, org_id, after, limit)
         return [audit_rows.link(self._decoding, *row) for row in found]
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
         """See `AuditStore.chain_end`."""
-        for position, hash_ in await self._rows(self._shared.chain_end, org_id):
+        for position, hash_ in await self._rows(statements.CHAIN_END, org_id):
             return position, hash_
         return 0, CHAIN_BEGINS
 
     async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
         """See `AuditStore.loose_events`."""
-        return [self._decoding.id(id_) for (id_,) in await self._rows(self._shared.loose, org_id)]
+        return [self._decoding.id(id_) for (id_,) in await self._rows(statements.LOOSE, org_id)]
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """See `DutyStore.quiet`."""
-        found = await self._rows(self._shared.idle, at, lag_seconds, limit)
+        found = await self._rows(self._idle, at, lag_seconds, limit)
         return [audit_rows.idle(self._decoding, *row) for row in found]
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
         """See `DutyStore.expiring`."""
         until = at + timedelta(days=within_days)
-        found = await self._rows(self._shared.expiring, at, until, within_days, limit)
+        found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `CheckingStore.add_verifier`."""
-        await self._execute(self._shared.add_verifier, *checking_rows.verifier_row(verifier), credential_digest)
+        await self._execute(statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
 
     async def verifiers(self) -> Sequence[Verifier]:
         """See `CheckingStore.verifiers`."""
-        return [self._verifier(row) for row in await self._rows(self._shared.verifiers)]
+        return [self._verifier(row) for row in await self._rows(statements.VERIFIERS)]
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
         """See `CheckingStore.find_verifier`."""
-        found = await self._rows(self._shared.find_verifier, credential_digest)
+        found = await self._rows(statements.FIND_VERIFIER, credential_digest)
         return self._verifier(found[0]) if found else None
 
     async def note_session(self, session: Session) -> None:
         """See `CheckingStore.note_session`."""
-        await self._execute(self._shared.note_session, *checking_rows.session_row(session))
+        await self._execute(self._note_session, *checking_rows.session_row(session))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `CheckingStore.close_session`."""
-        await self._execute(self._shared.close_session, session_id, verifier_id)
+        await self._execute(self._close_session, session_id, verifier_id)
 
     async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
         """See `CheckingStore.ending`."""
-        found = await self._rows(self._shared.ending, org_id, key_id)
+        found = await self._rows(self._ending, org_id, key_id)
         return checking_rows.ending(self._decoding, [EndingRow(*row) for row in found])
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         """See `CheckingStore.usage`."""
-        found = await self._rows(self._shared.usage, org_id, key_id, since)
+        found = await self._rows(statements.USAGE, org_id, key_id, since)
         return checking_rows.usage(self._decoding, [UsageRow(*row) for row in found])
 
     def _verifier(self, row: Row) -> Verifier:

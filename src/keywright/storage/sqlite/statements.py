@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from keywright.storage.shared import audit_rows, readers, rows
+from keywright.storage.shared import audit_rows, readers, rows, statements
 from keywright.storage.shared.checking_rows import MOST_SOURCES
 from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
-from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, Statements, change_columns
+from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, change_columns
 from keywright.storage.sqlite.file import NOW
 
 ALIVE: Final = f"""
@@ -122,7 +122,7 @@ DIALECT: Final = Dialect(
     events_of_key=f"{_EVENTS} AND e.key_id = ?4 {{}} ORDER BY e.id DESC LIMIT ?3",
 )
 
-SHARED: Final = Statements(DIALECT)
+FIND: Final = statements.FIND.replace("$", "?")
 
 MOST_RECENT: Final = 1000
 """With how many of the recent changes a reader begins."""

@@ -53,7 +53,7 @@ class SqliteStore(SharedStore):
     """
 
     def __init__(self, path: Path, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
-        super().__init__(sql.DIALECT, sql.SHARED)
+        super().__init__(sql.DIALECT)
         self._path = path
         # Less than a caller waits, so that it hears what was wrong.
         self._writer = Writer(path, lock_patience=patience * 0.8)
@@ -147,7 +147,7 @@ class SqliteStore(SharedStore):
 
     async def find(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find`."""
-        found = await self._read(lambda connection: connection.execute(sql.SHARED.find, (digest,)).fetchall())
+        found = await self._read(lambda connection: connection.execute(sql.FIND, (digest,)).fetchall())
         return self._facts.facts(*found[0]) if found else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
@@ -184,12 +184,12 @@ class SqliteStore(SharedStore):
         return await self._looks.submit(look)
 
     async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
-        encoded = rows.for_sqlite(values)
-        return await self._read(lambda connection: connection.execute(statement, encoded).fetchall())
+        text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
+        return await self._read(lambda connection: connection.execute(text, encoded).fetchall())
 
     async def _execute(self, statement: str, *values: Any) -> None:
-        encoded = rows.for_sqlite(values)
-        await self._write(lambda connection: connection.execute(statement, encoded).rowcount)
+        text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
+        await self._write(lambda connection: connection.execute(text, encoded).rowcount)
 
     def _open_feed(self) -> SqliteChangeFeed:
         return SqliteChangeFeed(self._path, forget=self._feeds.discard)

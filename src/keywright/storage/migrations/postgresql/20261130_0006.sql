@@ -1,29 +1,27 @@
 -- The schema on PostgreSQL. sqlite/20261130_0006.sql is the same for the other engine, and has the same names.
 --
 -- Ids are UUIDv7. Identifiers are compared byte by byte (COLLATE "C"): an index in a collation of the operating system
--- goes wrong when that system is upgraded. Where no rule stands beside a column, the code that writes it is responsible.
+-- goes wrong when that system is upgraded. Where no rule stands beside a column, the code that writes it enforces it.
 
 -- The name of the last migration that this database has. It is the name that Alembic gave this table.
 CREATE TABLE alembic_version (
-    version_num VARCHAR(32) NOT NULL,
-    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+    version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
 
 CREATE TABLE organizations (
-    id UUID NOT NULL,
+    id UUID PRIMARY KEY,
     issuer TEXT COLLATE "C" NOT NULL,
     external_id TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT organizations_pkey PRIMARY KEY (id),
     CONSTRAINT organizations_issuer_external_id_key UNIQUE (issuer, external_id)
 );
 
 -- Rows are never deleted: `deleted_at` makes a tombstone, so that a leaked key can still be traced.
 CREATE TABLE api_keys (
-    id UUID NOT NULL,
-    org_id UUID NOT NULL,
-    name TEXT NOT NULL,
-    description TEXT,
+    id UUID PRIMARY KEY,
+    org_id UUID NOT NULL REFERENCES organizations (id),
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    description TEXT CHECK (length(description) <= 255),
     environment TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT NOT NULL,
@@ -45,10 +43,6 @@ CREATE TABLE api_keys (
     version INTEGER DEFAULT 1 NOT NULL,
     -- How many days before its expiry the latest notice of it was given.
     noticed_days INTEGER,
-    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT api_keys_org_id_fkey FOREIGN KEY(org_id) REFERENCES organizations (id),
-    CONSTRAINT api_keys_name_check CHECK (length(name) BETWEEN 1 AND 100),
-    CONSTRAINT api_keys_description_check CHECK (length(description) <= 255),
     CONSTRAINT api_keys_revoked_check CHECK ((revoked_at IS NULL) = (revoked_by IS NULL)),
     CONSTRAINT api_keys_deleted_check CHECK ((deleted_at IS NULL) = (deleted_by IS NULL))
 );
@@ -82,10 +76,10 @@ END $$;
 
 CREATE TABLE api_key_secrets (
     -- The first secret of a key has the key's id, a later one the id of the event of its rotation.
-    id UUID NOT NULL,
-    key_id UUID NOT NULL,
-    public_key BYTEA NOT NULL,
-    secret_digest BYTEA NOT NULL,
+    id UUID PRIMARY KEY,
+    key_id UUID NOT NULL REFERENCES api_keys (id),
+    public_key BYTEA NOT NULL UNIQUE CHECK (length(public_key) = 32),
+    secret_digest BYTEA NOT NULL UNIQUE CHECK (length(secret_digest) = 32),
     brand TEXT NOT NULL,
     display TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -94,13 +88,7 @@ CREATE TABLE api_key_secrets (
     last_used_at TIMESTAMP WITH TIME ZONE,
     first_used_at TIMESTAMP WITH TIME ZONE,
     -- A replaced secret that was not used for so long retires before `retires_at`.
-    quiet_seconds INTEGER,
-    CONSTRAINT api_key_secrets_pkey PRIMARY KEY (id),
-    CONSTRAINT api_key_secrets_key_id_fkey FOREIGN KEY(key_id) REFERENCES api_keys (id),
-    CONSTRAINT api_key_secrets_public_key_key UNIQUE (public_key),
-    CONSTRAINT api_key_secrets_secret_digest_key UNIQUE (secret_digest),
-    CONSTRAINT api_key_secrets_public_key_check CHECK (length(public_key) = 32),
-    CONSTRAINT api_key_secrets_secret_digest_check CHECK (length(secret_digest) = 32)
+    quiet_seconds INTEGER
 );
 
 -- A key has one current secret, which is the one without an end: enforced here.
@@ -114,8 +102,8 @@ CREATE INDEX api_key_secrets_quiet_idx ON api_key_secrets (retires_at) WHERE qui
 -- The audit log. No foreign keys: it outlives what it is about.
 CREATE TABLE events (
     -- Not in the order of commits.
-    seq BIGINT GENERATED ALWAYS AS IDENTITY,
-    id UUID NOT NULL,
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id UUID NOT NULL UNIQUE,
     org_id UUID NOT NULL,
     key_id UUID NOT NULL,
     type TEXT NOT NULL,
@@ -127,9 +115,7 @@ CREATE TABLE events (
     address TEXT,
     data JSONB NOT NULL,
     -- NULL in events from before there was a chain; they have no place in it.
-    digest BYTEA,
-    CONSTRAINT events_pkey PRIMARY KEY (seq),
-    CONSTRAINT events_id_key UNIQUE (id)
+    digest BYTEA
 );
 
 CREATE INDEX events_newest_idx ON events (org_id, id);
@@ -151,11 +137,9 @@ FOR EACH STATEMENT EXECUTE FUNCTION events_refuse_change();
 CREATE TABLE event_chain (
     org_id UUID NOT NULL,
     position BIGINT NOT NULL,
-    event_id UUID NOT NULL,
-    hash BYTEA NOT NULL,
-    CONSTRAINT event_chain_pkey PRIMARY KEY (org_id, position),
-    CONSTRAINT event_chain_event_id_key UNIQUE (event_id),
-    CONSTRAINT event_chain_hash_check CHECK (length(hash) = 32)
+    event_id UUID NOT NULL UNIQUE,
+    hash BYTEA NOT NULL CHECK (length(hash) = 32),
+    CONSTRAINT event_chain_pkey PRIMARY KEY (org_id, position)
 );
 
 CREATE TRIGGER event_chain_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON event_chain
@@ -163,11 +147,9 @@ FOR EACH STATEMENT EXECUTE FUNCTION events_refuse_change();
 
 -- The last place of each chain, which the next event follows. Locked by the transaction that adds one.
 CREATE TABLE event_chain_heads (
-    org_id UUID NOT NULL,
+    org_id UUID PRIMARY KEY,
     position BIGINT NOT NULL,
-    hash BYTEA NOT NULL,
-    CONSTRAINT event_chain_heads_pkey PRIMARY KEY (org_id),
-    CONSTRAINT event_chain_heads_hash_check CHECK (length(hash) = 32)
+    hash BYTEA NOT NULL CHECK (length(hash) = 32)
 );
 
 -- Hashes the events of an organization in their order, as a window over an aggregate.
@@ -223,14 +205,12 @@ FOR EACH STATEMENT EXECUTE FUNCTION events_chain();
 -- Sealed answers to requests with an Idempotency-Key. The code removes those that have expired.
 CREATE TABLE replays (
     org_id UUID NOT NULL,
-    request_digest BYTEA NOT NULL,
-    fingerprint BYTEA NOT NULL,
+    request_digest BYTEA NOT NULL CHECK (length(request_digest) = 32),
+    fingerprint BYTEA NOT NULL CHECK (length(fingerprint) = 32),
     sealed BYTEA NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT replays_pkey PRIMARY KEY (org_id, request_digest),
-    CONSTRAINT replays_request_digest_check CHECK (length(request_digest) = 32),
-    CONSTRAINT replays_fingerprint_check CHECK (length(fingerprint) = 32)
+    CONSTRAINT replays_pkey PRIMARY KEY (org_id, request_digest)
 );
 
 CREATE INDEX replays_expires_at_idx ON replays (expires_at);
@@ -239,14 +219,13 @@ CREATE INDEX replays_expires_at_idx ON replays (expires_at);
 -- Rows are never removed, and receipts are made from them. The numbers are this table's own, because creations draw
 -- none: a number that is missing is a change whose transaction has not ended. They are not in the order of commits.
 CREATE TABLE changes (
-    seq BIGINT GENERATED ALWAYS AS IDENTITY,
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     -- A key, or a verifier.
     changed_id UUID NOT NULL,
     type TEXT NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
     -- By the database's clock.
-    noted_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT changes_pkey PRIMARY KEY (seq)
+    noted_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
 CREATE INDEX changes_changed_id_idx ON changes (changed_id);
@@ -275,16 +254,12 @@ CREATE TRIGGER changes_notify AFTER INSERT ON changes
 FOR EACH STATEMENT EXECUTE FUNCTION changes_notify();
 
 CREATE TABLE verifiers (
-    id UUID NOT NULL,
-    name TEXT COLLATE "C" NOT NULL,
-    credential_digest BYTEA NOT NULL,
+    id UUID PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
+    credential_digest BYTEA NOT NULL UNIQUE CHECK (length(credential_digest) = 32),
     display TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    revoked_at TIMESTAMP WITH TIME ZONE,
-    CONSTRAINT verifiers_pkey PRIMARY KEY (id),
-    CONSTRAINT verifiers_credential_digest_key UNIQUE (credential_digest),
-    CONSTRAINT verifiers_name_check CHECK (length(name) BETWEEN 1 AND 255),
-    CONSTRAINT verifiers_credential_digest_check CHECK (length(credential_digest) = 32)
+    revoked_at TIMESTAMP WITH TIME ZONE
 );
 
 -- A name is unique among the verifiers that are not revoked: enforced here.
@@ -301,20 +276,16 @@ CREATE TRIGGER verifiers_note_change AFTER UPDATE OF revoked_at ON verifiers
 FOR EACH ROW EXECUTE FUNCTION verifiers_note_change();
 
 CREATE TABLE verifier_sessions (
-    id UUID NOT NULL,
+    id UUID PRIMARY KEY,
     -- NULL for a process of the service.
-    verifier_id UUID,
-    name TEXT NOT NULL,
+    verifier_id UUID REFERENCES verifiers (id),
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
     -- A year at most; a receipt reckons with it.
-    outage_seconds INTEGER NOT NULL,
+    outage_seconds INTEGER NOT NULL CHECK (outage_seconds BETWEEN 0 AND 31536000),
     -- By the database's clock, like the two below.
     connected_at TIMESTAMP WITH TIME ZONE NOT NULL,
     seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    closed_at TIMESTAMP WITH TIME ZONE,
-    CONSTRAINT verifier_sessions_pkey PRIMARY KEY (id),
-    CONSTRAINT verifier_sessions_verifier_id_fkey FOREIGN KEY(verifier_id) REFERENCES verifiers (id),
-    CONSTRAINT verifier_sessions_name_check CHECK (length(name) BETWEEN 1 AND 255),
-    CONSTRAINT verifier_sessions_outage_seconds_check CHECK (outage_seconds BETWEEN 0 AND 31536000)
+    closed_at TIMESTAMP WITH TIME ZONE
 );
 
 -- Which session dropped what a change made wrong, and when. No foreign keys: a session may confirm before it could be
@@ -337,42 +308,35 @@ CREATE TABLE key_hours (
 -- Sources of each key's first secret, from before a key could have two; read and not written any more.
 CREATE TABLE key_sources (
     key_id UUID NOT NULL,
-    network TEXT COLLATE "C" NOT NULL,
-    agent TEXT COLLATE "C" NOT NULL,
-    verifier TEXT COLLATE "C" NOT NULL,
+    network TEXT COLLATE "C" NOT NULL CHECK (length(network) <= 64),
+    agent TEXT COLLATE "C" NOT NULL CHECK (length(agent) <= 64),
+    verifier TEXT COLLATE "C" NOT NULL CHECK (length(verifier) <= 255),
     first_seen TIMESTAMP WITH TIME ZONE NOT NULL,
     last_seen TIMESTAMP WITH TIME ZONE NOT NULL,
     count BIGINT NOT NULL,
-    CONSTRAINT key_sources_pkey PRIMARY KEY (key_id, network, agent, verifier),
-    CONSTRAINT key_sources_network_check CHECK (length(network) <= 64),
-    CONSTRAINT key_sources_agent_check CHECK (length(agent) <= 64),
-    CONSTRAINT key_sources_verifier_check CHECK (length(verifier) <= 255)
+    CONSTRAINT key_sources_pkey PRIMARY KEY (key_id, network, agent, verifier)
 );
 
 -- The code keeps the latest 50 of a secret. Network and agent are empty where they are not known: NULL is not equal to
 -- itself, so one source could be here twice.
 CREATE TABLE secret_sources (
     secret_id UUID NOT NULL,
-    network TEXT COLLATE "C" NOT NULL,
-    agent TEXT COLLATE "C" NOT NULL,
-    verifier TEXT COLLATE "C" NOT NULL,
+    network TEXT COLLATE "C" NOT NULL CHECK (length(network) <= 64),
+    agent TEXT COLLATE "C" NOT NULL CHECK (length(agent) <= 64),
+    verifier TEXT COLLATE "C" NOT NULL CHECK (length(verifier) <= 255),
     first_seen TIMESTAMP WITH TIME ZONE NOT NULL,
     last_seen TIMESTAMP WITH TIME ZONE NOT NULL,
     count BIGINT NOT NULL,
-    CONSTRAINT secret_sources_pkey PRIMARY KEY (secret_id, network, agent, verifier),
-    CONSTRAINT secret_sources_network_check CHECK (length(network) <= 64),
-    CONSTRAINT secret_sources_agent_check CHECK (length(agent) <= 64),
-    CONSTRAINT secret_sources_verifier_check CHECK (length(verifier) <= 255)
+    CONSTRAINT secret_sources_pkey PRIMARY KEY (secret_id, network, agent, verifier)
 );
 
 -- The number of the last batch of uses that each session wrote: a batch that is sent again is counted once. The session
 -- may not be stored yet. The code removes a row a week after its last batch.
 CREATE TABLE usage_reporters (
-    reporter UUID NOT NULL,
+    reporter UUID PRIMARY KEY,
     batch BIGINT NOT NULL,
     -- By the database's clock.
-    written_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT usage_reporters_pkey PRIMARY KEY (reporter)
+    written_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
 
 CREATE INDEX usage_reporters_written_at_idx ON usage_reporters (written_at);

@@ -2,30 +2,28 @@
 --
 -- An id is the 16 bytes of a UUIDv7, a time is microseconds since 1970 in UTC, a document is JSON text. STRICT has
 -- SQLite refuse a value of another type. Foreign keys are enforced by a setting of the connection that writes
--- (sqlite_file.py). Where no rule stands beside a column, the code that writes it is responsible.
+-- (sqlite/file.py). Where no rule stands beside a column, the code that writes it enforces it.
 
 -- The name of the last migration that this database has. It is the name that Alembic gave this table.
 CREATE TABLE alembic_version (
-    version_num VARCHAR(32) NOT NULL,
-    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+    version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
 
 CREATE TABLE organizations (
-    id BLOB NOT NULL,
+    id BLOB NOT NULL PRIMARY KEY,
     issuer TEXT NOT NULL,
     external_id TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    CONSTRAINT organizations_pkey PRIMARY KEY (id),
-    CONSTRAINT organizations_issuer_external_id_key UNIQUE (issuer, external_id)
+    UNIQUE (issuer, external_id)
 )
 STRICT;
 
 -- Rows are never deleted: `deleted_at` makes a tombstone, so that a leaked key can still be traced.
 CREATE TABLE api_keys (
-    id BLOB NOT NULL,
-    org_id BLOB NOT NULL,
-    name TEXT NOT NULL,
-    description TEXT,
+    id BLOB NOT NULL PRIMARY KEY,
+    org_id BLOB NOT NULL REFERENCES organizations (id),
+    name TEXT NOT NULL CONSTRAINT api_keys_name_check CHECK (length(name) BETWEEN 1 AND 100),
+    description TEXT CONSTRAINT api_keys_description_check CHECK (length(description) <= 255),
     environment TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     created_by TEXT NOT NULL,
@@ -47,10 +45,6 @@ CREATE TABLE api_keys (
     version INTEGER DEFAULT 1 NOT NULL,
     -- How many days before its expiry the latest notice of it was given.
     noticed_days INTEGER,
-    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT api_keys_org_id_fkey FOREIGN KEY(org_id) REFERENCES organizations (id),
-    CONSTRAINT api_keys_name_check CHECK (length(name) BETWEEN 1 AND 100),
-    CONSTRAINT api_keys_description_check CHECK (length(description) <= 255),
     CONSTRAINT api_keys_revoked_check CHECK ((revoked_at IS NULL) = (revoked_by IS NULL)),
     CONSTRAINT api_keys_deleted_check CHECK ((deleted_at IS NULL) = (deleted_by IS NULL))
 )
@@ -68,10 +62,11 @@ WHERE expires_at IS NOT NULL AND revoked_at IS NULL AND deleted_at IS NULL;
 
 CREATE TABLE api_key_secrets (
     -- The first secret of a key has the key's id, a later one the id of the event of its rotation.
-    id BLOB NOT NULL,
-    key_id BLOB NOT NULL,
-    public_key BLOB NOT NULL,
-    secret_digest BLOB NOT NULL,
+    id BLOB NOT NULL PRIMARY KEY,
+    key_id BLOB NOT NULL REFERENCES api_keys (id),
+    public_key BLOB NOT NULL UNIQUE CONSTRAINT api_key_secrets_public_key_check CHECK (length(public_key) = 32),
+    secret_digest BLOB NOT NULL UNIQUE
+        CONSTRAINT api_key_secrets_secret_digest_check CHECK (length(secret_digest) = 32),
     brand TEXT NOT NULL,
     display TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -80,13 +75,7 @@ CREATE TABLE api_key_secrets (
     last_used_at INTEGER,
     first_used_at INTEGER,
     -- A replaced secret that was not used for so long retires before `retires_at`.
-    quiet_seconds INTEGER,
-    CONSTRAINT api_key_secrets_pkey PRIMARY KEY (id),
-    CONSTRAINT api_key_secrets_key_id_fkey FOREIGN KEY(key_id) REFERENCES api_keys (id),
-    CONSTRAINT api_key_secrets_public_key_key UNIQUE (public_key),
-    CONSTRAINT api_key_secrets_secret_digest_key UNIQUE (secret_digest),
-    CONSTRAINT api_key_secrets_public_key_check CHECK (length(public_key) = 32),
-    CONSTRAINT api_key_secrets_secret_digest_check CHECK (length(secret_digest) = 32)
+    quiet_seconds INTEGER
 )
 STRICT;
 
@@ -100,8 +89,8 @@ CREATE INDEX api_key_secrets_quiet_idx ON api_key_secrets (retires_at) WHERE qui
 
 -- The audit log. No foreign keys: it outlives what it is about.
 CREATE TABLE events (
-    seq INTEGER NOT NULL,
-    id BLOB NOT NULL,
+    seq INTEGER NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
     org_id BLOB NOT NULL,
     key_id BLOB NOT NULL,
     type TEXT NOT NULL,
@@ -113,9 +102,7 @@ CREATE TABLE events (
     address TEXT,
     data TEXT NOT NULL,
     -- NULL in events from before there was a chain; they have no place in it.
-    digest BLOB,
-    CONSTRAINT events_pkey PRIMARY KEY (seq),
-    CONSTRAINT events_id_key UNIQUE (id)
+    digest BLOB
 )
 STRICT;
 
@@ -137,10 +124,9 @@ CREATE TABLE event_chain (
     org_id BLOB NOT NULL,
     position INTEGER NOT NULL,
     event_id BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    CONSTRAINT event_chain_pkey PRIMARY KEY (org_id, position),
-    CONSTRAINT event_chain_event_id_key UNIQUE (event_id),
-    CONSTRAINT event_chain_hash_check CHECK (length(hash) = 32)
+    hash BLOB NOT NULL CONSTRAINT event_chain_hash_check CHECK (length(hash) = 32),
+    PRIMARY KEY (org_id, position),
+    UNIQUE (event_id)
 )
 WITHOUT ROWID, STRICT;
 
@@ -152,25 +138,21 @@ BEGIN SELECT RAISE(ABORT, 'events are only ever added'); END;
 
 -- The last place of each chain, which the next event follows.
 CREATE TABLE event_chain_heads (
-    org_id BLOB NOT NULL,
+    org_id BLOB NOT NULL PRIMARY KEY,
     position INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    CONSTRAINT event_chain_heads_pkey PRIMARY KEY (org_id),
-    CONSTRAINT event_chain_heads_hash_check CHECK (length(hash) = 32)
+    hash BLOB NOT NULL CONSTRAINT event_chain_heads_hash_check CHECK (length(hash) = 32)
 )
 WITHOUT ROWID, STRICT;
 
 -- Sealed answers to requests with an Idempotency-Key. The code removes those that have expired.
 CREATE TABLE replays (
     org_id BLOB NOT NULL,
-    request_digest BLOB NOT NULL,
-    fingerprint BLOB NOT NULL,
+    request_digest BLOB NOT NULL CONSTRAINT replays_request_digest_check CHECK (length(request_digest) = 32),
+    fingerprint BLOB NOT NULL CONSTRAINT replays_fingerprint_check CHECK (length(fingerprint) = 32),
     sealed BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    CONSTRAINT replays_pkey PRIMARY KEY (org_id, request_digest),
-    CONSTRAINT replays_request_digest_check CHECK (length(request_digest) = 32),
-    CONSTRAINT replays_fingerprint_check CHECK (length(fingerprint) = 32)
+    PRIMARY KEY (org_id, request_digest)
 )
 STRICT;
 
@@ -200,16 +182,13 @@ BEGIN INSERT INTO changes (changed_id, type, occurred_at, noted_at) VALUES (NEW.
     CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000); END;
 
 CREATE TABLE verifiers (
-    id BLOB NOT NULL,
-    name TEXT NOT NULL,
-    credential_digest BLOB NOT NULL,
+    id BLOB NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL CONSTRAINT verifiers_name_check CHECK (length(name) BETWEEN 1 AND 255),
+    credential_digest BLOB NOT NULL UNIQUE
+        CONSTRAINT verifiers_credential_digest_check CHECK (length(credential_digest) = 32),
     display TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    revoked_at INTEGER,
-    CONSTRAINT verifiers_pkey PRIMARY KEY (id),
-    CONSTRAINT verifiers_credential_digest_key UNIQUE (credential_digest),
-    CONSTRAINT verifiers_name_check CHECK (length(name) BETWEEN 1 AND 255),
-    CONSTRAINT verifiers_credential_digest_check CHECK (length(credential_digest) = 32)
+    revoked_at INTEGER
 )
 STRICT;
 
@@ -221,20 +200,17 @@ BEGIN INSERT INTO changes (changed_id, type, occurred_at, noted_at) VALUES (NEW.
     CAST(strftime('%s', 'now') AS INTEGER) * 1000000 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000); END;
 
 CREATE TABLE verifier_sessions (
-    id BLOB NOT NULL,
+    id BLOB NOT NULL PRIMARY KEY,
     -- NULL for a process of the service.
-    verifier_id BLOB,
-    name TEXT NOT NULL,
+    verifier_id BLOB REFERENCES verifiers (id),
+    name TEXT NOT NULL CONSTRAINT verifier_sessions_name_check CHECK (length(name) BETWEEN 1 AND 255),
     -- A year at most; a receipt reckons with it.
-    outage_seconds INTEGER NOT NULL,
+    outage_seconds INTEGER NOT NULL
+        CONSTRAINT verifier_sessions_outage_seconds_check CHECK (outage_seconds BETWEEN 0 AND 31536000),
     -- By the database's clock, like the two below.
     connected_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL,
-    closed_at INTEGER,
-    CONSTRAINT verifier_sessions_pkey PRIMARY KEY (id),
-    CONSTRAINT verifier_sessions_verifier_id_fkey FOREIGN KEY(verifier_id) REFERENCES verifiers (id),
-    CONSTRAINT verifier_sessions_name_check CHECK (length(name) BETWEEN 1 AND 255),
-    CONSTRAINT verifier_sessions_outage_seconds_check CHECK (outage_seconds BETWEEN 0 AND 31536000)
+    closed_at INTEGER
 )
 STRICT;
 
@@ -244,7 +220,7 @@ CREATE TABLE confirmations (
     seq INTEGER NOT NULL,
     session_id BLOB NOT NULL,
     confirmed_at INTEGER NOT NULL,
-    CONSTRAINT confirmations_pkey PRIMARY KEY (seq, session_id)
+    PRIMARY KEY (seq, session_id)
 )
 STRICT;
 
@@ -253,23 +229,20 @@ CREATE TABLE key_hours (
     key_id BLOB NOT NULL,
     hour INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    CONSTRAINT key_hours_pkey PRIMARY KEY (key_id, hour)
+    PRIMARY KEY (key_id, hour)
 )
 STRICT;
 
 -- Sources of each key's first secret, from before a key could have two; read and not written any more.
 CREATE TABLE key_sources (
     key_id BLOB NOT NULL,
-    network TEXT NOT NULL,
-    agent TEXT NOT NULL,
-    verifier TEXT NOT NULL,
+    network TEXT NOT NULL CONSTRAINT key_sources_network_check CHECK (length(network) <= 64),
+    agent TEXT NOT NULL CONSTRAINT key_sources_agent_check CHECK (length(agent) <= 64),
+    verifier TEXT NOT NULL CONSTRAINT key_sources_verifier_check CHECK (length(verifier) <= 255),
     first_seen INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    CONSTRAINT key_sources_pkey PRIMARY KEY (key_id, network, agent, verifier),
-    CONSTRAINT key_sources_network_check CHECK (length(network) <= 64),
-    CONSTRAINT key_sources_agent_check CHECK (length(agent) <= 64),
-    CONSTRAINT key_sources_verifier_check CHECK (length(verifier) <= 255)
+    PRIMARY KEY (key_id, network, agent, verifier)
 )
 STRICT;
 
@@ -277,27 +250,23 @@ STRICT;
 -- itself, so one source could be here twice.
 CREATE TABLE secret_sources (
     secret_id BLOB NOT NULL,
-    network TEXT NOT NULL,
-    agent TEXT NOT NULL,
-    verifier TEXT NOT NULL,
+    network TEXT NOT NULL CONSTRAINT secret_sources_network_check CHECK (length(network) <= 64),
+    agent TEXT NOT NULL CONSTRAINT secret_sources_agent_check CHECK (length(agent) <= 64),
+    verifier TEXT NOT NULL CONSTRAINT secret_sources_verifier_check CHECK (length(verifier) <= 255),
     first_seen INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    CONSTRAINT secret_sources_pkey PRIMARY KEY (secret_id, network, agent, verifier),
-    CONSTRAINT secret_sources_network_check CHECK (length(network) <= 64),
-    CONSTRAINT secret_sources_agent_check CHECK (length(agent) <= 64),
-    CONSTRAINT secret_sources_verifier_check CHECK (length(verifier) <= 255)
+    PRIMARY KEY (secret_id, network, agent, verifier)
 )
 STRICT;
 
 -- The number of the last batch of uses that each session wrote: a batch that is sent again is counted once. The session
 -- may not be stored yet. The code removes a row a week after its last batch.
 CREATE TABLE usage_reporters (
-    reporter BLOB NOT NULL,
+    reporter BLOB NOT NULL PRIMARY KEY,
     batch INTEGER NOT NULL,
     -- By the database's clock.
-    written_at INTEGER NOT NULL,
-    CONSTRAINT usage_reporters_pkey PRIMARY KEY (reporter)
+    written_at INTEGER NOT NULL
 )
 STRICT;
 
