@@ -17,6 +17,7 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
+from keywright.storage.shared import statements
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of, start_cluster
 from tests.storage.checking_making import add_event, read_changes
@@ -362,7 +363,7 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
         ("BEGIN_AT", "double precision"),
         ("FIND", "bytea"),
         ("FIND_MANY", "bytea"),
-        ("CONFIRM", "uuid, text[]"),
+        ("ACKNOWLEDGE", "uuid, text[]"),
         ("NOTE_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
@@ -384,12 +385,11 @@ async def test_no_table_is_read_from_end_to_end(database: Database, name: str, t
         f" SELECT id, 'x', now(), now() - random() * interval '90 days' FROM ({keys}) key"
     )
     database.query(f"INSERT INTO key_hours SELECT id, now(), 1 FROM ({keys}) key")
-    for table in ("key_sources", "secret_sources"):
-        database.query(f"INSERT INTO {table} SELECT id, 'x', 'x', 'x', now(), now(), 1 FROM ({keys}) key")
+    database.query(f"INSERT INTO secret_sources SELECT id, 'x', 'x', 'x', now(), now(), 1 FROM ({keys}) key")
     connection = await asyncpg.connect(database.url)
     try:
         await connection.execute("ANALYZE; SET plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE asked ({types}) AS {getattr(sql, name)}")
+        await connection.execute(f"PREPARE asked ({types}) AS {getattr(sql, name, None) or getattr(statements, name)}")
         nulls = ", ".join("NULL" for _ in types.split(","))
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
     finally:
