@@ -17,8 +17,8 @@ from keywright.api import accelerator as accelerator_module
 from keywright.api import verify_bodies
 from keywright.api.accelerator import LONGEST_READY, Accelerator, DefaultHeaders, Head
 from keywright.api.checking import Checking
-from keywright.api.client_address import Peer
-from keywright.api.http_protocol import REQUEST_SECONDS
+from keywright.api.http.client_address import Peer
+from keywright.api.server.protocol import REQUEST_SECONDS
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.known import BOUND_SECONDS

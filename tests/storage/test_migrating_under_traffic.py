@@ -14,8 +14,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from keywright.service.events import EventType
-from keywright.service.ports import EventFilter, Outcome
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import EventFilter, Outcome
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate, pending
 from keywright.storage.migrations import SQLITE

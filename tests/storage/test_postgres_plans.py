@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from keywright.keys.record import Status
-from keywright.service.ports import EventFilter, KeyFilter
+from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements
 from tests.postgres import PostgresCluster, migrated_database

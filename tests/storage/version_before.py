@@ -16,9 +16,10 @@ from uuid import UUID
 
 import asyncpg
 
-from keywright.service.checking_ports import Session, Sighting
-from keywright.service.events import CHAIN_BEGINS, EventType, link
-from keywright.service.ports import NewApiKey, Replay, Rotation
+from keywright.service.checking_ports import Sighting
+from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
+from keywright.service.management.ports import NewApiKey, Replay, Rotation
+from keywright.service.verifier_sessions import Session
 from keywright.storage.shared import checking_rows, rows
 from keywright.storage.sqlite import file as sqlite_file
 from tests.storage import statements_before as sql

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from keywright.api.bearer import bearer_of
-from keywright.api.problems import Refusal
+from keywright.api.http.principal import bearer_of
+from keywright.api.http.problems import Refusal
 from keywright.keys.digest import digest
-from keywright.service.checking_ports import Verifier
 from keywright.service.faults import InvalidToken, PermissionMissing
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission
-from keywright.service.verifiers import Verifiers
+from keywright.service.verifiers import Verifier, Verifiers
 
 _NOT_A_VERIFIER = "The verifier credential is unknown or was revoked."
 

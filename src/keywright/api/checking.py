@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright import telemetry
 from keywright.api import verify_bodies
-from keywright.api.bodies import MAX_BODY_BYTES, read_json_bytes
 from keywright.api.callers import Caller, Callers
-from keywright.api.problems import Refusal, answer, answer_fault
+from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
+from keywright.api.http.problems import Refusal, answer, answer_fault
 from keywright.api.questions import Questions
 from keywright.keys.sightings import network_of
 from keywright.keys.verdict import Ask, Code

@@ -21,11 +21,11 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keywright.api import client_address
-from keywright.api.bearer import bearer_of
 from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused
-from keywright.api.problems import REALM, KeyRefusal, Refusal
+from keywright.api.http import client_address
+from keywright.api.http.principal import bearer_of
+from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_answers import retry_after_seconds, whole_seconds
 from keywright.keys.digest import digest

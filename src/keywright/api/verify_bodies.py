@@ -11,8 +11,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from keywright.api.bodies import as_model
-from keywright.api.problems import Refusal
+from keywright.api.http.bodies import as_model
+from keywright.api.http.problems import Refusal
 from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.verdict import ANY_USE, Ask
 

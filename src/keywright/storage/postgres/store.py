@@ -13,10 +13,11 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Sighting, UsageBatch, Verifier
-from keywright.service.events import Event
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.postgres import checking_statements as checking_sql
@@ -50,7 +51,7 @@ class _Creation:
 
 class PostgresStore(SharedStore):
     """
-    All of `service.ports` and `service.checking_ports` in PostgreSQL, to be closed after use.
+    All of `service.management.ports` and `service.checking_ports` in PostgreSQL, to be closed after use.
 
     Look-ups that wait at the same time are one statement: 60 000 a second with 64 callers, instead of 19 000.
 
@@ -162,11 +163,11 @@ class PostgresStore(SharedStore):
         return await self._change(sql.DELETE, event) is Outcome.DONE
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         return await self._change(sql.NOTE_EXPIRING, event, expires_at, days) is Outcome.DONE
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """See `DutyStore.purge`."""
+        """See `KeyTaskStore.purge`."""
         return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
     async def find(self, digest: bytes) -> KeyFacts | None:
@@ -175,14 +176,14 @@ class PostgresStore(SharedStore):
         return await self._finds.submit(digest) if len(digest) == checking_rows.DIGEST_BYTES else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
-        """See `CheckingStore.revoke_verifier`."""
+        """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
         found = await self._write(checking_sql.REVOKE_VERIFIER, name, at)
         self._stir()
         return self._verifier(tuple(found[0])) if found else None
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
         await self._write(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
 
     async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
@@ -194,7 +195,7 @@ class PostgresStore(SharedStore):
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `CheckingStore.hourly_counts`."""
+        """See `Store.hourly_counts`."""
         found = await self._read(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
         return checking_rows.hours_by_key(self._decoding, [tuple(row) for row in found])
 

@@ -4,8 +4,8 @@ import json
 from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import Due, Link, Replay
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.ports import Due, Link, Replay
 from keywright.storage.shared.readers import Decoding
 from keywright.storage.shared.rows import EventRow
 

@@ -6,7 +6,11 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from keywright.keys.record import Secret
-from keywright.service.checking_ports import Change, Confirmation, Ending, Session, Sighting, Source, Usage, Verifier
+from keywright.service.change_feed import Change
+from keywright.service.checking_ports import Sighting
+from keywright.service.management.ports import Source, Usage
+from keywright.service.verifier_sessions import Confirmation, Receipt, Session
+from keywright.service.verifiers import Verifier
 from keywright.storage.shared.readers import Decoding, KeyReader
 from keywright.storage.shared.rows import Encoding, refuse_unstorable
 
@@ -128,11 +132,11 @@ def session_row(session: Session) -> SessionRow:
     return row
 
 
-def ending(decoding: Decoding, rows: Sequence[EndingRow]) -> Ending | None:
+def ending(decoding: Decoding, rows: Sequence[EndingRow]) -> Receipt | None:
     """Read how a key ended; None for no rows. A key that concerns no session has one row."""
     if not rows:
         return None
-    return Ending(
+    return Receipt(
         ended_at=decoding.time(rows[0].ended_at),
         committed_by=decoding.time(rows[0].committed_by),
         confirmations=[_acknowledgement(decoding, row) for row in rows if row.session_id is not None],

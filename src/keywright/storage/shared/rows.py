@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, Secret
-from keywright.service.events import Event
-from keywright.service.ports import NewApiKey, Replay
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import NewApiKey, Replay
 from keywright.strict_json import has_lone_surrogate
 
 Row = tuple[Any, ...]

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, SESSION_SECONDS
-from keywright.service.events import EventType
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.management.audit_log import EventType
+from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
 from keywright.storage.shared.readers import Decoding

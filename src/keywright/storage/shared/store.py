@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from keywright.service.checking_ports import Ending, Session, Trail, Usage, Verifier
-from keywright.service.events import CHAIN_BEGINS, Event
+from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import Due, EventFilter, Link, Replay
+from keywright.service.management.audit_log import CHAIN_BEGINS, Event
+from keywright.service.management.ports import Due, EventFilter, Link, Replay, Usage
+from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, statements
 from keywright.storage.shared.checking_rows import EndingRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
@@ -20,7 +22,7 @@ LAST_ID = UUID(int=2**128 - 1)
 """A page that begins below it begins with the newest."""
 
 
-class ChangeFeed(Trail, Protocol):
+class StoreFeed(ChangeFeed, Protocol):
     """A reader of the changes that a store wakes."""
 
     async def start(self) -> None:
@@ -34,7 +36,7 @@ class ChangeFeed(Trail, Protocol):
 
 class SharedStore(ABC):
     """
-    The part of `service.ports` and `service.checking_ports` that is the same on both engines.
+    The part of `service.management.ports` and `service.checking_ports` that is the same on both engines.
 
     Args:
         dialect: The engine.
@@ -50,7 +52,7 @@ class SharedStore(ABC):
         self._ending = statements.ending(dialect)
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
-        self._feeds: set[ChangeFeed] = set()
+        self._feeds: set[StoreFeed] = set()
         self._can_follow = True
 
     @abstractmethod
@@ -62,7 +64,7 @@ class SharedStore(ABC):
         """Execute one that changes something, in a transaction; values are in Python's own types."""
 
     @abstractmethod
-    def _open_feed(self) -> ChangeFeed:
+    def _open_feed(self) -> StoreFeed:
         """Make a reader of the changes, which leaves `_feeds` when it is closed."""
 
     def _stir(self) -> None:
@@ -75,8 +77,8 @@ class SharedStore(ABC):
         for feed in list(self._feeds):
             await feed.close()
 
-    async def follow(self) -> Trail:
-        """See `CheckingStore.follow`."""
+    async def follow(self) -> ChangeFeed:
+        """See `ChangeStore.follow`."""
         if not self._can_follow:
             raise StorageUnavailable("the store is closed")
         feed = self._open_feed()
@@ -125,44 +127,44 @@ class SharedStore(ABC):
         return [self._decoding.id(id_) for (id_,) in await self._rows(statements.LOOSE, org_id)]
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        """See `DutyStore.quiet`."""
+        """See `KeyTaskStore.quiet`."""
         found = await self._rows(self._idle, at, lag_seconds, limit)
         return [audit_rows.idle(self._decoding, *row) for row in found]
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
-        """See `DutyStore.expiring`."""
+        """See `KeyTaskStore.expiring`."""
         until = at + timedelta(days=within_days)
         found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
-        """See `CheckingStore.add_verifier`."""
+        """See `VerifierStore.add_verifier`."""
         await self._execute(statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
 
     async def verifiers(self) -> Sequence[Verifier]:
-        """See `CheckingStore.verifiers`."""
+        """See `VerifierStore.verifiers`."""
         return [self._verifier(row) for row in await self._rows(statements.VERIFIERS)]
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
-        """See `CheckingStore.find_verifier`."""
+        """See `VerifierStore.find_verifier`."""
         found = await self._rows(statements.FIND_VERIFIER, credential_digest)
         return self._verifier(found[0]) if found else None
 
     async def note_session(self, session: Session) -> None:
-        """See `CheckingStore.note_session`."""
+        """See `SessionStore.note_session`."""
         await self._execute(self._note_session, *checking_rows.session_row(session))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
-        """See `CheckingStore.close_session`."""
+        """See `SessionStore.close_session`."""
         await self._execute(self._close_session, session_id, verifier_id)
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
-        """See `CheckingStore.ending`."""
+    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """See `Store.ending`."""
         found = await self._rows(self._ending, org_id, key_id)
         return checking_rows.ending(self._decoding, [EndingRow(*row) for row in found])
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """See `CheckingStore.usage`."""
+        """See `Store.usage`."""
         found = await self._rows(statements.USAGE, org_id, key_id, since)
         return checking_rows.usage(self._decoding, [UsageRow(*row) for row in found])
 

@@ -18,10 +18,11 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Sighting, UsageBatch, Verifier
-from keywright.service.events import Event
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.shared import checking_rows, filters, rows
@@ -44,7 +45,7 @@ _MOST_KEYS_AT_ONCE = 1000
 
 class SqliteStore(SharedStore):
     """
-    All of `service.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
+    All of `service.management.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
 
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
@@ -135,12 +136,12 @@ class SqliteStore(SharedStore):
         return await self._change(lambda writing: writing.delete(note))
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         note, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
         return await self._change(lambda writing: writing.note_expiring(note, at, days))
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """See `DutyStore.purge`."""
+        """See `KeyTaskStore.purge`."""
         until, silent_since = SQLITE.time(at), SQLITE.time(at - checking_rows.REPORTERS_KEPT)
         purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
         return purged
@@ -151,14 +152,14 @@ class SqliteStore(SharedStore):
         return self._facts.facts(*found[0]) if found else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
-        """See `CheckingStore.revoke_verifier`."""
+        """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
         row = await self._write(lambda connection: _revoke_verifier(connection, name, SQLITE.time(at)))
         self._stir()
         return None if row is None else self._verifier(row)
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
         acknowledged = [(session_id.bytes, seq) for seq in seqs]
         await self._write(lambda connection: connection.executemany(sql.ACKNOWLEDGE, acknowledged).rowcount)
 
@@ -171,7 +172,7 @@ class SqliteStore(SharedStore):
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `CheckingStore.hourly_counts`."""
+        """See `Store.hourly_counts`."""
         ids = [key_id.bytes for key_id in key_ids]
         found = await self._read(lambda connection: list(_hours(connection, org_id.bytes, ids, SQLITE.time(since))))
         return checking_rows.hours_by_key(self._decoding, found)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from keywright.keys.record import ApiKey
-from keywright.service.events import CHAIN_BEGINS, link
-from keywright.service.ports import Outcome
+from keywright.service.management.audit_log import CHAIN_BEGINS, link
+from keywright.service.management.ports import Outcome
 from keywright.storage.shared.readers import SQLITE, KeyReader
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, OrganizationRow, SecretRow
 from keywright.storage.sqlite import file as sqlite_file
@@ -117,11 +117,11 @@ class Writing:
         return Outcome.DONE
 
     def note_expiring(self, event: EventRow, expires_at: int, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         return self._noting(event, self._execute(sql.NOTICE, days, event.key_id, event.org_id, expires_at))
 
     def purge(self, at: int, silent_since: int, limit: int) -> int:
-        """See `DutyStore.purge`; *silent_since* is since when a reporter wrote no uses."""
+        """See `KeyTaskStore.purge`; *silent_since* is since when a reporter wrote no uses."""
         expired = self._execute(sql.PURGE_ANSWERS, at, limit)
         return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
 
