@@ -23,10 +23,10 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.service.verification import Verdict, Verification
-from keywright.storage import postgres_sql as sql
-from keywright.storage import rows
-from keywright.storage.postgres import PostgresStore
-from keywright.storage.postgres_trail import PostgresTrail
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.store import PostgresStore
+from keywright.storage.shared import rows
 from keywright.storage.url import PostgresUrl, read
 from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
 from tests.postgres import PostgresCluster, migrated_database
@@ -323,7 +323,9 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
     for key in keys:
         await store.create(key)
     await revoking.execute("BEGIN")
-    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key)), "unspecified")
+    await revoking.fetch(
+        sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key), rows.POSTGRES), "unspecified"
+    )
     try:
         yield OnPostgres(url, store, keys, revoking)
     finally:
@@ -345,7 +347,7 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, A
     """A change that shows after one with a higher number is not missed; either of the two guards sees to it."""
     scene, known = Scene(), KnownKeys(100)
     slow, quick = on_postgres.keys
-    trail = PostgresTrail(on_postgres.url, **guards)
+    trail = PostgresChangeFeed(on_postgres.url, **guards)
     await trail.start()
     follower = ChangeFollower(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
     follower.start()

@@ -27,7 +27,7 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verification import Verification
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation import node, store
 from tests.simulation.node import Node
 

@@ -13,7 +13,7 @@ from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, C
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
 
