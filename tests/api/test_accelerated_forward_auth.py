@@ -10,8 +10,7 @@ import pytest
 from keywright.api import forward_auth as forward_auth_module
 from keywright.api.accelerator import Accelerator, DefaultHeaders
 from keywright.api.checking import Checking
-from keywright.api.client_address import Peer
-from keywright.api.forward_auth import ForwardAuth
+from keywright.api.forward_auth import ForwardAuth, Peer
 from keywright.api.request_head import read_plain_head
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests

@@ -25,12 +25,11 @@ from keywright.api import verify_answers, verify_bodies
 from keywright.api.bodies import MAX_BODY_BYTES
 from keywright.api.callers import Caller
 from keywright.api.checking import FIXED_HEADERS, VERIFY, Checkers, read_headers
-from keywright.api.client_address import Peer
-from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth
+from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
 from keywright.api.problems import Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import Wish
-from keywright.keys.sightings import network_of
+from keywright.keys.addresses import network_of
 from keywright.keys.verdict import Code, KeyFacts, explain
 from keywright.service.checking_ports import Verifier
 from keywright.service.usage import Place, hour_end, place_of

@@ -24,7 +24,7 @@ from keywright.api.bodies import MAX_BODY_BYTES, read_json_bytes
 from keywright.api.callers import Caller, Callers
 from keywright.api.problems import Refusal, answer, answer_fault
 from keywright.api.questions import Questions
-from keywright.keys.sightings import network_of
+from keywright.keys.addresses import network_of
 from keywright.keys.verdict import Ask, Code
 from keywright.service.failures import FailureLimit
 from keywright.service.faults import Fault, Unavailable

@@ -14,8 +14,8 @@ from fastapi.security import HTTPBearer
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from keywright.api import client_address
 from keywright.api.bearer import bearer_of
+from keywright.keys.addresses import client_address
 from keywright.service.events import Origin
 from keywright.service.faults import PermissionMissing
 from keywright.service.management import Management
@@ -55,7 +55,11 @@ def _management(request: Request) -> Management:
 def _origin(request: Request) -> Origin:
     return Origin(
         request_id=request.state.request_id,
-        address=client_address.of(request.scope, trusted=request.app.state.trusted_proxies),
+        address=client_address(
+            None if request.client is None else request.client.host,
+            request.headers.getlist("x-forwarded-for"),
+            request.app.state.trusted_proxies,
+        ),
     )
 
 

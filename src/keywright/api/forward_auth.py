@@ -21,13 +21,13 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keywright.api import client_address
 from keywright.api.bearer import bearer_of
 from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused
 from keywright.api.problems import REALM, KeyRefusal, Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_answers import retry_after_seconds, whole_seconds
+from keywright.keys.addresses import Network, client_address
 from keywright.keys.digest import digest
 from keywright.keys.format import ENVIRONMENT
 from keywright.keys.sightings import agent_family
@@ -40,6 +40,7 @@ FORWARD_AUTH = "/forward-auth"
 EXT_AUTHZ = "/ext-authz"
 
 Headers = list[tuple[bytes, bytes]]
+Peer = tuple[str, int]
 
 _log = structlog.stdlib.get_logger("keywright.forward_auth")
 
@@ -95,7 +96,7 @@ class Asked:
         self.api_keys: list[str] = []
         self.verifiers: list[str] = []
         self.required: list[bytes] = []
-        self.forwarded: list[bytes] = []
+        self.forwarded: list[str] = []
         self.agent: str | None = None
         for name, value in headers:
             if name == b"authorization":
@@ -109,7 +110,7 @@ class Asked:
             elif name == b"user-agent":
                 self.agent = value.decode("latin-1")
             elif name == b"x-forwarded-for":
-                self.forwarded.append(value)
+                self.forwarded.append(value.decode("latin-1"))
 
     def requirements(self) -> bytes:
         """Give what the proxy requires, from where its client cannot write it."""
@@ -139,7 +140,7 @@ class ForwardAuth:
         verifiers: Verifiers,
         *,
         who: Literal["verifier", "open"],
-        trusted: Sequence[client_address.Network],
+        trusted: Sequence[Network],
     ) -> None:
         self._app = app
         self._checkers = checkers
@@ -167,7 +168,7 @@ class ForwardAuth:
         await send({"type": "http.response.start", "status": 200, "headers": told})
         await send({"type": "http.response.body", "body": b""})
 
-    def answer_request(self, data: bytes, peer: client_address.Peer | None) -> bytes | None:
+    def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
         """
         Write the answer to a key that is let through, without asking anybody, from the first header of ours on.
 
@@ -188,7 +189,7 @@ class ForwardAuth:
             return None
         return self._answer_now(Asked(fields, query=first[1] or b""), peer)
 
-    def _answer_now(self, asked: Asked, peer: client_address.Peer | None) -> bytes | None:
+    def _answer_now(self, asked: Asked, peer: Peer | None) -> bytes | None:
         try:
             required, key = _required(asked.requirements()), _presented(asked)
         except Refusal:
@@ -204,7 +205,7 @@ class ForwardAuth:
         known = _written_identity(_accepted(verdict))
         return b"".join((known, *limits, b"x-request-id: ", next(self._checkers.request_ids), b"\r\n\r\n"))
 
-    async def _decide(self, asked: Asked, ask: Ask, peer: client_address.Peer | None) -> Verdict:
+    async def _decide(self, asked: Asked, ask: Ask, peer: Peer | None) -> Verdict:
         caller = await self._caller(asked.verifiers)
         key = _presented(asked)
         if key is None:
@@ -230,9 +231,10 @@ class ForwardAuth:
         verifier = self._verifiers.held(digest(credentials[0]), self._checkers.monotonic())
         return None if verifier is None else Caller(verifier.name, verifier, None)
 
-    def _client(self, asked: Asked, peer: client_address.Peer | None) -> str | None:
-        address = client_address.behind(peer, asked.forwarded, trusted=self._trusted)
-        if address != client_address.behind(peer, (), trusted=()):
+    def _client(self, asked: Asked, peer: Peer | None) -> str | None:
+        host = None if peer is None else peer[0]
+        address = client_address(host, asked.forwarded, self._trusted)
+        if address != client_address(host, (), ()):
             return address
         # The peer is a proxy. Were it taken for the client, one stranger's failures would shut everybody out.
         if asked.forwarded and not self._warned:
@@ -242,7 +244,8 @@ class ForwardAuth:
 
     def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:
         if isinstance(error, _Misconfigured):
-            proxy = client_address.of(scope, trusted=())
+            peer: Peer | None = scope.get("client")
+            proxy = client_address(None if peer is None else peer[0], (), ())
             _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
         response = refused(error, scope, request_id)
         if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from keywright.api import verify_answers, verify_bodies
 from keywright.api.callers import Caller
 from keywright.api.verify_bodies import Question, Wish
+from keywright.keys.addresses import network_of
 from keywright.keys.digest import digest
-from keywright.keys.sightings import network_of
 from keywright.keys.verdict import Code, Explanation, KeyFacts, explain
 from keywright.service.usage import Place, hour_end, place_of
 from keywright.service.verification import Verdict

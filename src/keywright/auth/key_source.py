@@ -8,7 +8,6 @@ Lives here: one fetch, and how the two documents are read. When to fetch, and wh
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 
 import httpx
@@ -17,6 +16,7 @@ from keywright import strict_json
 from keywright.auth import rsa_key
 from keywright.auth.compact import is_kid
 from keywright.auth.rsa_key import SigningKey
+from keywright.keys.addresses import is_loopback
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_KEYS = 32
@@ -54,7 +54,7 @@ class KeySource:
     """
 
     def __init__(self, issuer: str, *, transport: httpx.AsyncBaseTransport | None, deadline: float) -> None:
-        local = is_loopback(issuer)
+        local = is_on_this_machine(issuer)
         if not _may_be_asked(issuer, loopback=local):
             raise ValueError("the issuer must be an https address, or an http one on a loopback host")
         self._issuer = issuer
@@ -159,15 +159,11 @@ def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
     return usable
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+def is_on_this_machine(address: str) -> bool:
+    """Tell whether the host of a URL is this machine; see `is_loopback`."""
     try:
-        host = httpx.URL(address).host
+        return is_loopback(httpx.URL(address).host)
     except httpx.InvalidURL:
-        return False
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
         return False
 
 
@@ -179,4 +175,4 @@ def _may_be_asked(address: str, *, loopback: bool) -> bool:
         return False
     if not url.host or url.userinfo or (url.port or 0) > _MAX_PORT:
         return False
-    return url.scheme == "https" or (url.scheme == "http" and loopback and is_loopback(address))
+    return url.scheme == "https" or (url.scheme == "http" and loopback and is_loopback(url.host))

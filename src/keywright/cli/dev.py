@@ -17,7 +17,7 @@ from keywright.dev.issuer import DevIssuer
 
 def run(*, host: str, port: int, issuer_port: int, path: Path) -> None:
     """Serve until Ctrl-C or SIGTERM; print the session to paste once requests are answered."""
-    from keywright.config import is_loopback
+    from keywright.keys.addresses import is_loopback
 
     host = host.removeprefix("[").removesuffix("]")
     if not is_loopback(host):

@@ -6,9 +6,9 @@ A framework hands over header values, and gets a verdict to go on with or `KeyRe
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from math import ceil
 from typing import TypedDict
 
@@ -18,10 +18,8 @@ from keywright.client.checking import wanted_scopes
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.limits import check_cost
 from keywright.client.verdicts import Verdict
+from keywright.keys.addresses import client_address
 from keywright.keys.verdict import Code
-
-_Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
 
 _REALM = 'Bearer realm="api"'
 _RETRY_SECONDS = 1
@@ -209,29 +207,3 @@ def refused_for_trouble(error: KeywrightError) -> KeyRefused:
     sentence = "API keys cannot be checked right now. Try again soon."
     headers = {"Retry-After": str(seconds)}
     return KeyRefused(Refusal(codes.SERVICE_UNAVAILABLE, "service_unavailable", sentence, headers))
-
-
-def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[_Network]) -> str | None:
-    """
-    Give the address of the caller, not of the proxies before us.
-
-    `X-Forwarded-For` is read from the right, and only for as long as the hop that wrote it is one of *trusted*;
-    whatever a caller put there itself stands further left and is never reached.
-
-    Returns:
-        An address, or None when it cannot be known (a Unix socket, a malformed hop behind a proxy).
-    """
-    hop = _address(peer or "")
-    hops = [entry for value in forwarded for entry in value.split(",")]
-    while hop is not None and hops and any(hop in network for network in trusted):
-        hop = _address(hops.pop())
-    return None if hop is None else str(hop)
-
-
-def _address(text: str) -> _Address | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    # A dual-stack socket shows an IPv4 peer as ::ffff:a.b.c.d.
-    return getattr(address, "ipv4_mapped", None) or address

@@ -17,7 +17,7 @@ import httpx
 
 from keywright import __version__
 from keywright.client import calls
-from keywright.client.address import is_loopback, service_address
+from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.answers import error_of
 from keywright.client.bodies import UNCHANGED, Unchanged, plain_limits, texts
 from keywright.client.calls import Call
@@ -82,7 +82,7 @@ class ManagementClient:
             timeout=timeout,
             follow_redirects=False,
             # A proxy of the environment leads away from this machine.
-            trust_env=not is_loopback(self._base),
+            trust_env=not is_on_this_machine(self._base),
             headers={
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",

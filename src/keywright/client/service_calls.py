@@ -15,15 +15,15 @@ from uuid import UUID
 import httpx
 
 from keywright import __version__
-from keywright.client.address import is_loopback, service_address
+from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.answers import error_of, not_keywright
 from keywright.client.checking import Question
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream
 from keywright.client.service_answers import Answer, read_answer, trouble_of
 from keywright.client.uses import HOUR_SECONDS, Sighting
+from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
-from keywright.keys.sightings import network_of
 
 MOST_LOOK_UPS = 64
 """How many questions are put to the service at a time; others wait for their turn."""
@@ -139,7 +139,7 @@ class ServiceCalls:
             transport=transport,
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
             follow_redirects=False,
-            trust_env=not is_loopback(service.url),
+            trust_env=not is_on_this_machine(service.url),
             # The feed, reports and acknowledgements never wait behind questions.
             limits=httpx.Limits(
                 max_connections=MOST_LOOK_UPS + 8,

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from keywright.client.verdicts import Verdict
-from keywright.keys.sightings import agent_family, network_of
+from keywright.keys.addresses import network_of
+from keywright.keys.sightings import agent_family
 
 MOST_RECENT = 32_768
 MOST_REPORTED = 10_000
