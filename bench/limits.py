@@ -17,10 +17,10 @@ import hiredis
 import uvloop
 
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import SpendingBook
+from keywright.keys.spending import InMemoryRateLimiter
 from keywright.limits import script, url
 from keywright.limits.shared import SharedLimiter
-from keywright.service.local_limits import LocalLimiter
+from keywright.service.local_limits import LocalRateLimiter
 from tests.redis_server import RedisServer, start_redis
 
 KEYS = [number.to_bytes(16, "big") for number in range(1000)]
@@ -91,15 +91,15 @@ def _nanoseconds(call: Callable[[bytes], object]) -> float:
 
 
 def _spending(limits: Sequence[RateLimit]) -> Callable[[bytes], object]:
-    book, clock = SpendingBook(len(KEYS)), time.monotonic
-    return lambda key_id: book.spend(key_id, limits, clock(), 1)
+    book, clock = InMemoryRateLimiter(len(KEYS)), time.monotonic
+    return lambda key_id: book.acquire(key_id, limits, clock(), 1)
 
 
 async def _through_the_limiter(server: RedisServer, limits: Sequence[RateLimit], tasks: int) -> Figures:
     uncounted: list[int] = []
     limiter = SharedLimiter(
         url.read(server.url),
-        LocalLimiter(monotonic=time.monotonic, capacity=len(KEYS)),
+        LocalRateLimiter(monotonic=time.monotonic, capacity=len(KEYS)),
         monotonic=time.monotonic,
         on_uncounted=lambda: uncounted.append(1),
         patience=10,
@@ -107,7 +107,7 @@ async def _through_the_limiter(server: RedisServer, limits: Sequence[RateLimit],
 
     async def check(first: int) -> None:
         for number in range(first, CHECKS[tasks], tasks):
-            await limiter.spend(KEYS[number % len(KEYS)], limits, 1)
+            await limiter.acquire(KEYS[number % len(KEYS)], limits, 1)
 
     await limiter.start()
     watch = _Watch()

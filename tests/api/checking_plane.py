@@ -15,7 +15,7 @@ from keywright.service.usage import UsageBook
 from keywright.service.verification import Verification
 from keywright.service.verifiers import KnownVerifiers, Verifiers
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
-from tests.service.fake_limiter import FakeLimiter
+from tests.service.fake_limiter import FakeRateLimiter
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 KEY = PAIR.private.reveal()
@@ -51,7 +51,7 @@ class CheckingPlane:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
         self.known, self.known_verifiers = KnownKeys(100), KnownVerifiers(10)
-        self.limiter = FakeLimiter(self.time)
+        self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(
             id=VERIFIER_ID, name="edge", display=CREDENTIAL.display, created_at=NOW

@@ -26,7 +26,7 @@ async def main(url: str, checks: int, tasks: int, keys: list[tuple[bytes, RateLi
     async def check(rounds: int) -> None:
         for _ in range(rounds):
             for number, (key_id, limit) in enumerate(keys):
-                allowed = (await shared.spend(key_id, (limit,), 1)).allowed
+                allowed = (await shared.acquire(key_id, (limit,), 1)).allowed
                 passed[number] += allowed
 
     async with limiter(url, on_uncounted=count) as shared:

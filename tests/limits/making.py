@@ -10,7 +10,7 @@ from typing import Any
 
 from keywright.limits import url as redis_url
 from keywright.limits.shared import SharedLimiter
-from keywright.service.local_limits import LocalLimiter
+from keywright.service.local_limits import LocalRateLimiter
 from tests.live import PATIENCE_SECONDS
 
 _numbers = itertools.count(1)
@@ -24,7 +24,7 @@ def fresh_key() -> bytes:
 @asynccontextmanager
 async def limiter(url: str, *, patience: float = PATIENCE_SECONDS, **options: Any) -> AsyncIterator[SharedLimiter]:
     """Run a limiter that counts in the Redis at *url*. It waits as long as the machine needs, unless told otherwise."""
-    local = LocalLimiter(monotonic=time.monotonic, capacity=1000)
+    local = LocalRateLimiter(monotonic=time.monotonic, capacity=1000)
     shared = SharedLimiter(
         redis_url.read(url), local, monotonic=time.monotonic, patience=patience, pause=0.01, **options
     )

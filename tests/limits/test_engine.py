@@ -4,7 +4,7 @@ import time
 
 from keywright.limits.engine import RunningLimiter, open_limiter
 from keywright.limits.shared import SharedLimiter
-from keywright.service.local_limits import LocalLimiter
+from keywright.service.local_limits import LocalRateLimiter
 
 
 def opened(url: str | None) -> RunningLimiter:
@@ -13,5 +13,5 @@ def opened(url: str | None) -> RunningLimiter:
 
 def test_which() -> None:
     """Without a Redis every process counts alone, with one together. Nothing is reached for yet."""
-    assert isinstance(opened(None), LocalLimiter)
+    assert isinstance(opened(None), LocalRateLimiter)
     assert isinstance(opened("redis://127.0.0.1:9"), SharedLimiter)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keywright.keys.rate_limits import LIMIT_MAX, WINDOW_SECONDS_MAX, RateLimit
-from keywright.keys.spending import SpendingBook, spend_all
+from keywright.keys.spending import InMemoryRateLimiter, decide
 from keywright.limits import script
 from tests.limits.making import fresh_key
 from tests.redis_server import RedisServer
@@ -52,25 +52,25 @@ def test_agrees_with_python(
     costs: list[int | float],
 ) -> None:
     """
-    Whatever the limits, what was spent before and what is asked, Redis keeps to the last bit what `spend_all` says.
+    Whatever the limits, what was spent before and what is asked, Redis keeps to the last bit what `decide` says.
 
     A limiter in memory that is asked the same at the same moments gives the same answers.
     """
-    key_id, book, begun = fresh_key(), SpendingBook(1), now_of(redis_server)
+    key_id, limiter, begun = fresh_key(), InMemoryRateLimiter(1), now_of(redis_server)
     before = [begun + (part or 0) * limit.window_seconds for limit, part in zip(limits, kept, strict=False)]
     for name, part, moment in zip(names(key_id, limits), kept, before, strict=False):
         if part is not None:
             redis_server.execute("SET", name, f"{moment:.17g}")
-    book.learn(key_id, limits, before, begun)
+    limiter.learn(key_id, limits, before, begun)
     for wished in costs:
         cost = wished if isinstance(wished, int) else int(wished * min(limit.limit for limit in limits))
         was = stored(redis_server, key_id, limits)
         now, told = call(redis_server, key_id, limits, cost)
-        spending, after = spend_all(limits, told, now, cost)
-        assert book.spend(key_id, limits, now, cost) == spending
+        decision, after = decide(limits, told, now, cost)
+        assert limiter.acquire(key_id, limits, now, cost) == decision
         found = stored(redis_server, key_id, limits)
         later = now_of(redis_server)
-        for moment, expected in zip(found, after if spending.allowed and cost else was, strict=True):
+        for moment, expected in zip(found, after if decision.allowed and cost else was, strict=True):
             # Redis forgets a limit that is whole again.
             assert moment == expected or (moment is None and expected is not None and expected <= later)
 

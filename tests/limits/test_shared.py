@@ -6,12 +6,12 @@ import time
 import pytest
 
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import Spending
+from keywright.keys.spending import RateLimitDecision
 from keywright.limits import script
 from keywright.limits.shared import SharedLimiter
 from keywright.limits.url import RedisUrl
 from keywright.service.faults import LimitsUnavailable
-from keywright.service.local_limits import LocalLimiter
+from keywright.service.local_limits import LocalRateLimiter
 from tests.limits.making import fresh_key, limiter, until
 from tests.live import PATIENCE_SECONDS
 from tests.redis_server import RedisServer
@@ -25,31 +25,31 @@ async def test_limiters_count_together(redis_server: RedisServer) -> None:
     """What one spends the others have not, and all tell the same of it."""
     key_id = fresh_key()
     async with limiter(redis_server.url) as one, limiter(redis_server.url) as other:
-        assert one.spend_now(key_id, (DAYS, MONTH), 1) is None
-        first = await one.spend(key_id, (DAYS, MONTH), 4)
-        second = await other.spend(key_id, (DAYS, MONTH), 4)
-        refused = await one.spend(key_id, (DAYS, MONTH), 4)
+        assert one.acquire_now(key_id, (DAYS, MONTH), 1) is None
+        first = await one.acquire(key_id, (DAYS, MONTH), 4)
+        second = await other.acquire(key_id, (DAYS, MONTH), 4)
+        refused = await one.acquire(key_id, (DAYS, MONTH), 4)
         assert [state.remaining for state in first.states] == [6, 11]
         assert [state.remaining for state in second.states] == [2, 7]
         assert (refused.allowed, [state.remaining for state in refused.states]) == (False, [2, 7])
         assert refused.retry_after_seconds == pytest.approx(2 * 31 * 8640, rel=1e-3)
-        assert (await other.spend(key_id, (DAYS, MONTH), 11)).retry_after_seconds is None
+        assert (await other.acquire(key_id, (DAYS, MONTH), 11)).retry_after_seconds is None
 
 
 async def test_keys_do_not_share(redis_server: RedisServer) -> None:
     """One key's use takes nothing from another's, though both ask at once."""
     keys = [fresh_key() for _ in range(20)]
     async with limiter(redis_server.url) as shared:
-        spent = await asyncio.gather(*(shared.spend(key_id, (DAYS,), 1) for key_id in keys for _ in range(12)))
+        spent = await asyncio.gather(*(shared.acquire(key_id, (DAYS,), 1) for key_id in keys for _ in range(12)))
     assert [sum(one.allowed for one in spent[at : at + 12]) for at in range(0, len(spent), 12)] == [10] * 20
 
 
 async def test_no_limits(redis_server: RedisServer) -> None:
     """A key without limits asks nobody."""
     async with limiter(redis_server.url, on_outage="refuse") as shared:
-        assert shared.spend_now(fresh_key(), (), 5) == Spending(True, ())
+        assert shared.acquire_now(fresh_key(), (), 5) == RateLimitDecision(True, ())
         redis_server.execute("CLIENT", "KILL", "TYPE", "normal")
-        assert await shared.spend(fresh_key(), (), 5) == Spending(True, ())
+        assert await shared.acquire(fresh_key(), (), 5) == RateLimitDecision(True, ())
 
 
 async def test_scripts_are_flushed(own_redis: RedisServer) -> None:
@@ -58,12 +58,12 @@ async def test_scripts_are_flushed(own_redis: RedisServer) -> None:
     many = RateLimit("many", 1000, 31 * 86_400)
     async with limiter(own_redis.url, on_uncounted=lambda: uncounted.append(1)) as shared:
         for _ in range(5):
-            under_way = [asyncio.ensure_future(shared.spend(key_id, (many,), 1)) for _ in range(100)]
+            under_way = [asyncio.ensure_future(shared.acquire(key_id, (many,), 1)) for _ in range(100)]
             await asyncio.sleep(0)
             own_redis.execute("SCRIPT", "FLUSH")
-            under_way += [asyncio.ensure_future(shared.spend(key_id, (many,), 1)) for _ in range(100)]
+            under_way += [asyncio.ensure_future(shared.acquire(key_id, (many,), 1)) for _ in range(100)]
             assert all(one.allowed for one in await asyncio.gather(*under_way))
-        assert not (await shared.spend(key_id, (many,), 1)).allowed
+        assert not (await shared.acquire(key_id, (many,), 1)).allowed
     assert not uncounted
 
 
@@ -75,22 +75,22 @@ async def test_killed_and_back_counting_alone(own_redis: RedisServer) -> None:
     """
     key_id, uncounted = fresh_key(), []
     async with limiter(own_redis.url, on_uncounted=lambda: uncounted.append(1)) as shared:
-        assert (await shared.spend(key_id, (DAYS,), 7)).allowed
+        assert (await shared.acquire(key_id, (DAYS,), 7)).allowed
         assert not uncounted
         own_redis.kill()
-        alone = await asyncio.gather(*(shared.spend(key_id, (DAYS,), 1) for _ in range(5)))
+        alone = await asyncio.gather(*(shared.acquire(key_id, (DAYS,), 1) for _ in range(5)))
         assert [one.allowed for one in alone] == [True, True, True, False, False]
         assert len(uncounted) == 5
-        await until(lambda: shared.spend_now(key_id, (DAYS,), 1) is not None)
+        await until(lambda: shared.acquire_now(key_id, (DAYS,), 1) is not None)
         told = len(uncounted)
         own_redis.start()
-        await until(lambda: shared.spend_now(key_id, (DAYS,), 0) is None)
+        await until(lambda: shared.acquire_now(key_id, (DAYS,), 0) is None)
         again = len(uncounted)
         assert again >= told
         # It came back empty.
-        assert (await shared.spend(key_id, (DAYS,), 10)).allowed
+        assert (await shared.acquire(key_id, (DAYS,), 10)).allowed
         async with limiter(own_redis.url) as other:
-            assert not (await other.spend(key_id, (DAYS,), 1)).allowed
+            assert not (await other.acquire(key_id, (DAYS,), 1)).allowed
         assert len(uncounted) == again
 
 
@@ -98,18 +98,18 @@ async def test_killed_and_back_refusing(own_redis: RedisServer) -> None:
     """Where the settings want no other count, keys with limits are refused while Redis is away, and only then."""
     key_id, uncounted = fresh_key(), []
     async with limiter(own_redis.url, on_outage="refuse", on_uncounted=lambda: uncounted.append(1)) as shared:
-        assert (await shared.spend(key_id, (DAYS,), 1)).allowed
+        assert (await shared.acquire(key_id, (DAYS,), 1)).allowed
         own_redis.kill()
         for _ in range(3):
             with pytest.raises(LimitsUnavailable) as fault:
-                await shared.spend(key_id, (DAYS,), 1)
+                await shared.acquire(key_id, (DAYS,), 1)
             assert "Redis" in fault.value.reason
-        assert shared.spend_now(key_id, (DAYS,), 1) is None
+        assert shared.acquire_now(key_id, (DAYS,), 1) is None
         assert len(uncounted) == 3
         await until(lambda: shared._connection is None)
         own_redis.start()
         await until(lambda: shared._connection is not None)
-        assert (await shared.spend(key_id, (DAYS,), 1)).allowed
+        assert (await shared.acquire(key_id, (DAYS,), 1)).allowed
 
 
 @pytest.mark.parametrize("on_outage", ["local", "refuse"])
@@ -122,7 +122,7 @@ async def test_killed_under_load(own_redis: RedisServer, on_outage: str) -> None
         nonlocal alone
         while not over.is_set():
             try:
-                assert (shared.spend_now(key_id, (many,), 1) or await shared.spend(key_id, (many,), 1)).allowed
+                assert (shared.acquire_now(key_id, (many,), 1) or await shared.acquire(key_id, (many,), 1)).allowed
             except LimitsUnavailable:
                 assert on_outage == "refuse"
             await asyncio.sleep(0)
@@ -143,17 +143,17 @@ async def test_away_from_the_beginning(own_redis: RedisServer) -> None:
     own_redis.kill()
     key_id = fresh_key()
     async with limiter(own_redis.url) as shared:
-        now = shared.spend_now(key_id, (DAYS,), 10)
+        now = shared.acquire_now(key_id, (DAYS,), 10)
         assert now is not None
         assert now.allowed
         own_redis.start()
-        await until(lambda: shared.spend_now(key_id, (DAYS,), 0) is None)
-        assert (await shared.spend(key_id, (DAYS,), 1)).allowed
+        await until(lambda: shared.acquire_now(key_id, (DAYS,), 0) is None)
+        assert (await shared.acquire(key_id, (DAYS,), 1)).allowed
 
 
 async def test_an_attempt_that_fails_unforeseen() -> None:
     """A start whose first attempt ends with an error that is no outage ends with that error, and does not wait."""
-    local = LocalLimiter(monotonic=time.monotonic, capacity=1000)
+    local = LocalRateLimiter(monotonic=time.monotonic, capacity=1000)
     shared = SharedLimiter(RedisUrl(host="a..b"), local, monotonic=time.monotonic)
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(UnicodeError):
@@ -166,11 +166,11 @@ async def test_standing_still(own_redis: RedisServer) -> None:
     async with limiter(own_redis.url, patience=0.05) as shared:
         await until(lambda: shared._connection is not None)
         own_redis.stand_still()
-        waited = await asyncio.gather(*(shared.spend(key_id, (DAYS,), 1) for _ in range(5)))
+        waited = await asyncio.gather(*(shared.acquire(key_id, (DAYS,), 1) for _ in range(5)))
         assert all(one.allowed for one in waited)
-        assert shared.spend_now(key_id, (DAYS,), 1) is not None
+        assert shared.acquire_now(key_id, (DAYS,), 1) is not None
         own_redis.go_on()
-        await until(lambda: shared.spend_now(key_id, (DAYS,), 0) is None)
+        await until(lambda: shared.acquire_now(key_id, (DAYS,), 0) is None)
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ async def test_redis_cannot_count(own_redis: RedisServer, harm: tuple[str, ...],
     }[word]
     key_id = fresh_key()
     async with limiter(own_redis.url, on_outage="refuse") as shared:
-        assert (await shared.spend(key_id, (DAYS,), 1)).allowed
+        assert (await shared.acquire(key_id, (DAYS,), 1)).allowed
         assert own_redis.execute(*harm) == b"OK"
         with pytest.raises(LimitsUnavailable):
-            await shared.spend(key_id, (DAYS,), 1)
+            await shared.acquire(key_id, (DAYS,), 1)
         await until(lambda: word in shared._reason)
         assert own_redis.execute(*mend) == b"OK"
         await until(lambda: shared._connection is not None)
-        assert (await shared.spend(key_id, (DAYS,), 1)).allowed
+        assert (await shared.acquire(key_id, (DAYS,), 1)).allowed
 
 
 async def test_least_rights(own_redis: RedisServer) -> None:
@@ -206,7 +206,7 @@ async def test_least_rights(own_redis: RedisServer) -> None:
     rights = ("~keywright:*", "-@all", "+eval", "+evalsha", "+time", "+mget", "+set")
     assert own_redis.execute("ACL", "SETUSER", "keywright", "on", ">secret", *rights) == b"OK"
     async with limiter(own_redis.url.replace("//", "//keywright:secret@"), on_outage="refuse") as shared:
-        assert (await shared.spend(fresh_key(), (DAYS, MONTH), 1)).allowed
+        assert (await shared.acquire(fresh_key(), (DAYS, MONTH), 1)).allowed
 
 
 async def test_what_is_told(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,7 +216,7 @@ async def test_what_is_told(own_redis: RedisServer, caplog: pytest.LogCaptureFix
         own_redis.kill()
         await until(lambda: shared._connection is None)
         for _ in range(3):
-            await shared.spend(fresh_key(), (DAYS,), 1)
+            await shared.acquire(fresh_key(), (DAYS,), 1)
         own_redis.start()
         await until(lambda: shared._connection is not None)
     told = [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records]
@@ -229,7 +229,7 @@ async def test_closing(redis_server: RedisServer) -> None:
     """Whoever waits when it closes is answered; closing twice, or without a start, harms nothing."""
     key_id = fresh_key()
     async with limiter(redis_server.url) as shared:
-        waiting = asyncio.ensure_future(shared.spend(key_id, (DAYS,), 1))
+        waiting = asyncio.ensure_future(shared.acquire(key_id, (DAYS,), 1))
         await asyncio.sleep(0)
         await shared.close()
         assert (await waiting).allowed

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from keywright.keys.rate_limits import RateLimit, spend
+from keywright.keys.spending import LimitState, RateLimitDecision
 from keywright.service.faults import LimitsUnavailable
-from keywright.service.limits import LimitState, Spending
 from tests.service.fake_checking_store import FakeTime
 
 
-class FakeLimiter:
+class FakeRateLimiter:
     """
     Counts one limit after the other; `asked` is what it was asked for.
 
@@ -21,15 +21,15 @@ class FakeLimiter:
         self.asked: list[tuple[bytes, int]] = []
         self.far = self.away = False
 
-    def spend_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending | None:
-        return None if self.far or self.away else self._spend(key_id, limits, cost)
+    def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
+        return None if self.far or self.away else self._acquire(key_id, limits, cost)
 
-    async def spend(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending:
+    async def acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         if self.away:
             raise LimitsUnavailable("away")
-        return self._spend(key_id, limits, cost)
+        return self._acquire(key_id, limits, cost)
 
-    def _spend(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending:
+    def _acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         self.asked.append((key_id, cost))
         now = self._time()
         kept = [self._kept.get((key_id, limit), now) for limit in limits]
@@ -42,4 +42,4 @@ class FakeLimiter:
         states = tuple(
             LimitState(limit, one.remaining, one.reset_seconds) for limit, one in zip(limits, spent, strict=True)
         )
-        return Spending(allowed, states, None if None in waits else max(wait or 0.0 for wait in waits))
+        return RateLimitDecision(allowed, states, None if None in waits else max(wait or 0.0 for wait in waits))

@@ -7,9 +7,9 @@ import pytest
 from keywright.keys.known import KnownKeys
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import LimitState, RateLimitDecision
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import LimitState, Spending
 from keywright.service.verification import Verdict, Verification, limited
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 
@@ -214,7 +214,7 @@ async def test_held(plane: Plane) -> None:
 @pytest.mark.parametrize("allowed", [True, False])
 def test_limited(allowed: bool) -> None:
     """A good verdict is no longer one where a limit is spent; everything else of it stays."""
-    spending = Spending(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
-    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), spending)
+    decision = RateLimitDecision(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
+    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), decision)
     code = Code.VALID if allowed else Code.RATE_LIMITED
-    assert verdict == Verdict(code, FACTS, DIGEST, True, spending)
+    assert verdict == Verdict(code, FACTS, DIGEST, True, decision)

@@ -96,7 +96,7 @@ class Accelerator:
         self._ready: OrderedDict[bytes, _Ready] = OrderedDict()
         self._accepted = 0
         self._request_ids = checkers.request_ids
-        self._spend_now, self._note_at = checkers.limiter.spend_now, checkers.usage.note_at
+        self._spend_now, self._note_at = checkers.limiter.acquire_now, checkers.usage.note_at
         self._opened_for: DefaultHeaders | None = None
         self._beginning = self._opening = b""
 

@@ -28,7 +28,7 @@ from keywright.keys.addresses import network_of
 from keywright.keys.verdict import Ask, Code
 from keywright.service.failures import FailureLimit
 from keywright.service.faults import Fault, Unavailable
-from keywright.service.limits import Limiter
+from keywright.service.limits import RateLimiter
 from keywright.service.usage import UsageBook
 from keywright.service.verification import Seconds, Verdict, Verification, limited
 
@@ -67,7 +67,7 @@ class Checkers:
     verification: Verification
     usage: UsageBook
     failures: FailureLimit
-    limiter: Limiter
+    limiter: RateLimiter
     now: Seconds
     monotonic: Seconds
     request_ids: Iterator[bytes] = field(init=False, repr=False, default_factory=request_ids)
@@ -98,7 +98,7 @@ class Checkers:
             return None
         verdict = _as_far_as_allowed(caller, verdict)
         if verdict.code is Code.VALID and verdict.facts is not None and verdict.facts.rate_limits:
-            spending = self.limiter.spend_now(verdict.facts.id, verdict.facts.rate_limits, cost)
+            spending = self.limiter.acquire_now(verdict.facts.id, verdict.facts.rate_limits, cost)
             return None if spending is None else limited(verdict, spending)
         return verdict
 
@@ -126,9 +126,9 @@ class Checkers:
         verdict = _as_far_as_allowed(caller, verdict)
         if not facts and verdict.code is Code.VALID and verdict.facts is not None and verdict.facts.rate_limits:
             key = verdict.facts
-            spending = self.limiter.spend_now(key.id, key.rate_limits, cost)
+            spending = self.limiter.acquire_now(key.id, key.rate_limits, cost)
             if spending is None:
-                spending = await self.limiter.spend(key.id, key.rate_limits, cost)
+                spending = await self.limiter.acquire(key.id, key.rate_limits, cost)
             verdict = limited(verdict, spending)
         if facts:
             # The caller reports the use itself.

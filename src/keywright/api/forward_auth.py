@@ -26,13 +26,13 @@ from keywright.api.callers import Caller
 from keywright.api.checking import Checkers, refused
 from keywright.api.problems import REALM, KeyRefusal, Refusal
 from keywright.api.request_head import read_plain_head
-from keywright.api.verify_answers import retry_after_seconds, whole_seconds
+from keywright.api.verify_answers import retry_after_seconds
 from keywright.keys.addresses import Network, client_address
 from keywright.keys.digest import digest
 from keywright.keys.format import ENVIRONMENT
 from keywright.keys.sightings import agent_family
+from keywright.keys.spending import RateLimitDecision, rate_limit_headers
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.limits import Spending
 from keywright.service.verification import Verdict
 from keywright.service.verifiers import Verifiers
 
@@ -201,7 +201,7 @@ class ForwardAuth:
         verdict = self._checkers.pass_now(caller, key, ask, agent=agent_family(asked.agent))
         if verdict is None:
             return None
-        limits = () if verdict.spending is None else _written(_encoded(_limits_told(verdict.spending)))
+        limits = _written(_encoded(_rate_limits(verdict.rate_limits)))
         known = _written_identity(_accepted(verdict))
         return b"".join((known, *limits, b"x-request-id: ", next(self._checkers.request_ids), b"\r\n\r\n"))
 
@@ -323,8 +323,8 @@ def _accepted(verdict: Verdict) -> KeyFacts:
     if verdict.code in (Code.NOT_FOUND, Code.REVOKED, Code.EXPIRED):
         headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"'
     elif verdict.code is Code.RATE_LIMITED:
-        headers |= _limits_told(verdict.spending)
-        seconds = retry_after_seconds(verdict.spending)
+        headers |= _rate_limits(verdict.rate_limits)
+        seconds = retry_after_seconds(verdict.rate_limits)
         if seconds is not None:
             headers["Retry-After"] = str(seconds)
     raise KeyRefusal(verdict.code.value, headers=headers)
@@ -332,7 +332,7 @@ def _accepted(verdict: Verdict) -> KeyFacts:
 
 def _let_through(verdict: Verdict, request_id: bytes) -> Headers:
     """Give the headers of the answer to a key that passed; raise what its verdict means otherwise."""
-    told = [*_FIXED_HEADERS, *_identity(_accepted(verdict)), *_encoded(_limits_told(verdict.spending))]
+    told = [*_FIXED_HEADERS, *_identity(_accepted(verdict)), *_encoded(_rate_limits(verdict.rate_limits))]
     told.append((b"x-request-id", request_id))
     if verdict.stale:
         told.append((_STALE.lower().encode(), b"true"))
@@ -348,15 +348,8 @@ def _written(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
     return (b"%b: %b\r\n" % header for header in headers)
 
 
-def _limits_told(spending: Spending | None) -> dict[str, str]:
-    """Say how the limits stand, one item of a structured list for each; nothing for a key without limits."""
-    if spending is None:
-        return {}
-    policies = (
-        f'"{state.limit.name}";q={state.limit.limit};w={state.limit.window_seconds}' for state in spending.states
-    )
-    states = (f'"{state.limit.name}";r={state.remaining};t={whole_seconds(state)}' for state in spending.states)
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+def _rate_limits(decision: RateLimitDecision | None) -> dict[str, str]:
+    return {} if decision is None else rate_limit_headers(decision.states)
 
 
 def _encoded(headers: dict[str, str]) -> Iterable[tuple[bytes, bytes]]:

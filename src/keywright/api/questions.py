@@ -125,7 +125,7 @@ class Questions:
         if verdict is None:
             return None
         body = verify_answers.written(verdict, explanation=self._explained(verdict, wish))
-        if verdict.code is Code.VALID and verdict.spending is None and caller.org_id is None:
+        if verdict.code is Code.VALID and verdict.rate_limits is None and caller.org_id is None:
             self._keep(caller, wish, verdict, body, since)
         return body
 

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import RateLimitDecision
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 from keywright.service.failures import ALLOWED, PER_SECONDS
-from keywright.service.limits import LimitState, Spending
 from keywright.service.verification import Verdict
 
 # When one more failure of an address is let through again.
@@ -33,7 +33,7 @@ def written(verdict: Verdict, *, explanation: Explanation | None = None, facts: 
         return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else _NOT_FOUND
     valid = b"true" if verdict.code is Code.VALID else b"false"
     key = b"null" if verdict.facts is None else _written_key(verdict.facts)
-    counted = b"" if verdict.spending is None else _written_spending(verdict.spending)
+    counted = b"" if verdict.rate_limits is None else _written_rate_limits(verdict.rate_limits)
     stale = b',"stale":true' if verdict.stale else b""
     more: dict[str, Any] = {}
     if explanation is not None:
@@ -52,45 +52,37 @@ def before_states(body: bytes, limits: Sequence[RateLimit]) -> tuple[bytes, ...]
     return (body[:-1] + b',"rate_limits":[' + begun[0], *(b"}," + limit for limit in begun[1:]))
 
 
-def with_states(before: Sequence[bytes], spending: Spending) -> bytes:
+def with_states(before: Sequence[bytes], decision: RateLimitDecision) -> bytes:
     """Write the answer on a good key whose limits allowed the request, as `written` does."""
     if len(before) == 1:
-        _, remaining, reset_seconds = spending.states[0]
+        _, remaining, reset_seconds = decision.states[0]
         return b'%b%d,"reset_seconds":%d}]}' % (before[0], remaining, ceil(reset_seconds))
     states = [
         b'%b%d,"reset_seconds":%d' % (begun, remaining, ceil(reset_seconds))
-        for begun, (_, remaining, reset_seconds) in zip(before, spending.states, strict=True)
+        for begun, (_, remaining, reset_seconds) in zip(before, decision.states, strict=True)
     ]
     return b"".join(states) + b"}]}"
 
 
-def retry_after_seconds(spending: Spending | None) -> int | None:
+def retry_after_seconds(decision: RateLimitDecision | None) -> int | None:
     """
-    Tell in how many whole seconds what was refused for a limit could pass; None where it never could.
+    Give the whole seconds after which a refused request may pass; None where it never can.
 
     Args:
-        spending: What became of the key's limits; None where the address failed too often.
+        decision: The decision on the key's limits; None where the source of the request failed too often.
     """
-    if spending is None:
-        return _FAILURE_RETRY_SECONDS
-    seconds = spending.retry_after_seconds
-    return None if seconds is None else max(1, ceil(seconds))
+    return _FAILURE_RETRY_SECONDS if decision is None else decision.retry_after
 
 
-def whole_seconds(state: LimitState) -> int:
-    """Tell in how many whole seconds a limit is whole again."""
-    return ceil(state.reset_seconds)
-
-
-def _written_spending(spending: Spending) -> bytes:
+def _written_rate_limits(decision: RateLimitDecision) -> bytes:
     limits = [
         b'%b,"remaining":%d,"reset_seconds":%d}' % (_written_limit(limit), remaining, ceil(reset_seconds))
-        for limit, remaining, reset_seconds in spending.states
+        for limit, remaining, reset_seconds in decision.states
     ]
     counted = b',"rate_limits":[%b]' % b",".join(limits)
-    if spending.allowed:
+    if decision.allowed:
         return counted
-    return counted + b',"retry_after_seconds":' + json.dumps(retry_after_seconds(spending)).encode()
+    return counted + b',"retry_after_seconds":' + json.dumps(retry_after_seconds(decision)).encode()
 
 
 @lru_cache(4096)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from keywright.keys.rate_limits import MOST_COST
 from keywright.keys.verdict import Code
 
 MOST_IN_A_BATCH = 100
@@ -17,7 +18,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Cost = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)]
+Cost = Annotated[int, Field(ge=0, le=MOST_COST), BeforeValidator(_whole)]
 
 
 class VerifyRequest(BaseModel):

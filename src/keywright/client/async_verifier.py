@@ -11,11 +11,11 @@ from keywright.client import clocks
 from keywright.client.checking import wanted_scopes
 from keywright.client.clocks import Clock
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.options import CAPACITY, LIMIT_SHARE, OUTAGE_SECONDS, Options
 from keywright.client.service_calls import USUAL_TIMING, Service, Timing
 from keywright.client.session import Session
 from keywright.client.verdicts import Verdict
+from keywright.keys.rate_limits import check_cost
 
 
 class AsyncVerifier:

@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from keywright.client import clocks
 from keywright.client.clocks import Clock
-from keywright.client.limits import UNLIMITED, LimitCounts
 from keywright.client.service_answers import Answer
 from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
 from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
@@ -25,7 +24,7 @@ from keywright.keys.digest import digest, digest_of
 from keywright.keys.format import MAX_LENGTH
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.pair import is_private_key
-from keywright.keys.spending import LimitState
+from keywright.keys.spending import UNLIMITED, InMemoryRateLimiter, LimitState
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
@@ -72,7 +71,7 @@ class Checking:
         self._wall = wall
         self._lock = Lock()
         self._known = KnownKeys(capacity)
-        self._limits = LimitCounts(share=limit_share, most=capacity)
+        self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
         self._uses = Uses()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
         self._trusted_until = -inf
@@ -218,7 +217,7 @@ class Checking:
         with self._lock:
             self._changes += 1
             self._known.drop_all()
-            self._limits.clear()
+            self._rate_limiter.clear()
             self._outage_seconds = 0
             self._trusted_until = -inf
 
@@ -270,16 +269,16 @@ class Checking:
         self, words: Words, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
     ) -> Verdict:
         """Have the request pay, where all other rules let it pass and the key has limits."""
-        spending = UNLIMITED
+        decision = UNLIMITED
         if code is Code.VALID and facts.rate_limits:
             # On the clock that is never set.
-            spending = self._limits.spend(facts.id, facts.rate_limits, self._clock(), cost)
-            if not spending.allowed:
+            decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self._clock(), cost)
+            if not decision.allowed:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:
-            return self._accept(words, facts, now, spending.states)
+            return self._accept(words, facts, now, decision.states)
         explanation = explain(code, facts, ask, now) if with_explanation else None
-        return Verdict(code, KeyInfo(facts), False, explanation, spending.states, spending.retry_after_seconds)
+        return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
     def _accept(self, words: Words, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
         # Noted as it will be once somebody can be asked again: the same words get the same verdict then.

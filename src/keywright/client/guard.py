@@ -9,16 +9,16 @@ import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from math import ceil
 from typing import TypedDict
 
 from httpx import codes
 
 from keywright.client.checking import wanted_scopes
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.verdicts import Verdict
 from keywright.keys.addresses import client_address
+from keywright.keys.rate_limits import check_cost
+from keywright.keys.spending import rate_limit_headers
 from keywright.keys.verdict import Code
 
 _REALM = 'Bearer realm="api"'
@@ -156,18 +156,8 @@ class Guard:
 
 
 def limit_headers(verdict: Verdict) -> dict[str, str]:
-    """
-    Tell how the rate limits of a key stand, for every answer to whoever holds it; none for a key without limits.
-
-    `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers, one item a limit.
-    """
-    if not verdict.limits:
-        return {}
-    policies, states = [], []
-    for limit, remaining, reset_seconds in verdict.limits:
-        policies.append(f'"{limit.name}";q={limit.limit};w={limit.window_seconds}')
-        states.append(f'"{limit.name}";r={remaining};t={ceil(reset_seconds)}')
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    """Write the state of the key's rate limits as headers, for every response to its holder."""
+    return rate_limit_headers(verdict.limits)
 
 
 def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:

@@ -18,10 +18,10 @@ from keywright.client.background import Background
 from keywright.client.checking import wanted_scopes
 from keywright.client.clocks import Clock
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.options import CAPACITY, LIMIT_SHARE, OUTAGE_SECONDS, Options
 from keywright.client.service_calls import USUAL_TIMING, Service, Timing
 from keywright.client.verdicts import KeyInfo, Verdict
+from keywright.keys.rate_limits import check_cost
 
 __all__ = ["AsyncVerifier", "KeyInfo", "Timing", "Verdict", "Verifier"]
 

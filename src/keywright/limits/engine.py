@@ -5,12 +5,12 @@ from typing import Protocol
 
 from keywright.limits import url as redis_url
 from keywright.limits.shared import OnOutage, SharedLimiter
-from keywright.service.limits import Limiter
-from keywright.service.local_limits import LocalLimiter
+from keywright.service.limits import RateLimiter
+from keywright.service.local_limits import LocalRateLimiter
 from keywright.service.verification import Seconds
 
 
-class RunningLimiter(Limiter, Protocol):
+class RunningLimiter(RateLimiter, Protocol):
     """A limiter that is opened before and closed after use."""
 
     async def start(self) -> None:
@@ -43,7 +43,7 @@ def open_limiter(
     Raises:
         ValueError: The URL is malformed; the message says how, and quotes nothing of it.
     """
-    local = LocalLimiter(monotonic=monotonic, capacity=known_keys)
+    local = LocalRateLimiter(monotonic=monotonic, capacity=known_keys)
     if url is None:
         return local
     place = redis_url.read(url)

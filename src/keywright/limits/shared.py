@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import Spending, spend_all
+from keywright.keys.spending import UNLIMITED, RateLimitDecision, decide
 from keywright.limits import script
 from keywright.limits.connection import PATIENCE_SECONDS, CallFailed, Connection, ConnectionLost, connect
 from keywright.limits.url import RedisUrl
 from keywright.service.faults import LimitsUnavailable
-from keywright.service.local_limits import LocalLimiter
+from keywright.service.local_limits import LocalRateLimiter
 from keywright.service.verification import Seconds
 
 OnOutage = Literal["local", "refuse"]
@@ -49,7 +49,7 @@ class SharedLimiter:
     def __init__(
         self,
         place: RedisUrl,
-        local: LocalLimiter,
+        local: LocalRateLimiter,
         *,
         monotonic: Seconds,
         on_outage: OnOutage = "local",
@@ -69,15 +69,15 @@ class SharedLimiter:
         self._tried = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
-    def spend_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending | None:
+    def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
         """Spend *cost* of every limit or of none where Redis need not be asked; None where it has to be."""
         if not limits:
-            return Spending(True, ())
+            return UNLIMITED
         if self._connection is not None or self._on_outage == "refuse":
             return None
         return self._alone(key_id, limits, cost)
 
-    async def spend(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending:
+    async def acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         """
         Spend *cost* of every limit or of none.
 
@@ -85,7 +85,7 @@ class SharedLimiter:
             LimitsUnavailable: Redis is away and the settings want no other count.
         """
         if not limits:
-            return Spending(True, ())
+            return UNLIMITED
         connection = self._connection
         if connection is not None:
             try:
@@ -121,18 +121,18 @@ class SharedLimiter:
 
     async def _together(
         self, connection: Connection, key_id: bytes, limits: Sequence[RateLimit], cost: int
-    ) -> Spending:
+    ) -> RateLimitDecision:
         asked_at = self._monotonic()
         now, earned_back_at = script.read(await _run(connection, script.arguments(key_id, limits, cost)))
-        spending, moments = spend_all(limits, earned_back_at, now, cost)
+        decision, moments = decide(limits, earned_back_at, now, cost)
         self._local.learn(key_id, limits, [moment - now for moment in moments], asked_at)
-        return spending
+        return decision
 
-    def _alone(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending:
+    def _alone(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         self._on_uncounted()
         if self._on_outage == "refuse":
             raise LimitsUnavailable(self._reason)
-        return self._local.spend_now(key_id, limits, cost)
+        return self._local.acquire_now(key_id, limits, cost)
 
     async def _keep(self) -> None:
         """Keep a connection, for as long as this runs."""

@@ -1,30 +1,28 @@
 """
-Limits on how often a key may be used: who counts, and what is told of it.
+The rate limiter of keys, as a port: who implements it promises every sentence written here.
 
-Counted only for a key that passed every other rule, after its verdict. All limits of a key are spent together or none.
+Asked only for a key that passed every other rule, after its verdict. All limits of a key are taken together or none.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState, Spending
-
-__all__ = ["LimitState", "Limiter", "Spending"]
+from keywright.keys.spending import RateLimitDecision
 
 
-class Limiter(Protocol):
-    """Counts what is spent of the limits of keys."""
+class RateLimiter(Protocol):
+    """Counts what requests take of the rate limits of keys."""
 
-    def spend_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending | None:
-        """Spend *cost* of every limit or of none, without waiting; None when it has to be waited for: see `spend`."""
+    def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
+        """Take *cost* of every limit or of none, without waiting; None when that has to be awaited: see `acquire`."""
         ...
 
-    async def spend(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Spending:
+    async def acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         """
-        Spend *cost* of every limit or of none.
+        Take *cost* of every limit or of none.
 
         Raises:
-            LimitsUnavailable: The shared count cannot be reached, and the settings want no other.
+            LimitsUnavailable: The shared state cannot be reached, and the settings want no other.
         """
         ...

@@ -11,10 +11,10 @@ from typing import NamedTuple, Protocol
 from keywright.keys.digest import digest
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.pair import is_private_key
+from keywright.keys.spending import RateLimitDecision
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import Spending
 
 
 class Seconds(Protocol):
@@ -27,21 +27,21 @@ class Verdict(NamedTuple):
     """
     What was decided of a presented key.
 
-    `stale` where it comes from memory because nobody else can be asked. `spending` is what became of the key's limits,
-    where they were counted: see `limited`.
+    `stale` where it comes from the cache because the database is unavailable. `rate_limits` is the decision on the
+    key's limits, where they were counted: see `limited`.
     """
 
     code: Code
     facts: KeyFacts | None
     digest: bytes | None
     stale: bool = False
-    spending: Spending | None = None
+    rate_limits: RateLimitDecision | None = None
 
 
-def limited(verdict: Verdict, spending: Spending) -> Verdict:
+def limited(verdict: Verdict, decision: RateLimitDecision) -> Verdict:
     """Give what becomes of a good verdict once the key's limits were asked for the cost of the request."""
-    code = verdict.code if spending.allowed else Code.RATE_LIMITED
-    return Verdict(code, verdict.facts, verdict.digest, verdict.stale, spending)
+    code = verdict.code if decision.allowed else Code.RATE_LIMITED
+    return Verdict(code, verdict.facts, verdict.digest, verdict.stale, decision)
 
 
 class _Question(NamedTuple):
