@@ -24,7 +24,7 @@ from keywright import __version__, config, telemetry
 from keywright.api import changes, events, feed, handlers, health, insight, management, openapi, options, rotation
 from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
-from keywright.api.checking import Checkers, Checking
+from keywright.api.checking import Checking
 from keywright.api.edge import Observed, Reached, Shielded
 from keywright.api.feed import FeedParts
 from keywright.api.forward_auth import ForwardAuth
@@ -34,20 +34,21 @@ from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
 from keywright.keys.known import KnownKeys
+from keywright.keys.usage import UsageBook
+from keywright.keys.verdict import Code
 from keywright.limits.engine import RunningLimiter, open_limiter
 from keywright.machine import boot_seconds, new_id, utc_now
 from keywright.service.checking_ports import Session
 from keywright.service.duties import Duties
-from keywright.service.failures import FailureLimit
 from keywright.service.following import Following
 from keywright.service.lifecycle import Lifecycle
+from keywright.service.limits import Seconds
 from keywright.service.management import Management
 from keywright.service.policy import Policy
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
 from keywright.service.presence import Presence
 from keywright.service.replays import Replays
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Seconds, Verification
+from keywright.service.verification import Checker, FailureLimit, Verification
 from keywright.service.verifiers import KnownVerifiers, Verifiers
 from keywright.storage.engine import RunningStore, open_store
 
@@ -166,8 +167,9 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     app.add_route("/openapi.json", _document, include_in_schema=False)
     edge = _with_layers(app, settings)
     forward_auth = _forward_auth(edge, settings, checking)
-    accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
-    return Checking(forward_auth or edge, checking.checkers, accelerator=accelerator)
+    checker, callers = checking.checker, checking.callers
+    accelerator = Accelerator(checker, callers, forward_auth) if settings.accelerator == "on" else None
+    return Checking(forward_auth or edge, checker, callers, accelerator=accelerator)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -184,7 +186,8 @@ def _policy(settings: Settings) -> Policy:
 class _CheckingParts:
     """The checking plane: what answers, what feeds verifiers, and what runs in the background."""
 
-    checkers: Checkers
+    checker: Checker
+    callers: Callers
     verifiers: Verifiers
     feed: FeedParts
     background: tuple[Following, Duties, Lifecycle]
@@ -215,15 +218,16 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
     presence = Presence(store=plugs.store)
     return _CheckingParts(
-        Checkers(
-            callers=callers,
+        Checker(
             verification=verification,
             usage=usage,
             failures=FailureLimit(),
             limiter=plugs.limiter,
+            counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
             now=plugs.now,
             monotonic=plugs.monotonic,
         ),
+        callers,
         verifiers,
         FeedParts(
             callers=callers,
@@ -241,7 +245,7 @@ def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) ->
     if settings.forward_auth == "off":
         return None
     return ForwardAuth(
-        app, checking.checkers, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+        app, checking.checker, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
     )
 
 

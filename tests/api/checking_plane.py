@@ -3,19 +3,18 @@
 from uuid import UUID
 
 from keywright.api.callers import Callers
-from keywright.api.checking import Checkers
 from keywright.keys.known import KnownKeys
 from keywright.keys.pair import mint, mint_credential
+from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking_ports import Verifier
-from keywright.service.failures import FailureLimit
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Verification
+from keywright.service.verification import FailureLimit, Verification
 from keywright.service.verifiers import KnownVerifiers, Verifiers
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.fake_limiter import FakeRateLimiter
+from tests.service.making_checkers import Verdicts, a_checker
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 KEY = PAIR.private.reveal()
@@ -60,17 +59,15 @@ class CheckingPlane:
             store=self.store, known=self.known_verifiers, clock=lambda: NOW, monotonic=self.time, entropy=bytes,
             new_id=lambda: VERIFIER_ID, brand="kw", outage_seconds=OUTAGE_SECONDS,
         )  # fmt: skip
-        self.checkers = Checkers(
-            callers=Callers(self.verifiers, TwoTokens(), brand="kw"),
-            verification=Verification(
-                self.store, self.known, brand="kw", now=self.epoch, monotonic=self.time,
-                outage_seconds=OUTAGE_SECONDS,
-            ),
-            usage=self.usage,
-            failures=FailureLimit(),
-            limiter=self.limiter,
-            now=self.epoch,
-            monotonic=self.time,
+        self.callers = Callers(self.verifiers, TwoTokens(), brand="kw")
+        self.failures = FailureLimit()
+        self.verdicts = Verdicts()
+        verification = Verification(
+            self.store, self.known, brand="kw", now=self.epoch, monotonic=self.time, outage_seconds=OUTAGE_SECONDS
+        )
+        self.checker = a_checker(
+            verification, self.time, now=self.epoch, usage=self.usage, failures=self.failures, limiter=self.limiter,
+            verdicts=self.verdicts,
         )  # fmt: skip
 
     def follow(self) -> None:

@@ -22,7 +22,8 @@ from keywright.service.checking_ports import Trail
 from keywright.service.events import EventType
 from keywright.service.following import Following
 from keywright.service.ports import NewApiKey
-from keywright.service.verification import Verdict, Verification
+from keywright.service.verdicts import Verdict
+from keywright.service.verification import Verification
 from keywright.storage import postgres_sql as sql
 from keywright.storage import rows
 from keywright.storage.postgres import PostgresStore
@@ -31,6 +32,7 @@ from keywright.storage.url import PostgresUrl, read
 from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
 from tests.postgres import PostgresCluster, migrated_database
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.making_checkers import CALLER, a_checker
 from tests.storage.making import UNSPECIFIED, an_event, an_organization, new_key
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
@@ -100,6 +102,7 @@ class Node:
             monotonic=scene.time,
             outage_seconds=outage_seconds,
         )
+        self.checker = a_checker(self.verification, scene.time)
 
     async def follow(self) -> None:
         """Follow the changes up to now."""
@@ -110,7 +113,7 @@ class Node:
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
-        verdict = await self.verification.verify(TEXT, ANY_USE)
+        verdict = await self.checker.check(CALLER, TEXT, ANY_USE)
         self._scene.saw(start, verdict.code, stale=verdict.stale)
 
 
@@ -174,7 +177,7 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
     await until(lambda: scene.store.look_ups == 1)
     scene.revoke()
     await node.follow()
-    late = asyncio.create_task(node.verification.verify(TEXT, ANY_USE))
+    late = asyncio.create_task(node.checker.check(CALLER, TEXT, ANY_USE))
     await asyncio.sleep(0)
     scene.store.hold.set()
     await slow
@@ -188,8 +191,8 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
 class AnswersFromMemory(Verification):
     """Answers from memory whoever is going to hold the answer: the second guard, taken out."""
 
-    async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
-        return await super().verify(text, ask)
+    async def verify_elsewhere(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+        return self.verify_now(text, ask) or await super().verify_elsewhere(text, ask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +232,7 @@ class Verifier:
             return
         question = self._checking.question(TEXT, (), None, None, None, False)
         look_up = self._checking.begin(question)
-        said = await self._node.verification.verify(TEXT, ANY_USE, from_memory=False)
+        said = await self._node.checker.facts_for(CALLER, TEXT, ANY_USE)
         answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
         self._checking.end(look_up, answer)
         self._scene.saw(start, answer.code, stale=answer.stale)

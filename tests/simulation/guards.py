@@ -107,7 +107,9 @@ def _client_joins_early(self: Any, asked: Any) -> bool:
 
 
 async def _answer_from_memory(self: Any, text: str) -> Answer:
-    verdict = await self.verification.verify(text, ANY_USE)
+    verdict = self.verification.verify_now(text, ANY_USE)
+    if verdict is None:
+        verdict = await self.verification.verify_elsewhere(text, ANY_USE)
     return Answer(code=verdict.code, facts=verdict.facts, complete=verdict.facts is not None, stale=verdict.stale)
 
 

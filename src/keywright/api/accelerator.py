@@ -1,19 +1,19 @@
 """
-Verifications that need nobody else, answered out of the bytes of a request, before an ASGI cycle is built for it.
+The fast path: checks that need no waiting, answered out of the bytes of a request, before an ASGI cycle is built.
 
-A client repeats itself to the byte. So a head is read once, by the parser that reads all of them, and known again by
-its bytes while the connection lasts: it means what the parser said. And a whole request that was answered a moment ago
-is known again by its digest, wherever it comes from; its answer counts for as long as what it depends on is the same.
-What a proxy asks is all head, and another one for every client: it is read each time.
+A client repeats itself to the byte. So a head is read once, by the parser that reads all of them, and recognised by its
+bytes while the connection lasts. A whole request that was answered a moment ago is recognised by its digest, whatever
+connection it comes from; its answer is valid while its cached verdict is. A proxy's request is all head, and another
+one for every client: it is read each time.
 
-Taken is only a head without any peculiarity with its body in one piece, from a verifier that is held, for a key that is
-held or a text that is no key, with limits that are counted here. Every other request goes to the application, which is
-also the reference for whatever is answered here: tests/api/test_accelerator.py holds the two against each other, byte
-by byte. Nothing is decided here; `keys.verdict` does, and `api.checking` counts.
+Taken is only a head without any peculiarity with its body in one piece, from a verifier in the cache, for a key in the
+cache or a text that is no key, with rate limits that are counted in this process. Every other request goes to the
+application, which is also the reference for the answers of the fast path: tests/api/test_accelerator.py compares the
+two, byte by byte. Nothing is decided here: `service.verification` does.
 """
 
-import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,82 +21,98 @@ from typing import NamedTuple
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from keywright.api import verify_answers, verify_bodies
+from keywright.api import verify_bodies
 from keywright.api.bodies import MAX_BODY_BYTES
-from keywright.api.callers import Caller
-from keywright.api.checking import FIXED_HEADERS, VERIFY, Checkers, read_headers
+from keywright.api.callers import Callers
 from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
 from keywright.api.problems import Refusal
 from keywright.api.request_head import read_plain_head
-from keywright.api.verify_bodies import Wish
-from keywright.keys.addresses import network_of
-from keywright.keys.verdict import Code, KeyFacts, explain
+from keywright.api.verify_bodies import CheckOptions
+from keywright.api.verify_responses import FIXED_HEADERS, Headers, lines_of, request_ids
+from keywright.api.verify_schemas import VERIFY
 from keywright.service.checking_ports import Verifier
-from keywright.service.usage import Place, hour_end, place_of
-from keywright.service.verification import Verdict, limited
+from keywright.service.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.verification import Checker
 
 _log = structlog.stdlib.get_logger("keywright.error")
 
 _FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
-_ASKED = f"GET {FORWARD_AUTH}".encode()
-_MOST_READY = 16_384
-LONGEST_READY = 2048
+_FROM_A_PROXY = f"GET {FORWARD_AUTH}".encode()
+_MOST_CACHED = 16_384
+LONGEST_CACHED = 2048
 
-DefaultHeaders = list[tuple[bytes, bytes]]
+DefaultHeaders = Headers
+
+
+class VerifyHeaders(NamedTuple):
+    """The headers of a check that matter."""
+
+    authorization: list[str]
+    plain_json: bool
+    wants_facts: bool
+
+
+def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
+    """Take the headers that matter out of header fields whose names are in lower case."""
+    authorization: list[str] = []
+    content_type = b""
+    encoded = wants_facts = False
+    for name, value in fields:
+        if name == b"authorization":
+            authorization.append(value.decode("latin-1"))
+        elif name == b"content-type":
+            content_type = value
+        elif name == b"content-encoding":
+            encoded = True
+        elif name == b"keywright-facts":
+            wants_facts = value == b"1"
+    return VerifyHeaders(authorization, content_type == b"application/json" and not encoded, wants_facts)
 
 
 class Head(NamedTuple):
-    """The head of a request that may be answered here: its bytes, the length of all, and the digest of who asks."""
+    """The head of a request for the fast path: its bytes, the whole length, and the digest of the credential."""
 
     raw: bytes
     length: int
     credential: bytes
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Ready:
+@dataclass(slots=True, eq=False)
+class _CachedAnswer:
     """
-    The answer to a request that was answered before, without what becomes of limits.
+    The answer to a request, for the same request.
 
-    It counts while the verifier and the facts that it was made from are those that are held by these digests, from
-    `since` until `until`, in seconds since the epoch. `before_id` and `after_id` are what is written around the id of
-    the request; `before_states` instead, for a key with limits. `place` is where uses are noted; None where the answer
-    is a refusal. The limits to be asked are those of the facts, for a good key.
+    It is valid while the cached verdict is, and while the cache of verifiers has this one by the digest of its
+    credential. `before_id` and `after_id` are written around the id of the request; for a key with rate limits the
+    body is written anew, out of `before_states`.
     """
 
     credential: bytes
-    verifier: Verifier
-    presented: bytes
-    facts: KeyFacts
-    since: float
-    until: float
-    wish: Wish
-    code: Code
+    verifier: Verifier | None
+    verdict: CachedVerdict
     before_id: bytes
     after_id: bytes
     before_states: tuple[bytes, ...]
-    place: Place | None
 
 
 class Accelerator:
     """
-    Answers what needs nobody else.
+    Answers checks that need no waiting.
 
     Args:
-        checkers: What checking needs.
-        forward_auth: What answers proxies; None for nothing.
+        checker: Checks keys.
+        callers: Recognises callers.
+        forward_auth: Answers proxies; None where there are none.
     """
 
-    def __init__(self, checkers: Checkers, forward_auth: ForwardAuth | None = None) -> None:
-        self._checkers = checkers
+    def __init__(self, checker: Checker, callers: Callers, forward_auth: ForwardAuth | None = None) -> None:
+        self._checker = checker
+        self._callers = callers
         self._forward_auth = forward_auth
-        self._verifiers = checkers.callers.verifiers
-        self._held_verifier, self._held_facts = self._verifiers.known.held, checkers.verification.held
-        self._now, self._monotonic = checkers.now, checkers.monotonic
-        self._ready: OrderedDict[bytes, _Ready] = OrderedDict()
-        self._accepted = 0
-        self._request_ids = checkers.request_ids
-        self._spend_now, self._note_at = checkers.limiter.acquire_now, checkers.usage.note_at
+        self._cached_verifier = callers.verifiers.known.held
+        self._now, self._monotonic = checker.now, checker.monotonic
+        self._answers: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
+        self._request_ids = request_ids()
         self._opened_for: DefaultHeaders | None = None
         self._beginning = self._opening = b""
 
@@ -114,12 +130,12 @@ class Accelerator:
         headers = read_headers(fields)
         if not headers.plain_json or headers.wants_facts or not 0 < length <= MAX_BODY_BYTES:
             return None
-        credential = self._checkers.callers.credential(headers.authorization)
+        credential = self._callers.credential(headers.authorization)
         return None if credential is None else Head(raw, len(raw) + length, credential)
 
     def is_expected(self, head: Head) -> bool:
         """Tell whether a request with this head can be answered here, once its body is there."""
-        return self._verifiers.held(head.credential, self._monotonic()) is not None
+        return self._caller(head.credential) is not None
 
     def repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         """
@@ -161,7 +177,7 @@ class Accelerator:
             peer: The proxy.
             default_headers: What every answer begins with.
         """
-        if self._forward_auth is None or not data.startswith(_ASKED):
+        if self._forward_auth is None or not data.startswith(_FROM_A_PROXY):
             return None
         try:
             told = self._forward_auth.answer_request(data, peer)
@@ -174,119 +190,79 @@ class Accelerator:
         return self._beginning + told
 
     def _repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
-        if len(data) > LONGEST_READY:
+        if len(data) > LONGEST_CACHED:
             return None
-        # A request holds the texts of two secrets, and is remembered as they are, by a digest.
-        ready = self._ready.get(sha256(data).digest())
-        if ready is None:
+        # A request holds the texts of two secrets: it is remembered by a digest, as they are.
+        answer = self._answers.get(sha256(data).digest())
+        if answer is None:
             return None
         at = self._monotonic()
-        facts = ready.facts
-        if (
-            self._held_facts(ready.presented, at) is not facts
-            or self._held_verifier(ready.credential, at) is not ready.verifier
-        ):
+        if self._cached_verifier(answer.credential, at) is not answer.verifier:
             return None
-        now = self._now()
-        if not ready.since <= now < ready.until:
-            return None
-        place = ready.place
-        before_id, after_id = ready.before_id, ready.after_id
-        if place is None:
-            self._checkers.count(ready.code)
-        else:
-            if facts.rate_limits:
-                spending = self._spend_now(facts.id, facts.rate_limits, ready.wish.cost)
-                if spending is None:
-                    return None
-                if not spending.allowed:
-                    self._checkers.count(Code.RATE_LIMITED)
-                    verdict = limited(Verdict(ready.code, facts, ready.presented), spending)
-                    return self._whole(default_headers, *_around_id(_written(verdict, ready.wish, now)))
-                before_id, after_id = _around_id(verify_answers.with_states(ready.before_states, spending))
-            self._note_at(place, now)
-            self._count_accepted()
-        return self._whole(default_headers, before_id, after_id)
-
-    def _body(self, head: Head, data: bytes) -> bytes | None:
-        verifier = self._verifiers.held(head.credential, self._monotonic())
-        if verifier is None:
-            return None
-        try:
-            text, wish = verify_bodies.read(data[len(head.raw) :])
-        except Refusal:
-            return None
-        # Read before the verdict, so that a key which expires meanwhile is not taken for one that goes on.
-        since = self._now()
-        verdict = self._checkers.verify_now(Caller(verifier.name, verifier, None), text, wish.ask, cost=wish.cost)
+        verdict = self._checker.repeat(answer.verdict, at, self._now())
         if verdict is None:
             return None
-        if len(data) <= LONGEST_READY and verdict.code is not Code.RATE_LIMITED and not wish.explain:
-            self._keep(head.credential, data, verifier, verdict, wish, since)
-        return _written(verdict, wish, self._now())
+        decision = verdict.rate_limits
+        if decision is None:
+            return self._whole(default_headers, answer.before_id, answer.after_id)
+        if decision.allowed:
+            body = verify_bodies.with_states(answer.before_states, decision)
+        else:
+            body = verify_bodies.write(verdict)
+        return self._whole(default_headers, *_around_id(body))
+
+    def _caller(self, credential: bytes) -> Caller | None:
+        verifier = self._cached_verifier(credential, self._monotonic())
+        return None if verifier is None or verifier.revoked_at is not None else Caller(verifier.name, verifier, None)
+
+    def _body(self, head: Head, data: bytes) -> bytes | None:
+        caller = self._caller(head.credential)
+        if caller is None:
+            return None
+        try:
+            text, options = verify_bodies.read(data[len(head.raw) :])
+        except Refusal:
+            return None
+        # Read before the verdict, so that a key which expires meanwhile is not repeated as valid.
+        since = self._now()
+        verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
+        if verdict is None:
+            return None
+        if len(data) <= LONGEST_CACHED and not options.explain:
+            self._keep(head.credential, data, caller, verdict, options, since)
+        return verify_bodies.write_explained(verdict, options, self._now())
 
     def _keep(
-        self, credential: bytes, data: bytes, verifier: Verifier, verdict: Verdict, wish: Wish, since: float
+        self, credential: bytes, data: bytes, caller: Caller, verdict: Verdict, options: CheckOptions, since: float
     ) -> None:
-        """Be ready for the same request; *verdict* is what was decided of it after *since*."""
-        facts, presented = verdict.facts, verdict.digest
-        if facts is None or presented is None:
+        """Cache the answer to a request; *since* is a time before its verdict was given."""
+        cached = self._checker.cacheable(caller, verdict, options.ask, since, cost=options.cost)
+        if cached is None:
             return
-        body = verify_answers.written(Verdict(verdict.code, facts, presented))
-        before_id, after_id = _around_id(body)
-        place = None
-        if verdict.code is Code.VALID:
-            place = place_of(facts, presented, since, verifier=verifier.name, network=network_of(wish.ask.client_ip))
-        ends = (facts.expires_at, facts.retires_at, hour_end(since))
-        if len(self._ready) >= _MOST_READY:
-            self._ready.popitem(last=False)
-        self._ready[sha256(data).digest()] = _Ready(
-            credential=credential,
-            verifier=verifier,
-            presented=presented,
-            facts=facts,
-            since=since,
-            until=min(end for end in ends if end > since),
-            wish=wish,
-            code=verdict.code,
-            before_id=before_id,
-            after_id=after_id,
-            before_states=verify_answers.before_states(body, facts.rate_limits) if facts.rate_limits else (),
-            place=place,
+        body, limits = verify_bodies.write(cached.verdict), cached.facts.rate_limits
+        if len(self._answers) >= _MOST_CACHED:
+            self._answers.popitem(last=False)
+        self._answers[sha256(data).digest()] = _CachedAnswer(
+            credential,
+            caller.verifier,
+            cached,
+            *_around_id(body),
+            verify_bodies.before_states(body, limits) if limits else (),
         )
-
-    def _count_accepted(self) -> None:
-        # One addition to the metric for all that the loop answers in one go.
-        self._accepted += 1
-        if self._accepted == 1:
-            asyncio.get_running_loop().call_soon(self._tell_accepted)
-
-    def _tell_accepted(self) -> None:
-        self._checkers.count(Code.VALID, self._accepted)
-        self._accepted = 0
 
     def _whole(self, default_headers: DefaultHeaders, before_id: bytes, after_id: bytes) -> bytes:
         self._open(default_headers)
         return b"".join((self._opening, before_id, next(self._request_ids), after_id))
 
     def _open(self, default_headers: DefaultHeaders) -> None:
-        """Write what every answer begins with, anew when uvicorn gives another list: every second, for the date."""
+        """Write the beginning of every response, anew when uvicorn gives another list: every second, for the date."""
         if default_headers is self._opened_for:
             return
-        self._beginning = STATUS_LINE[200] + _lines(default_headers)
-        self._opening = self._beginning + _lines(FIXED_HEADERS) + b"content-length: "
+        self._beginning = STATUS_LINE[200] + lines_of(default_headers)
+        self._opening = self._beginning + lines_of(FIXED_HEADERS) + b"content-length: "
         self._opened_for = default_headers
-
-
-def _lines(headers: DefaultHeaders) -> bytes:
-    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 def _around_id(body: bytes) -> tuple[bytes, bytes]:
     """Give what stands before and after the id of the request, from the length of *body* on."""
     return b"%d\r\nx-request-id: " % len(body), b"\r\n\r\n" + body
-
-
-def _written(verdict: Verdict, wish: Wish, now: float) -> bytes:
-    explanation = explain(verdict.code, verdict.facts, wish.ask, now) if wish.explain else None
-    return verify_answers.written(verdict, explanation=explanation)

@@ -1,30 +1,17 @@
-"""Who asks for a verdict: a verifier by its own credential, or a service by a token with `verify:api_keys`."""
+"""The callers of checks: a verifier by its own credential, or a service by a token with `verify:api_keys`."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from keywright.api.bearer import bearer_of
 from keywright.api.problems import Refusal
 from keywright.keys.digest import digest
-from keywright.service.checking_ports import Verifier
 from keywright.service.faults import InvalidToken, PermissionMissing
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission
+from keywright.service.verdicts import Caller
 from keywright.service.verifiers import Verifiers
 
 _NOT_A_VERIFIER = "The verifier credential is unknown or was revoked."
-
-
-class Caller(NamedTuple):
-    """
-    Who asks.
-
-    `org_id` is the one organisation whose keys it may learn of, 16 bytes; None for a verifier, which checks all keys.
-    """
-
-    name: str
-    verifier: Verifier | None
-    org_id: bytes | None
 
 
 class Callers:

@@ -23,16 +23,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from keywright.api.bodies import as_model, read_json_bytes
-from keywright.api.callers import Caller, Callers
+from keywright.api.callers import Callers
 from keywright.api.problems import Refusal
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
 from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, UsageBatch, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
+from keywright.service.limits import Seconds
 from keywright.service.ports import Clock
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
-from keywright.service.verification import Seconds
+from keywright.service.verdicts import Caller
 
 PREFIX = "/api/v2/verifier"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"

@@ -22,24 +22,23 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright.api.bearer import bearer_of
-from keywright.api.callers import Caller
-from keywright.api.checking import Checkers, refused
 from keywright.api.problems import REALM, KeyRefusal, Refusal
 from keywright.api.request_head import read_plain_head
-from keywright.api.verify_answers import retry_after_seconds
+from keywright.api.verify_bodies import retry_after_seconds
+from keywright.api.verify_responses import Headers, error_response, lines_of, request_ids
 from keywright.keys.addresses import Network, client_address
 from keywright.keys.digest import digest
 from keywright.keys.format import ENVIRONMENT
-from keywright.keys.sightings import agent_family
 from keywright.keys.spending import RateLimitDecision, rate_limit_headers
+from keywright.keys.usage import agent_family
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.verification import Verdict
+from keywright.service.verdicts import Caller, Verdict
+from keywright.service.verification import Checker
 from keywright.service.verifiers import Verifiers
 
 FORWARD_AUTH = "/forward-auth"
 EXT_AUTHZ = "/ext-authz"
 
-Headers = list[tuple[bytes, bytes]]
 Peer = tuple[str, int]
 
 _log = structlog.stdlib.get_logger("keywright.forward_auth")
@@ -127,7 +126,7 @@ class ForwardAuth:
 
     Args:
         app: What answers everything else.
-        checkers: What checking needs.
+        checker: Checks keys.
         verifiers: Knows the credentials that proxies show.
         who: `verifier`: a proxy shows its credential in `X-Keywright-Verifier`. `open`: whoever reaches the port asks.
         trusted: The networks of proxies whose `X-Forwarded-For` is believed.
@@ -136,14 +135,15 @@ class ForwardAuth:
     def __init__(
         self,
         app: ASGIApp,
-        checkers: Checkers,
+        checker: Checker,
         verifiers: Verifiers,
         *,
         who: Literal["verifier", "open"],
         trusted: Sequence[Network],
     ) -> None:
         self._app = app
-        self._checkers = checkers
+        self._checker = checker
+        self._request_ids = request_ids()
         self._verifiers = verifiers
         self._open = who == "open"
         self._trusted = trusted
@@ -153,7 +153,7 @@ class ForwardAuth:
         if scope["type"] != "http" or not _is_asked(scope["path"]):
             await self._app(scope, receive, send)
             return
-        request_id = next(self._checkers.request_ids)
+        request_id = next(self._request_ids)
         required = _NOTHING
         try:
             asked = Asked(
@@ -198,12 +198,12 @@ class ForwardAuth:
         if caller is None or key is None:
             return None
         ask = _asked_from(required.ask, self._client(asked, peer))
-        verdict = self._checkers.pass_now(caller, key, ask, agent=agent_family(asked.agent))
+        verdict = self._checker.accept_now(caller, key, ask, agent=agent_family(asked.agent))
         if verdict is None:
             return None
-        limits = _written(_encoded(_rate_limits(verdict.rate_limits)))
+        limits = b"" if verdict.rate_limits is None else lines_of(_encoded(_rate_limits(verdict.rate_limits)))
         known = _written_identity(_accepted(verdict))
-        return b"".join((known, *limits, b"x-request-id: ", next(self._checkers.request_ids), b"\r\n\r\n"))
+        return b"".join((known, limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
 
     async def _decide(self, asked: Asked, ask: Ask, peer: Peer | None) -> Verdict:
         caller = await self._caller(asked.verifiers)
@@ -211,7 +211,7 @@ class ForwardAuth:
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
         whole = _asked_from(ask, self._client(asked, peer))
-        return await self._checkers.verify(caller, key, whole, agent=agent_family(asked.agent))
+        return await self._checker.check(caller, key, whole, agent=agent_family(asked.agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
         if self._open:
@@ -228,7 +228,7 @@ class ForwardAuth:
             return _ANYBODY
         if len(credentials) != 1 or not credentials[0].isascii():
             return None
-        verifier = self._verifiers.held(digest(credentials[0]), self._checkers.monotonic())
+        verifier = self._verifiers.held(digest(credentials[0]), self._checker.monotonic())
         return None if verifier is None else Caller(verifier.name, verifier, None)
 
     def _client(self, asked: Asked, peer: Peer | None) -> str | None:
@@ -247,7 +247,7 @@ class ForwardAuth:
             peer: Peer | None = scope.get("client")
             proxy = client_address(None if peer is None else peer[0], (), ())
             _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
-        response = refused(error, scope, request_id)
+        response = error_response(error, scope, request_id)
         if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
             response.status_code = _FORBIDDEN
         return response
@@ -341,19 +341,15 @@ def _let_through(verdict: Verdict, request_id: bytes) -> Headers:
 
 @lru_cache(maxsize=16_384)
 def _written_identity(facts: KeyFacts) -> bytes:
-    return b"".join(_written([*_FIXED_HEADERS, *_identity(facts)]))
-
-
-def _written(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
-    return (b"%b: %b\r\n" % header for header in headers)
+    return lines_of([*_FIXED_HEADERS, *_identity(facts)])
 
 
 def _rate_limits(decision: RateLimitDecision | None) -> dict[str, str]:
     return {} if decision is None else rate_limit_headers(decision.states)
 
 
-def _encoded(headers: dict[str, str]) -> Iterable[tuple[bytes, bytes]]:
-    return ((name.lower().encode(), value.encode()) for name, value in headers.items())
+def _encoded(headers: dict[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 @lru_cache(maxsize=16_384)

@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from keywright.api.checking import BATCH, VERIFY
 from keywright.api.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
 from keywright.api.requests import (
     CreateApiKeyRequestV2,
@@ -17,7 +16,15 @@ from keywright.api.requests import (
     UpdateApiKeyRequest,
 )
 from keywright.api.schemas import ErrorResponse, ProblemResponse
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, BatchResponse, VerifyRequest, VerifyResponse
+from keywright.api.verify_schemas import (
+    BATCH,
+    MOST_IN_A_BATCH,
+    VERIFY,
+    BatchRequest,
+    BatchResponse,
+    VerifyRequest,
+    VerifyResponse,
+)
 from keywright.service.principal import Permission
 
 _REFERENCE = "#/components/schemas/{model}"

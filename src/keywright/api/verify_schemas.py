@@ -1,4 +1,4 @@
-"""The shapes of a verification: what an API server asks, and what it is told."""
+"""The shapes of requests and responses of `/verify` and `/verify/batch`, and their paths."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from keywright.keys.rate_limits import MOST_COST
 from keywright.keys.verdict import Code
 
+VERIFY = "/api/v2/api-keys/verify"
+BATCH = f"{VERIFY}/batch"
 MOST_IN_A_BATCH = 100
 Scope = Annotated[str, Field(min_length=1, max_length=255)]
 

@@ -18,13 +18,13 @@ from uuid import uuid4
 from keywright.client import clocks
 from keywright.client.clocks import Clock
 from keywright.client.service_answers import Answer
-from keywright.client.uses import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
+from keywright.client.uses import LONGEST_AGENT, NEVER_REPEATED, CachedVerdict, CachedVerdicts, RequestKey
 from keywright.client.verdicts import NOT_FOUND, KeyInfo, Verdict
 from keywright.keys.digest import digest, digest_of
-from keywright.keys.format import MAX_LENGTH
+from keywright.keys.format import MAX_LENGTH, is_private_key
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
-from keywright.keys.pair import is_private_key
 from keywright.keys.spending import UNLIMITED, InMemoryRateLimiter, LimitState
+from keywright.keys.usage import UsageRecord
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
@@ -72,7 +72,7 @@ class Checking:
         self._lock = Lock()
         self._known = KnownKeys(capacity)
         self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
-        self._uses = Uses()
+        self._verdicts = CachedVerdicts()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
         self._trusted_until = -inf
         # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
@@ -112,7 +112,7 @@ class Checking:
             return NOT_FOUND
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:
             user_agent = user_agent[:LONGEST_AGENT]
-        words = (presented, scopes, environment, client_ip, user_agent)
+        request = (presented, scopes, environment, client_ip, user_agent)
         now = self._clock()
         with self._lock:
             if now > self._trusted_until:
@@ -121,15 +121,15 @@ class Checking:
                     return None
             else:
                 now += self._epoch
-                # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
-                standing = self._uses.recent.get(words)
-                if standing is not None and standing.changes == self._changes and now < standing.until:
-                    standing.count += 1
-                    standing.last = now
-                    return standing.verdict
+                # Nothing has changed since this request got its verdict from the cache, and the key has not expired.
+                cached = self._verdicts.recent.get(request)
+                if cached is not None and cached.changes == self._changes and now < cached.until:
+                    cached.count += 1
+                    cached.last = now
+                    return cached.verdict
                 facts = self._known.get(presented)
                 if facts is not None:
-                    return self._judge(words, facts, now, with_explanation, cost)
+                    return self._judge(request, facts, now, with_explanation, cost)
         return None if is_private_key(text, brand=self._brand) else NOT_FOUND
 
     def question(
@@ -142,7 +142,7 @@ class Checking:
         with_explanation: bool,
         cost: int = 1,
     ) -> Question:
-        """Put into words what `verify_now` could not answer."""
+        """Describe what `verify_now` could not decide."""
         agent = None if user_agent is None else user_agent[:LONGEST_AGENT]
         return Question(text, digest(text), _ask(scopes, environment, client_ip), agent, with_explanation, cost)
 
@@ -239,34 +239,34 @@ class Checking:
     def set_uses_aside(self) -> None:
         """Begin to add up the uses noted so far."""
         with self._lock:
-            self._uses.turn()
+            self._verdicts.turn()
 
     def settle_uses(self, most: int) -> bool:
         """Add up at most *most* of them; tell whether there are more."""
         with self._lock:
-            return self._uses.settle(most)
+            return self._verdicts.settle(most)
 
-    def take_uses(self, most: int) -> list[Sighting]:
+    def take_uses(self, most: int) -> list[UsageRecord]:
         """Take out at most *most* of what was added up, to be reported."""
         with self._lock:
-            return self._uses.take(most)
+            return self._verdicts.usage.take(most)
 
     def _answer(self, question: Question, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
         ask = question.ask
-        words = (question.digest, ask.scopes, ask.environment, ask.client_ip, question.user_agent)
-        verdict = self._decide(words, facts, ask, code, now, question.explain, question.cost)
+        request = (question.digest, ask.scopes, ask.environment, ask.client_ip, question.user_agent)
+        verdict = self._decide(request, facts, ask, code, now, question.explain, question.cost)
         return verdict._replace(stale=True) if stale else verdict
 
-    def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
-        ask = _ask(words[1], words[2], words[3] if facts.allowed_ips else None)
+    def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
+        ask = _ask(request[1], request[2], request[3] if facts.allowed_ips else None)
         code = judge(facts, ask, now)
         if code is Code.VALID and not facts.rate_limits:
-            return self._accept(words, facts, now)
-        return self._decide(words, facts, ask, code, now, with_explanation, cost)
+            return self._accept(request, facts, now)
+        return self._decide(request, facts, ask, code, now, with_explanation, cost)
 
     def _decide(
-        self, words: Words, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
+        self, request: RequestKey, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
     ) -> Verdict:
         """Have the request pay, where all other rules let it pass and the key has limits."""
         decision = UNLIMITED
@@ -276,20 +276,20 @@ class Checking:
             if not decision.allowed:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:
-            return self._accept(words, facts, now, decision.states)
+            return self._accept(request, facts, now, decision.states)
         explanation = explain(code, facts, ask, now) if with_explanation else None
         return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
-    def _accept(self, words: Words, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
-        # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
+    def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
+        # Counted as it will be once the service can be asked again: the same request gets the same verdict then.
         verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
-        if limits and self._uses.again(words, now):
+        if limits and self._verdicts.count_again(request, now):
             return verdict
         # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
         # And a key with limits has to pay for each request.
-        stands = not limits and self._known.get(words[0]) is facts
-        until = min(facts.expires_at, facts.retires_at)
-        self._uses.note(words, Standing(verdict, now, until=until, changes=self._changes if stands else NEVER_STANDS))
+        repeated = not limits and self._known.get(request[0]) is facts
+        until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
+        self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
         return verdict
 
 

@@ -9,7 +9,7 @@ from keywright.client.checking import Checking
 from keywright.client.errors import KeywrightError, Refused
 from keywright.client.service_calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.tasks import end_tasks
-from keywright.client.uses import Sighting
+from keywright.keys.usage import UsageRecord
 
 MOST_UNCONFIRMED = 10_000
 """How many changes are kept to be confirmed while the service does not listen; beyond it the oldest stay open."""
@@ -41,7 +41,7 @@ class Reports:
         self._known_there = False
         # The last batch of uses, and what is in it until the service has answered.
         self._batch = 0
-        self._unanswered: list[Sighting] = []
+        self._unanswered: list[UsageRecord] = []
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._acknowledge(), name="keywright acknowledgements"),

@@ -21,9 +21,9 @@ from keywright.client.checking import Question
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.event_stream import Event, EventStream
 from keywright.client.service_answers import Answer, read_answer, trouble_of
-from keywright.client.uses import HOUR_SECONDS, Sighting
 from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
 
 MOST_LOOK_UPS = 64
 """How many questions are put to the service at a time; others wait for their turn."""
@@ -197,14 +197,14 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """
         Report uses, at most `MOST_IN_A_REPORT`; see `error_of` for what is raised.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
         repeated when its answer was lost, with the same uses and before any newer one.
         """
-        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, sightings))}
+        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, records))}
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:
@@ -260,15 +260,15 @@ def _address_of(question: Question) -> str | None:
     return question.ask.client_ip if network_of(question.ask.client_ip) else None
 
 
-def _shown(sighting: Sighting) -> dict[str, Any]:
+def _shown(record: UsageRecord) -> dict[str, Any]:
     return {
-        "digest": sighting.digest.hex(),
-        "hour": _iso(sighting.hour * HOUR_SECONDS),
-        "network": sighting.network,
-        "agent": sighting.agent,
-        "first_seen": _iso(sighting.first),
-        "last_seen": _iso(sighting.last),
-        "count": sighting.times,
+        "digest": record.source.digest.hex(),
+        "hour": _iso(record.source.hour * HOUR_SECONDS),
+        "network": record.source.network,
+        "agent": record.source.agent,
+        "first_seen": _iso(record.first),
+        "last_seen": _iso(record.last),
+        "count": record.uses,
     }
 
 

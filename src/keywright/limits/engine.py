@@ -5,9 +5,8 @@ from typing import Protocol
 
 from keywright.limits import url as redis_url
 from keywright.limits.shared import OnOutage, SharedLimiter
-from keywright.service.limits import RateLimiter
+from keywright.service.limits import RateLimiter, Seconds
 from keywright.service.local_limits import LocalRateLimiter
-from keywright.service.verification import Seconds
 
 
 class RunningLimiter(RateLimiter, Protocol):

@@ -17,8 +17,8 @@ from keywright.limits import script
 from keywright.limits.connection import PATIENCE_SECONDS, CallFailed, Connection, ConnectionLost, connect
 from keywright.limits.url import RedisUrl
 from keywright.service.faults import LimitsUnavailable
+from keywright.service.limits import Seconds
 from keywright.service.local_limits import LocalRateLimiter
-from keywright.service.verification import Seconds
 
 OnOutage = Literal["local", "refuse"]
 

@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+from keywright.keys.usage import UsageBook
 from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, CheckingStore, Session
 from keywright.service.faults import StorageUnavailable
 from keywright.service.following import Following
+from keywright.service.limits import Seconds
 from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.rounds import PAUSE_SECONDS, again_and_again
-from keywright.service.usage import UsageBook
 from keywright.service.usage_batches import UsageBatches
-from keywright.service.verification import Seconds
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
 _MOST_UNCONFIRMED = 10_000
@@ -79,7 +79,7 @@ class Duties:
             await asyncio.wait(self._tasks)
         try:
             await self._presence.confirm(self._session.id, self._dropped)
-            await self._batches.write(self._usage.take_all(self._now()))
+            await self._batches.write(self._usage.take_all())
             await self._presence.close(self._session.id, self._session.verifier_id)
         except StorageUnavailable:
             # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.

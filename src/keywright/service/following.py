@@ -17,7 +17,7 @@ from keywright.keys.known import BOUND_SECONDS, Known
 from keywright.service.change_log import ChangeLog
 from keywright.service.checking_ports import SESSION_SECONDS, Change, CheckingStore, Trail
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verification import Seconds
+from keywright.service.limits import Seconds
 
 READ_EVERY_SECONDS = 0.1
 """How often the trail is read when nothing calls; a tenth of the bound."""

@@ -1,8 +1,4 @@
-"""
-The rate limiter of keys, as a port: who implements it promises every sentence written here.
-
-Asked only for a key that passed every other rule, after its verdict. All limits of a key are taken together or none.
-"""
+"""What checking needs beside its store, as contracts. An adapter promises every sentence written here."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,8 +7,18 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import RateLimitDecision
 
 
+class Seconds(Protocol):
+    """Reads a clock, in seconds."""
+
+    def __call__(self) -> float: ...
+
+
 class RateLimiter(Protocol):
-    """Counts what requests take of the rate limits of keys."""
+    """
+    Counts what requests take of the rate limits of keys.
+
+    Asked only for a key that passed every other rule, after its verdict. All limits of a key are taken, or none.
+    """
 
     def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
         """Take *cost* of every limit or of none, without waiting; None when that has to be awaited: see `acquire`."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import InMemoryRateLimiter, RateLimitDecision
-from keywright.service.verification import Seconds
+from keywright.service.limits import Seconds
 
 
 class LocalRateLimiter:

@@ -1,13 +1,15 @@
 """
-Uses are written in numbered batches, and each batch is counted once.
+Usage is written in numbered batches, and each batch is counted once.
 
 A transaction may be committed although its answer was lost. The store knows by the number whether a batch was written,
 so the same batch can be written again until there is an answer.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
 from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 
 
@@ -25,7 +27,7 @@ class UsageBatches:
         self._batch = UsageBatch(reporter, 0)
         self._unanswered: Sequence[Sighting] = ()
 
-    async def write(self, batches: Iterable[Sequence[Sighting]]) -> None:
+    async def write(self, batches: Iterable[Sequence[UsageRecord]]) -> None:
         """
         Write the batch that has had no answer, if there is one, and then *batches*, each taken when the last is done.
 
@@ -34,9 +36,9 @@ class UsageBatches:
             ValueError: The database refuses a batch, and nothing of it was written. It is dropped.
         """
         await self._write()
-        for sightings in batches:
+        for records in batches:
             self._batch = self._batch._replace(number=self._batch.number + 1)
-            self._unanswered = sightings
+            self._unanswered = list(map(_stored, records))
             await self._write()
 
     async def _write(self) -> None:
@@ -48,3 +50,23 @@ class UsageBatches:
             self._unanswered = ()
             raise
         self._unanswered = ()
+
+
+def _stored(record: UsageRecord) -> Sighting:
+    source = record.source
+    return Sighting(
+        key_id=UUID(bytes=source.key_id),
+        digest=source.digest,
+        hour=_time(source.hour * HOUR_SECONDS),
+        network=source.network,
+        agent=source.agent,
+        verifier=source.verifier,
+        first_seen=_time(record.first),
+        last_seen=_time(record.last),
+        count=record.uses,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    # Built up from the epoch: exact to the microsecond, where fromtimestamp rounds through a float once more.
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

@@ -1,51 +1,34 @@
 """
-Checking presented keys: from text of anybody's making to a verdict, mostly without asking anybody.
+The use case of checking: from a presented text of anybody's making to a verdict, mostly without waiting for anything.
 
-Order: shape and checksum, digest, memory or database, verdict, limits, use noted. A text that is no key costs no
-look-up, and a key that is refused costs none of its limits.
+One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
+usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
+`Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
 """
 
 import asyncio
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, cast
 
+from keywright.keys.addresses import network_of
 from keywright.keys.digest import digest
+from keywright.keys.format import is_private_key
 from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
-from keywright.keys.pair import is_private_key
 from keywright.keys.spending import RateLimitDecision
+from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
+from keywright.service.limits import RateLimiter, Seconds
+from keywright.service.verdicts import CachedVerdict, Caller, Verdict
+
+MOST_FAILURES = 60
+FAILURE_SECONDS = 60.0
+_MOST_NETWORKS = 50_000
 
 
-class Seconds(Protocol):
-    """Reads a clock, in seconds."""
-
-    def __call__(self) -> float: ...
-
-
-class Verdict(NamedTuple):
-    """
-    What was decided of a presented key.
-
-    `stale` where it comes from the cache because the database is unavailable. `rate_limits` is the decision on the
-    key's limits, where they were counted: see `limited`.
-    """
-
-    code: Code
-    facts: KeyFacts | None
-    digest: bytes | None
-    stale: bool = False
-    rate_limits: RateLimitDecision | None = None
-
-
-def limited(verdict: Verdict, decision: RateLimitDecision) -> Verdict:
-    """Give what becomes of a good verdict once the key's limits were asked for the cost of the request."""
-    code = verdict.code if decision.allowed else Code.RATE_LIMITED
-    return Verdict(code, verdict.facts, verdict.digest, verdict.stale, decision)
-
-
-class _Question(NamedTuple):
-    """A look-up under way, and when it began."""
+class _SharedLookUp(NamedTuple):
+    """A look-up under way that several requests wait for, and when it began."""
 
     since: float
     look_up: LookUp
@@ -84,7 +67,7 @@ class Verification:
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
-        self._asking: dict[bytes, _Question] = {}
+        self._asking: dict[bytes, _SharedLookUp] = {}
         self.held = known.held
         """Gives what is known by the digest of a secret at a moment of the monotonic clock, without asking anybody."""
 
@@ -93,7 +76,7 @@ class Verification:
         Decide from memory alone.
 
         Returns:
-            The verdict, or None when the database has to be asked: `verify` does.
+            The verdict, or None when the database has to be asked: `verify_elsewhere` does.
         """
         if not text.isascii():
             return _NOT_FOUND
@@ -106,29 +89,17 @@ class Verification:
             return _NOT_FOUND
         return None
 
-    async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
-        """
-        Decide.
-
-        Args:
-            text: What was presented: anything at all, of any length.
-            ask: What the request asks of the key.
-            from_memory: Whether what is held may answer while it counts.
-
-        Raises:
-            StorageUnavailable: The key is not held and the database cannot be asked, or has been away for too long.
-        """
-        verdict = self.verify_now(text, ask)
-        if verdict is not None and (from_memory or verdict.facts is None):
-            return verdict
-        return await self.verify_elsewhere(text, ask, from_memory=from_memory)
-
     async def verify_elsewhere(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
         """
-        Decide by the database, on a text of which `verify_now` did not say that it is no key; see `verify`.
+        Decide by the database, on a text that `verify_now` gave None for, or the facts of a key.
 
         Args:
-            from_memory: Whether an answer that others wait for will do.
+            text: The presented text.
+            ask: What the request requires of the key.
+            from_memory: Whether a look-up that other requests wait for will do.
+
+        Raises:
+            StorageUnavailable: The database is unavailable, and the key is not in the cache, or for too long.
         """
         presented = digest(text)
         try:
@@ -151,13 +122,13 @@ class Verification:
         now = self._monotonic()
         if question is None or not self._may_join(question, now):
             look_up = self._known.begin(presented)
-            question = _Question(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
+            question = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
             self._asking[presented] = question
             question.answer.add_done_callback(lambda done: self._answered(presented, done))
         # Shielded: a caller that goes away takes nobody's answer along.
         return await asyncio.shield(question.answer)
 
-    def _may_join(self, question: _Question, now: float) -> bool:
+    def _may_join(self, question: _SharedLookUp, now: float) -> bool:
         """
         Tell whether the answer to a question that was put before is good enough for a request that comes now.
 
@@ -183,3 +154,240 @@ class Verification:
         finally:
             self._known.end(look_up, facts)
         return facts
+
+
+class FailureLimit:
+    """
+    Limits look-ups of unknown keys by the network that they come from, as a bucket that leaks.
+
+    By network alone, never by a key or its id: strangers could lock an owner out. Asked only after the checksum, so
+    that typing errors do not count, and only for keys that are not in the cache, so that keys in use go on working.
+
+    Args:
+        allowed: Failures at once before a network is refused.
+        seconds: How long it takes for that many to be forgotten.
+        most: How many networks to watch; beyond it the oldest half is forgotten.
+    """
+
+    def __init__(
+        self, *, allowed: int = MOST_FAILURES, seconds: float = FAILURE_SECONDS, most: int = _MOST_NETWORKS
+    ) -> None:
+        self._allowed = allowed
+        self._rate = allowed / seconds
+        self._half = max(1, most // 2)
+        self._recent: dict[str, tuple[float, float]] = {}
+        self._older: dict[str, tuple[float, float]] = {}
+
+    def exceeded(self, network: str, now: float) -> bool:
+        """Tell whether one more failure of *network* at *now*, in seconds of a monotonic clock, is one too many."""
+        return self._level(network, now) + 1 > self._allowed
+
+    def note(self, network: str, now: float) -> None:
+        """Count a failure from *network* at *now*."""
+        level = self._level(network, now) + 1
+        self._older.pop(network, None)
+        if len(self._recent) >= self._half and network not in self._recent:
+            self._older, self._recent = self._recent, {}
+        self._recent[network] = (level, now)
+
+    def _level(self, network: str, now: float) -> float:
+        level, since = self._recent.get(network) or self._older.get(network) or (0.0, now)
+        return max(0.0, level - (now - since) * self._rate)
+
+
+class Checker:
+    """
+    Checks keys for callers: the whole flow of a verification.
+
+    Args:
+        verification: Gives the verdict up to the rate limits.
+        usage: The usage book; accepted uses are added to it.
+        failures: Limits guesses by the network that they come from.
+        limiter: The rate limiter of keys.
+        counters: For each code a function that adds to the number of verdicts.
+        now: Seconds since the epoch.
+        monotonic: Seconds on the clock of the cache and of *failures*.
+    """
+
+    def __init__(
+        self,
+        *,
+        verification: Verification,
+        usage: UsageBook,
+        failures: FailureLimit,
+        limiter: RateLimiter,
+        counters: Mapping[Code, Callable[[int], object]],
+        now: Seconds,
+        monotonic: Seconds,
+    ) -> None:
+        self.verification = verification
+        self.now = now
+        self.monotonic = monotonic
+        self._cached = verification.held
+        self._failures = failures
+        self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
+        self._note = usage.note
+        self._counters = counters
+        self._accepted = 0
+
+    def check_now(
+        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None
+    ) -> Verdict | None:
+        """Do as `check` from memory; None, with nothing counted, where database or rate limiter have to be asked."""
+        found = self.verification.verify_now(text, ask)
+        verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
+        if verdict is not None:
+            self._conclude(caller, verdict, ask, agent)
+        return verdict
+
+    def accept_now(self, caller: Caller, text: str, ask: Ask, *, agent: str | None = None) -> Verdict | None:
+        """Do as `check_now` for an accepted key; None, with nothing counted, for any other."""
+        found = self.verification.verify_now(text, ask)
+        verdict = None if found is None else self._take_now(_visible_to(caller, found), 1)
+        if verdict is None or verdict.code is not Code.VALID:
+            return None
+        self._conclude(caller, verdict, ask, agent)
+        return verdict
+
+    async def check(self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None) -> Verdict:
+        """
+        Check a key for *caller*: decide, take *cost* of its rate limits, add up the use, count the verdict.
+
+        Args:
+            caller: The caller; another organization's key is not found for one of its own.
+            text: The presented text: anything at all.
+            ask: What the request requires of the key. A network from which too many unknown keys came is limited.
+            cost: How many units of the key's limits the request takes.
+            agent: The family of the customer's user agent.
+
+        Raises:
+            Unavailable: The database or the shared rate limiter cannot be reached.
+        """
+        found = self.verification.verify_now(text, ask)
+        if found is None:
+            found = await self._look_up(text, ask)
+        verdict = self._take_now(_visible_to(caller, found), cost)
+        if verdict is None:
+            # The key is valid and visible; only the rate limiter is left to answer.
+            facts = cast("KeyFacts", found.facts)
+            verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
+        self._conclude(caller, verdict, ask, agent)
+        return verdict
+
+    async def facts_for(self, caller: Caller, text: str, ask: Ask) -> Verdict:
+        """
+        Give the state of a key to an in-process verifier, which decides on requests from then on.
+
+        The facts come from the database. The verifier counts the key's rate limits and reports its usage.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached, and the cache is too old to stand in for it.
+        """
+        found = self.verification.verify_now(text, ask)
+        if found is None or found.facts is not None:
+            found = await self._look_up(text, ask, cached=found is not None, shared=False)
+        verdict = _visible_to(caller, found)
+        self._record(verdict, None, self.now())
+        return verdict
+
+    def cacheable(
+        self, caller: Caller, verdict: Verdict, ask: Ask, since: float, *, cost: int = 1
+    ) -> CachedVerdict | None:
+        """
+        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated.
+
+        Args:
+            caller: For whom it was given.
+            verdict: The verdict.
+            ask: What the request required.
+            since: A time before the verdict was given, so that a key that expired meanwhile is not repeated as valid.
+            cost: As for `check_now`.
+        """
+        facts, presented = verdict.facts, verdict.digest
+        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED:
+            return None
+        ends = (facts.expires_at, facts.retires_at, hour_end(since))
+        until = min(end for end in ends if end > since)
+        bare, source = Verdict(verdict.code, facts, presented), _source(caller, verdict, ask, None, since)
+        return CachedVerdict(caller, bare, facts, presented, cost, since, until, source)
+
+    def repeat(self, cached: CachedVerdict, at: float, now: float) -> Verdict | None:
+        """
+        Check a key again; None, with nothing counted, where `check` has to.
+
+        Args:
+            cached: The verdict that the same request got before.
+            at: A reading of `monotonic`.
+            now: A reading of `now`.
+        """
+        _, verdict, facts, presented, cost, since, until, source = cached
+        if self._cached(presented, at) is not facts or not since <= now < until:
+            return None
+        taken = self._take_now(verdict, cost) if facts.rate_limits else verdict
+        if taken is not None:
+            self._record(taken, source, now)
+        return taken
+
+    async def _look_up(self, text: str, ask: Ask, *, cached: bool = False, shared: bool = True) -> Verdict:
+        # A key that is in the cache is no guess, so there is no failure to expect.
+        network = None if cached else network_of(ask.client_ip)
+        if network is not None and self._failures.exceeded(network, self.monotonic()):
+            return Verdict(Code.RATE_LIMITED, None, None)
+        verdict = await self.verification.verify_elsewhere(text, ask, from_memory=shared)
+        if network is not None and verdict.code is Code.NOT_FOUND:
+            self._failures.note(network, self.monotonic())
+        return verdict
+
+    def _take_now(self, verdict: Verdict, cost: int) -> Verdict | None:
+        """Take the cost of the limits of a valid key; None where the rate limiter has to be awaited."""
+        facts = verdict.facts
+        if verdict.code is Code.VALID and facts is not None and facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            return None if decision is None else limited(verdict, decision)
+        return verdict
+
+    def _conclude(self, caller: Caller, verdict: Verdict, ask: Ask, agent: str | None) -> None:
+        now = self.now()
+        self._record(verdict, _source(caller, verdict, ask, agent, now), now)
+
+    def _record(self, verdict: Verdict, source: UsageSource | None, now: float) -> None:
+        """Add up the use of a valid key, and count the verdict."""
+        code = verdict.code
+        if code is not Code.VALID:
+            self._counters[code](1)
+            return
+        if source is not None:
+            self._note(source, now)
+        # One addition to the counter for all that the loop answers in one go.
+        self._accepted += 1
+        if self._accepted == 1:
+            asyncio.get_running_loop().call_soon(self._count_accepted)
+
+    def _count_accepted(self) -> None:
+        self._counters[Code.VALID](self._accepted)
+        self._accepted = 0
+
+
+def limited(verdict: Verdict, decision: RateLimitDecision) -> Verdict:
+    """Give the verdict on a valid key after the decision of the rate limiter."""
+    code = verdict.code if decision.allowed else Code.RATE_LIMITED
+    return _new(Verdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
+
+
+def _visible_to(caller: Caller, verdict: Verdict) -> Verdict:
+    """Hide another organization's key from a caller that may learn of its own only."""
+    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
+        return verdict
+    return Verdict(Code.NOT_FOUND, None, None, verdict.stale)
+
+
+def _source(caller: Caller, verdict: Verdict, ask: Ask, agent: str | None, now: float) -> UsageSource | None:
+    """Give the source of a use; None where the key was refused."""
+    facts, presented = verdict.facts, verdict.digest
+    if verdict.code is not Code.VALID or facts is None or presented is None:
+        return None
+    return UsageSource(presented, hour_of(now), network_of(ask.client_ip), agent, facts.id, caller.name)
+
+
+# What the constructor of a named tuple calls, in a third of the time.
+_new = tuple.__new__

@@ -7,8 +7,8 @@ from keywright.keys.known import Known
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
 from keywright.service.checking_ports import CheckingStore, Verifier
 from keywright.service.faults import StorageUnavailable
+from keywright.service.limits import Seconds
 from keywright.service.ports import Clock, Entropy, NewId
-from keywright.service.verification import Seconds
 
 KnownVerifiers = Known[Verifier]
 
