@@ -166,10 +166,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     app.openapi = cache(document)  # type: ignore[method-assign]
     app.add_route("/openapi.json", _document, include_in_schema=False)
     edge = _with_layers(app, settings)
-    forward_auth = _forward_auth(edge, settings, checking)
-    checker, callers = checking.checker, checking.callers
-    accelerator = Accelerator(checker, callers, forward_auth) if settings.accelerator == "on" else None
-    return Checking(forward_auth or edge, checker, callers, accelerator=accelerator)
+    return _in_front(edge, settings, checking)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -241,12 +238,17 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) -> ForwardAuth | None:
-    if settings.forward_auth == "off":
-        return None
-    return ForwardAuth(
-        app, checking.checker, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
-    )
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checking:
+    """Put the ways to check keys in front of *app*."""
+    forward_auth = None
+    if settings.forward_auth != "off":
+        forward_auth = ForwardAuth(
+            app, parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+        )
+    accelerator = None
+    if settings.accelerator == "on":
+        accelerator = Accelerator(parts.checker, parts.callers, forward_auth)
+    return Checking(forward_auth or app, parts.checker, parts.callers, accelerator=accelerator)
 
 
 def _duties(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> Duties:

@@ -293,7 +293,7 @@ async def test_what_ends_a_cached_verdict(plane: Plane) -> None:
     ids=["expires", "retires", "hour"],
 )
 async def test_when_a_cached_verdict_ends(plane: Plane, change: dict[str, Any], end: float) -> None:
-    """It ends with the key, with the secret, and with the hour in which its uses are added up; and begins when given."""
+    """It ends with the key, the secret, and the hour in which its uses are added up; and begins when it was given."""
     plane.key(**change)
     cached = await plane.cached()
     plane.now.seconds = end - 0.001

@@ -110,7 +110,7 @@ class Accelerator:
         self._callers = callers
         self._forward_auth = forward_auth
         self._cached_verifier = callers.verifiers.known.held
-        self._now, self._monotonic = checker.now, checker.monotonic
+        self._now, self._monotonic = checker.clock, checker.monotonic
         self._answers: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
         self._request_ids = request_ids()
         self._opened_for: DefaultHeaders | None = None

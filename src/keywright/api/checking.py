@@ -83,7 +83,7 @@ class Checking:
             verdict = await self._checker.facts_for(caller, text, options.ask)
         else:
             verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
-        return verify_bodies.write_explained(verdict, options, self._checker.now(), facts=facts), verdict.stale
+        return verify_bodies.write_explained(verdict, options, self._checker.clock(), facts=facts), verdict.stale
 
 
 async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:

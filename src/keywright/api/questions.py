@@ -69,11 +69,11 @@ class Batches:
         """Answer one check; tell, too, whether its verdict is stale."""
         text, options = check
         verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
-        return verify_bodies.write_explained(verdict, options, self._checker.now()), verdict.stale
+        return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
         """Answer checks from memory; None for those that have to wait."""
-        at, now = self._checker.monotonic(), self._checker.now()
+        at, now = self._checker.monotonic(), self._checker.clock()
         return [self._repeat(caller, check, at, now) or self._answer_one_now(caller, check, now) for check in checks]
 
     def _repeat(self, caller: Caller, check: KeyCheck, at: float, now: float) -> bytes | None:
@@ -89,7 +89,7 @@ class Batches:
         verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
         if verdict is None:
             return None
-        body = verify_bodies.write_explained(verdict, options, self._checker.now())
+        body = verify_bodies.write_explained(verdict, options, self._checker.clock())
         if verdict.code is Code.VALID and verdict.rate_limits is None:
             self._keep(caller, options, verdict, body, since)
         return body

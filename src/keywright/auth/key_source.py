@@ -14,8 +14,8 @@ import httpx
 
 from keywright import strict_json
 from keywright.auth import rsa_key
-from keywright.auth.compact import is_kid
 from keywright.auth.rsa_key import SigningKey
+from keywright.compact_jws import is_kid
 from keywright.keys.addresses import is_loopback
 
 MAX_BODY_BYTES = 1024 * 1024

@@ -221,8 +221,10 @@ class Checker:
         monotonic: Seconds,
     ) -> None:
         self.verification = verification
-        self.now = now
+        self.clock = now
+        """Gives seconds since the epoch."""
         self.monotonic = monotonic
+        """Gives seconds on the clock of the cache."""
         self._cached = verification.held
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
@@ -287,7 +289,7 @@ class Checker:
         if found is None or found.facts is not None:
             found = await self._look_up(text, ask, cached=found is not None, shared=False)
         verdict = _visible_to(caller, found)
-        self._record(verdict, None, self.now())
+        self._record(verdict, None, self.clock())
         return verdict
 
     def cacheable(
@@ -318,7 +320,7 @@ class Checker:
         Args:
             cached: The verdict that the same request got before.
             at: A reading of `monotonic`.
-            now: A reading of `now`.
+            now: A reading of `clock`.
         """
         _, verdict, facts, presented, cost, since, until, source = cached
         if self._cached(presented, at) is not facts or not since <= now < until:
@@ -347,7 +349,7 @@ class Checker:
         return verdict
 
     def _conclude(self, caller: Caller, verdict: Verdict, ask: Ask, agent: str | None) -> None:
-        now = self.now()
+        now = self.clock()
         self._record(verdict, _source(caller, verdict, ask, agent, now), now)
 
     def _record(self, verdict: Verdict, source: UsageSource | None, now: float) -> None:
