@@ -325,10 +325,13 @@ class Checker:
         _, verdict, facts, presented, cost, since, until, source = cached
         if self._cached(presented, at) is not facts or not since <= now < until:
             return None
-        taken = self._take_now(verdict, cost) if facts.rate_limits else verdict
-        if taken is not None:
-            self._record(taken, source, now)
-        return taken
+        if facts.rate_limits:
+            taken = self._take_now(verdict, cost)
+            if taken is None:
+                return None
+            verdict = taken
+        self._record(verdict, source, now)
+        return verdict
 
     async def _look_up(self, text: str, ask: Ask, *, cached: bool = False, shared: bool = True) -> Verdict:
         # A key that is in the cache is no guess, so there is no failure to expect.
