@@ -217,7 +217,7 @@ async def test_a_request_is_known_again_wherever_it_comes_from(side: Side) -> No
     assert [tally.count for tally in side.usage._sums.values()] == [3]
 
 
-async def test_what_is_answers_ends_with_the_key(side: Side) -> None:
+async def test_what_is_cached_ends_with_the_key(side: Side) -> None:
     """A key that expires is refused from that moment on, though it was good a moment before in the same words."""
     presented = PAIRS["expiring"].private.reveal()
     wire = Wire(side.app, side.state)
@@ -358,7 +358,7 @@ async def test_what_uvicorn_was_told_to_do(side: Side, options: dict[str, Any]) 
     assert side.accelerator.answered == 0
 
 
-async def test_what_is_answers_is_bounded(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_cached_is_bounded(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many different questions are asked, a bounded number of answers is kept."""
     monkeypatch.setattr(accelerator_module, "_MOST_CACHED", 10)
     wire = Wire(side.app, side.state)

@@ -155,7 +155,7 @@ async def test_nothing_counts_that_is_not_followed(side: Side) -> None:
     assert side.store.look_ups == before + 1
 
 
-async def test_what_is_answers_is_bounded(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_cached_is_bounded(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many keys are asked about, a bounded number of answers is kept."""
     monkeypatch.setattr(questions_module, "MOST_CACHED", 10)
     for number in range(30):

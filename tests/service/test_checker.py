@@ -123,13 +123,13 @@ async def test_what_is_not_in_memory_has_to_wait(plane: Plane) -> None:
 
 
 async def test_only_accepted_keys(plane: Plane) -> None:
-    """`accept_now` accepts as `check_now` does, and counts nothing of a key that it does not accept."""
-    assert plane.checker.accept_now(CALLER, TEXT, ANY_USE) is None
+    """Where only valid keys are asked for, nothing is counted of a key that is refused."""
+    assert plane.checker.check_now(CALLER, TEXT, ANY_USE, only_valid=True) is None
     await plane.cache()
-    assert code_of(plane.checker.accept_now(CALLER, TEXT, ADDRESS, agent="curl")) is Code.VALID
-    assert plane.checker.accept_now(CALLER, TEXT, Ask(environment="sandbox")) is None
-    assert plane.checker.accept_now(CALLER, "junk", ANY_USE) is None
-    assert plane.checker.accept_now(STRANGER, TEXT, ANY_USE) is None
+    assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl", only_valid=True)) is Code.VALID
+    assert plane.checker.check_now(CALLER, TEXT, Ask(environment="sandbox"), only_valid=True) is None
+    assert plane.checker.check_now(CALLER, "junk", ANY_USE, only_valid=True) is None
+    assert plane.checker.check_now(STRANGER, TEXT, ANY_USE, only_valid=True) is None
     assert [(each.source.agent, each.uses) for each in plane.usage.take()] == [("curl", 1)]
     assert await plane.counted() == {"valid": 1}
 
@@ -253,10 +253,12 @@ async def test_a_repeated_verdict_is_counted_as_any_other(plane: Plane) -> None:
     """A cached verdict is repeated with its use added up and the verdict counted, for an accepted and a refused key."""
     valid = await plane.cached(ADDRESS)
     refused = await plane.cached(Ask(environment="sandbox"))
-    assert [code_of(plane.repeat(valid)), code_of(plane.repeat(refused))] == [Code.VALID, Code.WRONG_ENVIRONMENT]
+    assert [code_of(plane.repeat(valid)), code_of(plane.repeat(valid))] == [Code.VALID] * 2
+    assert code_of(plane.repeat(refused)) is Code.WRONG_ENVIRONMENT
     (record,) = plane.usage.take()
+    assert record.uses == 2
     assert record.source == UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", None, FACTS.id, "edge")
-    assert await plane.counted() == {"valid": 1, "wrong_environment": 1}
+    assert await plane.counted() == {"valid": 2, "wrong_environment": 1}
 
 
 async def test_a_repeated_verdict_takes_its_cost(plane: Plane) -> None:

@@ -110,7 +110,7 @@ class Accelerator:
         self._callers = callers
         self._forward_auth = forward_auth
         self._cached_verifier = callers.verifiers.known.held
-        self._now, self._monotonic = checker.clock, checker.monotonic
+        self._now, self._monotonic, self._repeat_verdict = checker.clock, checker.monotonic, checker.repeat
         self._answers: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
         self._request_ids = request_ids()
         self._opened_for: DefaultHeaders | None = None
@@ -145,8 +145,25 @@ class Accelerator:
             data: What came in where a request may begin.
             default_headers: What every answer begins with.
         """
+        if len(data) > LONGEST_CACHED:
+            return None
         try:
-            return self._repeat(data, default_headers)
+            # A request holds the texts of two secrets: it is remembered by a digest, as they are.
+            answer = self._answers.get(sha256(data).digest())
+            if answer is None:
+                return None
+            at = self._monotonic()
+            if self._cached_verifier(answer.credential, at) is not answer.verifier:
+                return None
+            verdict = self._repeat_verdict(answer.verdict, at, self._now())
+            if verdict is None:
+                return None
+            decision = verdict.rate_limits
+            if decision is None:
+                return self._whole(default_headers, answer.before_id, answer.after_id)
+            if decision.allowed:
+                return self._with_body(default_headers, verify_bodies.with_states(answer.before_states, decision))
+            return self._with_body(default_headers, verify_bodies.write(verdict))
         except Exception:  # noqa: BLE001 - it is logged whole
             _log.exception("unexpected error")
             return None
@@ -166,7 +183,7 @@ class Accelerator:
             # The application meets the same error, or a better end, and says so to the client.
             _log.exception("unexpected error")
             return None
-        return None if body is None else self._whole(default_headers, *_around_id(body))
+        return None if body is None else self._with_body(default_headers, body)
 
     def let_through(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
         """
@@ -186,30 +203,9 @@ class Accelerator:
             return None
         if told is None:
             return None
-        self._open(default_headers)
+        if default_headers is not self._opened_for:
+            self._open(default_headers)
         return self._beginning + told
-
-    def _repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
-        if len(data) > LONGEST_CACHED:
-            return None
-        # A request holds the texts of two secrets: it is remembered by a digest, as they are.
-        answer = self._answers.get(sha256(data).digest())
-        if answer is None:
-            return None
-        at = self._monotonic()
-        if self._cached_verifier(answer.credential, at) is not answer.verifier:
-            return None
-        verdict = self._checker.repeat(answer.verdict, at, self._now())
-        if verdict is None:
-            return None
-        decision = verdict.rate_limits
-        if decision is None:
-            return self._whole(default_headers, answer.before_id, answer.after_id)
-        if decision.allowed:
-            body = verify_bodies.with_states(answer.before_states, decision)
-        else:
-            body = verify_bodies.write(verdict)
-        return self._whole(default_headers, *_around_id(body))
 
     def _caller(self, credential: bytes) -> Caller | None:
         verifier = self._cached_verifier(credential, self._monotonic())
@@ -250,14 +246,19 @@ class Accelerator:
             verify_bodies.before_states(body, limits) if limits else (),
         )
 
+    def _with_body(self, default_headers: DefaultHeaders, body: bytes) -> bytes:
+        if default_headers is not self._opened_for:
+            self._open(default_headers)
+        length = b"%d\r\nx-request-id: " % len(body)
+        return b"".join((self._opening, length, next(self._request_ids), b"\r\n\r\n", body))
+
     def _whole(self, default_headers: DefaultHeaders, before_id: bytes, after_id: bytes) -> bytes:
-        self._open(default_headers)
+        if default_headers is not self._opened_for:
+            self._open(default_headers)
         return b"".join((self._opening, before_id, next(self._request_ids), after_id))
 
     def _open(self, default_headers: DefaultHeaders) -> None:
         """Write the beginning of every response, anew when uvicorn gives another list: every second, for the date."""
-        if default_headers is self._opened_for:
-            return
         self._beginning = STATUS_LINE[200] + lines_of(default_headers)
         self._opening = self._beginning + lines_of(FIXED_HEADERS) + b"content-length: "
         self._opened_for = default_headers

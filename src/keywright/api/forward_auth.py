@@ -198,7 +198,7 @@ class ForwardAuth:
         if caller is None or key is None:
             return None
         ask = _asked_from(required.ask, self._client(asked, peer))
-        verdict = self._checker.accept_now(caller, key, ask, agent=agent_family(asked.agent))
+        verdict = self._checker.check_now(caller, key, ask, agent=agent_family(asked.agent), only_valid=True)
         if verdict is None:
             return None
         limits = b"" if verdict.rate_limits is None else lines_of(_encoded(_rate_limits(verdict.rate_limits)))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from keywright.api import verify_bodies
 from keywright.api.verify_bodies import CheckOptions, KeyCheck
-from keywright.keys.digest import digest
+from keywright.keys.digest import digest_of
 from keywright.keys.verdict import Code
 from keywright.service.verdicts import CachedVerdict, Caller, Verdict
 from keywright.service.verification import Checker
@@ -72,17 +72,23 @@ class Batches:
         return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
-        """Answer checks from memory; None for those that have to wait."""
+        """Answer checks from memory, as before where the cached verdict is valid; None for those that have to wait."""
         at, now = self._checker.monotonic(), self._checker.clock()
-        return [self._repeat(caller, check, at, now) or self._answer_one_now(caller, check, now) for check in checks]
-
-    def _repeat(self, caller: Caller, check: KeyCheck, at: float, now: float) -> bytes | None:
-        """Answer as before; None where the cached answer is not for this check, or is not valid any more."""
-        text, options = check
-        cached = self._cached.get(digest(text)) if text.isascii() else None
-        if cached is None or cached.options != options or cached.verdict.caller != caller:
-            return None
-        return None if self._checker.repeat(cached.verdict, at, now) is None else cached.body
+        cached_for, repeat = self._cached.get, self._checker.repeat
+        bodies: list[bytes | None] = []
+        for check in checks:
+            text, options = check
+            cached = cached_for(digest_of(text.encode())) if text.isascii() else None
+            if (
+                cached is not None
+                and cached.options == options
+                and cached.verdict.caller == caller
+                and repeat(cached.verdict, at, now) is not None
+            ):
+                bodies.append(cached.body)
+            else:
+                bodies.append(self._answer_one_now(caller, check, now))
+        return bodies
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck, since: float) -> bytes | None:
         text, options = check

@@ -138,6 +138,7 @@ class InMemoryRateLimiter:
             raise ValueError("at least one key must be held")
         self._capacity = capacity
         self._share = share
+        self._is_whole = share == 1
         self._states: OrderedDict[bytes, _State] = OrderedDict()
 
     def __len__(self) -> int:
@@ -162,7 +163,7 @@ class InMemoryRateLimiter:
         else:
             state = self._hold(key_id, limits, self._moments(state, limits, now), now)
         decision, state.earned_back_at = decide(state.shares, state.earned_back_at, now, cost)
-        if self._share == 1:
+        if self._is_whole:
             return decision
         stands = (LimitState(limit, *left[1:]) for limit, left in zip(limits, decision.states, strict=True))
         return decision._replace(states=tuple(stands))

@@ -5,12 +5,26 @@ from typing import Protocol
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import RateLimitDecision
+from keywright.keys.verdict import KeyFacts
 
 
 class Seconds(Protocol):
     """Reads a clock, in seconds."""
 
     def __call__(self) -> float: ...
+
+
+class KeyStore(Protocol):
+    """The part of `checking_ports.CheckingStore` that a verification needs."""
+
+    async def find(self, digest: bytes) -> KeyFacts | None:
+        """
+        Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        ...
 
 
 class RateLimiter(Protocol):

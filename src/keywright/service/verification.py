@@ -17,14 +17,15 @@ from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.spending import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
-from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import RateLimiter, Seconds
+from keywright.service.limits import KeyStore, RateLimiter, Seconds
 from keywright.service.verdicts import CachedVerdict, Caller, Verdict
 
 MOST_FAILURES = 60
 FAILURE_SECONDS = 60.0
 _MOST_NETWORKS = 50_000
+# Python 3.11 takes longer to look up a member of an enumeration than to call a function.
+_VALID = Code.VALID
 
 
 class _SharedLookUp(NamedTuple):
@@ -53,7 +54,7 @@ class Verification:
 
     def __init__(
         self,
-        store: CheckingStore,
+        store: KeyStore,
         known: KnownKeys,
         *,
         brand: str,
@@ -69,7 +70,7 @@ class Verification:
         self._outage_seconds = outage_seconds
         self._asking: dict[bytes, _SharedLookUp] = {}
         self.held = known.held
-        """Gives what is known by the digest of a secret at a moment of the monotonic clock, without asking anybody."""
+        """Gives the facts in the cache by the digest of a secret, at a moment of the monotonic clock."""
 
     def verify_now(self, text: str, ask: Ask) -> Verdict | None:
         """
@@ -101,18 +102,14 @@ class Verification:
         Raises:
             StorageUnavailable: The database is unavailable, and the key is not in the cache, or for too long.
         """
-        presented = digest(text)
+        presented, stale = digest(text), False
         try:
             facts = await self._look_up(presented, shared=from_memory)
         except StorageUnavailable:
-            held = self._known.get(presented)
-            if held is None or not self._known.trusted_at(self._monotonic(), grace=self._outage_seconds):
+            facts, stale = self._known.get(presented), True
+            if facts is None or not self._known.trusted_at(self._monotonic(), grace=self._outage_seconds):
                 raise
-            return self._decide(presented, held, ask, stale=True)
-        return _NOT_FOUND if facts is None else self._decide(presented, facts, ask)
-
-    def _decide(self, presented: bytes, facts: KeyFacts, ask: Ask, *, stale: bool = False) -> Verdict:
-        return Verdict(judge(facts, ask, self._now()), facts, presented, stale)
+        return _NOT_FOUND if facts is None else Verdict(judge(facts, ask, self._now()), facts, presented, stale)
 
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
         """Ask the database; many requests for one key that is not held ask once."""
@@ -222,9 +219,7 @@ class Checker:
     ) -> None:
         self.verification = verification
         self.clock = now
-        """Gives seconds since the epoch."""
         self.monotonic = monotonic
-        """Gives seconds on the clock of the cache."""
         self._cached = verification.held
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
@@ -233,20 +228,16 @@ class Checker:
         self._accepted = 0
 
     def check_now(
-        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None
+        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None, only_valid: bool = False
     ) -> Verdict | None:
-        """Do as `check` from memory; None, with nothing counted, where database or rate limiter have to be asked."""
+        """
+        Do as `check` from memory; None, with nothing counted, where database or rate limiter have to be asked.
+
+        With *only_valid* None, with nothing counted, for a refused key, too.
+        """
         found = self.verification.verify_now(text, ask)
         verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
-        if verdict is not None:
-            self._conclude(caller, verdict, ask, agent)
-        return verdict
-
-    def accept_now(self, caller: Caller, text: str, ask: Ask, *, agent: str | None = None) -> Verdict | None:
-        """Do as `check_now` for an accepted key; None, with nothing counted, for any other."""
-        found = self.verification.verify_now(text, ask)
-        verdict = None if found is None else self._take_now(_visible_to(caller, found), 1)
-        if verdict is None or verdict.code is not Code.VALID:
+        if verdict is None or (only_valid and verdict.code is not _VALID):
             return None
         self._conclude(caller, verdict, ask, agent)
         return verdict
@@ -325,12 +316,22 @@ class Checker:
         _, verdict, facts, presented, cost, since, until, source = cached
         if self._cached(presented, at) is not facts or not since <= now < until:
             return None
+        # Most requests pass here, so this is flat where `_take_now` and `_record` are called otherwise.
+        if source is None:
+            self._counters[verdict.code](1)
+            return verdict
         if facts.rate_limits:
-            taken = self._take_now(verdict, cost)
-            if taken is None:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            if decision is None:
                 return None
-            verdict = taken
-        self._record(verdict, source, now)
+            if not decision.allowed:
+                self._counters[Code.RATE_LIMITED](1)
+                return limited(verdict, decision)
+            verdict = _new(Verdict, (_VALID, facts, presented, False, decision))
+        self._note(source, now)
+        self._accepted += 1
+        if self._accepted == 1:
+            asyncio.get_running_loop().call_soon(self._count_accepted)
         return verdict
 
     async def _look_up(self, text: str, ask: Ask, *, cached: bool = False, shared: bool = True) -> Verdict:
@@ -346,7 +347,7 @@ class Checker:
     def _take_now(self, verdict: Verdict, cost: int) -> Verdict | None:
         """Take the cost of the limits of a valid key; None where the rate limiter has to be awaited."""
         facts = verdict.facts
-        if verdict.code is Code.VALID and facts is not None and facts.rate_limits:
+        if verdict.code is _VALID and facts is not None and facts.rate_limits:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             return None if decision is None else limited(verdict, decision)
         return verdict
@@ -358,14 +359,14 @@ class Checker:
     def _record(self, verdict: Verdict, source: UsageSource | None, now: float) -> None:
         """Add up the use of a valid key, and count the verdict."""
         code = verdict.code
-        if code is not Code.VALID:
+        if code is not _VALID:
             self._counters[code](1)
             return
         if source is not None:
             self._note(source, now)
-        # One addition to the counter for all that the loop answers in one go.
         self._accepted += 1
         if self._accepted == 1:
+            # One addition to the counter for all that the loop answers in one go.
             asyncio.get_running_loop().call_soon(self._count_accepted)
 
     def _count_accepted(self) -> None:
@@ -389,7 +390,7 @@ def _visible_to(caller: Caller, verdict: Verdict) -> Verdict:
 def _source(caller: Caller, verdict: Verdict, ask: Ask, agent: str | None, now: float) -> UsageSource | None:
     """Give the source of a use; None where the key was refused."""
     facts, presented = verdict.facts, verdict.digest
-    if verdict.code is not Code.VALID or facts is None or presented is None:
+    if verdict.code is not _VALID or facts is None or presented is None:
         return None
     return UsageSource(presented, hour_of(now), network_of(ask.client_ip), agent, facts.id, caller.name)
 
