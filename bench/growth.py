@@ -31,7 +31,7 @@ from bench.starting import first_answer_seconds
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.pair import mint
 from keywright.keys.record import Secret
-from keywright.service.ports import NewApiKey
+from keywright.service.management.ports import NewApiKey
 from keywright.service.principal import Organization
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate

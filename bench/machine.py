@@ -14,7 +14,7 @@ import psutil
 from bench.programs import node
 
 _VERSION = re.compile(r"\d+(\.\d+)+")
-PACKAGES = ("keywright", "uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "cryptography", "asyncpg")
+PACKAGES = ("keywright", "uvicorn", "uvloop", "httptools", "starlette", "pydantic", "cryptography", "asyncpg")
 
 
 def machine() -> dict[str, str]:

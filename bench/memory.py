@@ -16,15 +16,14 @@ import psutil
 
 from bench import figures
 from bench.figures import Section, Table
-from keywright.client.checking import Checking, Question
-from keywright.client.service_answers import read_answer
-from keywright.keys.verdict import ANY_USE
+from keywright.client.verifier._answers import read_answer
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 
 KEYS_OF_AN_ORGANISATION = 10
 SAYS = "Growth of the resident set of the process, allocator overhead included, when it takes the service's answers."
 
 
-def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[Question, httpx.Response]]:
+def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[UncachedRequest, httpx.Response]]:
     """Make up keys, and what the service says of them."""
     for number in range(count):
         shown = (
@@ -32,7 +31,7 @@ def answers(count: int, keys_of_an_organisation: int) -> Iterator[tuple[Question
             f'"name":"Billing export {number}","environment":"live","scopes":["reports:read"],"expires_at":null}}'
         )
         body = f'{{"valid":true,"code":"valid","api_key":{shown},"facts":{{"revoked":false,"expires_at":null}}}}'
-        yield Question("", os.urandom(32), ANY_USE, None, False, 1), httpx.Response(200, content=body.encode())
+        yield UncachedRequest("", (os.urandom(32), (), None, None, None)), httpx.Response(200, content=body.encode())
 
 
 def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:
@@ -40,12 +39,12 @@ def bytes_per_key(count: int, keys_of_an_organisation: int) -> float:
     process = psutil.Process()
     gc.collect()
     before = process.memory_info().rss
-    checking = Checking(brand="kw", capacity=2 * count, outage_seconds=300)
-    for question, response in answers(count, keys_of_an_organisation):
-        checking.end(checking.begin(question), read_answer(response))
+    checker = LocalChecker(brand="kw", capacity=2 * count, outage_seconds=300)
+    for request, response in answers(count, keys_of_an_organisation):
+        checker.end(checker.begin(request), read_answer(response))
     gc.collect()
     taken = process.memory_info().rss - before
-    assert len(checking) == count
+    assert len(checker) == count
     return taken / count
 
 

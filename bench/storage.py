@@ -18,7 +18,7 @@ import uvloop
 from bench import bare_inserts, figures
 from bench.figures import Section, Table, median, median_ratio
 from bench.service import databases
-from keywright.service.ports import NewApiKey
+from keywright.service.management.ports import NewApiKey
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate
 from tests.storage.making import an_organization, new_key

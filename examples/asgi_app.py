@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from keywright.client import AsyncVerifier
-from keywright.client.middleware import KeywrightMiddleware
+from keywright.client.integrations.asgi import KeywrightASGIMiddleware
 
 
 async def reports(scope: Any, receive: Any, send: Any) -> None:
@@ -21,7 +21,7 @@ async def reports(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
-app = KeywrightMiddleware(
+app = KeywrightASGIMiddleware(
     reports,
     AsyncVerifier(os.environ["KEYWRIGHT_URL"], os.environ["KEYWRIGHT_VERIFIER"]),
     scopes=["reports:read"],

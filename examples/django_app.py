@@ -1,7 +1,8 @@
 """
 A Django project in one file, guarded view by view: python examples/django_app.py runserver --noreload 8000
 
-To guard it whole, put "keywright.client.django.KeywrightMiddleware" into MIDDLEWARE, and "EXEMPT" into KEYWRIGHT.
+To guard it whole, put "keywright.client.integrations.django.KeywrightDjangoMiddleware" into MIDDLEWARE, and "EXEMPT"
+into KEYWRIGHT.
 """
 
 import os
@@ -12,7 +13,7 @@ from django.core.management import execute_from_command_line
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
-from keywright.client.django import require_key
+from keywright.client.integrations.django import require_key
 
 settings.configure(
     ROOT_URLCONF=__name__,

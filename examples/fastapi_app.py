@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI
 
 from keywright.client import AsyncVerifier, KeyInfo
-from keywright.client.fastapi import require_key, use_verifier
+from keywright.client.integrations.fastapi import require_key, use_verifier
 
 app = FastAPI()
 use_verifier(app, AsyncVerifier(os.environ["KEYWRIGHT_URL"], os.environ["KEYWRIGHT_VERIFIER"]))

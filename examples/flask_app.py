@@ -1,7 +1,7 @@
 """
 A Flask application, guarded view by view: flask --app examples/flask_app.py run --port 8000
 
-To guard it whole, wrap it: app.wsgi_app = keywright.client.wsgi.KeywrightMiddleware(app.wsgi_app, verifier)
+To guard it whole: app.wsgi_app = keywright.client.integrations.wsgi.KeywrightWSGIMiddleware(app.wsgi_app, verifier)
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask, g
 
 from keywright.client import Verifier
-from keywright.client.flask import require_key
+from keywright.client.integrations.flask import require_key
 
 app = Flask(__name__)
 verifier = Verifier(os.environ["KEYWRIGHT_URL"], os.environ["KEYWRIGHT_VERIFIER"])

@@ -2,4 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.storage.contract", "tests.storage.checking_contract", "tests.storage.making")
+pytest.register_assert_rewrite(
+    "tests.client.integration_contract",
+    "tests.storage.contract",
+    "tests.storage.checking_contract",
+    "tests.storage.making",
+)

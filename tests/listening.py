@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from keywright.client.tasks import end_tasks
+from keywright.client.verifier._tasks import end_tasks
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 Take = Callable[[socket.socket], Coroutine[Any, Any, None]]

@@ -22,7 +22,7 @@ import typer
 from prometheus_client.metrics import MetricWrapperBase
 
 from keywright import telemetry
-from keywright.api.problems import PROBLEMS
+from keywright.api.http.problems import PROBLEMS
 from keywright.app import create_app
 from keywright.cli.application import app as command_line
 from keywright.config import PREFIX, Settings

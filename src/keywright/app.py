@@ -9,26 +9,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
-from fastapi import FastAPI
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
-from keywright.api import changes, events, feed, handlers, health, insight, management, openapi, options, rotation
 from keywright.api.accelerator import Accelerator
 from keywright.api.callers import Callers
 from keywright.api.checking import Checking
-from keywright.api.edge import Observed, Reached, Shielded
-from keywright.api.feed import FeedParts
+from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.forward_auth import ForwardAuth
-from keywright.api.operations import Operations
+from keywright.api.health import HealthRoutes, MetricsRoutes
+from keywright.api.http.access_log import Observed
+from keywright.api.http.routing import Routes, Trust
+from keywright.api.keys.events import EventRoutes
+from keywright.api.keys.options import OptionsRoutes
+from keywright.api.keys.rotation import RotationRoutes
+from keywright.api.keys.routes import KeyRoutes
+from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
+from keywright.api.openapi import DocumentRoute
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
@@ -37,20 +38,19 @@ from keywright.keys.known import KnownKeys
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.limits.engine import RunningLimiter, open_limiter
-from keywright.machine import boot_seconds, new_id, utc_now
-from keywright.service.checking_ports import Session
-from keywright.service.duties import Duties
-from keywright.service.following import Following
-from keywright.service.lifecycle import Lifecycle
+from keywright.service.background_tasks import KeyTasks, ProcessTasks
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.limits import Seconds
-from keywright.service.management import Management
-from keywright.service.policy import Policy
+from keywright.service.management.idempotency import Idempotency
+from keywright.service.management.management import Management
+from keywright.service.management.policy import Policy
+from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.presence import Presence
-from keywright.service.replays import Replays
 from keywright.service.verification import Checker, FailureLimit, Verification
-from keywright.service.verifiers import KnownVerifiers, Verifiers
+from keywright.service.verifier_sessions import Session
+from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
+from keywright.system import boot_seconds, new_id, utc_now
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
@@ -128,45 +128,60 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         change: Puts other parts in the place of those the settings name.
     """
     plugs = change(plugs_of(settings))
-    app = FastAPI(
-        title="Keywright",
-        version=__version__,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_lifespan,
-        middleware=[Middleware(Shielded)],
-    )
     checking = _checking(settings, plugs)
-    app.state.plugs = plugs
-    app.state.background = checking.background
-    app.state.feed = checking.feed
-    app.state.store = plugs.store
-    app.state.authenticator = plugs.authenticator
-    app.state.signing_keys_present = plugs.signing_keys.present
-    app.state.changes_followed = lambda: checking.feed.following.since is not None
-    app.state.trusted_proxies = settings.proxy_networks
-    app.state.management = Management(
+    edge = _edge(settings, plugs, checking)
+    return _in_front(edge, settings, checking)
+
+
+def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
+    """Everything but verifications, with what happens to every request."""
+    trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
+    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
+    if settings.cors_origins:
+        edge = CORSMiddleware(
+            edge,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=CORS_ALLOWED,
+            expose_headers=CORS_EXPOSED,
+            max_age=600,
+        )
+    return Observed(edge)
+
+
+def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
+    """Every operation, with what it needs."""
+    management = _management(settings, plugs)
+    usage = UsageReports(plugs.store, plugs.clock)
+    documented = [
+        KeyRoutes(management, usage),
+        RotationRoutes(management),
+        ReceiptRoutes(management, usage),
+        UsageRoutes(usage),
+        EventRoutes(management),
+        OptionsRoutes(management),
+    ]
+    follower = checking.feed.follower
+    health = HealthRoutes(
+        plugs.store,
+        signing_keys_present=plugs.signing_keys.present,
+        changes_followed=lambda: follower.since is not None,
+    )
+    document = DocumentRoute(documented, version=__version__, environments=settings.environments)
+    metrics = [MetricsRoutes()] if settings.metrics == "path" else []
+    return [*documented, FeedRoutes(checking.feed), health, document, *metrics]
+
+
+def _management(settings: Settings, plugs: Plugs) -> Management:
+    return Management(
         store=plugs.store,
         clock=plugs.clock,
         entropy=plugs.entropy,
         new_id=plugs.new_id,
         brand=settings.key_brand,
         policy=_policy(settings),
-        replays=Replays(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
+        idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
     )
-    # Not include_router, which nests: `handlers` looks through a flat list for the methods of a path.
-    for room in (management, changes, rotation, insight, events, options, feed, health):
-        app.router.routes.extend(room.router.routes)
-    if settings.metrics == "path":
-        app.add_api_route("/metrics", _metrics, include_in_schema=False)
-    handlers.install(app)
-    document = partial(openapi.document, app, __version__, environments=settings.environments)
-    app.openapi = cache(document)  # type: ignore[method-assign]
-    app.add_route("/openapi.json", _document, include_in_schema=False)
-    edge = _with_layers(app, settings)
-    return _in_front(edge, settings, checking)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -187,12 +202,12 @@ class _CheckingParts:
     callers: Callers
     verifiers: Verifiers
     feed: FeedParts
-    background: tuple[Following, Duties, Lifecycle]
+    background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    known, known_verifiers = KnownKeys(settings.known_keys), KnownVerifiers(10_000)
-    following = Following(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
+    known, known_verifiers = KnownKeys(settings.known_keys), VerifierCache(10_000)
+    follower = ChangeFollower(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
         store=plugs.store,
@@ -213,7 +228,6 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
     )
-    presence = Presence(store=plugs.store)
     return _CheckingParts(
         Checker(
             verification=verification,
@@ -227,14 +241,12 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         callers,
         verifiers,
         FeedParts(
-            callers=callers,
             store=plugs.store,
-            following=following,
-            presence=presence,
+            follower=follower,
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (following, _duties(settings, plugs, following, usage), _lifecycle(plugs)),
+        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(plugs)),
     )
 
 
@@ -251,20 +263,25 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checki
     return Checking(forward_auth or app, parts.checker, parts.callers, accelerator=accelerator)
 
 
-def _duties(settings: Settings, plugs: Plugs, following: Following, usage: UsageBook) -> Duties:
+def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
     session = Session(
         id=uuid.uuid4(),
         verifier_id=None,
         name=f"{socket.gethostname()}:{os.getpid()}",
         outage_seconds=settings.outage_seconds,
     )
-    return Duties(
-        store=plugs.store, following=following, usage=usage, session=session, now=plugs.now, monotonic=plugs.monotonic
+    return ProcessTasks(
+        store=plugs.store,
+        follower=follower,
+        usage=usage,
+        session=session,
+        epoch_seconds=plugs.now,
+        monotonic=plugs.monotonic,
     )
 
 
-def _lifecycle(plugs: Plugs) -> Lifecycle:
-    return Lifecycle(duties=plugs.store, store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
+def _key_tasks(plugs: Plugs) -> KeyTasks:
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
 
 
 def from_environment() -> Checking:
@@ -274,46 +291,24 @@ def from_environment() -> Checking:
     return create_app(settings)
 
 
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    plugs: Plugs = app.state.plugs
-    await plugs.signing_keys.start()
-    await plugs.limiter.start()
-    await plugs.store.start()
-    background: tuple[Following, Duties, Lifecycle] = app.state.background
-    _, duties, lifecycle = background
-    # The duties begin to follow.
-    duties.start()
-    lifecycle.start()
-    try:
-        yield
-    finally:
-        # The other way round: what is left to do is written before the store goes.
-        for work in reversed(background):
-            await work.close()
-        await plugs.signing_keys.close()
-        await plugs.limiter.close()
-        await plugs.store.close()
+def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks]) -> Lifespan[Any]:
+    @asynccontextmanager
+    async def running(_app: object) -> AsyncIterator[None]:
+        await plugs.signing_keys.start()
+        await plugs.limiter.start()
+        await plugs.store.start()
+        _, process_tasks, key_tasks = background
+        # The tasks of the process begin to follow.
+        process_tasks.start()
+        key_tasks.start()
+        try:
+            yield
+        finally:
+            # The other way round: what is left to do is written before the store goes.
+            for work in reversed(background):
+                await work.close()
+            await plugs.signing_keys.close()
+            await plugs.limiter.close()
+            await plugs.store.close()
 
-
-def _with_layers(app: FastAPI, settings: Settings) -> ASGIApp:
-    reached: ASGIApp = Reached(app, Operations(app.routes))
-    if settings.cors_origins:
-        reached = CORSMiddleware(
-            reached,
-            allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=CORS_ALLOWED,
-            expose_headers=CORS_EXPOSED,
-            max_age=600,
-        )
-    return Observed(reached)
-
-
-def _document(request: Request) -> Response:
-    # No coroutine, so that it runs in a thread: whoever asks first has it built, in the time of hundreds of requests.
-    return JSONResponse(request.app.openapi())
-
-
-async def _metrics() -> Response:
-    return Response(telemetry.exposition(), media_type=telemetry.METRICS_CONTENT_TYPE)
+    return running

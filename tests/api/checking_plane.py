@@ -7,11 +7,10 @@ from keywright.keys.known import KnownKeys
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Verifier
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
 from keywright.service.verification import FailureLimit, Verification
-from keywright.service.verifiers import KnownVerifiers, Verifiers
+from keywright.service.verifiers import Verifier, VerifierCache, Verifiers
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.fake_limiter import FakeRateLimiter
 from tests.service.making_checkers import Verdicts, a_checker
@@ -49,7 +48,7 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.known, self.known_verifiers = KnownKeys(100), KnownVerifiers(10)
+        self.known, self.known_verifiers = KnownKeys(100), VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(

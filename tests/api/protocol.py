@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from keywright.api.http_protocol import BoundedHttpProtocol
+from keywright.api.server.protocol import FastPathProtocol
 from tests.listening import listening
 
 LARGE = 16 * 1024 * 1024
@@ -57,8 +57,8 @@ class Application:
 
 
 def _protocol(
-    kind: type[BoundedHttpProtocol], application: ASGIApp, state: ServerState, loop: Any = None, **options: Any
-) -> BoundedHttpProtocol:
+    kind: type[FastPathProtocol], application: ASGIApp, state: ServerState, loop: Any = None, **options: Any
+) -> FastPathProtocol:
     config = uvicorn.Config(
         application,
         http=kind,
@@ -74,7 +74,7 @@ def _protocol(
 
 
 @asynccontextmanager
-async def serving(kind: type[BoundedHttpProtocol], application: Application) -> AsyncIterator["Server"]:
+async def serving(kind: type[FastPathProtocol], application: Application) -> AsyncIterator["Server"]:
     """Serve *application* on a free port of loopback, on the running loop."""
     state = ServerState()
     loop = asyncio.get_running_loop()
@@ -188,7 +188,7 @@ class Wire:
     def __init__(self, app: ASGIApp | None = None, state: ServerState | None = None, **options: Any) -> None:
         self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()
         self.state = state or ServerState()
-        self.protocol = _protocol(BoundedHttpProtocol, app or self.application, self.state, self.loop, **options)
+        self.protocol = _protocol(FastPathProtocol, app or self.application, self.state, self.loop, **options)
         self.protocol.connection_made(self.transport)
 
     async def receive(self, data: bytes) -> None:

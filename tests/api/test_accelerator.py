@@ -17,7 +17,7 @@ from keywright.api import verify_bodies
 from keywright.api.accelerator import LONGEST_CACHED, Accelerator, DefaultHeaders, Head
 from keywright.api.checking import Checking
 from keywright.api.forward_auth import Peer
-from keywright.api.http_protocol import REQUEST_SECONDS
+from keywright.api.server.protocol import REQUEST_SECONDS
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.known import BOUND_SECONDS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keywright.api.conditions import matching
-from keywright.api.problems import Refusal
+from keywright.api.http.conditions import matching
+from keywright.api.http.problems import Refusal
 
 VERSION = 7
 

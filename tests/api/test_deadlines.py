@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from keywright.api.http_protocol import REQUEST_SECONDS, BoundedHttpProtocol
+from keywright.api.server.protocol import REQUEST_SECONDS, FastPathProtocol
 from tests.api.protocol import Application, Wire, serving
 
 ANSWERED = b"GET / HTTP/1.1\r\n\r\n"
@@ -27,7 +27,7 @@ STALLED = {
 }
 
 
-class Impatient(BoundedHttpProtocol):
+class Impatient(FastPathProtocol):
     """The same in little time."""
 
     request_seconds = 0.3

@@ -9,14 +9,14 @@ from uuid import UUID
 import pytest
 
 from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
+from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read, written
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog, cursor_of
-from keywright.service.checking_ports import Session
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
-from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
+from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.service.fake_checking_store import NOW
-from tests.service.test_following import until
+from tests.service.test_change_follower import until
 
 SESSION = Session(id=UUID(int=9), verifier_id=UUID(int=1), name="api-1", outage_seconds=60)
 Event = tuple[str, dict[str, Any]]
@@ -28,12 +28,10 @@ class Service:
     def __init__(self) -> None:
         plane = CheckingPlane()
         self.store, self.time = plane.store, plane.time
-        self.following = Following(self.store, [], monotonic=self.time)
+        self.follower = ChangeFollower(self.store, [], monotonic=self.time)
         self.parts = FeedParts(
-            callers=plane.checkers.callers,
             store=self.store,
-            following=self.following,
-            presence=Presence(store=self.store),
+            follower=self.follower,
             clock=lambda: NOW,
             monotonic=self.time,
         )
@@ -53,18 +51,23 @@ async def service() -> AsyncIterator[Service]:
     service = Service()
     service.store.tell(b"a" * 32)
     service.store.tell(b"b" * 32)
-    service.following.start()
-    await service.following.begun()
+    service.follower.start()
+    await service.follower.begun()
     yield service
-    await service.following.close()
+    await service.follower.close()
+
+
+CONTRACT: dict[str, type] = {"hello": FeedHello, "reset": FeedReset, "drop": FeedDrop, "beat": FeedBeat}
 
 
 def events(block: bytes) -> list[Event]:
-    """Read the events of a piece."""
+    """Read the events of a piece; each has the members that the contract gives it, and no others."""
     found = []
     for text in block.decode().strip().split("\n\n"):
         name, *id_, data = text.split("\n")
-        fields = json.loads(data.removeprefix("data: "))
+        body = data.removeprefix("data: ").encode()
+        fields = json.loads(body)
+        assert json.loads(written(read(CONTRACT[name.removeprefix("event: ")], body))) == fields
         if id_:
             fields["id"] = id_[0].removeprefix("id: ")
         found.append((name.removeprefix("event: "), fields))
@@ -124,19 +127,19 @@ async def test_a_verifier_that_is_revoked(service: Service) -> None:
     await anext(stream)
     late = await service.open()
     service.store.tell(CREDENTIAL.digest)
-    await until(lambda: service.following.log.end == 3)
+    await until(lambda: service.follower.log.end == 3)
     assert [event async for event in late.events(None)] == []
     assert [event async for event in stream] == []
 
 
 async def test_a_feed_that_falls_behind(service: Service) -> None:
     """A feed ends when the log has forgotten what it has not sent; nothing is left out in silence."""
-    service.following.log = ChangeLog(2)
+    service.follower.log = ChangeLog(2)
     stream = (await service.open()).events(None)
     await anext(stream)
     for _ in range(3):
         service.store.tell(b"x" * 32)
-    await until(lambda: service.following.log.end >= 3)
+    await until(lambda: service.follower.log.end >= 3)
     assert [event async for event in stream] == []
 
 

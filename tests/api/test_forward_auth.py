@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from keywright.api.forward_auth import ForwardAuth
-from keywright.api.problems import KEY_PROBLEMS, PROBLEMS
+from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.api.idempotency import said
+from keywright.api.http.idempotency import said
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS, Caller
 from tests.conftest import database_url

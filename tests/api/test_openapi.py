@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keywright.api.problems import PROBLEMS
+from keywright.api.http.problems import PROBLEMS
 from keywright.service.principal import Permission
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import BATCH, VERIFY
@@ -163,12 +163,26 @@ def test_the_models_of_a_verification(document: dict[str, Any]) -> None:
     assert schemas["BatchRequest"]["properties"]["keys"]["maxItems"] == 100
 
 
-def test_no_default_of_the_framework_is_left(document: dict[str, Any]) -> None:
-    """The framework's own error model, which echoes what was sent, is nowhere."""
-    assert "HTTPValidationError" not in str(document)
-    for operations in document["paths"].values():
+def test_errors_follow_from_what_is_read(document: dict[str, Any]) -> None:
+    """An operation documents the errors of what it reads of a request, and none of what it does not read."""
+    for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert {"401", "403", "500", "503"} <= operation["responses"].keys()
+            codes = codes_of(operation)
+            read = {parameter["name"] for parameter in operation.get("parameters", [])}
+            assert {"missing_token", "invalid_token", "insufficient_scope", "auth_unavailable", "internal"} <= codes
+            assert ("not_found" in codes) is ("key_id" in read and "{key_id}" in path)
+            assert ("precondition_failed" in codes) is ("If-Match" in read)
+            assert ({"idempotency_key_in_use", "idempotency_key_reused"} <= codes) is ("Idempotency-Key" in read)
+            of_bodies = {"invalid_json", "payload_too_large", "unsupported_media_type"}
+            assert codes & of_bodies == (of_bodies if "requestBody" in operation else set())
+            if read - {"If-Match", "Idempotency-Key", "Keywright-Facts"} or "requestBody" in operation:
+                assert "validation_failed" in codes
+
+
+def codes_of(operation: dict[str, Any]) -> set[str]:
+    """The codes of all errors that an operation documents."""
+    errors = [answer for status, answer in operation["responses"].items() if int(status) >= 400]
+    return {code for answer in errors for code in answer["content"]["application/json"]["examples"]}
 
 
 def test_schemathesis_finds_nothing(caller: Caller, tmp_path: Path) -> None:

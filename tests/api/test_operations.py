@@ -1,20 +1,20 @@
 """What operators rely on: probes, metrics, logs, CORS."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import ASGIApp, Message
 
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
-from keywright.service.following import Following
 from keywright.storage.migrate import migrate
 from tests.api.caller import KEYS, Caller
-from tests.api.test_ways import framework_of
 from tests.live import LiveService, environment, start_service
 from tests.ports import free_port
 
@@ -80,23 +80,33 @@ def test_not_ready_without_signing_keys() -> None:
 
 
 async def test_not_ready_before_the_changes_are_followed(tmp_path: Path) -> None:
-    """What is looked up before a process follows the changes is not held, so it would not outlast an outage."""
+    """What is looked up before a process follows the changes is not cached, so it would not outlast an outage."""
     url = f"sqlite:///{tmp_path}/keys.db"
     await asyncio.to_thread(migrate, url)
     settings = Settings(issuer="https://id.acme.example/", audience="urn:acme", database_url=url)
-    checking = create_app(settings, change=lambda plugs: replace(plugs, signing_keys=Fetched()))
-    app = framework_of(checking)
-    transport = httpx.ASGITransport(checking)
+    app = create_app(settings, change=lambda plugs: replace(plugs, signing_keys=Fetched()))
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://keywright") as http:
         early = await http.get("/readyz")
         assert early.json()["checks"] == {"database": "ok", "signing_keys": "ok", "changes": "not followed yet"}
         assert (early.status_code, early.headers["retry-after"]) == (503, "1")
-        following: Following = app.state.background[0]
-        following.start()
-        while (await http.get("/readyz")).status_code == 503:
-            pass
-        await following.close()
-    await app.state.store.close()
+        async with started(app):
+            while (await http.get("/readyz")).status_code == 503:
+                pass
+
+
+@asynccontextmanager
+async def started(app: ASGIApp) -> AsyncIterator[None]:
+    """Start an application as a server does, and stop it."""
+    sent: asyncio.Queue[Message] = asyncio.Queue()
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    life = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, sent.get, told.put))
+    await sent.put({"type": "lifespan.startup"})
+    assert (await told.get())["type"] == "lifespan.startup.complete"
+    yield
+    await sent.put({"type": "lifespan.shutdown"})
+    assert (await told.get())["type"] == "lifespan.shutdown.complete"
+    await life
 
 
 @pytest.mark.parametrize(

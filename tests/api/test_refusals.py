@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
-from keywright.api.problems import PROBLEMS, FieldError, refusal_of
-from keywright.service.refusals import Flaw, RefusalCode, Refused
+from keywright.api.http.problems import PROBLEMS, refusal_of
+from keywright.contract.errors import FieldError
+from keywright.service.management.refusals import Flaw, RefusalCode, Refused
 
 CODES: tuple[RefusalCode, ...] = get_args(RefusalCode)
 

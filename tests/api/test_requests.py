@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from keywright.api.bodies import as_model
-from keywright.api.problems import FieldError, Refusal
-from keywright.api.requests import (
+from keywright.api.http.bodies import as_model
+from keywright.api.http.problems import Refusal
+from keywright.api.keys.requests import (
     CreateApiKeyRequestV2,
     RevokeApiKeyRequest,
     RotateApiKeyRequest,
     SetRotationRequest,
     UpdateApiKeyRequest,
 )
+from keywright.contract.errors import FieldError
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason
-from keywright.service.wishes import NewKey
+from keywright.service.management.commands import NewKey
 
 LIMIT = {"name": "minute", "limit": 100, "window_seconds": 60}
 

@@ -23,9 +23,10 @@ from keywright.app import Plugs, create_app
 from keywright.config import Settings
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint_credential
-from keywright.service.checking_ports import Trail, Verifier
+from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.principal import Organization, Principal
+from keywright.service.verifiers import Verifier
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from tests.conftest import database_url
@@ -70,7 +71,7 @@ class HeldStore:
         self.may_follow, self.may_revoke, self.revoking = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.away = False
 
-    async def follow(self) -> Trail:
+    async def follow(self) -> ChangeFeed:
         await self.may_follow.wait()
         return HeldTrail(self, await self.store.follow())  # type: ignore[return-value]
 
@@ -88,7 +89,7 @@ class HeldStore:
 class HeldTrail:
     """The trail of a `HeldStore`, which fails with it."""
 
-    def __init__(self, held: HeldStore, trail: Trail) -> None:
+    def __init__(self, held: HeldStore, trail: ChangeFeed) -> None:
         self._held = held
         self._trail = trail
 

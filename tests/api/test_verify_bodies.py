@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from keywright.api import verify_bodies
-from keywright.api.bodies import as_model
-from keywright.api.problems import FieldError, Refusal
+from keywright.api.http.bodies import as_model
+from keywright.api.http.problems import Refusal
 from keywright.api.verify_bodies import LONGEST_REST, KeyCheck, read, read_batch
 from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.contract.errors import FieldError
 from keywright.keys.verdict import ANY_USE, Ask
 from tests.api.checking_plane import KEY
 

@@ -18,7 +18,7 @@ from keywright.app import new_id
 from keywright.cli.application import app
 from keywright.cli.audit import SENTENCES
 from keywright.config import PREFIX
-from keywright.service.audit import FindingKind
+from keywright.service.management.audit import FindingKind
 from keywright.service.principal import Organization
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate

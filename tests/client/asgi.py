@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from keywright.client.middleware import App, Message
+from keywright.client.integrations.asgi import App, Message
 from tests.client.fake_service import eventually_async
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from keywright.client import clocks
+from keywright.client.verifier import _clocks as clocks
 
 
 class SetClock:

@@ -7,10 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
-from keywright.client.async_verifier import AsyncVerifier
-from keywright.client.service_calls import Timing
-from keywright.client.verdicts import Verdict
-from keywright.client.verifier import Verifier
+from keywright.client.verifier import AsyncVerifier, Timing, Verdict, Verifier
 from tests.client.fake_service import PATIENCE_SECONDS, FakeService, eventually_async
 
 Kind = Literal["async", "threads"]

@@ -1,4 +1,4 @@
-"""What other people install needs httpx, cryptography and the standard library, and nothing of the server's rooms."""
+"""What other people install needs httpx, cryptography, msgspec and the standard library, and nothing of the server."""
 
 import ast
 import pkgutil
@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 import keywright.client
+import keywright.contract
 
-FOLDER = Path(keywright.client.__path__[0])
-MODULES = sorted(f"keywright.client.{module.name}" for module in pkgutil.iter_modules(keywright.client.__path__))
+SOURCE = Path(keywright.client.__path__[0]).parent
+PACKAGES = (keywright.client, keywright.contract)
+MODULES = sorted(
+    module.name for package in PACKAGES for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+)
 SERVER = {
     "fastapi",
     "starlette",
@@ -25,15 +29,24 @@ SERVER = {
     "typer",
 }
 # Each of these is imported by the module that is named after it, when it is used.
-FRAMEWORKS = {"fastapi.py": {"fastapi"}, "flask.py": {"flask"}, "django.py": {"django", "asgiref"}}
+FRAMEWORKS = {
+    "client/integrations/fastapi.py": {"fastapi"},
+    "client/integrations/flask.py": {"flask"},
+    "client/integrations/django.py": {"django", "asgiref"},
+}
+PATHS = sorted(
+    path.relative_to(SOURCE).as_posix()
+    for package in ("client", "contract")
+    for path in (SOURCE / package).rglob("*.py")
+)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
-def test_imports(path: Path) -> None:
-    """A module imports keys, its own room, httpx and the standard library; a framework where it is for that."""
-    allowed = {"httpx", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path.name, ())}
+@pytest.mark.parametrize("path", PATHS)
+def test_imports(path: str) -> None:
+    """A module imports keys, the contract, httpx and the standard library; a framework where it is for that."""
+    allowed = {"httpx", "msgspec", "keywright", *sys.stdlib_module_names, *FRAMEWORKS.get(path, ())}
     imported = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse((SOURCE / path).read_text())):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -41,7 +54,7 @@ def test_imports(path: Path) -> None:
             imported |= {f"{node.module}.{alias.name}" for alias in node.names}
     assert {name.split(".")[0] for name in imported} <= allowed
     ours = {".".join(name.split(".")[:2]) for name in imported if name.startswith("keywright")}
-    assert ours <= {"keywright.keys", "keywright.client", "keywright.__version__"}
+    assert ours <= {"keywright.contract", "keywright.keys", "keywright.client", "keywright.__version__"}
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -4,28 +4,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.client.event_stream import Event, EventStream, StreamBroken
+from keywright.client.verifier._event_stream import EventStream, StreamBroken, StreamEvent
 
 
-def read(*pieces: bytes) -> list[Event]:
+def read(*pieces: bytes) -> list[StreamEvent]:
     stream = EventStream()
     return [event for piece in pieces for event in stream.feed(piece)]
 
 
 def test_an_event() -> None:
     """An event has a name, data and the id that stood last."""
-    assert read(b"event: drop\nid: 7\ndata: {}\n\n") == [Event("drop", "{}", "7")]
+    assert read(b"event: drop\nid: 7\ndata: {}\n\n") == [StreamEvent("drop", "{}", "7")]
 
 
 def test_events_without_a_name_or_id() -> None:
     """Without a name it is a message; the last id stays."""
-    assert read(b"id: 7\n\ndata: a\n\n") == [Event("message", "a", "7")]
-    assert read(b"data: a\n\n") == [Event("message", "a", None)]
+    assert read(b"id: 7\n\ndata: a\n\n") == [StreamEvent("message", "a", "7")]
+    assert read(b"data: a\n\n") == [StreamEvent("message", "a", None)]
 
 
 def test_several_lines_of_data() -> None:
     """Data lines are joined; one space after the colon is not data."""
-    assert read(b"data: a\ndata:b\ndata\ndata:  c\n\n") == [Event("message", "a\nb\n\n c", None)]
+    assert read(b"data: a\ndata:b\ndata\ndata:  c\n\n") == [StreamEvent("message", "a\nb\n\n c", None)]
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
@@ -33,17 +33,17 @@ def test_line_endings(ending: bytes) -> None:
     """All three line endings end a line."""
     lines = [b"event: beat", b"data: 1", b"", b"data: 2", b"", b""]
     events = read(ending.join(lines), b"\n" if ending == b"\r" else b"")
-    assert events == [Event("beat", "1", None), Event("message", "2", None)]
+    assert events == [StreamEvent("beat", "1", None), StreamEvent("message", "2", None)]
 
 
 def test_what_is_passed_over() -> None:
     """Comments, unknown fields, a byte order mark and events without data are passed over."""
-    assert read(b"\xef\xbb\xbf: hello\nretry: 1\n\nevent: empty\n\ndata: a\n\n") == [Event("message", "a", None)]
+    assert read(b"\xef\xbb\xbf: hello\nretry: 1\n\nevent: empty\n\ndata: a\n\n") == [StreamEvent("message", "a", None)]
 
 
 def test_an_id_with_a_nul_does_not_count() -> None:
     """An id with a NUL in it leaves the last one standing, as the standard says."""
-    assert read(b"id: 1\nid: 2\0\ndata: a\n\n") == [Event("message", "a", "1")]
+    assert read(b"id: 1\nid: 2\0\ndata: a\n\n") == [StreamEvent("message", "a", "1")]
 
 
 def test_an_unfinished_event_is_not_given() -> None:
@@ -57,7 +57,7 @@ def test_pieces_do_not_matter(data: st.DataObject) -> None:
     text = "event: drop\r\nid: 7\rdata: ä€\n\r\n\r\n: x\ndata: 2\n\n".encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    assert read(*pieces) == read(text) == [Event("drop", "ä€", "7"), Event("message", "2", "7")]
+    assert read(*pieces) == read(text) == [StreamEvent("drop", "ä€", "7"), StreamEvent("message", "2", "7")]
 
 
 def test_not_utf8() -> None:

@@ -1,4 +1,4 @@
-"""The FastAPI dependency, in an application with a life and a document of its own."""
+"""The FastAPI dependency: lifespan, document, WebSockets; `integration_contract` has what all integrations do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +9,9 @@ from fastapi import Depends, FastAPI, Request, WebSocket
 from httpx import AsyncClient
 
 from keywright.client import AsyncVerifier, KeyInfo
-from keywright.client.fastapi import require_key, use_verifier
-from keywright.keys.rate_limits import RateLimit
+from keywright.client.integrations.fastapi import require_key, use_verifier
 from tests.client.asgi import alive, converse
-from tests.client.fake_service import VERIFY, Canned, FakeService
+from tests.client.fake_service import FakeService
 from tests.client.shells import QUICK
 
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
@@ -68,47 +67,6 @@ async def test_a_good_key(fake: FakeService, client: AsyncClient) -> None:
     assert response.json() == {"name": "Nightly", "code": "valid", "of_the_application": "kept"}
     assert (await client.get("/reports", headers={"X-API-Key": key})).status_code == 200
     assert (await client.get("/open")).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("path", "headers", "status", "code"),
-    [
-        ("/key", {}, 401, "key_required"),
-        ("/key", {"X-API-Key": "nonsense"}, 401, "not_found"),
-        ("/key", {"X-API-Key": "KEY", "Authorization": "Bearer other"}, 400, "several_keys"),
-        ("/reports", {"X-API-Key": "KEY"}, 403, "insufficient_scope"),
-    ],
-)
-async def test_refusals(
-    fake: FakeService, client: AsyncClient, path: str, headers: dict[str, str], status: int, code: str
-) -> None:
-    """A refusal has its status, its code and its challenge."""
-    key = fake.create()
-    response = await client.get(path, headers={name: value.replace("KEY", key) for name, value in headers.items()})
-    assert (response.status_code, response.json()["code"]) == (status, code)
-    assert set(response.json()) == {"detail", "code"}
-    assert ("WWW-Authenticate" in response.headers) is (status in (401, 403))
-
-
-async def test_limits_and_networks(fake: FakeService, client: AsyncClient) -> None:
-    """Every answer tells how the limits stand; beyond them it is 429 with a time, and from elsewhere 403."""
-    key = fake.create(rate_limits=(RateLimit("minute", 2, 60),))
-    responses = [await client.get("/key", headers={"X-API-Key": key}) for _ in range(3)]
-    assert [response.status_code for response in responses] == [200, 200, 429]
-    for response, left in zip(responses, (1, 0, 0), strict=True):
-        assert response.headers["RateLimit-Policy"] == '"minute";q=2;w=60'
-        assert response.headers["RateLimit"].startswith(f'"minute";r={left};t=')
-    assert 1 <= int(responses[-1].headers["Retry-After"]) <= 30
-    bound = fake.create(allowed_ips=("203.0.113.0/24",))
-    elsewhere = await client.get("/key", headers={"X-API-Key": bound})
-    assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "ip_not_allowed")
-
-
-async def test_unavailable(fake: FakeService, client: AsyncClient) -> None:
-    """A service that is away is a 503."""
-    fake.canned[VERIFY] = Canned(503, b"", {"Retry-After": "7"})
-    response = await client.get("/key", headers={"X-API-Key": fake.create()})
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
 
 
 async def test_document(client: AsyncClient) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.guard import Guard, KeyRefused, presented_key, refused_for_trouble
-from keywright.client.verdicts import Verdict
+from keywright.client.integrations._guard import Guard, KeyRefused, RequestHeaders, presented_key, refused_for_trouble
+from keywright.client.verifier import Verdict
 from keywright.keys.verdict import Code
 
 
@@ -38,7 +38,7 @@ def test_no_key(authorization: list[str], api_key: list[str]) -> None:
     """Without a key the answer is 401 with a challenge."""
     with pytest.raises(KeyRefused) as caught:
         presented_key(authorization, api_key)
-    refusal = caught.value.refusal
+    refusal = caught.value
     assert (refusal.status, refusal.code) == (401, "key_required")
     assert refusal.headers["WWW-Authenticate"] == 'Bearer realm="api"'
 
@@ -51,15 +51,15 @@ def test_two_keys(authorization: list[str], api_key: list[str]) -> None:
     """Two different keys are refused: two programs might not agree on which of them counts."""
     with pytest.raises(KeyRefused) as caught:
         presented_key(authorization, api_key)
-    assert (caught.value.refusal.status, caught.value.refusal.code) == (400, "several_keys")
+    assert (caught.value.status, caught.value.code) == (400, "several_keys")
 
 
 def test_nobody_is_trusted_by_default() -> None:
     """Without trusted proxies the address is the peer's, whatever stands in the headers."""
-    asked = Guard(scopes=["a:read"], environment="live").asked(
-        peer="10.0.0.1", forwarded=["1.1.1.1"], user_agent="curl/8"
-    )
-    assert asked == {
+    headers = RequestHeaders(["Bearer k"], [], ["1.1.1.1"], "curl/8", "10.0.0.1")
+    guard = Guard(scopes=["a:read"], environment="live")
+    assert guard.call(lambda key, **asked: {"key": key, **asked}, headers) == {
+        "key": "k",
         "scopes": ("a:read",),
         "environment": "live",
         "client_ip": "10.0.0.1",
@@ -73,6 +73,7 @@ def test_nobody_is_trusted_by_default() -> None:
     [
         ({"scopes": "reports:read"}, TypeError),
         ({"trusted_proxies": "10.0.0.0/8"}, TypeError),
+        ({"exempt": "/healthz"}, TypeError),
         ({"trusted_proxies": ["10.0.0.1/8"]}, ValueError),
         ({"trusted_proxies": ["proxy"]}, ValueError),
     ],
@@ -99,7 +100,7 @@ def test_refusals(code: Code, status: int, challenge: str | None) -> None:
     """Each code has its status, its word and, where it helps, its challenge."""
     with pytest.raises(KeyRefused) as caught:
         Guard(scopes=["a:read", "b:read"]).pass_or_refuse(Verdict(code))
-    refusal = caught.value.refusal
+    refusal = caught.value
     assert (refusal.status, refusal.code) == (status, code.value)
     assert (challenge or "") in refusal.headers.get("WWW-Authenticate", "")
     assert ("WWW-Authenticate" in refusal.headers) is (challenge is not None)
@@ -130,7 +131,7 @@ def test_every_code_has_an_answer() -> None:
 )
 def test_trouble(error: KeywrightError, seconds: str, caplog: pytest.LogCaptureFixture) -> None:
     """Our own trouble is a 503 that says when to try again and not why; a refused credential is an error in the log."""
-    refusal = refused_for_trouble(error).refusal
+    refusal = refused_for_trouble(error)
     assert (refusal.status, refusal.code, refusal.headers) == (503, "service_unavailable", {"Retry-After": seconds})
     assert "credential" not in refusal.detail
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]

@@ -1,4 +1,4 @@
-"""The management client against a fake transport that answers as the contract says, or as nobody should."""
+"""Both management clients against a fake transport that answers as the contract says, or as nobody should."""
 
 import copy
 import json
@@ -13,15 +13,17 @@ import httpx
 import pytest
 
 from keywright.client import (
-    ApiKey,
-    CreatedApiKey,
+    ApiKeyResponse,
+    CreatedApiKeyResponse,
     KeywrightError,
-    ManagementClient,
     Refused,
     ServiceUnavailable,
     UnexpectedAnswer,
 )
 from keywright.keys.pair import mint
+from tests.client.both_clients import fresh, kind_of_client, new_client
+
+__all__ = ["kind_of_client"]
 
 BASE = "https://keys.acme.example"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
@@ -62,11 +64,11 @@ FIELDS: dict[str, Any] = {
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def client(handler: Handler, base_url: str = BASE) -> ManagementClient:
-    return ManagementClient(base_url, TOKEN, transport=httpx.MockTransport(handler), pauses=())
+def client(handler: Handler, base_url: str = BASE) -> Any:
+    return new_client(base_url, TOKEN, transport=httpx.MockTransport(handler), pauses=())
 
 
-def answering(status: int, body: Any, headers: dict[str, str] | None = None) -> ManagementClient:
+def answering(status: int, body: Any, headers: dict[str, str] | None = None) -> Any:
     return client(lambda _request: httpx.Response(status, json=body, headers=headers))
 
 
@@ -96,7 +98,7 @@ def test_create_sends_the_contracts_request() -> None:
 def test_created_key_is_read_whole() -> None:
     """Every field of a new key arrives with its type, the private key as the guarded type."""
     created = answering(201, {**FIELDS, "private_key": PAIR.private.reveal()}).create("Billing export")
-    assert isinstance(created, CreatedApiKey)
+    assert isinstance(created, CreatedApiKeyResponse)
     assert created.id == UUID(KEY_ID)
     assert created.created_at == datetime(2026, 11, 23, 21, 48, 5, 120340, tzinfo=UTC)
     assert created.private_key == PAIR.private
@@ -110,10 +112,27 @@ def test_private_key_is_guarded() -> None:
     assert PAIR.private.display in repr(created)
 
 
-@pytest.mark.parametrize("fields", [{}, {"private_key": None}])
-def test_created_without_private_key(fields: dict[str, Any]) -> None:
-    """An answer without the private key gives None for it."""
-    assert answering(201, {**FIELDS, **fields}).create("Billing export").private_key is None
+def test_a_missing_member() -> None:
+    """An answer that lacks a member of the contract is an error that names the member and its place."""
+    with pytest.raises(UnexpectedAnswer, match="missing required field `private_key`"):
+        answering(201, FIELDS).create("Billing export")
+    lacking = {name: value for name, value in FIELDS.items() if name != "secrets"}
+    with pytest.raises(UnexpectedAnswer, match=r"missing required field `secrets` - at `\$\[1\]`"):
+        answering(200, [FIELDS, lacking]).list()
+
+
+def test_a_time_without_a_zone() -> None:
+    """A time that does not say which moment it is is an error that says so."""
+    with pytest.raises(UnexpectedAnswer, match=r"timezone component - at `\$\.created_at`"):
+        answering(200, {**FIELDS, "created_at": "2026-11-23T21:48:05"}).get(KEY_ID)
+
+
+def test_no_value_is_repeated() -> None:
+    """The error for a value that is not of the contract says where it stands, and not what it is."""
+    body = {**FIELDS, "status": "kw_sk_live_` - at `x\nfor nobody"}
+    with pytest.raises(UnexpectedAnswer, match=r"Invalid enum value - at `\$\.status`\.$") as caught:
+        answering(200, body).get(KEY_ID)
+    assert "nobody" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("text", [PAIR.public.text, PAIR.private.reveal()[:-1], 5])
@@ -128,7 +147,7 @@ def test_unreadable_private_key(text: Any) -> None:
 def test_unknown_fields_are_passed_over() -> None:
     """A newer service may add fields."""
     key = answering(200, {**FIELDS, "added_later": 1}).get(KEY_ID)
-    assert type(key) is ApiKey
+    assert type(key) is ApiKeyResponse
 
 
 def test_get_revoke_and_delete_address_the_key() -> None:
@@ -253,7 +272,7 @@ def test_unreachable(error: httpx.TransportError) -> None:
 def test_something_else_answers(response: httpx.Response) -> None:
     """Whatever is not of the contract is told as such, with the address and without the body."""
     with pytest.raises(UnexpectedAnswer, match=f"{BASE}/api/v2/api-keys answered {response.status_code}"):
-        client(lambda _request: response).list()
+        client(lambda _request: fresh(response)).list()
 
 
 @pytest.mark.parametrize(
@@ -271,7 +290,7 @@ def test_something_else_answers(response: httpx.Response) -> None:
 def test_bad_address(address: str) -> None:
     """An address that cannot be one is refused before anything is sent, and not echoed."""
     with pytest.raises(KeywrightError) as caught:
-        ManagementClient(address, TOKEN)
+        client(lambda _request: pytest.fail("something was sent"), address)
     assert "secret" not in str(caught.value)
 
 
@@ -279,7 +298,7 @@ def test_bad_address(address: str) -> None:
 def test_bad_token(token: str) -> None:
     """What cannot be a token is refused without showing it."""
     with pytest.raises(KeywrightError) as caught:
-        ManagementClient(BASE, token)
+        new_client(BASE, token, transport=httpx.MockTransport(lambda _request: httpx.Response(200)))
     assert not token or token not in "".join(traceback.format_exception(caught.value))
 
 

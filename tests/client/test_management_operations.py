@@ -1,4 +1,4 @@
-"""Each operation of the management client: what is sent, and how the answer is read."""
+"""Each operation of both management clients: what is sent, and how the answer is read."""
 
 import json
 from collections.abc import Callable
@@ -11,16 +11,19 @@ import pytest
 
 from keywright.client import (
     UNCHANGED,
-    ApiKey,
+    ApiKeyResponse,
     KeywrightError,
-    ManagementClient,
     RateLimit,
+    RateLimitResponse,
     Refused,
     RevocationReason,
     Status,
     UnexpectedAnswer,
 )
+from tests.client.both_clients import kind_of_client, new_client
 from tests.client.test_management_client import BASE, FIELDS, KEY_ID, PAIR, SECRET, TOKEN, problem
+
+__all__ = ["kind_of_client"]
 
 KEYS = "/api/v2/api-keys"
 ONE = f"{KEYS}/{KEY_ID}"
@@ -92,7 +95,7 @@ class Recorder:
     def __init__(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.seen: list[httpx.Request] = []
         self._answer = (status, body, headers)
-        self.keys = ManagementClient(BASE, TOKEN, transport=httpx.MockTransport(self._take), pauses=())
+        self.keys = new_client(BASE, TOKEN, transport=httpx.MockTransport(self._take), pauses=())
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         self.seen.append(request)
@@ -148,7 +151,7 @@ def test_a_key_is_read_whole() -> None:
     assert recorder.asked == ("GET", ONE, None)
     assert (key.status, key.revocation_reason, key.etag) == (Status.ACTIVE, None, '"7"')
     assert (key.scopes, key.allowed_ips) == (("invoices:read",), ("192.0.2.0/24",))
-    assert key.rate_limits == (RateLimit("minute", 100, 60),)
+    assert key.rate_limits == (RateLimitResponse("minute", 100, 60),)
     assert (key.external_id, key.metadata) == ("customer-1742", {"plan": "team"})
     current, retiring = key.secrets
     assert current.retires_at is None
@@ -168,6 +171,13 @@ def test_update_sends_what_is_given() -> None:
         {"description": None, "scopes": [], "rate_limits": [], "name": "New", "metadata": {}},
     )
     assert recorder.seen[0].headers["If-Match"] == '"7"'
+
+
+def test_rate_limits_of_an_answer() -> None:
+    """The rate limits of one key can be given to another one as they were read."""
+    recorder = Recorder(FIELDS)
+    recorder.keys.update(KEY_ID, rate_limits=recorder.keys.get(KEY_ID).rate_limits)
+    assert json.loads(recorder.seen[1].content) == {"rate_limits": FIELDS["rate_limits"]}
 
 
 def test_update_of_nothing() -> None:
@@ -198,7 +208,7 @@ def test_rotate_until_quiet() -> None:
 def test_set_overlap() -> None:
     """The end of the old pair is set in seconds from now."""
     recorder = Recorder(FIELDS)
-    assert isinstance(recorder.keys.set_overlap(KEY_ID, overlap_seconds=60), ApiKey)
+    assert isinstance(recorder.keys.set_overlap(KEY_ID, overlap_seconds=60), ApiKeyResponse)
     assert recorder.asked == ("PUT", f"{ONE}/rotation", {"overlap_seconds": 60})
 
 
@@ -319,7 +329,7 @@ def test_options() -> None:
         (lambda keys: keys.options(), {**OPTIONS, "policy": {}}),
     ],
 )
-def test_answers_that_are_none(call: Callable[[ManagementClient], Any], body: Any) -> None:
+def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
     """What is not of the contract is told as such."""
     with pytest.raises(UnexpectedAnswer):
         call(Recorder(body).keys)
@@ -339,7 +349,7 @@ def test_answers_that_are_none(call: Callable[[ManagementClient], Any], body: An
         lambda keys: keys.events(key_id="\ud800"),
     ],
 )
-def test_what_cannot_be_sent(call: Callable[[ManagementClient], Any]) -> None:
+def test_what_cannot_be_sent(call: Callable[[Any], Any]) -> None:
     """What cannot be said as it is meant is an error before anything is sent."""
     recorder = Recorder(FIELDS)
     with pytest.raises(KeywrightError):
@@ -352,9 +362,9 @@ def test_one_string_is_no_list(field: str) -> None:
     """One string in place of a list is an error, not a list of letters."""
     recorder = Recorder(NEW, 201)
     with pytest.raises(TypeError, match=field):
-        recorder.keys.create("n", **{field: "reports:read"})  # type: ignore[arg-type]
+        recorder.keys.create("n", **{field: "reports:read"})
     with pytest.raises(TypeError, match=field):
-        recorder.keys.update(KEY_ID, **{field: "reports:read"})  # type: ignore[arg-type]
+        recorder.keys.update(KEY_ID, **{field: "reports:read"})
     assert recorder.seen == []
 
 

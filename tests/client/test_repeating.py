@@ -7,9 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from keywright.client import KeywrightError, ManagementClient, Refused, ServiceUnavailable, UnexpectedAnswer
-from keywright.client.repeating import LONGEST_PAUSE
+from keywright.client import KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
+from keywright.client._repeating import LONGEST_PAUSE
+from tests.client.both_clients import fresh, kind_of_client, new_client
 from tests.client.test_management_client import BASE, FIELDS, KEY_ID, PAIR, TOKEN, problem
+
+__all__ = ["kind_of_client"]
 
 NEW = {**FIELDS, "private_key": PAIR.private.reveal()}
 OWN_KEY = "order-1742-created-by-the-shop"
@@ -30,7 +33,7 @@ class Line:
         self.sent: list[str] = []
         self.bodies: set[bytes] = set()
         self.waited: list[float] = []
-        self.keys = ManagementClient(
+        self.keys = new_client(
             BASE, TOKEN, transport=httpx.MockTransport(self._take), pauses=(1.0, 2.0, 4.0), sleep=self.waited.append
         )
 
@@ -44,14 +47,14 @@ class Line:
         if isinstance(result, httpx.TransportError):
             raise result
         status = 201 if request.url.path.endswith("api-keys") else 200
-        return result or httpx.Response(status, json=NEW, headers=replayed)
+        return fresh(result) if result else httpx.Response(status, json=NEW, headers=replayed)
 
 
-def create(keys: ManagementClient, **more: Any) -> Any:
+def create(keys: Any, **more: Any) -> Any:
     return keys.create("Billing export", **more)
 
 
-def rotate(keys: ManagementClient, **more: Any) -> Any:
+def rotate(keys: Any, **more: Any) -> Any:
     return keys.rotate(KEY_ID, **more)
 
 
@@ -156,7 +159,7 @@ def test_nothing_else_is_tried_twice() -> None:
         assert "Idempotency-Key" not in request.headers
         raise httpx.ReadTimeout("slow")
 
-    keys = ManagementClient(BASE, TOKEN, transport=httpx.MockTransport(handler))
+    keys = new_client(BASE, TOKEN, transport=httpx.MockTransport(handler))
     for call in (keys.get, keys.revoke, keys.delete, keys.update):
         with pytest.raises(ServiceUnavailable) as caught:
             call(KEY_ID)

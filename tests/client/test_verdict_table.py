@@ -11,13 +11,14 @@ from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Any, NamedTuple
 
-from keywright.client.checking import Checking
-from keywright.client.service_answers import Answer
-from keywright.client.verdicts import Verdict
+from keywright.client.verifier import Verdict
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit, spend
 from keywright.keys.verdict import Ask, Code, KeyFacts, judge
 from tests.client.clocks import SetClock
+from tests.client.deciding import from_memory, request
 
 TEXT = mint(bytes(32), brand="kw", environment="live").private.reveal()
 NOW = 1_800_000_000.0
@@ -134,10 +135,10 @@ class InProcess:
 
     def __init__(self) -> None:
         self.clock = SetClock()
-        self.checking = Checking(
+        self.checker = LocalChecker(
             brand="kw", capacity=10, outage_seconds=0, clock=self.clock, wall=SetClock(NOW), limit_share=1.0
         )
-        self.checking.followed(self.clock.now)
+        self.checker.synced(self.clock.now)
 
     def asked(self, case: Case) -> tuple[Any, ...]:
         return case.ask.scopes, case.ask.environment, case.ask.client_ip, None, False
@@ -155,15 +156,15 @@ class InProcess:
         self.forget()
         self.hold(case.facts)
         self.spend(case)
-        return self.checking.verify_now(TEXT, *self.asked(case), case.cost)
+        return from_memory(self.checker, TEXT, *self.asked(case), case.cost)
 
     def forget(self) -> None:
-        self.checking.forget()
-        self.checking.followed(self.clock.now)
+        self.checker.forget()
+        self.checker.synced(self.clock.now)
 
     def hold(self, facts: KeyFacts) -> None:
-        question = self.checking.question(TEXT, (), None, None, None, False)
-        self.checking.end(self.checking.begin(question), Answer(code=Code.VALID, facts=facts, complete=True))
+        asking = request(TEXT)
+        self.checker.end(self.checker.begin(asking), Answer(code=Code.VALID, facts=facts, complete=True))
 
     def spend(self, case: Case) -> None:
         """Have other requests spend before, whatever rule would refuse this one."""
@@ -172,7 +173,7 @@ class InProcess:
             self.tell(Answer(code=Code.VALID, facts=free, complete=True), case._replace(ask=Ask(), cost=case.spent))
 
     def tell(self, answer: Answer, case: Case) -> Verdict | None:
-        return self.checking.answered(self.checking.question(TEXT, *self.asked(case), case.cost), answer)
+        return self.checker.answered(request(TEXT, *self.asked(case), case.cost), answer)
 
 
 def test_the_whole_table() -> None:
@@ -189,7 +190,7 @@ def test_the_whole_table() -> None:
         assert held is not None
         assert (fresh.code.value, held.code.value) == (expected, expected), case
         if not case.facts.rate_limits:
-            again = verifier.checking.verify_now(TEXT, *verifier.asked(case), case.cost)
+            again = from_memory(verifier.checker, TEXT, *verifier.asked(case), case.cost)
             assert again is not None
             assert again.code.value == expected, case
         seen[held.code] += 1

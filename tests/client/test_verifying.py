@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.service_calls import Timing
-from keywright.client.session import STOOD_STILL_SECONDS
-from keywright.client.verifier import Verifier
+from keywright.client.verifier import Timing, Verifier
+from keywright.client.verifier._checker import UncachedRequest
+from keywright.client.verifier._session import STOOD_STILL_SECONDS
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
@@ -110,7 +110,8 @@ async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> No
         background = verifier.verifier._background
         assert background is not None
         assert verifier.verify_now(key) is None
-        late = background.checking.question(key, (), None, None, None, False)
+        late = background.checker.decide(key)
+        assert isinstance(late, UncachedRequest)
         assert await verifier.verify(key)
         assert await asyncio.to_thread(background.ask, late)
     assert len(fake.asked(VERIFY)) == 1
@@ -484,7 +485,7 @@ def test_the_credential_is_not_shown(fake: FakeService, kind: Kind) -> None:
     from keywright.client import AsyncVerifier, Verifier
 
     made = (AsyncVerifier if kind == "async" else Verifier)(fake.url, fake.credential)
-    assert fake.credential not in repr(made) + repr(made._options)
+    assert fake.credential not in repr(made) + repr(made._service)
 
 
 # Time of day.

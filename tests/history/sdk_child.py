@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.verdicts import Verdict
-from keywright.client.verifier import AsyncVerifier, Verifier
+from keywright.client.verifier import AsyncVerifier, Verdict, Verifier
 from keywright.keys.verdict import Code
 from tests import seeds
 from tests.history.checker import Outcome

@@ -19,8 +19,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from keywright.client.service_calls import Timing
-from keywright.client.verifier import AsyncVerifier
+from keywright.client.verifier import AsyncVerifier, Timing
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.known import BOUND_SECONDS
 from tests.history.managing import Customer, Kept

@@ -13,15 +13,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from keywright.client.checking import Checking
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.keys.known import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.checking_ports import Trail
-from keywright.service.events import EventType
-from keywright.service.following import Following
-from keywright.service.ports import NewApiKey
+from keywright.service.change_feed import ChangeFeed
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey
 from keywright.service.verdicts import Verdict
 from keywright.service.verification import Verification
 from keywright.storage import postgres_sql as sql
@@ -93,7 +93,7 @@ class Node:
     ) -> None:
         self._scene = scene
         self._known = KnownKeys(100) if known is None else known
-        self.following = Following(scene.store, [self._known], monotonic=scene.time)
+        self.follower = ChangeFollower(scene.store, [self._known], monotonic=scene.time)
         self.verification = verification(
             scene.store,
             self._known,
@@ -106,9 +106,9 @@ class Node:
 
     async def follow(self) -> None:
         """Follow the changes up to now."""
-        if self.following.since is None:
-            self.following.start()
-        await until(lambda: self.following.since == self._scene.time())
+        if self.follower.since is None:
+            self.follower.start()
+        await until(lambda: self.follower.since == self._scene.time())
 
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
@@ -153,7 +153,7 @@ async def test_a_look_up_that_a_revocation_overtakes(known: type[KnownKeys], exp
     await node.follow()
     await node.verify()
     assert scene.broken() == expected
-    await node.following.close()
+    await node.follower.close()
 
 
 class JoinsWhatever(Verification):
@@ -182,7 +182,7 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
     scene.store.hold.set()
     await slow
     assert (await late).code is expected
-    await node.following.close()
+    await node.follower.close()
 
 
 # A verifier that fills its memory from a place that lags behind.
@@ -200,7 +200,7 @@ class HeldWhatever(Answer):
     """An answer that is held though it comes from memory."""
 
     @property
-    def to_hold(self) -> bool:
+    def cacheable(self) -> bool:
         return True
 
 
@@ -212,7 +212,7 @@ class Verifier:
         self._node = node
         self._answer = answer
         self._cursor = 0
-        self._checking = Checking(
+        self._checker = LocalChecker(
             brand="kw", capacity=100, outage_seconds=0, clock=scene.time, wall=lambda: 1_000_000.0
         )
 
@@ -220,21 +220,20 @@ class Verifier:
         """Follow the changes up to now; each is told once."""
         told = self._scene.store.changes[self._cursor :]
         self._cursor += len(told)
-        self._checking.drop([digest for change in told for digest in change.digests])
-        self._checking.followed(self._scene.time())
+        self._checker.drop([digest for change in told for digest in change.digests])
+        self._checker.synced(self._scene.time())
 
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
-        verdict = self._checking.verify_now(TEXT, (), None, None, None, False)
-        if verdict is not None:
-            self._scene.saw(start, verdict.code)
+        decided = self._checker.decide(TEXT)
+        if not isinstance(decided, UncachedRequest):
+            self._scene.saw(start, decided.code)
             return
-        question = self._checking.question(TEXT, (), None, None, None, False)
-        look_up = self._checking.begin(question)
+        look_up = self._checker.begin(decided)
         said = await self._node.checker.facts_for(CALLER, TEXT, ANY_USE)
         answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
-        self._checking.end(look_up, answer)
+        self._checker.end(look_up, answer)
         self._scene.saw(start, answer.code, stale=answer.stale)
 
 
@@ -245,7 +244,7 @@ async def test_an_answer_from_a_node_that_lags(verification: type[Verification],
     node = Node(scene, verification=verification)
     await node.follow()
     await node.verify()
-    await node.following.close()
+    await node.follower.close()
     verifier = Verifier(scene, node)
     scene.revoke()
     verifier.follow()
@@ -264,7 +263,7 @@ async def test_an_answer_from_a_node_in_an_outage(answer: type[Answer], expected
     node = Node(scene)
     await node.follow()
     await node.verify()
-    await node.following.close()
+    await node.follower.close()
     verifier = Verifier(scene, node, answer)
     scene.revoke()
     verifier.follow()
@@ -287,7 +286,7 @@ async def test_a_process_that_was_stopped(bound: float, expected: list[str]) -> 
     node = Node(scene, known=KnownKeys(100, bound=bound))
     await node.follow()
     await node.verify()
-    await node.following.close()
+    await node.follower.close()
     scene.revoke()
     scene.time.seconds += 10.0
     await node.verify()
@@ -299,11 +298,11 @@ async def test_a_process_that_was_stopped(bound: float, expected: list[str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Trails:
-    """As much of a store as `Following` needs: it gives the trail that it was made with."""
+    """As much of a store as `ChangeFollower` needs: it gives the trail that it was made with."""
 
-    trail: Trail
+    trail: ChangeFeed
 
-    async def follow(self) -> Trail:
+    async def follow(self) -> ChangeFeed:
         return self.trail
 
 
@@ -351,9 +350,9 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, A
     slow, quick = on_postgres.keys
     trail = PostgresTrail(on_postgres.url, **guards)
     await trail.start()
-    following = Following(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
-    following.start()
-    await until(lambda: following.since == scene.time())
+    follower = ChangeFollower(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
+    follower.start()
+    await until(lambda: follower.since == scene.time())
     known.end(known.begin(slow.secret_digest), FACTS)
     known.end(known.begin(quick.secret_digest), FACTS)
     await on_postgres.store.revoke(an_event(EventType.REVOKED, quick.api_key), UNSPECIFIED)
@@ -361,8 +360,8 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, A
     await on_postgres.revoking.execute("COMMIT")
     scene.note(Deed.REVOKE)
     scene.time.seconds += 1.5
-    await until(lambda: following.since == scene.time())
+    await until(lambda: follower.since == scene.time())
     held = known.get(slow.secret_digest) if known.trusted_at(scene.time()) else None
     scene.saw(scene.time(), Code.REVOKED if held is None else Code.VALID)
     assert scene.broken() == expected
-    await following.close()
+    await follower.close()

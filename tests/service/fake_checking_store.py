@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Ending, Reading, Session, Sighting, Usage, UsageBatch, Verifier
+from keywright.service.change_feed import Change, Reading
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
+from keywright.service.verifier_sessions import Session
+from keywright.service.verifiers import Verifier
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -56,7 +59,6 @@ class FakeCheckingStore:
         self.sightings: list[Sighting] = []
         self.batches: dict[UUID, int] = {}
         self.closed: list[UUID] = []
-        self.endings: dict[UUID, Ending] = {}
         self.trail: FakeTrail | None = None
         self.away = False
         self.hold: asyncio.Event | None = None
@@ -122,19 +124,8 @@ class FakeCheckingStore:
         self.must_answer()
         self.confirmed.append((session_id, tuple(seqs)))
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
-        return self.endings.get(key_id)
-
     async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
         self.must_answer()
         if self.batches.get(batch.reporter, 0) < batch.number:
             self.batches[batch.reporter] = batch.number
             self.sightings += sightings
-
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        return None
-
-    async def hourly_counts(
-        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, int]]:
-        return {}

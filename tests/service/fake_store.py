@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Status
-from keywright.service.events import CHAIN_BEGINS, Event, link
-from keywright.service.ports import (
+from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
+from keywright.service.management.ports import (
     Due,
     EventFilter,
     KeyFilter,
@@ -17,7 +17,9 @@ from keywright.service.ports import (
     Outcome,
     Replay,
     Rotation,
+    Usage,
 )
+from keywright.service.verifier_sessions import Receipt
 
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -38,9 +40,21 @@ class FakeStore:
         self.chains: dict[UUID, list[Link]] = {}
         self.replays: dict[tuple[UUID, bytes], Replay] = {}
         self.noticed: dict[UUID, int] = {}
+        self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
         self.meanwhile: Callable[[], None] = lambda: None
 
     # Store
+
+    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        return self.receipts.get((org_id, key_id))
+
+    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+        return None
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        return {}
 
     async def create(self, new: NewApiKey) -> Outcome:
         key = new.api_key
@@ -160,7 +174,7 @@ class FakeStore:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
         return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
 
-    # DutyStore
+    # KeyTaskStore
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         return [

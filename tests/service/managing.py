@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from keywright.service.events import Origin
-from keywright.service.management import Management
-from keywright.service.policy import Policy
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.commands import Created, NewKey
+from keywright.service.management.idempotency import Idempotency, IdempotentRequest
+from keywright.service.management.management import Management
+from keywright.service.management.policy import Policy
+from keywright.service.management.refusals import Refused
 from keywright.service.principal import Organization, Principal
-from keywright.service.refusals import Refused
-from keywright.service.replays import Repeatable, Replays
-from keywright.service.wishes import Created, NewKey
 from tests.service.fake_store import FakeStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 1, tzinfo=UTC)
@@ -37,9 +37,9 @@ ALICE = principal_of("org_acme")
 BOB = principal_of("org_globex")
 
 
-def repeatable(said: bytes = b"POST /api-keys {}", key: str = HEADER) -> Repeatable:
+def repeatable(said: bytes = b"POST /api-keys {}", key: str = HEADER) -> IdempotentRequest:
     """A request that may be repeated; its answer is the private key and nothing else."""
-    return Repeatable(key, said, lambda created: created.private_key.reveal().encode())
+    return IdempotentRequest(key, said, lambda created: created.private_key.reveal().encode())
 
 
 class House:
@@ -61,7 +61,9 @@ class House:
             new_id=lambda: UUID(int=next(self._numbers)),
             brand="kw",
             policy=self.policy,
-            replays=Replays(self.store, clock=lambda: self.now, entropy=self.entropy, wait_seconds=wait_seconds),
+            idempotency=Idempotency(
+                self.store, clock=lambda: self.now, entropy=self.entropy, wait_seconds=wait_seconds
+            ),
         )
 
     def entropy(self, count: int) -> bytes:
@@ -98,3 +100,19 @@ def flaws_of(result: object) -> list[tuple[str, str, tuple[str | int, ...]]]:
     assert result.code == "validation_failed"
     assert all(flaw.msg.endswith(".") for flaw in result.flaws)
     return [(flaw.field, flaw.type, flaw.place) for flaw in result.flaws]
+
+
+def an_event(type_: EventType, number: int, **fields: Any) -> Event:
+    """Give an event of Alice's at `NOW`, with a number for its id and its key; *fields* replace others."""
+    given = {
+        "id": UUID(int=number),
+        "type": type_,
+        "org_id": ALICE.organization.id,
+        "key_id": UUID(int=number),
+        "occurred_at": NOW,
+        "issuer": ALICE.issuer,
+        "subject": ALICE.subject,
+        "client_id": ALICE.client_id,
+        "origin": ORIGIN,
+    }
+    return Event(**{**given, **fields})

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from keywright.service.change_feed import LATE, Change, Reading
 from keywright.service.change_log import ORIGIN, ChangeLog, cursor_of
-from keywright.service.checking_ports import LATE, Change, Reading
 from tests.service.fake_checking_store import NOW
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from keywright.keys.known import Known
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verifiers import KnownVerifiers, Verifiers, flaw_in_verifier_name
+from keywright.service.verifiers import VerifierCache, Verifiers, flaw_in_verifier_name
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 
 
@@ -22,7 +22,7 @@ def time() -> FakeTime:
 
 @pytest.fixture
 def verifiers(store: FakeCheckingStore, time: FakeTime) -> Verifiers:
-    known: KnownVerifiers = Known(10)
+    known: VerifierCache = Known(10)
     known.followed(time())
     numbers = iter(range(1, 100))
     return Verifiers(

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change
+from keywright.service.change_feed import Change
 from tests.simulation.loop import Loop, Process
 
 EPOCH = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)

@@ -7,24 +7,25 @@ A guard that two others cover is taken out together with them.
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
 from keywright.api import feed as api_feed
-from keywright.client.checking import Checking
-from keywright.client.following import Following as ClientFollowing
-from keywright.client.service_answers import Answer
-from keywright.client.session import Session
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._feed import FeedReader
+from keywright.client.verifier._session import VerifierSession
 from keywright.keys.known import BOUND_SECONDS, Known
 from keywright.keys.verdict import ANY_USE
-from keywright.service import change_log, presence
+from keywright.service import change_log
+from keywright.service.background_tasks import BackgroundTasks
+from keywright.service.change_feed import Reading
+from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
-from keywright.service.checking_ports import Reading
-from keywright.service.duties import Duties
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
 from keywright.service.verification import Verification
 from keywright.storage.change_reader import ChangeReader
 from tests.simulation import node, store
@@ -68,12 +69,12 @@ def _held_for_ever(self: Any, digest: bytes, now: float) -> Any:
     return self.get(digest)
 
 
-_client_followed = Checking.followed
+_client_synced = LocalChecker.synced
 
 
 def _trusted_for_ever(self: Any, since: float) -> None:
-    _client_followed(self, since)
-    self._trusted_until = inf
+    _client_synced(self, since)
+    self._fresh_until = inf
 
 
 # look-ups that others join
@@ -91,16 +92,16 @@ def _join_early(self: Any, question: Any, now: float) -> bool:
     return bool(now - question.since <= BOUND_SECONDS and not question.look_up.overtaken)
 
 
-def _client_joins_overtaken(self: Any, asked: Any) -> bool:
-    return bool(self.checking.ever_followed and self._clock() - asked.since <= BOUND_SECONDS)
+def _client_joins_overtaken(self: Any, pending: Any) -> bool:
+    return bool(self.checker.ever_synced and self.checker.clock() - pending.since <= BOUND_SECONDS)
 
 
-def _client_joins_old(self: Any, asked: Any) -> bool:
-    return bool(self.checking.ever_followed and not asked.look_up.overtaken)
+def _client_joins_old(self: Any, pending: Any) -> bool:
+    return bool(self.checker.ever_synced and not pending.look_up.overtaken)
 
 
-def _client_joins_early(self: Any, asked: Any) -> bool:
-    return bool(self._clock() - asked.since <= BOUND_SECONDS and not asked.look_up.overtaken)
+def _client_joins_early(self: Any, pending: Any) -> bool:
+    return bool(self.checker.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.overtaken)
 
 
 # what verifiers are told
@@ -123,17 +124,17 @@ async def _read_and_trust_from_the_end(self: Any, trail: Any) -> None:
         await asyncio.sleep(0.25)
         return
     _take(self, reading, self._monotonic())
-    self._tell(reading.changes)
+    self._log(reading)
 
 
-async def _read_and_tell_first(self: Any, trail: Any) -> None:
+async def _read_and_log_first(self: Any, trail: Any) -> None:
     since = self._monotonic()
     try:
         reading = await trail.read()
     except StorageUnavailable:
         await asyncio.sleep(0.25)
         return
-    self._tell(reading.changes)
+    self._log(reading)
     if reading.changes:
         await asyncio.sleep(0.2)
     _take(self, reading, since)
@@ -141,10 +142,9 @@ async def _read_and_tell_first(self: Any, trail: Any) -> None:
 
 def _take(self: Any, reading: Reading, since: float) -> None:
     digests = [digest for change in reading.changes for digest in change.digests]
-    for known in self._known:
-        known.drop(digests)
-        known.followed(since)
-    self.log.add(reading)
+    for cache in self._caches:
+        cache.drop(digests)
+        cache.followed(since)
     self._since = since
 
 
@@ -155,12 +155,12 @@ async def _follow_and_keep(self: Any) -> None:
         await trail.wait(0.1)
 
 
-_start = Duties.start
+_start = BackgroundTasks.start
 
 
 def _follow_at_once(self: Any) -> None:
     _start(self)
-    self._following.start()
+    self.follower.start()
 
 
 def _stored_for_ever(self: Any, at: float) -> None:
@@ -232,19 +232,20 @@ def _nothing_missed(self: Any, cursor: str) -> Any:
 
 
 async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.following.begun()
+    await parts.follower.begun()
     return api_feed.Stream(parts, session, credential, arrived)
 
 
 async def _open_at_once(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.presence.renew(session)
+    await parts.store.note_session(session)
     return api_feed.Stream(parts, session, credential, arrived)
 
 
-async def _open_at_once_and_cover(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    stream = await _open_at_once(parts, session, credential, arrived)
-    stream._covered = arrived
-    return stream
+_covers = api_feed.Stream._covered
+
+
+def _covers_the_request(self: Any) -> float:
+    return float(max(self._arrived, _covers.fget(self)))
 
 
 _begin_stream = api_feed.Stream._begin
@@ -259,7 +260,7 @@ def _begin_late(self: Any, cursor: str | None) -> bytes:
 async def _next_from_the_end(self: Any) -> bytes | None:
     if self.__dict__.pop("_skips", False):
         await asyncio.sleep(0.02)
-        self._position = self._following.log.end
+        self._position = self._follower.log.end
     return await _next_event(self)
 
 
@@ -268,8 +269,8 @@ _next_event = api_feed.Stream._next
 
 # the verifier's side of the feed
 
-_greet = ClientFollowing._greet
-_client_take = ClientFollowing._take
+_greet = FeedReader._greet
+_client_apply = FeedReader._apply
 
 
 def _greet_and_keep(self: Any, data: Any, received: float) -> None:
@@ -287,34 +288,34 @@ def _reset_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
     if name == "reset":
         self._greeted = False
         return []
-    return _client_take(self, name, event, received)
+    return _client_apply(self, name, event, received)
 
 
 def _reset_and_greet_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
     if name == "reset":
         self._cursor, self._greeted = None, False
         return []
-    return _client_take(self, name, event, received)
+    return _client_apply(self, name, event, received)
 
 
 def _take_and_drop_later(self: Any, data: Any, event: Any, received: float) -> list[int]:
     digests = [bytes.fromhex(text) for text in data["digests"]]
     since = self._since(data)
     self._cursor = event.id
-    asyncio.get_running_loop().call_later(0.2, self._checking.drop, digests)
-    self._checking.followed(min(since, received))
+    asyncio.get_running_loop().call_later(0.2, self._checker.drop, digests)
+    self._checker.synced(min(since, received))
     return [int(seq) for seq in data["seqs"]]
 
 
 # receipts
 
 
-async def _receipt_from_the_stored_end(self: Any, principal: Any, key_id: Any) -> Any:
-    ending = await self.store.ending(principal.organization.id, key_id)
-    if ending is None:
-        return None
-    witnesses = [presence._witness(confirmation, ending.ended_at) for confirmation in ending.confirmations]
-    return presence.Receipt(key_id, ending.ended_at, witnesses)
+_receipt = Node.receipt
+
+
+async def _receipt_from_the_stored_end(self: Any, key: Any) -> Any:
+    receipt = await _receipt(self, key)
+    return None if receipt is None else replace(receipt, committed_by=receipt.ended_at)
 
 
 _concerns = store._concerns
@@ -350,29 +351,30 @@ GUARDS: dict[str, Guard] = {
         "A node that never followed joins no look-up.", ((Verification, "_may_join", _join_early),)
     ),
     "verifier: joined unless overtaken": Guard(
-        "A verifier joins no look-up that a change overtook.", ((Session, "_may_join", _client_joins_overtaken),)
+        "A verifier joins no look-up that a change overtook.",
+        ((VerifierSession, "_may_join", _client_joins_overtaken),),
     ),
     "verifier: joined within the bound": Guard(
         "A verifier joins no look-up that began longer ago than the bound.",
-        ((Session, "_may_join", _client_joins_old),),
+        ((VerifierSession, "_may_join", _client_joins_old),),
     ),
     "verifier: joined once followed": Guard(
-        "A verifier that never followed joins no look-up.", ((Session, "_may_join", _client_joins_early),)
+        "A verifier that never followed joins no look-up.", ((VerifierSession, "_may_join", _client_joins_early),)
     ),
     "fresh for those who hold": Guard(
         "A verifier is told what the database says, not what a node holds.", ((Node, "answer", _answer_from_memory),)
     ),
     "stale is not held": Guard(
         "A verifier does not hold what a node tells from memory in an outage.",
-        ((Answer, "to_hold", property(lambda self: True)),),
+        ((Answer, "cacheable", property(lambda self: True)),),
     ),
     "bound": Guard("What a node holds counts only within the bound.", ((Known, "held", _held_for_ever),)),
     "verifier: bound": Guard(
-        "What a verifier holds counts only within the bound.", ((Checking, "followed", _trusted_for_ever),)
+        "What a verifier holds counts only within the bound.", ((LocalChecker, "synced", _trusted_for_ever),)
     ),
     "from the beginning of a reading": Guard(
         "A node trusts from the beginning of a reading on, not from its end.",
-        ((Following, "_read", _read_and_trust_from_the_end),),
+        ((ChangeFollower, "_read", _read_and_trust_from_the_end),),
     ),
     "missing numbers": Guard(
         "Numbers that are missing are asked for.", ((store, _READER, partial(ChangeReader, most_missing=0)),)
@@ -409,7 +411,7 @@ GUARDS: dict[str, Guard] = {
     "nothing held from before following, and an early first reading": Guard(
         "One of the two drops what was looked up before a node follows.",
         (
-            (Following, "_follow", _follow_and_keep),
+            (ChangeFollower, "_follow", _follow_and_keep),
             (store, "begin_at", _begin_now),
             (store, "before_the_recent", _newest),
             (store, _READER, partial(_WithoutTheNewest, overlap=timedelta())),
@@ -417,7 +419,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "nothing held from before following": Guard(
         "A node drops everything when it begins to follow.",
-        ((Following, "_follow", _follow_and_keep),),
+        ((ChangeFollower, "_follow", _follow_and_keep),),
         "the first reading begins early enough",
     ),
     "first reading kept": Guard(
@@ -434,11 +436,11 @@ GUARDS: dict[str, Guard] = {
         "Who comes with a cursor that is not known drops everything.", ((ChangeLog, "missed", _nothing_missed),)
     ),
     "session before following": Guard(
-        "A node follows only once its session is stored.", ((Duties, "start", _follow_at_once),)
+        "A node follows only once its session is stored.", ((BackgroundTasks, "start", _follow_at_once),)
     ),
     "session stored lately": Guard(
         "A node trusts only for as long after its session was stored as receipts reckon with it.",
-        ((Following, "session_stored", _stored_for_ever),),
+        ((ChangeFollower, "session_stored", _stored_for_ever),),
     ),
     "session before the feed": Guard(
         "A feed is sent only once its session is stored.",
@@ -451,7 +453,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "feed once followed, and nothing covered": Guard(
         "A feed of a node that does not follow yet does not say that it covers anything.",
-        ((node, "open_stream", _open_at_once_and_cover),),
+        ((node, "open_stream", _open_at_once), (api_feed.Stream, "_covered", property(_covers_the_request))),
     ),
     "position before the greeting": Guard(
         "A feed sends everything from the moment on at which it was greeted.",
@@ -459,40 +461,40 @@ GUARDS: dict[str, Guard] = {
     ),
     "verifier: nothing held from before the greeting": Guard(
         "A verifier drops everything when it is greeted without a cursor.",
-        ((ClientFollowing, "_greet", _greet_and_keep), (ClientFollowing, "_take", _reset_and_greet_and_keep)),
+        ((FeedReader, "_greet", _greet_and_keep), (FeedReader, "_apply", _reset_and_greet_and_keep)),
         "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held from before the greeting, and recent changes": Guard(
         "One of the two drops what a verifier looked up before it was greeted.",
         (
-            (ClientFollowing, "_greet", _greet_and_keep),
-            (ClientFollowing, "_take", _reset_and_greet_and_keep),
+            (FeedReader, "_greet", _greet_and_keep),
+            (FeedReader, "_apply", _reset_and_greet_and_keep),
             (ChangeLog, "recent", _nothing_recent),
         ),
     ),
     "verifier: nothing held over a reset": Guard(
         "A verifier whose cursor is not known drops everything.",
-        ((ClientFollowing, "_take", _reset_and_keep),),
+        ((FeedReader, "_apply", _reset_and_keep),),
         "the recent changes are sent with the greeting",
     ),
     "verifier: nothing held over a reset, and recent changes": Guard(
         "One of the two drops what a verifier holds whose cursor is not known.",
-        ((ClientFollowing, "_take", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
+        ((FeedReader, "_apply", _reset_and_keep), (ChangeLog, "recent", _nothing_recent)),
     ),
     "verifier: from before the request": Guard(
         "A verifier counts the times of a feed from before it asked for it.",
-        ((ClientFollowing, "_greet", _greet_and_count_from_now),),
+        ((FeedReader, "_greet", _greet_and_count_from_now),),
     ),
     "confirmed once dropped": Guard(
-        "A node confirms what it has dropped, not what it has read.", ((Following, "_read", _read_and_tell_first),)
+        "A node confirms what it has dropped, not what it has read.", ((ChangeFollower, "_read", _read_and_log_first),)
     ),
     "verifier: confirmed once dropped": Guard(
         "A verifier confirms what it has dropped, not what it has heard.",
-        ((ClientFollowing, "_drop", _take_and_drop_later),),
+        ((FeedReader, "_drop", _take_and_drop_later),),
     ),
     "receipts from the commit": Guard(
         "A receipt counts from a moment that is not before the commit.",
-        ((presence.Presence, "receipt", _receipt_from_the_stored_end),),
+        ((Node, "receipt", _receipt_from_the_stored_end),),
     ),
     "sessions until the commit": Guard(
         "A receipt names sessions that began after the time that is stored with the key.",

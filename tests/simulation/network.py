@@ -15,11 +15,11 @@ from uuid import UUID
 
 import httpx
 
-from keywright.client.checking import Question
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.event_stream import Event, EventStream
-from keywright.client.service_answers import Answer
-from keywright.client.service_calls import ConnectionLost, NoAnswerInTime, Timing
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._calls import AnswerLost, NoAnswerInTime, Timing
+from keywright.client.verifier._checker import UncachedRequest
+from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord
 from keywright.service.checking_ports import Sighting, UsageBatch
 from tests.simulation.database import Link
@@ -81,12 +81,12 @@ class Request:
 
     def break_off(self) -> None:
         """Lose the connection before the answer."""
-        self.finish(None, ConnectionLost("the node is gone"))
+        self.finish(None, AnswerLost("the node is gone"))
 
 
 class Calls:
     """
-    `client.service_calls.ServiceCalls` on the network of the simulation, for one process.
+    `ServiceCalls` on the network of the simulation, for one process.
 
     Args:
         network: Carries what is asked and answered.
@@ -107,15 +107,15 @@ class Calls:
         self.late_times = 0
         self.connection: Connection | None = None
 
-    async def look_up(self, question: Question) -> Answer:
+    async def look_up(self, request: UncachedRequest) -> Answer:
         """See `ServiceCalls.look_up`."""
         late = self.late if self.late_times else 0.0
         self.late_times -= 1 if late else 0
-        return await self._ask(lambda node: node.answer(question.text), late)  # type: ignore[no-any-return]
+        return await self._ask(lambda node: node.answer(request.text), late)  # type: ignore[no-any-return]
 
-    async def verify(self, question: Question) -> Answer:
+    async def verify(self, request: UncachedRequest) -> Answer:
         """See `ServiceCalls.verify`; nothing here is bound to what only the service can weigh."""
-        return await self.look_up(question)
+        return await self.look_up(request)
 
     def feed(self, parameters: Mapping[str, str]) -> "Connection":
         """See `ServiceCalls.feed`."""
@@ -143,7 +143,7 @@ class Calls:
     async def _ask(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]", late: float) -> Any:
         try:
             return await self._post(serve, late)
-        except ConnectionLost:
+        except AnswerLost:
             return await self._post(serve)
 
     async def _post(self, serve: "Callable[[Node], Coroutine[Any, Any, Any]]", late: float = 0.0) -> Any:
@@ -163,7 +163,7 @@ class Calls:
     ) -> None:
         loop = self._network.loop
         if not node.up:
-            loop.at(self._process, 0.001, request.finish, None, ConnectionLost("refused"))
+            loop.at(self._process, 0.001, request.finish, None, AnswerLost("refused"))
             return
         node.requests.append(request)
         # From here on as the node.
@@ -210,7 +210,7 @@ class Connection:
         self._parameters = parameters
         self._silence = silence
         self._stream = EventStream()
-        self._events: deque[Event] = deque()
+        self._events: deque[StreamEvent] = deque()
         self._error: Exception | None = None
         self._open = False
         self._waits: asyncio.Future[None] | None = None
@@ -247,7 +247,7 @@ class Connection:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> StreamEvent:
         while not self._events:
             await self._something()
         return self._events.popleft()

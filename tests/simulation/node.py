@@ -1,23 +1,22 @@
 """A process of the service: the real parts, on a store and on clocks of the simulation."""
 
-from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
 from keywright.api.feed import FeedParts, open_stream
-from keywright.client.service_answers import Answer
+from keywright.client.verifier._answers import Answer
 from keywright.keys.known import Known, KnownKeys
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import ANY_USE, Code
-from keywright.service.checking_ports import CheckingStore, Session, Sighting, UsageBatch
-from keywright.service.duties import Duties
+from keywright.service.background_tasks import ProcessTasks
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
 from keywright.service.local_limits import LocalRateLimiter
-from keywright.service.presence import Presence, Receipt
 from keywright.service.verdicts import Caller, Verdict
 from keywright.service.verification import Checker, FailureLimit, Verification
-from keywright.service.verifiers import KnownVerifiers
+from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifiers import VerifierCache
 from tests.simulation.clocks import Clocks
 from tests.simulation.database import Database, Key, Link
 from tests.simulation.loop import Process
@@ -64,12 +63,10 @@ class Node:
         self.requests: list[Request] = []
         self.leaving = False
         self.session = Session(id=session, verifier_id=None, name=process.name, outage_seconds=outage_seconds)
-        store = cast("CheckingStore", self.store)
+        store = cast("Any", self.store)
         self.known = KnownKeys(100)
-        known: list[Known[Any]] = [self.known, KnownVerifiers(100)]
-        self.following = Following(store, known, monotonic=clocks.monotonic)
-        # A set gives its members in an order of the addresses that they have in memory.
-        self.following._listeners = cast("Any", InOrder())
+        known: list[Known[Any]] = [self.known, VerifierCache(100)]
+        self.follower = ChangeFollower(store, known, monotonic=clocks.monotonic)
         self.verification = Verification(
             store,
             self.known,
@@ -88,20 +85,17 @@ class Node:
             now=clocks.seconds,
             monotonic=clocks.monotonic,
         )
-        self.duties = Duties(
+        self.tasks = ProcessTasks(
             store=store,
-            following=self.following,
+            follower=self.follower,
             usage=self.usage,
             session=self.session,
-            now=clocks.seconds,
+            epoch_seconds=clocks.seconds,
             monotonic=clocks.monotonic,
         )
-        self.presence = Presence(store=store)
         self.feed = FeedParts(
-            callers=cast("Any", None),
             store=store,
-            following=self.following,
-            presence=self.presence,
+            follower=self.follower,
             clock=clocks.time,
             monotonic=clocks.monotonic,
         )
@@ -113,8 +107,8 @@ class Node:
 
     async def leave(self) -> None:
         """End in an orderly way."""
-        await self.duties.close()
-        await self.following.close()
+        await self.tasks.close()
+        await self.follower.close()
 
     async def verify(self, text: str, *, facts: bool = False) -> Verdict:
         """Check a key: *facts* for a verifier, which decides on requests from then on."""
@@ -128,15 +122,15 @@ class Node:
         return Answer(code=verdict.code, facts=verdict.facts, complete=verdict.facts is not None, stale=verdict.stale)
 
     async def receipt(self, key: Key) -> Receipt | None:
-        """Write the receipt of a key."""
-        principal = SimpleNamespace(organization=SimpleNamespace(id=key.org_id))
-        return await self.presence.receipt(cast("Any", principal), key.id)
+        """Read the receipt of a key."""
+        return await self.store.ending(key.org_id, key.id)
 
     async def acknowledge(self, session: UUID, seqs: list[int], *, closed: bool) -> None:
         """Do what `api.feed.ack` does."""
-        await self.presence.confirm(session, seqs)
+        if seqs:
+            await self.store.confirm(session, seqs)
         if closed:
-            await self.presence.close(session, VERIFIER_ID)
+            await self.store.close_session(session, VERIFIER_ID)
 
     async def report(self, sightings: list[Sighting], batch: UsageBatch) -> None:
         """Do what `api.feed.usage` does."""

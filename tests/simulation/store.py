@@ -9,19 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import (
-    LONGEST_TRANSACTION_SECONDS,
-    SESSION_SECONDS,
-    Change,
-    Confirmation,
-    Ending,
-    Reading,
-    Session,
-    Sighting,
-    Trail,
-    UsageBatch,
-)
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
+from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
 from keywright.storage.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
@@ -128,7 +119,7 @@ class Store:
 
     # the trail
 
-    async def follow(self) -> Trail:
+    async def follow(self) -> ChangeFeed:
         """See `CheckingStore.follow`."""
         trail = (SimulatedTrail if self.database.postgres else NumberedTrail)(self)
         await trail.start()
@@ -149,7 +140,7 @@ class Store:
         """See `CheckingStore.confirm`."""
         await self.write(Writing(lambda database, drawn: _confirm(database, drawn, session_id, seqs)))
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
+    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """See `CheckingStore.ending`."""
         return await self.read(lambda database: _ending(database, org_id, key_id))  # type: ignore[no-any-return]
 
@@ -191,7 +182,7 @@ class NumberedTrail:
         self._listen()
 
     async def read(self) -> Reading:
-        """See `Trail.read`."""
+        """See `ChangeFeed.read`."""
         self._stirred = False
         last = self._last
         changes = await self._ask(lambda database: [row.change for row in database.rows if row.seq > last])
@@ -200,7 +191,7 @@ class NumberedTrail:
         return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
 
     async def wait(self, seconds: float) -> None:
-        """See `Trail.wait`."""
+        """See `ChangeFeed.wait`."""
         if self._stirred:
             return
         self._waits = self._loop.create_future()
@@ -212,7 +203,7 @@ class NumberedTrail:
             self._waits = None
 
     async def close(self) -> None:
-        """See `Trail.close`."""
+        """See `ChangeFeed.close`."""
         self._closed = True
         self._database.listeners.pop(self, None)
         self.stir()
@@ -256,7 +247,7 @@ class SimulatedTrail(NumberedTrail):
         await self._connect()
 
     async def read(self) -> Reading:
-        """See `Trail.read`."""
+        """See `ChangeFeed.read`."""
         self._stirred = False
         if self._term != self._database.term:
             await self._connect()
@@ -405,7 +396,7 @@ def _confirm(database: Database, drawn: Drawn, session_id: UUID, seqs: Sequence[
             database.commit(lambda place=place: database.confirmations.pop(place, None))  # type: ignore[misc]
 
 
-def _ending(database: Database, org_id: UUID, key_id: UUID) -> Ending | None:
+def _ending(database: Database, org_id: UUID, key_id: UUID) -> Receipt | None:
     key = next((key for key in database.keys if key.id == key_id and key.org_id == org_id), None)
     if key is None or key.ended_at is None:
         return None
@@ -428,7 +419,7 @@ def _ending(database: Database, org_id: UUID, key_id: UUID) -> Ending | None:
         if id_ in confirmed or _concerns(row, committed_by, least)
     ]
     told.sort(key=lambda each: each.connected_at)
-    return Ending(ended_at=key.ended_at, committed_by=committed_by, confirmations=told)
+    return Receipt(ended_at=key.ended_at, committed_by=committed_by, confirmations=told)
 
 
 def _concerns(row: SessionRow, committed_by: datetime, least: datetime) -> bool:

@@ -15,9 +15,9 @@ from uuid import UUID
 import pytest
 
 from keywright.keys.record import RevocationReason
-from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import NewApiKey
 from keywright.storage.engine import RunningStore
 from tests.simulation.database import EPOCH, Database, Habits, Key, Link
 from tests.simulation.loop import Loop, Process

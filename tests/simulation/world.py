@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from keywright.api import feed as api_feed
-from keywright.client import feed as client_feed
-from keywright.client.checking import Checking
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.service_calls import ServiceCalls, Timing
-from keywright.client.session import Session
+from keywright.client.verifier import _feed as client_feed
+from keywright.client.verifier._calls import ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
+from keywright.client.verifier._session import VerifierSession
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
-from keywright.service import duties, following
+from keywright.service import background_tasks, change_follower
 from keywright.service.faults import StorageUnavailable
 from tests.history.checker import Change, Deed, History, Outcome, Receipt, Verify, Violation, Window, violations
 from tests.simulation import store
@@ -71,26 +71,18 @@ class VerifierProcess:
     def __init__(self, process: Process, network: Network, link: Link, clocks: Clocks, id_: UUID, plan: Plan) -> None:
         self.process = process
         self.clocks = clocks
-        outage = plan.outage_seconds
         self._timing = Timing(report=plan.report_seconds)
         self.calls = Calls(network, process, link, self._timing)
-        self.checking = Checking(
-            brand="kw", capacity=100, outage_seconds=outage, clock=clocks.monotonic, wall=clocks.seconds
+        self.checker = LocalChecker(
+            brand="kw", capacity=100, outage_seconds=plan.outage_seconds, clock=clocks.monotonic, wall=clocks.seconds
         )
-        self.checking.session = id_
-        self._outage = outage
-        self.session: Session | None = None
+        self.checker.session = id_
+        self.session: VerifierSession | None = None
         self.leaving = False
 
     def start(self) -> None:
         """Begin to follow."""
-        self.session = Session(
-            self.checking,
-            cast("ServiceCalls", self.calls),
-            self._timing,
-            parameters={"name": "v", "outage_seconds": str(self._outage)},
-            clock=self.clocks.monotonic,
-        )
+        self.session = VerifierSession(self.checker, cast("ServiceCalls", self.calls), self._timing, name="v")
 
     @property
     def up(self) -> bool:
@@ -99,11 +91,11 @@ class VerifierProcess:
 
     async def verify(self, text: str) -> Any:
         """Do as `AsyncVerifier.verify` does."""
-        verdict = self.checking.verify_now(text, (), None, None, None, False)
-        if verdict is not None:
-            return verdict
+        decided = self.checker.decide(text)
+        if not isinstance(decided, UncachedRequest):
+            return decided
         assert self.session is not None
-        return await self.session.ask(self.checking.question(text, (), None, None, None, False))
+        return await self.session.ask(decided)
 
     async def leave(self) -> None:
         """End in an orderly way."""
@@ -234,7 +226,7 @@ class World:
         self.places[who] = node
         node.store.write_late = late
         with self.loop.within(process):
-            node.duties.start()
+            node.tasks.start()
 
     def _watch(self, place: "Node | VerifierProcess | None") -> None:
         """Have drops written down."""
@@ -242,7 +234,7 @@ class World:
             name, known = place.process.name, place.known
         else:
             assert place is not None
-            name, known = place.process.name, place.checking._known
+            name, known = place.process.name, place.checker._known
         numbers = {key.digest: key.number for key in self.database.keys}
         drop, drop_all = known.drop, known.drop_all
 
@@ -344,13 +336,13 @@ class World:
             return
         if receipt is None:
             return
-        end, until = self.loop._time, receipt.believed_until
+        end, until = self.loop._time, receipt.may_accept_until
         if end - self.database.lost_at >= UNJUDGED_AFTER_LOSS_SECONDS:
             true = None if until is None else self.database.true(until)
             self.receipts.append(Receipt(start, end, item.key, true))
             if self._trace is not None:
                 said = "nobody any more" if true is None else f"somebody until {true:.4f}"
-                self.note(node.process.name, f"receipt of key {item.key}: {said} of {len(receipt.witnesses)}")
+                self.note(node.process.name, f"receipt of key {item.key}: {said} of {len(receipt.confirmations)}")
             # Who was told this asks at once whether it is true.
             for who in range(len(self.places)):
                 if self.random.random() < 0.5:
@@ -487,7 +479,7 @@ class World:
 
     async def _reported(self, node: Node) -> None:
         try:
-            await node.duties._write_usage()
+            await node.tasks._write_usage()
         except StorageUnavailable:
             return
 
@@ -521,10 +513,7 @@ class World:
         self.loop.run(self.plan.until + SETTLE_SECONDS + 3.0)
 
     def _hold_to_the_truth(self, place: "Node | VerifierProcess") -> None:
-        if isinstance(place, Node):
-            follows = place.known.trusted_at(place.clocks.monotonic())
-        else:
-            follows = place.checking.following
+        follows = place.known.trusted_at(place.clocks.monotonic()) if isinstance(place, Node) else place.checker.fresh
         if not follows and place.up:
             self.wrong.append(Broken("does not follow again", place.process.name))
         for key in self.database.keys:
@@ -613,12 +602,12 @@ _ACTIONS: dict[str, Callable[[World, Item], None]] = {
 
 
 _PACES: tuple[tuple[Any, str, float], ...] = (
-    (following, "READ_EVERY_SECONDS", 2 * following.READ_EVERY_SECONDS),
+    (change_follower, "READ_EVERY_SECONDS", 2 * change_follower.READ_EVERY_SECONDS),
     (api_feed, "BEAT_SECONDS", 2 * api_feed.BEAT_SECONDS),
-    (duties, "RENEW_EVERY_SECONDS", 1.5),
+    (background_tasks, "RENEW_EVERY_SECONDS", 1.5),
     (api_feed, "RENEW_EVERY_SECONDS", 1.5),
     (store, "SESSION_SECONDS", 5.0),
-    (following, "STORED_SECONDS", 3.5),
+    (change_follower, "STORED_SECONDS", 3.5),
 )
 
 

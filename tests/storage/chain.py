@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from keywright.service.events import CHAIN_BEGINS, link
-from keywright.service.ports import AuditStore, Link
+from keywright.service.management.audit_log import CHAIN_BEGINS, link
+from keywright.service.management.ports import AuditStore, Link
 from tests.storage.making import Database
 
 PAGE = 100

@@ -17,19 +17,11 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import (
-    LONGEST_TRANSACTION_SECONDS,
-    Change,
-    Ending,
-    Reading,
-    Session,
-    Source,
-    Trail,
-    Usage,
-)
-from keywright.service.events import EventType
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey, Source, Usage
+from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.storage.checking_making import (
@@ -72,7 +64,7 @@ class FollowingContract:
             yield store
 
     @pytest.fixture
-    async def trail(self, store: RunningStore) -> AsyncIterator[Trail]:
+    async def trail(self, store: RunningStore) -> AsyncIterator[ChangeFeed]:
         """Give a trail whose first reading is over."""
         trail = await store.follow()
         await trail.read()
@@ -169,7 +161,7 @@ class FollowingContract:
         assert all(getattr(first, name) is getattr(second, name) for name in may)
         assert isinstance(first.rate_limits[0], RateLimit)
 
-    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, trail: Trail) -> None:
+    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, trail: ChangeFeed) -> None:
         """Whoever follows is told of a rotation, and of a new end of the old secret, by the digests of both."""
         made = await _created(store)
         rotation = a_rotation(made.api_key)
@@ -250,7 +242,7 @@ class FollowingContract:
             await _revoke(other, new)
         assert await asyncio.gather(*followers) == [{new.secret_digest for new in made}] * 4
 
-    async def test_where_a_trail_is_complete(self, store: RunningStore, trail: Trail) -> None:
+    async def test_where_a_trail_is_complete(self, store: RunningStore, trail: ChangeFeed) -> None:
         """A reading is complete up to its last number, also where it gives nothing, and begins where the first did."""
         assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=0)
         made = await _created(store)
@@ -258,7 +250,7 @@ class FollowingContract:
         (change,) = await read_changes(trail)
         assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=change.seq)
 
-    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
+    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, trail: ChangeFeed) -> None:
         """A revocation and a deletion, by any process, are on the trail as soon as they are acknowledged."""
         first, second = [await _created(store) for _ in range(2)]
         await _revoke(store, first)
@@ -267,7 +259,7 @@ class FollowingContract:
         assert _told(await read_changes(trail)) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
         assert await read_changes(trail) == []
 
-    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, trail: Trail) -> None:
+    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, trail: ChangeFeed) -> None:
         """Creations, second revocations, uses, sessions and verifiers that are added leave no change."""
         made = await _created(store)
         await _revoke(store, made)
@@ -279,7 +271,7 @@ class FollowingContract:
         await _created(store)
         assert await read_changes(trail) == []
 
-    async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: Trail) -> None:
+    async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: ChangeFeed) -> None:
         """The change of a key names the digests of all its secrets, also of those that have retired."""
         made = await _created(store)
         rotation = a_rotation(made.api_key, overlap=timedelta())
@@ -290,7 +282,7 @@ class FollowingContract:
         assert _told(await read_changes(trail)) == [(made.api_key.id, digests, REVOKED_AT)]
 
     async def test_whatever_happens_to_a_key_is_a_change(
-        self, store: RunningStore, database: Database, trail: Trail
+        self, store: RunningStore, database: Database, trail: ChangeFeed
     ) -> None:
         """An event of any kind but a creation is a change, also of a kind this version does not know."""
         made = await _created(store)
@@ -298,14 +290,14 @@ class FollowingContract:
             database.query(add_event(made.api_key, type_, database))
         assert _told(await read_changes(trail)) == [(made.api_key.id, {made.secret_digest}, NOON)]
 
-    async def test_numbers_tell_changes_apart(self, store: RunningStore, trail: Trail) -> None:
+    async def test_numbers_tell_changes_apart(self, store: RunningStore, trail: ChangeFeed) -> None:
         """Every change has a number of its own."""
         made = [await _created(store) for _ in range(20)]
         await asyncio.gather(*[_revoke(store, new) for new in made])
         await asyncio.gather(*[_delete(store, new) for new in made])
         assert len({change.seq for change in await read_changes(trail)}) == 40
 
-    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, trail: Trail) -> None:
+    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, trail: ChangeFeed) -> None:
         """What a cancelled reading had begun to fetch is given by the next one."""
         for turns in range(12):
             made = await _created(store)
@@ -320,7 +312,7 @@ class FollowingContract:
             assert made.secret_digest in _digests(given)
 
     async def test_a_reading_that_fails_loses_nothing(
-        self, store: RunningStore, database: Database, trail: Trail
+        self, store: RunningStore, database: Database, trail: ChangeFeed
     ) -> None:
         """While the database does not answer readings say so, and the first one after that gives what was missed."""
         before, after = [await _created(store) for _ in range(2)]
@@ -334,7 +326,7 @@ class FollowingContract:
         await _revoke(store, after)
         assert _digests(await read_changes(trail)) >= {before.secret_digest, after.secret_digest}
 
-    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, trail: Trail) -> None:
+    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, trail: ChangeFeed) -> None:
         """Whoever waits on a trail goes on when a key changes, in this process or in another one."""
         for changer in (store, other, store, other):
             made = await _created(store)
@@ -343,13 +335,13 @@ class FollowingContract:
             await _revoke(changer, made)
             await asyncio.wait_for(waiting, LONG)
 
-    async def test_waiting_ends_by_itself(self, trail: Trail) -> None:
+    async def test_waiting_ends_by_itself(self, trail: ChangeFeed) -> None:
         """Where nothing changes, waiting ends when the time is over."""
         await read_changes(trail)
         for seconds in (0.05, 0.001, 0, -1):
             await asyncio.wait_for(trail.wait(seconds), LONG)
 
-    async def test_waiting_can_be_given_up(self, store: RunningStore, trail: Trail) -> None:
+    async def test_waiting_can_be_given_up(self, store: RunningStore, trail: ChangeFeed) -> None:
         """A cancelled wait leaves a trail that reads and waits."""
         await read_changes(trail)
         waiting = asyncio.ensure_future(trail.wait(LONG))
@@ -393,7 +385,7 @@ class FollowingContract:
                 await _revoke(changer, new)
                 acknowledged.add(new.secret_digest)
 
-        async def follow(trail: Trail) -> None:
+        async def follow(trail: ChangeFeed) -> None:
             given: set[bytes] = set()
             while len(given) < len(made):
                 stop = revoked.is_set()
@@ -479,7 +471,7 @@ class CheckingContract(FollowingContract):
         assert await store.revoke_verifier("nobody", REVOKED_AT) is None
 
     async def test_the_revocation_of_a_verifier_is_on_the_trail(
-        self, store: RunningStore, other: RunningStore, trail: Trail
+        self, store: RunningStore, other: RunningStore, trail: ChangeFeed
     ) -> None:
         """Revoking a verifier, by any process, is a change of its credential, once."""
         verifier, digest = a_verifier()
@@ -500,7 +492,7 @@ class CheckingContract(FollowingContract):
 
     # sessions and confirmations
 
-    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, trail: Trail) -> None:
+    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, trail: ChangeFeed) -> None:
         """A receipt names the sessions that were open when the end of the key was committed, and no other."""
         made = await _created(store)
         second = timedelta(seconds=1)
@@ -564,7 +556,7 @@ class CheckingContract(FollowingContract):
         assert [each.session for each in ending.confirmations] == [early]
 
     async def test_a_confirmation_is_kept(
-        self, store: RunningStore, other: RunningStore, database: Database, trail: Trail
+        self, store: RunningStore, other: RunningStore, database: Database, trail: ChangeFeed
     ) -> None:
         """Once a session confirmed, every receipt says when; confirming again does not move that time."""
         session, silent, made = a_session(), a_session(), await _created(store)
@@ -579,7 +571,7 @@ class CheckingContract(FollowingContract):
         assert (confirmed[session] is None, confirmed[silent]) == (False, None)
         assert (await _ending(store, made)).committed_by == confirmed[session]
 
-    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: Trail) -> None:
+    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: ChangeFeed) -> None:
         """Confirming the change of one key says nothing of another."""
         session = a_session()
         await store.note_session(session)
@@ -591,7 +583,7 @@ class CheckingContract(FollowingContract):
         confirmed = [await _confirmed(store, made) for made in (first, second)]
         assert [(list(each), each[session] is None) for each in confirmed] == [([session], False), ([session], True)]
 
-    async def test_whoever_confirms_was_there(self, store: RunningStore, trail: Trail) -> None:
+    async def test_whoever_confirms_was_there(self, store: RunningStore, trail: ChangeFeed) -> None:
         """A session that could only be stored after it confirmed is on the receipt."""
         made = await _created(store)
         await _revoke(store, made)
@@ -609,7 +601,9 @@ class CheckingContract(FollowingContract):
         await store.confirm(new_id(), [])
         assert database.table("confirmations") == []
 
-    async def test_another_change_confirms_nothing(self, store: RunningStore, database: Database, trail: Trail) -> None:
+    async def test_another_change_confirms_nothing(
+        self, store: RunningStore, database: Database, trail: ChangeFeed
+    ) -> None:
         """Whoever dropped a key for another reason before has not confirmed its revocation."""
         session, made = a_session(), await _created(store)
         await store.note_session(session)
@@ -618,7 +612,7 @@ class CheckingContract(FollowingContract):
         await _revoke(store, made)
         assert await _confirmed(store, made) == {session: None}
 
-    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: Trail) -> None:
+    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: ChangeFeed) -> None:
         """A deletion has a receipt like a revocation; a key that was revoked first keeps that one's time."""
         session = a_session()
         await store.note_session(session)
@@ -1037,12 +1031,12 @@ async def _delete(store: RunningStore, made: NewApiKey) -> None:
     assert await store.delete(an_event(EventType.DELETED, made.api_key))
 
 
-async def _wait_for(trail: Trail, digest: bytes) -> None:
+async def _wait_for(trail: ChangeFeed, digest: bytes) -> None:
     while digest not in _digests(await read_changes(trail)):
         await trail.wait(LONG)
 
 
-async def _ending(store: RunningStore, made: NewApiKey) -> Ending:
+async def _ending(store: RunningStore, made: NewApiKey) -> Receipt:
     found = await store.ending(made.api_key.org_id, made.api_key.id)
     assert found is not None
     return found

@@ -7,8 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
-from keywright.service.checking_ports import Change, Session, Sighting, Trail, UsageBatch, Verifier
-from keywright.service.ports import NewApiKey
+from keywright.service.change_feed import Change, ChangeFeed
+from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.management.ports import NewApiKey
+from keywright.service.verifier_sessions import Session
+from keywright.service.verifiers import Verifier
 from tests.storage.making import NOON, Database, new_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +48,7 @@ def written_at(at: datetime, database: Database) -> None:
     database.query(f"UPDATE changes SET noted_at = {_literal(database, at)}")
 
 
-async def read_changes(trail: Trail) -> Sequence[Change]:
+async def read_changes(trail: ChangeFeed) -> Sequence[Change]:
     """Read, and give the changes alone."""
     return (await trail.read()).changes
 

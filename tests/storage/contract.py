@@ -1,5 +1,6 @@
 """
-The promises of `service.ports.Store` as tests. `test_sqlite.py` and `test_postgres.py` run them on the two stores.
+The promises of `service.management.ports.Store` as tests. `test_sqlite.py` and `test_postgres.py` run them on the
+two stores.
 
 A test gets `database`, migrated and empty, and `open_store`, which opens a store on it and closes it afterwards.
 """
@@ -13,9 +14,9 @@ from uuid import UUID
 import pytest
 
 from keywright.keys.record import ApiKey
-from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey, Outcome
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey, Outcome
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate

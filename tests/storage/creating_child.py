@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 
 from keywright.keys.record import ApiKey
-from keywright.service.ports import Replay
+from keywright.service.management.ports import Replay
 from keywright.storage.engine import RunningStore, open_store
 from tests.storage.making import a_replay, a_rotation, an_organization, new_key
 

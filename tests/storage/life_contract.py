@@ -1,6 +1,6 @@
 """
-The promises of `service.ports` about the life of a key, as tests: what changes, rotation, repeated requests, bounds,
-filters, and what the service does by itself. `test_life.py` runs them on every store; `contract.py` has the others.
+The promises of `service.management.ports` about the life of a key, as tests: what changes, rotation, repeated requests,
+bounds, filters, and background tasks. `test_life.py` runs them on every store; `contract.py` has the others.
 
 A test gets `database`, migrated and empty, and `store`; `other` is a second one on the same database.
 """
@@ -16,8 +16,8 @@ import pytest
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.checking_ports import Sighting
-from keywright.service.events import Event, EventType
-from keywright.service.ports import EventFilter, KeyFilter, NewApiKey, Outcome, Replay
+from keywright.service.management.audit_log import Event, EventType
+from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, Replay
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits

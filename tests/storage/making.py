@@ -18,9 +18,9 @@ import uuid_utils.compat
 
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import NewApiKey, Replay, Rotation
-from keywright.service.principal import Organization, Principal
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.ports import NewApiKey, Replay, Rotation
+from keywright.service.principal import Organization
 from keywright.storage.url import SqliteUrl, read
 
 T = TypeVar("T")
@@ -69,14 +69,17 @@ def new_key(organization: Organization, *, name: str = "billing", **changes: Any
 
 def an_event(type_: EventType, key: ApiKey, **changes: Any) -> Event:
     """Give the event of doing *type_* to *key*, an hour after noon unless *changes* say otherwise."""
-    principal = Principal(
+    event = Event(
+        id=new_id(),
+        type=type_,
+        org_id=key.org_id,
+        key_id=key.id,
+        occurred_at=NOON + timedelta(hours=1),
         issuer=ISSUER,
         subject="auth0|bob",
         client_id=None,
-        organization=Organization(key.org_id, ISSUER, "unused"),
-        granted=None,
+        origin=ORIGIN,
     )
-    event = Event.by(principal, ORIGIN, type_, id=new_id(), key_id=key.id, occurred_at=NOON + timedelta(hours=1))
     return replace(event, **changes)
 
 

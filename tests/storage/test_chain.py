@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keywright.service.events import CHAIN_BEGINS, EventType, link
-from keywright.service.ports import NewApiKey
+from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
+from keywright.service.management.ports import NewApiKey
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.postgres import migrated_database

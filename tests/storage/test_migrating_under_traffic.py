@@ -17,8 +17,8 @@ from uuid import UUID
 
 import asyncpg
 
-from keywright.service.events import EventType
-from keywright.service.ports import EventFilter, NewApiKey, Outcome
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import EventFilter, NewApiKey, Outcome
 from keywright.storage import rows, sqlite_file
 from keywright.storage.migrate import migrate, pending, statements
 from keywright.storage.revision import REVISIONS, script

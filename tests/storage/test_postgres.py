@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
+from keywright.service.management.audit_log import EventType
 from keywright.storage import postgres_sql as sql
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate, pending

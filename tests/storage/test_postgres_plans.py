@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from keywright.keys.record import Status
-from keywright.service.ports import EventFilter, KeyFilter
+from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.storage import audit_rows, filters
 from keywright.storage import postgres_sql as sql
 from tests.postgres import PostgresCluster, migrated_database

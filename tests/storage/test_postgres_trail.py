@@ -9,10 +9,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, Change, Trail
-from keywright.service.events import EventType
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import NewApiKey
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey
 from keywright.storage import postgres_checking_sql as sql
 from keywright.storage.change_reader import MOST_MISSING, Numbers
 from keywright.storage.engine import RunningStore, open_store
@@ -476,7 +476,7 @@ async def _try_to_revoke(store: RunningStore, made: NewApiKey) -> None:
             await asyncio.sleep(0.02)
 
 
-async def _until_given(trail: Trail, made: NewApiKey) -> bool:
+async def _until_given(trail: ChangeFeed, made: NewApiKey) -> bool:
     """Wait as whoever follows does, until a change is there."""
     async with asyncio.timeout(LONG):
         while made.secret_digest not in _digests(await read_changes(trail)):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keywright.service.events import EventType
 from keywright.service.faults import StorageUnavailable
+from keywright.service.management.audit_log import EventType
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from tests.storage.checking_making import add_event, read_changes

@@ -22,17 +22,17 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from keywright.api import verify_bodies
-from keywright.api.bodies import MAX_BODY_BYTES
 from keywright.api.callers import Callers
 from keywright.api.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
-from keywright.api.problems import Refusal
+from keywright.api.http.bodies import MAX_BODY_BYTES
+from keywright.api.http.problems import Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import CheckOptions
 from keywright.api.verify_responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify_schemas import VERIFY
-from keywright.service.checking_ports import Verifier
 from keywright.service.verdicts import CachedVerdict, Caller, Verdict
 from keywright.service.verification import Checker
+from keywright.service.verifiers import Verifier
 
 _log = structlog.stdlib.get_logger("keywright.error")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from keywright.api.bearer import bearer_of
-from keywright.api.problems import Refusal
+from keywright.api.http.principal import bearer_of
+from keywright.api.http.problems import Refusal
 from keywright.keys.digest import digest
 from keywright.service.faults import InvalidToken, PermissionMissing
 from keywright.service.ports import Authenticator

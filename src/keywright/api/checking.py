@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright.api import verify_bodies
 from keywright.api.accelerator import Accelerator, VerifyHeaders, read_headers
-from keywright.api.bodies import MAX_BODY_BYTES, read_json_bytes
 from keywright.api.callers import Callers
-from keywright.api.problems import Refusal
+from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
+from keywright.api.http.problems import Refusal
 from keywright.api.questions import Batches
 from keywright.api.verify_responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
 from keywright.api.verify_schemas import BATCH, VERIFY

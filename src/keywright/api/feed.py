@@ -15,25 +15,27 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from keywright.api.bodies import as_model, read_json_bytes
-from keywright.api.callers import Callers
-from keywright.api.problems import Refusal
+from keywright.api.http.bodies import Body, BodyInput, ParsedBody
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import BOUND_SECONDS
-from keywright.service.checking_ports import Change, CheckingStore, Session, Sighting, UsageBatch, Verifier
+from keywright.service.change_feed import Change
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.following import Following
 from keywright.service.limits import Seconds
 from keywright.service.ports import Clock
-from keywright.service.presence import RENEW_EVERY_SECONDS, Presence
 from keywright.service.verdicts import Caller
+from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
+from keywright.service.verifiers import Verifier
 
 PREFIX = "/api/v2/verifier"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
@@ -46,17 +48,17 @@ _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
 
-router = APIRouter(prefix=PREFIX, tags=["Verifiers"], include_in_schema=False)
+
+class FeedStore(CheckingStore, SessionStore, Protocol):
+    """Where the feed keeps sessions, and looks up and adds up what verifiers report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedParts:
     """What the feed needs; the same for every request."""
 
-    callers: Callers
-    store: CheckingStore
-    following: Following
-    presence: Presence
+    store: FeedStore
+    follower: ChangeFollower
     clock: Clock
     monotonic: Seconds
 
@@ -114,67 +116,72 @@ class UsageBody(BaseModel):
     sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
 
 
-async def _subscriber(request: Request) -> _Subscriber:
-    authorization = request.headers.getlist("authorization")
-    caller: Caller = await _parts(request).callers.recognize(authorization)
-    if caller.verifier is None:
-        raise Refusal("verifier_required")
-    return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
+class SubscriberInput(Input):
+    """The verifier that calls."""
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        async def read(request: Request) -> _Subscriber:
+            authorization = request.headers.getlist("authorization")
+            caller: Caller = await trust.callers.recognize(authorization)
+            if caller.verifier is None:
+                raise Refusal("verifier_required")
+            return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
+
+        return Reader(read)
 
 
-def _parts(request: Request) -> FeedParts:
-    parts: FeedParts = request.app.state.feed
-    return parts
+ByVerifier = Annotated[_Subscriber, SubscriberInput()]
 
 
-ByVerifier = Annotated[_Subscriber, Depends(_subscriber)]
+class FeedRoutes:
+    """`/api/v2/verifier/…`: what verifiers read and report."""
 
+    def __init__(self, parts: FeedParts) -> None:
+        self._parts = parts
 
-@router.get("/feed")
-async def feed(
-    request: Request,
-    subscriber: ByVerifier,
-    query: Annotated[FeedQuery, Query()],
-    last_event_id: Annotated[str | None, Header(pattern=CURSOR)] = None,
-) -> Response:
-    """Send the changes as they happen, and a beat when nothing does."""
-    parts = _parts(request)
-    arrived = parts.monotonic()
-    session = Session(
-        id=query.session,
-        verifier_id=subscriber.verifier.id,
-        name=query.name,
-        outage_seconds=query.outage_seconds,
-    )
-    stream = await open_stream(parts, session, subscriber.credential_digest, arrived)
-    return StreamingResponse(
-        stream.events(query.cursor if last_event_id is None else last_event_id),
-        media_type="text/event-stream",
-        # nginx and others would otherwise hold events back until a buffer is full.
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    @operation("GET", f"{PREFIX}/feed")
+    async def feed(
+        self,
+        subscriber: ByVerifier,
+        query: Query[FeedQuery],
+        last_event_id: Annotated[str | None, Field(pattern=CURSOR), HeaderInput()],
+    ) -> Response:
+        """Send the changes as they happen, and a beat when nothing does."""
+        arrived = self._parts.monotonic()
+        session = Session(
+            id=query.session,
+            verifier_id=subscriber.verifier.id,
+            name=query.name,
+            outage_seconds=query.outage_seconds,
+        )
+        stream = await open_stream(self._parts, session, subscriber.credential_digest, arrived)
+        return StreamingResponse(
+            stream.events(query.cursor if last_event_id is None else last_event_id),
+            media_type="text/event-stream",
+            # nginx and others would otherwise hold events back until a buffer is full.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
 
+    @operation("POST", f"{PREFIX}/ack")
+    async def ack(self, subscriber: ByVerifier, confirmation: Body[AckBody]) -> Response:
+        """Note what a session has dropped; `closed` ends it."""
+        body = confirmation.model
+        if body.seqs:
+            await self._parts.store.confirm(body.session, body.seqs)
+        if body.closed:
+            await self._parts.store.close_session(body.session, subscriber.verifier.id)
+        return Response(status_code=204)
 
-@router.post("/ack", status_code=204)
-async def ack(request: Request, subscriber: ByVerifier) -> Response:
-    """Note what a session has dropped; `closed` ends it."""
-    parts = _parts(request)
-    body = as_model(AckBody, await read_json_bytes(request))
-    await parts.presence.confirm(body.session, body.seqs)
-    if body.closed:
-        await parts.presence.close(body.session, subscriber.verifier.id)
-    return Response(status_code=204)
-
-
-@router.post("/usage", status_code=204)
-async def usage(request: Request, subscriber: ByVerifier) -> Response:
-    """Add up the uses that a verifier saw."""
-    parts = _parts(request)
-    body = as_model(UsageBody, await read_json_bytes(request, most=_MOST_USAGE_BYTES))
-    sightings = [await _sighting(parts, seen, subscriber.verifier.name) for seen in body.sightings]
-    known = [sighting for sighting in sightings if sighting is not None]
-    await parts.store.note_usage(known, UsageBatch(body.session, body.batch))
-    return Response(status_code=204)
+    @operation("POST", f"{PREFIX}/usage")
+    async def usage(
+        self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
+    ) -> Response:
+        """Add up the uses that a verifier saw."""
+        body = report.model
+        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.sightings]
+        known = [sighting for sighting in sightings if sighting is not None]
+        await self._parts.store.note_usage(known, UsageBatch(body.session, body.batch))
+        return Response(status_code=204)
 
 
 async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sighting | None:
@@ -218,10 +225,10 @@ async def open_stream(
     """
     try:
         async with asyncio.timeout(patience):
-            await parts.following.begun()
+            await parts.follower.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
-    await parts.presence.renew(session)
+    await parts.store.note_session(session)
     return Stream(parts, session, credential, arrived)
 
 
@@ -230,11 +237,10 @@ class Stream:
 
     def __init__(self, parts: FeedParts, session: Session, credential: bytes, arrived: float) -> None:
         self._parts = parts
-        self._following = parts.following
+        self._follower = parts.follower
         self._session = session
         self._credential = credential
         self._arrived = arrived
-        self._covered = -inf
         self._position = 0
         self._renew_at = arrived + RENEW_EVERY_SECONDS
 
@@ -257,13 +263,12 @@ class Stream:
 
     def _begin(self, cursor: str | None) -> bytes | None:
         """Take a position in the log, and give what comes before it; None when the verifier was revoked just now."""
-        log = self._following.log
+        log = self._follower.log
         recent = log.recent()
         if self._ends(recent):
             return None
         missed = None if cursor is None else log.missed(cursor)
         self._position = log.end
-        self._cover()
         hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
             # Nobody can say what was missed. The recent changes are sent to be confirmed.
@@ -274,27 +279,31 @@ class Stream:
         """Wait for changes, or for the time of a beat; None when the stream cannot go on."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
-                await self._following.news(self._position)
-        changes = self._following.log.after(self._position)
+                await self._follower.news(self._position)
+        changes = self._follower.log.after(self._position)
         if changes is None or self._ends(changes):
             return None
         self._position += len(changes)
-        self._cover()
-        return self._drop(changes) if changes else self._event("beat", cursor=self._following.log.cursor)
+        return self._drop(changes) if changes else self._event("beat", cursor=self._follower.log.cursor)
 
     def _ends(self, changes: Sequence[Change]) -> bool:
         """Tell whether the verifier itself is among the changes: it is revoked then, for good."""
         return any(self._credential in change.digests for change in changes)
 
-    def _cover(self) -> None:
-        """Take over how far the follower has come; all that it has read is before the position by now."""
-        if self._following.since is not None:
-            self._covered = max(self._covered, self._following.since)
+    @property
+    def _covered(self) -> float:
+        """
+        The moment up to which everything is sent once the event that is written now is sent.
+
+        That is how far the follower has come: all that it has read is before the position, or in the event.
+        """
+        since = self._follower.since
+        return -inf if since is None else since
 
     def _drop(self, changes: Sequence[Change]) -> bytes:
         digests = [digest.hex() for change in changes for digest in change.digests]
         seqs = [change.seq for change in changes]
-        return self._event("drop", id=self._following.log.cursor, digests=digests, seqs=seqs)
+        return self._event("drop", id=self._follower.log.cursor, digests=digests, seqs=seqs)
 
     def _event(self, kind: str, *, id: str | None = None, **data: Any) -> bytes:  # noqa: A002 - the field's name
         now = self._parts.monotonic()
@@ -306,4 +315,4 @@ class Stream:
         now = self._parts.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY_SECONDS
-            await self._parts.presence.renew(self._session)
+            await self._parts.store.note_session(self._session)

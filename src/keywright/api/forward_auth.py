@@ -21,8 +21,8 @@ import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keywright.api.bearer import bearer_of
-from keywright.api.problems import REALM, KeyRefusal, Refusal
+from keywright.api.http.principal import bearer_of
+from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.request_head import read_plain_head
 from keywright.api.verify_bodies import retry_after_seconds
 from keywright.api.verify_responses import Headers, error_response, lines_of, request_ids

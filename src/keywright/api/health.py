@@ -1,47 +1,67 @@
 """Whether the process lives, whether it can do its work, and its metrics."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
 
 import structlog
-from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from keywright import telemetry
+from keywright.api.http.routing import operation
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import Store
+from keywright.service.management.ports import Store
 
-router = APIRouter(include_in_schema=False)
 _log = structlog.stdlib.get_logger("keywright.health")
 # A probe must answer before its own caller gives up; Kubernetes waits one second unless told otherwise.
 _PATIENCE_SECONDS = 0.8
 
 
-@router.get("/livez")
-async def livez() -> Response:
-    """Answer as long as the process answers anything."""
-    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
-
-
-@router.get("/readyz")
-async def readyz(request: Request) -> Response:
+class HealthRoutes:
     """
-    Tell whether requests can be served as promised.
+    `/livez` and `/readyz`, for anybody.
 
-    The database answers and is migrated, signing keys are at hand, and the changes are followed: what was looked up
-    before that is not held, so it would not outlast an outage.
+    Args:
+        store: Has to answer, and to be migrated.
+        signing_keys_present: Whether tokens can be verified.
+        changes_followed: Whether the changes are followed. What is looked up before is not cached, and so would not
+            outlast an outage.
     """
-    state: Any = request.app.state
-    checks = {
-        "database": await _database(state.store),
-        "signing_keys": "ok" if state.signing_keys_present() else "not fetched yet",
-        "changes": "ok" if state.changes_followed() else "not followed yet",
-    }
-    ready = all(outcome == "ok" for outcome in checks.values())
-    return JSONResponse(
-        {"status": "ok" if ready else "unavailable", "checks": checks},
-        status_code=200 if ready else 503,
-        headers={"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "1"}),
-    )
+
+    def __init__(
+        self, store: Store, *, signing_keys_present: Callable[[], bool], changes_followed: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._signing_keys_present = signing_keys_present
+        self._changes_followed = changes_followed
+
+    @operation("GET", "/livez")
+    async def livez(self) -> Response:
+        """Answer as long as the process answers anything."""
+        return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+    @operation("GET", "/readyz")
+    async def readyz(self) -> Response:
+        """Tell whether requests can be served as promised."""
+        checks = {
+            "database": await _database(self._store),
+            "signing_keys": "ok" if self._signing_keys_present() else "not fetched yet",
+            "changes": "ok" if self._changes_followed() else "not followed yet",
+        }
+        ready = all(outcome == "ok" for outcome in checks.values())
+        return JSONResponse(
+            {"status": "ok" if ready else "unavailable", "checks": checks},
+            status_code=200 if ready else 503,
+            headers={"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "1"}),
+        )
+
+
+class MetricsRoutes:
+    """`/metrics`, where the operator wants it on the API's own address."""
+
+    @operation("GET", "/metrics")
+    async def metrics(self) -> Response:
+        """Write the metrics of all processes in Prometheus' text format."""
+        return Response(telemetry.exposition(), media_type=telemetry.METRICS_CONTENT_TYPE)
 
 
 async def _database(store: Store) -> str:

@@ -1,41 +1,37 @@
-"""The OpenAPI document: what FastAPI derives from the routes, and what it cannot know."""
+"""
+The OpenAPI document, derived from the operations: what their signatures read, what they answer, and how they may fail.
 
-from collections.abc import Sequence
-from typing import Any
+Bodies of requests are models of pydantic; answers are classes of the contract, lists and unions of them.
+"""
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from http import HTTPStatus
+from types import UnionType
+from typing import Any, Literal, get_args
 
-from keywright.api.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
-from keywright.api.requests import (
-    CreateApiKeyRequestV2,
-    RevokeApiKeyRequest,
-    RotateApiKeyRequest,
-    SetRotationRequest,
-    UpdateApiKeyRequest,
-)
-from keywright.api.schemas import ErrorResponse, ProblemResponse
-from keywright.api.verify_schemas import (
-    BATCH,
-    MOST_IN_A_BATCH,
-    VERIFY,
-    BatchRequest,
-    BatchResponse,
-    VerifyRequest,
-    VerifyResponse,
-)
+from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from keywright import contract
+from keywright.api.http.bodies import BodyInput, body_model_of
+from keywright.api.http.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
+from keywright.api.http.routing import Asked, Operation, PathInput, QueryInput, operation, operations_of
+from keywright.api.keys.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
+from keywright.api.verify_schemas import BATCH, MOST_IN_A_BATCH, VERIFY, BatchRequest, VerifyRequest
+from keywright.contract.schema import schemas as schemas_of
+from keywright.service.management.audit_log import EventType
 from keywright.service.principal import Permission
 
-_REFERENCE = "#/components/schemas/{model}"
+_REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = """API keys for the organizations of a product whose users sign in through Auth0.
 
 Every request carries an Auth0 access token: `Authorization: Bearer <token>`. The organization comes from the token.
 API servers, which check keys, carry a verifier's credential instead.
 A key of another organization, a deleted key and a key that never was give one and the same 404."""
 
-
-_ETAG = '((W/)?"[!#-~]*")'
 _HEADERS = {
     "ETag": "The version of the key, for `If-Match`. It covers all that can be changed here; uses leave it as it is",
     "Location": "The path of the new key",
@@ -46,22 +42,13 @@ _HEADERS = {
     "Keywright-Stale": "`true` while the answer comes from memory because the database cannot be asked; otherwise "
     "absent",
 }
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "A secret of the caller's own making, fresh for every request that is meant anew. Sent again within "
-    "24 hours with the same body, the request is not done again: it gets the same answer",
-    "schema": {"type": "string", "format": "idempotency-key", "minLength": 22, "maxLength": 255, "pattern": "^[!-~]*$"},
-}
-NOT_AGAIN = ("idempotency_key_in_use", "idempotency_key_reused")
-"""Why a request with an `Idempotency-Key` is refused beside the reasons that it has without one."""
-IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "description": "Go through only while the key has one of these entity tags, or `*`",
-    "schema": {"type": "string", "pattern": rf"^(\*|{_ETAG}?([ \t]*,[ \t]*{_ETAG}?)*)$", "examples": ['"3"']},
-}
 
+_TOKEN_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A JWT access token from Auth0, for this API's audience.",
+}
 _VERIFIER_SCHEME = {
     "type": "http",
     "scheme": "bearer",
@@ -69,69 +56,6 @@ _VERIFIER_SCHEME = {
     "description": "The credential of a verifier: an API server that checks keys, of every organization. An operator "
     "makes it with `keywright verifiers create NAME`.",
 }
-
-# Reasons that only some of the routes with their status have, which name them.
-_OF_SOME = {
-    *(code for code, problem in PROBLEMS.items() if problem.status == 409),
-    "verifier_required",
-    "idempotency_key_reused",
-    "limits_unavailable",
-}
-_WRITTEN = (
-    *(CreateApiKeyRequestV2, UpdateApiKeyRequest, RotateApiKeyRequest, SetRotationRequest, RevokeApiKeyRequest),
-    *(ErrorResponse, ProblemResponse, VerifyRequest, VerifyResponse, BatchRequest, BatchResponse),
-)
-
-
-def documented_errors(*statuses: int, also: Sequence[str] = ()) -> dict[int | str, dict[str, Any]]:
-    """
-    Describe the error answers a route may give, in both of their forms. Any route may answer 500.
-
-    Args:
-        statuses: Those whose reasons are the same for all routes.
-        also: Codes of reasons that this route has beside them.
-    """
-    codes = [code for code, problem in PROBLEMS.items() if problem.status in (*statuses, 500) and code not in _OF_SOME]
-    by_status: dict[int | str, list[str]] = {}
-    for code in (*codes, *also):
-        by_status.setdefault(PROBLEMS[code].status, []).append(code)
-    return {status: _error_response(codes) for status, codes in sorted(by_status.items(), key=lambda item: item[0])}
-
-
-def documented_answer(status: int, *headers: str) -> dict[int | str, dict[str, Any]]:
-    """Describe the headers of a good answer."""
-    return {status: {"headers": {name: _header(name) for name in headers}}}
-
-
-def documented_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """Describe a body that the route reads by itself."""
-    return {"required": required, **_json_of(model)}
-
-
-def document(app: FastAPI, version: str, *, environments: Sequence[str]) -> dict[str, Any]:
-    """
-    Build the document once, the bodies that the routes read by themselves included.
-
-    Args:
-        app: With all of its routes.
-        version: Of the service.
-        environments: Those that a key may belong to.
-    """
-    found = get_openapi(
-        title="Keywright", version=version, description=_DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
-    )
-    schemas = found["components"]["schemas"]
-    for model in _WRITTEN:
-        schema = model.model_json_schema(ref_template=_REFERENCE)
-        schemas.update(schema.pop("$defs", {}))
-        schemas[model.__name__] = schema
-    schemas[CreateApiKeyRequestV2.__name__]["properties"]["environment"]["anyOf"][0]["enum"] = [*environments]
-    schemas[UpdateApiKeyRequest.__name__]["properties"]["environment"]["enum"] = [*environments]
-    found["paths"] |= _verifications()
-    found["components"]["securitySchemes"]["VerifierAuth"] = _VERIFIER_SCHEME
-    return found
-
-
 _FACTS_HEADER = {
     "name": "Keywright-Facts",
     "in": "header",
@@ -139,9 +63,151 @@ _FACTS_HEADER = {
     "description": "`1`: answer from the database, with `facts`, and count no limits: the caller judges by itself",
     "schema": {"type": "string"},
 }
+# Of every operation, whatever its signature reads.
+_OF_ALL = ("internal", "storage_unavailable")
+_OF_VERIFICATIONS = (
+    *("invalid_request", "invalid_json", "missing_token", "invalid_token", "organization_required"),
+    *("insufficient_scope", "payload_too_large", "unsupported_media_type", "validation_failed"),
+    *("auth_unavailable", "limits_unavailable"),
+)
+
+_ANSWERS = {contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse}
 
 
-def _verifications() -> dict[str, Any]:
+class DocumentRoute:
+    """
+    `/openapi.json`.
+
+    Args:
+        groups: Objects with operations; those without a tag are left out.
+        version: Of the service.
+        environments: Those that a key may belong to.
+    """
+
+    def __init__(self, groups: Iterable[object], *, version: str, environments: Sequence[str]) -> None:
+        operations = [found for group in groups for found, _ in operations_of(group) if found.tag is not None]
+        self._document = cache(lambda: document(operations, version=version, environments=environments))
+
+    @operation("GET", "/openapi.json")
+    async def openapi(self) -> Response:
+        """Answer the document. It is built in a thread, in the time of hundreds of requests, when it is first read."""
+        return JSONResponse(await run_in_threadpool(self._document))
+
+
+def document(operations: Sequence[Operation], *, version: str, environments: Sequence[str]) -> dict[str, Any]:
+    """Build the document of these operations, verifications included."""
+    schemas = _Schemas(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for found in operations:
+        paths.setdefault(found.path, {})[found.method.lower()] = _documented(found, schemas)
+    components = schemas.components
+    components[CreateApiKeyRequestV2.__name__]["properties"]["environment"]["anyOf"][0]["enum"] = [*environments]
+    components[UpdateApiKeyRequest.__name__]["properties"]["environment"]["enum"] = [*environments]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Keywright", "description": _DESCRIPTION, "version": version},
+        "paths": paths | _verifications(schemas),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"BearerAuth": _TOKEN_SCHEME, "VerifierAuth": _VERIFIER_SCHEME},
+        },
+    }
+
+
+class _Schemas:
+    """
+    The schemas of every type that the document names: of requests by pydantic, of answers by the contract.
+
+    `components` are those that others refer to. The model of a query is none of them: its fields are parameters.
+    """
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        asked = [asked for found in operations for asked in found.inputs]
+        read = {kind for each in asked if (kind := _type_of(each)) is not None} | {VerifyRequest, BatchRequest}
+        types: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
+            (kind, "validation", TypeAdapter(kind)) for kind in read
+        ]
+        found, definitions = TypeAdapter.json_schemas(types, ref_template=_REFERENCE.format(name="{model}"))
+        self._requests = {kind: schema for (kind, _), schema in found.items()}
+        components = definitions["$defs"]
+        queries = {_type_of(each) for each in asked if isinstance(each.input, QueryInput)}
+        self._queries = {kind: components.pop(kind.__name__) for kind in queries}
+        written = {kind for found in operations for kind in _classes_of(found.answers)}
+        answers = schemas_of(written | _ANSWERS, reference=_REFERENCE)
+        answers["EventResponse"]["properties"]["type"] |= {"enum": [type_.value for type_ in EventType]}
+        self.components: dict[str, Any] = dict(sorted({**answers, **components}.items()))
+
+    def request(self, kind: Any) -> dict[str, Any]:
+        """Describe a body of a request."""
+        return {"content": {"application/json": {"schema": self._requests[kind]}}}
+
+    def parameters(self, asked: Asked) -> list[dict[str, Any]]:
+        """Describe what an input reads of path, query and headers."""
+        kind = _type_of(asked)
+        if isinstance(asked.input, PathInput):
+            return [{"name": asked.name, "in": "path", "required": True, "schema": self._requests[kind]}]
+        if isinstance(asked.input, QueryInput):
+            query = self._queries[kind]
+            return [
+                {"name": name, "in": "query", "required": name in query.get("required", ()), **_field(schema)}
+                for name, schema in query["properties"].items()
+            ]
+        return [] if asked.input.header is None else [dict(asked.input.header)]
+
+
+def _field(schema: dict[str, Any]) -> dict[str, Any]:
+    # A query cannot say null; a parameter without another default is left out.
+    schema = {name: value for name, value in schema.items() if (name, value) != ("default", None)}
+    description = schema.get("description")
+    return {"schema": schema} if description is None else {"description": description, "schema": schema}
+
+
+def _type_of(asked: Asked) -> Any:
+    if isinstance(asked.input, BodyInput):
+        return body_model_of(asked.hint)
+    if isinstance(asked.input, QueryInput):
+        return get_args(asked.hint)[0]
+    return asked.hint if isinstance(asked.input, PathInput) else None
+
+
+def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
+    inputs = [asked.input for asked in found.inputs]
+    parameters = [parameter for asked in found.inputs for parameter in schemas.parameters(asked)]
+    headers = [*found.headers, *(name for each in inputs for name in each.headers)]
+    good: dict[str, Any] = {"description": HTTPStatus(found.status).phrase}
+    if headers:
+        good["headers"] = {name: _header(name) for name in headers}
+    if found.answers is not None:
+        good |= _answer(found.answers)
+    described: dict[str, Any] = {
+        "tags": [found.tag],
+        "summary": found.summary,
+        "description": found.description,
+        "operationId": f"{re.sub(r'[^0-9a-z]', '_', found.name + found.path)}_{found.method.lower()}",
+    }
+    if parameters:
+        described["parameters"] = parameters
+    for asked in found.inputs:
+        if isinstance(asked.input, BodyInput):
+            described["requestBody"] = {"required": asked.input.required, **schemas.request(_type_of(asked))}
+    codes = [*found.refusals, *(code for each in inputs for code in each.codes)]
+    return described | {
+        "responses": {str(found.status): good, **_error_responses(codes)},
+        "security": [{"BearerAuth": []}],
+        "x-permission": next(each.permission for each in inputs if each.permission is not None).value,
+    }
+
+
+def _error_responses(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Describe the answers to what may go wrong, by status, in both of their forms."""
+    by_status: dict[int, list[str]] = {}
+    for code, problem in PROBLEMS.items():
+        if code in {*codes, *_OF_ALL}:
+            by_status.setdefault(problem.status, []).append(code)
+    return {str(status): _error_response(listed) for status, listed in sorted(by_status.items())}
+
+
+def _verifications(schemas: _Schemas) -> dict[str, Any]:
     """Describe what `checking` answers in front of every route."""
     one = {
         "summary": "Verify API Key",
@@ -149,31 +215,27 @@ def _verifications() -> dict[str, Any]:
         "reason in `code`. A token's bearer learns of its organization's keys only; a verifier checks all keys.",
         "operationId": "verify_api_key",
         "parameters": [_FACTS_HEADER],
-        **_asked_and_told(VerifyRequest, VerifyResponse),
+        **_verification(schemas.request(VerifyRequest), _answer(contract.VerifyResponse)),
     }
     several = {
         "summary": "Verify API Keys",
         "description": f"Check up to {MOST_IN_A_BATCH} presented keys. The verdicts come in the order of the keys.",
         "operationId": "verify_api_keys",
-        **_asked_and_told(BatchRequest, BatchResponse),
+        **_verification(schemas.request(BatchRequest), _answer(contract.BatchResponse)),
     }
     return {VERIFY: {"post": one}, BATCH: {"post": several}}
 
 
-def _asked_and_told(asked: type[BaseModel], told: type[BaseModel]) -> dict[str, Any]:
-    good = {"description": "The verdict", **_json_of(told), **documented_answer(200, "Keywright-Stale")[200]}
-    errors = documented_errors(400, 401, 403, 413, 415, 422, 503, also=["limits_unavailable"])
+def _verification(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Keywright-Stale": _header("Keywright-Stale")}
+    good = {"description": "The verdict", **answer, "headers": headers}
     return {
         "tags": ["Checking keys"],
-        "requestBody": {"required": True, **_json_of(asked)},
-        "responses": {"200": good, **{str(status): error for status, error in errors.items()}},
+        "requestBody": {"required": True, **request},
+        "responses": {"200": good, **_error_responses(_OF_VERIFICATIONS)},
         "security": [{"BearerAuth": []}, {"VerifierAuth": []}],
         "x-permission": Permission.VERIFY.value,
     }
-
-
-def _json_of(model: type[BaseModel]) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": _reference(model.__name__)}}}
 
 
 def _error_response(codes: Sequence[str]) -> dict[str, Any]:
@@ -181,10 +243,10 @@ def _error_response(codes: Sequence[str]) -> dict[str, Any]:
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),
         "content": {
             "application/json": {
-                "schema": _reference(ErrorResponse.__name__),
+                "schema": _schema_of(contract.ErrorResponse),
                 "examples": {code: {"value": _example_of(code)} for code in codes},
             },
-            PROBLEM_TYPE: {"schema": _reference(ProblemResponse.__name__)},
+            PROBLEM_TYPE: {"schema": _schema_of(contract.ProblemResponse)},
         },
     }
     headers = {name for code in codes for name in _headers_of(code)}
@@ -205,8 +267,23 @@ def _headers_of(code: str) -> list[str]:
     return ["WWW-Authenticate"] if PROBLEMS[code].status == 401 or code == "insufficient_scope" else []
 
 
-def _reference(name: str) -> dict[str, str]:
-    return {"$ref": _REFERENCE.format(model=name)}
+def _answer(kind: Any) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": _schema_of(kind)}}}
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, UnionType):
+        return {"anyOf": [_schema_of(one) for one in get_args(kind)]}
+    if items := get_args(kind):
+        return {"type": "array", "items": _schema_of(items[0])}
+    return {"$ref": _REFERENCE.format(name=kind.__name__)}
+
+
+def _classes_of(kind: Any) -> set[type]:
+    """Give the classes of the contract that a list or union is made of."""
+    if parts := get_args(kind):
+        return {found for part in parts for found in _classes_of(part)}
+    return set() if kind is None else {kind}
 
 
 def _header(name: str) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from keywright import strict_json
-from keywright.api.bodies import as_model
-from keywright.api.problems import Refusal
+from keywright.api.http.bodies import as_model
+from keywright.api.http.problems import Refusal
 from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.spending import RateLimitDecision

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from keywright import telemetry
-from keywright.api.problems import Refusal, answer, answer_fault
+from keywright.api.http.problems import Refusal, answer, answer_fault
 from keywright.service.faults import Fault, Unavailable
 
 Headers = list[tuple[bytes, bytes]]

@@ -1,13 +1,10 @@
-"""The shapes of requests and responses of `/verify` and `/verify/batch`, and their paths."""
+"""The shapes of a verification: what an API server asks. `contract.verdicts` has the answers."""
 
-from datetime import datetime
-from typing import Annotated, Literal
-from uuid import UUID
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from keywright.keys.rate_limits import MOST_COST
-from keywright.keys.verdict import Code
 
 VERIFY = "/api/v2/api-keys/verify"
 BATCH = f"{VERIFY}/batch"
@@ -54,66 +51,3 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     keys: list[VerifyRequest] = Field(min_length=1, max_length=MOST_IN_A_BATCH)
-
-
-class VerifiedKey(BaseModel):
-    """The key whose secret was presented."""
-
-    id: UUID
-    org_id: UUID
-    name: str
-    environment: str
-    scopes: list[str]
-    expires_at: datetime | None
-
-
-class LimitStateResponse(BaseModel):
-    """A limit of the key, and how it stands after this request."""
-
-    name: str
-    limit: int = Field(description="Units at once, and over time in a window")
-    window_seconds: int
-    remaining: int = Field(description="Units that could be spent right now")
-    reset_seconds: int = Field(description="Seconds until the limit is whole again, rounded up")
-
-
-class FactsResponse(BaseModel):
-    """What an in-process verifier judges a key by."""
-
-    revoked: bool
-    expires_at: float | None = Field(description="Seconds since the epoch")
-    retires_at: float | None = Field(description="Likewise for the secret that was presented")
-    allowed_ips: list[str]
-    rate_limits: list[tuple[str, int, int]] = Field(description="Each as name, limit and seconds of the window")
-
-
-class ExplanationResponse(BaseModel):
-    """Which rule refused, and what would pass."""
-
-    rule: str
-    would_pass: str
-
-
-class VerifyResponse(BaseModel):
-    """A verdict. A refusal is an answer, not an error; without the right secret it is always `not_found`."""
-
-    valid: bool
-    code: Code
-    api_key: VerifiedKey | None
-    rate_limits: list[LimitStateResponse] | None = Field(
-        default=None,
-        description="Present where limits of the key were counted: where it has any and no other rule refused",
-    )
-    retry_after_seconds: int | None = Field(
-        default=None,
-        description="Present with `rate_limited`: when to try again; null where the cost is beyond a limit for ever",
-    )
-    stale: Literal[True] | None = Field(default=None, description="Present while the database cannot be asked")
-    explanation: ExplanationResponse | None = None
-    facts: FactsResponse | None = Field(default=None, description="Present where `Keywright-Facts: 1` asked for them")
-
-
-class BatchResponse(BaseModel):
-    """A verdict for each key, in order."""
-
-    results: list[VerifyResponse]

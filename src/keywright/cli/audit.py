@@ -9,8 +9,8 @@ from uuid import UUID
 import typer
 
 from keywright.cli import database, exits
-from keywright.service.audit import Finding, FindingKind, Head, Report, audit
 from keywright.service.faults import StorageUnavailable
+from keywright.service.management.audit import Finding, FindingKind, Head, Report, audit
 from keywright.storage.engine import RunningStore, open_store
 
 SENTENCES = {

@@ -7,8 +7,8 @@ import typer
 
 from keywright.cli import exits, keys_output, tables
 from keywright.cli.keys_service import confirm, service
-from keywright.client.management import ManagementClient
-from keywright.client.records import ApiKey
+from keywright.client import ManagementClient
+from keywright.contract import ApiKeyResponse
 
 CLEARED: Mapping[str, Any] = {
     "description": None,
@@ -86,8 +86,8 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, [])}
 
 
-def _read_all(client: ManagementClient, page_size: int, which: Mapping[str, Any]) -> list[ApiKey]:
-    found: list[ApiKey] = []
+def _read_all(client: ManagementClient, page_size: int, which: Mapping[str, Any]) -> list[ApiKeyResponse]:
+    found: list[ApiKeyResponse] = []
     with tables.progress("reading keys") as tell:
         for key in client.iterate(page_size=page_size, **which):
             found.append(key)

@@ -10,12 +10,11 @@ from uuid import UUID
 import typer
 
 from keywright.cli import tables
-from keywright.client.records import ApiKey, CreatedApiKey
+from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse
 from keywright.keys.pair import PrivateKey
-from keywright.keys.rate_limits import RateLimit
 
 
-def print_one(key: ApiKey, *, as_json: bool) -> None:
+def print_one(key: ApiKeyResponse, *, as_json: bool) -> None:
     """Print one key."""
     if as_json:
         print_json(key)
@@ -23,11 +22,9 @@ def print_one(key: ApiKey, *, as_json: bool) -> None:
         tables.print_key(key)
 
 
-def print_created(created: CreatedApiKey, *, as_json: bool) -> None:
+def print_created(created: CreatedApiKeyResponse, *, as_json: bool) -> None:
     """Print a key with a new pair, its private half included; that it is shown this once goes to standard error."""
     print_one(created, as_json=as_json)
-    if created.private_key is None:
-        return
     if not as_json:
         typer.echo(f"\n{created.private_key.reveal()}")
     typer.echo("The private key is shown this once and cannot be had again. Keep it like a password.", err=True)
@@ -45,8 +42,6 @@ def _plain(value: Any) -> Any:
         return value.reveal()
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, RateLimit):
-        return value._asdict()
     if dataclasses.is_dataclass(value):
         members = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: _plain(member) for name, member in members if not _is_of_the_answer(name, member)}

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import typer
 
 from keywright.cli import exits, tables
+from keywright.client import ManagementClient
 from keywright.client.errors import KeywrightError, Refused, ServiceUnavailable
-from keywright.client.management import ManagementClient
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _NOT_ALLOWED_STATUSES = frozenset({401, 403})

@@ -18,10 +18,9 @@ from rich.text import Text
 
 from keywright.cli import exits, tables
 from keywright.cli.typed_values import shown_duration
+from keywright.client import ManagementClient
 from keywright.client.errors import ServiceUnavailable
-from keywright.client.management import ManagementClient
-from keywright.client.records import ApiKey, Secret
-from keywright.client.trail import Source
+from keywright.contract import ApiKeyResponse, SecretResponse, SourceResponse
 
 QUIET_SECONDS = 3600
 """How long the old secret must not have been used, unless told otherwise."""
@@ -35,9 +34,9 @@ _MOST_SOURCES = 10
 class Sight(NamedTuple):
     """What is seen of a rotation at one moment: both secrets, and where the old one was used from lately."""
 
-    old: Secret
-    new: Secret
-    sources: tuple[Source, ...]
+    old: SecretResponse
+    new: SecretResponse
+    sources: tuple[SourceResponse, ...]
 
     def quiet_for(self, now: datetime) -> timedelta | None:
         """Say for how long the new secret alone has been in use; None before its first use."""
@@ -61,7 +60,7 @@ class Sight(NamedTuple):
 
 def watch(
     client: ManagementClient,
-    key: ApiKey,
+    key: ApiKeyResponse,
     *,
     quiet_seconds: int | None,
     sleep: Callable[[float], None] = time.sleep,
@@ -93,7 +92,9 @@ def watch(
     typer.echo(_ended(key, sight, wanted), err=True)
 
 
-def _look(client: ManagementClient, key: ApiKey, old_public_key: str, sleep: Callable[[float], None]) -> Sight | None:
+def _look(
+    client: ManagementClient, key: ApiKeyResponse, old_public_key: str, sleep: Callable[[float], None]
+) -> Sight | None:
     """See how the rotation stands; None when the old secret does not work any more."""
     while True:
         try:
@@ -111,7 +112,7 @@ def _look(client: ManagementClient, key: ApiKey, old_public_key: str, sleep: Cal
     return Sight(old, now.secrets[0], sources)
 
 
-def _ended(key: ApiKey, sight: Sight | None, wanted: timedelta) -> str:
+def _ended(key: ApiKeyResponse, sight: Sight | None, wanted: timedelta) -> str:
     if sight is None:
         return "The old secret has ended."
     return (

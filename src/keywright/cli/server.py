@@ -65,7 +65,7 @@ def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any)
     return _Config(
         app,
         # By its name, and the application likewise: what supervises workers does not hold what they need.
-        http="keywright.api.http_protocol:BoundedHttpProtocol",
+        http="keywright.api.server.protocol:FastPathProtocol",
         loop="auto",
         ws="none",
         lifespan="on",

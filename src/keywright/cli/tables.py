@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from keywright.cli.typed_values import shown_duration
-from keywright.client.records import ApiKey, Secret
-from keywright.keys.rate_limits import RateLimit
+from keywright.contract import ApiKeyResponse, RateLimitResponse, SecretResponse
 from keywright.keys.record import Status
 
 _REPLACEMENT = "\ufffd"
@@ -50,7 +49,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else _REPLACEMENT for character in text)
 
 
-def print_keys(keys: Sequence[ApiKey]) -> None:
+def print_keys(keys: Sequence[ApiKeyResponse]) -> None:
     """
     Print one line a key.
 
@@ -66,7 +65,7 @@ def print_keys(keys: Sequence[ApiKey]) -> None:
         _print_line(console, row, widths)
 
 
-def print_key(key: ApiKey) -> None:
+def print_key(key: ApiKeyResponse) -> None:
     """Print one key, one line a field, and one for each of its secrets."""
     print_fields(
         {
@@ -121,7 +120,7 @@ def progress(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda count: status.update(f"{what} … {count}")
 
 
-def _layouts(keys: Sequence[ApiKey]) -> Iterator[Sequence[_Column]]:
+def _layouts(keys: Sequence[ApiKeyResponse]) -> Iterator[Sequence[_Column]]:
     """Give the ways to show *keys*, the fullest first."""
     ids = _column("ID", (str(key.id) for key in keys))
     names = _column("Name", (key.name for key in keys), least=_NAME_WIDTH)
@@ -171,7 +170,7 @@ def _print_line(console: Console, cells: Iterable[str], widths: Iterable[int], s
     console.print(line, soft_wrap=True)
 
 
-def _status(key: ApiKey) -> str:
+def _status(key: ApiKeyResponse) -> str:
     if key.status is Status.REVOKED:
         return f"revoked {_day(key.revoked_at)}"
     if key.status is Status.EXPIRED:
@@ -179,16 +178,16 @@ def _status(key: ApiKey) -> str:
     return "active"
 
 
-def _full_status(key: ApiKey) -> str:
+def _full_status(key: ApiKeyResponse) -> str:
     status = _status(key)
     return status if key.revocation_reason is None else f"{status} ({key.revocation_reason.replace('_', ' ')})"
 
 
-def _limit(limit: RateLimit) -> str:
+def _limit(limit: RateLimitResponse) -> str:
     return f"{limit.name}: {limit.limit} in {shown_duration(limit.window_seconds)}"
 
 
-def _secret(secret: Secret) -> str:
+def _secret(secret: SecretResponse) -> str:
     used = f"last used {moment(secret.last_used_at)}" if secret.last_used_at else "not used yet"
     if secret.retires_at is None:
         return f"{secret.private_key_display} of {_day(secret.created_at)}, current, {used}"

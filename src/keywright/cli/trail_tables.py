@@ -8,12 +8,12 @@ import typer
 
 from keywright.cli.tables import moment, print_fields, print_rows
 from keywright.cli.typed_values import shown_duration
-from keywright.client.trail import Event, KeyOptions, Receipt, SecretUse, Usage
+from keywright.contract import EventResponse, OptionsResponse, RevocationResponse, SecretUseResponse, UsageResponse
 
 _MOST_DETAILS = 80
 
 
-def print_events(events: Sequence[Event]) -> None:
+def print_events(events: Sequence[EventResponse]) -> None:
     """Print one line an event."""
     rows = [
         (
@@ -29,7 +29,7 @@ def print_events(events: Sequence[Event]) -> None:
     print_rows(("When", "What", "Key", "Who", "From", "Details"), rows)
 
 
-def print_usage(usage: Usage) -> None:
+def print_usage(usage: UsageResponse) -> None:
     """Print the uses by period, then where they came from, then the pairs."""
     print_rows((usage.period.capitalize(), "Uses"), [(moment(one.start), str(one.count)) for one in usage.counts])
     if usage.sources:
@@ -54,7 +54,7 @@ def print_usage(usage: Usage) -> None:
     print_rows(("Key", "Last used", "Works until"), rows_of_secrets)
 
 
-def print_receipt(receipt: Receipt) -> None:
+def print_receipt(receipt: RevocationResponse) -> None:
     """Print how far a revocation has come, then each process that held keys."""
     print_fields(
         {
@@ -69,7 +69,7 @@ def print_receipt(receipt: Receipt) -> None:
         print_rows(("Name", "Kind", "Confirmed", "Believes until"), rows)
 
 
-def print_options(options: KeyOptions) -> None:
+def print_options(options: OptionsResponse) -> None:
     """Print what a new key may be."""
     policy = options.policy
     life = "any" if policy.max_life_seconds is None else shown_duration(policy.max_life_seconds)
@@ -86,7 +86,7 @@ def print_options(options: KeyOptions) -> None:
         print_rows(("Scope", "What it allows"), [(one.scope, one.description) for one in options.scopes])
 
 
-def _end(secret: SecretUse) -> str:
+def _end(secret: SecretUseResponse) -> str:
     return "it is current" if secret.retires_at is None else moment(secret.retires_at)
 
 

@@ -8,12 +8,11 @@ from typing import TypeVar
 
 import typer
 
-from keywright import config, machine
+from keywright import config, system
 from keywright.cli import database, exits, tables
 from keywright.keys.known import Known
-from keywright.service.checking_ports import Verifier
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verifiers import Verifiers, flaw_in_verifier_name
+from keywright.service.verifiers import Verifier, Verifiers, flaw_in_verifier_name
 from keywright.storage.engine import RunningStore, open_store
 
 Result = TypeVar("Result")
@@ -77,10 +76,10 @@ def _verifiers(store: RunningStore, settings: config.Settings) -> Verifiers:
     return Verifiers(
         store=store,
         known=Known(2),
-        clock=machine.utc_now,
-        monotonic=machine.boot_seconds,
+        clock=system.utc_now,
+        monotonic=system.boot_seconds,
         entropy=secrets.token_bytes,
-        new_id=machine.new_id,
+        new_id=system.new_id,
         brand=settings.key_brand,
         outage_seconds=0,
     )

@@ -1,22 +1,32 @@
 """
 What other people install: calls to a Keywright service from Python, and the checking of keys inside an API server.
 
-Knows `keywright.keys`, httpx and the standard library, and nothing of the service's own rooms.
+Knows `keywright.contract`, `keywright.keys`, httpx and the standard library, and nothing of the service itself. Only
+what is exported here, and by the modules for frameworks, is promised to stay.
 """
 
-from keywright.client.bodies import UNCHANGED
+from keywright.client._answers import ApiKeyPage, AuditLogPage
+from keywright.client._bodies import UNCHANGED
+from keywright.client._management import AsyncManagementClient, ManagementClient
 from keywright.client.errors import (
     CredentialRefused,
-    FieldError,
     KeywrightError,
     Refused,
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from keywright.client.management import ManagementClient
-from keywright.client.records import ApiKey, CreatedApiKey, Page, Secret
-from keywright.client.trail import Event, EventPage, KeyOptions, Receipt, Usage
 from keywright.client.verifier import AsyncVerifier, KeyInfo, Timing, Verdict, Verifier
+from keywright.contract import (
+    ApiKeyResponse,
+    CreatedApiKeyResponse,
+    EventResponse,
+    FieldError,
+    OptionsResponse,
+    RateLimitResponse,
+    RevocationResponse,
+    SecretResponse,
+    UsageResponse,
+)
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
 from keywright.keys.spending import LimitState
@@ -24,31 +34,33 @@ from keywright.keys.verdict import Code, Explanation
 
 __all__ = [
     "UNCHANGED",
-    "ApiKey",
+    "ApiKeyPage",
+    "ApiKeyResponse",
+    "AsyncManagementClient",
     "AsyncVerifier",
+    "AuditLogPage",
     "Code",
-    "CreatedApiKey",
+    "CreatedApiKeyResponse",
     "CredentialRefused",
-    "Event",
-    "EventPage",
+    "EventResponse",
     "Explanation",
     "FieldError",
     "KeyInfo",
-    "KeyOptions",
     "KeywrightError",
     "LimitState",
     "ManagementClient",
-    "Page",
+    "OptionsResponse",
     "RateLimit",
-    "Receipt",
+    "RateLimitResponse",
     "Refused",
     "RevocationReason",
-    "Secret",
+    "RevocationResponse",
+    "SecretResponse",
     "ServiceUnavailable",
     "Status",
     "Timing",
     "UnexpectedAnswer",
-    "Usage",
+    "UsageResponse",
     "Verdict",
     "Verifier",
 ]

@@ -9,16 +9,8 @@ What can go wrong when a service is called.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """One flaw of what was sent: where it is (`("body", "name")`), a sentence, and a stable word for it."""
-
-    loc: tuple[str | int, ...]
-    msg: str
-    type: str
+from keywright.contract import FieldError
 
 
 class KeywrightError(Exception):

@@ -103,8 +103,8 @@ class ApiKey:
     @property
     def last_used_at(self) -> datetime | None:
         """When either pair was used last."""
-        uses = [self.secret.last_used_at, None if self.retiring is None else self.retiring.last_used_at]
-        return max((use for use in uses if use is not None), default=None)
+        current, old = self.secret.last_used_at, None if self.retiring is None else self.retiring.last_used_at
+        return current or old if current is None or old is None else max(current, old)
 
     def retiring_at(self, now: datetime) -> Secret | None:
         """Give the pair that was replaced and still works at *now*, if there is one."""

@@ -1,5 +1,5 @@
 """
-The recent changes in the order in which this process read them: what its change feed sends, and where one may begin.
+The recent changes in the order in which this process read them: what its feeds send, and where a feed may begin.
 
 A cursor names the last change up to which a reader has everything. Every process gives the same text to the same
 change, so that a reader may go on at another one. A cursor that the log does not know is of no use: the change is too
@@ -11,7 +11,7 @@ from collections import deque
 from datetime import datetime
 from zlib import crc32
 
-from keywright.service.checking_ports import LATE, Change, Reading
+from keywright.service.change_feed import LATE, Change, Reading
 
 CAPACITY = 10_000
 """How many changes are kept, some 400 bytes each."""
@@ -46,6 +46,11 @@ class ChangeLog:
         # Of what was forgotten, or never read: the highest number, and the latest time at which any was written.
         self._forgotten_to: int | None = None
         self._forgotten_until: datetime | None = None
+
+    @property
+    def begin(self) -> int:
+        """The position of the oldest change that is not forgotten."""
+        return self._first
 
     @property
     def end(self) -> int:

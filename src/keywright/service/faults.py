@@ -3,11 +3,11 @@ What can go wrong that is not an answer, each with a code that never changes.
 
     Fault
     ├── InvalidToken              the caller's token is bad, expired or meant for somebody else
-    ├── OrganizationRequired      the token is good, but names no organisation
+    ├── OrganizationRequired      the token is good, but names no organization
     ├── PermissionMissing         the token is good, but does not allow this
     └── Unavailable               our own trouble; the same request may succeed later
         ├── AuthUnavailable       the issuer's signing keys could never be had
-        ├── StorageUnavailable    the database is away or too busy
+        ├── StorageUnavailable    the database is unavailable or too busy
         └── LimitsUnavailable     what is left of a key's limits cannot be told
 
 Statuses and sentences for callers live in `api/problems.py`.
@@ -39,7 +39,7 @@ class InvalidToken(Fault):
 
 
 class OrganizationRequired(Fault):
-    """The token is good but names no organisation to act for."""
+    """The token is good but names no organization to act for."""
 
     code = "organization_required"
 
@@ -76,7 +76,7 @@ class AuthUnavailable(Unavailable):
 
 
 class StorageUnavailable(Unavailable):
-    """The database is away, too busy or not migrated. What was asked may or may not have been stored."""
+    """The database is unavailable, too busy or not migrated. What was asked may or may not have been stored."""
 
     code = "storage_unavailable"
 

@@ -1,4 +1,4 @@
-"""Who is calling: the organisation and the rights that a verified access token carries."""
+"""Who is calling: the organization and the rights that a verified access token carries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Organization:
     @classmethod
     def named(cls, issuer: str, external_id: str) -> Self:
         """
-        Give the organisation that *issuer* calls *external_id*.
+        Give the organization that *issuer* calls *external_id*.
 
         A canonical UUID stands for itself; any other name becomes `uuid5(uuid5(NAMESPACE_URL, issuer), name)`, so that
         every process derives the same id without asking anybody.
@@ -51,7 +51,7 @@ class Principal:
     """
     The bearer of a verified access token.
 
-    `granted` is the set of permissions it is held to; None stands for all that its organisation may do. `scope` holds
+    `granted` has the permissions that it is limited to; None stands for all that its organization may do. `scope` has
     the words of the token's `scope` claim.
     """
 
@@ -76,7 +76,7 @@ def granted(
     Read the rights out of a token's claims.
 
     Args:
-        policy: `auto`: a token with a `permissions` claim is held to it, one without may do all that its organisation
+        policy: `auto`: a token with a `permissions` claim is held to it, one without may do all that its organization
             may. `enforce`: the right must be in `permissions`, or in `scope` where that claim is absent.
         permissions: Auth0's `permissions` claim, None where the token has none.
         scope: The words of the `scope` claim.

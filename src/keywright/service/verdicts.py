@@ -5,7 +5,7 @@ from typing import NamedTuple
 from keywright.keys.spending import RateLimitDecision
 from keywright.keys.usage import UsageSource
 from keywright.keys.verdict import Code, KeyFacts
-from keywright.service.checking_ports import Verifier
+from keywright.service.verifiers import Verifier
 
 
 class Caller(NamedTuple):

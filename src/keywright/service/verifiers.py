@@ -1,29 +1,64 @@
-"""Verifiers: the API servers that check keys. Who they are, and what they may show to be believed."""
+"""Verifiers, the API servers that check keys: their records, their credentials and the port that stores them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
 
 from keywright.keys.digest import digest as digest_of
 from keywright.keys.known import Known
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
-from keywright.service.checking_ports import CheckingStore, Verifier
 from keywright.service.faults import StorageUnavailable
 from keywright.service.limits import Seconds
 from keywright.service.ports import Clock, Entropy, NewId
 
-KnownVerifiers = Known[Verifier]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifier:
+    """An API server that checks keys, without its credential."""
+
+    id: UUID
+    name: str
+    display: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class VerifierStore(Protocol):
+    """The verifiers in the store of management, whose rules hold. An adapter promises every sentence written here."""
+
+    async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
+        """Store a verifier; ValueError when its name is taken by one that is not revoked."""
+        ...
+
+    async def verifiers(self) -> Sequence[Verifier]:
+        """Give all of them, newest first."""
+        ...
+
+    async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
+        """Give the verifier with this credential, revoked or not."""
+        ...
+
+    async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
+        """Revoke the verifier of that name for good; None where there is none, revoked before or not."""
+        ...
+
+
+VerifierCache = Known[Verifier]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verifiers:
     """
-    Makes, recognises and revokes verifiers.
+    Creates, recognizes and revokes verifiers.
 
-    `known` holds verifiers by the digest of their credential; whoever follows the changes empties it. While the
-    database is away it serves for `outage_seconds`, like the keys that they ask for.
+    `known` caches verifiers by the digest of their credential; the change follower invalidates it. While the database
+    is unavailable it serves for `outage_seconds`, like the cached keys.
     """
 
-    store: CheckingStore
-    known: KnownVerifiers
+    store: VerifierStore
+    known: VerifierCache
     clock: Clock
     monotonic: Seconds
     entropy: Entropy
@@ -49,49 +84,48 @@ class Verifiers:
 
     async def recognize(self, text: str) -> Verifier | None:
         """
-        Give whom a credential belongs to; None when it is nobody's, or a revoked verifier's.
+        Give the verifier with this credential; None where there is none, or it is revoked.
 
         Raises:
-            StorageUnavailable: The database has to be asked and cannot be.
+            StorageUnavailable: The cache cannot answer, and the database is unavailable.
         """
         if not text.isascii():
             return None
         digest = digest_of(text)
-        # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
-        held = self.known.get(digest)
-        if held is not None and self.known.trusted_at(self.monotonic()):
-            return _unless_revoked(held)
-        if held is None and parse_credential(text, brand=self.brand) is None:
+        # A digest that is cached belongs to exactly one text, so one that is cached needs no parsing.
+        verifier = self.known.get(digest)
+        if verifier is None and parse_credential(text, brand=self.brand) is None:
             return None
+        if verifier is None or not self.known.trusted_at(self.monotonic()):
+            verifier = await self._look_up(digest, verifier)
+        return None if verifier is None or verifier.revoked_at is not None else verifier
+
+    async def _look_up(self, digest: bytes, cached: Verifier | None) -> Verifier | None:
         look_up = self.known.begin(digest)
         found = None
         try:
             found = await self.store.find_verifier(digest)
         except StorageUnavailable:
-            if held is None or not self.known.trusted_at(self.monotonic(), grace=self.outage_seconds):
+            if cached is None or not self.known.trusted_at(self.monotonic(), grace=self.outage_seconds):
                 raise
-            return _unless_revoked(held)
+            return cached
         finally:
             self.known.end(look_up, found)
-        return _unless_revoked(found)
+        return found
 
     def held(self, digest: bytes, at: float) -> Verifier | None:
         """
-        Give whom the credential with this digest belongs to, without asking anybody.
+        Give the verifier whose credential has this digest, from the cache alone.
 
         Args:
             digest: The credential's.
-            at: Now, in seconds on the clock that `known` is told in.
+            at: Now, in seconds on the clock of the cache.
 
         Returns:
-            None where that is nobody who is held, or what is held does not count at present, or it was revoked.
+            None where no verifier is cached for it, the cache does not count at present, or the verifier was revoked.
         """
-        held = self.known.held(digest, at)
-        return None if held is None or held.revoked_at is not None else held
-
-
-def _unless_revoked(verifier: Verifier | None) -> Verifier | None:
-    return None if verifier is None or verifier.revoked_at is not None else verifier
+        cached = self.known.held(digest, at)
+        return None if cached is None or cached.revoked_at is not None else cached
 
 
 def flaw_in_verifier_name(name: str) -> str | None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
-from keywright.service.events import Event, EventType, Origin
-from keywright.service.ports import Due, Link
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.ports import Due, Link
 from keywright.storage import rows
 from keywright.storage.checking_rows import Engine
 

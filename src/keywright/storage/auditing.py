@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from keywright.service.events import CHAIN_BEGINS, Event
-from keywright.service.ports import Due, EventFilter, Link, Replay
+from keywright.service.management.audit_log import CHAIN_BEGINS, Event
+from keywright.service.management.ports import Due, EventFilter, Link, Replay
 from keywright.storage import audit_rows as shape
 from keywright.storage import filters, rows
 from keywright.storage.checking_rows import Engine
@@ -33,7 +33,7 @@ class Dialect(NamedTuple):
 
 class Auditing(ABC):
     """
-    All of `service.ports` that only reads, but for keys.
+    All of `service.management.ports` that only reads, but for keys.
 
     Args:
         dialect: What the engine needs of its own.
@@ -87,11 +87,11 @@ class Auditing(ABC):
         return [self._engine.id(id_) for (id_,) in await self._rows(shape.LOOSE, org_id)]
 
     async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        """See `DutyStore.quiet`."""
+        """See `KeyTaskStore.quiet`."""
         found = await self._rows(self._dialect.quiet, at, lag_seconds, limit)
         return [shape.quieted(self._engine, row) for row in found]
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
-        """See `DutyStore.expiring`."""
+        """See `KeyTaskStore.expiring`."""
         found = await self._rows(shape.EXPIRING, at, at + timedelta(days=within_days), within_days, limit)
         return [shape.expiring(self._engine, row) for row in found]

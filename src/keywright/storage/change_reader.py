@@ -9,7 +9,7 @@ Beside that, what was written a short while ago is looked through again, for eng
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from keywright.service.checking_ports import LATE, LONGEST_TRANSACTION_SECONDS, Change, Reading
+from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Change, Reading
 
 MOST_MISSING = 10_000
 

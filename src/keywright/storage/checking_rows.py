@@ -9,8 +9,12 @@ from uuid import UUID
 
 from keywright.keys.record import Secret
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Change, Confirmation, Ending, Session, Sighting, Source, Usage, Verifier
-from keywright.service.events import EventType
+from keywright.service.change_feed import Change
+from keywright.service.checking_ports import Sighting
+from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import Source, Usage
+from keywright.service.verifier_sessions import Confirmation, Receipt, Session
+from keywright.service.verifiers import Verifier
 from keywright.storage import rows
 from keywright.storage.rows import Row
 
@@ -141,7 +145,7 @@ def session_row(noted: Session) -> Row:
     return row
 
 
-def ending(engine: Engine, found: Sequence[Sequence[Any]]) -> Ending | None:
+def ending(engine: Engine, found: Sequence[Sequence[Any]]) -> Receipt | None:
     """
     Read how a key ended; None for no rows.
 
@@ -151,7 +155,7 @@ def ending(engine: Engine, found: Sequence[Sequence[Any]]) -> Ending | None:
     if not found:
         return None
     ended_at, committed_by, *_ = found[0]
-    return Ending(
+    return Receipt(
         ended_at=engine.time(ended_at),
         committed_by=engine.time(committed_by),
         confirmations=[_confirmation(engine, row[2:]) for row in found if row[5] is not None],

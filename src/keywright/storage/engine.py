@@ -2,15 +2,18 @@
 
 from typing import Protocol
 
+from keywright.service.change_feed import ChangeStore
 from keywright.service.checking_ports import CheckingStore
-from keywright.service.ports import AuditStore, DutyStore, Store
+from keywright.service.management.ports import AuditStore, KeyTaskStore
+from keywright.service.verifier_sessions import SessionStore
+from keywright.service.verifiers import VerifierStore
 from keywright.storage import url as database_url
 from keywright.storage.gather import OnBatch
 from keywright.storage.sqlite import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
-class RunningStore(Store, AuditStore, DutyStore, CheckingStore, Protocol):
+class RunningStore(AuditStore, KeyTaskStore, ChangeStore, CheckingStore, SessionStore, VerifierStore, Protocol):
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:

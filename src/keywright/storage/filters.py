@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from keywright.keys import format as text_format
 from keywright.keys.pair import PublicKey
 from keywright.keys.record import Status
-from keywright.service.ports import EventFilter, KeyFilter
+from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.storage import rows
 
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
-from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
 from keywright.storage import checking_rows, filters, rows
 from keywright.storage import postgres_sql as sql
 from keywright.storage.auditing import Auditing
@@ -45,7 +45,7 @@ class _Creation:
 
 class PostgresStore(Auditing, PostgresChecking):
     """
-    All of `service.ports` and `service.checking_ports` in PostgreSQL, to be closed after use.
+    All of `service.management.ports` and `service.checking_ports` in PostgreSQL, to be closed after use.
 
     Args:
         url: The database; it has to be migrated by the time of the first call.
@@ -152,11 +152,11 @@ class PostgresStore(Auditing, PostgresChecking):
         return await self._change(sql.DELETE, event) is Outcome.DONE
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         return await self._change(sql.NOTE_EXPIRING, event, expires_at, days) is Outcome.DONE
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """See `DutyStore.purge`."""
+        """See `KeyTaskStore.purge`."""
         return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
     async def check(self) -> None:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Ending, Session, Sighting, Usage, UsageBatch, Verifier
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
+from keywright.service.management.ports import Usage
+from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifiers import Verifier
 from keywright.storage import checking_rows, rows
 from keywright.storage import postgres_checking_sql as sql
 from keywright.storage.checking_rows import POSTGRES, Facts
@@ -66,7 +69,7 @@ class PostgresChecking(ABC):
         return await self._finds.submit(digest) if len(digest) == checking_rows.DIGEST_BYTES else None
 
     async def follow(self) -> PostgresTrail:
-        """See `CheckingStore.follow`."""
+        """See `ChangeStore.follow`."""
         if not self._followable:
             raise StorageUnavailable("the store is closed")
         trail = PostgresTrail(self._url, forget=self._trails.discard)
@@ -75,39 +78,39 @@ class PostgresChecking(ABC):
         return trail
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
-        """See `CheckingStore.add_verifier`."""
+        """See `VerifierStore.add_verifier`."""
         await self._write(sql.ADD_VERIFIER, *checking_rows.verifier_row(verifier, credential_digest))
 
     async def verifiers(self) -> Sequence[Verifier]:
-        """See `CheckingStore.verifiers`."""
+        """See `VerifierStore.verifiers`."""
         return [checking_rows.verifier(POSTGRES, tuple(row)) for row in await self._read(sql.VERIFIERS)]
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
-        """See `CheckingStore.find_verifier`."""
+        """See `VerifierStore.find_verifier`."""
         found = await self._read(sql.FIND_VERIFIER, credential_digest)
         return checking_rows.verifier(POSTGRES, tuple(found[0])) if found else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
-        """See `CheckingStore.revoke_verifier`."""
+        """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
         found = await self._write(sql.REVOKE_VERIFIER, name, at)
         self._stir()
         return checking_rows.verifier(POSTGRES, tuple(found[0])) if found else None
 
     async def note_session(self, session: Session) -> None:
-        """See `CheckingStore.note_session`."""
+        """See `SessionStore.note_session`."""
         await self._write(sql.NOTE_SESSION, *checking_rows.session_row(session))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
-        """See `CheckingStore.close_session`."""
+        """See `SessionStore.close_session`."""
         await self._write(sql.CLOSE_SESSION, session_id, verifier_id)
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
         await self._write(sql.CONFIRM, session_id, [str(seq) for seq in seqs])
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
-        """See `CheckingStore.ending`."""
+    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """See `Store.ending`."""
         found = await self._read(sql.ENDING, org_id, key_id)
         return checking_rows.ending(POSTGRES, [tuple(row) for row in found])
 
@@ -118,14 +121,14 @@ class PostgresChecking(ABC):
             await self._write(sql.NOTE_USAGE, *zip(*told, strict=True), *batch)
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """See `CheckingStore.usage`."""
+        """See `Store.usage`."""
         found = await self._read(sql.USAGE, org_id, key_id, since)
         return checking_rows.usage(POSTGRES, [tuple(row) for row in found])
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `CheckingStore.hourly_counts`."""
+        """See `Store.hourly_counts`."""
         found = await self._read(sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
         return checking_rows.hours_by_key(POSTGRES, [tuple(row) for row in found])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from keywright.service.checking_ports import LATE, LONGEST_TRANSACTION_SECONDS, Reading
+from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows
 from keywright.storage import postgres_checking_sql as sql
@@ -38,7 +38,7 @@ _CLOSE_PATIENCE = 2.0
 
 class PostgresTrail:
     """
-    `service.checking_ports.Trail` on a connection of its own, to be closed after use.
+    `service.change_feed.ChangeFeed` on a connection of its own, to be closed after use.
 
     Args:
         url: The server.
@@ -77,7 +77,7 @@ class PostgresTrail:
             raise
 
     async def read(self) -> Reading:
-        """See `Trail.read`."""
+        """See `ChangeFeed.read`."""
         if self._closed:
             raise StorageUnavailable("the trail is closed")
         self._stirred.clear()
@@ -100,7 +100,7 @@ class PostgresTrail:
         """Leave it at connecting."""
 
     async def wait(self, seconds: float) -> None:
-        """See `Trail.wait`."""
+        """See `ChangeFeed.wait`."""
         longest = POLL_SECONDS if self._hears else POLL_WITHOUT_NOTIFICATIONS_SECONDS
         try:
             async with asyncio.timeout(min(seconds, longest)):
@@ -109,7 +109,7 @@ class PostgresTrail:
             return
 
     async def close(self) -> None:
-        """See `Trail.close`."""
+        """See `ChangeFeed.close`."""
         self._closed = True
         self.stir()
         self._forget(self)

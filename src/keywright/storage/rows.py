@@ -18,8 +18,8 @@ from uuid import UUID
 from keywright.keys.pair import PublicKey
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service.events import Event
-from keywright.service.ports import NewApiKey, Replay
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import NewApiKey, Replay
 from keywright.strict_json import has_lone_surrogate
 
 Row = tuple[Any, ...]

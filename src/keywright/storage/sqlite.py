@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
-from keywright.service.events import Event
 from keywright.service.faults import StorageUnavailable
-from keywright.service.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.audit_log import Event
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
 from keywright.storage import checking_rows, filters, rows, sqlite_file
 from keywright.storage import sqlite_sql as sql
 from keywright.storage.auditing import Auditing
@@ -46,7 +46,7 @@ Change = Creation | Work
 
 class SqliteStore(Auditing, SqliteChecking):
     """
-    All of `service.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
+    All of `service.management.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
 
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
@@ -139,12 +139,12 @@ class SqliteStore(Auditing, SqliteChecking):
         return await self._change(lambda writing: writing.delete(note))
 
     async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         (*note, at) = rows.for_sqlite((*rows.event_row(event), expires_at))
         return await self._change(lambda writing: writing.note_expiring(tuple(note), at, days))
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        """See `DutyStore.purge`."""
+        """See `KeyTaskStore.purge`."""
         until, silent_since = rows.for_sqlite((at, at - checking_rows.REPORTERS_KEPT))
         purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
         return purged

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keywright.keys.record import ApiKey
-from keywright.service.events import CHAIN_BEGINS, link
-from keywright.service.ports import Outcome
+from keywright.service.management.audit_log import CHAIN_BEGINS, link
+from keywright.service.management.ports import Outcome
 from keywright.storage import rows
 from keywright.storage import sqlite_sql as sql
 from keywright.storage.rows import NewRows, Row
@@ -113,12 +113,12 @@ class Writing:
         return Outcome.DONE
 
     def note_expiring(self, event: Row, expires_at: int, days: int) -> bool:
-        """See `DutyStore.note_expiring`."""
+        """See `KeyTaskStore.note_expiring`."""
         _, org_id, key_id, *_ = event
         return self._noting(event, self._execute(sql.NOTICE, days, key_id, org_id, expires_at))
 
     def purge(self, at: int, silent_since: int, limit: int) -> int:
-        """See `DutyStore.purge`; *silent_since* is since when a reporter wrote no uses."""
+        """See `KeyTaskStore.purge`; *silent_since* is since when a reporter wrote no uses."""
         expired = self._execute(sql.PURGE_REPLAYS, at, limit)
         return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
 

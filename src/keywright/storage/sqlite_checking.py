@@ -9,8 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Ending, Session, Sighting, Usage, UsageBatch, Verifier
+from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
+from keywright.service.management.ports import Usage
+from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifiers import Verifier
 from keywright.storage import checking_rows, rows
 from keywright.storage import sqlite_checking_sql as sql
 from keywright.storage.checking_rows import SQLITE, Facts
@@ -60,7 +63,7 @@ class SqliteChecking(ABC):
         return self._facts.of(found[0]) if found else None
 
     async def follow(self) -> SqliteTrail:
-        """See `CheckingStore.follow`."""
+        """See `ChangeStore.follow`."""
         if not self._followable:
             raise StorageUnavailable("the store is closed")
         trail = SqliteTrail(self._path, forget=self._trails.discard)
@@ -69,21 +72,21 @@ class SqliteChecking(ABC):
         return trail
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
-        """See `CheckingStore.add_verifier`."""
+        """See `VerifierStore.add_verifier`."""
         row = rows.for_sqlite(checking_rows.verifier_row(verifier, credential_digest))
         await self._write(lambda connection: connection.execute(sql.ADD_VERIFIER, row).rowcount)
 
     async def verifiers(self) -> Sequence[Verifier]:
-        """See `CheckingStore.verifiers`."""
+        """See `VerifierStore.verifiers`."""
         return await self._read(lambda connection: list(_verifiers(connection, sql.VERIFIERS)))
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
-        """See `CheckingStore.find_verifier`."""
+        """See `VerifierStore.find_verifier`."""
         found = await self._read(lambda connection: list(_verifiers(connection, sql.FIND_VERIFIER, credential_digest)))
         return found[0] if found else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
-        """See `CheckingStore.revoke_verifier`."""
+        """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
         (time,) = rows.for_sqlite((at,))
         verifier: Verifier | None = await self._write(lambda connection: _revoke_verifier(connection, name, time))
@@ -91,22 +94,22 @@ class SqliteChecking(ABC):
         return verifier
 
     async def note_session(self, session: Session) -> None:
-        """See `CheckingStore.note_session`."""
+        """See `SessionStore.note_session`."""
         row = rows.for_sqlite(checking_rows.session_row(session))
         await self._write(lambda connection: connection.execute(sql.NOTE_SESSION, row).rowcount)
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
-        """See `CheckingStore.close_session`."""
+        """See `SessionStore.close_session`."""
         row = rows.for_sqlite((session_id, verifier_id))
         await self._write(lambda connection: connection.execute(sql.CLOSE_SESSION, row).rowcount)
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """See `CheckingStore.confirm`. Numbers that no change has are passed over."""
+        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
         confirmed = [rows.for_sqlite((session_id, seq)) for seq in seqs]
         await self._write(lambda connection: connection.executemany(sql.CONFIRM, confirmed).rowcount)
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Ending | None:
-        """See `CheckingStore.ending`."""
+    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """See `Store.ending`."""
         values = {"org": org_id.bytes, "key": key_id.bytes}
         found = await self._read(lambda connection: connection.execute(sql.ENDING, values).fetchall())
         return checking_rows.ending(SQLITE, found)
@@ -118,7 +121,7 @@ class SqliteChecking(ABC):
             await self._write(lambda connection: _note_usage(connection, told, rows.for_sqlite(batch)))
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """See `CheckingStore.usage`."""
+        """See `Store.usage`."""
         (beginning,) = rows.for_sqlite((since,))
         values = {"org": org_id.bytes, "key": key_id.bytes, "since": beginning}
         found = await self._read(lambda connection: connection.execute(sql.USAGE, values).fetchall())
@@ -127,7 +130,7 @@ class SqliteChecking(ABC):
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `CheckingStore.hourly_counts`."""
+        """See `Store.hourly_counts`."""
         (beginning,) = rows.for_sqlite((since,))
         ids = [key_id.bytes for key_id in key_ids]
         found = await self._read(lambda connection: list(_hours(connection, org_id.bytes, ids, beginning)))

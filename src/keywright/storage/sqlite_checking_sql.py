@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from keywright.service.checking_ports import LONGEST_TRANSACTION_SECONDS, SESSION_SECONDS
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage import checking_rows as shape
 from keywright.storage import rows
 from keywright.storage.sqlite_file import NOW

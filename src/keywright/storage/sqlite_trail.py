@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keywright.service.checking_ports import Change, Reading
+from keywright.service.change_feed import Change, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import checking_rows, sqlite_file
 from keywright.storage import sqlite_checking_sql as sql
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.015
 
 class SqliteTrail:
     """
-    `service.checking_ports.Trail` on a connection and a thread of its own, to be closed after use.
+    `service.change_feed.ChangeFeed` on a connection and a thread of its own, to be closed after use.
 
     Args:
         path: The file.
@@ -61,7 +61,7 @@ class SqliteTrail:
             raise
 
     async def read(self) -> Reading:
-        """See `Trail.read`."""
+        """See `ChangeFeed.read`."""
         self._stirred.clear()
         # Noted here and not in the thread, so that what a caller who went away has not been given is given again.
         changes = await self._in_thread(lambda: self._changes_after(self._last))
@@ -70,7 +70,7 @@ class SqliteTrail:
         return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
 
     async def wait(self, seconds: float) -> None:
-        """See `Trail.wait`."""
+        """See `ChangeFeed.wait`."""
         if self._closed or self._stirred.is_set():
             return
         try:
@@ -81,7 +81,7 @@ class SqliteTrail:
             raise
 
     async def close(self) -> None:
-        """See `Trail.close`."""
+        """See `ChangeFeed.close`."""
         if not self._closed:
             self._closed = True
             self.stir()

@@ -1,0 +1,79 @@
+"""What happens to every request before and after its operation: an id, a log line, metrics, headers of every answer."""
+
+import logging
+import re
+import secrets
+import time
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keywright import telemetry
+
+_NAME = "keywright.access"
+_log = structlog.stdlib.get_logger(_NAME)
+_is_read_at = logging.getLogger(_NAME).isEnabledFor
+_ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+
+
+class Observed:
+    """Give every request an id, and write down how it ended: the route, never the path or the query as sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        # Not counted: customers see it, and would see how many others there are.
+        raw_id = _offered_id(scope) or secrets.token_hex(16).encode()
+        request_id = raw_id.decode()
+        scope.setdefault("state", {}).update(request_id=request_id, log={})
+        status = 0
+
+        async def observe(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", raw_id), _NO_SNIFFING]
+            await send(message)
+
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            _write_down(scope, status, time.perf_counter() - started)
+            structlog.contextvars.reset_contextvars(**bound)
+
+
+def _offered_id(scope: Scope) -> bytes | None:
+    offered = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return offered[0] if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]) else None
+
+
+def _write_down(scope: Scope, status: int, seconds: float) -> None:
+    # A path may hold anything, a private key pasted by mistake among it; the route's template cannot.
+    route = scope["state"].get("route", "unmatched")
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    requests, request_seconds = _measures(method, route, status)
+    requests.inc()
+    request_seconds.observe(seconds)
+    level = logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
+    # A line that nobody reads would be put together all the same.
+    if _is_read_at(level):
+        details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        _log.log(level, "request", **details, **scope["state"]["log"])
+
+
+# As many as there are routes with their methods and statuses, and some; finding them costs more than counting.
+@lru_cache(maxsize=1024)
+def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return telemetry.requests.labels(method, route, status), telemetry.request_seconds.labels(route)

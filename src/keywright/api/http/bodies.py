@@ -1,0 +1,126 @@
+"""Request bodies: read with a bound, as strict JSON, and only after the token was found good."""
+
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from keywright import strict_json
+from keywright.api.http.problems import Refusal, validation_refusal
+from keywright.api.http.routing import Input, Reader, Trust
+from keywright.strict_json import NotStrict
+
+MAX_BODY_BYTES = 16 * 1024
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ParsedBody(NamedTuple, Generic[Model]):
+    """A body as its model, and the JSON object that it was read from."""
+
+    model: Model
+    json: dict[str, Any]
+
+
+class BodyInput(Input):
+    """
+    A strict JSON object, held to a model, with all flaws of its fields in one refusal.
+
+    Args:
+        required: Whether there has to be a body; where not, none is an empty object.
+        most: How many bytes it may have.
+    """
+
+    codes = ("invalid_json", "payload_too_large", "unsupported_media_type", "validation_failed")
+
+    def __init__(self, *, required: bool = True, most: int = MAX_BODY_BYTES) -> None:
+        self.required = required
+        self._most = most
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        model = body_model_of(hint)
+
+        async def read(request: Request) -> ParsedBody[Any]:
+            raw = await (read_json_bytes(request, most=self._most) if self.required else _read_optional(request))
+            value = _as_object(raw)
+            return ParsedBody(_as_model(model, value), value)
+
+        return Reader(read)
+
+
+Body = Annotated[ParsedBody[Model], BodyInput()]
+"""The body of a request: `new: Body[CreateApiKeyRequestV2]`. It stands behind the principal in a signature."""
+OptionalBody = Annotated[ParsedBody[Model], BodyInput(required=False)]
+
+
+def body_model_of(hint: Any) -> Any:
+    """Give the model of a `Body`."""
+    return get_args(get_args(hint)[0])[0]
+
+
+async def read_json_bytes(request: Request, *, most: int = MAX_BODY_BYTES) -> bytes:
+    """Read a body that says it is JSON, of at most *most* bytes; nothing is said of its content."""
+    _require_json(request)
+    return await _read_bounded(request, most)
+
+
+def as_model(model: type[Model], raw: bytes) -> Model:
+    """Read strict JSON and hold it to *model*; raises `Refusal` for any flaw."""
+    return _as_model(model, _as_object(raw))
+
+
+def _as_object(raw: bytes) -> dict[str, Any]:
+    try:
+        return strict_json.read_object(raw)
+    except NotStrict as flaw:
+        raise Refusal("invalid_json", f"The body is not a strict JSON object: {flaw}.") from None
+
+
+def _as_model(model: type[Model], value: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise validation_refusal(error, "body") from None
+
+
+async def _read_optional(request: Request) -> bytes:
+    """Read a body that may be left out; only one that is there has to say that it is JSON."""
+    raw = await _read_bounded(request, MAX_BODY_BYTES)
+    if raw:
+        _require_json(request)
+    return raw or b"{}"
+
+
+def _require_json(request: Request) -> None:
+    # What nearly everybody says.
+    if request.headers.get("content-type") == "application/json" and "content-encoding" not in request.headers:
+        return
+    media_type, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
+    if media_type != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        raise Refusal("unsupported_media_type")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal("unsupported_media_type", "The body must not be compressed.")
+
+
+async def _read_bounded(request: Request, most: int) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > most:
+        raise _too_large()
+    body = bytearray()
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            # Nobody is left to read the answer; the log line is what it is for.
+            raise Refusal("invalid_request", "The client left before its request was whole.")
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _too_large()
+        is_whole = not message.get("more_body", False)
+    return bytes(body)
+
+
+def _too_large() -> Refusal:
+    # The connection is closed, or the rest of the body would have to be read to find the next request.
+    return Refusal("payload_too_large", headers={"Connection": "close"})

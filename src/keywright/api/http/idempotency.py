@@ -1,0 +1,116 @@
+"""
+Requests that may be sent again: the `Idempotency-Key` header, what a request says, and the answer that is kept for it.
+
+The key is a secret of the caller: the answer that is kept, a private key in it, opens with it alone. So it is never
+logged, and a short one is refused, because it could be guessed.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keywright.api.http.problems import Refusal, refusal_of
+from keywright.api.http.routing import Input, Reader, Trust
+from keywright.service.management.commands import Created
+from keywright.service.management.idempotency import Answered, IdempotentRequest
+from keywright.service.management.refusals import Refused
+
+KEY_PATTERN = "^[!-~]{22,255}$"
+_KEY = re.compile(KEY_PATTERN[1:-1])
+
+
+class Reply(NamedTuple):
+    """A good answer as it is kept: the headers that belong to it, and the body."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    def packed(self) -> bytes:
+        """Write it in one piece: a line of JSON for the headers, then the body."""
+        return json.dumps(self.headers, separators=(",", ":")).encode() + b"\n" + self.body
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Reply":
+        """Read back what `packed` wrote."""
+        headers, _, body = packed.partition(b"\n")
+        return cls(json.loads(headers), body)
+
+
+def said(method: str, path: str, value: dict[str, Any]) -> bytes:
+    """
+    Say in one form what a request asks: two requests that ask the same give the same bytes.
+
+    Args:
+        method: In capitals.
+        path: In its canonical form: no slash at the end, ids in lower case.
+        value: The body as it was read; an absent one is an empty object.
+    """
+    return f"{method} {path}\n{json.dumps(value, sort_keys=True, separators=(',', ':'))}".encode()
+
+
+def repeatable(
+    key: str | None, method: str, path: str, value: dict[str, Any], reply: Callable[[Created], Reply]
+) -> IdempotentRequest | None:
+    """Give what the use cases need to answer a request again, which is as `said` has it; None for one without a key."""
+    if key is None:
+        return None
+    return IdempotentRequest(key, said(method, path, value), lambda created: reply(created).packed())
+
+
+def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], Reply], *, status: int) -> Response:
+    """
+    Write what became of a request that shows a private key, fresh or again; no cache may keep it.
+
+    Raises:
+        Refusal: It was refused.
+    """
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    replayed = isinstance(outcome, Answered) and outcome.replayed
+    headers, body = Reply.unpacked(outcome.body) if isinstance(outcome, Answered) else reply(outcome)
+    more = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
+    return Response(body, status_code=status, media_type="application/json", headers=headers | more)
+
+
+_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A secret of the caller's own making, fresh for every request that is meant anew. Sent again "
+    "within 24 hours with the same body, the request is not done again: it gets the same answer",
+    "schema": {
+        "type": "string",
+        "format": "idempotency-key",
+        "minLength": 22,
+        "maxLength": 255,
+        "pattern": "^[!-~]*$",
+    },
+}
+
+
+class IdempotencyInput(Input):
+    """The `Idempotency-Key` header; None where the request has none."""
+
+    codes = ("invalid_request", "idempotency_key_in_use", "idempotency_key_reused")
+    headers = ("Idempotency-Replayed",)
+    header = _HEADER
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        return Reader(_idempotency_key)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    given = request.headers.getlist("idempotency-key")
+    if len(given) > 1:
+        raise Refusal("invalid_request", "There is more than one Idempotency-Key header.")
+    if given and _KEY.fullmatch(given[0]) is None:
+        raise Refusal(
+            "invalid_request", "The Idempotency-Key header must have 22 to 255 visible ASCII characters, no spaces."
+        )
+    return given[0] if given else None
+
+
+IdempotencyKey = Annotated[str | None, IdempotencyInput()]

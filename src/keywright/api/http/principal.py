@@ -1,0 +1,106 @@
+"""
+Who sends a request, and from where: the principal that an access token names, and the origin of an event.
+
+The permission that an operation needs is a parameter of its signature: `principal: MayCreate`. It stands first, so that
+nothing else of a request is read before the token was verified.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+from starlette.requests import Request
+
+from keywright.api.http.problems import REALM, Refusal
+from keywright.api.http.routing import Input, PathInput, Reader, Trust
+from keywright.keys.addresses import client_address
+from keywright.service.faults import PermissionMissing
+from keywright.service.management.audit_log import Origin
+from keywright.service.principal import Permission, Principal
+
+# RFC 6750, section 2.1: one space, then b64token. What the token itself must look like is for others to say. A flag
+# that lets case pass would be asked at each of a token's many characters.
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
+_SCHEME = "bearer"
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def bearer_of(authorization: Sequence[str]) -> str:
+    """
+    Take the token out of the one `Authorization` header.
+
+    Args:
+        authorization: The values of all headers of that name.
+
+    Raises:
+        Refusal: `missing_token` without a bearer token, `invalid_request` for two headers or a malformed one.
+    """
+    if len(authorization) > 1:
+        raise _malformed("There is more than one Authorization header.")
+    if not authorization or authorization[0][: len(_SCHEME)].lower() != _SCHEME:
+        raise Refusal("missing_token", headers={"WWW-Authenticate": REALM})
+    match = _BEARER.fullmatch(authorization[0])
+    if match is None:
+        raise _malformed("The Authorization header is not of the form Bearer <token>.")
+    return match[1]
+
+
+class PrincipalInput(Input):
+    """The bearer of an access token that has a permission."""
+
+    codes = (
+        *("invalid_request", "missing_token", "invalid_token"),
+        *("organization_required", "insufficient_scope", "auth_unavailable"),
+    )
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission: Permission = permission
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        authenticator, permission = trust.authenticator, self.permission
+
+        async def read(request: Request) -> Principal:
+            principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            if not principal.may(permission):
+                raise PermissionMissing(permission)
+            request.state.log["org"] = str(principal.organization.id)
+            return principal
+
+        return Reader(read)
+
+
+class OriginInput(Input):
+    """The id of the request, and the address of the caller where it can be known."""
+
+    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+        def read(request: Request) -> Origin:
+            peer = None if request.client is None else request.client.host
+            address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
+            return Origin(request_id=request.state.request_id, address=address)
+
+        return Reader(read)
+
+
+def _malformed(sentence: str) -> Refusal:
+    return Refusal("invalid_request", sentence, headers={"WWW-Authenticate": f'{REALM}, error="invalid_request"'})
+
+
+def _canonical_uuid(value: object) -> object:
+    # pydantic also reads braces, urn:uuid: and bare hexadecimal; one key has one path.
+    if isinstance(value, str) and not _CANONICAL_UUID.fullmatch(value):
+        raise PydanticCustomError("uuid_parsing", "The id must be a UUID: 8-4-4-4-12 hexadecimal digits.")
+    return value
+
+
+CanonicalUuid = Annotated[UUID, BeforeValidator(_canonical_uuid)]
+KeyId = Annotated[CanonicalUuid, PathInput()]
+FromWhere = Annotated[Origin, OriginInput()]
+MayCreate = Annotated[Principal, PrincipalInput(Permission.CREATE)]
+MayRead = Annotated[Principal, PrincipalInput(Permission.READ)]
+MayUpdate = Annotated[Principal, PrincipalInput(Permission.UPDATE)]
+MayRevoke = Annotated[Principal, PrincipalInput(Permission.REVOKE)]
+MayDelete = Annotated[Principal, PrincipalInput(Permission.DELETE)]
+MayReadEvents = Annotated[Principal, PrincipalInput(Permission.READ_EVENTS)]

@@ -1,0 +1,229 @@
+"""
+Every answer that is not the wished-for one: one table from code to status, one way to write it.
+
+Refusals of the edge itself are raised as `Refusal`; what a use case refuses arrives as
+`service.management.refusals.Refused` and becomes one here; faults of the rooms below arrive as `service.faults.Fault`.
+Nothing written here quotes what the caller sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from keywright import telemetry
+from keywright.contract.codec import ABSENT, written
+from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
+from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
+from keywright.service.management.refusals import Refused
+
+_log = structlog.stdlib.get_logger("keywright.api")
+
+REALM = 'Bearer realm="keywright"'
+PROBLEM_TYPE = "application/problem+json"
+# Longer than any name of ours, shorter than any private key: one that was pasted in the wrong place is not told back.
+_MAX_SHOWN_NAME = 40
+
+# What pydantic says in the words of Python, said in those of JSON.
+_WORDS = {
+    "model_type": "Input should be an object",
+    "dict_type": "Input should be an object",
+    "list_type": "Input should be an array",
+}
+
+
+class Problem(NamedTuple):
+    """What a code means to a caller: the HTTP status, a title, and the sentence used when there is none better."""
+
+    status: int
+    title: str
+    sentence: str
+
+
+PROBLEMS = {
+    "invalid_request": Problem(400, "Bad request", "The request is malformed."),
+    "invalid_json": Problem(400, "Bad JSON", "The body is not a strict JSON object."),
+    "missing_token": Problem(401, "Token missing", "An access token is required: Authorization: Bearer <token>."),
+    "invalid_token": Problem(401, "Token refused", "The access token cannot be trusted."),
+    "organization_required": Problem(403, "Organization required", "The access token names no organization."),
+    "insufficient_scope": Problem(403, "Permission missing", "The access token lacks a permission."),
+    "verifier_required": Problem(403, "Verifier required", "This needs the credential of a verifier, not a token."),
+    "not_found": Problem(404, "Not found", "There is no such resource."),
+    "method_not_allowed": Problem(405, "Method not allowed", "This resource does not know that method."),
+    "not_revoked": Problem(409, "Not revoked", "The key was neither revoked nor deleted."),
+    "too_many_keys": Problem(409, "Too many keys", "The organization has as many active keys as it may have."),
+    "key_revoked": Problem(409, "Key revoked", "The key was revoked, which is for good."),
+    "key_expired": Problem(409, "Key expired", "The key has expired. Give it another expiry first."),
+    "rotation_under_way": Problem(409, "Rotation under way", "The secret before the current one still works."),
+    "no_rotation_under_way": Problem(409, "No rotation under way", "Only the current secret of the key works."),
+    "idempotency_key_in_use": Problem(409, "Still running", "The same request is still running. Try again soon."),
+    "changed_meanwhile": Problem(409, "Changed meanwhile", "Others change the key at the same time. Try again."),
+    "precondition_failed": Problem(412, "Precondition failed", "The key has another version than If-Match asks for."),
+    "payload_too_large": Problem(413, "Body too large", "The body is larger than 16 KiB."),
+    "unsupported_media_type": Problem(415, "Unsupported media type", "The body must be application/json in UTF-8."),
+    "idempotency_key_reused": Problem(
+        422, "Idempotency key reused", "Another request was sent with the same Idempotency-Key."
+    ),
+    "validation_failed": Problem(422, "Validation failed", "A field or parameter has a value that is not allowed."),
+    "headers_too_large": Problem(431, "Headers too large", "The request line and headers are larger than 32 KiB."),
+    "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
+    "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
+    "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
+    "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
+}
+# Worth another try, and when: whatever was in the way is gone by then.
+RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1}
+# What a proxy is told of a request with a key, for its client; the sentences say no more than the codes.
+KEY_PROBLEMS = {
+    "invalid_request": PROBLEMS["invalid_request"],
+    "misconfigured_proxy": Problem(400, "Proxy misconfigured", "The proxy in front asks for something unknown."),
+    "verifier_required": Problem(401, "Proxy not recognized", "The proxy in front does not show a good credential."),
+    "missing_key": Problem(401, "Key missing", "An API key is required: Authorization: Bearer <key>, or X-API-Key."),
+    "not_found": Problem(401, "Key refused", "The API key is not known."),
+    "revoked": Problem(401, "Key refused", "The API key was revoked."),
+    "expired": Problem(401, "Key refused", "The API key has expired."),
+    "wrong_environment": Problem(403, "Not allowed", "The API key belongs to another environment."),
+    "insufficient_scope": Problem(403, "Not allowed", "The API key lacks a scope."),
+    "ip_not_allowed": Problem(403, "Not allowed", "The API key may not be used from this address."),
+    "rate_limited": Problem(429, "Too many requests", "Too many requests. Try again soon."),
+}
+
+
+class Refusal(Exception):
+    """
+    The edge turns a request down.
+
+    Args:
+        code: A code of `problems`.
+        detail: A better sentence than the table's.
+        errors: For `validation_failed`, the flaws.
+        headers: Further headers of the answer.
+    """
+
+    problems: ClassVar[Mapping[str, Problem]] = PROBLEMS
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+class KeyRefusal(Refusal):
+    """A request that presents an API key, or should, is not let through."""
+
+    problems = KEY_PROBLEMS
+
+
+def validation_refusal(error: ValidationError, *where: str) -> Refusal:
+    """Give the refusal of a value that pydantic found flaws in; *where* goes before the location of each."""
+    return Refusal(
+        "validation_failed",
+        errors=[
+            FieldError((*where, *map(_shown, flaw["loc"])), _WORDS.get(flaw["type"], flaw["msg"]), flaw["type"])
+            for flaw in error.errors(include_input=False, include_url=False)
+        ],
+    )
+
+
+def refusal_of(refused: Refused) -> Refusal:
+    """Give the refusal for what a use case did not do. Flaws of fields are flaws of the body."""
+    errors = [FieldError(("body", flaw.field, *flaw.place), flaw.msg, flaw.type) for flaw in refused.flaws]
+    seconds = RETRY_SECONDS.get(refused.code)
+    return Refusal(refused.code, errors=errors, headers={} if seconds is None else {"Retry-After": str(seconds)})
+
+
+def answer_to(error: Exception, request: Request) -> Response:
+    """Write the answer to a request that met *error*, and note why for its log line; the unexpected is logged whole."""
+    if isinstance(error, Refusal):
+        request.state.log["code"] = error.code
+        return answer(error, request)
+    if isinstance(error, Fault):
+        _note_fault(error, request)
+        return answer_fault(error, request)
+    structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error)
+    return answer(Refusal("internal"), request)
+
+
+def answer(refusal: Refusal, request: Request) -> Response:
+    """Write *refusal* in the form that the request's `Accept` header prefers."""
+    return write(refusal, request_id=request.state.request_id, as_problem=_wants_problem(request))
+
+
+def answer_fault(fault: Fault, request: Request) -> Response:
+    """Write a fault of the rooms below."""
+    return answer(_refusal_of(fault), request)
+
+
+def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Response:
+    """Write *refusal* as JSON, or as RFC 9457 where *as_problem*."""
+    problem = refusal.problems[refusal.code]
+    sentence = refusal.detail or problem.sentence
+    errors = tuple(refusal.errors)
+    body: ErrorResponse | ProblemResponse
+    if as_problem:
+        body = ProblemResponse(
+            type=f"urn:keywright:problem:{refusal.code}",
+            title=problem.title,
+            status=problem.status,
+            detail=sentence,
+            code=refusal.code,
+            request_id=request_id,
+            errors=errors or ABSENT,
+        )
+    else:
+        body = ErrorResponse(detail=errors or sentence, code=refusal.code, request_id=request_id)
+    return Response(
+        written(body),
+        status_code=problem.status,
+        media_type=PROBLEM_TYPE if as_problem else "application/json",
+        headers={"Cache-Control": "no-store", **refusal.headers},
+    )
+
+
+def _shown(part: str | int) -> str | int:
+    # The name of an unknown field is the caller's own text. It is told, because it is what a mistyped name needs, but
+    # only when it looks like a name.
+    if isinstance(part, int) or (len(part) <= _MAX_SHOWN_NAME and part.isascii() and part.isidentifier()):
+        return part
+    return "?"
+
+
+def _note_fault(fault: Fault, request: Request) -> None:
+    request.state.log["code"] = fault.code
+    if isinstance(fault, Unavailable):
+        telemetry.unavailable.labels(fault.code).inc()
+        _log.warning("unavailable", code=fault.code, reason=fault.reason)
+    else:
+        telemetry.token_refusals.labels(fault.code).inc()
+        if isinstance(fault, InvalidToken):
+            request.state.log["reason"] = fault.reason
+
+
+def _refusal_of(fault: Fault) -> Refusal:
+    if isinstance(fault, InvalidToken):
+        challenge = f'{REALM}, error="invalid_token", error_description="{fault.reason}"'
+        return Refusal(fault.code, fault.reason, headers={"WWW-Authenticate": challenge})
+    if isinstance(fault, PermissionMissing):
+        challenge = f'{REALM}, error="insufficient_scope", scope="{fault.permission}"'
+        sentence = f"The access token lacks the permission {fault.permission}."
+        return Refusal(fault.code, sentence, headers={"WWW-Authenticate": challenge})
+    if isinstance(fault, Unavailable):
+        return Refusal(fault.code, headers={"Retry-After": str(fault.retry_after)})
+    return Refusal(fault.code)
+
+
+def _wants_problem(request: Request) -> bool:
+    """Problem documents go to those who name the type; everybody else gets plain JSON."""
+    return any(PROBLEM_TYPE in value.lower() for value in request.headers.getlist("accept"))

@@ -1,0 +1,227 @@
+"""
+How the operations on keys answer: the records of the service as classes of the contract, written as JSON.
+
+A key is answered with its entity tag, and no shared cache may keep it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from keywright.api.http.idempotency import Reply
+from keywright.api.http.problems import Refusal, refusal_of
+from keywright.contract.api_keys import (
+    ApiKeyResponse,
+    CreatedApiKeyResponse,
+    RateLimitResponse,
+    SecretResponse,
+    UsedApiKeyResponse,
+)
+from keywright.contract.audit_log import ActorResponse, EventResponse
+from keywright.contract.codec import written
+from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
+from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
+from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse
+from keywright.keys.record import ApiKey, RevocationReason, Secret
+from keywright.service.management.audit_log import Event
+from keywright.service.management.commands import Created
+from keywright.service.management.policy import Policy
+from keywright.service.management.ports import Link, Source
+from keywright.service.management.refusals import Refused
+from keywright.service.management.usage_reports import Count
+from keywright.service.ports import Clock
+from keywright.service.verifier_sessions import Confirmation, Receipt
+
+PATH = "/api/v2/api-keys"
+TAG = "API keys"
+_NONE: Mapping[str, str] = {}
+
+
+def path_of(api_key: ApiKey) -> str:
+    """Give the path of a key."""
+    return f"{PATH}/{api_key.id}"
+
+
+def etag_of(api_key: ApiKey) -> str:
+    """
+    Give the strong entity tag of a key as it stands (RFC 9110, section 8.8.3).
+
+    It covers all that management can change. Uses are no change: they move `last_used_at` and leave the tag.
+    """
+    return f'"{api_key.version}"'
+
+
+def answer(body: object, headers: Mapping[str, str] = _NONE) -> Response:
+    """Answer a class of the contract, or a list of one, with further headers; no shared cache may keep it."""
+    headers = {**headers, "Cache-Control": "private, no-cache"}
+    return Response(written(body), media_type="application/json", headers=headers)
+
+
+def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
+    """
+    Answer a key as it stands.
+
+    Args:
+        outcome: What the use case gave, None where there is no such key.
+        clock: Asked only now, so that an end which the use case has just set is told as one.
+
+    Raises:
+        Refusal: There is none, or the use case refused.
+    """
+    if outcome is None:
+        raise Refusal("not_found")
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    return answer(api_key_response(outcome, clock()), {"ETag": etag_of(outcome)})
+
+
+def shown_once(created: Created, now: datetime) -> Reply:
+    """Say a key with its new private half; only `idempotency.answer_of` sends it."""
+    return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, now)))
+
+
+def api_key_response(key: ApiKey, now: datetime) -> ApiKeyResponse:
+    """Give *key* as it stands at *now*."""
+    return ApiKeyResponse(**_members(key, now))
+
+
+def created_response(created: Created, now: datetime) -> CreatedApiKeyResponse:
+    """Give a key with a new pair, and the private half of it."""
+    return CreatedApiKeyResponse(**_members(created.api_key, now), private_key=created.private_key)
+
+
+def used_response(key: ApiKey, now: datetime, days: Sequence[Count]) -> UsedApiKeyResponse:
+    """Give *key* with its uses of the last days."""
+    return UsedApiKeyResponse(**_members(key, now), usage=DaysResponse(tuple(map(count_response, days))))
+
+
+def event_response(event: Event, place: Link | None) -> EventResponse:
+    """Give an event with its place in the chain, None for one that has none."""
+    return EventResponse(
+        id=event.id,
+        type=event.type,
+        key_id=event.key_id,
+        occurred_at=event.occurred_at,
+        actor=ActorResponse(issuer=event.issuer, subject=event.subject, client_id=event.client_id),
+        request_id=event.origin.request_id,
+        address=event.origin.address,
+        data=_free_form(event.data),
+        position=None if place is None else place.position,
+        hash=None if place is None else place.hash.hex(),
+    )
+
+
+def revocation_response(key_id: UUID, receipt: Receipt) -> RevocationResponse:
+    """Give the receipt of a revocation."""
+    return RevocationResponse(
+        key_id=key_id,
+        revoked_at=receipt.ended_at,
+        confirmed=receipt.confirmed,
+        pending=len(receipt.confirmations) - receipt.confirmed,
+        believed_until=receipt.may_accept_until,
+        verifiers=tuple(_session_response(each, receipt.committed_by) for each in receipt.confirmations),
+    )
+
+
+def count_response(count: Count) -> CountResponse:
+    """Give the uses of one period."""
+    return CountResponse(count.start, count.count)
+
+
+def source_response(source: Source) -> SourceResponse:
+    """Give a source of uses."""
+    return SourceResponse(
+        public_key=source.public_key,
+        network=source.network,
+        agent=source.agent,
+        verifier=source.verifier,
+        first_seen=source.first_seen,
+        last_seen=source.last_seen,
+        count=source.count,
+    )
+
+
+def secret_use_response(secret: Secret) -> SecretUseResponse:
+    """Give the last use of a pair."""
+    return SecretUseResponse(
+        public_key=secret.public_key.text,
+        private_key_display=secret.display,
+        last_used_at=secret.last_used_at,
+        retires_at=secret.retires_at,
+    )
+
+
+def options_response(policy: Policy) -> OptionsResponse:
+    """Give what a new key may be."""
+    life, scopes = policy.max_life, policy.scopes
+    return OptionsResponse(
+        environments=tuple(policy.environments),
+        scopes=None
+        if scopes is None
+        else tuple(ScopeResponse(scope=name, description=scopes[name]) for name in scopes),
+        policy=PolicyResponse(
+            max_life_seconds=None if life is None else int(life.total_seconds()),
+            expiry_required=policy.expiry_required,
+            max_active_keys=policy.max_active,
+        ),
+    )
+
+
+def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
+    revoked = key.revoked_at is not None
+    current, retiring = _secret_response(key.secret), key.retiring_at(now)
+    return {
+        "id": key.id,
+        "org_id": key.org_id,
+        "name": key.name,
+        "description": key.description,
+        "environment": key.environment,
+        "public_key": current.public_key,
+        "private_key_display": current.private_key_display,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "is_revoked": revoked,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+        "status": key.status_at(now),
+        # Keys that were revoked before reasons were asked for have none.
+        "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
+        "scopes": key.scopes,
+        "allowed_ips": key.allowed_ips,
+        "rate_limits": tuple([RateLimitResponse(*limit) for limit in key.rate_limits]),
+        "external_id": key.external_id,
+        "metadata": _free_form(key.metadata),
+        "secrets": (current,) if retiring is None else (current, _secret_response(retiring)),
+    }
+
+
+def _secret_response(secret: Secret) -> SecretResponse:
+    return SecretResponse(
+        public_key=secret.public_key.text,
+        private_key_display=secret.display,
+        created_at=secret.created_at,
+        first_used_at=secret.first_used_at,
+        last_used_at=secret.last_used_at,
+        retires_at=secret.retires_at,
+        retire_when_quiet_seconds=secret.quiet_seconds,
+    )
+
+
+def _session_response(confirmation: Confirmation, committed_by: datetime) -> VerifierSessionResponse:
+    return VerifierSessionResponse(
+        name=confirmation.session.name,
+        kind="server" if confirmation.session.verifier_id is None else "verifier",
+        connected_at=confirmation.connected_at,
+        confirmed_at=confirmation.confirmed_at,
+        believes_until=confirmation.may_accept_until(committed_by),
+    )
+
+
+def _free_form(value: Mapping[str, Any]) -> Any:
+    """Give a JSON object that is written as it always was: msgspec writes 1e16 where pydantic writes 1e+16."""
+    return msgspec.Raw(to_json(value, inf_nan_mode="null")) if value else value

@@ -1,0 +1,87 @@
+"""The operations that read the audit log: what was done to an organization's keys, by whom, and from where."""
+
+from uuid import UUID
+
+from pydantic import Field
+from starlette.responses import Response
+
+from keywright.api.http.paging import PageQuery
+from keywright.api.http.principal import CanonicalUuid, KeyId, MayReadEvents
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Query, operation
+from keywright.api.keys.answers import PATH as KEYS_PATH
+from keywright.api.keys.answers import answer, event_response
+from keywright.api.keys.requests import DateTime, Subject
+from keywright.contract.audit_log import EventResponse
+from keywright.service.management.audit_log import Event, EventType
+from keywright.service.management.management import Management, Page
+from keywright.service.management.ports import EventFilter, Link
+from keywright.service.principal import Principal
+
+PATH = "/api/v2/api-key-events"
+
+TAG = "Events"
+
+
+EventPage = Page[tuple[Event, Link | None]]
+
+
+class KeyEventsQuery(PageQuery):
+    """The parameters of a list of one key's events."""
+
+    type: EventType | None = None
+    actor: Subject | None = Field(default=None, description="The subject of the access token")
+    since: DateTime | None = Field(default=None, description="This moment or later")
+    until: DateTime | None = Field(default=None, description="Before this moment")
+
+
+class EventsQuery(KeyEventsQuery):
+    """The parameters of a list of events."""
+
+    key_id: CanonicalUuid | None = None
+
+
+class EventRoutes:
+    """`/api/v2/api-key-events` and `…/{key_id}/events`."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+
+    @operation("GET", PATH, tag=TAG, summary="List API Key Events", answers=list[EventResponse], headers=("Link",))
+    async def list_api_key_events(self, principal: MayReadEvents, query: Query[EventsQuery]) -> Response:
+        """
+        What was done to the organization's keys, deleted ones included, newest first. The next page is in the `Link`
+        header.
+        """
+        return _listed(await self._page(principal, query, query.key_id), query, PATH)
+
+    @operation(
+        "GET",
+        KEYS_PATH + "/{key_id}/events",
+        tag=TAG,
+        summary="List Events of API Key",
+        answers=list[EventResponse],
+        headers=("Link",),
+    )
+    async def list_events_of_api_key(
+        self, principal: MayReadEvents, key_id: KeyId, query: Query[KeyEventsQuery]
+    ) -> Response:
+        """What was done to one key, newest first. It stays readable when the key is deleted."""
+        page = await self._page(principal, query, key_id)
+        if not page.items and not await self._has_events(principal, key_id):
+            raise Refusal("not_found")
+        return _listed(page, query, f"{KEYS_PATH}/{key_id}/events")
+
+    async def _page(self, principal: Principal, query: KeyEventsQuery, key_id: UUID | None) -> EventPage:
+        which = EventFilter(key_id=key_id, type=query.type, subject=query.actor, since=query.since, until=query.until)
+        return await self._management.events_page(principal, limit=query.limit, before=query.before, which=which)
+
+    async def _has_events(self, principal: Principal, key_id: UUID) -> bool:
+        """Tell whether the organization has any event of the key: a page may be empty because of its filters."""
+        which = EventFilter(key_id=key_id)
+        page = await self._management.events_page(principal, limit=1, before=None, which=which)
+        return bool(page.items)
+
+
+def _listed(page: EventPage, query: PageQuery, path: str) -> Response:
+    return answer([event_response(event, place) for event, place in page.items], query.link_to(path, page.next))

@@ -1,0 +1,23 @@
+"""The operation that reads what a form for keys may offer: environments, scopes, and the rules of the operator."""
+
+from starlette.responses import Response
+
+from keywright.api.http.principal import MayRead
+from keywright.api.http.routing import operation
+from keywright.api.keys.answers import TAG, answer, options_response
+from keywright.contract.options import OptionsResponse
+from keywright.service.management.management import Management
+
+PATH = "/api/v2/api-key-options"
+
+
+class OptionsRoutes:
+    """`/api/v2/api-key-options`."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+
+    @operation("GET", PATH, tag=TAG, summary="Get API Key Options", answers=OptionsResponse)
+    async def get_api_key_options(self, _principal: MayRead) -> Response:
+        """What a new key may be: the environments and scopes there are, and the rules that the operator made."""
+        return answer(options_response(self._management.policy))

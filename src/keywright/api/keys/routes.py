@@ -1,0 +1,181 @@
+"""The operations on keys: create, list, get, update, revoke, delete. Rotations have a module of their own."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from keywright.api.http.bodies import Body, OptionalBody
+from keywright.api.http.conditions import IfMatch
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.paging import PageQuery
+from keywright.api.http.principal import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Query, operation
+from keywright.api.keys.answers import (
+    PATH,
+    TAG,
+    answer,
+    api_key_response,
+    one_key,
+    path_of,
+    shown_once,
+    used_response,
+)
+from keywright.api.keys.requests import (
+    CreateApiKeyRequestV2,
+    DateTime,
+    Environment,
+    ExternalId,
+    RevokeApiKeyRequest,
+    SearchedText,
+    UpdateApiKeyRequest,
+)
+from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
+from keywright.keys.record import Status
+from keywright.service.management.commands import Created
+from keywright.service.management.management import Management
+from keywright.service.management.ports import KeyFilter
+from keywright.service.management.usage_reports import UsageReports
+
+KEY_PATH = f"{PATH}/{{key_id}}"
+EXPIRING_WITHIN = timedelta(days=14)
+
+
+class ListQuery(PageQuery):
+    """The parameters of a list of keys."""
+
+    include: Literal["usage"] | None = Field(
+        default=None, description="`usage` adds to each key how often it was used in each of the last 7 days"
+    )
+    status: Literal["active", "expired", "revoked", "expiring"] | None = Field(
+        default=None, description="`expiring`: active, and expiring within 14 days"
+    )
+    q: SearchedText | None = Field(
+        default=None,
+        description="Part of the name or description, or the beginning of the public key or the end of the private "
+        "one as they are shown",
+    )
+    environment: Environment | None = None
+    external_id: ExternalId | None = None
+    unused_since: DateTime | None = Field(
+        default=None, description="Keys that were not used at this moment or later, and existed by then"
+    )
+
+    def which(self, now: datetime) -> KeyFilter:
+        """The same as the use cases know it."""
+        expiring = self.status == "expiring"
+        status = Status.ACTIVE if expiring else None if self.status is None else Status(self.status)
+        return KeyFilter(
+            at=now,
+            status=status,
+            expires_before=now + EXPIRING_WITHIN if expiring else None,
+            text=self.q,
+            environment=self.environment,
+            external_id=self.external_id,
+            unused_since=self.unused_since,
+        )
+
+
+class KeyRoutes:
+    """
+    `/api/v2/api-keys` and what is done to one key.
+
+    Args:
+        management: The use cases.
+        usage: Tells how keys were used, for lists.
+    """
+
+    def __init__(self, management: Management, usage: UsageReports) -> None:
+        self._management = management
+        self._usage = usage
+
+    @operation(
+        "POST",
+        PATH,
+        tag=TAG,
+        summary="Create API Key",
+        status=201,
+        answers=CreatedApiKeyResponse,
+        headers=("ETag", "Location"),
+        refusals=("too_many_keys",),
+    )
+    async def create_api_key(
+        self, principal: MayCreate, key: IdempotencyKey, new: Body[CreateApiKeyRequestV2], origin: FromWhere
+    ) -> Response:
+        """Create a key pair for the caller's organization. The private key is in this answer only."""
+
+        def reply(created: Created) -> Reply:
+            headers, body = shown_once(created, self._management.clock())
+            return Reply({"Location": path_of(created.api_key), **headers}, body)
+
+        once = repeatable(key, "POST", PATH, new.json, reply)
+        return answer_of(await self._management.create(principal, origin, new.model.wish(), once), reply, status=201)
+
+    @operation(
+        "GET",
+        PATH,
+        tag=TAG,
+        summary="List API Keys",
+        answers=list[UsedApiKeyResponse] | list[ApiKeyResponse],
+        headers=("Link",),
+    )
+    async def list_api_keys(self, principal: MayRead, query: Query[ListQuery]) -> Response:
+        """The organization's keys, newest first, a page at a time. The next page is in the `Link` header."""
+        now = self._management.clock()
+        which = query.which(now)
+        page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
+        listed: list[ApiKeyResponse]
+        if query.include == "usage":
+            days = await self._usage.last_days(principal, [key.id for key in page.items])
+            listed = [used_response(key, now, days[key.id]) for key in page.items]
+        else:
+            listed = [api_key_response(key, now) for key in page.items]
+        return answer(listed, query.link_to(PATH, page.next))
+
+    @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))
+    async def get_api_key(self, principal: MayRead, key_id: KeyId) -> Response:
+        """Get a key as it stands."""
+        return one_key(await self._management.get(principal, key_id), self._management.clock)
+
+    @operation(
+        "PATCH",
+        KEY_PATH,
+        tag=TAG,
+        summary="Update API Key",
+        answers=ApiKeyResponse,
+        headers=("ETag",),
+        refusals=("key_revoked", "changed_meanwhile"),
+    )
+    async def update_api_key(
+        self,
+        principal: MayUpdate,
+        key_id: KeyId,
+        matching: IfMatch,
+        changes: Body[UpdateApiKeyRequest],
+        origin: FromWhere,
+    ) -> Response:
+        """
+        Replace fields of a key; the others stay as they are. What it may do from now on holds for every verification
+        within a second.
+        """
+        updated = await self._management.update(principal, origin, key_id, changes.model.changes(), matching=matching)
+        return one_key(updated, self._management.clock)
+
+    @operation(
+        "PUT", f"{KEY_PATH}/revoke", tag=TAG, summary="Revoke API Key", answers=ApiKeyResponse, headers=("ETag",)
+    )
+    async def revoke_api_key(
+        self, principal: MayRevoke, key_id: KeyId, why: OptionalBody[RevokeApiKeyRequest], origin: FromWhere
+    ) -> Response:
+        """Revoke a key for good. Revoking it again gives the same answer, the first reason in it."""
+        revoked = await self._management.revoke(principal, origin, key_id, why.model.reason)
+        return one_key(revoked, self._management.clock)
+
+    @operation("DELETE", KEY_PATH, tag=TAG, summary="Delete API Key", status=204)
+    async def delete_api_key(self, principal: MayDelete, key_id: KeyId, origin: FromWhere) -> Response:
+        """Delete a key. It stops working at once and is listed no more."""
+        if not await self._management.delete(principal, origin, key_id):
+            raise Refusal("not_found")
+        return Response(status_code=204)

@@ -1,0 +1,84 @@
+"""The operations that report on a key: how far its revocation has come, and how it is used."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from keywright.api.http.principal import KeyId, MayRead
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Query, operation
+from keywright.api.keys.answers import (
+    PATH,
+    TAG,
+    answer,
+    count_response,
+    revocation_response,
+    secret_use_response,
+    source_response,
+)
+from keywright.api.keys.requests import DateTime
+from keywright.contract.revocation import RevocationResponse
+from keywright.contract.usage import UsageResponse
+from keywright.service.management.management import Management
+from keywright.service.management.usage_reports import DAY, HOUR, UsageReports
+
+
+class UsageQuery(BaseModel):
+    """The parameters of a key's usage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    period: Literal["hour", "day"] = "day"
+    since: DateTime | None = Field(default=None, description="7 days ago, or 24 hours for hours, unless given")
+
+
+class ReceiptRoutes:
+    """`…/{key_id}/revocation`."""
+
+    def __init__(self, management: Management, usage: UsageReports) -> None:
+        self._management = management
+        self._usage = usage
+
+    @operation(
+        "GET",
+        f"{PATH}/{{key_id}}/revocation",
+        tag=TAG,
+        summary="Get Revocation Receipt",
+        answers=RevocationResponse,
+        refusals=("not_revoked",),
+    )
+    async def get_revocation(self, principal: MayRead, key_id: KeyId) -> Response:
+        """
+        Who has confirmed that a revoked or deleted key is dropped, who has not, and how long the old state can still be
+        believed. It stays readable.
+        """
+        receipt = await self._management.receipt(principal, key_id)
+        if receipt is None:
+            raise Refusal("not_revoked" if await self._usage.exists(principal, key_id) else "not_found")
+        return answer(revocation_response(key_id, receipt))
+
+
+class UsageRoutes:
+    """`…/{key_id}/usage`."""
+
+    def __init__(self, usage: UsageReports) -> None:
+        self._usage = usage
+
+    @operation("GET", f"{PATH}/{{key_id}}/usage", tag=TAG, summary="Get API Key Usage", answers=UsageResponse)
+    async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
+        """Accepted uses by hour or day, and where they came from lately."""
+        period = HOUR if query.period == "hour" else DAY
+        report = await self._usage.of_key(principal, key_id, period, query.since)
+        if report is None:
+            raise Refusal("not_found")
+        return answer(
+            UsageResponse(
+                key_id=key_id,
+                last_used_at=report.usage.last_used_at,
+                period=query.period,
+                counts=tuple(map(count_response, report.counts)),
+                sources=tuple(map(source_response, report.usage.sources)),
+                secrets=tuple(map(secret_use_response, report.usage.secrets)),
+            )
+        )

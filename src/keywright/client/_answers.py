@@ -1,0 +1,140 @@
+"""How the answers of a service are read: into the classes of the contract, or the errors of `errors`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from keywright.client.errors import KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
+from keywright.contract import (
+    ApiKeyResponse,
+    ContractError,
+    CreatedApiKeyResponse,
+    ErrorResponse,
+    EventResponse,
+    FieldError,
+    read,
+)
+
+# What gateways answer in the place of a service that is away.
+_AWAY = frozenset({502, 503, 504})
+_REQUEST_ID_MAX = 200
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyPage:
+    """Keys, newest first; `next` is the cursor of the following page, None on the last one."""
+
+    api_keys: Sequence[ApiKeyResponse]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLogPage:
+    """Events, newest first; `next` is the cursor of the following page, None on the last one."""
+
+    events: Sequence[EventResponse]
+    next: str | None
+
+
+def read_key(response: httpx.Response) -> ApiKeyResponse:
+    """Read an answer that holds one key."""
+    return replace(_read(ApiKeyResponse, response), etag=response.headers.get("ETag"))
+
+
+def read_created(response: httpx.Response) -> CreatedApiKeyResponse:
+    """Read an answer that holds a key with a new pair."""
+    created, headers = _read(CreatedApiKeyResponse, response), response.headers
+    return replace(created, etag=headers.get("ETag"), replayed=headers.get("Idempotency-Replayed") == "true")
+
+
+def read_page(response: httpx.Response) -> ApiKeyPage:
+    """Read one page of a list of keys."""
+    keys = _read(tuple[ApiKeyResponse, ...], response)
+    return ApiKeyPage(tuple(replace(key, etag=None) for key in keys), _cursor(response))
+
+
+def read_events(response: httpx.Response) -> AuditLogPage:
+    """Read one page of a list of events."""
+    return AuditLogPage(_read(tuple[EventResponse, ...], response), _cursor(response))
+
+
+def reader(type_: type[_Answer]) -> Callable[[httpx.Response], _Answer]:
+    """Make what reads an answer of *type_*."""
+    return lambda response: _read(type_, response)
+
+
+def error_of(response: httpx.Response) -> KeywrightError:
+    """Turn an answer with another status than expected into the error to raise."""
+    after = read_retry_after(response)
+    try:
+        answer = read(ErrorResponse, response.content)
+    except ContractError:
+        if response.status_code in _AWAY:
+            return ServiceUnavailable("The service is not available right now.", retry_after=after)
+        return not_keywright(response)
+    errors = () if isinstance(answer.detail, str) else answer.detail
+    detail = answer.detail if isinstance(answer.detail, str) else " ".join(map(_sentence, answer.detail))
+    request_id = answer.request_id[:_REQUEST_ID_MAX]
+    if response.status_code in _AWAY:
+        return ServiceUnavailable(detail, retry_after=after, request_id=request_id)
+    status = response.status_code
+    return Refused(answer.code, status, detail, request_id=request_id, errors=errors, retry_after=after)
+
+
+def not_keywright(response: httpx.Response, flaw: str | None = None) -> UnexpectedAnswer:
+    """
+    Make the error for an answer that no Keywright service gives.
+
+    Args:
+        response: The answer. Nothing of its body is repeated, which may hold anything, a private key included.
+        flaw: What is wrong with it, where that is known.
+    """
+    # The address only, without what it may hold of credentials.
+    address = response.request.url.copy_with(username=None, password=None, query=None)
+    reason = "." if flaw is None else f": {flaw}."
+    return UnexpectedAnswer(f"{address} answered {response.status_code}, but not as a Keywright service does{reason}")
+
+
+def read_date(response: httpx.Response) -> datetime | None:
+    """Read when an answer was sent, by the clock of whoever sent it; None where the header is absent or unreadable."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_retry_after(response: httpx.Response) -> int | None:
+    """Read how many seconds to wait; None where the header is absent or of its other form, a date."""
+    value = response.headers.get("Retry-After", "")
+    return int(value) if value.isdecimal() and len(value) < 10 else None
+
+
+def _read(type_: type[_Answer], response: httpx.Response) -> _Answer:
+    try:
+        return read(type_, response.content)
+    except ContractError as error:
+        raise not_keywright(response, str(error)) from None
+
+
+def _sentence(error: FieldError) -> str:
+    where = ".".join(str(part) for part in error.loc if part not in ("body", "query", "path"))
+    return f"{where}: {error.msg}" if where else error.msg
+
+
+def _cursor(response: httpx.Response) -> str | None:
+    # Only the cursor is taken from the link: following the address itself could carry the token to another host.
+    link = response.links.get("next", {}).get("url")
+    if link is None:
+        return None
+    try:
+        (cursor,) = parse_qs(urlsplit(link).query, strict_parsing=True)["cursor"]
+    except (KeyError, ValueError):
+        raise not_keywright(response, "The Link header has no cursor") from None
+    return cursor

@@ -1,0 +1,323 @@
+"""
+Every operation of the management API, described once: what to send, what to expect, and how to read it. No I/O.
+
+`_management` makes methods of these functions, and carries the calls out.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import httpx
+
+from keywright.client._answers import ApiKeyPage, AuditLogPage, read_created, read_events, read_key, read_page, reader
+from keywright.client._bodies import UNCHANGED, AnyRateLimit, Unchanged, body_of, moment, plain_limits, texts
+from keywright.client.errors import KeywrightError
+from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, OptionsResponse, RevocationResponse, UsageResponse
+from keywright.keys.record import RevocationReason
+
+KEYS = "/api/v2/api-keys"
+EVENTS = "/api/v2/api-key-events"
+OPTIONS = "/api/v2/api-key-options"
+
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[Result_co]):
+    """
+    One request: its method, path and content, the status of a good answer, and how that is read.
+
+    `repeatable` requests are sent with an idempotency key, *idempotency_key* or a new one, and again with the same one
+    when the answer was lost.
+    """
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], Result_co]
+    expect: int = httpx.codes.OK
+    body: bytes | None = field(default=None, repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = False
+    idempotency_key: str | None = field(default=None, repr=False)
+
+
+def create(
+    name: str,
+    *,
+    description: str | None = None,
+    environment: str | None = None,
+    expires_at: datetime | None = None,
+    scopes: Collection[str] = (),
+    allowed_ips: Collection[str] = (),
+    rate_limits: Collection[AnyRateLimit] = (),
+    external_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+) -> Call[CreatedApiKeyResponse]:
+    """
+    Create a key.
+
+    Args:
+        name: 1 to 100 characters that people will read.
+        description: At most 255 characters, or None.
+        environment: Such as `live`; None for the service's first.
+        expires_at: When it is to stop working, aware and in the future; None for never, as far as that is allowed.
+        scopes: What it may do, each `resource:action`.
+        allowed_ips: Addresses and CIDR blocks that it may be used from; none for any.
+        rate_limits: How often it may be used, at most 4 limits of different names.
+        external_id: What your own records call its owner, at most 255 characters.
+        metadata: Any JSON object of at most 8 KiB.
+        idempotency_key: Names this creation, 22 to 255 characters that nobody can guess; made up unless given. The
+            same call with the same key within 24 hours gives the same answer and creates nothing.
+
+    Returns:
+        The key with its private half, which cannot be had again.
+    """
+    lists = {"scopes": texts("scopes", scopes), "allowed_ips": texts("allowed_ips", allowed_ips)}
+    fields = {
+        "name": name,
+        "description": description,
+        "environment": environment,
+        "expires_at": expires_at,
+        **lists,
+        "rate_limits": plain_limits(rate_limits),
+        "external_id": external_id,
+        "metadata": metadata,
+    }
+    given = {name: value for name, value in fields.items() if value not in (None, (), [])}
+    return _with_new_pair(KEYS, given, idempotency_key, expect=httpx.codes.CREATED)
+
+
+def list_page(
+    *,
+    limit: int = 100,
+    cursor: str | None = None,
+    status: str | None = None,
+    q: str | None = None,
+    environment: str | None = None,
+    external_id: str | None = None,
+    unused_since: datetime | None = None,
+) -> Call[ApiKeyPage]:
+    """
+    Read one page of keys, newest first; what is given narrows it.
+
+    Args:
+        limit: How many at most, 1 to 1000.
+        cursor: The `next` of the page before; None for the first page.
+        status: `active`, `expired`, `revoked`, or `expiring`: active, and expiring within 14 days.
+        q: Part of the name or description, the beginning of the public key, or the end of the private one.
+        environment: Such as `live`.
+        external_id: What your own records call the owner.
+        unused_since: Keys that were not used at this moment or later, and existed by then; aware.
+    """
+    which = {"status": status, "q": q, "environment": environment, "external_id": external_id}
+    page = {"limit": limit, "cursor": cursor}
+    parameters = _given({**page, **which, "unused_since": unused_since})
+    return Call(method="GET", path=KEYS, read=read_page, parameters=parameters)
+
+
+def get(key_id: UUID | str) -> Call[ApiKeyResponse]:
+    """Read one key."""
+    return Call(method="GET", path=_path(key_id), read=read_key)
+
+
+def update(
+    key_id: UUID | str,
+    *,
+    name: str | Unchanged = UNCHANGED,
+    description: str | Unchanged | None = UNCHANGED,
+    environment: str | Unchanged = UNCHANGED,
+    expires_at: datetime | Unchanged | None = UNCHANGED,
+    scopes: Collection[str] | Unchanged = UNCHANGED,
+    allowed_ips: Collection[str] | Unchanged = UNCHANGED,
+    rate_limits: Collection[AnyRateLimit] | Unchanged = UNCHANGED,
+    external_id: str | Unchanged | None = UNCHANGED,
+    metadata: Mapping[str, Any] | Unchanged = UNCHANGED,
+    if_match: str | None = None,
+) -> Call[ApiKeyResponse]:
+    """
+    Replace fields of a key; those that are not given stay as they are. See `create` for what they mean.
+
+    Args:
+        environment: It is part of the key's text, so only the present one is accepted.
+        if_match: The `etag` of the key as it was read: when it has been changed since, nothing is changed, and
+            `Refused` has the code `precondition_failed`. None to change it however it is by now.
+    """
+    fields = {
+        "name": name,
+        "description": description,
+        "environment": environment,
+        "expires_at": expires_at,
+        "scopes": scopes if isinstance(scopes, Unchanged) else texts("scopes", scopes),
+        "allowed_ips": allowed_ips if isinstance(allowed_ips, Unchanged) else texts("allowed_ips", allowed_ips),
+        "rate_limits": rate_limits if isinstance(rate_limits, Unchanged) else plain_limits(rate_limits),
+        "external_id": external_id,
+        "metadata": metadata,
+    }
+    changes = {name: value for name, value in fields.items() if not isinstance(value, Unchanged)}
+    return Call(method="PATCH", path=_path(key_id), read=read_key, body=body_of(changes), headers=_condition(if_match))
+
+
+def rotate(
+    key_id: UUID | str,
+    *,
+    overlap_seconds: int | None = None,
+    retire_when_quiet_seconds: int | None = None,
+    if_match: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[CreatedApiKeyResponse]:
+    """
+    Give a key a new pair; the old one goes on working beside it for a while.
+
+    Args:
+        key_id: Which.
+        overlap_seconds: For how long, 0 to 2592000 (30 days); None for a day, or 30 days with the next argument.
+        retire_when_quiet_seconds: End the old pair sooner: once it has not been used for so long (60 to 2592000)
+            after the first use of the new one.
+        if_match: As for `update`.
+        idempotency_key: As for `create`.
+
+    Returns:
+        The key with the private half of its new pair, which cannot be had again.
+    """
+    fields = {"overlap_seconds": overlap_seconds, "retire_when_quiet_seconds": retire_when_quiet_seconds}
+    return _with_new_pair(_path(key_id, "/rotate"), _there(fields), idempotency_key, headers=_condition(if_match))
+
+
+def set_overlap(key_id: UUID | str, *, overlap_seconds: int) -> Call[ApiKeyResponse]:
+    """Have the pair that is being rotated out work for so many seconds from now; 0 ends it at once."""
+    body = body_of({"overlap_seconds": overlap_seconds})
+    return Call(method="PUT", path=_path(key_id, "/rotation"), read=read_key, body=body)
+
+
+def revoke(key_id: UUID | str, *, reason: RevocationReason | str | None = None) -> Call[ApiKeyResponse]:
+    """
+    Revoke a key for good; revoking it again gives the same answer, with the first reason.
+
+    Args:
+        key_id: Which.
+        reason: `key_compromise`, `superseded`, `cessation_of_operation`, `privilege_withdrawn` or `unspecified`.
+    """
+    body = None if reason is None else body_of({"reason": reason})
+    return Call(method="PUT", path=_path(key_id, "/revoke"), read=read_key, body=body)
+
+
+def delete(key_id: UUID | str) -> Call[None]:
+    """Delete a key: it stops working at once and is listed no more."""
+    return Call(method="DELETE", path=_path(key_id), read=_nothing, expect=httpx.codes.NO_CONTENT)
+
+
+def events(
+    *,
+    limit: int = 100,
+    cursor: str | None = None,
+    key_id: UUID | str | None = None,
+    type: str | None = None,  # noqa: A002 - the contract's own word
+    actor: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Call[AuditLogPage]:
+    """
+    Read one page of what was done to the organization's keys, deleted ones included, newest first.
+
+    Args:
+        limit: How many at most, 1 to 1000.
+        cursor: The `next` of the page before; None for the first page.
+        key_id: Of this key only.
+        type: Of this type only, such as `api_key.revoked`.
+        actor: By the bearer of a token with this subject only.
+        since: From this moment on; aware.
+        until: Before this moment; aware.
+    """
+    which = {"key_id": key_id, "type": type, "actor": actor, "since": since, "until": until}
+    parameters = _given({"limit": limit, "cursor": cursor, **which})
+    return Call(method="GET", path=EVENTS, read=read_events, parameters=parameters)
+
+
+def key_events(key_id: UUID | str, *, limit: int = 100, cursor: str | None = None) -> Call[AuditLogPage]:
+    """Read one page of what was done to one key, newest first; of a deleted one, too."""
+    parameters = _given({"limit": limit, "cursor": cursor})
+    return Call(method="GET", path=_path(key_id, "/events"), read=read_events, parameters=parameters)
+
+
+def usage(key_id: UUID | str, *, period: str = "day", since: datetime | None = None) -> Call[UsageResponse]:
+    """
+    Read how a key was used.
+
+    Args:
+        key_id: Which.
+        period: `day` or `hour`.
+        since: Where to begin, aware; None for 7 days ago, or 24 hours.
+    """
+    parameters = _given({"period": period, "since": since})
+    return Call(method="GET", path=_path(key_id, "/usage"), read=reader(UsageResponse), parameters=parameters)
+
+
+def receipt(key_id: UUID | str) -> Call[RevocationResponse]:
+    """Read how far the revocation or deletion of a key has come; `Refused` with `not_revoked` for another key."""
+    return Call(method="GET", path=_path(key_id, "/revocation"), read=reader(RevocationResponse))
+
+
+def options() -> Call[OptionsResponse]:
+    """Read what a new key may be: environments, scopes, and the operator's rules."""
+    return Call(method="GET", path=OPTIONS, read=reader(OptionsResponse))
+
+
+def _with_new_pair(
+    path: str, fields: Mapping[str, Any], idempotency_key: str | None, **more: Any
+) -> Call[CreatedApiKeyResponse]:
+    """Describe a call that gives a private key: it can be repeated when the answer was lost."""
+    return Call(
+        method="POST",
+        path=path,
+        read=read_created,
+        body=body_of(fields),
+        repeatable=True,
+        idempotency_key=idempotency_key,
+        **more,
+    )
+
+
+def _path(key_id: UUID | str, rest: str = "") -> str:
+    return f"{KEYS}/{_uuid(key_id)}{rest}"
+
+
+def _uuid(key_id: UUID | str) -> UUID:
+    """Read an id; one that is no UUID must not reach another route."""
+    try:
+        return key_id if isinstance(key_id, UUID) else UUID(key_id)
+    except ValueError:
+        raise KeywrightError("The id must be a UUID: 8-4-4-4-12 hexadecimal digits.") from None
+
+
+def _condition(if_match: str | None) -> dict[str, str]:
+    if if_match is None:
+        return {}
+    if not if_match.isascii() or not if_match.isprintable():
+        raise KeywrightError("if_match must be the etag of a key, or *.")
+    return {"If-Match": if_match}
+
+
+def _given(parameters: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _text(value) for name, value in _there(parameters).items()}
+
+
+def _there(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    try:
+        text = moment(value) if isinstance(value, datetime) else str(value)
+        text.encode()
+    except ValueError:
+        raise KeywrightError("A filter is no text that UTF-8 can carry, or a time without a zone.") from None
+    return text
+
+
+def _nothing(_response: httpx.Response) -> None:
+    return None

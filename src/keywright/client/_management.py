@@ -1,0 +1,320 @@
+"""
+The management API as Python calls: everything that can be done with the keys of one organization.
+
+    with ManagementClient("https://keys.acme.example", token) as keys:
+        created = keys.create("Billing export", scopes=["invoices:read"])
+        hand_over(created.private_key.reveal())
+
+`AsyncManagementClient` has the same methods, each to be awaited. `_calls` describes them.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from datetime import datetime
+from functools import wraps
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+
+import httpx
+
+from keywright import __version__
+from keywright.client import _calls as calls
+from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
+from keywright.client._calls import Call
+from keywright.client._repeating import PAUSES, Tries, check_idempotency_key, new_idempotency_key
+from keywright.client.address import is_on_this_machine, service_address
+from keywright.client.errors import KeywrightError, ServiceUnavailable
+from keywright.contract import ApiKeyResponse, EventResponse
+
+TIMEOUT_SECONDS = 10.0
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+AnyPage = TypeVar("AnyPage", ApiKeyPage, AuditLogPage)
+
+Step = httpx.Request | float
+"""What a client has to do next: send a request, or wait for so many seconds."""
+
+Outcome = httpx.Response | httpx.RequestError | None
+"""What came of a step; None of a wait."""
+
+
+class _Method(Generic[Parameters, Result]):
+    """A method of both clients, made of the function that describes its call."""
+
+    def __init__(self, describe: Callable[Parameters, Call[Result]]) -> None:
+        self._describe = describe
+        self.__doc__ = describe.__doc__
+
+    @overload
+    def __get__(self, client: "ManagementClient", owner: type) -> Callable[Parameters, Result]: ...
+    @overload
+    def __get__(self, client: "AsyncManagementClient", owner: type) -> Callable[Parameters, Awaitable[Result]]: ...
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    def __get__(self, client: Any, owner: type) -> Any:
+        """Give the method of *client*."""
+        if client is None:
+            return self
+
+        @wraps(self._describe)
+        def method(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Any:
+            return client.carry_out(self._describe(*args, **kwargs))
+
+        return method
+
+
+class _Client:
+    """What both clients have in common: the operations, and the steps of a call. It does no I/O."""
+
+    create = _Method(calls.create)
+    list = _Method(calls.list_page)
+    get = _Method(calls.get)
+    update = _Method(calls.update)
+    rotate = _Method(calls.rotate)
+    set_overlap = _Method(calls.set_overlap)
+    revoke = _Method(calls.revoke)
+    delete = _Method(calls.delete)
+    events = _Method(calls.events)
+    key_events = _Method(calls.key_events)
+    usage = _Method(calls.usage)
+    receipt = _Method(calls.receipt)
+    options = _Method(calls.options)
+
+    def __init__(self, base_url: str, token: str, timeout: float, pauses: Sequence[float]) -> None:
+        self._base = service_address(base_url)
+        self._pauses = tuple(pauses)
+        self.service_time: datetime | None = None
+        """What the service's clock showed when it last answered, to the second; None where the answer did not say."""
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            # Refused before anything is sent, and without the token: httpx would quote it.
+            raise KeywrightError("The token is empty or holds characters that no access token has.")
+        self._settings: dict[str, Any] = {
+            "timeout": timeout,
+            "follow_redirects": False,
+            # A proxy of the environment leads away from this machine.
+            "trust_env": not is_on_this_machine(self._base),
+            "headers": {
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                "User-Agent": f"keywright-python/{__version__}",
+            },
+        }
+
+    def _steps(self, http: httpx.Client | httpx.AsyncClient, call: Call[Result]) -> Generator[Step, Outcome, Result]:
+        """Give the steps of a call one after the other; each takes what came of the one before."""
+        if not call.repeatable:
+            return self._result(call, (yield self._request(http, call, {})))
+        if call.idempotency_key is not None:
+            check_idempotency_key(call.idempotency_key)
+        key, tries = call.idempotency_key or new_idempotency_key(), Tries(self._pauses)
+        while True:
+            try:
+                return self._result(call, (yield self._request(http, call, {"Idempotency-Key": key})))
+            except KeywrightError as error:
+                pause = tries.pause_after(error)
+                if pause is None:
+                    error.idempotency_key = key
+                    raise
+            yield pause
+
+    def _request(
+        self, http: httpx.Client | httpx.AsyncClient, call: Call[Any], headers: dict[str, str]
+    ) -> httpx.Request:
+        content_type = {} if call.body is None else {"Content-Type": "application/json"}
+        return http.build_request(
+            call.method,
+            f"{self._base}{call.path}",
+            params=call.parameters,
+            content=call.body,
+            headers={**content_type, **call.headers, **headers},
+        )
+
+    def _result(self, call: Call[Result], outcome: Outcome) -> Result:
+        if isinstance(outcome, httpx.TimeoutException):
+            raise ServiceUnavailable(f"{self._base} did not answer in time.")
+        if not isinstance(outcome, httpx.Response):
+            raise ServiceUnavailable(f"{self._base} cannot be reached: {str(outcome) or type(outcome).__name__}.")
+        self.service_time = read_date(outcome)
+        if outcome.status_code != call.expect:
+            raise error_of(outcome)
+        return call.read(outcome)
+
+
+class ManagementClient(_Client):
+    """
+    Calls one service with one access token.
+
+    Creations and rotations are tried again, a few times, when their answer was lost: each is sent with an idempotency
+    key, so that it is done once however often it is sent. Nothing else is tried twice.
+
+    Every call raises `Refused` when the service says no, `ServiceUnavailable` when it is away, and `UnexpectedAnswer`
+    when something else answers; `KeywrightError` is all three, and what is raised for a value that cannot be sent.
+
+    Args:
+        base_url: Where the service is, such as `https://keys.acme.example`; what follows the host is kept.
+        token: An access token. Its organization is the one whose keys are seen.
+        transport: What carries the requests; by default the network.
+        timeout: Seconds to wait for a connection, and for every part of an answer.
+        pauses: Seconds before each further try of a creation or rotation; none for a single try.
+        sleep: Waits for so many seconds.
+
+    Raises:
+        KeywrightError: *base_url* is no http(s) address, or *token* cannot stand in a header.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        pauses: Sequence[float] = PAUSES,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(base_url, token, timeout, pauses)
+        self._sleep = sleep
+        self._http = httpx.Client(transport=transport, **self._settings)
+
+    def iterate(self, *, page_size: int = 100, **which: Any) -> Iterator[ApiKeyResponse]:
+        """Give every key, newest first, reading a page of *page_size* (1 to 1000) at a time; *which* as for `list`."""
+        for page in self._pages(lambda cursor: calls.list_page(limit=page_size, cursor=cursor, **which)):
+            yield from page.api_keys
+
+    def iterate_events(self, *, page_size: int = 100, **which: Any) -> Iterator[EventResponse]:
+        """Give every event, newest first, a page of *page_size* (1 to 1000) at a time; *which* as for `events`."""
+        for page in self._pages(lambda cursor: calls.events(limit=page_size, cursor=cursor, **which)):
+            yield from page.events
+
+    def carry_out(self, call: Call[Result]) -> Result:
+        """Do what a function of `_calls` describes."""
+        steps = self._steps(self._http, call)
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            outcome = self._do(step)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _do(self, step: Step) -> Outcome:
+        if not isinstance(step, httpx.Request):
+            self._sleep(step)
+            return None
+        try:
+            return self._http.send(step)
+        except httpx.RequestError as error:
+            return error
+
+    def _pages(self, describe: Callable[[str | None], Call[AnyPage]]) -> Iterator[AnyPage]:
+        """Read page after page, by their cursors; a service that repeats a cursor is not asked again."""
+        cursor = None
+        while True:
+            page = self.carry_out(describe(cursor))
+            yield page
+            if page.next is None or page.next == cursor:
+                return
+            cursor = page.next
+
+
+class AsyncManagementClient(_Client):
+    """
+    The same for an event loop: every method is awaited, and both `iterate` are for `async for`.
+
+        async with AsyncManagementClient("https://keys.acme.example", token) as keys:
+            created = await keys.create("Billing export", scopes=["invoices:read"])
+
+    Args:
+        base_url: As for `ManagementClient`.
+        token: As for `ManagementClient`.
+        transport: What carries the requests; by default the network.
+        timeout: As for `ManagementClient`.
+        pauses: As for `ManagementClient`.
+        sleep: Waits for so many seconds, without blocking the loop.
+
+    Raises:
+        KeywrightError: As for `ManagementClient`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        pauses: Sequence[float] = PAUSES,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(base_url, token, timeout, pauses)
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(transport=transport, **self._settings)
+
+    async def iterate(self, *, page_size: int = 100, **which: Any) -> AsyncIterator[ApiKeyResponse]:
+        """Give every key, newest first, reading a page of *page_size* (1 to 1000) at a time; *which* as for `list`."""
+        async for page in self._pages(lambda cursor: calls.list_page(limit=page_size, cursor=cursor, **which)):
+            for key in page.api_keys:
+                yield key
+
+    async def iterate_events(self, *, page_size: int = 100, **which: Any) -> AsyncIterator[EventResponse]:
+        """Give every event, newest first, a page of *page_size* (1 to 1000) at a time; *which* as for `events`."""
+        async for page in self._pages(lambda cursor: calls.events(limit=page_size, cursor=cursor, **which)):
+            for event in page.events:
+                yield event
+
+    async def carry_out(self, call: Call[Result]) -> Result:
+        """Do what a function of `_calls` describes."""
+        steps = self._steps(self._http, call)
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            outcome = await self._do(step)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _do(self, step: Step) -> Outcome:
+        if not isinstance(step, httpx.Request):
+            await self._sleep(step)
+            return None
+        try:
+            return await self._http.send(step)
+        except httpx.RequestError as error:
+            return error
+
+    async def _pages(self, describe: Callable[[str | None], Call[AnyPage]]) -> AsyncIterator[AnyPage]:
+        cursor = None
+        while True:
+            page = await self.carry_out(describe(cursor))
+            yield page
+            if page.next is None or page.next == cursor:
+                return
+            cursor = page.next

@@ -1,0 +1,261 @@
+"""
+What the integrations share: where a request has its key, where it came from, and what a refusal looks like.
+
+An integration reads `RequestHeaders` out of its framework's request. It gets a verdict to go on with, or `KeyRefused`
+with the answer. All decisions stand here; an integration has none of its own.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Generic, NamedTuple, TypeVar
+
+from httpx import codes
+
+from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
+from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
+from keywright.client.verifier._checker import wanted_scopes
+from keywright.keys.addresses import client_address
+from keywright.keys.rate_limits import check_cost
+from keywright.keys.spending import rate_limit_headers
+from keywright.keys.verdict import Code
+
+App = TypeVar("App")
+Result = TypeVar("Result")
+AnyVerifier = TypeVar("AnyVerifier", bound=InProcessVerifier)
+
+_REALM = 'Bearer realm="api"'
+_RETRY_SECONDS = 1
+_LONGEST_RETRY_SECONDS = 60
+
+_logger = logging.getLogger("keywright.client")
+
+_REFUSALS = {
+    Code.NOT_FOUND: (codes.UNAUTHORIZED, "The API key is not known."),
+    Code.REVOKED: (codes.UNAUTHORIZED, "The API key was revoked."),
+    Code.EXPIRED: (codes.UNAUTHORIZED, "The API key has expired."),
+    Code.WRONG_ENVIRONMENT: (codes.FORBIDDEN, "The API key belongs to another environment."),
+    Code.INSUFFICIENT_SCOPE: (codes.FORBIDDEN, "The API key may not do this."),
+    Code.IP_NOT_ALLOWED: (codes.FORBIDDEN, "The API key may not be used from this address."),
+    Code.RATE_LIMITED: (codes.TOO_MANY_REQUESTS, "Too many requests."),
+}
+
+
+class KeyRefused(Exception):
+    """
+    A request that may not go on, and what to answer.
+
+    Args:
+        status: The HTTP status.
+        code: Stable, for programs, such as `key_required`.
+        detail: A sentence.
+        headers: Headers of the answer beside those on its content.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    @property
+    def answer_headers(self) -> dict[str, str]:
+        """All headers of the answer."""
+        return {"Content-Type": "application/json", "Content-Length": str(len(self.body)), **self.headers}
+
+    @property
+    def body(self) -> bytes:
+        """The answer's content, JSON."""
+        return json.dumps({"detail": self.detail, "code": self.code}).encode()
+
+
+class RequestHeaders(NamedTuple):
+    """
+    What matters of a request: the values of each header, and the address of the connection.
+
+    `authorization`, `api_key` and `forwarded` (`X-Forwarded-For`) have one value for each header of that name.
+    """
+
+    authorization: Sequence[str]
+    api_key: Sequence[str]
+    forwarded: Sequence[str]
+    user_agent: str | None
+    peer: str | None
+
+
+class Guard:
+    """
+    What requests have to present.
+
+    Args:
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+        exempt: Paths that need no key, each exactly as the application sees it.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each request takes.
+
+    Raises:
+        TypeError: *scopes*, *exempt* or *trusted_proxies* is one string, or *cost* no whole number.
+        ValueError: A network is none, or *cost* is no cost.
+    """
+
+    def __init__(
+        self,
+        *,
+        scopes: Collection[str] = (),
+        environment: str | None = None,
+        exempt: Collection[str] = (),
+        trusted_proxies: Collection[str] = (),
+        cost: int = 1,
+    ) -> None:
+        if isinstance(trusted_proxies, str):
+            raise TypeError("trusted_proxies must be a collection of networks, not one string")
+        if isinstance(exempt, str):
+            raise TypeError("exempt must be a collection of paths, not one string")
+        check_cost(cost)
+        self._cost = cost
+        self._scopes = wanted_scopes(scopes)
+        self._environment = environment
+        self._exempt = frozenset(exempt)
+        self._trusted = [ip_network(network) for network in trusted_proxies]
+
+    def is_exempt(self, path: str) -> bool:
+        """Tell whether requests for *path* need no key."""
+        return path in self._exempt
+
+    def check(self, verifier: Verifier, headers: RequestHeaders) -> Verdict:
+        """
+        Check the key of a request.
+
+        Raises:
+            KeyRefused: The request may not go on.
+        """
+        try:
+            return self.pass_or_refuse(self.call(verifier.verify, headers))
+        except KeywrightError as error:
+            raise refused_for_trouble(error) from None
+
+    async def check_async(self, verifier: AsyncVerifier, headers: RequestHeaders) -> Verdict:
+        """Do as `check`, on an event loop."""
+        try:
+            return self.pass_or_refuse(await self.call(verifier.verify, headers))
+        except KeywrightError as error:
+            raise refused_for_trouble(error) from None
+
+    def call(self, verify: Callable[..., Result], headers: RequestHeaders) -> Result:
+        """
+        Call the `verify` of a verifier for a request.
+
+        Raises:
+            KeyRefused: The request presents no key, or two.
+        """
+        peer = headers.peer
+        return verify(
+            presented_key(headers.authorization, headers.api_key),
+            scopes=self._scopes,
+            environment=self._environment,
+            client_ip=client_address(peer, headers.forwarded, self._trusted) if self._trusted else peer,
+            user_agent=headers.user_agent,
+            cost=self._cost,
+        )
+
+    def pass_or_refuse(self, verdict: Verdict) -> Verdict:
+        """
+        Give the verdict back when the key may be used.
+
+        Raises:
+            KeyRefused: It may not.
+        """
+        if verdict:
+            return verdict
+        status, sentence = _REFUSALS[verdict.code]
+        headers = limit_headers(verdict)
+        if status == codes.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = f'{_REALM}, error="invalid_token", error_description="{sentence}"'
+        elif verdict.code is Code.INSUFFICIENT_SCOPE:
+            wanted = " ".join(self._scopes)
+            headers["WWW-Authenticate"] = f'{_REALM}, error="insufficient_scope", scope="{wanted}"'
+        elif verdict.retry_after_seconds is not None or (verdict.code is Code.RATE_LIMITED and not verdict.limits):
+            # Without any limits it was the service that refused the customer's address, for a short time.
+            headers["Retry-After"] = str(verdict.retry_after_seconds or _RETRY_SECONDS)
+        raise KeyRefused(status, verdict.code.value, sentence, headers)
+
+
+class GuardedApplication(Generic[App, AnyVerifier]):
+    """
+    An application behind a guard.
+
+    Args:
+        app: The application.
+        verifier: Checks the keys; started by the first request, if not before.
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+        exempt: Paths that need no key, each exactly as the application sees it.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each request takes.
+
+    Raises:
+        TypeError, ValueError: See `Guard`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: AnyVerifier,
+        *,
+        scopes: Collection[str] = (),
+        environment: str | None = None,
+        exempt: Collection[str] = (),
+        trusted_proxies: Collection[str] = (),
+        cost: int = 1,
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._guard = Guard(
+            scopes=scopes, environment=environment, exempt=exempt, trusted_proxies=trusted_proxies, cost=cost
+        )
+
+
+def limit_headers(verdict: Verdict) -> dict[str, str]:
+    """Write the state of the key's rate limits as headers, for every response to its holder."""
+    return rate_limit_headers(verdict.limits)
+
+
+def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
+    """
+    Find the one key of a request.
+
+    Args:
+        authorization: The values of all `Authorization` headers; schemes other than Bearer are passed over.
+        api_key: The values of all `X-API-Key` headers.
+
+    Raises:
+        KeyRefused: There is none, or there are two that differ: which of them counts, two programs may disagree on.
+    """
+    found = {value.strip() for value in api_key}
+    for value in authorization:
+        scheme, _, key = value.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            found.add(key.strip())
+    found.discard("")
+    if not found:
+        sentence = "An API key is required: Authorization: Bearer <key>, or X-API-Key: <key>."
+        raise KeyRefused(codes.UNAUTHORIZED, "key_required", sentence, {"WWW-Authenticate": _REALM})
+    if len(found) > 1:
+        raise KeyRefused(codes.BAD_REQUEST, "several_keys", "The request presents two different keys.")
+    return found.pop()
+
+
+def refused_for_trouble(error: KeywrightError) -> KeyRefused:
+    """Make the answer where there is no verdict. The reason goes to the log, not to the caller."""
+    if isinstance(error, CredentialRefused):
+        _logger.error("the service does not accept this verifier's credential: %s", error)
+    else:
+        # The feed logs an interruption once; here it would be logged with every request.
+        _logger.info("a key could not be checked: %s", error)
+    after = error.retry_after if isinstance(error, ServiceUnavailable) else None
+    seconds = min(max(after or 0, _RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
+    sentence = "API keys cannot be checked right now. Try again soon."
+    return KeyRefused(codes.SERVICE_UNAVAILABLE, "service_unavailable", sentence, {"Retry-After": str(seconds)})

@@ -1,0 +1,61 @@
+"""
+Checking keys in a Flask application, view by view; `wsgi` does it for a whole application.
+
+    @app.get("/reports")
+    @require_key(verifier, scopes=["reports:read"])
+    def reports(): return {"key": str(g.keywright.key.id)}
+
+Flask is imported when a guarded view is called, so that this package can be installed without it.
+"""
+
+from collections.abc import Callable, Collection
+from functools import partial, wraps
+from typing import Any
+
+from keywright.client.integrations._guard import Guard, KeyRefused, limit_headers
+from keywright.client.integrations.wsgi import headers_of
+from keywright.client.verifier import Verifier
+
+_View = Callable[..., Any]
+
+
+def require_key(
+    verifier: Verifier,
+    *,
+    scopes: Collection[str] = (),
+    environment: str | None = None,
+    trusted_proxies: Collection[str] = (),
+    cost: int = 1,
+) -> Callable[[_View], _View]:
+    """
+    Make a decorator that lets a view be called with a good key only; the verdict is in `flask.g.keywright`.
+
+    Args:
+        verifier: Checks the keys; started by the first request, and ended with the process.
+        scopes: What a key must be allowed to do, all of it.
+        environment: The environment it must belong to; None for any.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
+        cost: How many units of a key's rate limits each call takes.
+    """
+    guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
+
+    def decorate(view: _View) -> _View:
+        @wraps(view)
+        def guarded(*args: Any, **named: Any) -> Any:
+            import flask
+
+            try:
+                verdict = flask.g.keywright = guard.check(verifier, headers_of(flask.request.environ))
+            except KeyRefused as refused:
+                return flask.Response(refused.body, refused.status, refused.answer_headers)
+            flask.after_this_request(partial(_add_headers, limit_headers(verdict)))
+            return flask.current_app.ensure_sync(view)(*args, **named)
+
+        return guarded
+
+    return decorate
+
+
+def _add_headers(headers: dict[str, str], response: Any) -> Any:
+    response.headers.extend(headers)
+    return response

@@ -1,0 +1,149 @@
+"""Read the answers to a verification, and turn every other answer into the error that it means."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+from typing import Any, TypeVar
+
+import httpx
+
+from keywright.client._answers import error_of, not_keywright, read_retry_after
+from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
+from keywright.client.verifier._verdicts import KeyInfo, Verdict
+from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
+from keywright.keys.addresses import canonical_network
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.spending import LimitState
+from keywright.keys.verdict import Code, Explanation, KeyFacts
+
+# The facts that this version can judge. A key with any other fact is verified by the service each time.
+_WEIGHED = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
+
+_Value = TypeVar("_Value", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """The names of the facts, those included that this version does not know."""
+
+    facts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    The service's answer on a key: its verdict, and the facts of the key where the secret matched.
+
+    `complete` is true when this version can judge all facts, `stale` when the service itself answered from memory.
+    `limits` and `retry_after_seconds` are there when the service itself counted the request.
+    """
+
+    code: Code
+    facts: KeyFacts | None = None
+    complete: bool = False
+    stale: bool = False
+    explanation: Explanation | None = None
+    limits: tuple[LimitState, ...] = ()
+    retry_after_seconds: int | None = None
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether its facts may be cached until the feed names the key."""
+        return self.complete and not self.stale
+
+    @property
+    def verdict(self) -> Verdict:
+        """The service's own verdict."""
+        key = None if self.facts is None else KeyInfo(self.facts)
+        return Verdict(self.code, key, self.stale, self.explanation, self.limits, self.retry_after_seconds)
+
+
+def read_answer(response: httpx.Response) -> Answer:
+    """
+    Read the answer to a verification.
+
+    Raises:
+        CredentialRefused: The service does not accept the verifier.
+        ServiceUnavailable: It is not an answer that a verdict can be made of.
+    """
+    if response.status_code != httpx.codes.OK:
+        raise trouble_of(response)
+    try:
+        return _answer(read(VerifyResponse, response.content), read(_Facts, response.content))
+    except ContractError as error:
+        raise ServiceUnavailable(str(not_keywright(response, str(error)))) from None
+
+
+def trouble_of(response: httpx.Response) -> KeywrightError:
+    """Turn an error of the service into its meaning here: a refused credential, or an unavailable service."""
+    error = error_of(response)
+    if isinstance(error, ServiceUnavailable):
+        return error
+    if isinstance(error, Refused):
+        if error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            return CredentialRefused(error.code, error.status, error.detail, request_id=error.request_id)
+        return ServiceUnavailable(
+            f"The service answered {error.status}: {error.detail}",
+            retry_after=read_retry_after(response),
+            request_id=error.request_id,
+        )
+    # The page of a gateway, or another server: not the service.
+    return ServiceUnavailable(str(error), retry_after=read_retry_after(response))
+
+
+def _answer(said: VerifyResponse, named: _Facts) -> Answer:
+    if said.valid is not (said.code is Code.VALID):
+        raise ContractError("`valid` contradicts `code`")
+    key, facts, why = said.api_key, said.facts, said.explanation
+    if key is None and said.valid:
+        raise ContractError("`valid` comes without a key")
+    return Answer(
+        code=said.code,
+        facts=None if key is None else _facts(key, facts),
+        complete=key is not None and facts is not None and set(named.facts or ()) <= _WEIGHED,
+        stale=said.stale,
+        explanation=None if why is None else Explanation(why.rule, why.would_pass),
+        limits=tuple(map(_limit_state, said.rate_limits or ())),
+        retry_after_seconds=said.retry_after_seconds,
+    )
+
+
+def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
+    if facts is None:
+        # The service's own verdict: what its rules weighed beyond this was weighed there.
+        facts = FactsResponse(revoked=False, expires_at=None if key.expires_at is None else key.expires_at.timestamp())
+    return KeyFacts(
+        id=key.id.bytes,
+        org_id=_one_for_all(key.org_id.bytes),
+        name=key.name,
+        environment=_one_for_all(key.environment),
+        expires_at=_end(facts.expires_at),
+        revoked=facts.revoked,
+        scopes=_one_for_all(key.scopes),
+        retires_at=_end(facts.retires_at),
+        allowed_ips=_one_for_all(tuple(map(_network, facts.allowed_ips))),
+        rate_limits=_one_for_all(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
+    )
+
+
+def _end(seconds: float | None) -> float:
+    return inf if seconds is None else seconds
+
+
+def _network(text: str) -> str:
+    network = canonical_network(text)
+    if network is None:
+        raise ContractError("Expected networks in canonical form - at `$.facts.allowed_ips`")
+    return network
+
+
+def _limit_state(state: LimitStateResponse) -> LimitState:
+    limit = RateLimit(state.name, state.limit, state.window_seconds)
+    return LimitState(limit, state.remaining, state.reset_seconds)
+
+
+@lru_cache(maxsize=16_384)
+def _one_for_all(value: _Value) -> _Value:
+    # Many keys share these values; without this each would have its own copy.
+    return value

@@ -1,0 +1,82 @@
+"""A verifier's session on an event loop of its own, in a thread of its own, for code that does not await."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+
+from keywright.client.errors import ServiceUnavailable
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
+from keywright.client.verifier._session import CLOSED, VerifierSession
+from keywright.client.verifier._verdicts import Verdict
+
+_SPARE_SECONDS = 3.0
+
+
+class Background:
+    """
+    Runs one session, from its creation until `close`.
+
+    Args:
+        checker: Decides for the session.
+        begin: Starts the session on the running event loop.
+        end_seconds: How long the session may take to close.
+    """
+
+    def __init__(self, checker: LocalChecker, begin: Callable[[], VerifierSession], end_seconds: float) -> None:
+        self.checker = checker
+        self._begin = begin
+        self._end_seconds = end_seconds
+        self._session: Future[VerifierSession] = Future()
+        self._open = True
+        # A request reaches the loop before the end does, or is refused.
+        self._gate = threading.Lock()
+        self._end = asyncio.Event()
+        # A daemon, because an application that forgets to close it must still be able to end.
+        self._thread = threading.Thread(target=self._run, name="keywright verifier", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: UncachedRequest) -> Verdict:
+        """Decide on the session's loop; see `VerifierSession.ask`."""
+        session = self._session.result()
+        with self._gate:
+            if not self._open:
+                raise ServiceUnavailable(CLOSED)
+            verdict = asyncio.run_coroutine_threadsafe(self._decide(session, request), session.loop)
+        try:
+            return verdict.result()
+        except CancelledError:
+            raise ServiceUnavailable(CLOSED) from None
+        except BaseException:
+            # As by Ctrl-C: the caller does not wait any more.
+            verdict.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the session and the thread."""
+        with self._gate:
+            was_open, self._open = self._open, False
+        if was_open and self._session.exception() is None:
+            self._session.result().loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(self._end_seconds + _SPARE_SECONDS)
+
+    async def _decide(self, session: VerifierSession, request: UncachedRequest) -> Verdict:
+        # Since the thread looked, the same request of another thread may have been answered.
+        decided = self.checker.decide_again(request)
+        return decided if isinstance(decided, Verdict) else await session.ask(decided)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except Exception as error:
+            if self._session.done():
+                raise
+            self._session.set_exception(error)
+
+    async def _main(self) -> None:
+        session = self._begin()
+        self._session.set_result(session)
+        await self._end.wait()
+        await session.close()
+        # A closed connection reports its end one round of the loop later.
+        await asyncio.sleep(0)

@@ -1,0 +1,93 @@
+"""
+The verdicts that recent requests got, and how often the same request came since.
+
+A use is first counted on the verdict that the same request got before, at the cost of one look into a dict, so that the
+next such request needs no decision. From there uses are added up in the usage book. Both are bounded. Pure; the caller
+locks.
+"""
+
+from keywright.client.verifier._verdicts import Verdict
+from keywright.keys.addresses import network_of
+from keywright.keys.usage import UsageBook, UsageSource, agent_family, hour_of
+
+MOST_CACHED = 32_768
+MOST_SOURCES = 10_000
+LONGEST_AGENT = 256
+
+RequestKey = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
+"""All that a verdict depends on: the digest of the key, required scopes and environment, address and user agent."""
+
+
+NEVER_REPEATED = -1
+"""In place of a number of changes: this verdict was for one request."""
+
+
+class CachedVerdict:
+    """
+    The verdict on a request, and how often that request came.
+
+    It is repeated until `until`, in seconds since the epoch, and only while no key was dropped: `changes` is the number
+    of drops at the time of the verdict.
+    """
+
+    __slots__ = ("changes", "count", "first", "last", "until", "verdict")
+
+    def __init__(self, verdict: Verdict, now: float, *, until: float, changes: int) -> None:
+        self.verdict = verdict
+        self.until = until
+        self.changes = changes
+        self.first = self.last = now
+        self.count = 1
+
+
+class CachedVerdicts:
+    """
+    The verdicts of recent requests, and the usage that was not reported yet.
+
+    Args:
+        most: How many verdicts to hold.
+        most_sources: How many sources of usage to tell apart; as many again are held without network and agent.
+    """
+
+    def __init__(self, *, most: int = MOST_CACHED, most_sources: int = MOST_SOURCES) -> None:
+        self._most = most
+        self._waiting: list[tuple[RequestKey, CachedVerdict]] = []
+        self.recent: dict[RequestKey, CachedVerdict] = {}
+        self.usage = UsageBook(most_sources=most_sources, most_records=2 * most_sources)
+
+    def add(self, request: RequestKey, cached: CachedVerdict) -> None:
+        """Hold the verdict on a request and count its first use; later ones are counted on the verdict itself."""
+        replaced = self.recent.get(request)
+        if replaced is not None:
+            self._add_up(request, replaced)
+        elif len(self.recent) >= self._most:
+            self.turn()
+        # As many are added up as come in, so that no request ever pays for many.
+        if self._waiting:
+            self._add_up(*self._waiting.pop())
+        self.recent[request] = cached
+
+    def count_again(self, request: RequestKey, now: float) -> bool:
+        """Count a use of a request whose verdict is held; tell whether it is."""
+        cached = self.recent.get(request)
+        if cached is None:
+            return False
+        cached.count += 1
+        cached.last = now
+        return True
+
+    def turn(self) -> None:
+        """Set aside all verdicts, so that their uses are added up."""
+        self._waiting.extend(self.recent.items())
+        self.recent = {}
+
+    def settle(self, most: int) -> bool:
+        """Add up the uses of at most *most* verdicts that were set aside; tell whether there are more."""
+        for _ in range(min(most, len(self._waiting))):
+            self._add_up(*self._waiting.pop())
+        return bool(self._waiting)
+
+    def _add_up(self, request: RequestKey, cached: CachedVerdict) -> None:
+        digest, _, _, address, agent = request
+        source = UsageSource(digest, hour_of(cached.last), network_of(address), agent_family(agent))
+        self.usage.add(source, cached.count, cached.first, cached.last)

@@ -1,0 +1,280 @@
+"""The calls that a verifier makes to its service, and the errors when they fail."""
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+
+from keywright import __version__
+from keywright.client._answers import error_of, not_keywright
+from keywright.client.address import is_on_this_machine, service_address
+from keywright.client.errors import KeywrightError, ServiceUnavailable
+from keywright.client.verifier._answers import Answer, read_answer, trouble_of
+from keywright.client.verifier._checker import UncachedRequest
+from keywright.client.verifier._event_stream import EventStream, StreamEvent
+from keywright.keys.addresses import network_of
+from keywright.keys.pair import parse_credential
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
+
+MOST_LOOK_UPS = 64
+"""How many questions are put to the service at a time; others wait."""
+MOST_IN_A_REPORT = 1000
+
+_LONGEST_HOST = 64
+_VERIFY = "/api/v2/api-keys/verify"
+_FEED = "/api/v2/verifier/feed"
+_ACK = "/api/v2/verifier/ack"
+_USAGE = "/api/v2/verifier/usage"
+# Longer than the pause between two reports, so that the last one, when the process ends, needs no new connection.
+_KEEP_ALIVE_SECONDS = 60.0
+
+
+class NoAnswerInTime(ServiceUnavailable):
+    """The service did not answer within `Timing.answer`, or did not take the request at all."""
+
+
+class AnswerLost(ServiceUnavailable):
+    """The connection was there, and ended before the answer did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """
+    How long a verifier waits for what, in seconds.
+
+    `answer` is what a request may take in all, `connection` what a new connection may, `silence` how long a feed may
+    stay silent before another is opened. `report` is the pause between two reports of usage. `first_pause` and
+    `longest_pause` are those between two tries to open a feed, `refused_pause` the one after the service did not accept
+    the credential. `end` is what closing may take.
+    """
+
+    answer: float = 2.0
+    connection: float = 1.0
+    silence: float = 3.0
+    report: float = 10.0
+    first_pause: float = 0.05
+    longest_pause: float = 2.0
+    refused_pause: float = 10.0
+    end: float = 2.0
+
+
+USUAL_TIMING = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """
+    The address of the service, and the credential of the verifier.
+
+    Raises:
+        KeywrightError: The address is not a URL, or the credential is not that of a verifier of this brand.
+    """
+
+    url: str
+    credential: str
+    brand: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", service_address(self.url))
+        if parse_credential(self.credential, brand=self.brand) is None:
+            # Refused before anything is sent; the error does not repeat the text.
+            raise KeywrightError(
+                f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
+            )
+
+    def __repr__(self) -> str:
+        return f"Service({self.url!r})"
+
+
+class _Connecting:
+    """
+    Counts the connections that are being made (a `trace` of httpx).
+
+    A connection that is cancelled at the wrong moment leaves an open socket behind.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    async def __call__(self, event: str, _info: Any) -> None:
+        _, step, state = event.split(".")
+        if step in ("connect_tcp", "start_tls"):
+            self._count += 1 if state == "started" else -1
+            self._none.set() if self._count == 0 else self._none.clear()
+
+    async def over(self) -> None:
+        """Wait until none is being made."""
+        # Another may begin before this task runs again.
+        while self._count:
+            await self._none.wait()
+
+
+class ServiceCalls:
+    """
+    Calls one service as one verifier.
+
+    Args:
+        service: Its address and the credential.
+        timing: How long to wait.
+        transport: What carries the requests; by default the network.
+    """
+
+    def __init__(self, service: Service, timing: Timing, transport: httpx.AsyncBaseTransport | None) -> None:
+        self._base = service.url
+        self._timing = timing
+        self._connecting = _Connecting()
+        self._extensions = {"trace": self._connecting}
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(timing.answer, connect=timing.connection),
+            follow_redirects=False,
+            trust_env=not is_on_this_machine(service.url),
+            # The feed, reports and acknowledgements never wait behind look-ups.
+            limits=httpx.Limits(
+                max_connections=MOST_LOOK_UPS + 8,
+                max_keepalive_connections=MOST_LOOK_UPS,
+                keepalive_expiry=_KEEP_ALIVE_SECONDS,
+            ),
+            headers={
+                "Authorization": f"Bearer {service.credential}",
+                "Accept": "application/json",
+                "User-Agent": f"keywright-python/{__version__}",
+            },
+        )
+
+    async def look_up(self, request: UncachedRequest) -> Answer:
+        """Get the facts of a key, whatever the request needs of it; see `read_answer` for errors."""
+        body = {"key": request.text, **_given(client_ip=_address_of(request))}
+        return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
+
+    async def verify(self, request: UncachedRequest) -> Answer:
+        """Have the service decide; see `read_answer` for errors."""
+        body = {
+            "key": request.text,
+            "scopes": list(request.ask.scopes),
+            "explain": request.explain,
+            **({} if request.cost == 1 else {"cost": request.cost}),
+            **_given(environment=request.ask.environment, client_ip=_address_of(request)),
+        }
+        return read_answer(await self._ask(body))
+
+    @asynccontextmanager
+    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+        """
+        Open the feed of changes.
+
+        Raises:
+            CredentialRefused, ServiceUnavailable, httpx.RequestError: It cannot be opened, or is silent.
+            StreamBroken: The answer is no stream of events.
+        """
+        timeout = httpx.Timeout(self._timing.silence, connect=self._timing.connection)
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
+        address = self._base + _FEED
+        async with self._http.stream(
+            "GET", address, params=parameters, headers=headers, timeout=timeout, extensions=self._extensions
+        ) as response:
+            if response.status_code != httpx.codes.OK:
+                await response.aread()
+                raise trouble_of(response)
+            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                raise ServiceUnavailable(str(not_keywright(response)))
+            async with aclosing(_events(response)) as events:
+                yield events
+
+    async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
+        """Acknowledge changes, and with `closed` the end of the session; see `error_of` for errors."""
+        body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
+        _expect_done(await self._post(_ACK, body))
+
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
+        """
+        Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
+
+        *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
+        repeated when its answer was lost, with the same records and before any newer one.
+        """
+        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, records))}
+        _expect_done(await self._post(_USAGE, body))
+
+    async def connected(self) -> None:
+        """Wait until no connection is being made, so that tasks can be cancelled; takes a bounded time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.connection):
+                await self._connecting.over()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        try:
+            return await self._post(_VERIFY, body, headers)
+        except AnswerLost:
+            # The service may close an idle connection in the moment in which it is used again.
+            return await self._post(_VERIFY, body, headers)
+
+    async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        try:
+            return await self._http.post(self._base + path, json=body, headers=headers, extensions=self._extensions)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            raise AnswerLost(f"{self._base} closed the connection without an answer.") from None
+        except httpx.TimeoutException:
+            raise NoAnswerInTime(f"{self._base} did not answer in time.") from None
+        except httpx.RequestError as error:
+            raise ServiceUnavailable(f"{self._base} cannot be reached: {str(error) or type(error).__name__}.") from None
+
+
+def process_name() -> str:
+    """Make the name of a process that has none: host and process number, such as `api-7:4711`."""
+    host = re.sub("[^!-~]", "-", socket.gethostname())[:_LONGEST_HOST]
+    return f"{host}:{os.getpid()}"
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[StreamEvent, None]:
+    stream = EventStream()
+    pieces = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for event in stream.feed(piece):
+                yield event
+
+
+def _expect_done(response: httpx.Response) -> None:
+    if response.status_code != httpx.codes.NO_CONTENT:
+        raise error_of(response)
+
+
+def _address_of(request: UncachedRequest) -> str | None:
+    # The service limits guesses by network and refuses a text that is not an address.
+    return request.ask.client_ip if network_of(request.ask.client_ip) else None
+
+
+def _shown(record: UsageRecord) -> dict[str, Any]:
+    return {
+        "digest": record.source.digest.hex(),
+        "hour": _iso(record.source.hour * HOUR_SECONDS),
+        "network": record.source.network,
+        "agent": record.source.agent,
+        "first_seen": _iso(record.first),
+        "last_seen": _iso(record.last),
+        "count": record.uses,
+    }
+
+
+def _given(**fields: str | None) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

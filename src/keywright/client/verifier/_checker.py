@@ -1,0 +1,316 @@
+"""
+All decisions of an in-process verifier: from a presented text to a verdict, or to a request that the service decides.
+
+No I/O and no tasks: `_session` waits for the service, for threads and for asyncio alike. Every method may be called
+from any thread.
+
+Cached keys count only for the bound after the time to which the cache is synced. So a stopped process, a slow service
+and a cut connection need no special case: the cache becomes stale by itself, and the service is asked for every key.
+Only when the service is unavailable, too, cached keys count for longer, and such a verdict is marked stale.
+"""
+
+from collections.abc import Collection, Iterable
+from math import inf
+from threading import Lock
+from typing import NamedTuple
+from uuid import uuid4
+
+from keywright.client.verifier import _clocks as clocks
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._cached_verdicts import (
+    LONGEST_AGENT,
+    NEVER_REPEATED,
+    CachedVerdict,
+    CachedVerdicts,
+    RequestKey,
+)
+from keywright.client.verifier._clocks import Clock
+from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.keys.digest import digest_of
+from keywright.keys.format import MAX_LENGTH, is_private_key
+from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.spending import UNLIMITED, InMemoryRateLimiter, LimitState
+from keywright.keys.usage import UsageRecord
+from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
+
+
+class UncachedRequest(NamedTuple):
+    """
+    A request that the cache cannot answer: the arguments of `Verifier.verify`.
+
+    `request_key` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
+    """
+
+    text: str
+    request_key: RequestKey
+    explain: bool = False
+    cost: int = 1
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the presented text."""
+        return self.request_key[0]
+
+    @property
+    def ask(self) -> Ask:
+        """What the request needs of the key."""
+        return _ask(*self.request_key[1:4])
+
+
+class LocalChecker:
+    """
+    The cache of one process, and all decisions from it, from its start to its end.
+
+    Args:
+        brand: The first part of every key of the service.
+        capacity: How many keys to cache.
+        outage_seconds: How long after the last sync cached keys count while the service is unavailable.
+        limit_share: The share of every rate limit that this process may let through.
+        clock: A monotonic clock, in seconds.
+        wall: This machine's clock, in seconds of the epoch; the service's clock decides.
+    """
+
+    def __init__(
+        self,
+        *,
+        brand: str,
+        capacity: int,
+        outage_seconds: int,
+        limit_share: float = 1.0,
+        clock: Clock = clocks.monotonic,
+        wall: Clock = clocks.epoch,
+    ) -> None:
+        self.session = uuid4()
+        self.clock_error_seconds: float | None = None
+        """By how many seconds this machine's own clock is off, as far as that is proved; None before it is known."""
+        self._brand = brand
+        self.outage_seconds = outage_seconds
+        self.clock = clock
+        self._wall = wall
+        self._lock = Lock()
+        self._known = KnownKeys(capacity)
+        self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
+        self._verdicts = CachedVerdicts()
+        # The same time as in `_known`, the bound added: the hot path compares two numbers.
+        self._fresh_until = -inf
+        # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
+        self._changes = 0
+        # What to add to the monotonic clock for seconds of the epoch.
+        self._epoch = wall() - clock()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether cached keys count now."""
+        return self.clock() <= self._fresh_until
+
+    @property
+    def ever_synced(self) -> bool:
+        """Whether the cache was ever synced since the start."""
+        return self._fresh_until > -inf
+
+    def decide(
+        self,
+        text: str,
+        scopes: tuple[str, ...] = (),
+        environment: str | None = None,
+        client_ip: str | None = None,
+        user_agent: str | None = None,
+        with_explanation: bool = False,
+        cost: int = 1,
+    ) -> Verdict | UncachedRequest:
+        """Decide from memory alone; give the request back when the service has to be asked."""
+        if len(text) > MAX_LENGTH:
+            return NOT_FOUND
+        try:
+            presented = digest_of(text.encode("ascii"))
+        except UnicodeEncodeError:
+            return NOT_FOUND
+        if user_agent is not None and len(user_agent) > LONGEST_AGENT:
+            user_agent = user_agent[:LONGEST_AGENT]
+        request = (presented, scopes, environment, client_ip, user_agent)
+        now = self.clock()
+        with self._lock:
+            if now > self._fresh_until:
+                # What is held belongs to exactly one text, so a text that is held needs no parsing.
+                if self._known.get(presented) is not None:
+                    return UncachedRequest(text, request, with_explanation, cost)
+            else:
+                now += self._epoch
+                # Nothing has changed since this request got its verdict from the cache, and the key has not expired.
+                cached = self._verdicts.recent.get(request)
+                if cached is not None and cached.changes == self._changes and now < cached.until:
+                    cached.count += 1
+                    cached.last = now
+                    return cached.verdict
+                facts = self._known.get(presented)
+                if facts is not None:
+                    return self._judge(request, facts, now, with_explanation, cost)
+        return (
+            UncachedRequest(text, request, with_explanation, cost)
+            if is_private_key(text, brand=self._brand)
+            else NOT_FOUND
+        )
+
+    def decide_again(self, request: UncachedRequest) -> Verdict | UncachedRequest:
+        """Decide from memory once more: the answer to the same request may have come in the meantime."""
+        return self.decide(request.text, *request.request_key[1:], request.explain, request.cost)
+
+    def begin(self, request: UncachedRequest) -> LookUp:
+        """Begin a look-up, before the request is sent; to be ended by `end`."""
+        with self._lock:
+            return self._known.begin(request.digest)
+
+    def end(self, look_up: LookUp, answer: Answer | None) -> bool:
+        """
+        End a look-up: cache its answer, None if there is none; tell whether a change overtook it.
+
+        An answer that is stale, or has facts that this version cannot judge, is not cached.
+        """
+        with self._lock:
+            self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
+            return look_up.overtaken
+
+    def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
+        """
+        Decide by a fresh answer; None when only the service can judge all facts of the key.
+
+        The look-up did not name what the request needs, so that one answer serves many requests; that is judged here.
+        """
+        if answer.facts is None:
+            return answer.verdict
+        if not answer.complete:
+            return None
+        # The service has just judged time by its own clock, so its word counts. It judged the address of the request
+        # that was sent, which may be another one.
+        timely = answer.code in (Code.REVOKED, Code.EXPIRED)
+        code = answer.code if timely else judge(answer.facts, request.ask, -inf)
+        with self._lock:
+            return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
+
+    def in_outage(self, request: UncachedRequest) -> Verdict | None:
+        """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
+        with self._lock:
+            facts = self._known.get(request.digest)
+            now = self.clock()
+            # Counted from the last sync, so without the bound that `trusted_at` adds.
+            if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
+                return None
+            code = judge(facts, request.ask, now + self._epoch)
+            return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
+
+    def synced(self, since: float) -> None:
+        """Note that all changes before *since*, on the monotonic clock, have been applied."""
+        with self._lock:
+            self._known.followed(since)
+            self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
+
+    def drop(self, digests: Iterable[bytes]) -> None:
+        """Forget keys that changed."""
+        with self._lock:
+            self._changes += 1
+            self._known.drop(digests)
+
+    def drop_all(self) -> None:
+        """Forget all keys, because any of them may have changed."""
+        with self._lock:
+            self._changes += 1
+            self._known.drop_all()
+
+    def forget(self) -> None:
+        """Forget everything for good: the end."""
+        with self._lock:
+            self._changes += 1
+            self._known.drop_all()
+            self._rate_limiter.clear()
+            self.outage_seconds = 0
+            self._fresh_until = -inf
+
+    def set_time(self, time: float, slack: float, received: float) -> float:
+        """
+        Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
+
+        The time so far is moved no further than that proves.
+
+        Returns:
+            By how many seconds this machine's own clock is off, as far as that is proved.
+        """
+        with self._lock:
+            self._epoch = min(max(received + self._epoch, time), time + slack) - received
+        shown = self._wall()
+        self.clock_error_seconds = shown - min(max(shown, time), time + slack)
+        return self.clock_error_seconds
+
+    def set_uses_aside(self) -> None:
+        """Begin to add up the uses noted so far."""
+        with self._lock:
+            self._verdicts.turn()
+
+    def settle_uses(self, most: int) -> bool:
+        """Add up at most *most* of them; tell whether there are more."""
+        with self._lock:
+            return self._verdicts.settle(most)
+
+    def take_uses(self, most: int) -> list[UsageRecord]:
+        """Take out at most *most* of what was added up, to be reported."""
+        with self._lock:
+            return self._verdicts.usage.take(most)
+
+    def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
+        """Make the verdict on what was asked; only under the lock."""
+        verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
+        return verdict._replace(stale=True) if stale else verdict
+
+    def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
+        ask = _ask(request[1], request[2], request[3] if facts.allowed_ips else None)
+        code = judge(facts, ask, now)
+        if code is Code.VALID and not facts.rate_limits:
+            return self._accept(request, facts, now)
+        return self._decide(request, facts, ask, code, now, with_explanation, cost)
+
+    def _decide(
+        self, request: RequestKey, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
+    ) -> Verdict:
+        """Have the request pay, where all other rules let it pass and the key has limits."""
+        decision = UNLIMITED
+        if code is Code.VALID and facts.rate_limits:
+            # On the clock that is never set.
+            decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), cost)
+            if not decision.allowed:
+                code = Code.RATE_LIMITED
+        if code is Code.VALID:
+            return self._accept(request, facts, now, decision.states)
+        explanation = explain(code, facts, ask, now) if with_explanation else None
+        return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
+
+    def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
+        # Counted as it will be once the service can be asked again: the same request gets the same verdict then.
+        verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
+        if limits and self._verdicts.count_again(request, now):
+            return verdict
+        # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
+        # And a key with limits has to pay for each request.
+        repeated = not limits and self._known.get(request[0]) is facts
+        until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
+        self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
+        return verdict
+
+
+def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
+    """
+    Bring the scopes that a caller asks for into the form they are compared in.
+
+    Raises:
+        TypeError: They are one string, which would be taken for its letters.
+    """
+    if isinstance(scopes, str):
+        raise TypeError("scopes must be a collection of strings, not one string")
+    return tuple(scopes)
+
+
+def _ask(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Ask:
+    if not scopes and environment is None and client_ip is None:
+        return ANY_USE
+    return Ask(environment=environment, scopes=scopes, client_ip=client_ip)

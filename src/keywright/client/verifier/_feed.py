@@ -1,0 +1,234 @@
+"""
+The feed of changes: what its events mean (`FeedReader`), and how it is kept open (`Feed`).
+
+The service says with each event for how long its stream has lasted (`elapsed`) and how long ago it began to read the
+changes that it has sent (`age`). This process read its clock (t0) before it asked for the stream. So all changes that
+were acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+
+A cursor is text that the service understands. It moves when the changes up to it have been applied, and not before.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from keywright.client.errors import CredentialRefused, ServiceUnavailable
+from keywright.client.verifier._calls import ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
+from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read
+from keywright.keys.digest import DIGEST_BYTES
+from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+
+WORTH_A_WARNING_SECONDS = 1.0
+LATE_SECONDS = 3.0
+LATE_BY_SECONDS = BOUND_SECONDS / 2
+"""
+By how much a stream may be late and still be of full use.
+
+Between two events, and two readings of the changes by the service, three tenths of the bound may pass. What comes later
+than this leaves times in which nothing that is cached counts.
+"""
+LONGEST_CURSOR = 64
+
+_EVENTS: dict[str, type[FeedHello | FeedReset | FeedDrop | FeedBeat]] = {
+    "hello": FeedHello,
+    "reset": FeedReset,
+    "drop": FeedDrop,
+    "beat": FeedBeat,
+}
+
+_logger = logging.getLogger("keywright.client")
+_random = secrets.SystemRandom()
+
+
+class FeedReader:
+    """
+    Applies the events of the feed, stream after stream. No I/O.
+
+    Args:
+        checker: Its cache is emptied by the changes.
+    """
+
+    def __init__(self, checker: LocalChecker) -> None:
+        self._checker = checker
+        self._clock = checker.clock
+        self._cursor: str | None = None
+        self._asked_at = 0.0
+        self._greeted = False
+        self._clock_was_off = False
+        self._late_since: float | None = None
+
+    def begin(self) -> dict[str, str]:
+        """Give the parameters of the next request for the feed; to be called before it is sent."""
+        self._asked_at = self._clock()
+        self._late_since = None
+        # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
+        self._greeted = self._cursor is not None
+        return {} if self._cursor is None else {"cursor": self._cursor}
+
+    def apply(self, event: StreamEvent) -> list[int]:
+        """
+        Apply an event.
+
+        Returns:
+            The numbers of the changes that were dropped, to be acknowledged.
+
+        Raises:
+            StreamBroken: It is not an event of the feed: nothing that comes after it counts.
+        """
+        received = self._clock()
+        try:
+            return self._apply(event, received)
+        except ValueError:
+            raise StreamBroken(f"an event {event.name!r} is not as it should be") from None
+
+    def _apply(self, event: StreamEvent, received: float) -> list[int]:
+        if event.name not in _EVENTS:
+            return []
+        data = read(_EVENTS[event.name], event.data.encode())
+        if isinstance(data, FeedReset):
+            # Changes were missed, and it is not known which. The greeting that follows has the new beginning.
+            self._checker.drop_all()
+            self._cursor, self._greeted = None, False
+        elif isinstance(data, FeedHello):
+            self._greet(data, received)
+        elif not self._greeted:
+            # Without the beginning of the stream its events mean nothing.
+            raise ValueError("not greeted")
+        elif isinstance(data, FeedDrop):
+            return self._drop(data, event.id, received)
+        else:
+            cursor, since = _cursor(data.cursor), self._since(data)
+            self._cursor = cursor
+            self._checker.synced(min(since, received))
+            self._check_lateness(self._asked_at + data.elapsed, received)
+        return []
+
+    def _greet(self, hello: FeedHello, received: float) -> None:
+        cursor = _cursor(hello.cursor)
+        if self._cursor is None:
+            # What was looked up before the stream begins may have changed before it begins.
+            self._checker.drop_all()
+            self._cursor = cursor
+        self._greeted = True
+        off = self._checker.set_time(hello.time, max(0.0, received - self._asked_at - hello.elapsed), received)
+        self._log_clock(off)
+
+    def _drop(self, drop: FeedDrop, id_: str | None, received: float) -> list[int]:
+        digests = [_digest(text) for text in drop.digests]
+        cursor, since = _cursor(id_), self._since(drop)
+        self._checker.drop(digests)
+        self._cursor = cursor
+        self._checker.synced(min(since, received))
+        return list(drop.seqs)
+
+    def _since(self, data: FeedDrop | FeedBeat) -> float:
+        """Work out the time before which all acknowledged changes have arrived."""
+        if data.elapsed < 0 or data.age < 0:
+            raise ValueError("a time that runs backwards")
+        return self._asked_at + data.elapsed - data.age - CLOCK_RATE * max(data.elapsed, data.age)
+
+    def _check_lateness(self, sent: float, received: float) -> None:
+        """
+        Give a stream up whose time falls behind, as after one machine was halted together with its clocks.
+
+        A stream that took long to open is behind as well, for as long as it lasts. Its events are still true, but too
+        old to be of use. A new stream starts the count anew.
+        """
+        if received - sent <= LATE_BY_SECONDS:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = received
+        elif received - self._late_since > LATE_SECONDS:
+            raise StreamBroken("its time has fallen behind")
+
+    def _log_clock(self, off: float) -> None:
+        is_off = abs(off) > WORTH_A_WARNING_SECONDS
+        if is_off and not self._clock_was_off:
+            _logger.warning("this machine's clock is off by %.1f s; keys expire by the service's clock instead", off)
+        self._clock_was_off = is_off
+
+
+class Feed:
+    """
+    Reads the feed of one session.
+
+    Args:
+        checker: Its cache is emptied by the changes.
+        calls: Reach the service.
+        timing: How long to wait for an event, and between two tries.
+        parameters: Describe the session to the service.
+        received: Called after each event, with the changes that were applied.
+    """
+
+    def __init__(
+        self,
+        checker: LocalChecker,
+        calls: ServiceCalls,
+        timing: Timing,
+        *,
+        parameters: Mapping[str, str],
+        received: Callable[[list[int]], None],
+    ) -> None:
+        self._reader = FeedReader(checker)
+        self._calls = calls
+        self._timing = timing
+        self._parameters = parameters
+        self._received = received
+        self._pause = timing.first_pause
+        self._logged = logging.NOTSET
+
+    async def follow(self) -> None:
+        """Follow for ever; whatever goes wrong is logged once, and tried again."""
+        while True:
+            try:
+                await self._follow_one_stream()
+            except CredentialRefused as error:
+                self._log_trouble(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
+                await asyncio.sleep(self._timing.refused_pause)
+            except (ServiceUnavailable, StreamBroken, httpx.RequestError) as error:
+                self._log_trouble(
+                    logging.WARNING, f"the feed of changes is cut off: {str(error) or type(error).__name__}"
+                )
+            except Exception:
+                # The cache is not trusted any more after the bound; without another try it never would be again.
+                _logger.exception("the feed of changes cannot be read")
+            await asyncio.sleep(_random.uniform(self._pause / 2, self._pause))
+            self._pause = min(2 * self._pause, self._timing.longest_pause)
+
+    async def _follow_one_stream(self) -> None:
+        parameters = {**self._parameters, **self._reader.begin()}
+        async with self._calls.feed(parameters) as events:
+            async for event in events:
+                self._received(self._reader.apply(event))
+                if event.name == "beat":
+                    self._settle()
+
+    def _settle(self) -> None:
+        self._pause = self._timing.first_pause
+        if self._logged:
+            self._logged = logging.NOTSET
+            _logger.info("the feed of changes is followed again")
+
+    def _log_trouble(self, level: int, trouble: str) -> None:
+        # Once for each interruption, not for each try; and again when the trouble turns out to be worse.
+        if level > self._logged:
+            self._logged = level
+            _logger.log(level, trouble)
+
+
+def _cursor(text: str | None) -> str:
+    if text is None or len(text) > LONGEST_CURSOR:
+        raise ValueError("not a cursor")
+    return text
+
+
+def _digest(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != DIGEST_BYTES:
+        raise ValueError("not a digest")
+    return digest

@@ -1,0 +1,146 @@
+"""What a verifier sends to its service: acknowledgements of changes, at once; usage, from time to time."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+
+from keywright.client.errors import KeywrightError, Refused
+from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._tasks import end_tasks
+from keywright.keys.usage import UsageRecord
+
+MOST_UNACKNOWLEDGED = 10_000
+"""How many acknowledgements wait while the service is unavailable; beyond it the oldest are never sent."""
+
+_ACKNOWLEDGED_AT_ONCE = 500
+_SETTLED_AT_ONCE = 64
+_FINAL_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
+
+_logger = logging.getLogger("keywright.client")
+
+
+class Reports:
+    """
+    Reports for one session, from its creation on.
+
+    Args:
+        checker: Counts usage.
+        calls: Reach the service.
+        timing: How long to pause between two reports.
+    """
+
+    def __init__(self, checker: LocalChecker, calls: ServiceCalls, timing: Timing) -> None:
+        self._checker = checker
+        self._calls = calls
+        self._timing = timing
+        self._unacknowledged: list[int] = []
+        self._to_acknowledge = asyncio.Event()
+        self._end = asyncio.Event()
+        self._service_knows = False
+        # The last batch of usage; it is empty once the service has answered.
+        self._batch = 0
+        self._unanswered: list[UsageRecord] = []
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._send_acknowledgements(), name="keywright acknowledgements"),
+            loop.create_task(self._send_usage(), name="keywright uses"),
+        ]
+
+    def acknowledge(self, seqs: list[int]) -> None:
+        """Acknowledge changes as soon as possible; to be called after each event, because the service is there then."""
+        self._service_knows = True
+        if seqs:
+            self._unacknowledged = [*self._unacknowledged, *seqs][-MOST_UNACKNOWLEDGED:]
+            self._to_acknowledge.set()
+
+    async def finish(self) -> None:
+        """
+        Send what is left, and the end of this session; to be called once.
+
+        Raises:
+            KeywrightError: The service is unavailable.
+        """
+        self._end.set()
+        self._to_acknowledge.set()
+        try:
+            # A report that is on its way is not cancelled: the service may have counted it or not.
+            await asyncio.wait(self._tasks)
+            await self._report_usage()
+            if self._service_knows:
+                while self._unacknowledged and await self._acknowledge_some():
+                    pass
+                await self._calls.acknowledge(self._checker.session, [], closed=True)
+        finally:
+            await end_tasks(self._tasks)
+
+    async def _send_acknowledgements(self) -> None:
+        """Acknowledge changes, and without any send from time to time a sign that this session is alive."""
+        while not self._end.is_set():
+            await _passes(self._to_acknowledge, self._timing.report)
+            if self._service_knows and not self._end.is_set() and not await self._acknowledge_some():
+                await _passes(self._end, self._timing.longest_pause)
+
+    async def _send_usage(self) -> None:
+        """Report usage from time to time."""
+        while not await _passes(self._end, self._timing.report):
+            await self._report_usage()
+
+    async def _acknowledge_some(self) -> bool:
+        seqs = self._unacknowledged[:_ACKNOWLEDGED_AT_ONCE]
+        if not await _is_done(self._calls.acknowledge(self._checker.session, seqs)):
+            return False
+        # The list may have lost its oldest meanwhile, and new ones have come.
+        sent = set(seqs)
+        self._unacknowledged = [seq for seq in self._unacknowledged if seq not in sent]
+        if not self._unacknowledged:
+            self._to_acknowledge.clear()
+        return True
+
+    async def _report_usage(self) -> None:
+        self._checker.set_uses_aside()
+        # Requests run in between: adding up thousands takes as long as many requests do.
+        while self._checker.settle_uses(_SETTLED_AT_ONCE):  # noqa: ASYNC110  (waits for nobody)
+            await asyncio.sleep(0)
+        while await self._report_batch():
+            pass
+
+    async def _report_batch(self) -> bool:
+        """Report one batch, first the one that had no answer; tell whether the next one should follow at once."""
+        repeated = bool(self._unanswered)
+        if not repeated:
+            self._unanswered = self._checker.take_uses(MOST_IN_A_REPORT)
+            if not self._unanswered:
+                return False
+            self._batch += 1
+        # A repeated batch is as it was: the service may have counted it, and knows it by its number.
+        report = self._calls.report(self._checker.session, self._batch, self._unanswered)
+        if not await _is_done(report):
+            return False
+        full = len(self._unanswered) == MOST_IN_A_REPORT
+        self._unanswered = []
+        return repeated or full
+
+
+async def _passes(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until *event* is set, or for some seconds; tell whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+async def _is_done(call: Awaitable[None]) -> bool:
+    """Tell whether the service took a report, or will never take it."""
+    try:
+        await call
+    except Refused as error:
+        if error.status in _FINAL_STATUSES:
+            _logger.warning("the service refuses a report for good: %s", error)
+            return True
+        return False
+    except KeywrightError:
+        # The feed logs that the service is unavailable.
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""
+One start of a verifier to its end, on one event loop: the service asked, the feed of changes followed, usage reported.
+
+`_checker` and `_feed` decide; this module waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
+
+from keywright.client.errors import KeywrightError, ServiceUnavailable
+from keywright.client.verifier._answers import Answer
+from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
+from keywright.client.verifier._checker import LocalChecker, UncachedRequest
+from keywright.client.verifier._feed import Feed
+from keywright.client.verifier._reports import Reports
+from keywright.client.verifier._tasks import end_tasks
+from keywright.client.verifier._verdicts import Verdict
+from keywright.keys.known import BOUND_SECONDS, LookUp
+from keywright.keys.verdict import Code
+
+STOOD_STILL_SECONDS = 0.5
+"""A timeout that is noticed so much too late says that this process did not run meanwhile."""
+
+CLOSED = "This verifier has been closed."
+
+_logger = logging.getLogger("keywright.client")
+
+
+class _Pending(NamedTuple):
+    """A request that the service has not answered yet, and the look-up that a change may overtake."""
+
+    since: float
+    request: UncachedRequest
+    look_up: LookUp
+    answer: asyncio.Task[Answer]
+
+
+class VerifierSession:
+    """
+    Runs one verifier, from its creation on.
+
+    Args:
+        checker: Decides, and has the cache.
+        calls: Calls of the service; closed with the session.
+        timing: How long to wait for what.
+        name: The name of this process in receipts.
+    """
+
+    def __init__(self, checker: LocalChecker, calls: ServiceCalls, timing: Timing, *, name: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.checker = checker
+        self._calls = calls
+        self._timing = timing
+        self._reports = Reports(checker, calls, timing)
+        self._pending: dict[bytes, _Pending] = {}
+        self._asking: set[asyncio.Task[Answer]] = set()
+        self._turns = asyncio.Semaphore(MOST_LOOK_UPS)
+        # True from a request that timed out to the next sign of the service.
+        self._silent = False
+        self._ending = False
+        parameters = {"session": str(checker.session), "name": name, "outage_seconds": str(checker.outage_seconds)}
+        feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
+        self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
+
+    async def ask(self, request: UncachedRequest) -> Verdict:
+        """
+        Decide what memory alone could not.
+
+        Raises:
+            ServiceUnavailable: The service is unavailable, and the key is not cached.
+            CredentialRefused: The service does not accept this verifier.
+        """
+        verdict = self._without_waiting(request) if self._silent else None
+        if verdict is not None:
+            return verdict
+        try:
+            answer = await self._look_up(request)
+            verdict = self.checker.answered(request, answer)
+            if verdict is None:
+                answer = await self._answer(self._start(self._within_time(self._calls.verify, request)))
+                verdict = answer.verdict
+        except ServiceUnavailable:
+            verdict = self.checker.in_outage(request)
+            if verdict is None:
+                raise
+        return verdict
+
+    async def close(self) -> None:
+        """End: forget everything, report what is left, close the session. Takes a bounded time, and never fails."""
+        self._ending = True
+        self.checker.forget()
+        await self._calls.connected()
+        await end_tasks(self._asking)
+        try:
+            async with asyncio.timeout(self._timing.end):
+                # Before the feed is closed, so that the service sees an orderly end and not a broken connection.
+                await self._reports.finish()
+        except (TimeoutError, KeywrightError) as error:
+            _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
+        finally:
+            await self._calls.connected()
+            await end_tasks([self._feed])
+
+    async def _follow(self, feed: Feed) -> None:
+        try:
+            await feed.follow()
+        finally:
+            # Here, because a loop may end before the verifier is closed.
+            await self._calls.close()
+
+    def _received(self, dropped: list[int]) -> None:
+        self._silent = False
+        self._reports.acknowledge(dropped)
+
+    def _without_waiting(self, request: UncachedRequest) -> Verdict | None:
+        """
+        Answer from memory while the service is silent.
+
+        To wait for it with every request would stop an API server that could go on. One request at a time keeps
+        trying, and so does the feed.
+        """
+        verdict = self.checker.in_outage(request)
+        if verdict is not None and not self._asking:
+            self._send(request)
+        return verdict
+
+    async def _look_up(self, request: UncachedRequest) -> Answer:
+        """Ask the service, or wait for its answer to a request with the same key that is pending."""
+        pending = self._pending.get(request.digest)
+        if pending is None or not self._may_join(pending):
+            pending = self._send(request)
+        answer = await self._answer(pending.answer)
+        if answer.code is Code.RATE_LIMITED and answer.facts is None and pending.request is not request:
+            # The limit is that of the other request's address.
+            answer = await self._answer(self._send(request).answer)
+        return answer
+
+    def _may_join(self, pending: _Pending) -> bool:
+        """
+        Tell whether the answer to a pending request is good enough for a new one.
+
+        A request that was sent longer ago than the bound, or that a change overtook, may bring what a revocation has
+        undone since. The second would make the acknowledgement untrue that the key was dropped. Before the feed was
+        followed for the first time receipts may not name this process, and no shared answer is good enough.
+        """
+        if pending.look_up.overtaken or not self.checker.ever_synced:
+            return False
+        return self.checker.clock() - pending.since <= BOUND_SECONDS
+
+    def _send(self, request: UncachedRequest) -> _Pending:
+        since, look_up = self.checker.clock(), self.checker.begin(request)
+        pending = _Pending(since, request, look_up, self._start(self._read(request, look_up)))
+        self._pending[request.digest] = pending
+        pending.answer.add_done_callback(lambda _: self._answered(pending))
+        return pending
+
+    def _answered(self, pending: _Pending) -> None:
+        if self._pending.get(pending.request.digest) is pending:
+            del self._pending[pending.request.digest]
+
+    def _start(self, asking: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        if self._ending:
+            asking.close()
+            raise ServiceUnavailable(CLOSED)
+        task = self.loop.create_task(asking)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        # Looked at, so that a failure is not reported as lost when every caller has been cancelled.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _answer(self, task: asyncio.Task[Answer]) -> Answer:
+        # Shielded: a caller that is cancelled does not cancel the answer for the others.
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and self._ending:
+                raise ServiceUnavailable(CLOSED) from None
+            raise
+
+    async def _read(self, request: UncachedRequest, look_up: LookUp, *, again: bool = True) -> Answer:
+        """Look a key up, and once more when it changed in the meantime."""
+        answer: Answer | None = None
+        try:
+            answer = await self._within_time(self._calls.look_up, request)
+        finally:
+            overtaken = self.checker.end(look_up, answer)
+        return await self._read(request, self.checker.begin(request), again=False) if overtaken and again else answer
+
+    async def _within_time(
+        self, call: Callable[[UncachedRequest], Awaitable[Answer]], request: UncachedRequest
+    ) -> Answer:
+        """Call; and once more when the time is over only because this process did not run, as after SIGSTOP."""
+        for patient in (True, False):
+            began = self.loop.time()
+            try:
+                async with asyncio.timeout(self._timing.answer), self._turns:
+                    answer = await call(request)
+            except (TimeoutError, NoAnswerInTime):
+                # A late timer means that this process did not run. The answer may have arrived meanwhile.
+                if patient and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
+                    continue
+                break
+            self._silent = False
+            return answer
+        self._silent = True
+        raise NoAnswerInTime("The service did not answer in time.") from None

@@ -1,0 +1,68 @@
+"""
+The HTTP contract: the shape of every answer, each written once, as a frozen dataclass with the name of its schema.
+
+The API writes its answers from these classes, the OpenAPI document describes them, the client reads answers into them,
+and the command line prints them. The members of a class stand in the order in which they are written. A member with a
+default may be absent; all others are always present.
+
+`codec` writes and reads them, `schema` describes them. Knows `keywright.keys` and msgspec; no framework.
+"""
+
+from keywright.contract.api_keys import (
+    ApiKeyResponse,
+    CreatedApiKeyResponse,
+    RateLimitResponse,
+    SecretResponse,
+    UsedApiKeyResponse,
+)
+from keywright.contract.audit_log import ActorResponse, EventResponse
+from keywright.contract.codec import ContractError, read, written
+from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
+from keywright.contract.feed import FeedBeat, FeedDrop, FeedHello, FeedReset
+from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
+from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
+from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse, UsageResponse
+from keywright.contract.verdicts import (
+    BatchResponse,
+    ExplanationResponse,
+    FactsResponse,
+    LimitStateResponse,
+    VerifiedKey,
+    VerifyResponse,
+)
+
+__all__ = [
+    "ActorResponse",
+    "ApiKeyResponse",
+    "BatchResponse",
+    "ContractError",
+    "CountResponse",
+    "CreatedApiKeyResponse",
+    "DaysResponse",
+    "ErrorResponse",
+    "EventResponse",
+    "ExplanationResponse",
+    "FactsResponse",
+    "FeedBeat",
+    "FeedDrop",
+    "FeedHello",
+    "FeedReset",
+    "FieldError",
+    "LimitStateResponse",
+    "OptionsResponse",
+    "PolicyResponse",
+    "ProblemResponse",
+    "RateLimitResponse",
+    "RevocationResponse",
+    "ScopeResponse",
+    "SecretResponse",
+    "SecretUseResponse",
+    "SourceResponse",
+    "UsageResponse",
+    "UsedApiKeyResponse",
+    "VerifiedKey",
+    "VerifierSessionResponse",
+    "VerifyResponse",
+    "read",
+    "written",
+]

@@ -1,0 +1,100 @@
+"""API keys: what a creation, a rotation, a list and every change answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from keywright.contract.codec import AwareTime, Count, Positive, in_header
+from keywright.contract.usage import DaysResponse
+from keywright.keys.pair import PrivateKey
+from keywright.keys.record import RevocationReason, Status
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitResponse:
+    """At most `limit` units at once and, over time, in `window_seconds`."""
+
+    name: str
+    """Tells the limits of one key apart."""
+    limit: Positive
+    window_seconds: Positive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretResponse:
+    """A pair of an API key that still works, or is its current one."""
+
+    public_key: str
+    private_key_display: str
+    """The private key, masked; safe to show and to log"""
+    created_at: AwareTime
+    first_used_at: AwareTime | None
+    last_used_at: AwareTime | None
+    retires_at: AwareTime | None
+    """When it stops working; null for the current pair"""
+    retire_when_quiet_seconds: Count | None
+    """It stops sooner, once it has not been used for so long after the first use of the new pair"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyResponse:
+    """An API key, without its private half."""
+
+    id: UUID
+    org_id: UUID
+    """The organization the key belongs to"""
+    name: str
+    description: str | None
+    environment: str | None
+    """`live`, `sandbox`, …"""
+    public_key: str
+    """The Ed25519 public key of the current pair"""
+    private_key_display: str
+    """The current private key, masked; safe to show and to log"""
+    created_at: AwareTime
+    expires_at: AwareTime | None
+    """When it stops working; null for never"""
+    is_revoked: bool
+    revoked_at: AwareTime | None
+    last_used_at: AwareTime | None
+    """The last use of any of its pairs"""
+    status: Status
+    revocation_reason: RevocationReason | None
+    """Null unless the key is revoked"""
+    scopes: tuple[str, ...]
+    """What the key may do"""
+    allowed_ips: tuple[str, ...]
+    """Networks in CIDR form; none for any"""
+    rate_limits: tuple[RateLimitResponse, ...]
+    """How often the key may be used; none for any number of uses"""
+    external_id: str | None
+    """What the caller's own records call its owner"""
+    metadata: Mapping[str, Any] = field(hash=False)
+    """A JSON object of the caller's own"""
+    secrets: tuple[SecretResponse, ...]
+    """The pairs that still work or are current, newest first"""
+    etag: str | None = in_header("ETag")
+    """The version of the key, for `if_match`; None in a list"""
+
+    @property
+    def retiring(self) -> SecretResponse | None:
+        """The pair that a rotation replaced and that still works, if there is one."""
+        return next((secret for secret in self.secrets if secret.retires_at is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedApiKeyResponse(ApiKeyResponse):
+    """An API key with a new pair, and the private half of it, which is shown this once."""
+
+    private_key: PrivateKey
+    """The private key for authentication; in this answer only"""
+    replayed: bool = in_header("Idempotency-Replayed")
+    """Whether an earlier request with the same idempotency key did this"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedApiKeyResponse(ApiKeyResponse):
+    """An API key, with how it was used lately."""
+
+    usage: DaysResponse

@@ -1,0 +1,265 @@
+"""
+What a serving process does in the background.
+
+For itself: it renews its session, acknowledges the changes that its caches have dropped, and writes usage. For the keys
+of all organizations: it retires replaced secrets that are idle, notes that keys are about to expire, and purges. Every
+process does the latter; the store makes sure that each thing is done once.
+
+None of it delays an answer, and none of it ends when the database is unavailable: what is left is done later, within
+bounds.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from keywright.keys.usage import UsageBook
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking_ports import CheckingStore
+from keywright.service.faults import StorageUnavailable
+from keywright.service.limits import Seconds
+from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
+from keywright.service.management.ports import Due, KeyTaskStore, Outcome
+from keywright.service.ports import Clock, NewId
+from keywright.service.usage_batches import UsageBatches
+from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
+
+WRITE_USAGE_EVERY_SECONDS = 5.0
+RETIRE_EVERY_SECONDS = 15.0
+NOTICE_EVERY_SECONDS = 60.0
+PURGE_EVERY_SECONDS = 60.0
+PAUSE_SECONDS = 0.5
+
+LAG_SECONDS = 120.0
+"""How late a use may be written that is made now, with room to spare: `usage` writes a key once a minute."""
+
+NOTICE_DAYS = (1, 3, 14)
+"""How many days ahead notice of an expiry is given; the fewest first, so that a key gets the one that applies."""
+
+MOST_AT_ONCE = 500
+
+
+class Task(NamedTuple):
+    """
+    Work that is done again and again.
+
+    Args:
+        name: What it does; for whoever lists the tasks of a process.
+        work: One round of it. StorageUnavailable and ValueError end the round and not the task.
+        pause_seconds: The pause after a round.
+        after_failure: The pause after a round that failed.
+    """
+
+    name: str
+    work: Callable[[], Awaitable[object]]
+    pause_seconds: float
+    after_failure: float
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            pause = self.pause_seconds
+            try:
+                await self.work()
+            except (StorageUnavailable, ValueError):
+                # The latter is how a database refuses data; the next round may have other data.
+                pause = self.after_failure
+            await asyncio.sleep(pause)
+
+
+@dataclass(kw_only=True)
+class BackgroundTasks(ABC):
+    """Tasks that run side by side."""
+
+    _running: list[asyncio.Task[None]] = field(default_factory=list, init=False)
+
+    @abstractmethod
+    def tasks(self) -> Iterable[Task]:
+        """Give the tasks."""
+
+    def start(self) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        self._running = [loop.create_task(task.run(), name=task.name) for task in self.tasks()]
+
+    async def close(self) -> None:
+        """Stop all of them, wherever they are."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+
+class ProcessStore(CheckingStore, SessionStore, Protocol):
+    """Where a process stores its session, its acknowledgements and the uses that it noted."""
+
+
+@dataclass(kw_only=True)
+class ProcessTasks(BackgroundTasks):
+    """
+    The tasks of one process for itself.
+
+    Args:
+        store: Where its tasks write.
+        follower: The follower of this process. It begins once the session is stored.
+        usage: The uses that this process noted.
+        session: This process.
+        epoch_seconds: Seconds since the epoch, for the usage book.
+        monotonic: The clock of *follower*.
+    """
+
+    store: ProcessStore
+    follower: ChangeFollower
+    usage: UsageBook
+    session: Session
+    epoch_seconds: Seconds
+    monotonic: Seconds
+    _batches: UsageBatches = field(init=False)
+    # The position in the follower's log up to which changes are acknowledged, and the time before which none is.
+    _acknowledged: int = field(default=0, init=False)
+    _since: datetime | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._batches = UsageBatches(self.store, self.session.id)
+
+    def tasks(self) -> Iterable[Task]:
+        """Give the tasks."""
+        yield Task("renewing the session", self._renew, RENEW_EVERY_SECONDS, PAUSE_SECONDS)
+        yield Task("acknowledging changes", self._acknowledge_next, 0.0, PAUSE_SECONDS)
+        yield Task("writing usage", self._write_usage, WRITE_USAGE_EVERY_SECONDS, WRITE_USAGE_EVERY_SECONDS)
+
+    async def close(self) -> None:
+        """Stop, write what is left if the database takes it, and close the session."""
+        await super().close()
+        try:
+            await self._acknowledge()
+            await self._batches.write(self.usage.take_all())
+            await self.store.close_session(self.session.id, self.session.verifier_id)
+        except StorageUnavailable:
+            # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
+            return
+
+    async def _renew(self) -> None:
+        asked_at = self.monotonic()
+        await self.store.note_session(self.session)
+        # Not before: a receipt would leave out a process that caches and has no session.
+        self.follower.session_stored(asked_at)
+
+    async def _acknowledge_next(self) -> None:
+        await self.follower.news(self._acknowledged)
+        await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        """Acknowledge what the log has, which the caches dropped before it came there."""
+        log = self.follower.log
+        position = max(self._acknowledged, log.begin)
+        changes = log.after(position) or []
+        if changes and self._since is None:
+            # The first reading goes back further than this process; receipts of the old changes do not wait for it.
+            newest = max(change.noted_at for change in changes)
+            self._since = newest - timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
+        seqs = [change.seq for change in changes if self._since is None or change.noted_at > self._since]
+        if seqs:
+            await self.store.confirm(self.session.id, seqs)
+        self._acknowledged = position + len(changes)
+
+    async def _write_usage(self) -> None:
+        await self._batches.write(iter(lambda: self.usage.take_due(self.epoch_seconds()), []))
+
+
+@dataclass(kw_only=True)
+class KeyTasks(BackgroundTasks):
+    """
+    The tasks of one process for the keys of all organizations.
+
+    Args:
+        store: What is due, and where it is done.
+        clock: The time.
+        new_id: For events.
+    """
+
+    store: KeyTaskStore
+    clock: Clock
+    new_id: NewId
+
+    def tasks(self) -> Iterable[Task]:
+        """Give the tasks."""
+        yield Task("retiring idle secrets", self.retire_idle, RETIRE_EVERY_SECONDS, RETIRE_EVERY_SECONDS)
+        yield Task("giving notice of expiry", self.give_notice, NOTICE_EVERY_SECONDS, NOTICE_EVERY_SECONDS)
+        yield Task("purging", self.purge, PURGE_EVERY_SECONDS, PURGE_EVERY_SECONDS)
+
+    async def retire_idle(self) -> None:
+        """
+        Retire the replaced secrets that are not used any more.
+
+        Raises:
+            StorageUnavailable: The database is unavailable; what was done stays done.
+        """
+
+        async def batch() -> int:
+            due = await self.store.quiet(self.clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
+            return sum([await self._retire(key) for key in due])
+
+        await _while_full(batch)
+
+    async def give_notice(self) -> None:
+        """
+        Note keys that are about to expire: one event for each number of days, and never one that is outdated.
+
+        Raises:
+            StorageUnavailable: The database is unavailable; what was done stays done.
+        """
+        # One moment for all: a key must not move from one number of days to the next in between.
+        at = self.clock()
+        for days in NOTICE_DAYS:
+
+            async def batch(days: int = days) -> int:
+                due = await self.store.expiring(at, within_days=days, limit=MOST_AT_ONCE)
+                return sum([await self._note_expiring(key, days) for key in due])
+
+            await _while_full(batch)
+
+    async def purge(self) -> None:
+        """
+        Remove sealed answers that have expired, and the batch numbers of reporters that are gone.
+
+        Raises:
+            StorageUnavailable: The database is unavailable; what was done stays done.
+        """
+        await _while_full(lambda: self.store.purge(self.clock(), limit=MOST_AT_ONCE))
+
+    async def _retire(self, due: Due) -> bool:
+        event = self._event(EventType.SECRET_RETIRED, due, {"public_key": due.public_key})
+        outcome = await self.store.set_retirement(event, version=due.version, retires_at=event.occurred_at)
+        return outcome is Outcome.DONE
+
+    async def _note_expiring(self, due: Due, days: int) -> bool:
+        # Whatever is due for this reason has an expiry.
+        expires_at = due.expires_at or self.clock()
+        event = self._event(EventType.EXPIRING, due, {"days": days, "expires_at": rfc3339(expires_at)})
+        return await self.store.note_expiring(event, expires_at=expires_at, days=days)
+
+    def _event(self, type_: EventType, due: Due, data: dict[str, object]) -> Event:
+        id_ = self.new_id()
+        return Event(
+            id=id_,
+            type=type_,
+            org_id=due.org_id,
+            key_id=due.key_id,
+            occurred_at=self.clock(),
+            issuer=SERVICE,
+            subject=SERVICE,
+            client_id=None,
+            origin=Origin(request_id=str(id_), address=None),
+            data=data,
+        )
+
+
+async def _while_full(batch: Callable[[], Awaitable[int]]) -> None:
+    """Do one batch after another, until one is not full: the rest is not due, or another process is at it."""
+    while await batch() == MOST_AT_ONCE:
+        pass

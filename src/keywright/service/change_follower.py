@@ -1,0 +1,135 @@
+"""
+The follower of the changes: each process invalidates its cached keys as soon as the change feed names them.
+
+A cache counts for the bound after the moment at which the last complete reading of the feed began. So a process that
+was stopped, a slow database and a cut connection need no special case: trust lapses by itself.
+
+Every reading is put into one log. The feeds to verifiers begin at a position of that log and send everything behind it,
+and so do the acknowledgements of this process: what is sent, dropped and acknowledged comes from the same readings.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+from keywright.keys.known import BOUND_SECONDS, Known
+from keywright.service.change_feed import ChangeFeed, ChangeStore, Reading
+from keywright.service.change_log import ChangeLog
+from keywright.service.faults import StorageUnavailable
+from keywright.service.limits import Seconds
+from keywright.service.verifier_sessions import SESSION_SECONDS
+
+READ_EVERY_SECONDS = 0.1
+"""How often the feed is read when nothing wakes its reader; a tenth of the bound."""
+
+STORED_SECONDS = SESSION_SECONDS - 20 * BOUND_SECONDS
+"""
+How long after its session was stored a process may trust what it reads.
+
+Less than the time for which a receipt reckons with a session that is not renewed, by the bound and by what two clocks
+may differ in an outage of a day.
+"""
+
+_PAUSE_SECONDS = 0.25
+
+
+class ChangeFollower:
+    """
+    Reads the change feed for one process.
+
+    Args:
+        store: Has the changes.
+        caches: The caches to invalidate, by the digests that changes name.
+        monotonic: The clock of the caches.
+    """
+
+    def __init__(self, store: ChangeStore, caches: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
+        self.log = ChangeLog()
+        self._store = store
+        self._caches = caches
+        self._monotonic = monotonic
+        self._task: asyncio.Task[None] | None = None
+        self._since: float | None = None
+        self._stored_at = inf
+        # Set once for each reading that gave something, and then replaced.
+        self._news = asyncio.Event()
+        self._begun = asyncio.Event()
+
+    @property
+    def since(self) -> float | None:
+        """The moment at which the last complete reading began: nothing before it is missing. None before the first."""
+        return self._since
+
+    def start(self) -> None:
+        """Begin to follow in the background; a second call does nothing."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._follow(), name="following the changes")
+
+    def session_stored(self, at: float) -> None:
+        """
+        Note that receipts name this process, and begin to follow.
+
+        Args:
+            at: When the database was asked to store it.
+        """
+        self._stored_at = at
+        self.start()
+
+    async def close(self) -> None:
+        """Stop following; what is cached lapses within the bound."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def begun(self) -> None:
+        """Wait for the first reading: before it the log has no position to begin at."""
+        await self._begun.wait()
+
+    async def news(self, position: int) -> None:
+        """Wait until the log has something at *position*."""
+        while self.log.end <= position:
+            await self._news.wait()
+
+    async def _follow(self) -> None:
+        feed = await self._begin()
+        for cache in self._caches:
+            # What was looked up before the feed begins may have changed before it begins.
+            cache.drop_all()
+        try:
+            while True:
+                await self._read(feed)
+                await feed.wait(READ_EVERY_SECONDS)
+        finally:
+            await feed.close()
+
+    async def _begin(self) -> ChangeFeed:
+        while True:
+            try:
+                return await self._store.follow()
+            except StorageUnavailable:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _read(self, feed: ChangeFeed) -> None:
+        # Before the reading begins: a change that is acknowledged during the reading may not be part of it.
+        since = min(self._monotonic(), self._stored_at + STORED_SECONDS)
+        try:
+            reading = await feed.read()
+        except StorageUnavailable:
+            # A later reading gives what this one could not.
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return
+        # From here to the end without a pause: `since` is never seen without the changes before it.
+        digests = [digest for change in reading.changes for digest in change.digests]
+        for cache in self._caches:
+            cache.drop(digests)
+            cache.followed(since)
+        self._since = since
+        self._log(reading)
+
+    def _log(self, reading: Reading) -> None:
+        self.log.add(reading)
+        self._begun.set()
+        if reading.changes:
+            news, self._news = self._news, asyncio.Event()
+            news.set()

@@ -1,0 +1,145 @@
+"""
+The commands to create and to update a key, the records that follow from them, and the data of their events.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from keywright.keys.pair import KeyPair, PrivateKey
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.record import ApiKey, Secret
+from keywright.service.management.audit_log import rfc3339
+from keywright.service.management.policy import Policy
+from keywright.service.management.refusals import Flaw, Refused
+from keywright.service.principal import Principal
+
+# Made once: json.dumps with arguments makes an encoder for every call.
+_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """
+    The command to create a key.
+
+    The edge has checked the shapes of the fields: lengths, characters, canonical networks, no scope, network or limit's
+    name twice.
+
+    Args:
+        environment: None for that of new keys.
+        expires_at: Aware, in UTC; None for what the policy says of a key without an expiry.
+        metadata: A JSON object.
+    """
+
+    name: str
+    description: str | None = None
+    environment: str | None = None
+    expires_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
+    allowed_ips: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    external_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Changes = Mapping[str, Any]
+"""The command to update a key: the fields to change, by the names and with the types of `NewKey`; only those given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A key with a new pair, and the private half of it, which exists nowhere else."""
+
+    api_key: ApiKey
+    private_key: PrivateKey
+
+
+def flaws(new: NewKey, policy: Policy, now: datetime) -> list[Flaw]:
+    """Name what the policy does not allow of a new key."""
+    return policy.flaws(
+        now=now,
+        since=now,
+        environment=policy.environment_of(new.environment),
+        expires_at=(policy.expiry(new.expires_at, since=now),),
+        scopes=new.scopes,
+    )
+
+
+def created(principal: Principal, new: NewKey, policy: Policy, *, id: UUID, pair: KeyPair, now: datetime) -> ApiKey:  # noqa: A002 - the field's own name
+    """Give the record of a new key with *pair*, which was minted for its environment."""
+    return ApiKey(
+        id=id,
+        org_id=principal.organization.id,
+        name=new.name,
+        description=new.description,
+        environment=pair.public.environment,
+        created_at=now,
+        created_by=principal.subject,
+        secret=Secret.of(pair, created_at=now),
+        expires_at=policy.expiry(new.expires_at, since=now),
+        scopes=new.scopes,
+        allowed_ips=new.allowed_ips,
+        rate_limits=new.rate_limits,
+        external_id=new.external_id,
+        metadata=new.metadata,
+    )
+
+
+def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> ApiKey | Refused:
+    """
+    Give the record of a key with the changes in it, or what is wrong with them.
+
+    The policy looks at what would become different: a client may send back what it has read.
+    """
+    values = {name: value for name, value in changes.items() if name != "environment"}
+    since = old.secret.created_at
+    if "expires_at" in values:
+        values["expires_at"] = policy.expiry(values["expires_at"], since=since)
+    new = replace(old, **values)
+    found = policy.flaws(
+        now=now,
+        since=since,
+        expires_at=None if new.expires_at == old.expires_at else (new.expires_at,),
+        scopes=() if new.scopes == old.scopes else new.scopes,
+    )
+    if changes.get("environment", old.environment) != old.environment:
+        found.append(Flaw("environment", "It is part of the key's text and cannot change.", "environment_fixed"))
+    return Refused("validation_failed", tuple(found)) if found else new
+
+
+def creation_event_data(api_key: ApiKey) -> dict[str, Any]:
+    """Give the data of the event of a creation: the fields that a new key was given, without those it was not."""
+    given = {name: value for name, value in _event_data(api_key).items() if value not in (None, [], "{}")}
+    return {**given, "environment": api_key.environment, "public_key": api_key.secret.public_key.text}
+
+
+def update_event_data(old: ApiKey, new: ApiKey) -> dict[str, Any]:
+    """Give the data of the event of an update: the fields that differ, as `before` and `after`; empty if none does."""
+    before, after = _event_data(old), _event_data(new)
+    names = [name for name in before if before[name] != after[name]]
+    if not names:
+        return {}
+    return {"before": {name: before[name] for name in names}, "after": {name: after[name] for name in names}}
+
+
+def _event_data(api_key: ApiKey) -> dict[str, Any]:
+    """
+    Give every field of a key that can change, in values that an event may hold.
+
+    The metadata becomes the text of its JSON, with sorted names. It may hold fractions, of which a database keeps the
+    value and not the spelling, so that the event would have another digest when it is read again.
+    """
+    return {
+        "name": api_key.name,
+        "description": api_key.description,
+        "expires_at": rfc3339(api_key.expires_at),
+        "scopes": list(api_key.scopes),
+        "allowed_ips": list(api_key.allowed_ips),
+        "rate_limits": [limit._asdict() for limit in api_key.rate_limits],
+        "external_id": api_key.external_id,
+        "metadata": _sorted(dict(api_key.metadata)),
+    }

@@ -1,0 +1,267 @@
+"""The management use cases: what a principal does with its organization's API keys."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from keywright.keys.pair import SEED_BYTES, KeyPair, mint
+from keywright.keys.record import ApiKey, RevocationReason, Secret
+from keywright.service.management import commands, rotation
+from keywright.service.management.audit_log import Event, EventType, Origin
+from keywright.service.management.commands import Changes, Created, NewKey
+from keywright.service.management.idempotency import Answered, Idempotency, IdempotentRequest, Seal
+from keywright.service.management.policy import Policy
+from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
+from keywright.service.management.refusals import Refused
+from keywright.service.ports import Clock, Entropy, NewId
+from keywright.service.principal import Principal
+from keywright.service.verifier_sessions import Receipt
+
+Item = TypeVar("Item")
+
+Matching = Callable[[int], bool]
+"""Tells whether a version is the one that the caller wants to change."""
+
+_ATTEMPTS = 5
+"""How often a change is tried on a key that others change meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Keys or events, newest first; `next` is where the following page begins, None on the last one."""
+
+    items: list[Item]
+    next: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """
+    What a principal may do with its organization's keys.
+
+    The edge checks permissions; the organization is enforced here and below, in every call to the store.
+    Every method raises `StorageUnavailable` when the store does.
+    """
+
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    new_id: NewId
+    brand: str
+    policy: Policy
+    idempotency: Idempotency
+
+    async def create(
+        self, principal: Principal, origin: Origin, new: NewKey, idempotent: IdempotentRequest | None = None
+    ) -> Created | Answered | Refused:
+        """
+        Mint a pair and store its public half.
+
+        Returns:
+            `Created`, or `Answered` for an idempotent request. Refused: `validation_failed` by the policy,
+            `too_many_keys`, `idempotency_key_reused`, `idempotency_key_in_use`.
+        """
+
+        async def attempt(seal: Seal) -> Created | Refused | None:
+            now = self.clock()
+            if flaws := commands.flaws(new, self.policy, now):
+                return Refused("validation_failed", tuple(flaws))
+            pair = self._mint(self.policy.environment_of(new.environment))
+            key = commands.created(principal, new, self.policy, id=self.new_id(), pair=pair, now=now)
+            created = Created(key, pair.private)
+            data = commands.creation_event_data(key)
+            outcome = await self.store.create(
+                NewApiKey(
+                    organization=principal.organization,
+                    api_key=key,
+                    secret_digest=pair.private.digest,
+                    event=self._event(principal, origin, EventType.CREATED, key.id, now, data),
+                    replay=seal(created, now),
+                    most_active=self.policy.max_active,
+                )
+            )
+            if outcome is Outcome.TOO_MANY:
+                return Refused("too_many_keys")
+            return created if outcome is Outcome.DONE else None
+
+        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
+
+    async def get(self, principal: Principal, key_id: UUID) -> ApiKey | None:
+        """Read one key of the principal's organization."""
+        return await self.store.get(principal.organization.id, key_id)
+
+    async def list_page(
+        self, principal: Principal, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> Page[ApiKey]:
+        """Read up to *limit* keys, newest first, beginning below *before*."""
+        # One more than asked for tells whether a next page exists, without counting.
+        found = await self.store.list_newest(principal.organization.id, limit=limit + 1, before=before, which=which)
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def events_page(
+        self, principal: Principal, *, limit: int, before: UUID | None, which: EventFilter
+    ) -> Page[tuple[Event, Link | None]]:
+        """Read up to *limit* events, newest first, beginning below *before*, each with its place in the chain."""
+        found = await self.store.events(principal.organization.id, limit=limit + 1, before=before, which=which)
+        return Page(found[:limit], found[limit - 1][0].id if len(found) > limit else None)
+
+    async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
+        """Read the receipt of a key's revocation or deletion; None where there was none, or no such key."""
+        return await self.store.ending(principal.organization.id, key_id)
+
+    async def update(
+        self,
+        principal: Principal,
+        origin: Origin,
+        key_id: UUID,
+        changes: Changes,
+        *,
+        matching: Matching | None = None,
+    ) -> ApiKey | Refused:
+        """
+        Change what may be changed of a key; where nothing becomes different, nothing is stored.
+
+        Args:
+            changes: Each field that is given replaces the old value. `environment` may be given, and not differ.
+            matching: Only a version that it accepts is changed; None for any.
+
+        Returns:
+            The key as it stands after the call. Refused: `not_found`, `key_revoked`, `validation_failed`,
+            `precondition_failed`, and `changed_meanwhile` when others change it again and again.
+        """
+        for _ in range(_ATTEMPTS):
+            old = await self.store.get(principal.organization.id, key_id)
+            if old is None:
+                return Refused("not_found")
+            if old.revoked_at is not None:
+                return Refused("key_revoked")
+            now = self.clock()
+            new = commands.updated(old, changes, self.policy, now)
+            if isinstance(new, Refused):
+                return new
+            if matching is not None and not matching(old.version):
+                return Refused("precondition_failed")
+            data = commands.update_event_data(old, new)
+            if not data:
+                return old
+            event = self._event(principal, origin, EventType.UPDATED, key_id, now, data)
+            if await self.store.update(new, event) is Outcome.DONE:
+                return replace(new, version=old.version + 1)
+        return Refused("changed_meanwhile")
+
+    async def rotate(
+        self,
+        principal: Principal,
+        origin: Origin,
+        key_id: UUID,
+        *,
+        overlap_seconds: int | None,
+        quiet_seconds: int | None,
+        matching: Matching | None = None,
+        idempotent: IdempotentRequest | None = None,
+    ) -> Created | Answered | Refused:
+        """
+        Give a key a new pair, and have the old one end later.
+
+        Args:
+            overlap_seconds: How long the old pair works on; None for the usual time (`rotation`).
+            quiet_seconds: Let it end sooner, when it has not been used for so long; None for not.
+            matching: As for `update`.
+
+        Returns:
+            `Created`, or `Answered` for an idempotent request. Refused: `not_found`, `key_revoked`,
+            `key_expired`, `rotation_under_way`, `precondition_failed`, `changed_meanwhile`, `idempotency_key_reused`,
+            `idempotency_key_in_use`.
+        """
+
+        async def attempt(seal: Seal) -> Created | Refused | None:
+            for _ in range(_ATTEMPTS):
+                old = await self.store.get(principal.organization.id, key_id)
+                now = self.clock()
+                if old is None:
+                    return Refused("not_found")
+                if (code := rotation.obstacle(old, now)) is not None:
+                    return Refused(code)
+                if matching is not None and not matching(old.version):
+                    return Refused("precondition_failed")
+                pair = self._mint(old.environment)
+                retirement = rotation.Retirement.of(now, overlap_seconds, quiet_seconds)
+                new = rotation.rotated(old, Secret.of(pair, created_at=now), retirement)
+                data = rotation.rotation_event_data(old, new, retirement)
+                event = self._event(principal, origin, EventType.ROTATED, key_id, now, data)
+                created = Created(new, pair.private)
+                outcome = await self.store.rotate(rotation.stored(old, created, retirement, event, seal(created, now)))
+                if outcome is not Outcome.OUTDATED:
+                    return created if outcome is Outcome.DONE else None
+            return Refused("changed_meanwhile")
+
+        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
+
+    async def set_overlap(
+        self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int
+    ) -> ApiKey | Refused:
+        """
+        Give the pair that is being rotated out another end, counted from now; 0 ends it at once.
+
+        Returns:
+            The key as it stands after the call. Refused: `not_found`, `key_revoked`, `no_rotation_under_way`,
+            `changed_meanwhile`.
+        """
+        for _ in range(_ATTEMPTS):
+            old, now = await self.store.get(principal.organization.id, key_id), self.clock()
+            if old is None:
+                return Refused("not_found")
+            if old.revoked_at is not None:
+                return Refused("key_revoked")
+            retiring = old.retiring_at(now)
+            if retiring is None:
+                return Refused("no_rotation_under_way")
+            end = now + timedelta(seconds=overlap_seconds)
+            data = rotation.rescheduling_event_data(retiring, end)
+            event = self._event(principal, origin, EventType.ROTATION_CHANGED, key_id, now, data)
+            if await self.store.set_retirement(event, version=old.version, retires_at=end) is Outcome.DONE:
+                return rotation.rescheduled(old, retiring, end)
+        return Refused("changed_meanwhile")
+
+    async def revoke(
+        self,
+        principal: Principal,
+        origin: Origin,
+        key_id: UUID,
+        reason: RevocationReason = RevocationReason.UNSPECIFIED,
+    ) -> ApiKey | None:
+        """Revoke a key for good. Revoking it again answers the same; None when there is no such key."""
+        data = {"reason": reason.value}
+        event = self._event(principal, origin, EventType.REVOKED, key_id, self.clock(), data)
+        return await self.store.revoke(event, reason)
+
+    async def delete(self, principal: Principal, origin: Origin, key_id: UUID) -> bool:
+        """Delete a key, leaving a tombstone; tell whether there was one."""
+        return await self.store.delete(self._event(principal, origin, EventType.DELETED, key_id, self.clock(), {}))
+
+    def _mint(self, environment: str) -> KeyPair:
+        return mint(self.entropy(SEED_BYTES), brand=self.brand, environment=environment)
+
+    def _event(
+        self,
+        principal: Principal,
+        origin: Origin,
+        type_: EventType,
+        key_id: UUID,
+        now: datetime,
+        data: Mapping[str, Any],
+    ) -> Event:
+        return Event(
+            id=self.new_id(),
+            type=type_,
+            org_id=principal.organization.id,
+            key_id=key_id,
+            occurred_at=now,
+            issuer=principal.issuer,
+            subject=principal.subject,
+            client_id=principal.client_id,
+            origin=origin,
+            data=data,
+        )

@@ -1,0 +1,89 @@
+"""How keys were used: accepted uses by hour or day in UTC, and where they came from lately."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from keywright.service.management.ports import Usage, UsageStore
+from keywright.service.ports import Clock
+from keywright.service.principal import Principal
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+LONGEST = {HOUR: timedelta(days=14), DAY: timedelta(days=400)}
+"""How far back a report reaches at most, by its period."""
+_USUAL = {HOUR: 23 * HOUR, DAY: 6 * DAY}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Accepted uses in one period, which begins at `start`."""
+
+    start: datetime
+    count: int
+
+
+class UsageReport(NamedTuple):
+    """How one key was used: what the store has of it, and every period since the beginning of the report."""
+
+    usage: Usage
+    counts: Sequence[Count]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReports:
+    """Adds up what the store has of the uses of keys."""
+
+    store: UsageStore
+    clock: Clock
+
+    async def exists(self, principal: Principal, key_id: UUID) -> bool:
+        """Tell whether the caller's organization has the key."""
+        return await self.store.usage(principal.organization.id, key_id, since=self.clock()) is not None
+
+    async def of_key(
+        self, principal: Principal, key_id: UUID, period: timedelta, since: datetime | None
+    ) -> UsageReport | None:
+        """
+        Report the uses of one key.
+
+        Args:
+            period: `HOUR` or `DAY`.
+            since: Where the report begins; None for the last 24 hours or 7 days.
+
+        Returns:
+            None where the caller's organization has no such key.
+        """
+        now = self.clock()
+        beginning = now - _USUAL[period] if since is None else max(since, now - LONGEST[period])
+        start = start_of(beginning, period)
+        usage = await self.store.usage(principal.organization.id, key_id, since=start)
+        return None if usage is None else UsageReport(usage, counts_of(usage.hours, start, now, period))
+
+    async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
+        """Give the last 7 days of each key, today last, in one call to the store."""
+        now = self.clock()
+        start = start_of(now - 6 * DAY, DAY)
+        hours = await self.store.hourly_counts(principal.organization.id, key_ids, since=start)
+        return {key_id: counts_of(hours.get(key_id, {}), start, now, DAY) for key_id in key_ids}
+
+
+def counts_of(hours: Mapping[datetime, int], since: datetime, now: datetime, period: timedelta) -> list[Count]:
+    """Add hourly counts up into periods from *since* to *now*, empty ones included."""
+    totals: dict[datetime, int] = {}
+    start = start_of(since, period)
+    while start <= now:
+        totals[start] = 0
+        start += period
+    for hour, count in hours.items():
+        within = start_of(hour, period)
+        if within in totals:
+            totals[within] += count
+    return [Count(start, count) for start, count in totals.items()]
+
+
+def start_of(moment: datetime, period: timedelta) -> datetime:
+    """Give the beginning of the hour or day, in UTC, that *moment* is in."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour if period == HOUR else hour.replace(hour=0)

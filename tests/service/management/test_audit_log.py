@@ -1,0 +1,76 @@
+"""The trail: what is hashed of an event, and how events are chained."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, Origin, link, rfc3339
+from tests.service.managing import ALICE, NOW, an_event
+
+EVENT = an_event(
+    EventType.UPDATED,
+    1,
+    key_id=UUID(int=2),
+    data={"before": {"name": "é"}, "after": {"name": "b", "scopes": ["a:b"]}},
+)
+
+
+def test_the_digest_is_written_down() -> None:
+    """The digest is that of a text which anybody can write: JSON with sorted names, no spaces, and escapes."""
+    text = (
+        '{"address":"192.0.2.1","client_id":"dashboard",'
+        '"data":{"after":{"name":"b","scopes":["a:b"]},"before":{"name":"\\u00e9"}},'
+        '"id":"00000000-0000-0000-0000-000000000001","issuer":"https://issuer.example/",'
+        '"key_id":"00000000-0000-0000-0000-000000000002","occurred_at":"2026-11-23T12:00:00.000001+00:00",'
+        f'"org_id":"{ALICE.organization.id}","request_id":"request-1","subject":"auth0|alice",'
+        '"type":"api_key.updated"}'
+    )
+    assert EVENT.digest == sha256(text.encode("ascii")).digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": UUID(int=3)},
+        {"type": EventType.CREATED},
+        {"org_id": UUID(int=3)},
+        {"key_id": UUID(int=3)},
+        {"occurred_at": NOW + timedelta(microseconds=1)},
+        {"issuer": "https://other.example/"},
+        {"subject": "auth0|bob"},
+        {"client_id": None},
+        {"origin": Origin(request_id="request-2", address="192.0.2.1")},
+        {"origin": Origin(request_id="request-1", address=None)},
+        {"data": {}},
+        {"data": {"before": {"name": "e"}, "after": {"name": "b", "scopes": ["a:b"]}}},
+    ],
+    ids=str,
+)
+def test_everything_counts(change: dict[str, Any]) -> None:
+    """An event that says anything else has another digest."""
+    assert replace(EVENT, **change).digest != EVENT.digest
+
+
+def test_a_way_through_a_database_changes_nothing() -> None:
+    """An event has the digest it had when its data has been JSON meanwhile, with its names in any order."""
+    data = json.loads(json.dumps(dict(reversed(EVENT.data.items()))))
+    assert replace(EVENT, data=data).digest == EVENT.digest
+
+
+def test_link() -> None:
+    """A hash is over the one before it and the digest: whoever changes either changes every hash that follows."""
+    first = link(CHAIN_BEGINS, b"a" * 32)
+    assert first == sha256(bytes(32) + b"a" * 32).digest()
+    assert len({link(first, b"b" * 32), link(CHAIN_BEGINS, b"b" * 32), link(first, b"c" * 32), first}) == 4
+
+
+def test_times() -> None:
+    """A time is told in UTC to the microsecond, also where it has none."""
+    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02T03:04:05.000000Z"
+    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1)))) == "2026-01-02T02:04:05.000000Z"
+    assert rfc3339(None) is None

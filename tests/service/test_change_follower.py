@@ -1,0 +1,112 @@
+"""Following the changes."""
+
+import asyncio
+from collections.abc import Callable
+
+from keywright.keys.known import KnownKeys
+from keywright.keys.verdict import KeyFacts
+from keywright.service.change_follower import ChangeFollower
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
+DIGEST = b"d" * 32
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not come to that")
+
+
+async def test_changes_are_dropped_and_logged() -> None:
+    """A change empties every cache and moves trust forward before it is in the log; closing ends the reading."""
+    store, time, known, others = FakeCheckingStore(), FakeTime(), KnownKeys(10), KnownKeys(10)
+    follower = ChangeFollower(store, [known, others], monotonic=time)
+    assert follower.since is None
+    follower.start()
+    await until(lambda: follower.since == time.seconds)
+    for memory in (known, others):
+        memory.end(memory.begin(DIGEST), FACTS)
+    store.tell(DIGEST)
+    await follower.news(0)
+    assert (known.get(DIGEST), others.get(DIGEST)) == (None, None)
+    assert known.trusted_at(time.seconds)
+    await follower.close()
+    assert store.trail is not None
+    assert store.trail.closed
+
+
+async def test_what_was_found_before_the_beginning() -> None:
+    """What was looked up before the trail begins may have changed before it begins, so it is not believed after."""
+    time, known = FakeTime(), KnownKeys(10)
+    known.end(known.begin(DIGEST), FACTS)
+    under_way = known.begin(b"u" * 32)
+    follower = ChangeFollower(FakeCheckingStore(), [known], monotonic=time)
+    follower.start()
+    await until(lambda: follower.since == time.seconds)
+    assert (len(known), under_way.overtaken) == (0, True)
+    await follower.close()
+
+
+async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
+    """What is acknowledged while the trail is being read may not be in its answer, so trust dates from before."""
+    store, time, known = FakeCheckingStore(), FakeTime(100.0), KnownKeys(10)
+    follower = ChangeFollower(store, [known], monotonic=time)
+    follower.start()
+    await until(lambda: follower.since == 100.0)
+    time.seconds = 200.0
+    await until(lambda: follower.since == 200.0)
+    assert known.trusted_at(201.0)
+    assert not known.trusted_at(201.1)
+    await follower.close()
+
+
+async def test_an_absent_database_is_waited_for() -> None:
+    """While the database is away trust does not move; afterwards everything missed is told."""
+    store, time, known = FakeCheckingStore(), FakeTime(100.0), KnownKeys(10)
+    store.away = True
+    follower = ChangeFollower(store, [known], monotonic=time)
+    follower.start()
+    await asyncio.sleep(0.01)
+    assert follower.since is None
+    store.away = False
+    await until(lambda: follower.since == 100.0)
+    store.away = True
+    store.tell(DIGEST)
+    time.seconds = 200.0
+    await asyncio.sleep(0.01)
+    assert follower.since == 100.0
+    known.end(known.begin(DIGEST), FACTS)
+    store.away = False
+    await until(lambda: follower.since == 200.0)
+    assert known.get(DIGEST) is None
+    await follower.close()
+
+
+async def test_a_log_from_the_first_reading_on() -> None:
+    """The first reading is kept, and whoever waits at a position of the log goes on when something is behind it."""
+    store = FakeCheckingStore()
+    store.tell(b"o" * 32)
+    follower = ChangeFollower(store, [], monotonic=FakeTime())
+    begun = asyncio.create_task(follower.begun())
+    await asyncio.sleep(0)
+    assert not begun.done()
+    follower.start()
+    await begun
+    assert [change.digests for change in follower.log.after(0) or ()] == [(b"o" * 32,)]
+    position = follower.log.end
+    waiting = asyncio.create_task(follower.news(position))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    store.tell(DIGEST)
+    await waiting
+    await follower.news(position)
+    assert [change.digests for change in follower.log.after(position) or ()] == [(DIGEST,)]
+    await follower.close()
+
+
+async def test_closing_what_never_began() -> None:
+    """Closing is harmless before the beginning."""
+    await ChangeFollower(FakeCheckingStore(), [], monotonic=FakeTime()).close()

@@ -1,0 +1,240 @@
+"""The background tasks of a process for itself."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from keywright.keys.known import BOUND_SECONDS, KnownKeys
+from keywright.keys.usage import UsageBook, UsageSource, hour_of
+from keywright.service.background_tasks import ProcessTasks
+from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
+from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
+from keywright.service.change_log import ChangeLog
+from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.faults import StorageUnavailable
+from keywright.service.verifier_sessions import Session
+from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
+from tests.service.test_change_follower import until
+
+SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300)
+
+
+class Process:
+    """A process with its tasks, on a store in memory."""
+
+    def __init__(self, store: FakeCheckingStore | None = None) -> None:
+        self.store, self.usage = store or FakeCheckingStore(), UsageBook()
+        self.time, self.known = FakeTime(), KnownKeys(10)
+        self.follower = ChangeFollower(self.store, [self.known], monotonic=self.time)
+        self.tasks = ProcessTasks(
+            store=self.store,
+            follower=self.follower,
+            usage=self.usage,
+            session=SESSION,
+            epoch_seconds=lambda: 1_000_000.0,
+            monotonic=self.time,
+        )
+
+    def use_at(self, now: float) -> None:
+        """Note one use of a key."""
+        self.usage.note(UsageSource(b"d" * 32, hour_of(now), None, None, b"k" * 16, "v"), now)
+
+    async def close(self) -> None:
+        await self.tasks.close()
+        await self.follower.close()
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+async def test_a_process_is_there_and_confirms(process: Process) -> None:
+    """A process notes its session, confirms what it dropped, and says goodbye."""
+    process.follower.start()
+    process.tasks.start()
+    await until(lambda: SESSION.id in process.store.sessions)
+    await until(lambda: process.follower.since is not None)
+    process.store.tell(b"d" * 32)
+    await until(lambda: bool(process.store.confirmed))
+    assert process.store.confirmed == [(SESSION.id, (1,))]
+    await process.close()
+    assert process.store.closed == [SESSION.id]
+
+
+async def test_nobody_believes_before_it_is_noted(process: Process) -> None:
+    """A process begins to follow, and so to believe what it holds, once its session is noted, and then at once."""
+    process.store.away = True
+    process.tasks.start()
+    await asyncio.sleep(0.02)
+    process.store.away = False
+    readings = process.store.readings
+    while SESSION.id not in process.store.sessions:
+        assert process.store.readings == readings
+        await asyncio.sleep(0.001)
+    await until(lambda: process.follower.since is not None)
+    await process.close()
+
+
+async def test_a_process_that_begins_confirms_what_was_changed_lately(process: Process) -> None:
+    """The changes of the last minutes before a start are confirmed, and those from long before are not."""
+    old, lately, newest = [b"o" * 32, b"l" * 32, b"n" * 32]
+    process.store.tell(old, at=NOW - timedelta(seconds=LONGEST_TRANSACTION_SECONDS))
+    process.store.tell(lately, at=NOW - timedelta(seconds=LONGEST_TRANSACTION_SECONDS - 1))
+    process.store.tell(newest, at=NOW)
+    process.tasks.start()
+    await until(lambda: bool(process.store.confirmed))
+    assert process.store.confirmed == [(SESSION.id, (2, 3))]
+    await process.close()
+
+
+class LosesConfirmations(FakeCheckingStore):
+    """Stores confirmations, and gives no answer to the first."""
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        await super().confirm(session_id, seqs)
+        if len(self.confirmed) == 1:
+            await asyncio.Event().wait()
+
+
+async def test_a_confirmation_without_an_answer_is_repeated() -> None:
+    """A process that ends before it has an answer confirms the same changes again, and the newer ones."""
+    process = Process(LosesConfirmations())
+    process.tasks.start()
+    await until(lambda: process.follower.since is not None)
+    process.store.tell(b"d" * 32)
+    await until(lambda: len(process.store.confirmed) == 1)
+    process.store.tell(b"e" * 32)
+    await until(lambda: process.follower.log.end == 2)
+    await process.close()
+    assert process.store.confirmed == [(SESSION.id, (1,)), (SESSION.id, (1, 2))]
+
+
+async def test_changes_that_the_log_has_forgotten(process: Process) -> None:
+    """A process that could not confirm for very long confirms what its log still has, and goes on."""
+    process.follower.log = ChangeLog(2)
+    for number in range(5):
+        process.store.tell(bytes([number]) * 32)
+    process.tasks.start()
+    await until(lambda: bool(process.store.confirmed))
+    process.store.tell(b"n" * 32)
+    await until(lambda: len(process.store.confirmed) == 2)
+    await process.close()
+    assert process.store.confirmed == [(SESSION.id, (4, 5)), (SESSION.id, (6,))]
+
+
+async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process) -> None:
+    """A process that receipts would leave out, because it cannot renew its session, trusts nothing that it caches."""
+    process.tasks.start()
+    await until(lambda: process.follower.since == process.time())
+    stored_at = process.time()
+    process.time.seconds += STORED_SECONDS + BOUND_SECONDS + 1.0
+    readings = process.store.readings
+    await until(lambda: process.store.readings > readings + 2)
+    assert process.follower.since == stored_at + STORED_SECONDS
+    assert not process.known.trusted_at(process.time())
+    await process.close()
+
+
+class RefusesOnce(FakeCheckingStore):
+    """Refuses the data of the first session that it is given."""
+
+    refused = False
+
+    async def note_session(self, session: Session) -> None:
+        if not self.refused:
+            self.refused = True
+            raise ValueError("refused")
+        await super().note_session(session)
+
+
+async def test_a_session_that_is_refused() -> None:
+    """A database that refuses a session ends nothing: it is offered again, and then the process follows."""
+    process = Process(RefusesOnce())
+    process.tasks.start()
+    await until(lambda: process.follower.since is not None)
+    assert SESSION.id in process.store.sessions
+    await process.close()
+
+
+async def test_usage_is_written_and_flushed(process: Process) -> None:
+    """What was noted is written while the process runs, and the rest when it ends."""
+    process.use_at(1_000_000.0)
+    process.tasks.start()
+    await until(lambda: len(process.store.sightings) == 1)
+    process.use_at(1_000_001.0)
+    await process.close()
+    assert [sighting.count for sighting in process.store.sightings] == [1, 1]
+
+
+async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> None:
+    """While the database is away nothing is lost: drops are confirmed and uses written when it is back."""
+    process.use_at(1_000_000.0)
+    process.follower.start()
+    await until(lambda: process.follower.since is not None)
+    process.store.tell(b"d" * 32)
+    readings = process.store.readings
+    await until(lambda: process.store.readings > readings + 1)
+    process.store.away = True
+    process.tasks.start()
+    await asyncio.sleep(0.02)
+    assert process.store.sightings == []
+    process.store.away = False
+    await until(lambda: bool(process.store.confirmed))
+    await process.close()
+    assert sum(sighting.count for sighting in process.store.sightings) == 1
+
+
+class LosesAnswers(FakeCheckingStore):
+    """Writes uses, and loses the answer: `lost` says how, None for not at all."""
+
+    def __init__(self, lost: str | None) -> None:
+        super().__init__()
+        self.lost = lost
+        self.asked: list[tuple[UsageBatch, list[int]]] = []
+
+    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+        self.asked.append((batch, [sighting.count for sighting in sightings]))
+        await super().note_usage(sightings, batch)
+        if self.lost == "late":
+            await asyncio.Event().wait()
+        if self.lost == "broken":
+            raise StorageUnavailable("the connection broke")
+
+
+@pytest.mark.parametrize("lost", ["broken", "late"])
+async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
+    """A batch that was committed without an answer is written again as it was, before newer uses, and counted once."""
+    store = LosesAnswers(lost)
+    process = Process(store)
+    for _ in range(3):
+        process.use_at(1_000_000.0)
+    process.tasks.start()
+    await until(lambda: bool(store.asked))
+    for _ in range(4):
+        process.use_at(1_000_001.0)
+    store.lost = None
+    await process.close()
+    first = UsageBatch(SESSION.id, 1)
+    *repeated, last = store.asked
+    assert len(repeated) > 1
+    assert repeated == [(first, [3])] * len(repeated)
+    assert last == (UsageBatch(SESSION.id, 2), [4])
+    assert [sighting.count for sighting in store.sightings] == [3, 4]
+
+
+async def test_ending_while_the_database_is_away(process: Process) -> None:
+    """A process can end though nobody takes its last words."""
+    process.tasks.start()
+    await until(lambda: SESSION.id in process.store.sessions)
+    process.store.away = True
+    await process.close()
+
+
+async def test_ending_before_the_beginning(process: Process) -> None:
+    """A process whose tasks never began can end them."""
+    await process.close()
+    assert process.store.closed == [SESSION.id]

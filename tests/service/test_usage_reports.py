@@ -1,0 +1,106 @@
+"""Usage reports: hourly counts of the store, added up into the periods of a report."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+
+from keywright.service.management.ports import Usage
+from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
+from keywright.service.principal import Organization, Principal
+from tests.service.fake_checking_store import FakeCheckingStore
+
+NOW = datetime(2026, 11, 23, 12, 30, 5, 7, tzinfo=UTC)
+KEY, OTHER = UUID(int=1), UUID(int=2)
+ALICE = Principal(
+    issuer="https://id.acme.example/",
+    subject="alice",
+    client_id=None,
+    organization=Organization.named("https://id.acme.example/", "acme"),
+    granted=frozenset(),
+)
+
+
+class Counted(FakeCheckingStore):
+    """Has hourly counts of one key of one organization, and notes since when it was asked for them."""
+
+    def __init__(self, hours: dict[datetime, int]) -> None:
+        super().__init__()
+        self.hours = hours
+        self.asked: list[datetime] = []
+
+    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+        self.asked.append(since)
+        if (org_id, key_id) != (ALICE.organization.id, KEY):
+            return None
+        return Usage(last_used_at=NOW, hours=self.hours, sources=[], secrets=[])
+
+    async def hourly_counts(
+        self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
+    ) -> dict[UUID, dict[datetime, int]]:
+        self.asked.append(since)
+        return {KEY: self.hours} if KEY in key_ids else {}
+
+
+def reports(store: FakeCheckingStore) -> UsageReports:
+    return UsageReports(store, lambda: NOW)
+
+
+def at(day: int, hour: int) -> datetime:
+    return datetime(2026, 11, day, hour, tzinfo=UTC)
+
+
+async def test_hours_of_one_key() -> None:
+    """A report by the hour has the last 24, empty ones included, the current one last."""
+    store = Counted({at(23, 12): 3, at(22, 13): 1, at(22, 12): 9})
+    report = await reports(store).of_key(ALICE, KEY, HOUR, None)
+    assert report is not None
+    assert len(report.counts) == 24
+    assert (report.counts[0], report.counts[-1]) == (Count(at(22, 13), 1), Count(at(23, 12), 3))
+    assert sum(count.count for count in report.counts) == 4
+    assert report.usage.last_used_at == NOW
+
+
+async def test_days_of_one_key() -> None:
+    """A report by the day has the last 7 in UTC, each with the uses of all of its hours."""
+    store = Counted({at(23, 0): 3, at(23, 12): 4, at(17, 23): 1})
+    report = await reports(store).of_key(ALICE, KEY, DAY, None)
+    assert report is not None
+    assert [count.count for count in report.counts] == [1, 0, 0, 0, 0, 0, 7]
+    assert store.asked == [at(17, 0)]
+
+
+@pytest.mark.parametrize("period", [HOUR, DAY])
+async def test_a_report_reaches_back_so_far(period: timedelta) -> None:
+    """A report that was asked for from long ago begins where reports of its period begin at the earliest."""
+    store = Counted({})
+    report = await reports(store).of_key(ALICE, KEY, period, NOW - 2 * LONGEST[period])
+    assert report is not None
+    assert len(report.counts) == LONGEST[period] // period + 1
+    nearer = await reports(store).of_key(ALICE, KEY, period, NOW - period)
+    assert nearer is not None
+    assert len(nearer.counts) == 2
+
+
+async def test_a_key_that_is_not_there() -> None:
+    """Of a key that the organization has not, there is no report."""
+    assert await reports(Counted({})).of_key(ALICE, OTHER, DAY, None) is None
+    assert await reports(Counted({})).exists(ALICE, KEY)
+    assert not await reports(Counted({})).exists(ALICE, OTHER)
+
+
+async def test_the_last_days_of_many_keys() -> None:
+    """The last days of every key are read in one call, those of a key without uses as well."""
+    store = Counted({at(22, 5): 2})
+    days = await reports(store).last_days(ALICE, [KEY, OTHER])
+    assert [count.count for count in days[KEY]] == [0, 0, 0, 0, 0, 2, 0]
+    assert [count.count for count in days[OTHER]] == [0] * 7
+    assert store.asked == [at(17, 0)]
+
+
+def test_periods_begin_in_utc() -> None:
+    """A period begins with an hour or a day in UTC, whatever the zone of the moments."""
+    elsewhere = timezone(timedelta(hours=5, minutes=30))
+    counts = counts_of({at(22, 23): 1, at(23, 0): 2}, at(23, 0).astimezone(elsewhere), at(23, 1), DAY)
+    assert counts == [Count(at(23, 0), 2)]
