@@ -16,11 +16,11 @@ from typing import NamedTuple
 import hiredis
 import uvloop
 
+from keywright.keys.rate_limiter import InMemoryRateLimiter
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import InMemoryRateLimiter
-from keywright.limits import script, url
-from keywright.limits.shared import SharedLimiter
-from keywright.service.local_limits import LocalRateLimiter
+from keywright.rate_limiting import script, url
+from keywright.rate_limiting.shared import SharedLimiter
+from keywright.service.checking.local_rate_limiter import LocalRateLimiter
 from tests.redis_server import RedisServer, start_redis
 
 KEYS = [number.to_bytes(16, "big") for number in range(1000)]

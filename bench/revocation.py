@@ -20,7 +20,7 @@ from bench import figures
 from bench.figures import Section, Table
 from keywright.client import AsyncVerifier
 from keywright.dev.issuer import DevIssuer
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from tests.history.nodes import Node, create_verifier
 from tests.history.wire import Connection
 from tests.live import environment

@@ -36,11 +36,11 @@ import httpx
 from bench import load
 from keywright.dev.issuer import DevIssuer
 from keywright.keys import format as text_format
+from keywright.keys.cache import KnownKeys
 from keywright.keys.digest import digest
 from keywright.keys.format import Kind, Parts
-from keywright.keys.known import KnownKeys
 from keywright.keys.verdict import ANY_USE
-from keywright.service.verification import Verification
+from keywright.service.checking.verification import Verification
 from keywright.storage.engine import open_store
 from tests.history.nodes import create_verifier
 from tests.live import bearer, environment, start_service

@@ -16,11 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
-from keywright.api.accelerator import Accelerator
-from keywright.api.callers import Callers
-from keywright.api.checking import Checking
 from keywright.api.feed import FeedParts, FeedRoutes
-from keywright.api.forward_auth import ForwardAuth
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import Observed
 from keywright.api.http.routing import Routes, Trust
@@ -30,23 +26,27 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.openapi import DocumentRoute
+from keywright.api.verify.callers import Callers
+from keywright.api.verify.fast_path import Accelerator
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.routes import Checking
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KnownKeys
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
-from keywright.limits.engine import RunningLimiter, open_limiter
+from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.limits import Seconds
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.policy import Policy
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.verification import Checker, FailureLimit, Verification
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store

@@ -19,7 +19,7 @@ from keywright.keys.addresses import is_loopback
 from keywright.keys.format import BRAND, ENVIRONMENT
 from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
 from keywright.keys.scopes import is_scope
-from keywright.limits import url as redis_url
+from keywright.rate_limiting import url as redis_url
 from keywright.service.principal import PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"

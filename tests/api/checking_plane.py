@@ -2,17 +2,17 @@
 
 from uuid import UUID
 
-from keywright.api.callers import Callers
-from keywright.keys.known import KnownKeys
+from keywright.api.verify.callers import Callers
+from keywright.keys.cache import KnownKeys
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
+from keywright.service.checking.verification import FailureLimit, Verification
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
-from keywright.service.verification import FailureLimit, Verification
 from keywright.service.verifiers import Verifier, VerifierCache, Verifiers
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
-from tests.service.fake_limiter import FakeRateLimiter
+from tests.service.fake_rate_limiter import FakeRateLimiter
 from tests.service.making_checkers import Verdicts, a_checker
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")

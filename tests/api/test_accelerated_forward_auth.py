@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import pytest
 
-from keywright.api import forward_auth as forward_auth_module
-from keywright.api.accelerator import Accelerator, DefaultHeaders
-from keywright.api.checking import Checking
-from keywright.api.forward_auth import ForwardAuth, Peer
-from keywright.api.request_head import read_plain_head
+from keywright.api.verify import forward_auth as forward_auth_module
+from keywright.api.verify.fast_path import Accelerator, DefaultHeaders
+from keywright.api.verify.forward_auth import ForwardAuth, Peer
+from keywright.api.verify.request_head import read_plain_head
+from keywright.api.verify.routes import Checking
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire

@@ -12,15 +12,15 @@ from typing import Any, Literal
 import pytest
 from uvicorn.server import ServerState
 
-from keywright.api import accelerator as accelerator_module
-from keywright.api import verify_bodies
-from keywright.api.accelerator import LONGEST_CACHED, Accelerator, DefaultHeaders, Head
-from keywright.api.checking import Checking
-from keywright.api.forward_auth import Peer
 from keywright.api.server.protocol import REQUEST_SECONDS
+from keywright.api.verify import bodies as verify_bodies
+from keywright.api.verify import fast_path as accelerator_module
+from keywright.api.verify.fast_path import LONGEST_CACHED, Accelerator, DefaultHeaders, Head
+from keywright.api.verify.forward_auth import Peer
+from keywright.api.verify.routes import Checking
 from keywright.app import create_app
 from keywright.config import Settings
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import ANY_USE

@@ -10,14 +10,14 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright.api.forward_auth import ForwardAuth
 from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
+from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
-from keywright.service.verification import MOST_FAILURES
+from keywright.service.checking.verification import MOST_FAILURES
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
 from tests.markdown import bare, read, table
 

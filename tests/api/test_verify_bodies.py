@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from keywright.api import verify_bodies
 from keywright.api.http.bodies import as_model
 from keywright.api.http.problems import Refusal
-from keywright.api.verify_bodies import LONGEST_REST, KeyCheck, read, read_batch
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.api.verify import bodies as verify_bodies
+from keywright.api.verify.bodies import LONGEST_REST, KeyCheck, read, read_batch
+from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.contract.errors import FieldError
 from keywright.keys.verdict import ANY_USE, Ask
 from tests.api.checking_plane import KEY

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright.api.checking import Checking
+from keywright.api.verify.routes import Checking
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import ANY_USE, Code
-from keywright.service.verdicts import Caller
+from keywright.service.checking.verdicts import Caller
 from tests.api.checking_plane import (
     CREDENTIAL,
     FACTS,

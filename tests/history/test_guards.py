@@ -15,15 +15,15 @@ import pytest
 
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
-from keywright.keys.known import KnownKeys, LookUp
+from keywright.keys.cache import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.verdicts import Verdict
+from keywright.service.checking.verification import Verification
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
-from keywright.service.verdicts import Verdict
-from keywright.service.verification import Verification
 from keywright.storage import postgres_sql as sql
 from keywright.storage import rows
 from keywright.storage.postgres import PostgresStore

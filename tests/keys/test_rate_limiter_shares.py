@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter, LimitState, rate_limit_headers
 from keywright.keys.rate_limits import MOST_COST, RateLimit, check_cost
-from keywright.keys.spending import UNLIMITED, InMemoryRateLimiter, LimitState, rate_limit_headers
 
 KEY = b"k" * 16
 MINUTE = RateLimit("minute", 10, 60)

@@ -5,11 +5,11 @@ from functools import partial
 
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
-from keywright.service.limits import RateLimiter
-from keywright.service.verdicts import Caller
-from keywright.service.verification import Checker, FailureLimit, Verification
+from keywright.service.checking.ports import RateLimiter
+from keywright.service.checking.verdicts import Caller
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
 from tests.service.fake_checking_store import FakeTime
-from tests.service.fake_limiter import FakeRateLimiter
+from tests.service.fake_rate_limiter import FakeRateLimiter
 
 CALLER = Caller("edge", None, None)
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KnownKeys
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verification import FailureLimit, Verification
 from keywright.service.faults import LimitsUnavailable
-from keywright.service.verdicts import CachedVerdict, Caller, Verdict
-from keywright.service.verification import FailureLimit, Verification
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
-from tests.service.fake_limiter import FakeRateLimiter
+from tests.service.fake_rate_limiter import FakeRateLimiter
 from tests.service.making_checkers import CALLER, Verdicts, a_checker
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")

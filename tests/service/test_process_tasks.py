@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import BOUND_SECONDS, KnownKeys
+from keywright.keys.cache import BOUND_SECONDS, KnownKeys
 from keywright.keys.usage import UsageBook, UsageSource, hour_of
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord, UsageSource
+from keywright.service.checking.usage import UsageBatches
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage_batches import UsageBatches
 from tests.service.fake_checking_store import FakeCheckingStore
 
 REPORTER = UUID(int=7)

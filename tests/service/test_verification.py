@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KnownKeys
 from keywright.keys.pair import mint
+from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState, RateLimitDecision
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.checking.verdicts import Verdict
+from keywright.service.checking.verification import Verification, limited
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verdicts import Verdict
-from keywright.service.verification import Verification, limited
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.making_checkers import CALLER, a_checker
 

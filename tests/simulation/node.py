@@ -5,16 +5,16 @@ from uuid import UUID
 
 from keywright.api.feed import FeedParts, open_stream
 from keywright.client.verifier._answers import Answer
-from keywright.keys.known import Known, KnownKeys
+from keywright.keys.cache import Known, KnownKeys
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import ANY_USE, Code
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.local_rate_limiter import LocalRateLimiter
+from keywright.service.checking.verdicts import Caller, Verdict
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.local_limits import LocalRateLimiter
-from keywright.service.verdicts import Caller, Verdict
-from keywright.service.verification import Checker, FailureLimit, Verification
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import VerifierCache
 from tests.simulation.clocks import Clocks

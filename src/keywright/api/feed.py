@@ -25,15 +25,15 @@ from starlette.responses import Response, StreamingResponse
 from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.digest import digest as digest_of
-from keywright.keys.known import BOUND_SECONDS
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.verdicts import Caller
 from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import Seconds
 from keywright.service.ports import Clock
-from keywright.service.verdicts import Caller
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
 

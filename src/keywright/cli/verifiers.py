@@ -10,7 +10,7 @@ import typer
 
 from keywright import config, system
 from keywright.cli import database, exits, tables
-from keywright.keys.known import Known
+from keywright.keys.cache import Known
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifiers import Verifier, Verifiers, flaw_in_verifier_name
 from keywright.storage.engine import RunningStore, open_store

@@ -19,13 +19,13 @@ from typing import NamedTuple, Protocol
 from keywright.keys.usage import UsageBook
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.usage import UsageBatches
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import Seconds
 from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
 from keywright.service.management.ports import Due, KeyTaskStore, Outcome
 from keywright.service.ports import Clock, NewId
-from keywright.service.usage_batches import UsageBatches
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 
 WRITE_USAGE_EVERY_SECONDS = 5.0

@@ -17,8 +17,8 @@ from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUn
 from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
 from keywright.client.verifier._checker import wanted_scopes
 from keywright.keys.addresses import client_address
+from keywright.keys.rate_limiter import rate_limit_headers
 from keywright.keys.rate_limits import check_cost
-from keywright.keys.spending import rate_limit_headers
 from keywright.keys.verdict import Code
 
 App = TypeVar("App")
