@@ -56,9 +56,13 @@ types: .venv/.dev
 audit: .venv/.dev
 	$(BIN)/python scripts/audit.py requirements/server.txt
 
-## bench: measure on this machine and write bench/results/report.md; ARGS="--only verify" for a part
+## bench: measure on this machine and write bench/results/report.md; ARGS="--only verify" for a case
 bench: .venv/.dev
-	PYTHONPATH=src $(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
+
+## timing: whether the time of a refusal tells anything of the keys that there are; ARGS="--measurements 2000"
+timing: .venv/.dev
+	PYTHONPATH=src $(BIN)/python -m tests.timing $(ARGS)
 
 ## lock: resolve the newest versions that pyproject.toml allows, with hashes and without addresses
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \

@@ -1,93 +1,115 @@
 """
-Run all benchmarks and write one report.
+Measure, and write one report.
 
-    python -m bench [--only PART ...] [--quick] [--most 10000000] [--to FOLDER]
+    python -m bench [--only CASE ...] [--rounds N] [--seconds S] [--quick] [--to FOLDER]
+    python -m bench --compare OTHER_TREE [--only CASE ...]
 
-A whole run writes its report to bench/results and its plots to docs/images; with `--only` or `--quick` both go to
-.cache/bench, so that a part never stands beside figures of another run. A part that fails is named in the report and
-stops nothing.
+A whole run writes bench/results/report.md, report.json, and the plots in docs/images. With any option the report goes
+to .cache/bench, so that a part never stands beside figures of another run. A case that fails is named in the report and
+stops nothing. `--compare` measures another source tree (before) and this one (after) in turn.
 """
 
 import argparse
-import json
+import signal
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import asking, machine, plots
-from bench.figures import Section, end_in_order, markdown
-from bench.parts import PARTS, ROOT, Part, adopt_orphans, run
-from bench.peers.installing import scrubbed
+from bench import compare, http_cases, in_process, machine, plots, revocation, start, store
+from bench.cases import CASES, Case, Kind
+from bench.issuer import Issuer
+from bench.peers import measure as peers
+from bench.postgres import Postgres
+from bench.processes import ROOT, stay_on_the_second_core
+from bench.report import Report
+from bench.rounds import Plan
+from bench.service import KEYS, Tree
 
-INTRODUCTION = """\
-Written by `make bench`; anyone can repeat it with that command. Absolute figures belong to this machine, ratios travel
-further. Every figure is the median of interleaved rounds, and every ratio the median of the ratios of rounds, so that
-what the machine does besides falls on all alike. Servers run on the first core and the load comes from the second,
-unless said otherwise. p50, p99 and p99.9 are latencies as the load generator sees them; "processor µs" is the processor
-time of the server for one answer."""
+QUICK_ROUNDS, ROUNDS, PAIRED_ROUNDS = 2, 5, 9
+QUICK_SECONDS = 0.5
+QUICK_KEYS = 1000
+SECTIONS = {
+    Kind.REVOCATION: revocation.section,
+    Kind.STORE: store.section,
+    Kind.IN_PROCESS: in_process.section,
+    Kind.START: start.section,
+    Kind.PEERS: peers.section,
+}
 
 
 def main() -> None:
-    """Run, and write the report as far as it has come after every part."""
+    """Run, and write the report after every case."""
     arguments = _arguments()
-    chosen = [part for part in PARTS if not arguments.only or part.name in arguments.only]
-    kept = not (arguments.only or arguments.quick or arguments.to)
+    cases = [case for case in CASES if not arguments.only or case.name in arguments.only]
+    plan = _plan(arguments)
+    kept = len(sys.argv) == 1
     folder = arguments.to or ROOT / ("bench/results" if kept else ".cache/bench/results")
-    images = ROOT / "docs/images" if kept else folder / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {"machine": machine.machine(), "versions": machine.versions() | {"load generator": asking.GENERATOR}}
-    about["run"] = {"began": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
-    if arguments.quick:
-        about["run"]["quick"] = "one short round of everything, to see that it works; the figures say nothing"
-    end_in_order()
-    adopt_orphans()
-    sections: dict[str, Section] = {}
-    failures: dict[str, str] = {}
-    began = time.monotonic()
-    for part in chosen:
-        print(f"{part.name}, at most {part.seconds // 60} min ...", flush=True)
-        started = time.monotonic()
-        outcome = run(part, _extra(part, arguments))
-        if outcome.section is not None:
-            sections[part.name] = outcome.section
-        if outcome.failure is not None:
-            failures[part.name] = scrubbed(outcome.failure)
-            print(f"  failed: {outcome.failure}", file=sys.stderr, flush=True)
-        print(f"  {time.monotonic() - started:.0f} s", flush=True)
-        about["run"]["took"] = f"{(time.monotonic() - began) / 60:.1f} min"
-        write(folder, about, sections, failures)
-    plots.draw(sections, images)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    stay_on_the_second_core()
+    report = Report(folder, _about(plan, quick=arguments.quick))
+    with ExitStack() as held:
+        issuer, postgres = Issuer(), held.enter_context(closing(Postgres()))
+        paths = {compare.BEFORE: arguments.compare, compare.AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
+        keys = QUICK_KEYS if arguments.quick else KEYS
+        trees = [
+            held.enter_context(closing(Tree(name, path.resolve(), issuer, postgres, keys)))
+            for name, path in paths.items()
+        ]
+        for case in cases:
+            print(f"{case.name} ...", flush=True)
+            began = time.monotonic()
+            for tree in trees:
+                tree.pause()
+            _measure(case, trees, plan, report)
+            report.write()
+            print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    if kept:
+        plots.draw(report.sections, ROOT / "docs" / "images")
     print(folder / "report.md")
-    raise SystemExit(1 if failures else 0)
+    raise SystemExit(bool(report.failures))
 
 
-def write(
-    folder: Path, about: Mapping[str, Mapping[str, str]], sections: Mapping[str, Section], failures: Mapping[str, str]
-) -> None:
-    """Write report.md and report.json."""
-    told = {**about, "sections": {name: asdict(section) for name, section in sections.items()}, "failed": failures}
-    (folder / "report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    parts = ["# Benchmarks", INTRODUCTION]
-    parts += ["\n".join(f"- {name}: {value}" for name, value in named.items()) for named in about.values()]
-    parts += [f"**{name} failed:** {why}" for name, why in failures.items()]
-    parts += [markdown(section).rstrip() for section in sections.values()]
-    (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+def _measure(case: Case, trees: list[Tree], plan: Plan, report: Report) -> None:
+    """Measure a case and report what came of it."""
+    try:
+        if len(trees) > 1:
+            report.add_rows("Before and after", compare.__doc__, compare.HEADS, compare.rows(case, trees, plan))
+        elif case.kind is not Kind.HTTP:
+            report.sections.append(SECTIONS[case.kind](trees[0], plan))
+        else:
+            for connections, rounds in http_cases.measure(case, trees, plan, case.references).items():
+                rows = http_cases.rows(case, connections, rounds, trees[0].name)
+                report.add_rows("Over HTTP", http_cases.__doc__, http_cases.HEADS, rows)
+                report.add_repeated(case.title, rounds)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other cases are measured
+        report.fail(case.name, error)
 
 
-def _extra(part: Part, arguments: argparse.Namespace) -> tuple[str, ...]:
-    most = ("--most", str(arguments.most)) if part.name == "growth" and arguments.most else ()
-    return (*(part.quick if arguments.quick else ()), *most)
+def _plan(arguments: argparse.Namespace) -> Plan:
+    if arguments.quick:
+        return Plan(arguments.rounds or QUICK_ROUNDS, QUICK_SECONDS, repeats=0)
+    return Plan(arguments.rounds or (PAIRED_ROUNDS if arguments.compare else ROUNDS), arguments.seconds)
+
+
+def _about(plan: Plan, *, quick: bool) -> dict[str, dict[str, str]]:
+    run = {"began": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "rounds": f"{plan.rounds} of {plan.seconds:g} s"}
+    if quick:
+        run["quick"] = "few short rounds of few keys, to see that everything works; the figures say nothing"
+    return {"machine": machine.machine(), "versions": machine.versions(), "run": run}
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [part.name for part in PARTS]
-    parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=f"some of {', '.join(names)}")
-    parser.add_argument("--most", type=int, help="how many keys to grow to; 10000000 needs time and disk")
+    names = [case.name for case in CASES]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=f"some of {', '.join(names)}")
+    parser.add_argument(
+        "--rounds", type=int, help=f"how many rounds; {ROUNDS} unless given, {PAIRED_ROUNDS} with --compare"
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long a round of one server takes")
     parser.add_argument("--quick", action="store_true", help="see whether everything works; the figures say nothing")
+    parser.add_argument("--compare", type=Path, metavar="TREE", help="another source tree, measured as `before`")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where the report goes")
     return parser.parse_args()
 

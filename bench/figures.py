@@ -1,19 +1,8 @@
-"""
-What a part of the benchmarks tells: a section with tables, as JSON between processes and as Markdown for readers.
+"""Figures as the report has them: sections with tables, and how they are written for readers."""
 
-    section = Section("Creating keys", "What was done.", [Table("On SQLite", ("clients", "a second"), rows)])
-    publish(section, arguments.json)
-"""
-
-import argparse
-import json
-import signal
 import statistics
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 Cell = str | float | None
 
@@ -26,50 +15,26 @@ class Table:
     columns: Sequence[str]
     rows: list[Sequence[Cell]] = field(default_factory=list)
 
+    def named(self) -> list[Mapping[str, Cell]]:
+        """Give each row by the names of its columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one part has measured, and in `says` what exactly was done, as sentences."""
+    """A title, what was done, in sentences, and the tables."""
 
     title: str
-    says: str
+    text: str
     tables: list[Table]
 
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """Read what `publish` wrote."""
-        told = json.loads(text)
-        return cls(told["title"], told["says"], [Table(**table) for table in told["tables"]])
 
-
-def publish(section: Section, path: Path | None) -> None:
-    """Print a section, and write it to *path* where one is given."""
-    print(markdown(section), flush=True)
-    if path is not None:
-        path.write_text(json.dumps(asdict(section)))
-
-
-def arguments(description: str | None, **numbers: float) -> argparse.Namespace:
-    """Read the command line of a part: `--json PATH`, and an option with a default for each of *numbers*."""
-    end_in_order()
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the section there as well")
-    for name, default in numbers.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default)
-    return parser.parse_args()
-
-
-def end_in_order() -> None:
-    """Let SIGTERM unwind this process, so that it ends what it has started."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-
-
-def markdown(section: Section, level: int = 2) -> str:
+def markdown(section: Section) -> str:
     """Write a section as Markdown."""
-    parts = [f"{'#' * level} {section.title}", section.says]
+    parts = [f"## {section.title}", section.text]
     for table in section.tables:
         parts += [f"**{table.title}**", _table(table)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _table(table: Table) -> str:
@@ -96,9 +61,3 @@ def median(values: Iterable[float]) -> float:
 def median_ratio(values: Sequence[float], references: Sequence[float]) -> float:
     """Give the median of the ratios of what was measured in the same round."""
     return statistics.median(value / reference for value, reference in zip(values, references, strict=True))
-
-
-def row_where(table: Table, **cells: Any) -> Sequence[Cell] | None:
-    """Find the first row whose named columns (underscores for spaces) hold these cells."""
-    places = {table.columns.index(name.replace("_", " ")): cell for name, cell in cells.items()}
-    return next((row for row in table.rows if all(row[place] == cell for place, cell in places.items())), None)

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import psutil
 
-from bench.programs import node
+from bench.processes import ROOT, node
 
-_VERSION = re.compile(r"\d+(\.\d+)+")
-PACKAGES = ("keywright", "uvicorn", "uvloop", "httptools", "starlette", "pydantic", "cryptography", "asyncpg")
+PACKAGES = ("uvicorn", "uvloop", "httptools", "cryptography", "asyncpg")
 
 
 def machine() -> dict[str, str]:
     """Say what kind of machine this is, and what else it was doing."""
+    models = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     return {
-        "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "processor": models[0] if models else platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}",
         "load before the run": f"{os.getloadavg()[0]:.2f}",
@@ -29,36 +29,19 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Say which releases were measured."""
-    found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version, "commit": _commit()}
+    """Say which releases were measured, and which commit."""
+    changed = " with changes" if _said("git", "status", "--porcelain", "-uno") else ""
+    found = {"commit": (_said("git", "rev-parse", "--short=12", "HEAD") or "unknown") + changed}
+    found |= {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     found |= {name: version(name) for name in PACKAGES}
-    for name, words in {
-        "nginx": ["nginx", "-v"],
-        "Node": [node() or "node", "--version"],
-        "wrk": ["wrk", "-v"],
-    }.items():
-        found[name] = _version(words)
+    for name, words in {"nginx": ("nginx", "-v"), "Node": (node() or "node", "-v"), "wrk": ("wrk", "-v")}.items():
+        number = re.search(r"\d+(\.\d+)+", _said(*words))
+        found[name] = number[0] if number else "none"
     return found
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or "unknown"
-
-
-def _commit() -> str:
-    if shutil.which("git") is None:
-        return "unknown"
-    head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True)
-    return (head.stdout.strip() or "unknown") + (" with changes" if changed.stdout.strip() else "")
-
-
-def _version(words: list[str]) -> str:
-    """Give the first thing that looks like a version in what a program says of itself."""
+def _said(*words: str) -> str:
     if shutil.which(words[0]) is None:
-        return "none"
-    done = subprocess.run(words, capture_output=True, text=True)
-    found = _VERSION.search(done.stdout + done.stderr)
-    return found[0] if found else "unknown"
+        return ""
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip()

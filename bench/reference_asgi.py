@@ -1,86 +1,61 @@
 """
-The least that a verification, forward auth and a batch cost on uvicorn, as raw ASGI.
+The least that a verification, forward auth and a batch cost on uvicorn, as bare ASGI.
 
-    python -m bench.reference_asgi --keys JSON --answers JSON --headers JSON
+    python bench/reference_asgi.py KEYS ANSWER
 
-`POST /verify`: JSON in, SHA-256, a look into a dict, JSON out. `POST /batch`: the same for many keys. `GET
-/forward-auth`: SHA-256 of the bearer, a look into a dict, the same headers. Served with the options of the service, on
-a free port; the URL is printed once it answers. Nobody is recognised, nothing is counted, nothing expires.
+KEYS is a file of keys, ANSWER a file with the answer to each of them. JSON in, SHA-256, a look into a dict, JSON out.
+Callers are not authenticated, nothing is counted, nothing expires. Prints its URL once it listens.
 """
 
-import argparse
 import json
 import socket
+import sys
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from keywright.keys.digest import digest
-
-_HEADERS = [
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-]
 _UNKNOWN = {"valid": False, "code": "not_found", "api_key": None}
 
 
 class Reference:
-    """
-    Answers keys that are known.
+    """Answers keys that are known with what the service says of one of them."""
 
-    Args:
-        answers: What is said of each key, by its digest.
-        headers: What forward auth says of each.
-    """
-
-    def __init__(self, answers: dict[bytes, Any], headers: list[tuple[bytes, bytes]]) -> None:
-        self._answers = answers
-        self._identities = dict.fromkeys(answers, headers)
+    def __init__(self, keys: Path, answer: Path) -> None:
+        said = json.loads(answer.read_text())
+        body = said["body"]
+        one = body["results"][0] if isinstance(body, dict) and "results" in body else body
+        self._answers = {sha256(line.split()[0].encode()).digest(): one for line in keys.read_text().splitlines()}
+        self._headers = [(name.encode(), value.encode()) for name, value in said["headers"]]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
         if scope["path"] == "/forward-auth":
             bearer = next(value for name, value in scope["headers"] if name == b"authorization")
-            identity = self._identities.get(digest(bearer[7:].decode()))
-            await send({"type": "http.response.start", "status": 200 if identity else 401, "headers": identity or []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        asked = json.loads((await receive())["body"])
-        if scope["path"] == "/batch":
-            answer: Any = {"results": [self._answers.get(digest(each["key"]), _UNKNOWN) for each in asked["keys"]]}
+            status, body = 200 if sha256(bearer[7:]).digest() in self._answers else 401, b""
         else:
-            answer = self._answers.get(digest(asked["key"]), _UNKNOWN)
-        body = json.dumps(answer, separators=(",", ":")).encode()
-        headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+            asked = json.loads((await receive())["body"])
+            many = asked.get("keys")
+            answer: Any = self._of(asked["key"]) if many is None else {"results": [self._of(e["key"]) for e in many]}
+            status, body = 200, json.dumps(answer, separators=(",", ":")).encode()
+        headers = [*self._headers, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _of(self, key: str) -> Any:
+        return self._answers.get(sha256(key.encode()).digest(), _UNKNOWN)
 
 
 def main() -> None:
     """Serve."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--keys", "--answers", "--headers"):
-        parser.add_argument(name, required=True, type=json.loads)
-    arguments = parser.parse_args()
-    answers = {digest(key): answer for key, answer in zip(arguments.keys, arguments.answers, strict=True)}
-    headers = [(name.encode(), value.encode()) for name, value in arguments.headers]
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     host, port = listener.getsockname()
-    config = uvicorn.Config(
-        Reference(answers, headers),
-        http="httptools",
-        loop="auto",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-    )
+    application = Reference(Path(sys.argv[1]), Path(sys.argv[2]))
+    options: dict[str, Any] = {"http": "httptools", "loop": "auto", "ws": "none", "lifespan": "off"}
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": False}
     print(f"http://{host}:{port}", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(application, **options, **quiet)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -1,88 +1,157 @@
-"""The service as the benchmarks start it: quiet, with a verifier, a customer's token, and keys made over HTTP."""
+"""
+The service of a source tree, as its users have it: by command line, settings and HTTP API, and by nothing else of it.
 
+So the benchmark drives any tree, an older commit as well.
+"""
+
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import httpx
+from bench.issuer import AUDIENCE, Issuer
+from bench.postgres import Postgres
+from bench.processes import PATIENCE_SECONDS, Server, started
+from bench.wrk import drive
 
-from bench import cores
-from keywright.dev.issuer import DevIssuer
-from tests.history.nodes import create_verifier
-from tests.live import environment, start_service
-from tests.postgres import migrated_database, start_cluster
-
-KEYS = "/api/v2/api-keys"
-ORGANIZATION = "org_bench"
-DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
-"""PostgreSQL's settings for every measurement, peers included: what is acknowledged survives a power cut."""
-_TOKEN_SECONDS = 36_000
+API_KEYS = "/api/v2/api-keys"
+VERIFY = f"{API_KEYS}/verify"
+KEYS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A service that runs, and what is needed to ask it."""
+class Database:
+    """A database's URL, a verifier's credential there, an access token, and where the keys are written."""
 
     url: str
-    process_id: int
     credential: str
     token: str
-    _client: httpx.Client = field(repr=False)
+    keys: Path
 
-    def create(self, name: str = "bench") -> str:
-        """Create a key over HTTP and give its text."""
-        answer = self._client.post(f"{self.url}{KEYS}", json={"name": name}, headers=self._bearer(self.token))
-        answer.raise_for_status()
-        private_key: str = answer.json()["private_key"]
-        return private_key
-
-    def post(self, path: str, body: object) -> httpx.Response:
-        """Ask as a verifier."""
-        return self._client.post(f"{self.url}{path}", json=body, headers=self._bearer(self.credential))
-
-    def manage(self, method: str, path: str) -> httpx.Response:
-        """Ask as a customer."""
-        answer = self._client.request(method, f"{self.url}{path}", headers=self._bearer(self.token))
-        return answer.raise_for_status()
-
-    def get(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Ask with these headers and no others."""
-        return self._client.get(f"{self.url}{path}", headers=headers)
-
-    def _bearer(self, text: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {text}"}
+    def traffic(self, keys: Path) -> dict[str, str]:
+        """Give what the scripts of the traffic read from the environment."""
+        return {"BENCH_KEYS": str(keys), "BENCH_CREDENTIAL": self.credential, "BENCH_TOKEN": self.token}
 
 
-@contextmanager
-def running(database_url: str | None = None, *, workers: int = 1, issuer: DevIssuer | None = None) -> Iterator[Running]:
+@dataclass
+class Tree:
     """
-    Run the service: one worker on the serving core, several wherever there is one.
+    A source tree: its databases with their keys, by engine, and its service on each of them.
 
     Args:
-        database_url: Where its keys are; a fresh SQLite file by default.
-        workers: How many processes answer.
-        issuer: Whom it trusts, running; one of its own by default.
+        name: What the report calls it.
+        path: The folder that holds `src`.
+        issuer: Whose tokens the service accepts.
+        postgres: Where its PostgreSQL database is made, if one is wanted.
+        keys: How many API keys a database gets.
     """
-    with tempfile.TemporaryDirectory() as folder, nullcontext(issuer) if issuer else DevIssuer() as issuer:
-        url = database_url or f"sqlite:///{folder}/keywright.db"
-        credential = create_verifier(url, f"bench-{os.urandom(4).hex()}")
-        settings = environment(issuer, database_url=url, metrics="off", log_level="warning")
-        with cores.serving() if workers == 1 else cores.anywhere():
-            service = start_service(settings, workers=workers)
-        token = issuer.token(ORGANIZATION, expires_in=_TOKEN_SECONDS)
-        with service, httpx.Client(trust_env=False, timeout=60) as client:
-            yield Running(service.base_url, service.process.pid, credential, token, client)
+
+    name: str
+    path: Path
+    issuer: Issuer
+    postgres: Postgres
+    keys: int = KEYS
+    _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kw-bench-")))
+    _databases: dict[str, Database] = field(default_factory=dict)
+    _running: dict[str, tuple[ExitStack, Server]] = field(default_factory=dict)
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Give this process's environment for a command of the tree, with these settings and no others."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("KEYWRIGHT_")}
+        named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
+        return {**inherited, "PYTHONPATH": str(self.path / "src"), "PYTHONUNBUFFERED": "1", **named}
+
+    def database(self, engine: str) -> Database:
+        """Give the database of an engine, made at the first use: migrated, with a verifier, without keys."""
+        if engine not in self._databases:
+            url = f"sqlite:///{self._folder}/keywright.db" if engine == "sqlite" else self.postgres.database()
+            self._command(url, "migrate")
+            credential = json.loads(self._command(url, "verifiers", "create", "bench", "--json"))["credential"]
+            self._databases[engine] = Database(url, credential, self.issuer.token(), self._folder / f"{engine}-keys")
+        return self._databases[engine]
+
+    def _command(self, url: str, *words: str) -> str:
+        command, env = [sys.executable, "-m", "keywright", *words], self.environment(database_url=url)
+        done = subprocess.run(command, env=env, cwd=self._folder, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
+        return done.stdout
+
+    def filled(self, engine: str, *, unbound: bool = False) -> Path:
+        """
+        Give the file of the keys in that database, created over HTTP at the first use.
+
+        Args:
+            unbound: Keys that are bound to no network.
+        """
+        database = self.database(engine)
+        path = database.keys.with_suffix(".unbound") if unbound else database.keys
+        if not path.exists():
+            env = database.traffic(path) | {"BENCH_COUNT": str(self.keys)} | ({"BENCH_UNBOUND": "1"} if unbound else {})
+            drive("fill", self.running(engine).url, env, connections=64, seconds=600)
+        return path
+
+    def running(self, engine: str) -> Server:
+        """Give the service on that database, started at the first use; it is not paused."""
+        if engine not in self._running:
+            held = ExitStack()
+            self._running[engine] = held, held.enter_context(self.service(engine))
+        server = self._running[engine][1]
+        server.resume()
+        return server
+
+    def end(self, engine: str) -> None:
+        """End the service on that database where it runs; the next `running` starts another one."""
+        if engine in self._running:
+            self._running.pop(engine)[0].close()
+
+    def restart(self, engine: str) -> Server:
+        """Start the service anew, with no key in its memory."""
+        self.end(engine)
+        return self.running(engine)
+
+    @contextmanager
+    def service(self, engine: str) -> Iterator[Server]:
+        """Run one more service on that database, with one worker."""
+        settings = {"database_url": self.database(engine).url, "issuer": self.issuer.url, "audience": AUDIENCE}
+        settings |= {"metrics": "off", "log_level": "warning", "host": "127.0.0.1", "port": "0"}
+        # What the load generator says in X-Forwarded-For counts.
+        env = self.environment(**settings, trusted_proxies="127.0.0.0/8")
+        log = self._folder / f"log-{os.urandom(4).hex()}"
+        with started([sys.executable, "-m", "keywright", "serve"], env=env, cwd=self._folder, log=log) as process:
+            yield Server(_listening(process, log), process)
+
+    def pause(self) -> None:
+        """Pause what runs, until it is wanted again."""
+        for _, server in self._running.values():
+            server.pause()
+
+    def close(self) -> None:
+        """End what runs, and delete the databases."""
+        for engine in list(self._running):
+            self.end(engine)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
-@contextmanager
-def databases() -> Iterator[dict[str, str]]:
-    """Give an empty migrated database of each engine, by name, both durable."""
-    with tempfile.TemporaryDirectory() as folder:
-        with cores.serving():
-            cluster = start_cluster(**DURABLE)
-        try:
-            yield {"SQLite": f"sqlite:///{folder}/keywright.db", "PostgreSQL": migrated_database(cluster)}
-        finally:
-            cluster.remove()
+def _listening(process: "subprocess.Popen[str]", log: Path) -> str:
+    """
+    Wait for the log line that says where a service listens.
+
+    Raises:
+        RuntimeError: It ended before.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text().splitlines():
+            if '"ready"' in line:
+                url: str = json.loads(line)["url"]
+                return url
+        time.sleep(0.005)
+    raise RuntimeError(f"the service did not start:\n{log.read_text()}")

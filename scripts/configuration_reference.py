@@ -29,8 +29,8 @@ the start with a sentence that names it; `keywright doctor` looks at all of them
 """
 
 _TAIL = """
-Lists are separated by commas. `keywright serve --host`, `--port` and `--workers` go before the variables of the same
-name.
+`keywright migrate`, `audit` and `verifiers` read the first two and no others. Lists are separated by commas.
+`keywright serve --host`, `--port` and `--workers` go before the variables of the same name.
 
 ## The command line as a client
 

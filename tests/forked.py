@@ -16,7 +16,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["keywright.app", "keywright.cli", "keywright.cli.serve", "keywright.cli.server"])
+_FORKS.set_forkserver_preload(
+    ["keywright.app", "keywright.cli", "keywright.cli.server.serve", "keywright.cli.server.process"]
+)
 
 
 class Forked:

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import httpx
+import psutil
 
 from keywright.dev.issuer import DevIssuer
 
@@ -103,6 +104,11 @@ class LiveService:
         while (answer := httpx.get(f"{self.base_url}/readyz", trust_env=False)).status_code != 200:
             assert time.monotonic() < deadline, answer.text
             time.sleep(0.02)
+
+    def workers(self) -> list[psutil.Process]:
+        """Find its worker processes; beside them, Python keeps a process that tracks what they share."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM), wait for that, and give the exit code."""

@@ -242,6 +242,24 @@ def test_places_of_metrics(env: pytest.MonkeyPatch, value: str) -> None:
     assert config.load().metrics == value
 
 
+def test_the_database_alone(env: pytest.MonkeyPatch) -> None:
+    """A command on the database reads its settings alone: no issuer is needed, and no other setting is judged."""
+    for name in ("AUTH0_DOMAIN", "ISSUER", "AUDIENCE"):
+        env.delenv(f"KEYWRIGHT_{name}", raising=False)
+    env.setenv("KEYWRIGHT_DATABASE_URL", "sqlite:///other.db")
+    env.setenv("KEYWRIGHT_KEY_BRAND", "acme")
+    env.setenv("KEYWRIGHT_PORT", "http")
+    settings = config.load_database()
+    assert (settings.database_url.get_secret_value(), settings.key_brand) == ("sqlite:///other.db", "acme")
+
+
+def test_the_database_alone_is_judged(env: pytest.MonkeyPatch) -> None:
+    """A wrong setting of the database is an error that names it."""
+    env.setenv("KEYWRIGHT_KEY_BRAND", "ACME")
+    with pytest.raises(SettingsError, match=r"^KEYWRIGHT_KEY_BRAND: must be 1 to 12 characters"):
+        config.load_database()
+
+
 def test_every_field_is_described() -> None:
     """The reference page has something to say on every setting."""
     assert all(field.description for field in Settings.model_fields.values())

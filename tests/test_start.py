@@ -3,9 +3,8 @@
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -21,6 +20,7 @@ from tests.live import PATIENCE_SECONDS, LiveService, bearer, clean_environment,
 from tests.postgres import PostgresCluster, migrated_database, start_cluster
 from tests.stored import rows
 from tests.test_crash import torn
+from tests.waiting import eventually
 
 # One after the other: each of them loads the machine by itself.
 pytestmark = [pytest.mark.early, pytest.mark.xdist_group("trouble")]
@@ -96,13 +96,6 @@ class Load:
         come_again = answer.status_code == 503 and int(answer.headers.get("Retry-After", "0")) > 0
         if answer.status_code != expected and not come_again:
             self.wrong.append(f"{answer.status_code} {dict(answer.headers)} {answer.text}")
-
-
-def eventually(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def probe(service: LiveService, path: str) -> int:

@@ -5,10 +5,9 @@ import json
 import logging
 
 import pytest
-import structlog
 
 from keywright.keys.pair import mint, mint_credential
-from keywright.telemetry import configure_logging, mask_secrets
+from keywright.telemetry import Log, configure_logging, mask_secrets
 
 PRIVATE = mint(bytes(range(32)), brand="kw", environment="live").private.reveal()
 OTHER_BRAND = mint(bytes(range(32)), brand="abcdefghijkl", environment="abcdefghijklmnop").private.reveal()
@@ -22,7 +21,7 @@ MEGABYTE = 1024 * 1024
 
 
 def masked(text: str) -> str:
-    line = mask_secrets(structlog.get_logger(), "info", text)
+    line = mask_secrets(text)
     assert isinstance(line, str)
     return line
 
@@ -96,7 +95,7 @@ def test_every_line_is_masked(as_json: bool) -> None:
     before = (root.handlers, root.level)
     try:
         configure_logging("info", as_json=as_json, stream=stream)
-        log = structlog.stdlib.get_logger("test")
+        log = Log("test")
         log.info(f"message {PRIVATE}", value=TOKEN)  # noqa: G004
         logging.getLogger("library").warning("library %s", PRIVATE)
         try:
@@ -105,7 +104,6 @@ def test_every_line_is_masked(as_json: bool) -> None:
             log.exception("error")
     finally:
         root.handlers, root.level = before
-        structlog.reset_defaults()
     written = stream.getvalue()
     assert written.count("kw_sk_live_...") >= 3
     assert "eyJ..." in written
@@ -126,10 +124,9 @@ def test_a_log_that_cannot_be_written() -> None:
     before = (root.handlers, root.level)
     try:
         configure_logging("info", as_json=True, stream=Unwritable())
-        structlog.stdlib.get_logger("test").info("message")
+        Log("test").info("message")
     finally:
         root.handlers, root.level = before
-        structlog.reset_defaults()
 
 
 def test_levels() -> None:
@@ -141,13 +138,12 @@ def test_levels() -> None:
         configure_logging("warning", as_json=True, stream=stream)
         special.setLevel(logging.INFO)
         for name in ("test", "test.special"):
-            log = structlog.stdlib.get_logger(name)
+            log = Log(name)
             for write in (log.debug, log.info, log.warning, log.error):
                 write(name)
     finally:
         root.handlers, root.level = before
         special.setLevel(logging.NOTSET)
-        structlog.reset_defaults()
     levels = [(line["logger"], line["level"]) for line in map(json.loads, stream.getvalue().splitlines())]
     assert levels == [
         ("test", "warning"),

@@ -40,13 +40,12 @@ def main() -> None:
     async def when_up(url: str) -> None:
         found, _ = await client.get_or_create_organization("bench")
         organization.append(str(found.id))
-        key = (await client.create_key(organization[0], metadata=KeyMetadata(name="bench"))).plaintext
+        metadata = KeyMetadata(name="bench")
+        keys = [(await client.create_key(organization[0], metadata=metadata)).plaintext for _ in range(protocol.KEYS)]
         protocol.announce(
             url,
             create=protocol.request("POST", "/keys", {"name": "bench"}, Content_Type="application/json"),
-            verify=protocol.request("GET", "/verify", X_API_Key=key),
-            in_process_ns=await protocol.await_ns(lambda: client.validate_key(key)),
-            bare_ns=await asyncio.to_thread(protocol.bare_ns, key),
+            verify=[protocol.request("GET", "/verify", X_API_Key=key) for key in keys],
         )
 
     protocol.serve(application, when_up)

@@ -1,13 +1,11 @@
 // Better Auth's API-key plugin on SQLite, behind its own Node handler; keys are created with a signed-in user's session.
-// node peer_better_auth.mjs FOLDER cached|memory
-// cached: keys are in the database and in secondary storage, a Map of this process. memory: in that Map alone, with
-// updates deferred, so nothing of a key is on disk; as quick as it gets, and no key survives the process.
+// node peer_better_auth.mjs FOLDER ENVIRONMENT
+// Keys are in the database and in secondary storage, a Map of this process.
 import { createRequire } from 'node:module'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { bare, nanoseconds } from './timing.mjs'
 
-const [folder, mode, environment] = process.argv.slice(2)
+const [folder, environment] = process.argv.slice(2)
 const require = createRequire(join(environment, 'package.json'))
 const load = (name) => import(require.resolve(name))
 const { betterAuth } = await load('better-auth')
@@ -26,11 +24,6 @@ const storage = {
   set: async (name, value) => { held.set(name, value) },
   delete: async (name) => { held.delete(name) },
 }
-const ways = {
-  cached: { storage: 'secondary-storage', fallbackToDatabase: true },
-  memory: { storage: 'secondary-storage', deferUpdates: true },
-}
-
 let handler
 const server = createServer(answer)
 server.keepAliveTimeout = 0
@@ -48,7 +41,9 @@ const auth = betterAuth({
   telemetry: { enabled: false },
   logger: { disabled: true },
   advanced: { backgroundTasks: { handler: (task) => { task.catch(() => {}) } } },
-  plugins: [apiKey({ ...ways[mode], customStorage: storage, rateLimit: { enabled: false } })],
+  plugins: [apiKey({
+    storage: 'secondary-storage', fallbackToDatabase: true, customStorage: storage, rateLimit: { enabled: false },
+  })],
 })
 handler = toNodeHandler(auth)
 await (await getMigrations(auth.options)).runMigrations()
@@ -60,11 +55,19 @@ const signedUp = await fetch(`${url}/api/auth/sign-up/email`, {
 })
 if (!signedUp.ok) throw new Error(await signedUp.text())
 const cookie = signedUp.headers.getSetCookie().map((each) => each.split(';')[0]).join('; ')
-const made = await fetch(`${url}/api/auth/api-key/create`, {
-  method: 'POST', headers: { 'content-type': 'application/json', origin: url, cookie }, body: '{"name":"bench"}',
-})
-if (!made.ok) throw new Error(await made.text())
-const { key } = await made.json()
+const create = {
+  method: 'POST', path: '/api/auth/api-key/create',
+  headers: { 'Content-Type': 'application/json', Origin: url, Cookie: cookie }, body: '{"name":"bench"}',
+}
+const verify = []
+for (let count = 0; count < 50; count += 1) {
+  const made = await fetch(`${url}${create.path}`, { ...create, headers: create.headers })
+  if (!made.ok) throw new Error(await made.text())
+  const { key } = await made.json()
+  verify.push({
+    method: 'POST', path: '/verify', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ key }),
+  })
+}
 
 function answer(request, response) {
   if (request.url !== '/verify') return handler(request, response)
@@ -81,15 +84,4 @@ function answer(request, response) {
   })
 }
 
-console.log(JSON.stringify({
-  url,
-  create: {
-    method: 'POST', path: '/api/auth/api-key/create',
-    headers: { 'Content-Type': 'application/json', Origin: url, Cookie: cookie }, body: '{"name":"bench"}',
-  },
-  verify: {
-    method: 'POST', path: '/verify', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ key }),
-  },
-  in_process_ns: await nanoseconds(() => auth.api.verifyApiKey({ body: { key } })),
-  bare_ns: bare(key),
-}))
+console.log(JSON.stringify({ url, create, verify }))

@@ -7,7 +7,6 @@ The tables are made once at the start, where the README makes sure of them at ev
 that it puts into every verification is set to nothing, since nothing else would be seen.
 """
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -48,18 +47,12 @@ def main() -> None:
     async def when_up(url: str) -> None:
         async with sessions() as opened, opened.begin():
             await SqlAlchemyApiKeyRepository(opened).ensure_table(async_engine=engine)
-            _, key = await service_of(opened).create(name="bench")
-
-        async def verify() -> object:
-            async with sessions() as opened, opened.begin():
-                return await service_of(opened).verify_key(key)
-
+            keys = [(await service_of(opened).create(name="bench"))[1] for _ in range(protocol.KEYS)]
+        json = {"Content_Type": "application/json"}
         protocol.announce(
             url,
-            create=protocol.request("POST", "/api-keys/", {"name": "bench"}, Content_Type="application/json"),
-            verify=protocol.request("POST", "/api-keys/verify", {"api_key": key}, Content_Type="application/json"),
-            in_process_ns=await protocol.await_ns(verify),
-            bare_ns=await asyncio.to_thread(protocol.bare_ns, key),
+            create=protocol.request("POST", "/api-keys/", {"name": "bench"}, **json),
+            verify=[protocol.request("POST", "/api-keys/verify", {"api_key": key}, **json) for key in keys],
         )
 
     application = FastAPI()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
@@ -55,7 +54,7 @@ from keywright.system import boot_seconds, new_id, utc_now
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 
-_log = structlog.stdlib.get_logger("keywright")
+_log = telemetry.Log("keywright")
 
 
 class SigningKeys(Protocol):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -30,14 +30,37 @@ _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})
 _MAX_PORT = 65535
 
 
+Kind = TypeVar("Kind", bound="DatabaseSettings")
+
+
 class SettingsError(Exception):
     """A setting is missing, malformed or weak; the message is one sentence that names it and shows no value."""
 
 
-class Settings(BaseModel):
-    """Everything an operator may choose."""
+class DatabaseSettings(BaseModel):
+    """The settings of commands that work on the database alone: they know no issuer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///keywright.db"),
+        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.",
+    )
+    key_brand: str = Field(
+        default="kw",
+        description="What every key begins with. A brand of your own lets secret scanners tell your keys from others'.",
+    )
+
+    @field_validator("key_brand")
+    @classmethod
+    def _brand(cls, value: str) -> str:
+        if not BRAND.fullmatch(value):
+            raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
+        return value
+
+
+class Settings(DatabaseSettings):
+    """Everything an operator may choose."""
 
     auth0_domain: str | None = Field(
         default=None,
@@ -53,10 +76,6 @@ class Settings(BaseModel):
         min_length=1,
         max_length=255,
         description="The identifier of your API in Auth0, exactly as it is there. Required.",
-    )
-    database_url: SecretStr = Field(
-        default=SecretStr("sqlite:///keywright.db"),
-        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.",
     )
     org_claim: str = Field(
         default="org_id",
@@ -92,10 +111,6 @@ class Settings(BaseModel):
         description="Every scope there is and what it means, separated by semicolons, such as `reports:read=Read "
         "reports; reports:write=Change reports`. A key can be given these, and wildcards that grant at least one of "
         "them. Without it, any scope.",
-    )
-    key_brand: str = Field(
-        default="kw",
-        description="What every key begins with. A brand of your own lets secret scanners tell your keys from others'.",
     )
     outage_seconds: int = Field(
         default=300,
@@ -194,13 +209,6 @@ class Settings(BaseModel):
         redis_url.read(value.get_secret_value())
         return value
 
-    @field_validator("key_brand")
-    @classmethod
-    def _brand(cls, value: str) -> str:
-        if not BRAND.fullmatch(value):
-            raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
-        return value
-
     @field_validator("environments")
     @classmethod
     def _environments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -285,10 +293,24 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: One of them is missing, malformed or weak.
     """
+    return _validated(Settings, overrides)
+
+
+def load_database() -> DatabaseSettings:
+    """
+    Read the settings of the database as `load` does; the other settings may be missing or wrong.
+
+    Raises:
+        SettingsError: One of the two is malformed.
+    """
+    return _validated(DatabaseSettings, {})
+
+
+def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
     named = {name.upper(): value for name, value in os.environ.items()}
-    said = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
     try:
-        return Settings.model_validate(said | overrides)
+        return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
 

@@ -5,16 +5,19 @@ No secret may reach either. Values are never logged by the rooms; as a second wa
 a token is masked in the finished line.
 """
 
+import json
 import logging
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, TextIO
 
-import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Where the counters of several worker processes meet; prometheus_client reads it when it is imported.
@@ -54,6 +57,11 @@ _TOKENS = re.compile(
 )
 
 
+# The fields of a record of `Log`, and those that are bound to the present task.
+_FIELDS = "keywright_fields"
+_bound: ContextVar[Mapping[str, Any]] = ContextVar("bound log fields", default=MappingProxyType({}))
+
+
 def exposition() -> bytes:
     """Write the metrics in Prometheus's text format; those of all workers where there are several."""
     if MULTIPROCESS_VARIABLE not in os.environ:
@@ -61,6 +69,58 @@ def exposition() -> bytes:
     gathered = CollectorRegistry()
     MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]
     return generate_latest(gathered)
+
+
+class Log:
+    """
+    Writes log lines under one name, each an event in words and fields beside it.
+
+    The standard library decides which levels are written, and where.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Log what helps to find a fault."""
+        self.log(logging.DEBUG, event, **fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Log what happens as intended."""
+        self.log(logging.INFO, event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Log what an operator should look at."""
+        self.log(logging.WARNING, event, **fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Log a failure."""
+        self.log(logging.ERROR, event, **fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """Log a failure with the exception that is being handled."""
+        self.log(logging.ERROR, event, exc_info=sys.exception(), **fields)
+
+    def log(self, level: int, event: str, *, exc_info: BaseException | None = None, **fields: Any) -> None:
+        """Log an event with a *level* of `logging`, and the traceback of *exc_info*."""
+        if not self._logger.isEnabledFor(level):
+            return
+        trace = None if exc_info is None else (type(exc_info), exc_info, exc_info.__traceback__)
+        # Not by `Logger.log`: a line comes with every request, and the search for its caller in the stack takes longer
+        # than all the rest.
+        record = logging.LogRecord(self._logger.name, level, "", 0, event, None, trace)
+        record.__dict__[_FIELDS] = fields
+        self._logger.handle(record)
+
+
+def bind(**fields: Any) -> Token[Mapping[str, Any]]:
+    """Add fields to every line of this task, and of the tasks that it starts, until `unbind`."""
+    return _bound.set({**_bound.get(), **fields})
+
+
+def unbind(token: Token[Mapping[str, Any]]) -> None:
+    """Take away the fields of a `bind`."""
+    _bound.reset(token)
 
 
 def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None) -> None:
@@ -72,33 +132,8 @@ def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None
         as_json: One JSON object a line; otherwise lines for people.
         stream: Where to write.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
-    noted: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    written: list[Processor] = [
-        # The plain traceback: structlog's rich one shows local variables, private keys among them.
-        structlog.processors.format_exc_info,
-        _render_json if as_json else _render_line,
-        mask_secrets,
-    ]
-    # A line of ours is there with every request. It is written as it is: by way of the standard library, which would
-    # make two records of it and look for its caller in the stack, it takes more than twice the time.
-    structlog.configure(
-        processors=[_let_through, *noted, *written],
-        logger_factory=lambda name=None: _Writer(name, handler),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=noted,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
-        )
-    )
+    handler = _Handler(stream or sys.stderr)
+    handler.setFormatter(_Formatter(_json_line if as_json else _line_for_people))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -107,39 +142,31 @@ def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-class _Writer:
-    """Writes finished lines where *handler* does, of the levels that the logger of the same name lets through."""
-
-    def __init__(self, name: str | None, handler: "logging.StreamHandler[TextIO]") -> None:
-        self.name = name
-        self.lets_through = logging.getLogger(name).isEnabledFor
-        self._handler = handler
-
-    def write(self, line: str) -> None:
-        """Write a line; one that cannot be written, to a pipe whose reader has gone, takes no request along."""
-        self._handler.acquire()
-        try:
-            self._handler.stream.write(f"{line}\n")
-            self._handler.flush()
-        except (OSError, ValueError):
-            pass
-        finally:
-            self._handler.release()
-
-    debug = info = warning = error = critical = exception = write
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the overridden method's own name
+        """Drop a line that cannot be written, to a pipe whose reader has gone: it must not end a request."""
 
 
-_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
-_LEVELS["exception"] = logging.ERROR
+class _Formatter(logging.Formatter):
+    def __init__(self, render: Callable[[dict[str, Any]], str]) -> None:
+        super().__init__()
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            **_bound.get(),
+            **record.__dict__.get(_FIELDS, {}),
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return mask_secrets(self._render(fields))
 
 
-def _let_through(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    if not logger.lets_through(_LEVELS[method]):
-        raise structlog.DropEvent
-    return event
-
-
-def mask_secrets(_logger: WrappedLogger, _method: str, line: Any) -> Any:
+def mask_secrets(line: str) -> str:
     """Replace what looks like a private key or a token in a finished line."""
     return _TOKENS.sub(_masked, _KEYS.sub(_masked, line))
 
@@ -148,12 +175,13 @@ def _masked(match: re.Match[str]) -> str:
     return f"{match['shown']}..."
 
 
-_render_json = structlog.processors.JSONRenderer(sort_keys=False)
+def _json_line(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, default=repr)
 
 
-def _render_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    level, message = event.pop("level"), event.pop("event")
-    time, trace = str(event.pop("timestamp"))[11:19], event.pop("exception", None)
-    event.pop("logger", None)
-    details = " ".join(f"{name}={value}" for name, value in event.items())
+def _line_for_people(fields: dict[str, Any]) -> str:
+    level, message = fields.pop("level"), fields.pop("event")
+    time, trace = str(fields.pop("timestamp"))[11:19], fields.pop("exception", None)
+    fields.pop("logger", None)
+    details = " ".join(f"{name}={value}" for name, value in fields.items())
     return f"{time} {level:<7} {message} {details}".rstrip() + (f"\n{trace}" if trace else "")

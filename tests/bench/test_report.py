@@ -1,21 +1,21 @@
 """The report of the benchmarks says what was measured, and nothing of the machine that is nobody's business."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from bench.figures import Section, Table, markdown, median_ratio, shown
-from bench.load import request_bytes
-from bench.peers.contestants import CONTESTANTS
 from bench.peers.installing import CACHE, PeerFailed
 from bench.peers.measure import written
 from bench.plots import PLOTS, Bar, bars_of, svg
+from bench.report import Report
+from bench.rounds import Rounds
 from tests.markdown import ROOT
 
 REPORT = ROOT / "bench" / "results" / "report.md"
-PEERS = ROOT / "bench" / "peers"
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,35 @@ def test_markdown() -> None:
     assert markdown(section) == "## Title\n\nDone.\n\n**One**\n\n| a | b |\n| --- | --- |\n| x | 1.50 |\n"
 
 
+def test_a_report_tells_what_went_wrong(tmp_path: Path) -> None:
+    """Failed cases and repeated rounds stand in the report, and rows of one section in one table."""
+    report = Report(tmp_path, {"machine": {"cores": "2"}})
+    for case in ("one", "other"):
+        report.add_rows("Over HTTP", "Done.", ("case",), [(case,)])
+    report.add_repeated("one", Rounds(repeated=4, in_vain=1))
+    report.fail("broken", RuntimeError(f"no {Path.home()}/file"))
+    report.write()
+    text = (tmp_path / "report.md").read_text()
+    assert "| one |\n| other |" in text
+    assert "one: 4 repeated, 1 still above it" in text
+    assert "**broken failed:** RuntimeError: no …" in text
+
+
 def test_a_plot_has_the_rows_that_it_names() -> None:
-    """A plot draws the rows with its cells, and none where the table or its columns are not there."""
-    plot = next(plot for plot in PLOTS if plot.file == "forward-auth.svg")
-    columns = ("connections", "server", "a second")
-    rows = [(64, "Keywright", 2.0), (64, "Node http", 1.0), (1, "Keywright", 9.0), (64, "away", None)]
-    found = bars_of(plot, {"front": Section("", "", [Table("forward auth", columns, rows)])})
-    assert found == [Bar("Keywright", 2.0, ours=True), Bar("Node http", 1.0, ours=False)]
-    assert bars_of(plot, {}) == []
-    assert bars_of(plot, {"front": Section("", "", [Table("forward auth", ("server",), [("Keywright",)])])}) == []
+    """A plot draws the rows with its cells, and none where the section is not there."""
+    plot = PLOTS[0]
+    columns = ("case", "connections", "server", "a second")
+    rows = [(plot.where["case"], 64, "Keywright", 2.0), (plot.where["case"], 64, "nginx", 1.0), ("x", 64, "nginx", 9.0)]
+    sections = [Section(plot.section, "", [Table("By case", columns, rows)])]
+    assert bars_of(plot, sections) == [Bar("Keywright", 2.0, ours=True), Bar("nginx", 1.0, ours=False)]
+    assert bars_of(plot, []) == []
 
 
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_plots_are_well_formed(logarithmic: bool) -> None:
     """A label may hold anything, and every bar can be seen."""
-    drawn = svg("<a> & b", "note", [Bar("<x>", 0.001, ours=True), Bar("y", 1000, ours=False)], logarithmic=logarithmic)
+    bars = [Bar("<x>", 0.001, ours=True), Bar("y", 1000, ours=False)]
+    drawn = svg(replace(PLOTS[0], title="<a> & b", logarithmic=logarithmic), bars)
     shapes = ET.fromstring(drawn).iter()  # noqa: S314 - it was written above
     widths = [float(shape.get("width", "0")) for shape in shapes if shape.tag.endswith("rect")]
     assert len(widths) == 2
@@ -80,17 +94,8 @@ def test_what_a_peer_said_has_no_paths() -> None:
 
 def test_a_peer_is_asked_what_it_told() -> None:
     """The request of a peer goes over the wire as it was written down."""
-    told = {"method": "POST", "path": "/x", "headers": {"Content-Type": "application/json"}, "body": "{}"}
-    assert written(told) == request_bytes("POST", "/x", None, b"{}")
-
-
-def test_every_peer_is_there() -> None:
-    """Every peer has its program, and no lock of the project knows it."""
-    locks = "".join(path.read_text() for path in (ROOT / "requirements").glob("*.txt"))
-    for contestant in CONTESTANTS:
-        assert (PEERS / contestant.program).exists()
-        name = contestant.requirements[0].rpartition("=")[0].rstrip("=").partition("[")[0]
-        assert f"\n{name}==" not in locks
+    told = {"method": "POST", "path": "/x", "headers": {"X-API-Key": "k"}, "body": "{}"}
+    assert written(told) == b"POST /x HTTP/1.1\r\nHost: localhost\r\nX-API-Key: k\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def test_the_report_that_is_kept() -> None:

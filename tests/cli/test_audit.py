@@ -163,7 +163,7 @@ def test_what_is_wrong(url: str, statements: list[str], expected: list[tuple[str
     assert findings(url) == expected
     assert keywright(url, "--org", str(GLOBEX)).exit_code == 0
     both = keywright(url)
-    assert (both.exit_code, both.stderr) == (1, "Something is wrong with the trail of 1 organization.\n")
+    assert (both.exit_code, both.stderr) == (1, "Something is wrong with the audit log of 1 organization.\n")
     assert all(SENTENCES[FindingKind(kind)] in both.stdout for kind, _ in expected)
 
 

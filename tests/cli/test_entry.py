@@ -11,7 +11,7 @@ from keywright import __version__
 from tests.live import SOURCE, clean_environment
 
 # Not pydantic: Typer itself reads options with it.
-HEAVY = ("starlette", "uvicorn", "sqlalchemy", "alembic", "asyncpg", "structlog", "prometheus_client")
+HEAVY = ("starlette", "uvicorn", "sqlalchemy", "alembic", "asyncpg", "prometheus_client")
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -81,12 +81,14 @@ def test_the_service_without_typer(tmp_path: Path) -> None:
 
 def test_the_supervisor_of_workers_is_light() -> None:
     """What supervises workers and answers nothing itself has nothing of the application in its memory."""
-    done = python("import sys, keywright.cli.server; print('keywright.app' in sys.modules, 'starlette' in sys.modules)")
+    done = python(
+        "import sys, keywright.cli.server.process; print('keywright.app' in sys.modules, 'starlette' in sys.modules)"
+    )
     assert done.stdout == "False False\n"
 
 
 @pytest.mark.parametrize(
-    ("missing", "arguments"), [("typer", ["--help"]), ("uvicorn", ["serve"]), ("structlog", ["serve"])]
+    ("missing", "arguments"), [("typer", ["--help"]), ("uvicorn", ["serve"]), ("prometheus_client", ["serve"])]
 )
 def test_without_the_packages(missing: str, arguments: list[str], tmp_path: Path) -> None:
     """A command that lacks its packages says in one sentence how to have them."""

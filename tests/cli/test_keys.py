@@ -1,77 +1,17 @@
 """`keywright keys …` against a fake service: what is printed where, and the exit codes."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from keywright.cli.application import app
-from keywright.keys.pair import mint
-from tests.cli.fake_service import Answer, FakeService, fake_service
-from tests.live import clean_environment
-
-KEY_ID = "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55"
-PATH = "/api/v2/api-keys"
-TOKEN = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
-PAIR = mint(bytes(range(32)), brand="kw", environment="live")
-PRIVATE = PAIR.private.reveal()
-SECRET: dict[str, Any] = {
-    "public_key": PAIR.public.text,
-    "private_key_display": PAIR.private.display,
-    "created_at": "2026-11-23T21:48:05.120340Z",
-    "first_used_at": None,
-    "last_used_at": None,
-    "retires_at": None,
-    "retire_when_quiet_seconds": None,
-}
-FIELDS: dict[str, Any] = {
-    "id": KEY_ID,
-    "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
-    "name": "Billing export",
-    "description": None,
-    "environment": "live",
-    "public_key": PAIR.public.text,
-    "private_key_display": PAIR.private.display,
-    "created_at": "2026-11-23T21:48:05.120340Z",
-    "expires_at": None,
-    "is_revoked": False,
-    "revoked_at": None,
-    "last_used_at": None,
-    "status": "active",
-    "revocation_reason": None,
-    "scopes": ["invoices:read"],
-    "allowed_ips": ["192.0.2.0/24"],
-    "rate_limits": [{"name": "minute", "limit": 100, "window_seconds": 60}],
-    "external_id": "customer-1742",
-    "metadata": {"plan": "team"},
-    "secrets": [SECRET],
-}
-REVOKED = {
-    **FIELDS,
-    "is_revoked": True,
-    "revoked_at": "2026-11-24T00:00:00Z",
-    "status": "revoked",
-    "revocation_reason": "key_compromise",
-}
-
-
-def invoke(service: FakeService | str, *arguments: str, token: str = TOKEN) -> Any:
-    url = service if isinstance(service, str) else service.url
-    env = {"KEYWRIGHT_URL": url, "KEYWRIGHT_TOKEN": token, "COLUMNS": "200", "NO_COLOR": "1"}
-    return CliRunner().invoke(app, ["keys", *arguments], env=env)
-
-
-def problem(status: int, code: str, detail: Any = "A sentence.", headers: Mapping[str, str] = {}) -> Answer:
-    return Answer(status, {"detail": detail, "code": code, "request_id": "req-12345678"}, headers)
+from tests.cli.fake_service import Answer, fake_service
+from tests.cli.key_answers import FIELDS, KEY_ID, PAIR, PATH, PRIVATE, REVOKED, SECRET, TOKEN, invoke, problem
+from tests.cli.terminal import answered
 
 
 def test_create_prints_the_private_key_once() -> None:
@@ -434,20 +374,11 @@ def test_malformed_id() -> None:
 def test_revoke_asks_on_a_terminal(answer: bytes, code: int, calls: int) -> None:
     """On a terminal a revocation is confirmed first; no is the end of it."""
     with fake_service({("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED)}) as service:
-        ours, theirs = pty.openpty()
-        env = clean_environment({"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": TOKEN})
-        command = [sys.executable, "-m", "keywright", "keys", "revoke", KEY_ID, "--json"]
-        with subprocess.Popen(
-            command, env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
-            os.close(theirs)
-            os.write(ours, answer)
-            out, err = process.communicate(timeout=30)
-        os.close(ours)
+        done = answered(service, answer, "revoke", KEY_ID, "--json")
         assert len(service.seen) == calls
-    assert process.returncode == code
-    assert b"for good?" in err
-    assert b"for good?" not in out
+    assert done.returncode == code
+    assert b"for good?" in done.stderr
+    assert b"for good?" not in done.stdout
 
 
 def test_revoke_yes_does_not_ask() -> None:

@@ -1,11 +1,7 @@
 """`keywright keys rotate` and `rotation`: what is sent, what is printed, and how the old secret is watched."""
 
 import json
-import os
-import pty
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -13,13 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
-from keywright.cli import exits, keys_waiting
-from keywright.client import ApiKey, ManagementClient
+from keywright import contract
+from keywright.cli import exits
+from keywright.cli import rotation as rotation_commands
+from keywright.client import ManagementClient
+from keywright.contract import ApiKeyResponse
 from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.test_keys import FIELDS, KEY_ID, PATH, REVOKED, SECRET, invoke, problem
-from tests.cli.test_tables import BOLD, read
-from tests.live import clean_environment
+from tests.cli.key_answers import FIELDS, KEY_ID, PATH, REVOKED, SECRET, invoke, problem
+from tests.cli.terminal import answered, command, environment, terminal
+from tests.live import PATIENCE_SECONDS
 
 ONE = f"{PATH}/{KEY_ID}"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -52,6 +51,10 @@ ROTATED = {**key(), "private_key": PRIVATE}
 ENDED = {**FIELDS, "secrets": [secret(NEW_PAIR, first_used_at=ago(90))]}
 
 
+def read_key(answer: dict[str, Any]) -> ApiKeyResponse:
+    return contract.read(ApiKeyResponse, json.dumps(answer).encode())
+
+
 def usage(*sources: dict[str, Any]) -> dict[str, Any]:
     return {"key_id": KEY_ID, "last_used_at": None, "period": "hour", "counts": [], "sources": sources, "secrets": []}
 
@@ -76,7 +79,7 @@ def source(pair: Any, network: str | None, last: str, agent: str | None = "curl"
     [
         ((), {}),
         (("--overlap", "7d"), {"overlap_seconds": 604_800}),
-        (("--quiet", "1h"), {"retire_when_quiet_seconds": 3600}),
+        (("--idle", "1h"), {"retire_when_quiet_seconds": 3600}),
         (("--overlap", "0s"), {"overlap_seconds": 0}),
     ],
 )
@@ -120,22 +123,14 @@ def test_no_rotation_under_way() -> None:
     assert "No rotation is under way" in waited.stderr
 
 
-@pytest.mark.parametrize("command", [("rotate", KEY_ID, "--overlap", "0s"), ("rotation", "end", KEY_ID)])
-def test_what_ends_a_secret_asks_on_a_terminal(command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("rotate", KEY_ID, "--overlap", "0s"), ("rotation", "end", KEY_ID)])
+def test_what_ends_a_secret_asks_on_a_terminal(arguments: tuple[str, ...]) -> None:
     """On a terminal, what ends a secret at once is confirmed first; no is the end of it."""
     with fake_service({}) as service:
-        ours, theirs = pty.openpty()
-        env = clean_environment({"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": "a.b.c"})
-        with subprocess.Popen(
-            [sys.executable, "-m", "keywright", "keys", *command], env=env, stdin=theirs, stderr=subprocess.PIPE
-        ) as process:
-            os.close(theirs)
-            os.write(ours, b"n\n")
-            _, err = process.communicate(timeout=30)
-        os.close(ours)
+        done = answered(service, b"n\n", *arguments)
         assert service.seen == []
-    assert process.returncode == 1
-    assert b"End the" in err
+    assert done.returncode == 1
+    assert b"End the" in done.stderr
 
 
 # Watching.
@@ -177,8 +172,8 @@ class Rotation:
         self, capture: pytest.CaptureFixture[str], *, quiet: int | None = None, rotation_quiet: int | None = None
     ) -> list[str]:
         """Watch to the end, and give the lines that were told."""
-        begun = ApiKey.read(key(quiet=rotation_quiet))
-        keys_waiting.watch(self.client, begun, quiet_seconds=quiet, sleep=self.sleep)
+        begun = read_key(key(quiet=rotation_quiet))
+        rotation_commands.watch(self.client, begun, idle_seconds=quiet, sleep=self.sleep)
         told = capture.readouterr()
         assert told.out == ""
         return told.err.splitlines()
@@ -188,7 +183,7 @@ def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
     """An hour after the last use of the old secret, and as long as a use takes to be told, it is safe to end it."""
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()))
     *_, last = rotation.watch(capsys)
-    assert rotation.now - NOW == timedelta(hours=1, seconds=keys_waiting.LAG_SECONDS)
+    assert rotation.now - NOW == timedelta(hours=1, seconds=rotation_commands.LAG_SECONDS)
     assert "safe to end the old secret" in last
     assert f"keywright keys rotation end {KEY_ID}" in last
     assert "not used for 1h" in last
@@ -199,7 +194,7 @@ def test_a_use_begins_the_wait_anew(capsys: pytest.CaptureFixture[str]) -> None:
     used = (key(old_used=ago(-10), new_used=ago(5)), usage(source(OLD_PAIR, "192.0.2.0/24", ago(-10))))
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()), used)
     lines = rotation.watch(capsys, quiet=600)
-    assert rotation.now - NOW == timedelta(minutes=20, seconds=keys_waiting.LAG_SECONDS)
+    assert rotation.now - NOW == timedelta(minutes=20, seconds=rotation_commands.LAG_SECONDS)
     (told,) = [line for line in lines if "192.0.2.0/24" in line]
     assert told == "  from 192.0.2.0/24 curl through billing-api, last 2026-11-24 12:10:00 UTC"
     assert len(lines) == len(set(lines))
@@ -238,7 +233,12 @@ def test_the_service_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_overlap_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """A rotation that left no old secret is over at once."""
     rotation = Rotation((ENDED, usage()))
-    keys_waiting.watch(rotation.client, ApiKey.read(ENDED), quiet_seconds=None, sleep=rotation.sleep)
+    rotation_commands.watch(
+        rotation.client,
+        read_key(ENDED),
+        idle_seconds=None,
+        sleep=rotation.sleep,
+    )
     assert capsys.readouterr().err == "The old secret has ended.\n"
     assert rotation.looks == 0
 
@@ -247,7 +247,7 @@ def test_the_service_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> 
     """A service that cannot be asked is asked again."""
     rotation = Rotation((503, None), (503, None), (ENDED, usage()))
     assert rotation.watch(capsys)[-1] == "The old secret has ended."
-    assert rotation.now - NOW == timedelta(seconds=2 * keys_waiting.PAUSE_SECONDS)
+    assert rotation.now - NOW == timedelta(seconds=2 * rotation_commands.PAUSE_SECONDS)
 
 
 def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,8 +268,8 @@ def test_rotate_and_wait() -> None:
         ),
     }
     with fake_service(answers) as service:
-        done = invoke(service, "rotate", KEY_ID, "--wait", "--quiet", "15m", "--json")
-        waited = invoke(service, "rotation", "wait", KEY_ID, "--quiet", "15m")
+        done = invoke(service, "rotate", KEY_ID, "--wait", "--idle", "15m", "--json")
+        waited = invoke(service, "rotation", "wait", KEY_ID, "--idle", "15m")
     assert (done.exit_code, waited.exit_code) == (0, 0)
     assert json.loads(done.stdout) == ROTATED
     for errors in (done.stderr, waited.stderr):
@@ -284,25 +284,19 @@ def test_live_on_a_terminal() -> None:
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
         ("GET", f"{ONE}/usage?period=hour"): Answer(200, usage()),
     }
-    ours, theirs = pty.openpty()
-    with fake_service(answers) as service:
-        env = clean_environment(
-            {"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": "a.b.c", "TERM": "xterm", "COLUMNS": "300"}
-        )
-        command = [sys.executable, "-m", "keywright", "keys", "rotation", "wait", KEY_ID]
-        with subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs
-        ) as process:
-            os.close(theirs)
-            shown = b"".join(pieces(lambda: read(ours)))
-            out, _ = process.communicate(timeout=30)
-        os.close(ours)
+    with (
+        fake_service(answers) as service,
+        terminal() as screen,
+        subprocess.Popen(
+            command("rotation", "wait", KEY_ID),
+            env=environment(service),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=screen.theirs,
+        ) as process,
+    ):
+        text = screen.shown()
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out) == (0, b"")
-    text = BOLD.sub("", shown.decode())
     assert f"Old secret {OLD_PAIR.private.display}: last used 2020-01-01 00:00:00 UTC" in text
     assert "safe to end the old secret" in text
-
-
-def pieces(take: Callable[[], bytes]) -> Iterator[bytes]:
-    while piece := take():
-        yield piece

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.test_keys import KEY_ID, PATH, invoke, problem
+from tests.cli.key_answers import KEY_ID, PATH, invoke, problem
 from tests.client.test_management_operations import EVENT, OPTIONS, PAIR, RECEIPT, USAGE
 
 EVENTS = "/api/v2/api-key-events"

@@ -35,6 +35,14 @@ def test_migrate_sqlite(tmp_path: Path) -> None:
     assert second.stdout == "The database was up to date.\n"
 
 
+def test_other_settings_are_not_read(tmp_path: Path) -> None:
+    """A job that migrates is not stopped by a setting of the service."""
+    done = keywright(
+        f"sqlite:///{tmp_path}/keywright.db", "migrate", KEYWRIGHT_PORT="http", KEYWRIGHT_AUTH0_DOMAIN="://"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_check_changes_nothing(tmp_path: Path) -> None:
     """--check names what is pending with exit code 1 and makes nothing; afterwards it is content."""
     url = f"sqlite:///{tmp_path}/keywright.db"

@@ -1,49 +1,30 @@
 """Keys as tables: on terminals of several widths, and where there is no terminal."""
 
-import fcntl
-import os
-import pty
-import re
-import struct
 import subprocess
-import sys
-import termios
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from keywright.keys.pair import mint
-from tests.cli.fake_service import Answer, FakeService, fake_service
-from tests.live import clean_environment
+from tests.cli.fake_service import Answer, fake_service
+from tests.cli.key_answers import FIELDS, PATH
+from tests.cli.terminal import command, environment, terminal, without_styles
+from tests.live import PATIENCE_SECONDS
 
-PATH = "/api/v2/api-keys"
 LONG_NAME = "Nightly export of invoices to the accountants in Rotterdam, second attempt"
 
 
 def api_key(number: int, name: str, environment: str = "live", **fields: Any) -> dict[str, Any]:
     pair = mint(bytes([number]) * 32, brand="kw", environment=environment)
     return {
+        **FIELDS,
         "id": f"019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b{number:02}",
-        "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
         "name": name,
-        "description": None,
         "environment": environment,
         "public_key": pair.public.text,
         "private_key_display": pair.private.display,
-        "created_at": "2026-11-23T21:48:05.120340Z",
-        "expires_at": None,
-        "is_revoked": False,
-        "revoked_at": None,
         "last_used_at": "2026-11-24T00:00:00Z",
-        "status": "active",
-        "revocation_reason": None,
-        "scopes": [],
-        "allowed_ips": [],
-        "rate_limits": [],
-        "external_id": None,
-        "metadata": {},
-        "secrets": [],
         **fields,
     }
 
@@ -55,48 +36,27 @@ KEYS = [
     ),
     api_key(3, "会計システム連携キー・東京リージョン本番環境", description="x" * 255),
 ]
-BOLD = re.compile(r"\x1b\[[0-9;]*m")
 IDS = [key["id"] for key in KEYS]
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "keywright", "keys", *arguments]
-
-
-def environment(service: FakeService, **more: str) -> dict[str, str]:
-    settings = {"KEYWRIGHT_URL": service.url, "KEYWRIGHT_TOKEN": "a.b.c", "NO_COLOR": "1", "TERM": "xterm", **more}
-    inherited = clean_environment(settings)
-    # Both would go before the width that the terminal itself tells.
-    return {name: value for name, value in inherited.items() if name not in ("COLUMNS", "LINES") or name in more}
 
 
 def on_terminal(width: int, *arguments: str, answers: Mapping[tuple[str, str], Answer]) -> list[str]:
     """Run a command whose standard output is a terminal *width* cells wide, and give the lines it printed there."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 25, width, 0, 0))
     with (
         fake_service(answers) as service,
+        terminal(width) as screen,
         subprocess.Popen(
-            command(*arguments), env=environment(service), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+            command(*arguments),
+            env=environment(service),
+            stdin=screen.theirs,
+            stdout=screen.theirs,
+            stderr=subprocess.PIPE,
         ) as process,
     ):
-        os.close(theirs)
-        printed = b""
-        while chunk := read(ours):
-            printed += chunk
+        lines = screen.shown().splitlines()
         assert process.stderr is not None
         errors = process.stderr.read()
-        assert process.wait(30) == 0, errors
-    os.close(ours)
-    return BOLD.sub("", printed.decode().replace("\r\n", "\n")).splitlines()
-
-
-def read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:
-        # The other end is closed; Linux says so with an error, others with an empty read.
-        return b""
+        assert process.wait(PATIENCE_SECONDS) == 0, errors
+    return lines
 
 
 def piped(*arguments: str, answers: Mapping[tuple[str, str], Answer], **more: str) -> list[str]:
@@ -110,7 +70,7 @@ def piped(*arguments: str, answers: Mapping[tuple[str, str], Answer], **more: st
             text=True,
             check=True,
         )
-    return BOLD.sub("", done.stdout).splitlines()
+    return without_styles(done.stdout).splitlines()
 
 
 def cells(line: str) -> int:

@@ -25,7 +25,6 @@ SERVER = {
     "uvicorn",
     "pydantic",
     "sqlalchemy",
-    "structlog",
     "typer",
 }
 # Each of these is imported by the module that is named after it, when it is used.

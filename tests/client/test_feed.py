@@ -242,7 +242,7 @@ def test_keys_expire_by_the_services_clock(world: World, off: float) -> None:
     now = 1_700_000_000.0
     world.wall.now = now + off
     world.clock.go_on(0.02)
-    world.send("hello", cursor="5", time=now, elapsed=0.01, age=0.0)
+    world.send("hello", cursor="5", time=now, elapsed=0.01, age=0.0, bound=1.0)
     held_until(world, now + 50)
     assert world.code() is Code.VALID
     world.wall.now -= 3600
@@ -258,7 +258,7 @@ def test_a_clock_that_is_off_is_warned_of_once(world: World, caplog: pytest.LogC
     """An operator learns that the machine's clock is off, once for as long as it is."""
     caplog.set_level(logging.WARNING, "keywright.client")
     for off, warnings in [(0.5, 0), (-600.0, 1), (-600.0, 1), (0.0, 1), (601.0, 2)]:
-        world.send("hello", cursor="5", time=world.wall() - off, elapsed=0.0, age=0.0)
+        world.send("hello", cursor="5", time=world.wall() - off, elapsed=0.0, age=0.0, bound=1.0)
         assert len(caplog.records) == warnings
     assert "601" in caplog.text
 

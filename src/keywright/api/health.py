@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from starlette.responses import JSONResponse, Response
 
 from keywright import telemetry
@@ -11,7 +10,7 @@ from keywright.api.http.routing import operation
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.ports import Store
 
-_log = structlog.stdlib.get_logger("keywright.health")
+_log = telemetry.Log("keywright.health")
 # A probe must answer before its own caller gives up; Kubernetes waits one second unless told otherwise.
 _PATIENCE_SECONDS = 0.8
 

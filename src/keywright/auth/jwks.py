@@ -10,12 +10,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
-
-import httpx
+from typing import TYPE_CHECKING
 
 from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource
 from keywright.auth.rsa_key import SigningKey
 from keywright.service.faults import AuthUnavailable
+
+if TYPE_CHECKING:
+    import httpx
 
 FRESH_SECONDS = 600
 # While the issuer is away, keys serve on for an hour after they should have been fresh. Counted from there, an outage
@@ -50,7 +52,7 @@ class KeySet:
         self,
         issuer: str,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
         deadline: float = DEADLINE_SECONDS,
         on_fetch: Callable[[str], None] = lambda _word: None,
         monotonic: Callable[[], float] = time.monotonic,

@@ -8,9 +8,9 @@ Lives here: one fetch, and how the two documents are read. When to fetch, and wh
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
-
-import httpx
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
 
 from keywright import strict_json
 from keywright.auth import rsa_key
@@ -18,11 +18,14 @@ from keywright.auth.rsa_key import SigningKey
 from keywright.compact_jws import is_kid
 from keywright.keys.addresses import is_loopback
 
+if TYPE_CHECKING:
+    import httpx
+
 MAX_BODY_BYTES = 1024 * 1024
 MAX_KEYS = 32
 DEADLINE_SECONDS = 5.0
 
-_MAX_PORT = 65535
+_OK = 200
 _NO_PROXY = dict.fromkeys(("all://", "http://", "https://"))
 
 
@@ -53,7 +56,7 @@ class KeySource:
         ValueError: The issuer is neither.
     """
 
-    def __init__(self, issuer: str, *, transport: httpx.AsyncBaseTransport | None, deadline: float) -> None:
+    def __init__(self, issuer: str, *, transport: "httpx.AsyncBaseTransport | None", deadline: float) -> None:
         local = is_on_this_machine(issuer)
         if not _may_be_asked(issuer, loopback=local):
             raise ValueError("the issuer must be an https address, or an http one on a loopback host")
@@ -61,16 +64,8 @@ class KeySource:
         self._base = issuer if issuer.endswith("/") else f"{issuer}/"
         self._loopback = local
         self._deadline = deadline
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            timeout=deadline,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
-            # A compressed body could hold a thousand times what was counted.
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            # Operators behind a proxy say so in the environment. What is on this machine is not reached through one.
-            mounts=_NO_PROXY if local else None,
-        )
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
 
     async def fetch(self) -> Mapping[str, SigningKey]:
         """
@@ -82,6 +77,11 @@ class KeySource:
         Raises:
             FetchFailed: There was no such answer in time.
         """
+        if self._client is None:
+            # httpx takes a tenth of a second to import, and loads rich; the service starts without it.
+            await asyncio.to_thread(import_module, "httpx")
+        import httpx
+
         try:
             async with asyncio.timeout(self._deadline):
                 return read_key_set(await self._get(await self._key_set_address()))
@@ -92,7 +92,24 @@ class KeySource:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _opened(self) -> "httpx.AsyncClient":
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                transport=self._transport,
+                timeout=self._deadline,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
+                # A compressed body could hold a thousand times what was counted.
+                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                # A proxy of the environment leads away from this machine.
+                mounts=_NO_PROXY if self._loopback else None,
+            )
+        return self._client
 
     async def _key_set_address(self) -> str:
         """Look into the discovery document; an issuer without one has its keys at the place that is customary."""
@@ -119,8 +136,8 @@ class KeySource:
         return address
 
     async def _get(self, address: str) -> bytes:
-        async with self._client.stream("GET", address) as response:
-            if response.status_code != httpx.codes.OK:
+        async with self._opened().stream("GET", address) as response:
+            if response.status_code != _OK:
                 raise FetchFailed("status")
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise FetchFailed("encoding")
@@ -161,18 +178,23 @@ def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
 
 def is_on_this_machine(address: str) -> bool:
     """Tell whether the host of a URL is this machine; see `is_loopback`."""
-    try:
-        return is_loopback(httpx.URL(address).host)
-    except httpx.InvalidURL:
-        return False
+    url = _read(address)
+    return url is not None and url.hostname is not None and is_loopback(url.hostname)
 
 
 def _may_be_asked(address: str, *, loopback: bool) -> bool:
     """Tell whether a URL is https; or http on this machine, for an issuer that is itself on this machine."""
+    url = _read(address)
+    if url is None or not url.hostname or "@" in url.netloc:
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and loopback and is_on_this_machine(address))
+
+
+def _read(address: str) -> SplitResult | None:
+    """Take a URL apart; None for what is none, or holds characters that `urlsplit` would drop."""
     try:
-        url = httpx.URL(address)
-    except httpx.InvalidURL:
-        return False
-    if not url.host or url.userinfo or (url.port or 0) > _MAX_PORT:
-        return False
-    return url.scheme == "https" or (url.scheme == "http" and loopback and is_loopback(url.host))
+        url = urlsplit(address)
+        _ = url.port
+    except ValueError:
+        return None
+    return url if address.isprintable() and " " not in address else None

@@ -28,7 +28,7 @@ def _run() -> None:
     # As containers start the service: without options there is nothing to read, and Typer takes as long to import as
     # the database takes to open.
     if sys.argv[1:] == ["serve"]:
-        from keywright.cli.serve import run
+        from keywright.cli.server.serve import run
 
         run()
         return

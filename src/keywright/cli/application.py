@@ -1,14 +1,20 @@
-"""The commands and their options. What they do is in a module each, imported when the command runs."""
+"""
+All commands. Each noun has its module; what a command needs beside the options is imported when it runs.
+
+The options of `serve` and `doctor` stand here, because their modules import the server's packages.
+"""
 
 from typing import Annotated
 
 import typer
 
 from keywright import __version__
-from keywright.cli.audit_commands import audit
-from keywright.cli.dev_commands import dev
-from keywright.cli.keys_commands import keys
-from keywright.cli.verifiers_commands import verifiers
+from keywright.cli.audit import audit
+from keywright.cli.dev import dev
+from keywright.cli.keys import keys
+from keywright.cli.migrate import migrate
+from keywright.cli.option_types import AsJson
+from keywright.cli.verifiers import verifiers
 
 # Typer's own tracebacks show local variables, private keys among them.
 app = typer.Typer(
@@ -49,35 +55,17 @@ def serve(
 
     An embedded database is migrated first; a PostgreSQL one must have been, with `keywright migrate`.
     """
-    from keywright.cli.serve import run
+    from keywright.cli.server.serve import run
 
     run(host=host, port=port, workers=workers)
 
 
-@app.command()
-def migrate(
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 when something is pending.")
-    ] = False,
-) -> None:
-    """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""
-    from keywright.cli.database import check_pending, migrate_aloud
-    from keywright.cli.exits import load_settings
-
-    # A job that migrates needs no issuer; whatever else is in the environment is the service's.
-    settings = load_settings(auth0_domain="", issuer="https://not.wanted.example/", audience="not wanted")
-    url = settings.database_url.get_secret_value()
-    if check:
-        check_pending(url)
-    else:
-        migrate_aloud(url)
+app.command()(migrate)
 
 
 @app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Findings as a JSON array on standard output.")] = False,
-) -> None:
-    """Look for what is wrong with the settings, the issuer and the database, and say how to mend it."""
-    from keywright.cli.doctor import run
+def doctor(as_json: AsJson = False) -> None:
+    """Check the settings, the issuer, the database and Redis, and say how to fix what is wrong."""
+    from keywright.cli.doctor.examination import run
 
     run(as_json=as_json)

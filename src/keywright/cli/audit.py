@@ -1,110 +1,123 @@
-"""What `keywright audit verify` does, on the database itself: it needs no service and believes none."""
+"""`keywright audit verify`: proves the audit log on the database itself, without a service and without trust in one."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from keywright.cli import database, exits
-from keywright.service.faults import StorageUnavailable
-from keywright.service.management.audit import Finding, FindingKind, Head, Report, audit
-from keywright.storage.engine import RunningStore, open_store
+from keywright.cli import exits
 
-SENTENCES = {
-    FindingKind.EVENT_ALTERED: "the event is not what it was when it was written",
-    FindingKind.HASH_ALTERED: "the hash does not follow from the event and the hash before it",
-    FindingKind.EVENT_REMOVED: "the event was removed",
-    FindingKind.PLACES_REMOVED: "the place was removed, and maybe others after it",
-    FindingKind.EVENT_LOOSE: "the event was put there by somebody: it has no place in the chain",
-    FindingKind.END_CUT_OFF: "the end of the chain was cut off here",
-    FindingKind.END_ALTERED: "what is kept of the chain's end is not what it ends with",
-    FindingKind.HEAD_NOT_REACHED: "the chain was longer when the given head was kept",
-    FindingKind.HEAD_DIFFERS: "the chain was written anew since the given head was kept",
+if TYPE_CHECKING:
+    from keywright.service.management.audit import Head, Report
+    from keywright.storage.engine import RunningStore
+
+SENTENCES: Mapping[str, str] = {
+    "event_altered": "the event differs from the one that was written",
+    "hash_altered": "the hash does not follow from the event and the hash before it",
+    "event_removed": "the event was removed",
+    "places_removed": "the place was removed, and maybe others after it",
+    "event_loose": "the event was inserted later: it has no place in the chain",
+    "end_cut_off": "the end of the chain was cut off here",
+    "end_altered": "the stored end of the chain differs from the end of the chain",
+    "head_not_reached": "the chain was longer when the given head was kept",
+    "head_differs": "the chain was written anew since the given head was kept",
 }
+"""A sentence for each `service.audit.FindingKind`."""
+
+audit = typer.Typer(
+    no_args_is_help=True,
+    help="Prove that the audit log is complete and unaltered. Works on the database that KEYWRIGHT_DATABASE_URL names, "
+    "whether or not the service runs.",
+)
 
 
-def verify(org: UUID | None, head: str | None, *, as_json: bool) -> None:
-    """Audit one organisation or all, print what was found, and end the command accordingly."""
-    remembered = _remembered(org, head)
-    # A job on the database needs no issuer.
-    settings = exits.load_settings(auth0_domain="", issuer="https://not.wanted.example/", audience="not wanted")
-    url = settings.database_url.get_secret_value()
+@audit.callback()
+def group() -> None:
+    """Have `verify` be a command of its own even while there is no other."""
+
+
+@audit.command()
+def verify(
+    org: Annotated[UUID | None, typer.Option(help="The id of one organization; all of them without it.")] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="POSITION:HASH as an earlier run printed it for the organization; it has to be there still."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON for each organization, and nothing else on standard output.")
+    ] = False,
+) -> None:
+    """
+    Read all events, compute their chain anew and say what was altered, removed, added or cut off.
+
+    Prints the head of every chain: keep it elsewhere, since whoever can write to the database can write a new chain.
+    Exit code 1 when something is wrong.
+    """
+    from keywright.cli import database
+
+    earlier = _earlier_head(org, head)
+    url = exits.load_database_settings().database_url.get_secret_value()
     database.require_migrated(url)
-    try:
-        wrong = asyncio.run(_verify_all(url, org, remembered, as_json=as_json))
-    except StorageUnavailable as fault:
-        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
+    wrong = database.run(url, lambda store: _verify_all(store, org, earlier, as_json=as_json))
     if wrong:
-        exits.stop(f"Something is wrong with the trail of {wrong} organization{'s' * (wrong > 1)}.", exits.FAILED)
+        exits.stop(f"Something is wrong with the audit log of {wrong} organization{'s' * (wrong > 1)}.", exits.FAILED)
 
 
-def _remembered(org: UUID | None, head: str | None) -> Head | None:
-    if head is None:
+def _earlier_head(org: UUID | None, text: str | None) -> "Head | None":
+    from keywright.service.management.audit import Head
+
+    if text is None:
         return None
     if org is None:
         exits.stop("--head is that of one organization: name it with --org.", exits.MISUSED)
-    remembered = Head.read(head)
-    if remembered is None:
+    head = Head.read(text)
+    if head is None:
         exits.stop("--head has to be POSITION:HASH, as an earlier run printed it.", exits.MISUSED)
-    return remembered
+    return head
 
 
-async def _verify_all(url: str, org: UUID | None, remembered: Head | None, *, as_json: bool) -> int:
-    """Print the reports, each as soon as it is there; give how many are of something wrong."""
-    store = open_store(url)
+async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | None", *, as_json: bool) -> int:
+    """Print each report as soon as it is complete; give the number of organizations with findings."""
     wrong = 0
-    try:
-        async for report in _reports(store, org, remembered):
-            wrong += report.found > 0
-            if as_json:
-                typer.echo(json.dumps(_plain(report)))
-            else:
-                _print(report)
-    finally:
-        await store.close()
+    async for report in _reports(store, org, earlier):
+        wrong += report.found > 0
+        typer.echo(_json(report) if as_json else "\n".join(_lines(report)))
     return wrong
 
 
-async def _reports(store: RunningStore, org: UUID | None, remembered: Head | None) -> AsyncIterator[Report]:
+async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | None") -> AsyncIterator["Report"]:
+    from keywright.service.management.audit import audit
+
     known = await store.chained_organizations()
-    if org is not None and org not in known and remembered is None:
+    if org is not None and org not in known and earlier is None:
         exits.stop("There are no events of that organization.", exits.FAILED)
     for org_id in known if org is None else [org]:
-        yield await audit(store, org_id, remembered=remembered)
+        yield await audit(store, org_id, remembered=earlier)
 
 
-def _print(report: Report) -> None:
+def _lines(report: "Report") -> Iterator[str]:
     verdict = "nothing is wrong" if not report.found else f"{report.found} wrong"
-    typer.echo(f"organization {report.org_id}: {report.head.position} events, {verdict}")
-    for finding in report.findings:
-        typer.echo(f"  {_where(finding)}: {SENTENCES[finding.kind]}")
+    yield f"organization {report.org_id}: {report.head.position} events, {verdict}"
+    for kind, position, event_id in report.findings:
+        places = {"position": position, "event": event_id}
+        where = ", ".join(f"{name} {value}" for name, value in places.items() if value is not None)
+        yield f"  {where}: {SENTENCES[kind]}"
     if report.found > len(report.findings):
-        typer.echo(f"  and {report.found - len(report.findings)} more")
-    typer.echo(f"  head {report.head}")
+        yield f"  and {report.found - len(report.findings)} more"
+    yield f"  head {report.head}"
 
 
-def _where(finding: Finding) -> str:
-    position = "" if finding.position is None else f"position {finding.position}"
-    event = "" if finding.event_id is None else f"event {finding.event_id}"
-    return ", ".join(filter(None, (position, event)))
-
-
-def _plain(report: Report) -> dict[str, Any]:
-    return {
-        "org_id": str(report.org_id),
-        "head": str(report.head),
-        "events": report.head.position,
-        "found": report.found,
-        "findings": [
-            {
-                "kind": finding.kind.value,
-                "position": finding.position,
-                "event_id": None if finding.event_id is None else str(finding.event_id),
-                "message": SENTENCES[finding.kind],
-            }
-            for finding in report.findings
-        ],
-    }
+def _json(report: "Report") -> str:
+    findings = [{**finding._asdict(), "message": SENTENCES[finding.kind]} for finding in report.findings]
+    return json.dumps(
+        {
+            "org_id": report.org_id,
+            "head": str(report.head),
+            "events": report.head.position,
+            "found": report.found,
+            "findings": findings,
+        },
+        default=str,
+    )

@@ -1,89 +1,95 @@
-"""The database before the service starts: migrated by itself, refused, or waited for; and `keywright migrate`."""
+"""The database of a command: migrated for it, refused, or left for later."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
-import structlog
-
+from keywright import telemetry
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
-from keywright.storage import migrate
+from keywright.storage import migrate as storage
+
+if TYPE_CHECKING:
+    from keywright.storage.engine import RunningStore
 
 COMMAND = "keywright migrate"
 
+Result = TypeVar("Result")
+
 
 def is_embedded(url: str) -> bool:
-    """Tell whether *url* is a SQLite file, which belongs to this machine and nobody else migrates."""
+    """Tell whether *url* is a SQLite file, which only this machine uses and therefore migrates."""
     return url.startswith("sqlite:")
 
 
 def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -> None:
     """
-    See that the service can work with the database at *url*, or end the command.
+    Make sure that the service can work with the database at *url*, or end the command.
 
-    An embedded one is migrated. Another one that was not is refused, because several services may share it and when it
-    changes is its operator's to say. One that is away is not: the service answers 503 until it is back.
+    An embedded database is migrated. Another one that is not migrated is refused: several services may share it, so its
+    operator decides when it changes. One that is unavailable is accepted: the service answers 503 until it is back.
 
     Args:
         on_step: Called with the name of each migration as it begins.
     """
-    log = structlog.stdlib.get_logger("keywright.database")
+    log = telemetry.Log("keywright.database")
 
-    def migrates(step: str) -> None:
+    def begin(step: str) -> None:
         on_step(step)
         log.info("migrated", step=step)
 
     try:
-        pending = migrate.pending(url)
+        pending = storage.pending(url)
         if pending and is_embedded(url):
-            migrate.migrate(url, migrates)
+            storage.migrate(url, begin)
             return
     except ValueError as error:
-        exits.stop(_malformed(error), exits.MISUSED)
+        exits.stop(f"KEYWRIGHT_DATABASE_URL: {error}.", exits.MISUSED)
     except StorageUnavailable as fault:
         if is_embedded(url):
             exits.stop(f"The database cannot be used: {fault.reason}.", exits.FAILED)
         log.warning("the database cannot be reached; requests are answered 503 until it can", reason=fault.reason)
         return
-    if pending:
-        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{COMMAND}`.", exits.NOT_MIGRATED)
-
-
-def migrate_aloud(url: str) -> None:
-    """Bring the database at *url* up to date, a line a step."""
-    try:
-        steps = migrate.pending(url)
-        migrate.migrate(url, lambda step: print(f"migrated: {step}"))
-    except ValueError as error:
-        exits.stop(_malformed(error), exits.MISUSED)
-    except StorageUnavailable as fault:
-        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
-    print("The database is up to date." if steps else "The database was up to date.")
-
-
-def check_pending(url: str) -> None:
-    """Name the pending migrations of the database at *url*; exit code 1 where there are any."""
-    steps = _pending(url)
-    for step in steps:
-        print(f"pending: {step}")
-    if steps:
-        exits.stop(f"The database is not migrated: run `{COMMAND}`.", exits.FAILED)
-    print("The database is up to date.")
+    _require_nothing(pending)
 
 
 def require_migrated(url: str) -> None:
     """End the command unless the database at *url* is there and up to date; nothing is changed."""
-    if pending := _pending(url):
-        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{COMMAND}`.", exits.NOT_MIGRATED)
+    with ending_where_unusable():
+        pending = storage.pending(url)
+    _require_nothing(pending)
 
 
-def _pending(url: str) -> list[str]:
+def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
+    """Open the database at *url*, await *work* on its store, and close it; an unavailable one ends the command."""
+    # Not at the top: what supervises workers opens no store.
+    from keywright.storage.engine import open_store
+
+    async def open_and_work() -> Result:
+        store = open_store(url)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
     try:
-        return migrate.pending(url)
-    except ValueError as error:
-        exits.stop(_malformed(error), exits.MISUSED)
+        return asyncio.run(open_and_work())
     except StorageUnavailable as fault:
         exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
 
 
-def _malformed(error: ValueError) -> str:
-    return f"KEYWRIGHT_DATABASE_URL: {error}."
+@contextmanager
+def ending_where_unusable() -> Iterator[None]:
+    """End the command where the URL is wrong or the database is unavailable."""
+    try:
+        yield
+    except ValueError as error:
+        exits.stop(f"KEYWRIGHT_DATABASE_URL: {error}.", exits.MISUSED)
+    except StorageUnavailable as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
+
+
+def _require_nothing(pending: list[str]) -> None:
+    if pending:
+        exits.stop(f"The database is not migrated ({len(pending)} pending): run `{COMMAND}`.", exits.NOT_MIGRATED)

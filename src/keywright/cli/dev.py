@@ -1,58 +1,103 @@
 """`keywright dev`: the embedded issuer and the service in one process, on loopback and nowhere else."""
 
-import socket
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keywright.cli import exits, listening, metrics
-from keywright.cli.listening import CannotListen
-from keywright.dev import session
-from keywright.dev.folder import DevFolder, DevFolderError
-from keywright.dev.issuer import DevIssuer
+from keywright.cli import exits
+
+if TYPE_CHECKING:
+    import socket
+
+    from keywright.dev.folder import DevFolder
+    from keywright.dev.issuer import DevIssuer
+
+dev = typer.Typer(invoke_without_command=True)
 
 
-def run(*, host: str, port: int, issuer_port: int, path: Path) -> None:
+@dev.callback()
+def run(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="The service's port.")] = 8080,
+    issuer_port: Annotated[int, typer.Option(help="The embedded issuer's port.")] = 8081,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    folder: Annotated[Path, typer.Option("--dir", help="The folder of the issuer's key and the database.")] = Path(
+        ".keywright-dev"
+    ),
+) -> None:
+    """
+    Run everything on this machine, for trying it: the service, an issuer of tokens, and two demo organizations.
+
+    Prints a session to paste into another terminal. It listens on loopback only: whoever reads its folder can sign
+    tokens.
+    """
+    context.obj = folder
+    if context.invoked_subcommand is None:
+        _run(host.removeprefix("[").removesuffix("]"), port, issuer_port, folder)
+
+
+@dev.command()
+def token(
+    context: typer.Context,
+    org: Annotated[str, typer.Option(help="acme, globex, or an organization's id.")],
+    permissions: Annotated[
+        str | None, typer.Option(help="The token's `permissions`, separated by commas; without it, none are stated.")
+    ] = None,
+    scope: Annotated[str | None, typer.Option(help="The token's `scope`, separated by spaces.")] = None,
+    subject: Annotated[str, typer.Option(help="The token's `sub`.")] = "auth0|demo",
+    expires_in: Annotated[int, typer.Option(help="Seconds from now; negative for one that has expired.")] = 43_200,
+    audience: Annotated[str | None, typer.Option(help="Another `aud` than the service's.")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="The folder of `keywright dev`.")] = None,
+) -> None:
+    """Print an access token, signed with the key in the folder of `keywright dev`."""
+    from keywright.dev.folder import DevFolder, DevFolderError
+
+    with exits.ending_on(DevFolderError, code=exits.FAILED):
+        issuer = DevFolder(folder or context.obj).issuer()
+    names = None if permissions is None else [name for name in permissions.split(",") if name.strip()]
+    claims: dict[str, Any] = {
+        "subject": subject,
+        "permissions": names,
+        "scope": scope,
+        "audience": audience,
+        "expires_in": expires_in,
+    }
+    typer.echo(issuer.token(org, **claims))
+
+
+def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
     """Serve until Ctrl-C or SIGTERM; print the session to paste once requests are answered."""
+    from keywright.cli.server import listening, metrics
     from keywright.keys.addresses import is_loopback
 
-    host = host.removeprefix("[").removesuffix("]")
     if not is_loopback(host):
         exits.stop(
             "keywright dev listens on loopback addresses only, because its issuer gives tokens to anybody; "
             "`keywright serve` is for others.",
             exits.MISUSED,
         )
-    with ExitStack() as held:
-        held.enter_context(exits.unwinding_on_sigterm())
-        held.enter_context(metrics.shared_folder(1))
-        try:
-            listener = held.enter_context(listening.listen(host, port))
-        except CannotListen as error:
-            exits.stop(f"{error} Choose another port with --port.", exits.MISUSED)
-        folder, issuer = _start_issuer(path, host, issuer_port, held)
+    with ExitStack() as stack:
+        stack.enter_context(exits.unwinding_on_sigterm())
+        stack.enter_context(metrics.shared_folder(1))
+        with exits.ending_on(listening.CannotListen, code=exits.MISUSED, advice=" Choose another port with --port."):
+            listener = stack.enter_context(listening.listen(host, port))
+        folder, issuer = _start_issuer(path, host, issuer_port, stack)
         _serve(folder, issuer, host, listener)
 
 
-def token(path: Path, organization: str, **claims: Any) -> str:
-    """Sign a token with the key in the folder at *path*; *claims* are those of `DevIssuer.token`."""
-    try:
-        return DevFolder(path).issuer().token(organization, **claims)
-    except DevFolderError as error:
-        exits.stop(str(error), exits.FAILED)
+def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[DevFolder, DevIssuer]":
+    from keywright.cli.server import listening
+    from keywright.dev.folder import DevFolder, DevFolderError
+    from keywright.dev.issuer import DevIssuer
 
-
-def _start_issuer(path: Path, host: str, port: int, held: ExitStack) -> tuple[DevFolder, DevIssuer]:
-    try:
+    with exits.ending_on(DevFolderError, code=exits.FAILED):
         folder = DevFolder.create(path)
         issuer = DevIssuer(folder.signing_key(), host=host, port=port)
-    except DevFolderError as error:
-        exits.stop(str(error), exits.FAILED)
     try:
-        held.enter_context(issuer)
+        stack.enter_context(issuer)
     except (OSError, OverflowError) as error:
         where, why = listening.shown(host, port), listening.reason(error)
         exits.stop(f"Cannot listen on {where}: {why}. Choose another port with --issuer-port.", exits.MISUSED)
@@ -60,11 +105,12 @@ def _start_issuer(path: Path, host: str, port: int, held: ExitStack) -> tuple[De
     return folder, issuer
 
 
-def _serve(folder: DevFolder, issuer: DevIssuer, host: str, listener: socket.socket) -> None:
+def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socket.socket") -> None:
     from keywright import telemetry
     from keywright.cli import database
+    from keywright.cli.server import listening, process
 
-    # What would keep the printed session from working is set here; anything else may come from the environment.
+    # The settings that the printed session depends on; the environment may set the others.
     settings = exits.load_settings(
         auth0_domain="",
         issuer=issuer.url,
@@ -79,14 +125,14 @@ def _serve(folder: DevFolder, issuer: DevIssuer, host: str, listener: socket.soc
     )
     telemetry.configure_logging(settings.log_level, as_json=False)
     database.prepare(folder.database_url)
-    from keywright.cli import server
-
     url = listening.bound_url(listener, host)
-    if not server.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
+    if not process.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
         exits.stop("The service could not start; the log says why.", exits.FAILED)
 
 
-def _print_session(url: str, folder: DevFolder, issuer: DevIssuer) -> None:
+def _print_session(url: str, folder: "DevFolder", issuer: "DevIssuer") -> None:
+    from keywright.dev import session
+
     typer.echo(f"Keywright is at {url} and its issuer at {issuer.url}; all of it is kept in {folder.path}.", err=True)
     typer.echo(f"Metrics are at {url}/metrics. Ctrl-C ends it. Paste this into another terminal:\n", err=True)
     typer.echo(session.script(url, issuer))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from keywright.config import Settings
+    from keywright.config import DatabaseSettings, Settings
 
 FAILED = 1
 MISUSED = 2
@@ -22,14 +22,29 @@ def stop(sentence: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+@contextmanager
+def ending_on(kind: type[Exception], *, code: int, advice: str = "") -> Iterator[None]:
+    """End the command on an error of this *kind*: with its message, a sentence, and *advice* behind it."""
+    try:
+        yield
+    except kind as error:
+        stop(f"{error}{advice}", code)
+
+
 def load_settings(**overrides: Any) -> "Settings":
     """Read the settings, *overrides* that are not None before the environment; end the command where one is wrong."""
     from keywright import config
 
-    try:
+    with ending_on(config.SettingsError, code=MISUSED):
         return config.load(**{name: value for name, value in overrides.items() if value is not None})
-    except config.SettingsError as error:
-        stop(str(error), MISUSED)
+
+
+def load_database_settings() -> "DatabaseSettings":
+    """Read the settings of the database alone, whatever the others are; end the command where one is wrong."""
+    from keywright import config
+
+    with ending_on(config.SettingsError, code=MISUSED):
+        return config.load_database()
 
 
 @contextmanager

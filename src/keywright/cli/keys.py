@@ -1,95 +1,220 @@
-"""What `keywright keys …` does: calls to a running service, their results for people or for programs."""
+"""`keywright keys …`: API keys through a running service. Needs none of the server's packages."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from keywright.cli import exits, keys_output, tables
-from keywright.cli.keys_service import confirm, service
-from keywright.client import ManagementClient
-from keywright.contract import ApiKeyResponse
+from keywright.cli import activity, exits, option_types, output, rotation, tables
+from keywright.cli.option_types import AllPages, AsJson, IfMatch, KeyId, Yes
+from keywright.cli.running_service import confirm, service
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.record import RevocationReason
 
-CLEARED: Mapping[str, Any] = {
-    "description": None,
-    "expires_at": None,
-    "external_id": None,
-    "scopes": (),
-    "allowed_ips": (),
-    "rate_limits": (),
-    "metadata": {},
+if TYPE_CHECKING:
+    from keywright.client import ManagementClient
+    from keywright.contract import ApiKeyResponse
+
+keys = typer.Typer(
+    no_args_is_help=True,
+    help="Create, read, change, rotate, revoke and delete API keys through a running service: KEYWRIGHT_URL "
+    "(http://127.0.0.1:8080 unless set), with the access token in KEYWRIGHT_TOKEN.",
+)
+
+
+# Parameters of `create` and `update` that are not fields of a key.
+_NO_FIELDS = ("key_id", "clear", "if_match", "as_json")
+# What `update --clear` sends for each field that may be empty.
+_EMPTY: Mapping[str, Mapping[str, Any]] = {
+    "description": {"description": None},
+    "expires": {"expires_at": None},
+    "external-id": {"external_id": None},
+    "scopes": {"scopes": ()},
+    "allowed-ips": {"allowed_ips": ()},
+    "rate-limits": {"rate_limits": ()},
+    "metadata": {"metadata": {}},
 }
-"""What each field is when it is cleared."""
 
 
-def list_keys(*, limit: int, everything: bool, as_json: bool, which: Mapping[str, Any]) -> None:
-    """Print one page of keys, or all of them; *which* as for `ManagementClient.list`."""
+def _clearable(text: str) -> str:
+    if text not in _EMPTY:
+        raise typer.BadParameter(f"it must be one of {', '.join(_EMPTY)}")
+    return text
+
+
+Description = Annotated[str | None, typer.Option(help="What it is for, at most 255 characters.")]
+Environment = Annotated[str | None, typer.Option(metavar="NAME", help="Such as live or sandbox.")]
+Expires = Annotated[
+    datetime | None,
+    typer.Option(
+        "--expires",
+        parser=option_types.moment_ahead,
+        metavar="DURATION|TIME",
+        help="When it stops working: 90d from now, or a time such as 2027-01-31T12:00:00Z.",
+    ),
+]
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", metavar="SCOPE", help="What it may do, resource:action; repeatable.")
+]
+AllowedIps = Annotated[
+    list[str] | None,
+    typer.Option("--allow-ip", metavar="CIDR", help="Where it may be used from, an address or block; repeatable."),
+]
+RateLimits = Annotated[
+    list[RateLimit] | None,
+    typer.Option(
+        "--rate-limit",
+        parser=option_types.rate_limit,
+        metavar="NAME=LIMIT/DURATION",
+        help="How often it may be used, such as minute=100/60s; repeatable.",
+    ),
+]
+ExternalId = Annotated[str | None, typer.Option(help="What your own records call its owner.")]
+Metadata = Annotated[
+    dict[str, Any] | None,
+    typer.Option(parser=option_types.json_object, metavar="JSON", help="Anything else, a JSON object up to 8 KiB."),
+]
+
+
+@keys.command("list")
+def list_keys(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many keys a page holds.")] = 100,
+    everything: AllPages = False,
+    status: Annotated[
+        Literal["active", "expired", "revoked", "expiring"] | None,
+        typer.Option(
+            metavar="STATUS", help="active, expired, revoked, or expiring: active, and expiring within 14 days."
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="Part of the name or description, the public key's beginning, or the private one's end."),
+    ] = None,
+    environment: Environment = None,
+    external_id: ExternalId = None,
+    unused_since: Annotated[
+        datetime | None,
+        option_types.past_option("Keys that existed and were not used for so long, such as 90d, or since a time."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the organization's keys, newest first."""
+    filters = {"status": status, "q": search, "environment": environment, "external_id": external_id}
     with service() as client:
         if everything:
-            found, more = _read_all(client, limit, which), False
-        else:
-            page = client.list(limit=limit, **which)
-            found, more = list(page.api_keys), page.next is not None
-    if as_json:
-        keys_output.print_json(found)
-    else:
-        tables.print_keys(found)
-    if more:
-        typer.echo(f"These are the newest {len(found)}; there are more: --all shows them.", err=True)
+            output.print_keys(_read_all(client, limit, {**filters, "unused_since": unused_since}), as_json=as_json)
+            return
+        page = client.list(limit=limit, **filters, unused_since=unused_since)
+    output.print_keys(page.api_keys, as_json=as_json)
+    if page.next is not None:
+        output.mention_more(len(page.api_keys))
 
 
-def create(name: str, *, as_json: bool, fields: Mapping[str, Any]) -> None:
-    """Create a key and print it, its private half included; *fields* as for `ManagementClient.create`."""
-    with service() as client:
-        created = client.create(name, **_given(fields))
-    keys_output.print_created(created, as_json=as_json)
-
-
-def show(key_id: str, *, as_json: bool) -> None:
-    """Print one key."""
-    with service() as client:
-        keys_output.print_one(client.get(key_id), as_json=as_json)
-
-
-def update(
-    key_id: str, *, as_json: bool, fields: Mapping[str, Any], cleared: Sequence[str], if_match: str | None
+@keys.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What people will call the key, 1 to 100 characters.")],
+    description: Description = None,
+    environment: Environment = None,
+    expires_at: Expires = None,
+    scopes: Scopes = None,
+    allowed_ips: AllowedIps = None,
+    rate_limits: RateLimits = None,
+    external_id: ExternalId = None,
+    metadata: Metadata = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Change fields of a key and print it as it stands then; *fields* as for `ManagementClient.update`."""
-    given = _given(fields)
-    twice = sorted(given.keys() & set(cleared))
+    """Create a key. Its private half is printed this once."""
+    with service() as client:
+        created = client.create(**_given(context))
+    output.print_created(created, as_json=as_json)
+
+
+@keys.command()
+def show(key_id: KeyId, as_json: AsJson = False) -> None:
+    """Show one key: what it may do, and its secrets."""
+    with service() as client:
+        output.print_key(client.get(key_id), as_json=as_json)
+
+
+@keys.command()
+def update(
+    context: typer.Context,
+    key_id: KeyId,
+    name: Annotated[str | None, typer.Option(help="What people will call the key, 1 to 100 characters.")] = None,
+    description: Description = None,
+    expires_at: Expires = None,
+    scopes: Scopes = None,
+    allowed_ips: AllowedIps = None,
+    rate_limits: RateLimits = None,
+    external_id: ExternalId = None,
+    metadata: Metadata = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option(parser=_clearable, metavar="FIELD", help=f"Empty a field: {', '.join(_EMPTY)}; repeatable."),
+    ] = None,
+    if_match: IfMatch = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a key. A given value replaces the old one, a list as a whole; the other fields stay as they are."""
+    given = _given(context)
+    cleared = {name: empty for field in clear or () for name, empty in _EMPTY[field].items()}
+    twice = sorted(given.keys() & cleared.keys())
     if twice:
-        exits.stop(f"{twice[0]} is to be set and to be cleared.", exits.MISUSED)
-    changes = {**given, **{name: CLEARED[name] for name in cleared}}
-    if not changes:
+        exits.stop(f"{twice[0]} is both set and cleared.", exits.MISUSED)
+    if not given and not cleared:
         exits.stop("Nothing is to be changed: name a field.", exits.MISUSED)
     with service() as client:
-        keys_output.print_one(client.update(key_id, **changes, if_match=if_match), as_json=as_json)
+        output.print_key(client.update(key_id, **given, **cleared, if_match=if_match), as_json=as_json)
 
 
-def revoke(key_id: str, *, reason: str | None, ask: bool, as_json: bool) -> None:
-    """Revoke a key and print it as it stands then."""
-    confirm(ask, f"Revoke {key_id} for good?")
+keys.command()(rotation.rotate)
+keys.add_typer(rotation.rotation, name="rotation")
+
+
+@keys.command()
+def revoke(
+    key_id: KeyId,
+    reason: Annotated[
+        RevocationReason | None,
+        typer.Option(
+            metavar="REASON",
+            help="key_compromise, superseded, cessation_of_operation, privilege_withdrawn or unspecified.",
+        ),
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key for good. Asks first when run on a terminal."""
+    confirm(not yes, f"Revoke {key_id} for good?")
     with service() as client:
-        keys_output.print_one(client.revoke(key_id, reason=reason), as_json=as_json)
+        output.print_key(client.revoke(key_id, reason=reason), as_json=as_json)
 
 
-def delete(key_id: str, *, ask: bool) -> None:
-    """Delete a key."""
-    confirm(ask, f"Delete {key_id} for good?")
+@keys.command()
+def delete(key_id: KeyId, yes: Yes = False) -> None:
+    """Delete a key: it stops working at once and is listed no more. Asks first when run on a terminal."""
+    confirm(not yes, f"Delete {key_id} for good?")
     with service() as client:
         client.delete(key_id)
     typer.echo("Deleted.", err=True)
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what was not typed."""
-    return {name: value for name, value in fields.items() if value not in (None, [])}
+for command in (activity.events, activity.usage, activity.receipt, activity.options):
+    keys.command()(command)
 
 
-def _read_all(client: ManagementClient, page_size: int, which: Mapping[str, Any]) -> list[ApiKeyResponse]:
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Give the fields of a key that the command line has, by their names in the API."""
+    fields = {name: value for name, value in context.params.items() if name not in _NO_FIELDS}
+    return {name: value for name, value in fields.items() if value not in (None, (), [])}
+
+
+def _read_all(client: "ManagementClient", page_size: int, filters: Mapping[str, Any]) -> list["ApiKeyResponse"]:
     found: list[ApiKeyResponse] = []
-    with tables.progress("reading keys") as tell:
-        for key in client.iterate(page_size=page_size, **which):
+    with tables.progress("reading keys") as show_count:
+        for key in client.iterate(page_size=page_size, **filters):
             found.append(key)
-            tell(len(found))
+            show_count(len(found))
     return found

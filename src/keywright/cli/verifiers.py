@@ -1,95 +1,99 @@
-"""What `keywright verifiers …` does, on the database itself: verifiers are the operator's business, not a tenant's."""
+"""
+`keywright verifiers …`: the API servers that may check keys.
 
-import asyncio
+The commands work on the database itself, because verifiers belong to the operator and not to a tenant.
+"""
+
+import dataclasses
 import json
-import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from keywright import config, system
-from keywright.cli import database, exits, tables
-from keywright.keys.cache import Known
-from keywright.service.faults import StorageUnavailable
-from keywright.service.verifiers import Verifier, Verifiers, flaw_in_verifier_name
-from keywright.storage.engine import RunningStore, open_store
+from keywright.cli import exits
+from keywright.cli.option_types import AsJson
+from keywright.cli.tables import printable
 
+if TYPE_CHECKING:
+    from keywright.service.verifiers import Verifiers
+
+verifiers = typer.Typer(
+    no_args_is_help=True,
+    help="Make, list and revoke verifiers: the API servers that may check keys. Works on the database that "
+    "KEYWRIGHT_DATABASE_URL names, whether or not the service runs.",
+)
+
+Name = Annotated[str, typer.Argument(help="What the verifier is called: letters, digits, dots, underscores, hyphens.")]
 Result = TypeVar("Result")
 
 
-def create(name: str, *, as_json: bool) -> None:
-    """Make a verifier and print its credential."""
+@verifiers.command()
+def create(name: Name, as_json: AsJson = False) -> None:
+    """Make a verifier. Its credential is printed this once."""
+    from keywright.service.verifiers import flaw_in_verifier_name
+
     flaw = flaw_in_verifier_name(name)
     if flaw is not None:
         exits.stop(flaw, exits.MISUSED)
     try:
-        verifier, credential = _with_verifiers(lambda verifiers: verifiers.create(name))
+        verifier, credential = _run(lambda verifiers: verifiers.create(name))
     except ValueError:
         exits.stop(f"There is a verifier called {name} already; revoke it, or choose another name.", exits.FAILED)
-    if as_json:
-        typer.echo(json.dumps({**_plain(verifier), "credential": credential.reveal()}))
-    else:
-        typer.echo(credential.reveal())
+    text = credential.reveal()
+    typer.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
     typer.echo("The credential is shown this once and cannot be had again. Keep it like a password.", err=True)
 
 
-def list_verifiers(*, as_json: bool) -> None:
-    """Print every verifier."""
-    found = _with_verifiers(lambda verifiers: verifiers.store.verifiers())
+@verifiers.command("list")
+def list_verifiers(as_json: AsJson = False) -> None:
+    """Show the verifiers, newest first."""
+    found = _run(lambda verifiers: verifiers.store.verifiers())
     if as_json:
-        typer.echo(json.dumps([_plain(verifier) for verifier in found]))
+        typer.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
         return
     for verifier in found:
         state = "revoked" if verifier.revoked_at is not None else "active"
-        typer.echo(f"{tables.printable(verifier.name):<32} {verifier.display:<16} {state}")
+        typer.echo(f"{printable(verifier.name):<32} {verifier.display:<16} {state}")
 
 
-def revoke(name: str) -> None:
-    """Revoke a verifier."""
-    if _with_verifiers(lambda verifiers: verifiers.revoke(name)) is None:
+@verifiers.command()
+def revoke(name: Name) -> None:
+    """Revoke a verifier for good. Every running service refuses it within a second."""
+    if _run(lambda verifiers: verifiers.revoke(name)) is None:
         exits.stop("There is no verifier of that name.", exits.FAILED)
     typer.echo("Revoked. Every running service refuses it within a second.")
 
 
-def _with_verifiers(do: Callable[[Verifiers], Awaitable[Result]]) -> Result:
-    """Open the database, have *do* done, and close it; end the command where the database is in no state for it."""
-    # A job on the database needs no issuer.
-    settings = exits.load_settings(auth0_domain="", issuer="https://not.wanted.example/", audience="not wanted")
+def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
+    """Run *work* on the verifiers of the database, which is migrated first where it is embedded."""
+    import secrets
+
+    from keywright import system
+    from keywright.cli import database
+    from keywright.keys.cache import Known
+    from keywright.service.verifiers import Verifiers
+
+    settings = exits.load_database_settings()
     url = settings.database_url.get_secret_value()
     database.prepare(url)
-
-    async def run() -> Result:
-        store = open_store(url)
-        try:
-            return await do(_verifiers(store, settings))
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run())
-    except StorageUnavailable as fault:
-        exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
-
-
-def _verifiers(store: RunningStore, settings: config.Settings) -> Verifiers:
-    return Verifiers(
-        store=store,
-        known=Known(2),
-        clock=system.utc_now,
-        monotonic=system.boot_seconds,
-        entropy=secrets.token_bytes,
-        new_id=system.new_id,
-        brand=settings.key_brand,
-        outage_seconds=0,
+    return database.run(
+        url,
+        lambda store: work(
+            Verifiers(
+                store=store,
+                known=Known(2),
+                clock=system.utc_now,
+                monotonic=system.boot_seconds,
+                entropy=secrets.token_bytes,
+                new_id=system.new_id,
+                brand=settings.key_brand,
+                outage_seconds=0,
+            )
+        ),
     )
 
 
-def _plain(verifier: Verifier) -> dict[str, str | None]:
-    return {
-        "id": str(verifier.id),
-        "name": verifier.name,
-        "display": verifier.display,
-        "created_at": verifier.created_at.isoformat(),
-        "revoked_at": None if verifier.revoked_at is None else verifier.revoked_at.isoformat(),
-    }
+def _json(value: Any) -> str:
+    return json.dumps(value, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))

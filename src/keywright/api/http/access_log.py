@@ -7,14 +7,13 @@ import time
 from functools import lru_cache
 from typing import Any
 
-import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keywright import telemetry
 
 _NAME = "keywright.access"
-_log = structlog.stdlib.get_logger(_NAME)
+_log = telemetry.Log(_NAME)
 _is_read_at = logging.getLogger(_NAME).isEnabledFor
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -46,12 +45,12 @@ class Observed:
                 message["headers"] = [*message["headers"], (b"x-request-id", raw_id), _NO_SNIFFING]
             await send(message)
 
-        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        bound = telemetry.bind(request_id=request_id)
         try:
             await self._app(scope, receive, observe)
         finally:
             _write_down(scope, status, time.perf_counter() - started)
-            structlog.contextvars.reset_contextvars(**bound)
+            telemetry.unbind(bound)
 
 
 def _offered_id(scope: Scope) -> bytes | None:

@@ -9,7 +9,6 @@ Nothing written here quotes what the caller sent.
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-import structlog
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +19,7 @@ from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
 from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
 from keywright.service.management.refusals import Refused
 
-_log = structlog.stdlib.get_logger("keywright.api")
+_log = telemetry.Log("keywright.api")
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
@@ -152,7 +151,7 @@ def answer_to(error: Exception, request: Request) -> Response:
     if isinstance(error, Fault):
         _note_fault(error, request)
         return answer_fault(error, request)
-    structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error)
+    telemetry.Log("keywright.error").error("unexpected error", exc_info=error)
     return answer(Refusal("internal"), request)
 
 

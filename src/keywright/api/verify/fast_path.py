@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from keywright import telemetry
 from keywright.api.http.bodies import MAX_BODY_BYTES
 from keywright.api.http.problems import Refusal
 from keywright.api.verify import bodies as verify_bodies
@@ -34,7 +34,7 @@ from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
 from keywright.service.checking.verification import Checker
 from keywright.service.verifiers import Verifier
 
-_log = structlog.stdlib.get_logger("keywright.error")
+_log = telemetry.Log("keywright.error")
 
 _FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
 _FROM_A_PROXY = f"GET {FORWARD_AUTH}".encode()

@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
-import structlog
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keywright import telemetry
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.verify.bodies import retry_after_seconds
@@ -41,7 +41,7 @@ EXT_AUTHZ = "/ext-authz"
 
 Peer = tuple[str, int]
 
-_log = structlog.stdlib.get_logger("keywright.forward_auth")
+_log = telemetry.Log("keywright.forward_auth")
 
 # With nothing in its query that could be read in two ways.
 _USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import count
 from uuid import uuid4
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
@@ -44,7 +43,7 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
             telemetry.unavailable.labels(error.code).inc()
         response = answer_fault(error, request)
     else:
-        structlog.stdlib.get_logger("keywright.error").error("unexpected error", exc_info=error, request_id=request_id)
+        telemetry.Log("keywright.error").error("unexpected error", exc_info=error, request_id=request_id)
         response = answer(Refusal("internal"), request)
     response.headers["X-Request-Id"] = request_id
     response.headers["X-Content-Type-Options"] = "nosniff"

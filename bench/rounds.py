@@ -1,0 +1,131 @@
+"""Measures servers in turn, a round after a round, so that what the machine does besides falls on all alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.figures import median, median_ratio
+from bench.processes import Server
+from bench.wrk import drive
+
+WARM_SECONDS = 0.4
+QUIET_P99_MS = 1.5
+"""Above it, nginx's own p99 says that the machine was busy with something else: the round is measured again."""
+MOST_REPEATS = 3
+NGINX = "nginx"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """
+    A server, the script it is sent, and what that script reads from the environment.
+
+    Args:
+        fresh: Whether it gives a server that has just started, which must not be warmed up.
+    """
+
+    name: str
+    server: Callable[[], Server]
+    script: str
+    env: Mapping[str, str]
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one round found: answers a second, CPU time of the server in µs an answer, latencies in ms."""
+
+    rate: float
+    cpu_us: float
+    p50: float
+    p99: float
+    p999: float
+
+
+@dataclass
+class Rounds:
+    """The figures of each contender, round by round; how many rounds were repeated, and how many of them in vain."""
+
+    found: dict[str, list[Figures]] = field(default_factory=dict)
+    repeated: int = 0
+    in_vain: int = 0
+
+    def median(self, name: str, figure: str) -> float:
+        """Give the median of a figure of one contender."""
+        return median(getattr(each, figure) for each in self.found[name])
+
+    def ratio(self, one: str, other: str, figure: str) -> float:
+        """Give the median of the ratios of a figure of two contenders, round by round."""
+        columns = [[getattr(each, figure) for each in self.found[name]] for name in (one, other)]
+        return median_ratio(*columns)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many rounds of how many seconds, and how often one is repeated because the machine was busy."""
+
+    rounds: int
+    seconds: float
+    repeats: int = MOST_REPEATS
+
+
+Measure = Callable[[Contender, Plan, int, int], Figures]
+"""Measures a contender in one round: the plan, the number of connections, the seed of the traffic."""
+
+
+def interleaved(
+    contenders: Sequence[Contender],
+    plan: Plan,
+    connections: int,
+    *,
+    quiet: bool = False,
+    measure: Measure | None = None,
+) -> Rounds:
+    """
+    Measure each contender in every round, in the other direction every second time.
+
+    Args:
+        contenders: Whom; all but the measured one are paused.
+        plan: How many rounds.
+        connections: How many requests are under way at a time.
+        quiet: Whether a round in which nginx shows that the machine was busy is repeated.
+        measure: How one is measured; by `wrk` unless given.
+
+    Raises:
+        NoGoodAnswer: An answer was no success.
+    """
+    result = Rounds({each.name: [] for each in contenders})
+    measure = measure or _by_wrk
+    for number in range(plan.rounds):
+        ordered = contenders[:: -1 if number % 2 else 1]
+        for again in range(1 + plan.repeats * quiet):
+            found = {each.name: measure(each, plan, connections, number + 1) for each in ordered}
+            result.repeated += again > 0
+            if not _busy(found):
+                break
+        result.in_vain += quiet and _busy(found)
+        for name, figures in found.items():
+            result.found[name].append(figures)
+    return result
+
+
+def _busy(found: Mapping[str, Figures]) -> bool:
+    return NGINX in found and found[NGINX].p99 > QUIET_P99_MS
+
+
+def _by_wrk(contender: Contender, plan: Plan, connections: int, seed: int) -> Figures:
+    server = contender.server()
+    server.resume()
+    try:
+        if not contender.fresh:
+            # The requests that are measured begin otherwise than those that warm up.
+            warming = {**contender.env, "BENCH_SEED": str(seed + 1000)}
+            seconds = min(WARM_SECONDS, plan.seconds)
+            drive(contender.script, server.url, warming, connections=connections, seconds=seconds)
+        server.settle()
+        before = server.cpu_seconds()
+        env = {**contender.env, "BENCH_SEED": str(seed)}
+        load = drive(contender.script, server.url, env, connections=connections, seconds=plan.seconds)
+        spent = server.cpu_seconds() - before
+    finally:
+        server.pause()
+    return Figures(load.rate, 1e6 * spent / load.answers, load.p50, load.p99, load.p999)

@@ -1,0 +1,93 @@
+"""Sends the requests of a script in bench/traffic with `wrk`, and reads what came of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import PATIENCE_SECONDS, ROOT
+
+LONGER_SECONDS = 20
+
+
+class NoGoodAnswer(RuntimeError):
+    """A server gave no answer, or one that was no success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a script saw: answers a second, how many answers, and latencies in ms."""
+
+    rate: float
+    answers: int
+    p50: float
+    p99: float
+    p999: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The headers and the body of an answer."""
+
+    headers: Mapping[str, str]
+    body: str
+
+
+def drive(script: str, url: str, env: Mapping[str, str], *, connections: int, seconds: float) -> Load:
+    """
+    Run a script, from one thread, for so long or until it has no more to send.
+
+    Raises:
+        NoGoodAnswer: An answer was no success, or none came even in a longer time.
+    """
+    load = _driven(script, url, env, connections, seconds) or _driven(script, url, env, connections, LONGER_SECONDS)
+    if load is None:
+        raise NoGoodAnswer(f"{script}: no answer in {LONGER_SECONDS} s")
+    return load
+
+
+def _driven(script: str, url: str, env: Mapping[str, str], connections: int, seconds: float) -> Load | None:
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed; provide it with: apt-get install wrk")
+    # wrk counts whole seconds, so it is ended by a signal, which it answers with its result.
+    words = ["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", "-s", f"bench/traffic/{script}.lua", url]
+    process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+    over = threading.Timer(seconds, process.send_signal, (signal.SIGINT,))
+    over.start()
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        if line == "finished\n":
+            over.cancel()
+            process.send_signal(signal.SIGINT)
+        lines.append(line)
+    over.cancel()
+    process.wait(PATIENCE_SECONDS)
+    result = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
+    if result is None or result["bad"]:
+        raise NoGoodAnswer(f"{script}: {result or ''.join(lines)}")
+    if not result["answers"]:
+        return None
+    rate = 1e6 * result["answers"] / result["microseconds"]
+    return Load(rate, result["answers"], result["p50"], result["p99"], result["p999"])
+
+
+def sampled(script: str, url: str, env: Mapping[str, str], folder: Path) -> Sample:
+    """
+    Look at every answer for a short time, and give the first one.
+
+    Raises:
+        NoGoodAnswer: An answer was no success, or a verdict that no key has deserved.
+    """
+    path = folder / f"sample-{os.urandom(4).hex()}"
+    drive(script, url, {**env, "BENCH_SAMPLE": str(path)}, connections=4, seconds=LONGER_SECONDS)
+    head, _, body = path.read_text().partition("\n\n")
+    status, *headers = head.splitlines()
+    if int(status) >= 300 or '"valid":false' in body:
+        raise NoGoodAnswer(f"{script}: {head}\n{body}")
+    return Sample(dict(line.split(": ", 1) for line in headers), body)

@@ -1,0 +1,81 @@
+"""What `keywright doctor` finds, and how it is printed."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+class Level(StrEnum):
+    """The severity of a finding."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check, and how to fix what is wrong."""
+
+    level: Level
+    subject: str
+    message: str
+    mend: str | None = None
+
+
+def ok(subject: str, message: str) -> Finding:
+    """Find nothing wrong."""
+    return Finding(Level.OK, subject, message)
+
+
+def warn(subject: str, message: str, mend: str) -> Finding:
+    """Find what works, but probably not as intended."""
+    return Finding(Level.WARN, subject, message, mend)
+
+
+def fail(subject: str, message: str, mend: str) -> Finding:
+    """Find what keeps the service from working."""
+    return Finding(Level.FAIL, subject, message, mend)
+
+
+def clock(other: str, ahead: float, tolerance: float, consequence: str) -> Finding:
+    """
+    Judge the clock of this machine.
+
+    Args:
+        other: Whose clock it was compared with.
+        ahead: By how many seconds this machine is ahead; negative behind.
+        tolerance: The seconds of difference that do no harm.
+        consequence: What a larger difference leads to.
+    """
+    if abs(ahead) <= tolerance:
+        return ok("clock", f"This machine and {other} agree on the time.")
+    direction = "ahead of" if ahead > 0 else "behind"
+    message = f"This machine's clock is {abs(ahead):.0f} s {direction} {other}'s; {consequence}."
+    return warn("clock", message, "Let NTP set both clocks.")
+
+
+def print_json(findings: Sequence[Finding]) -> None:
+    """Print an array of objects: `level`, `subject`, `message`, `mend`."""
+    typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+
+
+def print_table(findings: Sequence[Finding]) -> None:
+    """Print one line a finding, and below it how to fix it."""
+    table = Table(Column(no_wrap=True), Column(no_wrap=True), Column(overflow="fold"), box=None, show_header=False)
+    table.pad_edge = False
+    for finding in findings:
+        message = Text(finding.message)
+        if finding.mend is not None:
+            message.append(f"\n→ {finding.mend}", style="bold")
+        table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.subject, message)
+    Console().print(table)

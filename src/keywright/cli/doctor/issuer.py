@@ -1,0 +1,103 @@
+"""What `keywright doctor` says about the issuer: its discovery document, its signing keys and its clock."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_on_this_machine
+from keywright.cli.doctor import findings
+from keywright.cli.doctor.findings import Finding
+
+CLOCK_SECONDS = 30
+_SHOWN_ISSUER = 200
+
+_UNREACHABLE = "Check the domain, the name service and the firewall; behind a proxy, set HTTPS_PROXY."
+# What each word of FetchFailed means to an operator, and what to do about it.
+_FAILURES = {
+    "timeout": (f"It did not give its signing keys within {DEADLINE_SECONDS:g} s.", _UNREACHABLE),
+    "network": ("Its signing keys cannot be reached.", _UNREACHABLE),
+    "status": ("It does not give a key set.", "Check that the domain is that of the tenant."),
+    "encoding": ("Its answers are compressed although that was declined.", "Look at the proxy in between."),
+    "too_large": ("Its key set is larger than 1 MiB.", "Check that the domain is that of the tenant."),
+    "not_json": ("What it gives is no key set.", "Check that the domain is that of the tenant."),
+    "issuer": ("Its discovery document names another issuer.", "Set KEYWRIGHT_ISSUER to what the tokens carry as iss."),
+    "jwks_uri": ("Its discovery document names a key set that is not at an https address.", "Ask its operator."),
+    "too_many_keys": ("Its key set has more than 32 keys.", "Ask its operator to retire old ones."),
+    "no_usable_key": (
+        "None of its keys can be used: RSA, 2048 to 8192 bits, for signatures, each with a kid of its own.",
+        "In Auth0, set the API's signing algorithm to RS256.",
+    ),
+}
+
+
+async def check(
+    address: str,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[Finding]:
+    """
+    Ask the issuer for what the service will ask it for.
+
+    Args:
+        address: As in `iss`.
+        transport: What carries the requests; by default the network.
+        now: Tells the time, aware.
+    """
+    discovery = f"{address.rstrip('/')}/.well-known/openid-configuration"
+    try:
+        async with _client(address, transport) as client:
+            answer = await client.get(discovery)
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        return [findings.fail("issuer", f"{discovery} cannot be reached: {reason}.", _UNREACHABLE)]
+    return [_discovery(answer, address), await _keys(address, transport), *_clock(answer, now())]
+
+
+def _client(address: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    # As the service does: no proxy of the environment leads to this machine.
+    return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_on_this_machine(address))
+
+
+def _discovery(answer: httpx.Response, address: str) -> Finding:
+    if answer.status_code != httpx.codes.OK:
+        return findings.warn(
+            "issuer",
+            f"{answer.request.url} answers {answer.status_code}; keys are looked for in /.well-known/jwks.json.",
+            "Check that the domain is that of the tenant.",
+        )
+    try:
+        announced = answer.json()["issuer"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return findings.warn("issuer", f"{answer.request.url} is no discovery document.", "Check the domain.")
+    if announced != address:
+        return findings.fail(
+            "issuer",
+            f"The discovery document names the issuer {str(announced)[:_SHOWN_ISSUER]!r}, the settings {address!r}.",
+            "They must be equal to the last character, and equal to the tokens' iss: set KEYWRIGHT_ISSUER so.",
+        )
+    return findings.ok("issuer", f"{address} is there and names itself so.")
+
+
+async def _keys(address: str, transport: httpx.AsyncBaseTransport | None) -> Finding:
+    source = KeySource(address, transport=transport, deadline=DEADLINE_SECONDS)
+    try:
+        keys = await source.fetch()
+    except FetchFailed as failure:
+        message, mend = _FAILURES[failure.word]
+        return findings.fail("signing keys", message, mend)
+    finally:
+        await source.close()
+    return findings.ok("signing keys", f"{len(keys)} usable.")
+
+
+def _clock(answer: httpx.Response, now: datetime) -> list[Finding]:
+    try:
+        theirs = parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=UTC)
+    except (KeyError, ValueError):
+        return []
+    return [
+        findings.clock("the issuer", round((now - theirs).total_seconds()), CLOCK_SECONDS, "good tokens may be refused")
+    ]

@@ -1,0 +1,76 @@
+"""What `keywright doctor` says about the settings themselves and the ports they name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import httpx
+
+from keywright.cli.doctor import findings
+from keywright.cli.doctor.findings import Finding
+from keywright.cli.server import listening
+from keywright.cli.server.listening import CannotListen
+from keywright.config import PREFIX, Settings
+
+# Read by `keywright keys` and by API servers, which call a service, and not by the service.
+_OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"})
+_OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
+
+
+def check(settings: Settings) -> list[Finding]:
+    """Say what the settings come to."""
+    found = [findings.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
+    if not settings.issuer.endswith("/"):
+        found.append(
+            findings.warn(
+                "settings",
+                "The issuer does not end in a slash; Auth0's does, and it must equal the tokens' `iss` exactly.",
+                "Compare KEYWRIGHT_ISSUER with the `iss` of a token, or set KEYWRIGHT_AUTH0_DOMAIN instead.",
+            )
+        )
+    return found
+
+
+def unknown_variables(names: Iterable[str]) -> list[Finding]:
+    """Find variables that look like settings and are none: usually typing errors, which would go unnoticed."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _OF_THE_CLIENT
+    strange = sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return [_unknown(name, known) for name in strange]
+
+
+async def ports(settings: Settings) -> list[Finding]:
+    """Look whether the ports are free, or the service has them already."""
+    found = [await _port("port", settings.host, settings.port, "/livez", "KEYWRIGHT_PORT")]
+    if settings.metrics in ("off", "path"):
+        where = "switched off" if settings.metrics == "off" else "at /metrics on the API's own port"
+        return [*found, findings.ok("metrics", f"The metrics are {where}.")]
+    host, port = listening.split(settings.metrics)
+    return [*found, await _port("metrics", host, port, "/metrics", "KEYWRIGHT_METRICS")]
+
+
+def _unknown(name: str, known: set[str]) -> Finding:
+    if name.upper().startswith(_OF_KUBERNETES):
+        mend = "Kubernetes sets it for a service called keywright: put enableServiceLinks: false into the pod's spec."
+        return findings.warn("settings", f"{name} is no setting.", mend)
+    near = get_close_matches(name.upper().removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known], n=1)
+    mend = f"Did you mean {PREFIX}{near[0]}?" if near else "Remove it."
+    return findings.warn("settings", f"{name} is no setting and has no effect.", mend)
+
+
+async def _port(subject: str, host: str, port: int, path: str, variable: str) -> Finding:
+    shown = listening.shown(host, port)
+    try:
+        listening.listen(host, port).close()
+    except CannotListen as error:
+        if port <= listening.MAX_PORT and await _is_ours(f"http://{shown}{path}"):
+            return findings.ok(subject, f"A running service has {shown}.")
+        return findings.fail(subject, str(error), f"End what uses it, or choose another {variable}.")
+    return findings.ok(subject, f"{shown} is free.")
+
+
+async def _is_ours(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            answer = await client.get(url)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return answer.text == '{"status":"ok"}' or "keywright_http_requests_total" in answer.text

@@ -1,0 +1,31 @@
+"""`keywright migrate`: brings the database up to date, and nothing else."""
+
+from typing import Annotated
+
+import typer
+
+from keywright.cli import exits
+
+
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 when something is pending.")
+    ] = False,
+) -> None:
+    """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""
+    from keywright.cli import database
+    from keywright.storage import migrate as storage
+
+    url = exits.load_database_settings().database_url.get_secret_value()
+    with database.ending_where_unusable():
+        steps = storage.pending(url)
+        if not check:
+            storage.migrate(url, lambda step: print(f"migrated: {step}"))
+    if not check:
+        print("The database is up to date." if steps else "The database was up to date.")
+        return
+    for step in steps:
+        print(f"pending: {step}")
+    if steps:
+        exits.stop(f"The database is not migrated: run `{database.COMMAND}`.", exits.FAILED)
+    print("The database is up to date.")

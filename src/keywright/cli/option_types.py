@@ -1,0 +1,99 @@
+"""Types of options that several commands share, and their readers: durations, moments, rate limits, JSON."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from keywright.keys.rate_limits import RateLimit
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_RATE_LIMIT = re.compile(r"([^=]+)=([0-9]{1,10})/(.+)")
+# Longer than anything the service takes; beyond it the calendar ends.
+_LONGEST_SECONDS = 1000 * 366 * 86_400
+
+# No option takes the access token: a shell keeps its command lines, and `ps` shows them to everyone.
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+IfMatch = Annotated[
+    str | None,
+    typer.Option(metavar="ETAG", help="Only while the key is as it was read: the `etag` that `show --json` printed."),
+]
+AllPages = Annotated[bool, typer.Option("--all", help="All pages instead of the first.")]
+
+
+def duration_option(help: str) -> Any:  # noqa: A002 - the word of `typer.Option`
+    """Declare an option that takes a duration."""
+    return typer.Option(parser=duration, metavar="DURATION", help=help)
+
+
+def past_option(help: str) -> Any:  # noqa: A002
+    """Declare an option that takes a moment in the past."""
+    return typer.Option(parser=moment_past, metavar="DURATION|TIME", help=help)
+
+
+def duration(text: str) -> int:
+    """Read a duration such as `90s`, `15m`, `12h`, `7d` or `2w`, into seconds."""
+    match = _DURATION.fullmatch(text)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else _LONGEST_SECONDS + 1
+    if seconds > _LONGEST_SECONDS:
+        raise typer.BadParameter("it must be a whole number and a unit, such as 90s, 15m, 12h, 7d or 2w")
+    return seconds
+
+
+def moment_ahead(text: str) -> datetime:
+    """Read a moment to come: a duration from now, or a time with an offset."""
+    return _moment(text, +1)
+
+
+def moment_past(text: str) -> datetime:
+    """Read a moment in the past: a duration before now, or a time with an offset."""
+    return _moment(text, -1)
+
+
+def rate_limit(text: str) -> RateLimit:
+    """Read a rate limit such as `minute=100/60s`."""
+    match = _RATE_LIMIT.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("it must be a name, a number and a duration, such as minute=100/60s")
+    return RateLimit(match[1], int(match[2]), duration(match[3]))
+
+
+def json_object(text: str) -> Mapping[str, Any]:
+    """Read a JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise typer.BadParameter('it must be a JSON object, such as {"plan": "team"}')
+    return found
+
+
+def shown_duration(seconds: float) -> str:
+    """Write a duration for people, in its largest whole unit: `90s`, `15m`, `7d`."""
+    whole = round(seconds)
+    for unit in ("d", "h", "m"):
+        if whole and whole % _UNITS[unit] == 0:
+            return f"{whole // _UNITS[unit]}{unit}"
+    return f"{whole}s"
+
+
+def _moment(text: str, direction: int) -> datetime:
+    if _DURATION.fullmatch(text):
+        try:
+            return datetime.now(UTC) + direction * timedelta(seconds=duration(text))
+        except OverflowError:
+            raise typer.BadParameter("the calendar ends before that") from None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise typer.BadParameter("it must be a duration such as 90d, or a time such as 2027-01-31T12:00:00Z")
+    return found

@@ -1,0 +1,131 @@
+"""API keys on standard output: for people, or as JSON like the API's own. A new private key is printed here, once."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from keywright.cli.option_types import shown_duration
+from keywright.cli.tables import Layout, day, moment, print_fields, print_fitted
+from keywright.keys.record import Status
+
+if TYPE_CHECKING:
+    from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, RateLimitResponse, SecretResponse
+
+Answer = TypeVar("Answer")
+
+# Shorter names look alike; columns are left out before names are cut below this.
+_NAME_WIDTH = 20
+_NAME_STUB_WIDTH = 6
+
+
+def print_key(key: "ApiKeyResponse", *, as_json: bool) -> None:
+    """Print one key, with its entity tag where the answer had one."""
+    from keywright.contract.codec import ABSENT
+
+    key = dataclasses.replace(key, etag=key.etag or ABSENT)
+    print_answer(key, lambda key: print_fields(dict(_fields(key))), as_json=as_json)
+
+
+def print_created(created: "CreatedApiKeyResponse", *, as_json: bool) -> None:
+    """Print a key with a new pair, its private key included; the warning about that goes to standard error."""
+    from keywright.contract.codec import ABSENT
+
+    # A repeated answer has the same key, so the result does not tell it apart.
+    print_key(dataclasses.replace(created, replayed=ABSENT), as_json=as_json)
+    if not as_json:
+        typer.echo(f"\n{created.private_key.reveal()}")
+    typer.echo("The private key is shown this once and cannot be had again. Keep it like a password.", err=True)
+
+
+def print_keys(keys: Sequence["ApiKeyResponse"], *, as_json: bool) -> None:
+    """
+    Print one line a key.
+
+    On a terminal the line fits: columns are left out or shortened, then names are cut. Ids stay whole, because the
+    other commands take them. A file or a pipe gets every column.
+    """
+    print_answer(keys, lambda keys: print_fitted(list(_layouts(keys))), as_json=as_json)
+
+
+def print_answer(answer: Answer, print_for_people: Callable[[Answer], None], *, as_json: bool) -> None:
+    """Print an answer of the service, as JSON or with *print_for_people*; a new key's includes the private key."""
+    if as_json:
+        from keywright.contract import written
+
+        # By the contract's writer, so that the JSON is that of the API; the standard library indents it.
+        typer.echo(json.dumps(json.loads(written(answer)), indent=2))
+    else:
+        print_for_people(answer)
+
+
+def mention_more(count: int) -> None:
+    """Say on standard error that the *count* rows printed are not all."""
+    typer.echo(f"These are the newest {count}; there are more: --all shows them.", err=True)
+
+
+def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:
+    """Give the ways to show *keys*, the fullest first."""
+    ids = {"ID": [str(key.id) for key in keys]}
+    names = {"Name": [key.name for key in keys]}
+    displays = {"Key": [key.private_key_display for key in keys]}
+    # People compare the last characters, which differ from key to key.
+    endings = {"Key": [f"…{key.private_key_display[-4:]}" for key in keys]}
+    created = {"Created": [day(key.created_at) for key in keys]}
+    statuses = {"Status": [_status(key) for key in keys]}
+    words = {"Status": [key.status.value for key in keys]}
+    used = {"Last used": [day(key.last_used_at) for key in keys]}
+    for columns in (
+        {**names, **displays, **created, **statuses, **used},
+        {**names, **displays, **created, **words, **used},
+        {**names, **endings, **created, **words, **used},
+        {**names, **endings, **words, **used},
+        {**names, **endings, **words},
+        {**names, **words},
+    ):
+        yield Layout({**ids, **columns}, _NAME_WIDTH)
+    yield Layout({**ids, **names}, _NAME_STUB_WIDTH)
+    yield Layout(ids, 0)
+
+
+def _fields(key: "ApiKeyResponse") -> Iterator[tuple[str, str]]:
+    yield "ID", str(key.id)
+    yield "Organization", str(key.org_id)
+    yield "Name", key.name
+    yield "Description", key.description or "–"
+    yield "Environment", key.environment or "–"
+    yield "Public key", key.public_key
+    yield "Private key", key.private_key_display
+    yield "Created", moment(key.created_at)
+    yield "Expires", moment(key.expires_at)
+    reason = "" if key.revocation_reason is None else f" ({key.revocation_reason.replace('_', ' ')})"
+    yield "Status", f"{_status(key)}{reason}"
+    yield "Last used", moment(key.last_used_at)
+    yield "Scopes", ", ".join(key.scopes) or "–"
+    yield "Allowed from", ", ".join(key.allowed_ips) or "anywhere"
+    yield "Rate limits", ", ".join(map(_limit, key.rate_limits)) or "–"
+    yield "External id", key.external_id or "–"
+    yield "Metadata", json.dumps(dict(key.metadata), ensure_ascii=False) if key.metadata else "–"
+    for place, secret in enumerate(key.secrets, 1):
+        yield f"Secret {place}", _secret(secret)
+
+
+def _status(key: "ApiKeyResponse") -> str:
+    end = {Status.REVOKED: key.revoked_at, Status.EXPIRED: key.expires_at}
+    return f"{key.status.value} {day(end[key.status])}" if key.status in end else key.status.value
+
+
+def _limit(limit: "RateLimitResponse") -> str:
+    return f"{limit.name}: {limit.limit} in {shown_duration(limit.window_seconds)}"
+
+
+def _secret(secret: "SecretResponse") -> str:
+    used = f"last used {moment(secret.last_used_at)}" if secret.last_used_at else "not used yet"
+    end = "current"
+    if secret.retires_at is not None:
+        end = f"works until {moment(secret.retires_at)}"
+    if secret.retire_when_quiet_seconds is not None:
+        end += f", or {shown_duration(secret.retire_when_quiet_seconds)} without use"
+    return f"{secret.private_key_display} of {day(secret.created_at)}, {end}, {used}"

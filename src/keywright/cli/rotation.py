@@ -1,0 +1,219 @@
+"""
+`keywright keys rotate` and `keywright keys rotation …`.
+
+The watch of a rotation ends when it is safe to end the old secret: the new one is in use, and the old one has been idle
+for long enough since. Services and verifiers write uses with a delay, so the watch adds that delay to the idle time.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from keywright.cli import exits, option_types, output
+from keywright.cli.option_types import AsJson, IfMatch, KeyId, Yes, shown_duration
+from keywright.cli.running_service import confirm, service
+from keywright.cli.tables import moment, printable
+
+if TYPE_CHECKING:
+    from keywright.client import ManagementClient
+    from keywright.contract import ApiKeyResponse, SecretResponse, SourceResponse
+
+IDLE_SECONDS = 3600
+"""The idle time of the old secret, where neither the command nor the rotation has one."""
+
+LAG_SECONDS = 120
+PAUSE_SECONDS = 5.0
+
+_MOST_SOURCES = 10
+
+rotation = typer.Typer(no_args_is_help=True, help="Watch, end or extend the old secret during a rotation.")
+
+
+def rotate(
+    key_id: KeyId,
+    overlap: Annotated[
+        int | None,
+        option_types.duration_option(
+            "How long the old secret goes on working, such as 7d, at most 30d; 1d unless given, and 30d with --idle."
+        ),
+    ] = None,
+    idle: Annotated[
+        int | None,
+        option_types.duration_option(
+            "End the old secret sooner: once it was not used for so long after the new one's first use, such as 1h."
+        ),
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Show the last uses of the old secret until it has ended or is safe to end."),
+    ] = False,
+    if_match: IfMatch = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Give a key a new secret, which is printed this once. The old one goes on working beside it for a while.
+
+    With an overlap of 0s the old one ends at once; that asks first when run on a terminal.
+    """
+    if overlap == 0:
+        confirm(not yes, f"End the present secret of {key_id} at once?")
+    with service() as client:
+        rotated = client.rotate(key_id, overlap_seconds=overlap, retire_when_quiet_seconds=idle, if_match=if_match)
+        output.print_created(rotated, as_json=as_json)
+        if wait:
+            watch(client, rotated, idle_seconds=idle)
+
+
+@rotation.command("wait")
+def wait_until_idle(
+    key_id: KeyId,
+    idle: Annotated[
+        int | None,
+        option_types.duration_option(
+            "How long the old secret must not have been used; the idle time of the rotation unless given, or 1h."
+        ),
+    ] = None,
+) -> None:
+    """Show the last uses of the old secret until it has ended or is safe to end."""
+    with service() as client:
+        key = client.get(key_id)
+        if key.retiring is None:
+            exits.stop("No rotation is under way: only the current secret of the key works.", exits.FAILED)
+        watch(client, key, idle_seconds=idle)
+
+
+@rotation.command()
+def end(key_id: KeyId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """End the old secret at once. Asks first when run on a terminal."""
+    confirm(not yes, f"End the old secret of {key_id} for good?")
+    with service() as client:
+        output.print_key(client.set_overlap(key_id, overlap_seconds=0), as_json=as_json)
+    typer.echo("The old secret has ended.", err=True)
+
+
+@rotation.command()
+def extend(
+    key_id: KeyId,
+    overlap: Annotated[
+        int,
+        option_types.duration_option("How long it goes on working from now, such as 7d, at most 30d."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Let the old secret work for so long from now, longer or shorter than before."""
+    with service() as client:
+        output.print_key(client.set_overlap(key_id, overlap_seconds=overlap), as_json=as_json)
+
+
+class _State(NamedTuple):
+    """A rotation at one moment: both secrets, and the latest sources of uses of the old one."""
+
+    old: "SecretResponse"
+    new: "SecretResponse"
+    sources: tuple["SourceResponse", ...]
+
+    def idle_time(self, now: datetime) -> timedelta | None:
+        """Give the time for which the new secret alone has been in use; None before its first use."""
+        if self.new.first_used_at is None:
+            return None
+        return now - max(self.new.first_used_at, self.old.last_used_at or self.new.first_used_at)
+
+    @property
+    def lines(self) -> list[str]:
+        """The state for people. No line shows the time that has passed, so a line changes only with a use."""
+        lines = [
+            f"Old secret {self.old.private_key_display}: last used {moment(self.old.last_used_at)}, "
+            f"works until {moment(self.old.retires_at)}.",
+            f"New secret {self.new.private_key_display}: first used {moment(self.new.first_used_at)}.",
+        ]
+        for source in self.sources[:_MOST_SOURCES]:
+            where = " ".join(filter(None, (source.network or "an unknown network", source.agent)))
+            lines.append(f"  from {where} through {source.verifier}, last {moment(source.last_seen)}")
+        return [printable(line) for line in lines]
+
+
+def watch(
+    client: "ManagementClient",
+    key: "ApiKeyResponse",
+    *,
+    idle_seconds: int | None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """
+    Show the last uses of the old secret until it has ended or is safe to end, and say which; on standard error.
+
+    Args:
+        client: Calls the service; while that is unavailable, the call is repeated.
+        key: As the rotation left it.
+        idle_seconds: How long the old secret must not have been used; None for that of the rotation, or an hour.
+        sleep: Waits for so many seconds.
+    """
+    old = key.retiring
+    if old is None:
+        typer.echo("The old secret has ended.", err=True)
+        return
+    least = timedelta(seconds=idle_seconds or old.retire_when_quiet_seconds or IDLE_SECONDS)
+    with _display() as show:
+        while (state := _look(client, key, old.public_key, sleep)) is not None:
+            show(state)
+            idle = state.idle_time(client.service_time or datetime.now(UTC))
+            if idle is not None and idle >= least + timedelta(seconds=LAG_SECONDS):
+                break
+            sleep(PAUSE_SECONDS)
+    if state is None:
+        typer.echo("The old secret has ended.", err=True)
+        return
+    typer.echo(
+        f"It is safe to end the old secret: since the new one is in use it was not used for "
+        f"{shown_duration(least.total_seconds())}. To end it: keywright keys rotation end {key.id}",
+        err=True,
+    )
+
+
+def _look(
+    client: "ManagementClient", key: "ApiKeyResponse", old_public_key: str, sleep: Callable[[float], None]
+) -> _State | None:
+    """Read the state of the rotation; None when the old secret does not work any more."""
+    from keywright.client.errors import ServiceUnavailable
+
+    while True:
+        try:
+            now, usage = client.get(key.id), client.usage(key.id, period="hour")
+            break
+        except ServiceUnavailable:
+            sleep(PAUSE_SECONDS)
+    if now.is_revoked:
+        exits.stop("The key was revoked meanwhile: none of its secrets works.", exits.FAILED)
+    old = next((secret for secret in now.secrets if secret.public_key == old_public_key), None)
+    if old is None or old.retires_at is None:
+        return None
+    sources = tuple(source for source in usage.sources if source.public_key == old_public_key)
+    return _State(old, now.secrets[0], sources)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[_State], None]]:
+    """Give a function that shows a state: in place on a terminal, elsewhere the lines that have changed."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda state: live.update(Group(*map(Text, state.lines)), refresh=True)
+        return
+    shown: list[str] = []
+
+    def show(state: _State) -> None:
+        for line in state.lines:
+            if line not in shown:
+                typer.echo(line, err=True)
+        shown[:] = state.lines
+
+    yield show

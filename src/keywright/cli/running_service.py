@@ -1,0 +1,63 @@
+"""The running service that `keywright keys …` calls, and the end of a command that it refuses."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from keywright.cli import exits
+from keywright.cli.tables import printable
+
+if TYPE_CHECKING:
+    from keywright.client import ManagementClient
+    from keywright.client.errors import KeywrightError
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_NOT_ALLOWED_STATUSES = frozenset({401, 403})
+
+
+@contextmanager
+def service() -> Iterator["ManagementClient"]:
+    """Give a client with the address and token of the environment; an error that it raises ends the command."""
+    token = os.environ.get("KEYWRIGHT_TOKEN", "").strip()
+    if not token:
+        exits.stop(
+            "KEYWRIGHT_TOKEN is not set: it is the access token to call the service with "
+            "(beside `keywright dev`: export KEYWRIGHT_TOKEN=$(keywright dev token --org acme)).",
+            exits.MISUSED,
+        )
+    # Not at the top: httpx takes longer to import than all the rest of the command line.
+    from keywright.client import ManagementClient
+    from keywright.client.errors import KeywrightError
+
+    try:
+        with ManagementClient(os.environ.get("KEYWRIGHT_URL") or DEFAULT_URL, token) as client:
+            yield client
+    except KeywrightError as error:
+        exits.stop(_sentence(error), _exit_code(error))
+
+
+def confirm(ask: bool, question: str) -> None:
+    """Ask on a terminal whether to go on; no ends the command."""
+    # A script cannot answer, and its call is its decision.
+    if ask and sys.stdin.isatty() and not typer.confirm(question, err=True):
+        exits.stop("Nothing was changed.", exits.FAILED)
+
+
+def _sentence(error: "KeywrightError") -> str:
+    request_id = getattr(error, "request_id", None)
+    sentence = printable(str(error))
+    return f"{sentence} (request {printable(request_id)})" if request_id else sentence
+
+
+def _exit_code(error: "KeywrightError") -> int:
+    from keywright.client.errors import Refused, ServiceUnavailable
+
+    if isinstance(error, ServiceUnavailable):
+        return exits.UNAVAILABLE
+    if isinstance(error, Refused) and error.status in _NOT_ALLOWED_STATUSES:
+        return exits.NOT_ALLOWED
+    return exits.FAILED

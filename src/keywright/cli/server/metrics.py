@@ -1,0 +1,100 @@
+"""
+The metrics on an address of their own, and where the counters of several processes meet.
+
+The server is not that of prometheus_client, which answers every path with the metrics, sets no time limit for a silent
+connection, and looks up the name of its address in the name service before it listens.
+
+Nothing here imports `telemetry` before `shared_folder` has set the folder: prometheus_client decides when it is
+imported whether a process counts for itself or in files.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+
+from keywright.cli.server import listening
+
+# telemetry.MULTIPROCESS_VARIABLE, which cannot be had without importing prometheus_client; tests compare the two.
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@contextmanager
+def shared_folder(workers: int) -> Iterator[None]:
+    """Give several workers a fresh folder to count in, and remove it afterwards; one process counts in memory."""
+    if workers == 1:
+        # Set by something around us, it would keep counts beyond the process.
+        os.environ.pop(MULTIPROCESS_VARIABLE, None)
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="keywright-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[MULTIPROCESS_VARIABLE] = folder
+        yield
+
+
+def remove_folder() -> None:
+    """Remove the folder of `shared_folder`, where there is one; for a process that ends without unwinding."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def served(setting: str) -> Iterator[str | None]:
+    """
+    Serve the metrics from a thread.
+
+    Args:
+        setting: `host:port`; with `path` and `off` nothing is served here.
+
+    Yields:
+        Their URL, or None.
+
+    Raises:
+        CannotListen: The port is in use.
+    """
+    if setting in ("path", "off"):
+        yield None
+        return
+    host, port = listening.split(setting)
+    server = _Server(host, port)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="metrics").start()
+    try:
+        yield f"{listening.bound_url(server.socket, host)}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Server(ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__((host, port), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening.listen(host, port)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    # Seconds that one silent connection may hold its thread.
+    timeout = 10
+
+    def do_GET(self) -> None:
+        from keywright import telemetry
+
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(404)
+            return
+        body = telemetry.exposition()
+        self.send_response(200)
+        self.send_header("Content-Type", telemetry.METRICS_CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the overridden method's own name
+        """Say nothing; scrapes come every few seconds."""

@@ -1,0 +1,105 @@
+"""`keywright serve`: the service, as it runs in production."""
+
+import logging
+import os
+import socket
+import sys
+import time
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+from keywright import __version__
+from keywright.cli import exits
+from keywright.cli.server import listening, metrics
+from keywright.cli.server.start import Start, StartClock, collector_off
+
+if TYPE_CHECKING:
+    from keywright.config import Settings
+    from keywright.telemetry import Log
+
+_FAILED = "The service could not start; the log says why."
+
+
+def run(**overrides: Any) -> None:
+    """
+    Serve until SIGTERM or SIGINT.
+
+    Args:
+        overrides: What the command line says before the settings, by field name; None where it is silent.
+    """
+    began = time.monotonic()
+    with ExitStack() as held, ExitStack() as starting:
+        starting.enter_context(collector_off())
+        settings = exits.load_settings(**overrides)
+        # Worker processes read the settings for themselves.
+        from keywright.config import PREFIX
+
+        os.environ |= {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
+        held.enter_context(exits.unwinding_on_sigterm())
+        listening.allow_many_connections()
+        held.enter_context(metrics.shared_folder(settings.workers))
+        came_up = _serve(settings, held, starting, StartClock(began, settings.start_seconds))
+    if not came_up:
+        exits.stop(_FAILED, exits.FAILED)
+
+
+def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
+    log = _begin_to_log(settings)
+    from keywright import telemetry
+
+    # A logger of its own, which keeps to the level of the settings.
+    start = Start(clock, telemetry.Log("keywright.start"), on_overdue=_end_at_once)
+    start.waits_for("listener")
+    starting.enter_context(start.watched())
+    if not settings.issuer.endswith("/"):
+        log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
+    listener, metrics_url = _listen(settings, held)
+    place = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
+
+    def ready() -> None:
+        starting.close()
+        if not start.took_too_long:
+            log.info("ready", **place, workers=settings.workers, version=__version__)
+
+    from keywright.cli import database
+
+    start.waits_for("database")
+    database.prepare(settings.database_url.get_secret_value(), on_step=start.migrates)
+    start.waits_for("application")
+    from keywright.cli.server import process
+
+    if settings.workers > 1:
+        came_up = process.run_workers(settings, listener, start=start, on_ready=ready)
+    else:
+        came_up = process.run(settings, listener, on_ready=ready)
+    log.info("stopped")
+    return came_up
+
+
+def _end_at_once() -> None:
+    # The main thread may wait for something that never ends, so nothing else would end it. There is nothing to finish:
+    # no request was accepted, and a transaction that is not committed is rolled back.
+    metrics.remove_folder()
+    print(_FAILED, file=sys.stderr, flush=True)
+    os._exit(exits.FAILED)
+
+
+def _begin_to_log(settings: "Settings") -> "Log":
+    # Not at the top: only with `metrics.shared_folder` in place may prometheus_client be imported.
+    from keywright import telemetry
+
+    telemetry.configure_logging(settings.log_level, as_json=True)
+    # Always log start and stop.
+    logging.getLogger("keywright.lifecycle").setLevel(logging.INFO)
+    return telemetry.Log("keywright.lifecycle")
+
+
+def _listen(settings: "Settings", held: ExitStack) -> tuple[socket.socket, str | None]:
+    with _choosing_another("KEYWRIGHT_PORT, or KEYWRIGHT_HOST"):
+        listener = held.enter_context(listening.listen(settings.host, settings.port))
+    with _choosing_another("KEYWRIGHT_METRICS: host:port, path or off"):
+        return listener, held.enter_context(metrics.served(settings.metrics))
+
+
+def _choosing_another(setting: str) -> AbstractContextManager[None]:
+    return exits.ending_on(listening.CannotListen, code=exits.MISUSED, advice=f" Choose another {setting}.")

@@ -1,0 +1,57 @@
+"""The table of cases and the files that it names."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.cases import CASES, Kind
+from bench.peers.installing import CONTESTANTS
+from tests.markdown import ROOT
+
+BENCH = ROOT / "bench"
+TRAFFIC = BENCH / "traffic"
+# Not a case's own: what all share, what fills a database, and what peers are sent.
+OTHERS = {"common", "fill", "requests"}
+
+
+def test_every_case_has_its_script_and_every_script_its_case() -> None:
+    """Nothing in bench/traffic is left over, and nothing is missing."""
+    named = {case.script for case in CASES if case.kind is Kind.HTTP}
+    assert named | OTHERS == {path.stem for path in TRAFFIC.glob("*.lua")}
+
+
+def test_repeated_traffic_is_named_so_and_comes_last() -> None:
+    """The headline is varied traffic; the best case of the caches is the last row over HTTP."""
+    http = [case for case in CASES if case.kind is Kind.HTTP]
+    assert http[0].script == "verify"
+    assert http[-1].script == "verify_repeated"
+    assert all("repeated" in case.title for case in http if "repeated" in case.script)
+
+
+def test_names_are_unique() -> None:
+    """`--only` means one case."""
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("path", sorted(BENCH.rglob("*.py")), ids=lambda path: path.name)
+def test_only_the_public_surface(path: Path) -> None:
+    """The benchmark drives any tree: it imports no tests, and the SDK in one file alone, by its public name."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+    ours = {name for name in imported if re.match(r"(keywright|tests)\b", name)}
+    assert ours == ({"keywright.client"} if path.name == "in_tree.py" else set())
+
+
+def test_every_peer_is_there() -> None:
+    """Every peer has its program, and no lock of the project knows it."""
+    locks = "".join(path.read_text() for path in (ROOT / "requirements").glob("*.txt"))
+    for contestant in CONTESTANTS:
+        assert (BENCH / "peers" / contestant.program).exists()
+        name = contestant.requirements[0].rpartition("=")[0].rstrip("=").partition("[")[0]
+        assert f"\n{name}==" not in locks
