@@ -120,7 +120,17 @@ def test_public_names_are_documented() -> None:
     assert {entry for entry in silent if "migrations/" not in entry} == set()
 
 
-@pytest.mark.parametrize("module", ["keywright.client", "keywright.keys.pair"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "keywright.client",
+        "keywright.keys.pair",
+        "keywright.service.checking.verification",
+        "keywright.service.checking.usage",
+        "keywright.service.checking.local_rate_limiter",
+        "keywright.compact_jws",
+    ],
+)
 def test_the_client_runs_on_the_bare_install(module: str) -> None:
     """What other people install imports nothing but its two dependencies and theirs."""
     probe = (

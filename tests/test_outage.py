@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from keywright.dev.issuer import DevIssuer
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from tests.history.nodes import Node, create_verifier
 from tests.history.wire import Broken, Connection, Response

@@ -8,17 +8,18 @@ sentence that names it.
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from keywright.keys.addresses import is_loopback
 from keywright.keys.format import BRAND, ENVIRONMENT
 from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
 from keywright.keys.scopes import is_scope
-from keywright.limits import url as redis_url
+from keywright.rate_limiting import url as redis_url
 from keywright.service.principal import PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -312,16 +313,6 @@ def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* is `localhost` or a loopback address, written without brackets."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_acceptable_issuer(issuer: str) -> bool:

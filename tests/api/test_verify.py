@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from tests.api.caller import KEYS, Caller
 from tests.api.raw import exchange

@@ -15,7 +15,7 @@ from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 
 
 class Outcome(IntEnum):

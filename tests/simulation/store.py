@@ -235,7 +235,7 @@ class NumberedTrail:
 
 
 class SimulatedTrail(NumberedTrail):
-    """The changes of PostgreSQL: `storage.postgres_trail`, with the real `ChangeReader`."""
+    """The changes of PostgreSQL: `storage.postgres.change_feed`, with the real `ChangeReader`."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

@@ -13,8 +13,8 @@ from keywright.client.errors import CredentialRefused, KeywrightError, Refused, 
 from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
 from keywright.keys.addresses import canonical_network
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 # The facts that this version can judge. A key with any other fact is verified by the service each time.
