@@ -96,7 +96,7 @@ def plugs_of(settings: Settings) -> Plugs:
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
-            known_keys=settings.known_keys,
+            cached_keys=settings.cached_keys,
             on_outage=settings.limits_on_outage,
             on_uncounted=telemetry.limits_uncounted.inc,
         ),
@@ -205,7 +205,7 @@ class _CheckingParts:
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    known, known_verifiers = KnownKeys(settings.known_keys), VerifierCache(10_000)
+    known, known_verifiers = KnownKeys(settings.cached_keys), VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
@@ -257,7 +257,7 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checki
             app, parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
         )
     accelerator = None
-    if settings.accelerator == "on":
+    if settings.fast_path == "on":
         accelerator = Accelerator(parts.checker, parts.callers, forward_auth)
     return Checking(forward_auth or app, parts.checker, parts.callers, accelerator=accelerator)
 

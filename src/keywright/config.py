@@ -129,7 +129,7 @@ class Settings(DatabaseSettings):
         description="What happens to keys with rate limits while Redis is away. `local`: every process counts alone. "
         "`refuse`: they are 503.",
     )
-    known_keys: int = Field(
+    cached_keys: int = Field(
         default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
@@ -138,7 +138,7 @@ class Settings(DatabaseSettings):
         "credential in `X-Keywright-Verifier`. `open`: whoever reaches the port, so only on a private network. "
         "`off`: nobody; both are 404.",
     )
-    accelerator: Literal["on", "off"] = Field(
+    fast_path: Literal["on", "off"] = Field(
         default="on",
         description="Whether verifications, and questions of proxies, that need nobody else are answered before they "
         "take the way of other requests. The answers are the same; `off` is for finding out whether that is true.",
