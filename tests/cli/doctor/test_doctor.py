@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keywright.cli.doctor import database as database_checks
-from keywright.cli.doctor.findings import Level
+from keywright.cli.doctor.results import Level
 from keywright.dev.issuer import DevIssuer
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
@@ -58,7 +58,7 @@ def test_lines_for_people(settings: dict[str, str]) -> None:
     lines = done.stdout.splitlines()
     assert done.returncode == 0
     assert any(line.startswith("ok") and "signing keys" in line for line in lines)
-    warned = next(place for place, line in enumerate(lines) if line.startswith("warn"))
+    warned = next(number for number, line in enumerate(lines) if line.startswith("warn"))
     assert "KEYWRIGHT_AUDIENCES" in lines[warned]
     assert "→ Did you mean KEYWRIGHT_AUDIENCE?" in lines[warned + 1]
 
@@ -92,17 +92,17 @@ def test_absent_issuer(settings: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "expected"),
     [
         ("postgresql://keywright:hunter22@127.0.0.1:9/keywright", "It cannot be used"),
         ("mysql://keywright:hunter22@127.0.0.1/keywright", "KEYWRIGHT_DATABASE_URL"),
     ],
 )
-def test_bad_database(settings: dict[str, str], url: str, told: str) -> None:
+def test_bad_database(settings: dict[str, str], url: str, expected: str) -> None:
     """A database that cannot be used fails, and its password is not told."""
     found = findings({**settings, "KEYWRIGHT_DATABASE_URL": url}, code=1)
     assert found["database"]["level"] == "fail"
-    assert told in found["database"]["message"]
+    assert expected in found["database"]["message"]
     assert "hunter22" not in json.dumps(found)
 
 
@@ -115,20 +115,22 @@ def test_unmigrated_postgresql(settings: dict[str, str], postgres_cluster: Postg
 
 
 @pytest.mark.parametrize(
-    ("off", "level", "told"),
+    ("off", "level", "expected"),
     [
         (timedelta(0), Level.OK, "agree"),
         (timedelta(minutes=10), Level.WARN, "600 s ahead of"),
         (timedelta(minutes=-10), Level.WARN, "600 s behind"),
     ],
 )
-async def test_a_clock_that_is_off(postgres_cluster: PostgresCluster, off: timedelta, level: Level, told: str) -> None:
+async def test_a_clock_that_is_off(
+    postgres_cluster: PostgresCluster, off: timedelta, level: Level, expected: str
+) -> None:
     """A machine whose clock differs from that of the database server is told so, and in which direction."""
     url = fresh_database(postgres_cluster)
     found = await database_checks.check(url, now=lambda: datetime.now(UTC) + off)
     (clock,) = [finding for finding in found if finding.subject == "clock"]
     assert clock.level is level
-    assert told in re.sub(r"(599|601) s", "600 s", clock.message)
+    assert expected in re.sub(r"(599|601) s", "600 s", clock.message)
 
 
 async def test_a_file_has_no_clock(tmp_path: Path) -> None:
@@ -156,8 +158,8 @@ def test_redis(settings: dict[str, str], redis_server: RedisServer) -> None:
 @pytest.mark.parametrize(("on_outage", "code", "level"), [("local", 0, "warn"), ("refuse", 1, "fail")])
 def test_absent_redis(settings: dict[str, str], on_outage: str, code: int, level: str) -> None:
     """A Redis that is away is as bad as what the settings make of that, and its password is not told."""
-    away = {"KEYWRIGHT_REDIS_URL": "redis://:hunter22@127.0.0.1:9", "KEYWRIGHT_LIMITS_ON_OUTAGE": on_outage}
-    found = findings({**settings, **away}, code=code)
+    unavailable = {"KEYWRIGHT_REDIS_URL": "redis://:hunter22@127.0.0.1:9", "KEYWRIGHT_LIMITS_ON_OUTAGE": on_outage}
+    found = findings({**settings, **unavailable}, code=code)
     assert found["limits"]["level"] == level
     assert "KEYWRIGHT_REDIS_URL" in found["limits"]["mend"]
     assert "hunter22" not in json.dumps(found)

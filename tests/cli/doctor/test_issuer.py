@@ -11,7 +11,7 @@ import pytest
 
 from keywright.auth.key_source import FetchFailed
 from keywright.cli.doctor import issuer as issuer_checks
-from keywright.cli.doctor.findings import Finding, Level
+from keywright.cli.doctor.results import CheckResult, Level
 from keywright.dev.issuer import DevIssuer, SigningKey
 
 ADDRESS = "https://acme.eu.auth0.com/"
@@ -39,7 +39,7 @@ def transport(documents: Mapping[str, Any], *, clock: datetime | None = NOW) -> 
     return httpx.MockTransport(handler)
 
 
-async def look(transport: httpx.AsyncBaseTransport) -> dict[str, Finding]:
+async def look(transport: httpx.AsyncBaseTransport) -> dict[str, CheckResult]:
     found = await issuer_checks.check(ADDRESS, transport=transport, now=lambda: NOW)
     return {finding.subject: finding for finding in found}
 
@@ -115,14 +115,14 @@ async def test_no_usable_key(keys: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "told"),
+    ("offset", "expected"),
     [(31, "31 s behind"), (-31, "31 s ahead of"), (3600, "3600 s behind")],
 )
-async def test_clock_difference(offset: int, told: str) -> None:
+async def test_clock_difference(offset: int, expected: str) -> None:
     """A difference of more than 30 s between the clocks is told, with its direction."""
     found = await look(transport(documents(), clock=NOW + timedelta(seconds=offset)))
     assert found["clock"].level is Level.WARN
-    assert told in found["clock"].message
+    assert expected in found["clock"].message
 
 
 @pytest.mark.parametrize("offset", [-30, 30])
@@ -147,12 +147,12 @@ async def test_odd_date(date: str) -> None:
     assert (await look(httpx.MockTransport(handler)))["issuer"].level is Level.OK
 
 
-def _words_of_fetch_failed() -> list[str]:
+def _codes_of_fetch_failed() -> list[str]:
     documentation = FetchFailed.__doc__ or ""
     return documentation.split("changes:")[1].replace("`", " ").replace(",", " ").replace(".", " ").split()
 
 
 def test_every_failure_is_explained() -> None:
     """Each word with which a fetch may fail has a sentence for operators."""
-    words = {word for word in _words_of_fetch_failed() if word != "or"}
-    assert words == set(issuer_checks._FAILURES)
+    codes = {code for code in _codes_of_fetch_failed() if code != "or"}
+    assert codes == set(issuer_checks._FAILURES)

@@ -7,7 +7,7 @@ import pytest
 
 from keywright import config
 from keywright.cli.doctor import settings as setting_checks
-from keywright.cli.doctor.findings import Level
+from keywright.cli.doctor.results import Level
 from keywright.cli.server import metrics
 from keywright.config import Settings
 from tests.cli.fake_service import Answer, fake_service

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from keywright import config
 from keywright.cli import exits
-from keywright.cli.doctor import database, findings, issuer, limits, settings
-from keywright.cli.doctor.findings import Finding, Level
+from keywright.cli.doctor import database, issuer, limits, results, settings
+from keywright.cli.doctor.results import CheckResult, Level
 from keywright.config import Settings, SettingsError
 
 
@@ -19,24 +19,24 @@ def run(*, as_json: bool) -> None:
     with Console(stderr=True).status("looking …"):
         found = asyncio.run(examine())
     if as_json:
-        findings.print_json(found)
+        results.print_json(found)
     else:
-        findings.print_table(found)
-    if any(finding.level is Level.FAIL for finding in found):
+        results.print_table(found)
+    if any(result.level is Level.FAIL for result in found):
         raise typer.Exit(exits.FAILED)
 
 
-async def examine() -> list[Finding]:
+async def examine() -> list[CheckResult]:
     """Check the settings, the ports, the issuer, the database and the counting of rate limits."""
     unknown = settings.unknown_variables(os.environ)
     try:
         chosen = config.load()
     except SettingsError as error:
-        return [findings.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
+        return [results.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
     return [*settings.check(chosen), *unknown, *await _surroundings(chosen)]
 
 
-async def _surroundings(chosen: Settings) -> list[Finding]:
+async def _surroundings(chosen: Settings) -> list[CheckResult]:
     found = await asyncio.gather(
         issuer.check(chosen.issuer),
         database.check(chosen.database_url.get_secret_value()),

@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_loopback
-from keywright.cli.doctor import findings
-from keywright.cli.doctor.findings import Finding
+from keywright.cli.doctor import results
+from keywright.cli.doctor.results import CheckResult
 
 CLOCK_SECONDS = 30
 _SHOWN_ISSUER = 200
@@ -37,7 +37,7 @@ async def check(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> list[Finding]:
+) -> list[CheckResult]:
     """
     Ask the issuer for what the service will ask it for.
 
@@ -52,7 +52,7 @@ async def check(
             answer = await client.get(discovery)
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
-        return [findings.fail("issuer", f"{discovery} cannot be reached: {reason}.", _UNREACHABLE)]
+        return [results.fail("issuer", f"{discovery} cannot be reached: {reason}.", _UNREACHABLE)]
     return [_discovery(answer, address), await _keys(address, transport), *_clock(answer, now())]
 
 
@@ -61,9 +61,9 @@ def _client(address: str, transport: httpx.AsyncBaseTransport | None) -> httpx.A
     return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_loopback(address))
 
 
-def _discovery(answer: httpx.Response, address: str) -> Finding:
+def _discovery(answer: httpx.Response, address: str) -> CheckResult:
     if answer.status_code != httpx.codes.OK:
-        return findings.warn(
+        return results.warn(
             "issuer",
             f"{answer.request.url} answers {answer.status_code}; keys are looked for in /.well-known/jwks.json.",
             "Check that the domain is that of the tenant.",
@@ -71,33 +71,33 @@ def _discovery(answer: httpx.Response, address: str) -> Finding:
     try:
         announced = answer.json()["issuer"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return findings.warn("issuer", f"{answer.request.url} is no discovery document.", "Check the domain.")
+        return results.warn("issuer", f"{answer.request.url} is no discovery document.", "Check the domain.")
     if announced != address:
-        return findings.fail(
+        return results.fail(
             "issuer",
             f"The discovery document names the issuer {str(announced)[:_SHOWN_ISSUER]!r}, the settings {address!r}.",
             "They must be equal to the last character, and equal to the tokens' iss: set KEYWRIGHT_ISSUER so.",
         )
-    return findings.ok("issuer", f"{address} is there and names itself so.")
+    return results.ok("issuer", f"{address} is there and names itself so.")
 
 
-async def _keys(address: str, transport: httpx.AsyncBaseTransport | None) -> Finding:
+async def _keys(address: str, transport: httpx.AsyncBaseTransport | None) -> CheckResult:
     source = KeySource(address, transport=transport, deadline=DEADLINE_SECONDS)
     try:
         keys = await source.fetch()
     except FetchFailed as failure:
-        message, mend = _FAILURES[failure.word]
-        return findings.fail("signing keys", message, mend)
+        message, fix = _FAILURES[failure.code]
+        return results.fail("signing keys", message, fix)
     finally:
         await source.close()
-    return findings.ok("signing keys", f"{len(keys)} usable.")
+    return results.ok("signing keys", f"{len(keys)} usable.")
 
 
-def _clock(answer: httpx.Response, now: datetime) -> list[Finding]:
+def _clock(answer: httpx.Response, now: datetime) -> list[CheckResult]:
     try:
         theirs = parsedate_to_datetime(answer.headers["Date"]).replace(tzinfo=UTC)
     except (KeyError, ValueError):
         return []
     return [
-        findings.clock("the issuer", round((now - theirs).total_seconds()), CLOCK_SECONDS, "good tokens may be refused")
+        results.clock("the issuer", round((now - theirs).total_seconds()), CLOCK_SECONDS, "good tokens may be refused")
     ]

@@ -15,7 +15,7 @@ MENTION_EVERY_SECONDS = 5
 _COLLECT_AFTER = 20_000
 
 
-class Log(Protocol):
+class StartLog(Protocol):
     """Where a start is mentioned; such as a `telemetry.Log`."""
 
     def warning(self, event: str, **fields: Any) -> object:
@@ -76,7 +76,7 @@ class Start:
         on_overdue: Called once, by the thread, when the time is over and that is logged.
     """
 
-    def __init__(self, clock: StartClock, log: Log, on_overdue: Callable[[], object]) -> None:
+    def __init__(self, clock: StartClock, log: StartLog, on_overdue: Callable[[], object]) -> None:
         self.on_overdue = on_overdue
         self.took_too_long = False
         self._clock = clock

@@ -15,7 +15,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class Level(StrEnum):
-    """The severity of a finding."""
+    """The severity of a result."""
 
     OK = "ok"
     WARN = "warn"
@@ -23,7 +23,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """The result of one check, and how to fix what is wrong."""
 
     level: Level
@@ -32,22 +32,22 @@ class Finding:
     mend: str | None = None
 
 
-def ok(subject: str, message: str) -> Finding:
+def ok(subject: str, message: str) -> CheckResult:
     """Find nothing wrong."""
-    return Finding(Level.OK, subject, message)
+    return CheckResult(Level.OK, subject, message)
 
 
-def warn(subject: str, message: str, mend: str) -> Finding:
+def warn(subject: str, message: str, fix: str) -> CheckResult:
     """Find what works, but probably not as intended."""
-    return Finding(Level.WARN, subject, message, mend)
+    return CheckResult(Level.WARN, subject, message, fix)
 
 
-def fail(subject: str, message: str, mend: str) -> Finding:
+def fail(subject: str, message: str, fix: str) -> CheckResult:
     """Find what keeps the service from working."""
-    return Finding(Level.FAIL, subject, message, mend)
+    return CheckResult(Level.FAIL, subject, message, fix)
 
 
-def clock(other: str, ahead: float, tolerance: float, consequence: str) -> Finding:
+def clock(other: str, ahead: float, tolerance: float, consequence: str) -> CheckResult:
     """
     Judge the clock of this machine.
 
@@ -64,18 +64,18 @@ def clock(other: str, ahead: float, tolerance: float, consequence: str) -> Findi
     return warn("clock", message, "Let NTP set both clocks.")
 
 
-def print_json(findings: Sequence[Finding]) -> None:
+def print_json(results: Sequence[CheckResult]) -> None:
     """Print an array of objects: `level`, `subject`, `message`, `mend`."""
-    typer.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    typer.echo(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
 
 
-def print_table(findings: Sequence[Finding]) -> None:
-    """Print one line a finding, and below it how to fix it."""
+def print_table(results: Sequence[CheckResult]) -> None:
+    """Print one line a result, and below it how to fix it."""
     table = Table(Column(no_wrap=True), Column(no_wrap=True), Column(overflow="fold"), box=None, show_header=False)
     table.pad_edge = False
-    for finding in findings:
-        message = Text(finding.message)
-        if finding.mend is not None:
-            message.append(f"\n→ {finding.mend}", style="bold")
-        table.add_row(Text(finding.level, style=_STYLES[finding.level]), finding.subject, message)
+    for result in results:
+        message = Text(result.message)
+        if result.mend is not None:
+            message.append(f"\n→ {result.mend}", style="bold")
+        table.add_row(Text(result.level, style=_STYLES[result.level]), result.subject, message)
     Console().print(table)
