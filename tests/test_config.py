@@ -24,10 +24,10 @@ def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def sentence() -> str:
     with pytest.raises(SettingsError) as caught:
         config.load()
-    told = str(caught.value)
-    assert told.endswith(".")
-    assert "\n" not in told
-    return told
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
 
 
 def test_two_variables_are_enough(env: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
         ("AUTH0_DOMAIN", "https://acme.eu.auth0.com/", "without https:// and without a path"),
         ("AUTH0_DOMAIN", "acme", "must be a bare domain"),
@@ -223,13 +223,13 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
         ("SHUTDOWN_SECONDS", "0", "greater than or equal to 1"),
     ],
 )
-def test_bad_value(env: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+def test_bad_value(env: pytest.MonkeyPatch, name: str, value: str, expected: str) -> None:
     """A value that is not allowed stops the start with one sentence that names the variable and quotes no value."""
     env.setenv(f"KEYWRIGHT_{name}", value)
     found = sentence()
     assert found.startswith(f"KEYWRIGHT_{name}: ")
-    assert told in found
-    if len(value) > 4 and value not in told:
+    assert expected in found
+    if len(value) > 4 and value not in expected:
         assert value not in found
 
 

@@ -38,17 +38,17 @@ class FakeKeys:
 
     def __init__(self, *jwks: dict[str, Any]) -> None:
         self.generation = 1
-        self.away = False
-        self.asked: list[str] = []
+        self.unavailable = False
+        self.requested: list[str] = []
         self.jwks = list(jwks)
 
     def present(self) -> bool:
-        return not self.away
+        return not self.unavailable
 
     async def key(self, kid: str) -> SigningKey | None:
-        self.asked.append(kid)
-        if self.away:
-            raise AuthUnavailable("away", retry_after=7)
+        self.requested.append(kid)
+        if self.unavailable:
+            raise AuthUnavailable("unavailable", retry_after=7)
         return next((rsa_key.read(jwk) for jwk in self.jwks if jwk["kid"] == kid), None)
 
 
@@ -80,7 +80,7 @@ class FakeProvider:
 
         self.answers = dict.fromkeys(self.answers, refuse)
 
-    def asked(self, path: str) -> int:
+    def count_of(self, path: str) -> int:
         """How many requests for *path* came."""
         return sum(request.url.path == path for request in self.requests)
 

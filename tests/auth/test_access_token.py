@@ -60,7 +60,7 @@ async def test_key_that_nobody_published(issuer: Issuer, access_tokens: AccessTo
 
 async def test_keys_away(issuer: Issuer, access_tokens: AccessTokens, keys: FakeKeys) -> None:
     """Without signing keys it is our trouble, not the token's."""
-    keys.away = True
+    keys.unavailable = True
     with pytest.raises(AuthUnavailable):
         await access_tokens.authenticate(issuer.token())
 
@@ -75,7 +75,7 @@ async def test_nobody_is_asked_for_a_foreign_token(
     """A key is asked for only when the token says it is from the configured issuer."""
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(issuer.sign(dumps(issuer.header(kid="key-2")), payload))
-    assert keys.asked == []
+    assert keys.requested == []
 
 
 @pytest.mark.parametrize("header", [{"alg": "HS256"}, {"typ": "JWE"}, {"crit": ["exp"]}, {"kid": 7}])
@@ -85,7 +85,7 @@ async def test_nobody_is_asked_for_a_bad_header(
     """A key is asked for only when the header is one that policy allows."""
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(issuer.token(**header))
-    assert keys.asked == []
+    assert keys.requested == []
 
 
 async def test_signature_before_claims(access_tokens: AccessTokens, other_issuer: Issuer) -> None:
@@ -96,7 +96,7 @@ async def test_signature_before_claims(access_tokens: AccessTokens, other_issuer
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "expected"),
     [
         (["aud", "exp", "nbf", "iat", "sub", "cnf"], "audience"),
         (["exp", "nbf", "iat", "sub", "cnf"], "expired"),
@@ -106,7 +106,7 @@ async def test_signature_before_claims(access_tokens: AccessTokens, other_issuer
         (["cnf"], "bound"),
     ],
 )
-async def test_order_of_claims(issuer: Issuer, access_tokens: AccessTokens, broken: list[str], told: str) -> None:
+async def test_order_of_claims(issuer: Issuer, access_tokens: AccessTokens, broken: list[str], expected: str) -> None:
     """Of several wrong claims, the first in the order of the rules is told."""
     wrong = {
         "aud": "https://other.example",
@@ -119,7 +119,7 @@ async def test_order_of_claims(issuer: Issuer, access_tokens: AccessTokens, brok
         "permissions": 7,
     }
     changes = {name: wrong[name] for name in [*broken, "org_id", "permissions"]}
-    with pytest.raises(InvalidToken, match=told):
+    with pytest.raises(InvalidToken, match=expected):
         await access_tokens.authenticate(issuer.token(claims(**changes)))
 
 
@@ -136,7 +136,7 @@ async def test_garbage(token: Any) -> None:
     access_tokens = AccessTokens(issuer=ISSUER, audience=AUDIENCE, key_set=keys, clock=FakeClock())
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(token)
-    assert keys.asked == []
+    assert keys.requested == []
 
 
 @pytest.mark.parametrize("algorithms", [[], ["none"], ["HS256"], ["RS256", "ES256"]])
@@ -151,7 +151,7 @@ async def test_remembered(issuer: Issuer, make_access_tokens: MakeAccessTokens, 
     access_tokens = make_access_tokens(verified=VerifiedTokens())
     first = await access_tokens.authenticate(issuer.token())
     assert await access_tokens.authenticate(issuer.token()) == first
-    assert keys.asked == ["key-1"]
+    assert keys.requested == ["key-1"]
 
 
 async def test_memory_knows_whole_tokens(
@@ -195,7 +195,7 @@ async def test_memory_ends_with_trust_in_the_keys(
     """When the keys are too old to be trusted, what they verified is not trusted either."""
     access_tokens = make_access_tokens(verified=VerifiedTokens())
     await access_tokens.authenticate(issuer.token())
-    keys.away = True
+    keys.unavailable = True
     with pytest.raises(AuthUnavailable):
         await access_tokens.authenticate(issuer.token())
 

@@ -47,8 +47,8 @@ async def test_thousand_first_questions(key_set: KeySet, provider: FakeProvider)
     """A thousand simultaneous first questions cause one fetch of the key set, two requests in all."""
     keys = await asyncio.gather(*(key_set.key("key-1") for _ in range(1000)))
     assert all(keys)
-    assert provider.asked(DISCOVERY) == 1
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(DISCOVERY) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_thousand_first_tokens(
@@ -61,7 +61,7 @@ async def test_thousand_first_tokens(
     tokens = [issuer.token(), other_issuer.token(), issuer.token(kid="key-2"), issuer.token(claims(iss="x"))] * 250
     verdicts = await asyncio.gather(*map(access_tokens.authenticate, tokens), return_exceptions=True)
     assert [isinstance(verdict, InvalidToken) for verdict in verdicts] == [False, True, True, True] * 250
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_cancelled_waiter(key_set: KeySet, provider: FakeProvider) -> None:
@@ -75,7 +75,7 @@ async def test_cancelled_waiter(key_set: KeySet, provider: FakeProvider) -> None
     provider.gate.set()
     assert all(await asyncio.gather(*waiters[5:]))
     assert all(waiter.cancelled() for waiter in waiters[:5])
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_all_waiters_cancelled(key_set: KeySet, provider: FakeProvider, fetched: list[str]) -> None:
@@ -96,14 +96,14 @@ async def test_unknown_keys(key_set: KeySet, provider: FakeProvider, time: FakeT
     await key_set.key("key-1")
     time.now += PAUSE_SECONDS
     for _ in range(3):
-        before = provider.asked(KEY_SET)
+        before = provider.count_of(KEY_SET)
         for number in range(5_000):
             assert await key_set.key(f"unknown-{number}") is None
         assert not any(await asyncio.gather(*(key_set.key(f"unknown-{n}") for n in range(5_000))))
-        assert provider.asked(KEY_SET) == before + 1
+        assert provider.count_of(KEY_SET) == before + 1
         time.now += PAUSE_SECONDS - 0.1
         assert await key_set.key("unknown") is None
-        assert provider.asked(KEY_SET) == before + 1
+        assert provider.count_of(KEY_SET) == before + 1
         time.now += 0.1
 
 
@@ -111,7 +111,7 @@ async def test_unknown_key_just_after_a_fetch(key_set: KeySet, provider: FakePro
     """The very first fetch counts: an unknown key does not cause a second one."""
     assert await key_set.key("unknown") is None
     assert await key_set.key("unknown") is None
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_pause_counts_from_the_attempt(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
@@ -134,7 +134,7 @@ async def test_rotated_key(issuer: Issuer, key_set: KeySet, provider: FakeProvid
     time.now += PAUSE_SECONDS
     found = await asyncio.gather(*(key_set.key("key-2") for _ in range(100)))
     assert all(found)
-    assert provider.asked(KEY_SET) == 2
+    assert provider.count_of(KEY_SET) == 2
     assert key_set.generation > generation
 
 
@@ -166,7 +166,7 @@ async def test_unchanged_keys(key_set: KeySet, provider: FakeProvider, time: Fak
     time.now += REFRESH_AFTER_SECONDS
     await key_set.key("key-1")
     await settle()
-    assert provider.asked(KEY_SET) == 2
+    assert provider.count_of(KEY_SET) == 2
     assert await key_set.key("key-1") is first
     assert key_set.generation == generation
 
@@ -177,12 +177,12 @@ async def test_refreshed_ahead(key_set: KeySet, provider: FakeProvider, time: Fa
     time.now += REFRESH_AFTER_SECONDS - 1
     await key_set.key("key-1")
     await settle()
-    assert provider.asked(DISCOVERY) == 1
+    assert provider.count_of(DISCOVERY) == 1
     time.now += 1
     provider.gate.clear()
     assert all(await asyncio.gather(*(key_set.key("key-1") for _ in range(1000))))
     await settle()
-    assert provider.asked(DISCOVERY) == 2
+    assert provider.count_of(DISCOVERY) == 2
     provider.gate.set()
 
 
@@ -236,9 +236,9 @@ async def test_longer_outage(issuer: Issuer, key_set: KeySet, provider: FakeProv
     await settle()
     time.now += 0.1
     assert not key_set.present()
-    with pytest.raises(AuthUnavailable) as away:
+    with pytest.raises(AuthUnavailable) as refused:
         await key_set.key("key-1")
-    assert away.value.retry_after == PAUSE_SECONDS
+    assert refused.value.retry_after == PAUSE_SECONDS
     provider.answers = answers
     time.now += PAUSE_SECONDS
     assert await key_set.key("key-1")
@@ -251,9 +251,9 @@ async def test_key_rotated_in_during_an_outage(key_set: KeySet, provider: FakePr
     answers = provider.answers
     provider.fail()
     time.now += PAUSE_SECONDS
-    with pytest.raises(AuthUnavailable) as away:
+    with pytest.raises(AuthUnavailable) as refused:
         await key_set.key("key-2")
-    assert away.value.retry_after == PAUSE_SECONDS
+    assert refused.value.retry_after == PAUSE_SECONDS
     provider.answers = answers
     time.now += PAUSE_SECONDS
     assert await key_set.key("key-2") is None
@@ -263,9 +263,9 @@ async def test_never_obtainable(key_set: KeySet, provider: FakeProvider, fetched
     """Without ever having had keys it is our trouble, with the time after which trying again makes sense."""
     provider.fail()
     for _ in range(1000):
-        with pytest.raises(AuthUnavailable) as away:
+        with pytest.raises(AuthUnavailable) as refused:
             await key_set.key("key-1")
-        assert away.value.retry_after == 5
+        assert refused.value.retry_after == 5
     assert fetched == ["network"]
     assert len(provider.requests) == 1
     assert not key_set.present()
@@ -325,7 +325,7 @@ async def test_started(key_set: KeySet, provider: FakeProvider, time: FakeTime) 
     began = time.now
     await key_set.start()
     assert not key_set.present()
-    await until(lambda: provider.asked(KEY_SET) == 10)
+    await until(lambda: provider.count_of(KEY_SET) == 10)
     assert time.now - began == pytest.approx(REFRESH_AFTER_SECONDS * 9, abs=PAUSE_SECONDS)
     assert key_set.present()
 

@@ -27,7 +27,7 @@ async def fetch(provider: FakeProvider, issuer: str = ISSUER) -> list[str]:
 async def failure_of(provider: FakeProvider, issuer: str = ISSUER) -> str:
     with pytest.raises(FetchFailed) as failed:
         await fetch(provider, issuer)
-    return failed.value.word
+    return failed.value.code
 
 
 def answering(status: int = 200, **parts: Any) -> Callable[[httpx.Request], httpx.Response]:
@@ -149,7 +149,7 @@ def test_loopback(address: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "word"),
+    ("answer", "code"),
     [
         (answering(404), "status"),
         (answering(301, headers={"Location": "https://acme.eu.auth0.com/keys"}), "status"),
@@ -171,11 +171,11 @@ def test_loopback(address: str, expected: bool) -> None:
     ],
 )
 async def test_answer_that_is_no_key_set(
-    provider: FakeProvider, answer: Callable[[httpx.Request], httpx.Response], word: str
+    provider: FakeProvider, answer: Callable[[httpx.Request], httpx.Response], code: str
 ) -> None:
     """A redirect, an error, too much, or anything but a strict key set is a failed fetch with a word for it."""
     provider.answers[KEY_SET] = answer
-    assert await failure_of(provider) == word
+    assert await failure_of(provider) == code
     assert len(provider.requests) == 2
 
 
@@ -257,7 +257,7 @@ async def real_failure(serve: Serve, deadline: float = 5) -> str:
                 await source.fetch()
         finally:
             await source.close()
-    return failed.value.word
+    return failed.value.code
 
 
 async def test_real_server(issuer: Issuer) -> None:
@@ -281,8 +281,8 @@ async def test_proxy_of_the_environment_is_not_for_this_machine(
 
 async def test_real_redirect(issuer: Issuer) -> None:
     """A redirect is not followed, not even to a place that has the keys."""
-    async with http_server(responding("HTTP/1.1 200 OK\nConnection: close", key_set(issuer.jwk()))) as place:
-        serve = responding(f"HTTP/1.1 302 Found\nLocation: {place}\nContent-Length: 0\nConnection: close")
+    async with http_server(responding("HTTP/1.1 200 OK\nConnection: close", key_set(issuer.jwk()))) as address:
+        serve = responding(f"HTTP/1.1 302 Found\nLocation: {address}\nContent-Length: 0\nConnection: close")
         assert await real_failure(serve) == "status"
 
 

@@ -107,17 +107,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def head(url: str) -> str:
     (line,) = keywright(url, "--org", str(ACME), "--json").stdout.splitlines()
-    told: str = json.loads(line)["head"]
-    return told
+    head: str = json.loads(line)["head"]
+    return head
 
 
 def test_nothing_is_wrong(url: str) -> None:
     """A trail that nobody touched is told with its head, for each organisation; the head is there later, too."""
     done = keywright(url)
     assert (done.exit_code, done.stderr) == (0, "")
-    told = done.stdout.splitlines()
-    assert told[0::2] == [f"organization {org}: {EVENTS} events, nothing is wrong" for org in sorted((ACME, GLOBEX))]
-    assert all(line.startswith(f"  head {EVENTS}:") for line in told[1::2])
+    lines = done.stdout.splitlines()
+    assert lines[0::2] == [f"organization {org}: {EVENTS} events, nothing is wrong" for org in sorted((ACME, GLOBEX))]
+    assert all(line.startswith(f"  head {EVENTS}:") for line in lines[1::2])
     assert findings(url, "--head", head(url)) == []
 
 
@@ -205,10 +205,10 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (3, "")
     assert "run `keywright migrate`" in done.stderr
     assert list(tmp_path.iterdir()) == []
-    away = keywright("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
-    assert away.exit_code == 5
-    assert away.stderr.startswith("The database cannot be used: ")
-    assert "hunter22" not in away.stderr
+    unavailable = keywright("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
+    assert unavailable.exit_code == 5
+    assert unavailable.stderr.startswith("The database cannot be used: ")
+    assert "hunter22" not in unavailable.stderr
 
 
 def test_every_finding_has_a_sentence() -> None:

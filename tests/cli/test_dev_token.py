@@ -28,7 +28,7 @@ def claims(token: str) -> dict[str, Any]:
 def folder(tmp_path: Path) -> DevFolder:
     """A folder as a running `keywright dev` leaves it."""
     folder = DevFolder.create(tmp_path / "dev")
-    folder.remember(DevIssuer(folder.signing_key(), port=8081))
+    folder.save_address(DevIssuer(folder.signing_key(), port=8081))
     return folder
 
 
@@ -85,7 +85,7 @@ def test_busy_port_is_named(option: str, tmp_path: Path) -> None:
     with fake_service({}) as other:
         port = other.url.rpartition(":")[2]
         free = {"--port": "0", "--issuer-port": "0", option: port}
-        done = invoke("--dir", str(tmp_path), *(word for pair in free.items() for word in pair))
+        done = invoke("--dir", str(tmp_path), *(argument for pair in free.items() for argument in pair))
     assert done.exit_code == 2
     assert f"127.0.0.1:{port}: Address already in use" in done.stderr
     assert done.stderr.rstrip().endswith(f"with {option}.")

@@ -22,9 +22,9 @@ def test_create_prints_the_private_key_once() -> None:
     assert done.stdout.count(PRIVATE) == 1
     assert "cannot be had again" in done.stderr
     assert PRIVATE not in done.stderr
-    (asked,) = service.seen
-    assert asked[2] == f"Bearer {TOKEN}"
-    assert json.loads(asked[3]) == {"name": "Billing export", "description": "Nightly job"}
+    (sent,) = service.seen
+    assert sent[2] == f"Bearer {TOKEN}"
+    assert json.loads(sent[3]) == {"name": "Billing export", "description": "Nightly job"}
 
 
 def test_create_for_programs() -> None:
@@ -183,8 +183,8 @@ def test_create_with_everything() -> None:
         ]
         done = invoke(service, "create", "Billing export", *arguments)
     assert done.exit_code == 0, done.output
-    (asked,) = service.seen
-    assert json.loads(asked[3]) == {
+    (sent,) = service.seen
+    assert json.loads(sent[3]) == {
         "name": "Billing export",
         "environment": "sandbox",
         "expires_at": "2027-01-31T12:00:00Z",
@@ -265,8 +265,8 @@ def test_list_unused() -> None:
     """Keys that were not used lately are asked for by a moment."""
     with fake_service({}) as service:
         invoke(service, "list", "--unused-since", "90d")
-    asked = httpx.URL(service.seen[0][1]).params["unused_since"]
-    age = datetime.now(UTC) - datetime.fromisoformat(asked)
+    sent = httpx.URL(service.seen[0][1]).params["unused_since"]
+    age = datetime.now(UTC) - datetime.fromisoformat(sent)
     assert timedelta(days=90) <= age < timedelta(days=91)
 
 
@@ -330,7 +330,7 @@ def test_clear_everything() -> None:
     """Every field that may be empty can be emptied."""
     fields = ["description", "expires", "external-id", "scopes", "allowed-ips", "rate-limits", "metadata"]
     with fake_service({("PATCH", f"{PATH}/{KEY_ID}"): Answer(200, FIELDS)}) as service:
-        done = invoke(service, "update", KEY_ID, *(word for field in fields for word in ("--clear", field)))
+        done = invoke(service, "update", KEY_ID, *(argument for field in fields for argument in ("--clear", field)))
     assert done.exit_code == 0, done.output
     assert json.loads(service.seen[0][3]) == {
         "description": None,

@@ -40,9 +40,9 @@ def secret(pair: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
-def key(*, old_used: str | None = None, new_used: str | None = None, quiet: int | None = None) -> dict[str, Any]:
+def key(*, old_used: str | None = None, new_used: str | None = None, idle: int | None = None) -> dict[str, Any]:
     """A key that is being rotated."""
-    old = secret(OLD_PAIR, last_used_at=old_used, retires_at="2026-12-24T12:00:00Z", retire_when_quiet_seconds=quiet)
+    old = secret(OLD_PAIR, last_used_at=old_used, retires_at="2026-12-24T12:00:00Z", retire_when_quiet_seconds=idle)
     new = secret(NEW_PAIR, first_used_at=new_used, last_used_at=new_used)
     return {**FIELDS, "secrets": [new, old]}
 
@@ -169,14 +169,14 @@ class Rotation:
         self.now += timedelta(seconds=seconds)
 
     def watch(
-        self, capture: pytest.CaptureFixture[str], *, quiet: int | None = None, rotation_quiet: int | None = None
+        self, capture: pytest.CaptureFixture[str], *, idle: int | None = None, rotation_idle: int | None = None
     ) -> list[str]:
         """Watch to the end, and give the lines that were told."""
-        begun = read_key(key(quiet=rotation_quiet))
-        rotation_commands.watch(self.client, begun, idle_seconds=quiet, sleep=self.sleep)
-        told = capture.readouterr()
-        assert told.out == ""
-        return told.err.splitlines()
+        begun = read_key(key(idle=rotation_idle))
+        rotation_commands.watch(self.client, begun, idle_seconds=idle, sleep=self.sleep)
+        captured = capture.readouterr()
+        assert captured.out == ""
+        return captured.err.splitlines()
 
 
 def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,10 +193,10 @@ def test_a_use_begins_the_wait_anew(capsys: pytest.CaptureFixture[str]) -> None:
     """Each use of the old secret is told with its place, once, and the quiet time counts from there."""
     used = (key(old_used=ago(-10), new_used=ago(5)), usage(source(OLD_PAIR, "192.0.2.0/24", ago(-10))))
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()), used)
-    lines = rotation.watch(capsys, quiet=600)
+    lines = rotation.watch(capsys, idle=600)
     assert rotation.now - NOW == timedelta(minutes=20, seconds=rotation_commands.LAG_SECONDS)
-    (told,) = [line for line in lines if "192.0.2.0/24" in line]
-    assert told == "  from 192.0.2.0/24 curl through billing-api, last 2026-11-24 12:10:00 UTC"
+    (line,) = [line for line in lines if "192.0.2.0/24" in line]
+    assert line == "  from 192.0.2.0/24 curl through billing-api, last 2026-11-24 12:10:00 UTC"
     assert len(lines) == len(set(lines))
 
 
@@ -204,7 +204,7 @@ def test_the_new_secret_has_to_be_used_first(capsys: pytest.CaptureFixture[str])
     """As long as nobody uses the new secret, the old one is not safe to end, however quiet it is."""
     unused = [(key(old_used=ago(9999)), usage())] * 50
     rotation = Rotation(*unused, (key(old_used=ago(9999), new_used=ago(1)), usage()))
-    lines = rotation.watch(capsys, quiet=60)
+    lines = rotation.watch(capsys, idle=60)
     assert rotation.looks > 50
     assert any("first used –" in line for line in lines)
     assert "safe to end" in lines[-1]
@@ -212,8 +212,8 @@ def test_the_new_secret_has_to_be_used_first(capsys: pytest.CaptureFixture[str])
 
 def test_the_quiet_time_of_the_rotation(capsys: pytest.CaptureFixture[str]) -> None:
     """Unless told otherwise, the old secret has to be quiet for as long as the rotation says."""
-    rotation = Rotation((key(new_used=ago(0), quiet=900), usage()))
-    assert "not used for 15m" in rotation.watch(capsys, rotation_quiet=900)[-1]
+    rotation = Rotation((key(new_used=ago(0), idle=900), usage()))
+    assert "not used for 15m" in rotation.watch(capsys, rotation_idle=900)[-1]
 
 
 def test_uses_of_the_new_secret_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:

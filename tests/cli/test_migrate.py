@@ -10,7 +10,7 @@ from tests.live import clean_environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
 
 SERVICE = {"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}
-AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
+UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
 
 
 def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,7 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
 def test_migrate_an_absent_database() -> None:
     """A database that is away is told without its password."""
     for arguments in (["migrate"], ["migrate", "--check"]):
-        done = keywright(AWAY, *arguments)
+        done = keywright(UNAVAILABLE, *arguments)
         assert done.returncode == 5
         assert done.stderr.startswith("The database cannot be used: ")
         assert "hunter22" not in done.stderr

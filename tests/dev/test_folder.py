@@ -55,7 +55,7 @@ def test_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
 def test_issuer_is_remembered(folder: DevFolder) -> None:
     """Tokens signed from the folder are those of the issuer that was started there."""
     with DevIssuer(folder.signing_key(), audience="urn:x") as running:
-        folder.remember(running)
+        folder.save_address(running)
         again = folder.issuer()
         assert (again.url, again.audience, again.jwks()) == (running.url, running.audience, running.jwks())
 

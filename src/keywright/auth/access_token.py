@@ -105,9 +105,9 @@ class AccessTokens:
             AuthUnavailable: There are no signing keys to check it with.
         """
         raw = compact.as_ascii(token)
-        known = self._recall(raw)
-        if known is not None:
-            return known
+        verified = self._find_verified(raw)
+        if verified is not None:
+            return verified
         jws = compact.read(raw, self._algorithms)
         claims = compact.read_json(jws.payload, "payload")
         # Before the key is asked for, which may mean asking the issuer for it.
@@ -118,16 +118,16 @@ class AccessTokens:
         key.verify(jws)
         now = self._now()
         principal = claim_rules.check(claims, self._rules, now=now)
-        self._remember(raw, principal, now=now, expires=claims["exp"])
+        self._add_verified(raw, principal, now=now, expires=claims["exp"])
         return principal
 
-    def _recall(self, token: bytes) -> Principal | None:
+    def _find_verified(self, token: bytes) -> Principal | None:
         # Without keys that may be trusted, what they verified is not trusted either.
         if self._verified is None or not self._key_set.present():
             return None
         return self._verified.find(token, generation=self._key_set.generation, now=self._now())
 
-    def _remember(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
+    def _add_verified(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
         if self._verified is not None:
             generation = self._key_set.generation
             self._verified.add(token, principal, generation=generation, now=now, expires=expires)

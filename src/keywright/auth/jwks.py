@@ -54,7 +54,7 @@ class KeySet:
         *,
         transport: "httpx.AsyncBaseTransport | None" = None,
         deadline: float = DEADLINE_SECONDS,
-        on_fetch: Callable[[str], None] = lambda _word: None,
+        on_fetch: Callable[[str], None] = lambda _outcome: None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -67,8 +67,8 @@ class KeySet:
         self._succeeded_at: float | None = None
         self._attempted_at: float | None = None
         self._failures = 0
-        self._flight: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._running_fetch: asyncio.Task[None] | None = None
+        self._refresher: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -84,13 +84,13 @@ class KeySet:
 
     async def start(self) -> None:
         """Begin to fetch, and go on keeping the keys fresh until `close`. Returns at once; failing is no error here."""
-        if self._keeper is None and not self._closed:
-            self._keeper = asyncio.create_task(self._keep_fresh(), name="signing keys")
+        if self._refresher is None and not self._closed:
+            self._refresher = asyncio.create_task(self._keep_fresh(), name="signing keys")
 
     async def close(self) -> None:
         """Stop fetching and give the connections back. Who still waits for a fetch is told that there is none."""
         self._closed = True
-        tasks = [task for task in (self._keeper, self._flight) if task is not None]
+        tasks = [task for task in (self._refresher, self._running_fetch) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -109,46 +109,46 @@ class KeySet:
         Raises:
             AuthUnavailable: There are no keys that may be trusted, or this one may be new and the issuer is away.
         """
-        known = self._known(kid)
-        if known is not None:
+        cached = self._cached(kid)
+        if cached is not None:
             if self._is_due():
-                self._begin()
-            return known
-        await self._ask_again()
-        known = self._known(kid)
-        if known is None and (self._failures or self._closed or not self.present()):
+                self._start_fetch()
+            return cached
+        await self._refetch()
+        cached = self._cached(kid)
+        if cached is None and (self._failures or self._closed or not self.present()):
             # A key that was rotated in during an outage would be refused for our own trouble.
             raise AuthUnavailable("the issuer's signing keys cannot be had", retry_after=self._retry_after())
-        return known
+        return cached
 
-    def _known(self, kid: str) -> SigningKey | None:
+    def _cached(self, kid: str) -> SigningKey | None:
         return self._keys.get(kid) if self.present() else None
 
-    async def _ask_again(self) -> None:
+    async def _refetch(self) -> None:
         """Wait for the fetch under way, or for a new one where it is time for one."""
         if self._monotonic() >= self._allowed_at():
-            self._begin()
-        if self._flight is not None:
+            self._start_fetch()
+        if self._running_fetch is not None:
             # Unlike awaiting the task itself, this neither cancels it with one who waits, nor them with it.
-            await asyncio.wait([self._flight])
+            await asyncio.wait([self._running_fetch])
 
-    def _begin(self) -> None:
+    def _start_fetch(self) -> None:
         """Start a fetch that nobody's cancellation ends, unless one is under way."""
-        if self._closed or self._flight is not None:
+        if self._closed or self._running_fetch is not None:
             return
         # Set here rather than in the task, so that nobody begins another one before it first runs.
         self._attempted_at = self._monotonic()
-        self._flight = asyncio.create_task(self._fetch(), name="signing keys, one fetch")
-        self._flight.add_done_callback(self._landed)
+        self._running_fetch = asyncio.create_task(self._fetch(), name="signing keys, one fetch")
+        self._running_fetch.add_done_callback(self._clear_fetch)
 
-    def _landed(self, flight: asyncio.Task[None]) -> None:
-        self._flight = None
+    def _clear_fetch(self, _fetch: asyncio.Task[None]) -> None:
+        self._running_fetch = None
 
     async def _fetch(self) -> None:
         try:
             keys = await self._source.fetch()
         except FetchFailed as failure:
-            self._failed(failure.word)
+            self._failed(failure.code)
         except Exception:
             # A defect must not end the fetching for good; the next one may go well.
             _logger.exception("fetching the signing keys went wrong")
@@ -156,10 +156,10 @@ class KeySet:
         else:
             self._accept(keys)
 
-    def _failed(self, word: str) -> None:
+    def _failed(self, code: str) -> None:
         self._failures += 1
-        _logger.warning("the issuer's signing keys could not be fetched: %s", word)
-        self._on_fetch(word)
+        _logger.warning("the issuer's signing keys could not be fetched: %s", code)
+        self._on_fetch(code)
 
     def _accept(self, keys: Mapping[str, SigningKey]) -> None:
         if keys != self._keys:
@@ -172,8 +172,8 @@ class KeySet:
     async def _keep_fresh(self) -> None:
         while True:
             if self._is_due():
-                self._begin()
-                await self._ask_again()
+                self._start_fetch()
+                await self._refetch()
             else:
                 # Never for long: a fetch that a request caused may have moved what is due, either way.
                 await self._sleep(min(self._due_at() - self._monotonic(), PAUSE_SECONDS))

@@ -34,13 +34,13 @@ class FetchFailed(Exception):
     One fetch gave no key set.
 
     Args:
-        word: Why, in one word that never changes: `timeout`, `network`, `status`, `encoding`, `too_large`, `not_json`,
+        code: Why, in one word that never changes: `timeout`, `network`, `status`, `encoding`, `too_large`, `not_json`,
             `issuer`, `jwks_uri`, `too_many_keys` or `no_usable_key`.
     """
 
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.word = word
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class KeySource:
@@ -58,7 +58,7 @@ class KeySource:
 
     def __init__(self, issuer: str, *, transport: "httpx.AsyncBaseTransport | None", deadline: float) -> None:
         local = is_loopback(issuer)
-        if not _may_be_asked(issuer, loopback=local):
+        if not _is_allowed(issuer, loopback=local):
             raise ValueError("the issuer must be an https address, or an http one on a loopback host")
         self._issuer = issuer
         self._base = issuer if issuer.endswith("/") else f"{issuer}/"
@@ -113,25 +113,25 @@ class KeySource:
 
     async def _key_set_address(self) -> str:
         """Look into the discovery document; an issuer without one has its keys at the place that is customary."""
-        customary = f"{self._base}.well-known/jwks.json"
+        default = f"{self._base}.well-known/jwks.json"
         try:
             document = strict_json.read_object(await self._get(f"{self._base}.well-known/openid-configuration"))
         except strict_json.NotStrict:
-            return customary
+            return default
         except FetchFailed as failure:
-            if failure.word != "status":
+            if failure.code != "status":
                 raise
-            return customary
-        return self._announced(document) or customary
+            return default
+        return self._advertised_address(document) or default
 
-    def _announced(self, document: dict[str, Any]) -> str | None:
+    def _advertised_address(self, document: dict[str, Any]) -> str | None:
         """Give the `jwks_uri` of a discovery document, None when it is no such document."""
         if "issuer" not in document and "jwks_uri" not in document:
             return None
         if document.get("issuer") != self._issuer:
             raise FetchFailed("issuer")
         address = document.get("jwks_uri")
-        if not isinstance(address, str) or not _may_be_asked(address, loopback=self._loopback):
+        if not isinstance(address, str) or not _is_allowed(address, loopback=self._loopback):
             raise FetchFailed("jwks_uri")
         return address
 
@@ -187,7 +187,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _may_be_asked(address: str, *, loopback: bool) -> bool:
+def _is_allowed(address: str, *, loopback: bool) -> bool:
     """Tell whether a URL is https; or http on this machine, for an issuer that is itself on this machine."""
     url = _read(address)
     if url is None or not url.hostname or "@" in url.netloc:

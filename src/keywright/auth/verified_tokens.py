@@ -46,7 +46,7 @@ class VerifiedTokens:
             generation: Which key set is in force; with another one all that is known is forgotten.
             now: Seconds since the epoch.
         """
-        self._follow(generation)
+        self._use_generation(generation)
         digest = sha256(token).digest()
         entry = self._entries.get(digest)
         if entry is None:
@@ -68,7 +68,7 @@ class VerifiedTokens:
             now: Seconds since the epoch.
             expires: Its `exp`, without leeway.
         """
-        self._follow(generation)
+        self._use_generation(generation)
         until = min(now + MAX_SECONDS, expires)
         if until <= now:
             return
@@ -76,7 +76,7 @@ class VerifiedTokens:
             del self._entries[next(iter(self._entries))]
         self._entries[sha256(token).digest()] = _Entry(principal, now, until)
 
-    def _follow(self, generation: int) -> None:
+    def _use_generation(self, generation: int) -> None:
         if generation != self._generation:
             self._entries.clear()
             self._generation = generation

@@ -90,10 +90,10 @@ async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | 
 async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | None") -> AsyncIterator["Report"]:
     from keywright.service.management.audit import audit
 
-    known = await store.chained_organizations()
-    if org is not None and org not in known and earlier is None:
+    organizations = await store.chained_organizations()
+    if org is not None and org not in organizations and earlier is None:
         exits.stop("There are no events of that organization.", exits.FAILED)
-    for org_id in known if org is None else [org]:
+    for org_id in organizations if org is None else [org]:
         yield await audit(store, org_id, remembered=earlier)
 
 
@@ -101,8 +101,8 @@ def _lines(report: "Report") -> Iterator[str]:
     verdict = "nothing is wrong" if not report.found else f"{report.found} wrong"
     yield f"organization {report.org_id}: {report.head.position} events, {verdict}"
     for kind, position, event_id in report.findings:
-        places = {"position": position, "event": event_id}
-        where = ", ".join(f"{name} {value}" for name, value in places.items() if value is not None)
+        location = {"position": position, "event": event_id}
+        where = ", ".join(f"{name} {value}" for name, value in location.items() if value is not None)
         yield f"  {where}: {SENTENCES[kind]}"
     if report.found > len(report.findings):
         yield f"  and {report.found - len(report.findings)} more"

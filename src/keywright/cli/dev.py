@@ -101,7 +101,7 @@ def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[
     except (OSError, OverflowError) as error:
         where, why = listening.shown(host, port), listening.reason(error)
         exits.stop(f"Cannot listen on {where}: {why}. Choose another port with --issuer-port.", exits.MISUSED)
-    folder.remember(issuer)
+    folder.save_address(issuer)
     return folder, issuer
 
 

@@ -75,15 +75,15 @@ def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:
     endings = {"Key": [f"…{key.private_key_display[-4:]}" for key in keys]}
     created = {"Created": [day(key.created_at) for key in keys]}
     statuses = {"Status": [_status(key) for key in keys]}
-    words = {"Status": [key.status.value for key in keys]}
+    plain_statuses = {"Status": [key.status.value for key in keys]}
     used = {"Last used": [day(key.last_used_at) for key in keys]}
     for columns in (
         {**names, **displays, **created, **statuses, **used},
-        {**names, **displays, **created, **words, **used},
-        {**names, **endings, **created, **words, **used},
-        {**names, **endings, **words, **used},
-        {**names, **endings, **words},
-        {**names, **words},
+        {**names, **displays, **created, **plain_statuses, **used},
+        {**names, **endings, **created, **plain_statuses, **used},
+        {**names, **endings, **plain_statuses, **used},
+        {**names, **endings, **plain_statuses},
+        {**names, **plain_statuses},
     ):
         yield Layout({**ids, **columns}, _NAME_WIDTH)
     yield Layout({**ids, **names}, _NAME_STUB_WIDTH)
@@ -108,8 +108,8 @@ def _fields(key: "ApiKeyResponse") -> Iterator[tuple[str, str]]:
     yield "Rate limits", ", ".join(map(_limit, key.rate_limits)) or "–"
     yield "External id", key.external_id or "–"
     yield "Metadata", json.dumps(dict(key.metadata), ensure_ascii=False) if key.metadata else "–"
-    for place, secret in enumerate(key.secrets, 1):
-        yield f"Secret {place}", _secret(secret)
+    for number, secret in enumerate(key.secrets, 1):
+        yield f"Secret {number}", _secret(secret)
 
 
 def _status(key: "ApiKeyResponse") -> str:

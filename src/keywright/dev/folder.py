@@ -57,7 +57,7 @@ class DevFolder:
         """
         path = self.path / _KEY_NAME
         if not path.exists():
-            self._keep(path, SigningKey.generate())
+            self._store_key(path, SigningKey.generate())
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError):
@@ -66,7 +66,7 @@ class DevFolder:
             raise DevFolderError(f"{path} is no readable RSA key; delete it to have a new one made.")
         return SigningKey(key)
 
-    def remember(self, issuer: DevIssuer) -> None:
+    def save_address(self, issuer: DevIssuer) -> None:
         """Write down where a running issuer is, for `issuer`."""
         (self.path / _ISSUER_NAME).write_text(
             json.dumps({"host": issuer.host, "port": issuer.port, "audience": issuer.audience})
@@ -80,13 +80,13 @@ class DevFolder:
             DevFolderError: None was.
         """
         try:
-            known = json.loads((self.path / _ISSUER_NAME).read_text())
-            host, port, audience = str(known["host"]), int(known["port"]), str(known["audience"])
+            saved = json.loads((self.path / _ISSUER_NAME).read_text())
+            host, port, audience = str(saved["host"]), int(saved["port"]), str(saved["audience"])
         except (OSError, ValueError, TypeError, KeyError):
             raise DevFolderError(f"There is no issuer in {self.path} yet; start `keywright dev` first.") from None
         return DevIssuer(self.signing_key(), host=host, port=port, audience=audience)
 
-    def _keep(self, path: Path, key: SigningKey) -> None:
+    def _store_key(self, path: Path, key: SigningKey) -> None:
         pem = key.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

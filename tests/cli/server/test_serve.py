@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 PATH = "/api/v2/api-keys"
 # Nothing listens on the discard port of loopback.
-AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
+UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
 
 
 def serve(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -115,17 +115,17 @@ def test_database_that_cannot_be_written(settings: dict[str, str], tmp_path: Pat
 
 def test_absent_postgresql(issuer: DevIssuer, settings: dict[str, str]) -> None:
     """A PostgreSQL that is away is warned about and answered with 503, and does not stop the start."""
-    with start_service({**settings, "KEYWRIGHT_DATABASE_URL": AWAY}) as service:
+    with start_service({**settings, "KEYWRIGHT_DATABASE_URL": UNAVAILABLE}) as service:
         answer = httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer), timeout=30)
         ready = httpx.get(f"{service.base_url}/readyz", timeout=30)
-        (away,) = [line for line in service.log() if line["logger"] == "keywright.database"]
+        (warning,) = [line for line in service.log() if line["logger"] == "keywright.database"]
         assert "hunter22" not in service.log_path.read_text()
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
     assert "Retry-After" in answer.headers
     assert ready.status_code == 503
     assert ready.json()["checks"]["database"] != "ok"
-    assert away["level"] == "warning"
-    assert away["event"].startswith("the database cannot be reached")
+    assert warning["level"] == "warning"
+    assert warning["event"].startswith("the database cannot be reached")
 
 
 def test_issuer_without_a_slash(issuer: DevIssuer, settings: dict[str, str]) -> None:

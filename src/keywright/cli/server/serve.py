@@ -28,22 +28,22 @@ def run(**overrides: Any) -> None:
         overrides: What the command line says before the settings, by field name; None where it is silent.
     """
     began = time.monotonic()
-    with ExitStack() as held, ExitStack() as starting:
+    with ExitStack() as resources, ExitStack() as starting:
         starting.enter_context(collector_off())
         settings = exits.load_settings(**overrides)
         # Worker processes read the settings for themselves.
         from keywright.config import PREFIX
 
         os.environ |= {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
-        held.enter_context(exits.unwinding_on_sigterm())
+        resources.enter_context(exits.unwinding_on_sigterm())
         listening.allow_many_connections()
-        held.enter_context(metrics.shared_folder(settings.workers))
-        came_up = _serve(settings, held, starting, StartClock(began, settings.start_seconds))
+        resources.enter_context(metrics.shared_folder(settings.workers))
+        came_up = _serve(settings, resources, starting, StartClock(began, settings.start_seconds))
     if not came_up:
         exits.stop(_FAILED, exits.FAILED)
 
 
-def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
+def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
     log = _begin_to_log(settings)
     from keywright import telemetry
 
@@ -53,13 +53,13 @@ def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: St
     starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):
         log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
-    listener, metrics_url = _listen(settings, held)
-    place = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
+    listener, metrics_url = _listen(settings, resources)
+    addresses = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
 
     def ready() -> None:
         starting.close()
         if not start.took_too_long:
-            log.info("ready", **place, workers=settings.workers, version=__version__)
+            log.info("ready", **addresses, workers=settings.workers, version=__version__)
 
     from keywright.cli import database
 
@@ -94,11 +94,11 @@ def _begin_to_log(settings: "Settings") -> "Log":
     return telemetry.Log("keywright.lifecycle")
 
 
-def _listen(settings: "Settings", held: ExitStack) -> tuple[socket.socket, str | None]:
+def _listen(settings: "Settings", resources: ExitStack) -> tuple[socket.socket, str | None]:
     with _choosing_another("KEYWRIGHT_PORT, or KEYWRIGHT_HOST"):
-        listener = held.enter_context(listening.listen(settings.host, settings.port))
+        listener = resources.enter_context(listening.listen(settings.host, settings.port))
     with _choosing_another("KEYWRIGHT_METRICS: host:port, path or off"):
-        return listener, held.enter_context(metrics.served(settings.metrics))
+        return listener, resources.enter_context(metrics.served(settings.metrics))
 
 
 def _choosing_another(setting: str) -> AbstractContextManager[None]:

@@ -41,7 +41,7 @@ class Worker(Process):
         super().__init__(config, sockets)
         self.clock = clock
         self.is_up = False
-        self._asked_at: float | None = None
+        self._pinged_at: float | None = None
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """
@@ -63,17 +63,17 @@ class Worker(Process):
         try:
             while self.parent_conn.poll():
                 self.is_up = self.parent_conn.recv() or self.is_up
-                self._asked_at = None
-            if self._asked_at is None:
+                self._pinged_at = None
+            if self._pinged_at is None:
                 self.parent_conn.send(b"ping")
-                self._asked_at = now
+                self._pinged_at = now
         except (OSError, EOFError, pickle.UnpicklingError):
             # It is dead, which its supervisor sees by itself.
             return
 
     def is_silent(self, now: float) -> bool:
         """Tell whether it came up and then has not answered for 30 s."""
-        return self.is_up and self._asked_at is not None and now - self._asked_at > _SILENCE_SECONDS
+        return self.is_up and self._pinged_at is not None and now - self._pinged_at > _SILENCE_SECONDS
 
     def is_overdue(self, now: float) -> bool:
         """Tell whether it is not up, and its time for that is over."""
