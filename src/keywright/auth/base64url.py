@@ -1,23 +1,23 @@
 """
-base64url as RFC 7515, section 2, means it: without padding, and one text for every sequence of bytes.
+base64url of RFC 7515, section 2: without padding, and with exactly one text for every sequence of bytes.
 
-Python's own reader skips characters it does not know and ignores what is left over in the last one, so that many texts
-read as the same bytes.
+Python's own decoder skips unknown characters and ignores the unused bits of the last one, so it decodes many texts to
+the same bytes.
 """
 
 from binascii import Error, a2b_base64, b2a_base64
 
-# What base64url does not have becomes a character that no encoder writes.
+# Characters of base64 that base64url lacks become one that no encoder writes.
 _TO_BASE64 = bytes.maketrans(b"-_+/", b"+/!!")
 _FROM_BASE64 = bytes.maketrans(b"+/", b"-_")
 
 
 def decode(text: bytes) -> bytes | None:
     """
-    Read base64url.
+    Decode base64url.
 
     Args:
-        text: Anything at all.
+        text: Untrusted bytes of any length.
 
     Returns:
         The bytes, or None unless encoding them gives exactly *text* again.
@@ -31,5 +31,5 @@ def decode(text: bytes) -> bytes | None:
 
 
 def encode(raw: bytes) -> bytes:
-    """Write the one text of *raw*."""
+    """Encode *raw* without padding."""
     return b2a_base64(raw, newline=False).rstrip(b"=").translate(_FROM_BASE64)

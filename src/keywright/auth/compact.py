@@ -1,7 +1,7 @@
 """
-The shape of a token: the compact serialization of RFC 7515, read more strictly than the RFC asks for.
+The shape of a token: the compact serialization of RFC 7515, read more strictly than the RFC requires.
 
-Lives here: everything that a token alone decides, from its size to its header. Not here: keys, signatures, claims.
+Here: all checks that need the token alone, from its size to its header. Not here: keys, signatures, claims.
 """
 
 import re
@@ -17,12 +17,12 @@ MAX_BYTES = 16 * 1024
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _KID = re.compile(r"[\x20-\x7e]{1,128}")
 _TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
-# Each of them asks the reader to change how it reads: another key, another encoding, another kind of content.
+# Each of these changes how a token is read: another key, another encoding, another kind of content.
 _FORBIDDEN = frozenset({"crit", "b64", "zip", "enc", "epk", "jwk", "jku", "x5u", "x5c", "cty"})
 
 
 class Jws(NamedTuple):
-    """A token taken apart; nothing of it is verified."""
+    """The parts of a token; none of them is verified."""
 
     algorithm: str
     kid: str
@@ -33,13 +33,13 @@ class Jws(NamedTuple):
 
 def as_ascii(token: bytes | str) -> bytes:
     """
-    Give the bytes of a token of a size worth looking at.
+    Return a token as bytes, after the checks of type, size and alphabet.
 
     Args:
-        token: Anything at all, of any type.
+        token: Untrusted input of any type.
 
     Raises:
-        InvalidToken: Neither text nor bytes, more than 16 KiB, or not ASCII.
+        InvalidToken: The input is neither text nor bytes, larger than 16 KiB, or not ASCII.
     """
     if not isinstance(token, (bytes, str)):
         raise InvalidToken("The token is not text.")
@@ -52,14 +52,14 @@ def as_ascii(token: bytes | str) -> bytes:
 
 def read(token: bytes, algorithms: frozenset[str]) -> Jws:
     """
-    Take a token apart: characters, three segments, strict base64url, strict header, header policy.
+    Split a token, and check its characters, its three segments, their base64url, and its header.
 
     Args:
-        token: At most 16 KiB of anything.
-        algorithms: The values of `alg` to accept.
+        token: Untrusted bytes, at most 16 KiB.
+        algorithms: The accepted values of `alg`.
 
     Raises:
-        InvalidToken: It is refused by any of them.
+        InvalidToken: One of these checks fails.
     """
     if token.translate(None, _ALPHABET):
         raise InvalidToken("The token has characters that are not base64url.")
@@ -76,28 +76,28 @@ def read_json(raw: bytes, part: str) -> dict[str, Any]:
 
     Args:
         raw: The decoded segment.
-        part: What to call it in the refusal.
+        part: The name of the part, for the refusal.
 
     Raises:
-        InvalidToken: Not strict JSON, or a string in it holds NUL or half of a surrogate pair.
+        InvalidToken: The part is not strict JSON, or a string in it has NUL or a lone surrogate.
     """
     try:
         value = strict_json.read_object(raw)
     except strict_json.NotStrict as error:
         raise InvalidToken(f"The {part} of the token is refused: {error}.") from None
-    # Strict JSON has both as escapes only, so text without one needs no walk.
+    # In strict JSON both are written as escapes, so text without an escape needs no search.
     if b"\\u" in raw and not _is_clean(value):
         raise InvalidToken(f"The {part} of the token is refused: a string in it has NUL or a lone surrogate.")
     return value
 
 
 def is_kid(value: object) -> TypeGuard[str]:
-    """Tell whether *value* can name a key: 1 to 128 printable ASCII characters."""
+    """Return whether *value* can be a `kid`: 1 to 128 printable ASCII characters."""
     return isinstance(value, str) and _KID.fullmatch(value) is not None
 
 
 def _is_clean(value: object) -> bool:
-    """Tell whether no string within *value* has NUL or a lone surrogate; the reader has bounded the depth."""
+    """Return whether no string in *value* has NUL or a lone surrogate. The JSON reader bounds the depth."""
     if isinstance(value, str):
         return "\0" not in value and not strict_json.has_lone_surrogate(value)
     if isinstance(value, dict):
@@ -112,10 +112,10 @@ def _decode(segment: bytes) -> bytes:
     return raw
 
 
-# All tokens of one key have the same header, so it is read once. Refusals are not kept.
+# All tokens of one key have the same header, so the result is cached. Refusals are not.
 @lru_cache(maxsize=128)
 def _read_header(segment: bytes, algorithms: frozenset[str]) -> tuple[str, str]:
-    """Give `alg` and `kid` of a header that policy allows."""
+    """Return `alg` and `kid` of an acceptable header."""
     header = read_json(_decode(segment), "header")
     if not _FORBIDDEN.isdisjoint(header):
         raise InvalidToken("The header of the token has a member that is not allowed.")

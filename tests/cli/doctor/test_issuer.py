@@ -149,7 +149,7 @@ async def test_odd_date(date: str) -> None:
 
 def _codes_of_fetch_failed() -> list[str]:
     documentation = FetchFailed.__doc__ or ""
-    return documentation.split("changes:")[1].replace("`", " ").replace(",", " ").replace(".", " ").split()
+    return documentation.split("stable:")[1].replace("`", " ").replace(",", " ").replace(".", " ").split()
 
 
 def test_every_failure_is_explained() -> None:

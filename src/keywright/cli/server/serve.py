@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keywright.config import Settings
     from keywright.telemetry import Log
 
-_FAILED = "The service could not start; the log says why."
+_FAILED = "The service could not start; the log has the cause."
 
 
 def run(**overrides: Any) -> None:
@@ -25,13 +25,13 @@ def run(**overrides: Any) -> None:
     Serve until SIGTERM or SIGINT.
 
     Args:
-        overrides: What the command line says before the settings, by field name; None where it is silent.
+        overrides: The options of the command line, by field name; None for one that was not given.
     """
     began = time.monotonic()
     with ExitStack() as resources, ExitStack() as starting:
         starting.enter_context(collector_off())
         settings = exits.load_settings(**overrides)
-        # Worker processes read the settings for themselves.
+        # Each worker process reads the settings from its environment.
         from keywright.config import PREFIX
 
         os.environ |= {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
@@ -47,12 +47,12 @@ def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, cloc
     log = _begin_to_log(settings)
     from keywright import telemetry
 
-    # A logger of its own, which keeps to the level of the settings.
+    # Not the lifecycle logger, whose level is always info: these lines follow the level of the settings.
     start = Start(clock, telemetry.Log("keywright.start"), on_overdue=_end_at_once)
     start.waits_for("listener")
     starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):
-        log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
+        log.warning("the issuer does not end in a slash, as Auth0's does; the iss of tokens must equal it exactly")
     listener, metrics_url = _listen(settings, resources)
     addresses = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
 
@@ -77,15 +77,15 @@ def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, cloc
 
 
 def _end_at_once() -> None:
-    # The main thread may wait for something that never ends, so nothing else would end it. There is nothing to finish:
-    # no request was accepted, and a transaction that is not committed is rolled back.
+    # The main thread may be blocked for ever, so an exception would not end the process. Nothing is lost: no request was
+    # accepted, and an open transaction is rolled back.
     metrics.remove_folder()
     print(_FAILED, file=sys.stderr, flush=True)
     os._exit(exits.FAILED)
 
 
 def _begin_to_log(settings: "Settings") -> "Log":
-    # Not at the top: only with `metrics.shared_folder` in place may prometheus_client be imported.
+    # Not at the top: prometheus_client must be imported after `metrics.shared_folder`.
     from keywright import telemetry
 
     telemetry.configure_logging(settings.log_level, as_json=True)
