@@ -1,8 +1,8 @@
 """
 The command line. Wiring, like `keywright.app`: it may import every package.
 
-Every command imports what it needs when it runs: `keywright --help` and `keywright keys` start fast, and the latter needs
-no package of the server. Exit codes are in `exits`.
+Every command imports what it needs when it runs: `keywright --help` and `keywright keys` start fast, and the
+latter needs no package of the server. Exit codes are in `exits`.
 """
 
 import signal

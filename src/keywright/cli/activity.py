@@ -29,7 +29,7 @@ def events(
     type_: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Events of this type only, such as api_key.revoked.")
     ] = None,
-    actor: Annotated[str | None, typer.Option(metavar="SUBJECT", help="Events of tokens with this subject only.")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="SUBJECT", help="Events by this subject only.")] = None,
     since: Since = None,
     until: Annotated[
         datetime | None,
@@ -55,7 +55,7 @@ def events(
 
 def usage(
     key_id: KeyId,
-    period: Annotated[Literal["day", "hour"], typer.Option(metavar="PERIOD", help="The period of the counts: day or hour.")] = "day",
+    period: Annotated[Literal["day", "hour"], typer.Option(metavar="PERIOD", help="Count by day or by hour.")] = "day",
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:

@@ -48,7 +48,7 @@ def keywright(
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on; overrides KEYWRIGHT_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; overrides KEYWRIGHT_PORT.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes answer requests; overrides KEYWRIGHT_WORKERS.")] = None,
+    workers: Annotated[int | None, typer.Option(help="The number of processes; overrides KEYWRIGHT_WORKERS.")] = None,
 ) -> None:
     """
     Run the service with the settings of the environment.

@@ -43,7 +43,7 @@ def verify(
     org: Annotated[UUID | None, typer.Option(help="The id of one organization; all organizations by default.")] = None,
     head: Annotated[
         str | None,
-        typer.Option(help="A head of the organization that an earlier run printed, POSITION:HASH; the chain must still have it."),
+        typer.Option(help="POSITION:HASH of the organization from an earlier run; the chain must still have it."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line for each organization, and nothing else.")

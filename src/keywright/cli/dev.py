@@ -31,8 +31,8 @@ def run(
     """
     Run a demo on this host: the service, an issuer of tokens, and two demo organizations.
 
-    Prints a session to paste into another terminal. Listens on loopback only: every process that can read its folder can
-    sign tokens.
+    Prints a session to paste into another terminal. Listens on loopback only: every process that can read its folder
+    can sign tokens.
     """
     context.obj = folder
     if context.invoked_subcommand is None:
@@ -44,7 +44,7 @@ def token(
     context: typer.Context,
     org: Annotated[str, typer.Option(help="acme, globex, or an organization's id.")],
     permissions: Annotated[
-        str | None, typer.Option(help="The token's `permissions`, separated by commas; without it, the claim is absent.")
+        str | None, typer.Option(help="The token's `permissions`, separated by commas; absent by default.")
     ] = None,
     scope: Annotated[str | None, typer.Option(help="The token's `scope`, separated by spaces.")] = None,
     subject: Annotated[str, typer.Option(help="The token's `sub`.")] = "auth0|demo",

@@ -59,7 +59,7 @@ Scopes = Annotated[
 ]
 AllowedIps = Annotated[
     list[str] | None,
-    typer.Option("--allow-ip", metavar="CIDR", help="An address or network from which the key may be used; repeatable."),
+    typer.Option("--allow-ip", metavar="CIDR", help="An address or network that may use the key; repeatable."),
 ]
 RateLimits = Annotated[
     list[RateLimit] | None,
@@ -95,7 +95,7 @@ def list_keys(
     external_id: ExternalId = None,
     unused_since: Annotated[
         datetime | None,
-        option_types.past_option("Keys without a use since a time, or for a duration, such as 90d, and not created after that."),
+        option_types.past_option("Keys created before a time, or a duration ago such as 90d, and not used since."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

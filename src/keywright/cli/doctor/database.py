@@ -1,4 +1,4 @@
-"""What `keywright doctor` says about the database: reachable, migrated, keeping what it acknowledges; and its clock."""
+"""The checks of the database: is it available, migrated and durable, and is its clock right."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from keywright.storage import url as database_url
 from keywright.storage.server_clock import server_time
 
 CLOCK_SECONDS = 5
-"""By how much the clocks of servers that share a database may differ without anybody noticing."""
+"""The difference of clocks, in seconds, that does no harm."""
 
 
 async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[CheckResult]:
     """
-    Look at the database at *url*, changing nothing.
+    Check the database at *url*; change nothing.
 
     Args:
         url: As in the settings.
-        now: Tells the time, aware.
+        now: The current time, aware.
     """
     try:
         database_url.read(url)
@@ -31,12 +31,12 @@ async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(
     try:
         pending = await asyncio.to_thread(migrate.pending, url)
     except ValueError as error:
-        # The server's own fault: it would acknowledge what a crash takes back.
+        # A setting of the server: it would acknowledge transactions that a crash can lose.
         return [results.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
     except StorageUnavailable as fault:
         fix = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
-    sound = results.ok("database", "It answers, and keeps what it acknowledges.")
+    sound = results.ok("database", "It is available, and its commits are durable.")
     return [sound, _migrations(url, pending), *await _clock(url, now)]
 
 
@@ -53,11 +53,11 @@ async def _clock(url: str, now: Callable[[], datetime]) -> list[CheckResult]:
     try:
         theirs = await server_time(url)
     except (StorageUnavailable, ValueError):
-        # It answered a moment ago; whatever is the matter now, it is not the clock.
+        # The database was available a moment ago; this says nothing about its clock.
         return []
     if theirs is None:
         return []
     after = now()
-    # The server looked at its clock somewhere in between.
+    # The server read its clock between the two.
     ahead = max((before - theirs).total_seconds(), 0) + min((after - theirs).total_seconds(), 0)
     return [results.clock("the database", ahead, CLOCK_SECONDS, "keys expire at the wrong time")]

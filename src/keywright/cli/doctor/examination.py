@@ -1,4 +1,4 @@
-"""`keywright doctor`: looks at everything the service depends on, in the order in which it would fail."""
+"""`keywright doctor`: checks all that the service depends on, in the order in which a start would fail."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ from keywright.config import Settings, SettingsError
 
 
 def run(*, as_json: bool) -> None:
-    """Print what is found; exit code 1 where something fails."""
-    with Console(stderr=True).status("looking …"):
+    """Print the results; exit code 1 if a check fails."""
+    with Console(stderr=True).status("checking …"):
         found = asyncio.run(examine())
     if as_json:
         results.print_json(found)
@@ -27,7 +27,7 @@ def run(*, as_json: bool) -> None:
 
 
 async def examine() -> list[CheckResult]:
-    """Check the settings, the ports, the issuer, the database and the counting of rate limits."""
+    """Check the settings, the ports, the issuer, the database and Redis."""
     unknown = settings.unknown_variables(os.environ)
     try:
         chosen = config.load()

@@ -1,4 +1,4 @@
-"""What `keywright doctor` says about the issuer: its discovery document, its signing keys and its clock."""
+"""The checks of the issuer: its discovery document, its signing keys and its clock."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,16 +14,19 @@ CLOCK_SECONDS = 30
 _SHOWN_ISSUER = 200
 
 _UNREACHABLE = "Check the domain, the name service and the firewall; behind a proxy, set HTTPS_PROXY."
-# What each word of FetchFailed means to an operator, and what to do about it.
+# A message and a fix for each code of FetchFailed.
 _FAILURES = {
-    "timeout": (f"It did not give its signing keys within {DEADLINE_SECONDS:g} s.", _UNREACHABLE),
+    "timeout": (f"It did not return its signing keys within {DEADLINE_SECONDS:g} s.", _UNREACHABLE),
     "network": ("Its signing keys cannot be reached.", _UNREACHABLE),
-    "status": ("It does not give a key set.", "Check that the domain is that of the tenant."),
-    "encoding": ("Its answers are compressed although that was declined.", "Look at the proxy in between."),
+    "status": ("It does not return a key set.", "Check that the domain is that of the tenant."),
+    "encoding": (
+        "Its answers are compressed, although the request does not accept that.",
+        "Check the proxy in between.",
+    ),
     "too_large": ("Its key set is larger than 1 MiB.", "Check that the domain is that of the tenant."),
-    "not_json": ("What it gives is no key set.", "Check that the domain is that of the tenant."),
-    "issuer": ("Its discovery document names another issuer.", "Set KEYWRIGHT_ISSUER to what the tokens carry as iss."),
-    "jwks_uri": ("Its discovery document names a key set that is not at an https address.", "Ask its operator."),
+    "not_json": ("Its answer is no key set.", "Check that the domain is that of the tenant."),
+    "issuer": ("Its discovery document names another issuer.", "Set KEYWRIGHT_ISSUER to the iss of the tokens."),
+    "jwks_uri": ("Its discovery document has a jwks_uri that is not https.", "Ask its operator."),
     "too_many_keys": ("Its key set has more than 32 keys.", "Ask its operator to retire old ones."),
     "no_usable_key": (
         "None of its keys can be used: RSA, 2048 to 8192 bits, for signatures, each with a kid of its own.",
@@ -39,12 +42,12 @@ async def check(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[CheckResult]:
     """
-    Ask the issuer for what the service will ask it for.
+    Send the issuer the same requests as the service does.
 
     Args:
         address: As in `iss`.
-        transport: What carries the requests; by default the network.
-        now: Tells the time, aware.
+        transport: The transport of the requests; by default the network.
+        now: The current time, aware.
     """
     discovery = f"{address.rstrip('/')}/.well-known/openid-configuration"
     try:
@@ -57,7 +60,7 @@ async def check(
 
 
 def _client(address: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    # As the service does: no proxy of the environment leads to this machine.
+    # As in the service: a proxy would not reach a loopback address of this host.
     return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_loopback(address))
 
 
@@ -65,7 +68,7 @@ def _discovery(answer: httpx.Response, address: str) -> CheckResult:
     if answer.status_code != httpx.codes.OK:
         return results.warn(
             "issuer",
-            f"{answer.request.url} answers {answer.status_code}; keys are looked for in /.well-known/jwks.json.",
+            f"{answer.request.url} answers {answer.status_code}; keys are fetched from /.well-known/jwks.json.",
             "Check that the domain is that of the tenant.",
         )
     try:
@@ -76,9 +79,9 @@ def _discovery(answer: httpx.Response, address: str) -> CheckResult:
         return results.fail(
             "issuer",
             f"The discovery document names the issuer {str(announced)[:_SHOWN_ISSUER]!r}, the settings {address!r}.",
-            "They must be equal to the last character, and equal to the tokens' iss: set KEYWRIGHT_ISSUER so.",
+            "Set KEYWRIGHT_ISSUER to the exact iss of the tokens; the two must be equal to the last character.",
         )
-    return results.ok("issuer", f"{address} is there and names itself so.")
+    return results.ok("issuer", f"{address} is available and its document names it.")
 
 
 async def _keys(address: str, transport: httpx.AsyncBaseTransport | None) -> CheckResult:

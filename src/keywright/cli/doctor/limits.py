@@ -1,4 +1,4 @@
-"""What `keywright doctor` says about rate limits: who counts them, and whether Redis can."""
+"""The checks of rate limits: which processes count them, and whether Redis is available."""
 
 from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
@@ -9,7 +9,7 @@ from keywright.limits.shared import opened
 
 
 async def check(settings: Settings) -> list[CheckResult]:
-    """Look whether what counts the rate limits of keys does so, the way the service would."""
+    """Check that Redis counts rate limits, with the connection that the service uses."""
     if settings.redis_url is None:
         return _alone(settings.workers)
     try:
@@ -19,12 +19,14 @@ async def check(settings: Settings) -> list[CheckResult]:
         if settings.limits_on_outage == "refuse":
             return [results.fail("limits", f"Keys with rate limits would be refused: {error}.", fix)]
         return [results.warn("limits", f"Every process would count rate limits alone: {error}.", fix)]
-    connection.end("it was looked at")
+    connection.end("the check is done")
     return [results.ok("limits", "Redis counts the rate limits of keys.")]
 
 
 def _alone(workers: int) -> list[CheckResult]:
     if workers == 1:
         return []
-    message = f"{workers} workers count rate limits alone, so together they let up to {workers} times as much through."
+    message = (
+        f"{workers} workers count rate limits alone, so together they allow up to {workers} times as many requests."
+    )
     return [results.warn("limits", message, "Set KEYWRIGHT_REDIS_URL, so that they count together.")]

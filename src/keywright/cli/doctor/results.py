@@ -1,4 +1,4 @@
-"""What `keywright doctor` finds, and how it is printed."""
+"""The results of `keywright doctor`, as JSON and as a table."""
 
 import dataclasses
 import json
@@ -33,34 +33,34 @@ class CheckResult:
 
 
 def ok(subject: str, message: str) -> CheckResult:
-    """Find nothing wrong."""
+    """Make the result of a check without a fault."""
     return CheckResult(Level.OK, subject, message)
 
 
 def warn(subject: str, message: str, fix: str) -> CheckResult:
-    """Find what works, but probably not as intended."""
+    """Make the result for a setup that works, but probably not as intended."""
     return CheckResult(Level.WARN, subject, message, fix)
 
 
 def fail(subject: str, message: str, fix: str) -> CheckResult:
-    """Find what keeps the service from working."""
+    """Make the result for a fault that stops the service from working."""
     return CheckResult(Level.FAIL, subject, message, fix)
 
 
 def clock(other: str, ahead: float, tolerance: float, consequence: str) -> CheckResult:
     """
-    Judge the clock of this machine.
+    Make the result for the clock of this host.
 
     Args:
-        other: Whose clock it was compared with.
-        ahead: By how many seconds this machine is ahead; negative behind.
-        tolerance: The seconds of difference that do no harm.
-        consequence: What a larger difference leads to.
+        other: The system with the other clock.
+        ahead: The seconds by which this host is ahead; negative if it is behind.
+        tolerance: The difference in seconds that does no harm.
+        consequence: The effect of a larger difference.
     """
     if abs(ahead) <= tolerance:
-        return ok("clock", f"This machine and {other} agree on the time.")
+        return ok("clock", f"The clocks of this host and of {other} agree.")
     direction = "ahead of" if ahead > 0 else "behind"
-    message = f"This machine's clock is {abs(ahead):.0f} s {direction} {other}'s; {consequence}."
+    message = f"This host's clock is {abs(ahead):.0f} s {direction} {other}'s; {consequence}."
     return warn("clock", message, "Let NTP set both clocks.")
 
 

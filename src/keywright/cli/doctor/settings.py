@@ -1,4 +1,4 @@
-"""What `keywright doctor` says about the settings themselves and the ports they name."""
+"""The checks of the settings and of their ports."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,13 +11,13 @@ from keywright.cli.server import listening
 from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
 
-# Read by `keywright keys` and by API servers, which call a service, and not by the service.
+# Settings of `keywright keys` and of API servers, which call the service; the service does not read them.
 _OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"})
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 
 def check(settings: Settings) -> list[CheckResult]:
-    """Say what the settings come to."""
+    """Check the settings of the issuer."""
     found = [results.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
     if not settings.issuer.endswith("/"):
         found.append(
@@ -31,14 +31,14 @@ def check(settings: Settings) -> list[CheckResult]:
 
 
 def unknown_variables(names: Iterable[str]) -> list[CheckResult]:
-    """Find variables that look like settings and are none: usually typing errors, which would go unnoticed."""
+    """Warn about variables with the prefix that are no settings: usually typing errors, which have no effect."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _OF_THE_CLIENT
     strange = sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
     return [_unknown(name, known) for name in strange]
 
 
 async def ports(settings: Settings) -> list[CheckResult]:
-    """Look whether the ports are free, or the service has them already."""
+    """Check that the ports are free, or that a running service has them."""
     found = [await _port("port", settings.host, settings.port, "/livez", "KEYWRIGHT_PORT")]
     if settings.metrics in ("off", "path"):
         where = "switched off" if settings.metrics == "off" else "at /metrics on the API's own port"
@@ -63,7 +63,7 @@ async def _port(subject: str, host: str, port: int, path: str, variable: str) ->
     except CannotListen as error:
         if port <= listening.MAX_PORT and await _is_ours(f"http://{shown}{path}"):
             return results.ok(subject, f"A running service has {shown}.")
-        return results.fail(subject, str(error), f"End what uses it, or choose another {variable}.")
+        return results.fail(subject, str(error), f"Stop the program that uses it, or choose another {variable}.")
     return results.ok(subject, f"{shown} is free.")
 
 

@@ -77,8 +77,8 @@ def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, cloc
 
 
 def _end_at_once() -> None:
-    # The main thread may be blocked for ever, so an exception would not end the process. Nothing is lost: no request was
-    # accepted, and an open transaction is rolled back.
+    # The main thread may be blocked for ever, so an exception would not end the process. Nothing is lost: no request
+    # was accepted, and an open transaction is rolled back.
     metrics.remove_folder()
     print(_FAILED, file=sys.stderr, flush=True)
     os._exit(exits.FAILED)
