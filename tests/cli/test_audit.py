@@ -184,7 +184,7 @@ def test_an_organization_that_is_gone(url: str) -> None:
     """Where a head is given there have to be events; where none is, an organisation without any is a mistake."""
     unknown = str(new_id())
     done = keywright(url, "--org", unknown)
-    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "There are no events of that organization.\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "That organization has no events.\n")
     done = keywright(url, "--org", unknown, "--head", head(url))
     assert done.exit_code == 1
     assert SENTENCES[FindingKind.HEAD_NOT_REACHED] in done.stdout

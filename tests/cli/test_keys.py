@@ -20,7 +20,7 @@ def test_create_prints_the_private_key_once() -> None:
         done = invoke(service, "create", "Billing export", "--description", "Nightly job")
     assert done.exit_code == 0, done.output
     assert done.stdout.count(PRIVATE) == 1
-    assert "cannot be had again" in done.stderr
+    assert "cannot be read again" in done.stderr
     assert PRIVATE not in done.stderr
     (sent,) = service.seen
     assert sent[2] == f"Bearer {TOKEN}"
@@ -32,7 +32,7 @@ def test_create_for_programs() -> None:
     with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
         done = invoke(service, "create", "Billing export", "--json")
     assert json.loads(done.stdout) == {**FIELDS, "private_key": PRIVATE}
-    assert "cannot be had again" in done.stderr
+    assert "cannot be read again" in done.stderr
 
 
 def test_list_for_people() -> None:

@@ -78,7 +78,7 @@ def test_usage() -> None:
     counts, sources, secrets = (block.splitlines() for block in shown.split("\n\n"))
     assert counts[1].split() == ["2026-11-23", "21:00:00", "UTC", "3"]
     assert sources[1].split()[:4] == ["192.0.2.0/24", "–", "billing-api", PAIR.private.display]
-    assert secrets[1].endswith("2026-11-23 21:01:00 UTC  it is current")
+    assert secrets[1].endswith("2026-11-23 21:01:00 UTC  current")
     assert json.loads(as_json) == USAGE
 
 

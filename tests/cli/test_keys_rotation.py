@@ -91,7 +91,7 @@ def test_rotate(arguments: tuple[str, ...], body: dict[str, int]) -> None:
     assert json.loads(service.seen[0][3]) == body
     assert done.stdout.count(PRIVATE) == 1
     assert OLD_PAIR.private.display in done.stdout
-    assert "cannot be had again" in done.stderr
+    assert "cannot be read again" in done.stderr
 
 
 def test_rotate_for_programs() -> None:
@@ -120,7 +120,7 @@ def test_no_rotation_under_way() -> None:
         assert invoke(service, "rotation", "end", KEY_ID).exit_code == 1
         waited = invoke(service, "rotation", "wait", KEY_ID)
     assert waited.exit_code == 1
-    assert "No rotation is under way" in waited.stderr
+    assert "No rotation is in progress" in waited.stderr
 
 
 @pytest.mark.parametrize("arguments", [("rotate", KEY_ID, "--overlap", "0s"), ("rotation", "end", KEY_ID)])

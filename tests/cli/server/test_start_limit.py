@@ -51,7 +51,7 @@ sys.meta_path.insert(0, Hold())
 """
 # Much more than it takes to come to where processes are held, on a machine that is busy.
 LIMIT_SECONDS = 30
-ENDING = "The service could not start; the log says why."
+ENDING = "The service could not start; the log has the cause."
 
 
 class Holding:

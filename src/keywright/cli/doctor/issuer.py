@@ -20,7 +20,7 @@ _FAILURES = {
     "network": ("Its signing keys cannot be reached.", _UNREACHABLE),
     "status": ("It does not return a key set.", "Check that the domain is that of the tenant."),
     "encoding": (
-        "Its answers are compressed, although the request does not accept that.",
+        "Its answers are compressed, against the request.",
         "Check the proxy in between.",
     ),
     "too_large": ("Its key set is larger than 1 MiB.", "Check that the domain is that of the tenant."),

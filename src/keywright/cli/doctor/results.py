@@ -15,7 +15,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 class Level(StrEnum):
-    """The severity of a result."""
+    """The severity of a result: only `fail` sets the exit code."""
 
     OK = "ok"
     WARN = "warn"
@@ -70,7 +70,7 @@ def print_json(results: Sequence[CheckResult]) -> None:
 
 
 def print_table(results: Sequence[CheckResult]) -> None:
-    """Print one line a result, and below it how to fix it."""
+    """Print one line a result, and the fix below it."""
     table = Table(Column(no_wrap=True), Column(no_wrap=True), Column(overflow="fold"), box=None, show_header=False)
     table.pad_edge = False
     for result in results:
