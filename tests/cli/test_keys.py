@@ -36,7 +36,7 @@ def test_create_for_programs() -> None:
 
 
 def test_list_for_people() -> None:
-    """A table shows what tells keys apart; that there is more is said on standard error."""
+    """A table shows what tells keys apart; that there are more is printed on standard error."""
     link = {"Link": f'<{PATH}?limit=2&cursor=x>; rel="next"'}
     with fake_service({("GET", f"{PATH}?limit=2"): Answer(200, [FIELDS, REVOKED], link)}) as service:
         done = invoke(service, "list", "--limit", "2")
@@ -68,7 +68,7 @@ def test_empty_list() -> None:
 
 
 def test_show_revoke_and_delete() -> None:
-    """Each prints the key as it stands; away from a terminal nothing is asked."""
+    """Each prints the current key; without a terminal there is no confirmation."""
     answers = {
         ("GET", f"{PATH}/{KEY_ID}"): Answer(200, FIELDS),
         ("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED),
@@ -104,7 +104,7 @@ def test_names_cannot_act_on_the_terminal() -> None:
     ],
 )
 def test_refusals(answer: Answer, code: int) -> None:
-    """The service's own sentence and request id go to standard error; the exit code tells the kind."""
+    """The service's own sentence and request id go to standard error; the exit code depends on the kind."""
     with fake_service({("GET", f"{PATH}/{KEY_ID}"): answer}) as service:
         done = invoke(service, "show", KEY_ID, "--json")
     assert (done.exit_code, done.stdout) == (code, "")
@@ -118,7 +118,7 @@ def test_hostile_refusal() -> None:
 
 
 def test_validation_failure_names_the_field() -> None:
-    """What is wrong with a field is told with its name."""
+    """An error in a field is printed with the field's name."""
     flaw = {"loc": ["body", "name"], "msg": "String should have at most 100 characters", "type": "string_too_long"}
     with fake_service({("POST", PATH): problem(422, "validation_failed", [flaw])}) as service:
         done = invoke(service, "create", "x" * 101)
@@ -127,7 +127,7 @@ def test_validation_failure_names_the_field() -> None:
 
 
 def test_nobody_answers() -> None:
-    """A service that is not there is told with its address."""
+    """An unavailable service is an error with its address."""
     with fake_service({}) as service:
         gone = service.url
     done = invoke(gone, "list")
@@ -136,14 +136,14 @@ def test_nobody_answers() -> None:
 
 
 def test_proxies_do_not_lead_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy of the environment is not asked for a service on loopback."""
+    """A proxy of the environment is not used for a service on loopback."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with fake_service({("GET", f"{PATH}?limit=100"): Answer(200, [])}) as service:
         assert invoke(service, "list").exit_code == 0
 
 
 def test_something_else_answers() -> None:
-    """A wrong address is told as such."""
+    """A wrong address is an error with a sentence."""
     with fake_service({}) as service:
         done = invoke(service, "list")
     assert done.exit_code == 1
@@ -152,7 +152,7 @@ def test_something_else_answers() -> None:
 
 @pytest.mark.parametrize("token", ["", "  "])
 def test_no_token(token: str) -> None:
-    """Without a token nothing is sent, and the sentence says how to come by one."""
+    """Without a token nothing is sent, and the sentence explains how to get one."""
     with fake_service({}) as service:
         done = invoke(service, "list", token=token)
         assert service.seen == []
@@ -200,7 +200,7 @@ def test_create_with_everything() -> None:
 
 
 def test_create_with_a_life() -> None:
-    """An expiry may be said as a duration from now."""
+    """An expiry may be a duration from now."""
     with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
         before = datetime.now(UTC)
         assert invoke(service, "create", "n", "--expires", "90d").exit_code == 0
@@ -262,7 +262,7 @@ def test_list_filters() -> None:
 
 
 def test_list_unused() -> None:
-    """Keys that were not used lately are asked for by a moment."""
+    """The filter for unused keys is sent as a time."""
     with fake_service({}) as service:
         invoke(service, "list", "--unused-since", "90d")
     sent = httpx.URL(service.seen[0][1]).params["unused_since"]
@@ -363,7 +363,7 @@ def test_a_lost_answer_makes_one_key() -> None:
 
 
 def test_malformed_id() -> None:
-    """An id that is none is told without asking the service."""
+    """A malformed id is refused without a request."""
     with fake_service({}) as service:
         done = invoke(service, "show", "../livez")
         assert service.seen == []
@@ -382,6 +382,6 @@ def test_revoke_asks_on_a_terminal(answer: bytes, code: int, calls: int) -> None
 
 
 def test_revoke_yes_does_not_ask() -> None:
-    """--yes answers the question beforehand."""
+    """--yes skips the confirmation."""
     with fake_service({("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED)}) as service:
         assert invoke(service, "revoke", KEY_ID, "--yes").exit_code == 0

@@ -171,7 +171,7 @@ class Rotation:
     def watch(
         self, capture: pytest.CaptureFixture[str], *, idle: int | None = None, rotation_idle: int | None = None
     ) -> list[str]:
-        """Watch to the end, and give the lines that were told."""
+        """Watch to the end, and return the printed lines."""
         begun = read_key(key(idle=rotation_idle))
         rotation_commands.watch(self.client, begun, idle_seconds=idle, sleep=self.sleep)
         captured = capture.readouterr()
@@ -180,7 +180,7 @@ class Rotation:
 
 
 def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
-    """An hour after the last use of the old secret, and as long as a use takes to be told, it is safe to end it."""
+    """It is safe to end the old secret an hour after its last use, plus the delay with which uses are written."""
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()))
     *_, last = rotation.watch(capsys)
     assert rotation.now - NOW == timedelta(hours=1, seconds=rotation_commands.LAG_SECONDS)
@@ -190,7 +190,7 @@ def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_use_begins_the_wait_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each use of the old secret is told with its place, once, and the quiet time counts from there."""
+    """Each use of the old secret is printed with its source, once, and the idle time counts from it."""
     used = (key(old_used=ago(-10), new_used=ago(5)), usage(source(OLD_PAIR, "192.0.2.0/24", ago(-10))))
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()), used)
     lines = rotation.watch(capsys, idle=600)
@@ -201,7 +201,7 @@ def test_a_use_begins_the_wait_anew(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_new_secret_has_to_be_used_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """As long as nobody uses the new secret, the old one is not safe to end, however quiet it is."""
+    """While the new secret is unused, the old one is not safe to end, however long it is idle."""
     unused = [(key(old_used=ago(9999)), usage())] * 50
     rotation = Rotation(*unused, (key(old_used=ago(9999), new_used=ago(1)), usage()))
     lines = rotation.watch(capsys, idle=60)
@@ -211,13 +211,13 @@ def test_the_new_secret_has_to_be_used_first(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_quiet_time_of_the_rotation(capsys: pytest.CaptureFixture[str]) -> None:
-    """Unless told otherwise, the old secret has to be quiet for as long as the rotation says."""
+    """By default the idle time is that of the rotation."""
     rotation = Rotation((key(new_used=ago(0), idle=900), usage()))
     assert "not used for 15m" in rotation.watch(capsys, rotation_idle=900)[-1]
 
 
 def test_uses_of_the_new_secret_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only places that still use the old secret are of interest; unknown ones are told as such."""
+    """Only sources of the old secret are shown, unknown networks as such."""
     sources = usage(source(NEW_PAIR, "198.51.100.0/24", ago(0)), source(OLD_PAIR, None, ago(99), agent=None))
     lines = Rotation((key(new_used=ago(99), old_used=ago(99)), sources)).watch(capsys)
     assert not any("198.51.100" in line for line in lines)
@@ -225,7 +225,7 @@ def test_uses_of_the_new_secret_are_not_told(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_service_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """When the old secret ends meanwhile, that is said, and nothing is left to do."""
+    """When the old secret ends meanwhile, the watch reports it and ends."""
     rotation = Rotation((key(new_used=ago(1)), usage()), (ENDED, usage()))
     assert rotation.watch(capsys)[-1] == "The old secret has ended."
 
@@ -244,14 +244,14 @@ def test_an_overlap_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_service_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:
-    """A service that cannot be asked is asked again."""
+    """A call to an unavailable service is repeated."""
     rotation = Rotation((503, None), (503, None), (ENDED, usage()))
     assert rotation.watch(capsys)[-1] == "The old secret has ended."
     assert rotation.now - NOW == timedelta(seconds=2 * rotation_commands.PAUSE_SECONDS)
 
 
 def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
-    """A key that is revoked in the middle of it is a failure that is told."""
+    """A key that is revoked during the watch is a failure with a sentence."""
     with pytest.raises(SystemExit) as caught:
         Rotation((REVOKED, usage())).watch(capsys)
     assert caught.value.code == exits.FAILED
@@ -259,7 +259,7 @@ def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_rotate_and_wait() -> None:
-    """With --wait the command goes on until the old secret needs nobody, and ends well; the result stays alone."""
+    """With --wait the command runs until the old secret is safe to end; standard output has the result only."""
     answers = {
         ("POST", f"{ONE}/rotate"): Answer(200, ROTATED),
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
@@ -279,7 +279,7 @@ def test_rotate_and_wait() -> None:
 
 
 def test_live_on_a_terminal() -> None:
-    """On a terminal what is seen is shown in place, and the end of it is a line of its own."""
+    """On a terminal the state is shown in place, and the end is a line of its own."""
     answers = {
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
         ("GET", f"{ONE}/usage?period=hour"): Answer(200, usage()),

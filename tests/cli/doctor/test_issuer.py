@@ -1,4 +1,4 @@
-"""What the doctor says about issuers of every kind; a fake transport stands for each."""
+"""The doctor's checks of issuers; a fake transport stands for each issuer."""
 
 import json
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ async def test_embedded_issuer() -> None:
 
 
 async def test_unreachable_issuer() -> None:
-    """An issuer that is away fails, with what to look at."""
+    """An unavailable issuer fails, with what to check."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[Errno -2] Name or service not known", request=request)
@@ -85,14 +85,14 @@ async def test_other_issuer(announced: object) -> None:
 
 
 async def test_no_discovery_document() -> None:
-    """Without a discovery document the customary place of the keys is enough, and it is said."""
+    """Without a discovery document the usual address of the keys is used, with a warning."""
     found = await look(transport({KEYS: documents()[KEYS]}))
     assert found["issuer"].level is Level.WARN
     assert found["signing keys"].level is Level.OK
 
 
 async def test_something_else_at_the_address() -> None:
-    """A page that is no discovery document is told."""
+    """A page that is no discovery document is a warning."""
     found = await look(transport({DISCOVERY: ["welcome"]}))
     assert found["issuer"].level is Level.WARN
     assert found["signing keys"].level is Level.FAIL
@@ -108,7 +108,7 @@ async def test_something_else_at_the_address() -> None:
     ],
 )
 async def test_no_usable_key(keys: list[Any]) -> None:
-    """A key set without a usable RSA key fails, and says what makes one usable."""
+    """A key set without a usable RSA key fails, and the message has the requirements."""
     found = await look(transport({**documents(), KEYS: {"keys": keys}}))
     assert found["signing keys"].level is Level.FAIL
     assert "2048" in found["signing keys"].message
@@ -119,7 +119,7 @@ async def test_no_usable_key(keys: list[Any]) -> None:
     [(31, "31 s behind"), (-31, "31 s ahead of"), (3600, "3600 s behind")],
 )
 async def test_clock_difference(offset: int, expected: str) -> None:
-    """A difference of more than 30 s between the clocks is told, with its direction."""
+    """A difference of more than 30 s between the clocks is a warning with its direction."""
     found = await look(transport(documents(), clock=NOW + timedelta(seconds=offset)))
     assert found["clock"].level is Level.WARN
     assert expected in found["clock"].message
@@ -127,13 +127,13 @@ async def test_clock_difference(offset: int, expected: str) -> None:
 
 @pytest.mark.parametrize("offset", [-30, 30])
 async def test_small_clock_difference(offset: int) -> None:
-    """A difference of 30 s is none."""
+    """A difference of 30 s is allowed."""
     found = await look(transport(documents(), clock=NOW + timedelta(seconds=offset)))
     assert found["clock"].level is Level.OK
 
 
 async def test_issuer_without_a_clock() -> None:
-    """Where the issuer tells no time, nothing is said about it."""
+    """Without a Date header there is no result about the clock."""
     assert "clock" not in await look(transport(documents(), clock=None))
 
 
@@ -153,6 +153,6 @@ def _codes_of_fetch_failed() -> list[str]:
 
 
 def test_every_failure_is_explained() -> None:
-    """Each word with which a fetch may fail has a sentence for operators."""
+    """Each code of a failed fetch has a sentence for operators."""
     codes = {code for code in _codes_of_fetch_failed() if code != "or"}
     assert codes == set(issuer_checks._FAILURES)

@@ -26,7 +26,5 @@ async def check(settings: Settings) -> list[CheckResult]:
 def _alone(workers: int) -> list[CheckResult]:
     if workers == 1:
         return []
-    message = (
-        f"{workers} workers count rate limits alone, so together they allow up to {workers} times as much."
-    )
+    message = f"{workers} workers count rate limits alone, so together they allow up to {workers} times as much."
     return [results.warn("limits", message, "Set KEYWRIGHT_REDIS_URL, so that they count together.")]
