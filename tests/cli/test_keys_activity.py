@@ -90,7 +90,7 @@ def test_usage_of_an_unused_key() -> None:
 
 def test_receipt() -> None:
     """A receipt shows which processes have acknowledged, and until when others may accept the key."""
-    done_receipt = {**RECEIPT, "pending": 0, "believed_until": None, "verifiers": []}
+    done_receipt = {**RECEIPT, "pending": 0, "may_accept_until": None, "verifiers": []}
     with fake_service({("GET", f"{ONE}/revocation"): Answer(200, RECEIPT)}) as service:
         shown = invoke(service, "receipt", KEY_ID).stdout
         as_json = invoke(service, "receipt", KEY_ID, "--json").stdout

@@ -20,7 +20,7 @@ class VerifierSessionResponse:
     connected_at: AwareTime
     confirmed_at: AwareTime | None
     """When it acknowledged the change"""
-    believes_until: AwareTime | None
+    may_accept_until: AwareTime | None
     """The longest it can still believe the old state; null once confirmed"""
 
 
@@ -34,6 +34,6 @@ class RevocationResponse:
     """How many processes acknowledged it"""
     pending: Count
     """How many have not yet"""
-    believed_until: AwareTime | None
+    may_accept_until: AwareTime | None
     """The latest moment anybody can still believe the old state; null once all have confirmed"""
     verifiers: tuple[VerifierSessionResponse, ...]

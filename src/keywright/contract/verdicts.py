@@ -43,7 +43,7 @@ class LimitStateResponse:
 class ExplanationResponse:
     """Which rule refused, and what would pass."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 

@@ -5,7 +5,6 @@ so that the service runs the same code as with Auth0.
 It has no sign-in: any code with the object can sign any claims.
 """
 
-import base64
 import hashlib
 import json
 import socket
@@ -21,6 +20,8 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from keywright.compact_jws import encode_base64url
 
 AUDIENCE = "urn:keywright:dev"
 KEY_BITS = 2048
@@ -230,7 +231,7 @@ def _json(value: Any) -> bytes:
 
 
 def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return encode_base64url(raw).decode()
 
 
 def _big_endian(number: int) -> bytes:

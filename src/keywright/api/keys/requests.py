@@ -277,14 +277,14 @@ class RotateApiKeyRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"overlap_seconds": 3600}, {"retire_when_quiet_seconds": 86_400}]},
+        json_schema_extra={"examples": [{"overlap_seconds": 3600}, {"retire_when_idle_seconds": 86_400}]},
     )
 
     overlap_seconds: Overlap = Field(
         default_factory=_absent,
-        description="From now; 86400 unless given, and 2592000 with `retire_when_quiet_seconds`. 0 ends it at once",
+        description="From now; 86400 unless given, and 2592000 with `retire_when_idle_seconds`. 0 ends it at once",
     )
-    retire_when_quiet_seconds: Quiet = Field(
+    retire_when_idle_seconds: Quiet = Field(
         default_factory=_absent,
         description="End the old secret sooner: once it has not been used for so long after the new one's first use",
     )

@@ -10,7 +10,8 @@ from keywright.cli.doctor.results import CheckResult
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
-from keywright.storage.server_clock import server_time
+from keywright.storage.engine import server_time
+from keywright.storage.migrations import TooOld
 
 CLOCK_SECONDS = 5
 """The difference of clocks, in seconds, that does no harm."""
@@ -33,6 +34,9 @@ async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(
     except ValueError as error:
         # A setting of the server: it would acknowledge transactions that a crash can lose.
         return [results.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
+    except TooOld as fault:
+        fix = "Migrate it with an earlier version, then with this one."
+        return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
     except StorageUnavailable as fault:
         fix = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_loopback
+from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_on_this_machine
 from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
 
@@ -61,7 +61,7 @@ async def check(
 
 def _client(address: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     # As in the service: a proxy would not reach a loopback address of this host.
-    return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_loopback(address))
+    return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_on_this_machine(address))
 
 
 def _discovery(answer: httpx.Response, address: str) -> CheckResult:
