@@ -1,4 +1,4 @@
-"""Puts the plugs in: builds the application out of settings, a store and an authenticator."""
+"""The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
 import secrets
@@ -58,24 +58,24 @@ _log = telemetry.Log("keywright")
 
 
 class SigningKeys(Protocol):
-    """The issuer's keys, followed in the background."""
+    """The issuer's signing keys, refreshed in the background."""
 
     async def start(self) -> None:
-        """Begin to follow them, without waiting."""
+        """Begin to refresh them in the background; wait for no fetch."""
         ...
 
     async def close(self) -> None:
-        """Stop following them."""
+        """Stop refreshing them."""
         ...
 
     def present(self) -> bool:
-        """Tell whether tokens can be checked."""
+        """Return whether there are keys to verify tokens with."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plugs:
-    """The parts with an outside; tests and production differ in nothing else."""
+    """The parts that reach outside the process. Tests replace these and nothing else."""
 
     store: RunningStore
     limiter: RunningLimiter
@@ -89,7 +89,7 @@ class Plugs:
 
 
 def plugs_of(settings: Settings) -> Plugs:
-    """Choose the parts that *settings* name. Nothing is opened yet."""
+    """Build the parts that *settings* select; no connection is opened yet."""
     key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
     return Plugs(
         store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.commit_batch.observe),
@@ -120,11 +120,11 @@ def plugs_of(settings: Settings) -> Plugs:
 
 def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> Checking:
     """
-    Build the application: verifications in front, and behind them everything else.
+    Build the application: verifications are answered first, the other routes come after them.
 
     Args:
-        settings: Everything an operator may choose.
-        change: Puts other parts in the place of those the settings name.
+        settings: All settings of the service.
+        change: Replaces some of the parts.
     """
     plugs = change(plugs_of(settings))
     checking = _checking(settings, plugs)
@@ -133,7 +133,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
 
 
 def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
-    """Everything but verifications, with what happens to every request."""
+    """Build all routes but verifications, with the access log and CORS."""
     trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
     edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
     if settings.cors_origins:
@@ -149,7 +149,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIA
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
-    """Every operation, with what it needs."""
+    """Build the classes that have the operations."""
     management = _management(settings, plugs)
     usage = UsageReports(plugs.store, plugs.clock)
     documented = [
@@ -195,7 +195,7 @@ def _policy(settings: Settings) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class _CheckingParts:
-    """The checking plane: what answers, what feeds verifiers, and what runs in the background."""
+    """The parts of verification: the checkers, the change feed, and the background tasks."""
 
     checker: Checker
     callers: Callers
@@ -284,7 +284,7 @@ def _key_tasks(plugs: Plugs) -> KeyTasks:
 
 
 def from_environment() -> Checking:
-    """Build the application of a worker process; `uvicorn` calls it once in each."""
+    """Build the application of a worker process; uvicorn calls this once in each."""
     settings = config.load()
     telemetry.configure_logging(settings.log_level, as_json=True)
     return create_app(settings)
@@ -297,13 +297,13 @@ def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyT
         await plugs.limiter.start()
         await plugs.store.start()
         _, process_tasks, key_tasks = background
-        # The tasks of the process begin to follow.
+        # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
         try:
             yield
         finally:
-            # The other way round: what is left to do is written before the store goes.
+            # In reverse order: the tasks write what is left before the store closes.
             for work in reversed(background):
                 await work.close()
             await plugs.signing_keys.close()

@@ -1,4 +1,4 @@
-"""What is taken from the machine: the time, and numbers that nobody had before."""
+"""The clocks of the system, and new ids."""
 
 import time
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ _FORWARD_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def utc_now() -> datetime:
-    """Tell the time."""
+    """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
 def new_id() -> UUID:
-    """Give a fresh UUIDv7."""
+    """Return a new UUIDv7 (RFC 9562)."""
     return uuid_utils.compat.uuid7()
 
 
 boot_seconds = partial(time.clock_gettime, _FORWARD_CLOCK)
-"""Reads a clock that only goes forward, and goes on while the machine is suspended where there is such a clock."""
+"""Return the seconds of a monotonic clock; where the system has CLOCK_BOOTTIME, it also counts while suspended."""

@@ -1,7 +1,7 @@
 """
-Tokens that were verified a moment ago, known by their SHA-256, so that a client's next request costs no RSA.
+The cache of verified tokens, by their SHA-256, so that the next request with a token needs no RSA operation.
 
-Only successes are kept, and never for longer than the key set that verified them stands.
+Refusals are not cached. A change of the key set empties the cache.
 """
 
 from hashlib import sha256
@@ -21,15 +21,15 @@ class _Entry(NamedTuple):
 
 class VerifiedTokens:
     """
-    A bounded memory of verified tokens; the oldest is forgotten first.
+    A bounded cache of verified tokens; a full one drops its oldest entry.
 
     Args:
-        capacity: How many to keep, at least 1.
+        capacity: The most entries, at least 1.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         if capacity < 1:
-            raise ValueError("a memory of verified tokens holds at least one")
+            raise ValueError("the capacity of verified tokens must be at least 1")
         self._capacity = capacity
         self._entries: dict[bytes, _Entry] = {}
         self._generation: int | None = None
@@ -39,19 +39,19 @@ class VerifiedTokens:
 
     def find(self, token: bytes, *, generation: int, now: float) -> Principal | None:
         """
-        Give whom *token* speaks for, when it was verified by this generation of the key set and is still to be trusted.
+        Return the principal of *token*, if this generation of the key set verified it at most a minute ago.
 
         Args:
             token: The whole token.
-            generation: Which key set is in force; with another one all that is known is forgotten.
+            generation: The current generation of the key set; a new one empties the cache.
             now: Seconds since the epoch.
         """
-        self._follow(generation)
+        self._use_generation(generation)
         digest = sha256(token).digest()
         entry = self._entries.get(digest)
         if entry is None:
             return None
-        # A clock that was set back would otherwise stretch the time.
+        # Without the lower bound, a clock that was set back would extend the minute.
         if entry.since <= now < entry.until:
             return entry.principal
         del self._entries[digest]
@@ -59,16 +59,16 @@ class VerifiedTokens:
 
     def add(self, token: bytes, principal: Principal, *, generation: int, now: float, expires: float) -> None:
         """
-        Remember that *token* was verified, for at most a minute and never past *expires*.
+        Cache *token* for at most a minute, and never past *expires*.
 
         Args:
             token: The whole token.
-            principal: Whom it speaks for.
-            generation: The key set that verified it.
+            principal: The principal of the token.
+            generation: The generation of the key set that verified it.
             now: Seconds since the epoch.
             expires: Its `exp`, without leeway.
         """
-        self._follow(generation)
+        self._use_generation(generation)
         until = min(now + MAX_SECONDS, expires)
         if until <= now:
             return
@@ -76,7 +76,7 @@ class VerifiedTokens:
             del self._entries[next(iter(self._entries))]
         self._entries[sha256(token).digest()] = _Entry(principal, now, until)
 
-    def _follow(self, generation: int) -> None:
+    def _use_generation(self, generation: int) -> None:
         if generation != self._generation:
             self._entries.clear()
             self._generation = generation
