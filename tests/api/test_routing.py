@@ -126,7 +126,7 @@ async def test_the_unexpected_is_a_fixed_sentence(http: httpx.AsyncClient) -> No
 
 def test_a_parameter_without_an_input() -> None:
     """A signature that asks for what cannot be given is found when its module is imported."""
-    with pytest.raises(TypeError, match=r"get: nothing says where more is read from"):
+    with pytest.raises(TypeError, match=r"get: the annotation of more has no Input"):
 
         class _Wrong:
             @operation("GET", "/")

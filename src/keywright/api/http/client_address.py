@@ -1,4 +1,4 @@
-"""The caller's address, where it can be known."""
+"""The caller's address, as far as the trusted proxies pass it on."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,30 +11,30 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Peer = tuple[str, int]
 
-# An IPv6 address whose end is written as an IPv4 one.
+# Characters of an IPv6 address whose end is written as an IPv4 address.
 _LONGEST = 45
 
 
 def of(scope: Scope, *, trusted: Sequence[Network]) -> str | None:
-    """Give the address of the caller, as `behind` does."""
+    """Give the address of the caller of an ASGI request, as `behind` does."""
     forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return behind(scope.get("client"), forwarded, trusted=trusted)
 
 
 def behind(peer: Peer | None, forwarded: Sequence[bytes], *, trusted: Sequence[Network]) -> str | None:
     """
-    Give the address of the caller, not of the proxies before us.
+    Give the address of the caller behind the trusted proxies.
 
-    `X-Forwarded-For` is read from the right, and only for as long as the hop that wrote it is one of *trusted*;
-    whatever a caller put there itself stands further left and is never reached.
+    `X-Forwarded-For` is read from the right, and only while the hop that wrote an entry is in *trusted*. Entries that a
+    caller wrote itself stand further left and are never reached.
 
     Args:
-        peer: Who is connected, as ASGI tells it.
+        peer: Host and port of the connection, from the ASGI scope.
         forwarded: The values of all `X-Forwarded-For` headers.
         trusted: The networks of our proxies.
 
     Returns:
-        An IPv4 or IPv6 address, or None when it cannot be known (a Unix socket, a malformed hop behind a proxy).
+        An IPv4 or IPv6 address, or None for a Unix socket or a malformed hop behind a proxy.
     """
     hop = _read(peer[0] if peer else "")
     if forwarded and trusted:
@@ -50,14 +50,14 @@ class _Hop(NamedTuple):
 
 
 def _read(text: str) -> _Hop | None:
-    # Whatever is longer is none, and would fill the memory of those that were read.
+    # A longer text is no address, and would fill the cache.
     return _read_short(text) if len(text) <= _LONGEST else None
 
 
 @lru_cache(maxsize=4096)
 def _read_short(text: str) -> _Hop | None:
     if "%" in text:
-        # A zone may be any text; nothing of it tells where somebody is.
+        # A zone may be any text, and it names an interface of the other machine.
         return None
     try:
         address = ip_address(text)
