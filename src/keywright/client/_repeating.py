@@ -1,8 +1,8 @@
 """
-Requests that are sent again when their answer was lost: which, how often, and after how long. Pure, but for the dice.
+Retries of requests whose answer was lost. Pure but for randomness.
 
-A creation or rotation may have been made although nobody heard of it. With the same idempotency key the service gives
-the same answer again, so that a lost answer neither loses a key nor makes a second one.
+A creation or rotation may have been made although its answer did not arrive. With the same idempotency key the service
+gives the same answer again. So a lost answer neither loses a key nor creates a second one.
 """
 
 import secrets
@@ -11,33 +11,33 @@ from collections.abc import Iterator, Sequence
 from keywright.client.errors import KeywrightError, Refused, ServiceUnavailable
 
 PAUSES: Sequence[float] = (0.2, 1.0, 3.0)
-"""Seconds before each further try; as many are made as stand here."""
+"""Seconds before each retry; their number is the number of retries."""
 
 LONGEST_PAUSE = 10.0
-"""What a service may ask for at most."""
+"""The longest `Retry-After` that is followed, in seconds."""
 
 _KEY_BYTES = 24
 _random = secrets.SystemRandom()
 
 
 def new_idempotency_key() -> str:
-    """Make up a key for one request: 32 url-safe characters, 192 random bits."""
+    """Generate an idempotency key: 32 URL-safe characters, 192 random bits."""
     return secrets.token_urlsafe(_KEY_BYTES)
 
 
 def check_idempotency_key(key: str) -> None:
     """
-    Refuse what the service would.
+    Refuse a malformed idempotency key, as the service does.
 
     Raises:
-        KeywrightError: It is not 22 to 255 printable ASCII characters without spaces; none of it is repeated.
+        KeywrightError: It is not 22 to 255 printable ASCII characters without spaces; the error does not quote it.
     """
     if not (22 <= len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
         raise KeywrightError("An idempotency key is 22 to 255 printable ASCII characters without spaces.")
 
 
 def is_lost(error: KeywrightError) -> bool:
-    """Tell whether the request may have been carried out, or still is, without anybody having heard of it."""
+    """Return whether the request may have been carried out, or is still running, without an answer."""
     return isinstance(error, ServiceUnavailable) or (
         isinstance(error, Refused) and error.code == "idempotency_key_in_use"
     )
@@ -45,17 +45,17 @@ def is_lost(error: KeywrightError) -> bool:
 
 class Tries:
     """
-    Counts the tries of one request.
+    Counts the retries of one request.
 
     Args:
-        pauses: Seconds before each further try; up to half of it is added at random, so that not all come at once.
+        pauses: Seconds before each retry. Up to half is added at random, so that clients do not retry all at once.
     """
 
     def __init__(self, pauses: Sequence[float]) -> None:
         self._pauses: Iterator[float] = iter(pauses)
 
     def pause_after(self, error: KeywrightError) -> float | None:
-        """Say how many seconds to wait before the next try, or None when *error* is the end of it."""
+        """Give the seconds to wait before the next retry; None when *error* is final."""
         if not is_lost(error):
             return None
         pause = next(self._pauses, None)
