@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.api.http.idempotency import said
+from keywright.api.http.idempotency import canonical_request
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS, Caller
 from tests.conftest import database_url
@@ -193,17 +193,17 @@ async def all_at_once(caller: Caller, key: str) -> list[httpx.Response]:
 def test_what_a_request_says() -> None:
     """What is asked has one form, in which methods, paths, types and places are told apart."""
     same = [{"b": 1, "a": {"d": [], "c": None}}, {"a": {"c": None, "d": []}, "b": 1}]
-    assert len({said("POST", KEYS, body) for body in same}) == 1
+    assert len({canonical_request("POST", KEYS, body) for body in same}) == 1
     different = [
-        said("POST", KEYS, {}),
-        said("PUT", KEYS, {}),
-        said("POST", f"{KEYS}/x", {}),
-        said("POST", KEYS, {"a": 1}),
-        said("POST", KEYS, {"a": 1.0}),
-        said("POST", KEYS, {"a": True}),
-        said("POST", KEYS, {"a": "1"}),
-        said("POST", KEYS, {"a": [1]}),
-        said("POST", KEYS, {"a": "\ud800"}),
-        said("POST", KEYS, {"a": "\ud801"}),
+        canonical_request("POST", KEYS, {}),
+        canonical_request("PUT", KEYS, {}),
+        canonical_request("POST", f"{KEYS}/x", {}),
+        canonical_request("POST", KEYS, {"a": 1}),
+        canonical_request("POST", KEYS, {"a": 1.0}),
+        canonical_request("POST", KEYS, {"a": True}),
+        canonical_request("POST", KEYS, {"a": "1"}),
+        canonical_request("POST", KEYS, {"a": [1]}),
+        canonical_request("POST", KEYS, {"a": "\ud800"}),
+        canonical_request("POST", KEYS, {"a": "\ud801"}),
     ]
     assert len(set(different)) == len(different)

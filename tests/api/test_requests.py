@@ -36,18 +36,18 @@ def flaws(model: type[BaseModel], body: dict[str, Any]) -> list[tuple[list[str |
     return [(list(error.loc[1:]), error.type) for error in told]
 
 
-def wish_of(**body: Any) -> NewKey:
-    return as_model(CreateApiKeyRequestV2, json.dumps({"name": "a key", **body}).encode()).wish()
+def command_of(**body: Any) -> NewKey:
+    return as_model(CreateApiKeyRequestV2, json.dumps({"name": "a key", **body}).encode()).command()
 
 
 def test_a_name_is_enough() -> None:
     """A body of a name alone wishes for nothing else."""
-    assert wish_of() == NewKey(name="a key")
+    assert command_of() == NewKey(name="a key")
 
 
 def test_a_whole_wish() -> None:
     """Every field arrives as the use cases know it."""
-    assert wish_of(
+    assert command_of(
         description="what for",
         environment="sandbox",
         expires_at="2099-01-31T12:00:00.123456789+02:00",
@@ -72,7 +72,7 @@ def test_a_whole_wish() -> None:
 @pytest.mark.parametrize("field", ["description", "environment", "expires_at", "external_id"])
 def test_null_is_absent(field: str) -> None:
     """What may be left out of a new key may be null."""
-    assert wish_of(**{field: None}) == wish_of()
+    assert command_of(**{field: None}) == command_of()
 
 
 GOOD = [

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from keywright.client import KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
-from keywright.client._repeating import LONGEST_PAUSE
+from keywright.client._retries import LONGEST_PAUSE
 from tests.client.both_clients import fresh, kind_of_client, new_client
 from tests.client.test_management_client import BASE, FIELDS, KEY_ID, PAIR, TOKEN, problem
 

@@ -12,7 +12,7 @@ from keywright.service.management.ports import Store
 
 _log = telemetry.Log("keywright.health")
 # The answer must come before the probe gives up; Kubernetes waits one second by default.
-_PATIENCE_SECONDS = 0.8
+_TIMEOUT_SECONDS = 0.8
 
 
 class HealthRoutes:
@@ -65,7 +65,7 @@ class MetricsRoutes:
 
 async def _database(store: Store) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             await store.check()
     except StorageUnavailable as fault:
         # For the log alone: the reason may name hosts and files, and the route needs no credential.

@@ -19,7 +19,7 @@ from keywright import contract
 from keywright.api.checking import BATCH, VERIFY
 from keywright.api.http.bodies import BodyInput, body_model_of
 from keywright.api.http.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
-from keywright.api.http.routing import Asked, Operation, PathInput, QueryInput, operation, operations_of
+from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operation, operations_of
 from keywright.api.keys.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
 from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.contract.schema import schemas as schemas_of
@@ -124,15 +124,15 @@ class _Schemas:
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        asked = [asked for found in operations for asked in found.inputs]
-        read = {kind for each in asked if (kind := _type_of(each)) is not None} | {VerifyRequest, BatchRequest}
+        params = [param for found in operations for param in found.inputs]
+        read = {kind for each in params if (kind := _type_of(each)) is not None} | {VerifyRequest, BatchRequest}
         types: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
             (kind, "validation", TypeAdapter(kind)) for kind in read
         ]
         found, definitions = TypeAdapter.json_schemas(types, ref_template=_REFERENCE.format(name="{model}"))
         self._requests = {kind: schema for (kind, _), schema in found.items()}
         components = definitions["$defs"]
-        queries = {_type_of(each) for each in asked if isinstance(each.input, QueryInput)}
+        queries = {_type_of(each) for each in params if isinstance(each.input, QueryInput)}
         self._queries = {kind: components.pop(kind.__name__) for kind in queries}
         written = {kind for found in operations for kind in _classes_of(found.answers)}
         answers = schemas_of(written | _ANSWERS, reference=_REFERENCE)
@@ -143,18 +143,18 @@ class _Schemas:
         """Describe the body of a request."""
         return {"content": {"application/json": {"schema": self._requests[kind]}}}
 
-    def parameters(self, asked: Asked) -> list[dict[str, Any]]:
+    def parameters(self, param: Parameter) -> list[dict[str, Any]]:
         """Describe the parameters that an input reads from path, query and headers."""
-        kind = _type_of(asked)
-        if isinstance(asked.input, PathInput):
-            return [{"name": asked.name, "in": "path", "required": True, "schema": self._requests[kind]}]
-        if isinstance(asked.input, QueryInput):
+        kind = _type_of(param)
+        if isinstance(param.input, PathInput):
+            return [{"name": param.name, "in": "path", "required": True, "schema": self._requests[kind]}]
+        if isinstance(param.input, QueryInput):
             query = self._queries[kind]
             return [
                 {"name": name, "in": "query", "required": name in query.get("required", ()), **_field(schema)}
                 for name, schema in query["properties"].items()
             ]
-        return [] if asked.input.header is None else [dict(asked.input.header)]
+        return [] if param.input.header is None else [dict(param.input.header)]
 
 
 def _field(schema: dict[str, Any]) -> dict[str, Any]:
@@ -164,17 +164,17 @@ def _field(schema: dict[str, Any]) -> dict[str, Any]:
     return {"schema": schema} if description is None else {"description": description, "schema": schema}
 
 
-def _type_of(asked: Asked) -> Any:
-    if isinstance(asked.input, BodyInput):
-        return body_model_of(asked.hint)
-    if isinstance(asked.input, QueryInput):
-        return get_args(asked.hint)[0]
-    return asked.hint if isinstance(asked.input, PathInput) else None
+def _type_of(param: Parameter) -> Any:
+    if isinstance(param.input, BodyInput):
+        return body_model_of(param.hint)
+    if isinstance(param.input, QueryInput):
+        return get_args(param.hint)[0]
+    return param.hint if isinstance(param.input, PathInput) else None
 
 
 def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
-    inputs = [asked.input for asked in found.inputs]
-    parameters = [parameter for asked in found.inputs for parameter in schemas.parameters(asked)]
+    inputs = [param.input for param in found.inputs]
+    parameters = [parameter for param in found.inputs for parameter in schemas.parameters(param)]
     headers = [*found.headers, *(name for each in inputs for name in each.headers)]
     good: dict[str, Any] = {"description": HTTPStatus(found.status).phrase}
     if headers:
@@ -189,9 +189,9 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
     }
     if parameters:
         described["parameters"] = parameters
-    for asked in found.inputs:
-        if isinstance(asked.input, BodyInput):
-            described["requestBody"] = {"required": asked.input.required, **schemas.request(_type_of(asked))}
+    for param in found.inputs:
+        if isinstance(param.input, BodyInput):
+            described["requestBody"] = {"required": param.input.required, **schemas.request(_type_of(param))}
     codes = [*found.refusals, *(code for each in inputs for code in each.codes)]
     return described | {
         "responses": {str(found.status): good, **_error_responses(codes)},

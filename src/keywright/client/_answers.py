@@ -21,7 +21,7 @@ from keywright.contract import (
 )
 
 # The answers of a gateway in place of an unavailable service.
-_AWAY = frozenset({502, 503, 504})
+_UNAVAILABLE = frozenset({502, 503, 504})
 _REQUEST_ID_MAX = 200
 
 _Answer = TypeVar("_Answer")
@@ -76,13 +76,13 @@ def error_of(response: httpx.Response) -> KeywrightError:
     try:
         answer = read(ErrorResponse, response.content)
     except ContractError:
-        if response.status_code in _AWAY:
+        if response.status_code in _UNAVAILABLE:
             return ServiceUnavailable("The service is not available right now.", retry_after=after)
         return not_keywright(response)
     errors = () if isinstance(answer.detail, str) else answer.detail
     detail = answer.detail if isinstance(answer.detail, str) else " ".join(map(_sentence, answer.detail))
     request_id = answer.request_id[:_REQUEST_ID_MAX]
-    if response.status_code in _AWAY:
+    if response.status_code in _UNAVAILABLE:
         return ServiceUnavailable(detail, retry_after=after, request_id=request_id)
     status = response.status_code
     return Refused(answer.code, status, detail, request_id=request_id, errors=errors, retry_after=after)

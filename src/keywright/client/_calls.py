@@ -29,7 +29,7 @@ class Call(Generic[Result_co]):
     """
     One request: its method, path and content, the status of a good answer, and the reader of that answer.
 
-    A `repeatable` request is sent with *idempotency_key* or a new one, and sent again with the same one when its answer
+    A `idempotent` request is sent with *idempotency_key* or a new one, and sent again with the same one when its answer
     was lost.
     """
 
@@ -40,7 +40,7 @@ class Call(Generic[Result_co]):
     body: bytes | None = field(default=None, repr=False)
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    repeatable: bool = False
+    idempotent: bool = False
     idempotency_key: str | None = field(default=None, repr=False)
 
 
@@ -185,7 +185,7 @@ def rotate(
         The key with its new private key, which no other answer shows.
     """
     fields = {"overlap_seconds": overlap_seconds, "retire_when_quiet_seconds": retire_when_quiet_seconds}
-    return _with_new_pair(_path(key_id, "/rotate"), _there(fields), idempotency_key, headers=_condition(if_match))
+    return _with_new_pair(_path(key_id, "/rotate"), _present(fields), idempotency_key, headers=_condition(if_match))
 
 
 def set_overlap(key_id: UUID | str, *, overlap_seconds: int) -> Call[ApiKeyResponse]:
@@ -276,7 +276,7 @@ def _with_new_pair(
         path=path,
         read=read_created,
         body=body_of(fields),
-        repeatable=True,
+        idempotent=True,
         idempotency_key=idempotency_key,
         **more,
     )
@@ -303,10 +303,10 @@ def _condition(if_match: str | None) -> dict[str, str]:
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in _there(parameters).items()}
+    return {name: _text(value) for name, value in _present(parameters).items()}
 
 
-def _there(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 

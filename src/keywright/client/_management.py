@@ -22,7 +22,7 @@ from keywright import __version__
 from keywright.client import _calls as calls
 from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
 from keywright.client._calls import Call
-from keywright.client._repeating import PAUSES, Tries, check_idempotency_key, new_idempotency_key
+from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
 from keywright.client.address import is_loopback, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.contract import ApiKeyResponse, EventResponse
@@ -104,16 +104,16 @@ class _Client:
 
     def _steps(self, http: httpx.Client | httpx.AsyncClient, call: Call[Result]) -> Generator[Step, Outcome, Result]:
         """Give the steps of a call one after the other; each gets the outcome of the one before."""
-        if not call.repeatable:
+        if not call.idempotent:
             return self._result(call, (yield self._request(http, call, {})))
         if call.idempotency_key is not None:
             check_idempotency_key(call.idempotency_key)
-        key, tries = call.idempotency_key or new_idempotency_key(), Tries(self._pauses)
+        key, retries = call.idempotency_key or new_idempotency_key(), Retries(self._pauses)
         while True:
             try:
                 return self._result(call, (yield self._request(http, call, {"Idempotency-Key": key})))
             except KeywrightError as error:
-                pause = tries.pause_after(error)
+                pause = retries.pause_after(error)
                 if pause is None:
                     error.idempotency_key = key
                     raise

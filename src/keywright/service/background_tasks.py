@@ -144,10 +144,10 @@ class ProcessTasks(BackgroundTasks):
             return
 
     async def _renew(self) -> None:
-        asked_at = self.monotonic()
+        sent_at = self.monotonic()
         await self.store.note_session(self.session)
         # Only after the session is stored: a receipt would leave out a process that caches without a session.
-        self.follower.session_stored(asked_at)
+        self.follower.session_stored(sent_at)
 
     async def _acknowledge_next(self) -> None:
         await self.follower.news(self._acknowledged)

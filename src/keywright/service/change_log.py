@@ -22,8 +22,8 @@ ORIGIN = "0"
 
 def cursor_of(change: Change) -> str:
     """Give the cursor of a change: its number and a checksum in eight digits of its key and time."""
-    print_ = crc32(change.key_id.bytes + change.occurred_at.isoformat().encode())
-    return f"{change.seq}-{print_:08x}"
+    checksum = crc32(change.key_id.bytes + change.occurred_at.isoformat().encode())
+    return f"{change.seq}-{checksum:08x}"
 
 
 class ChangeLog:
@@ -75,7 +75,7 @@ class ChangeLog:
         """Give the changes from a position on, in the order of arrival; None where some of them were removed."""
         if position < self._first:
             return None
-        return [self._arrived[place] for place in range(position - self._first, len(self._arrived))]
+        return [self._arrived[index] for index in range(position - self._first, len(self._arrived))]
 
     def missed(self, cursor: str) -> list[Change] | None:
         """
@@ -122,11 +122,11 @@ class ChangeLog:
         if self._cursor is not None and complete_to < self._cursor.seq:
             # The database lost its latest changes.
             self._cursor, self._above = None, sorted(self._by_seq)
-        place = bisect_right(self._above, complete_to)
-        passed, self._above = self._above[:place], self._above[place:]
-        known = [self._by_seq[seq] for seq in passed if seq in self._by_seq]
-        if known:
-            self._cursor = known[-1]
+        index = bisect_right(self._above, complete_to)
+        passed, self._above = self._above[:index], self._above[index:]
+        named = [self._by_seq[seq] for seq in passed if seq in self._by_seq]
+        if named:
+            self._cursor = named[-1]
         elif self._cursor is not None:
             # A restored database may have given its number to another change.
             self._cursor = self._by_seq.get(self._cursor.seq, self._cursor)

@@ -17,11 +17,11 @@ _log = telemetry.Log(_NAME)
 _is_read_at = logging.getLogger(_NAME).isEnabledFor
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_DEBUG_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
-class Observed:
+class AccessLog:
     """Gives every request an id, and logs its outcome with the route's template, never with the path or the query."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -49,7 +49,7 @@ class Observed:
         try:
             await self._app(scope, receive, observe)
         finally:
-            _write_down(scope, status, time.perf_counter() - started)
+            _record(scope, status, time.perf_counter() - started)
             telemetry.unbind(bound)
 
 
@@ -58,14 +58,14 @@ def _offered_id(scope: Scope) -> bytes | None:
     return offered[0] if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]) else None
 
 
-def _write_down(scope: Scope, status: int, seconds: float) -> None:
+def _record(scope: Scope, status: int, seconds: float) -> None:
     # A path may contain a private key that was pasted by mistake; the route's template cannot.
     route = scope["state"].get("route", "unmatched")
     method = scope["method"] if scope["method"] in _METHODS else "other"
     requests, request_seconds = _measures(method, route, status)
     requests.inc()
     request_seconds.observe(seconds)
-    level = logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
+    level = logging.DEBUG if route in _DEBUG_ROUTES else logging.INFO
     # Otherwise a line would be formatted that no handler writes.
     if _is_read_at(level):
         details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}

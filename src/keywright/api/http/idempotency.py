@@ -40,7 +40,7 @@ class Reply(NamedTuple):
         return cls(json.loads(headers), body)
 
 
-def said(method: str, path: str, value: dict[str, Any]) -> bytes:
+def canonical_request(method: str, path: str, value: dict[str, Any]) -> bytes:
     """
     Write a request in its canonical form: equal requests give equal bytes.
 
@@ -52,13 +52,13 @@ def said(method: str, path: str, value: dict[str, Any]) -> bytes:
     return f"{method} {path}\n{json.dumps(value, sort_keys=True, separators=(',', ':'))}".encode()
 
 
-def repeatable(
+def idempotent_request(
     key: str | None, method: str, path: str, value: dict[str, Any], reply: Callable[[Created], Reply]
 ) -> IdempotentRequest | None:
-    """Make the idempotent request for the use cases, with its content as `said` writes it; None without a key."""
+    """Make the idempotent request of the use cases, with `canonical_request` as its content; None without a key."""
     if key is None:
         return None
-    return IdempotentRequest(key, said(method, path, value), lambda created: reply(created).packed())
+    return IdempotentRequest(key, canonical_request(method, path, value), lambda created: reply(created).packed())
 
 
 def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], Reply], *, status: int) -> Response:

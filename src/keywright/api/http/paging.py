@@ -30,5 +30,5 @@ class PageQuery(BaseModel):
         if following is None:
             return {}
         cursor = base64.urlsafe_b64encode(following.bytes).decode().rstrip("=")
-        asked: Mapping[str, Any] = self.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
-        return {"Link": f'<{path}?{urlencode({"limit": self.limit, **asked, "cursor": cursor})}>; rel="next"'}
+        filters: Mapping[str, Any] = self.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
+        return {"Link": f'<{path}?{urlencode({"limit": self.limit, **filters, "cursor": cursor})}>; rel="next"'}

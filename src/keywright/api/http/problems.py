@@ -26,7 +26,7 @@ PROBLEM_TYPE = "application/problem+json"
 _MAX_SHOWN_NAME = 40
 
 # Sentences in the words of JSON, in place of pydantic's in the words of Python.
-_WORDS = {
+_JSON_SENTENCES = {
     "model_type": "Input should be an object",
     "dict_type": "Input should be an object",
     "list_type": "Input should be an array",
@@ -129,7 +129,9 @@ def validation_refusal(error: ValidationError, *where: str) -> Refusal:
     return Refusal(
         "validation_failed",
         errors=[
-            FieldError((*where, *map(_shown, flaw["loc"])), _WORDS.get(flaw["type"], flaw["msg"]), flaw["type"])
+            FieldError(
+                (*where, *map(_shown, flaw["loc"])), _JSON_SENTENCES.get(flaw["type"], flaw["msg"]), flaw["type"]
+            )
             for flaw in error.errors(include_input=False, include_url=False)
         ],
     )
@@ -137,7 +139,7 @@ def validation_refusal(error: ValidationError, *where: str) -> Refusal:
 
 def refusal_of(refused: Refused) -> Refusal:
     """Make a `Refusal` from the refusal of a use case; flaws of fields become flaws of the body."""
-    errors = [FieldError(("body", flaw.field, *flaw.place), flaw.msg, flaw.type) for flaw in refused.flaws]
+    errors = [FieldError(("body", flaw.field, *flaw.path), flaw.msg, flaw.type) for flaw in refused.flaws]
     seconds = RETRY_SECONDS.get(refused.code)
     return Refusal(refused.code, errors=errors, headers={} if seconds is None else {"Retry-After": str(seconds)})
 

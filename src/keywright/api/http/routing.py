@@ -54,12 +54,12 @@ class Reader(NamedTuple):
     """
     Reads one value from a request.
 
-    `read` is a plain or a coroutine function. `place` is the location of a flaw, for a value that pydantic validates;
-    None where `read` raises a `Refusal` itself.
+    `read` is a plain or a coroutine function. `location` is where a flaw is reported, for a value that pydantic
+    validates; None where `read` raises a `Refusal` itself.
     """
 
     read: Callable[[Request], Any]
-    place: tuple[str, ...] | None = None
+    location: tuple[str, ...] | None = None
 
 
 class Input:
@@ -120,7 +120,7 @@ Query = Annotated[Value, QueryInput()]
 """The query of a request as a model: `query: Query[ListQuery]`."""
 
 
-class Asked(NamedTuple):
+class Parameter(NamedTuple):
     """One parameter of a signature: its name, its type with annotations, and its input."""
 
     name: str
@@ -148,7 +148,7 @@ class Operation:
     answers: Any
     headers: Sequence[str]
     refusals: Sequence[str]
-    inputs: Sequence[Asked]
+    inputs: Sequence[Parameter]
 
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
@@ -253,7 +253,7 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await answer_to(Refusal("not_found"), Request(scope))(scope, receive, send)
 
 
-def _inputs(endpoint: Callable[..., Any]) -> Iterator[Asked]:
+def _inputs(endpoint: Callable[..., Any]) -> Iterator[Parameter]:
     hints = get_type_hints(endpoint, include_extras=True)
     for name in [*inspect.signature(endpoint).parameters][1:]:
         hint = hints[name]
@@ -261,17 +261,19 @@ def _inputs(endpoint: Callable[..., Any]) -> Iterator[Asked]:
         found = next((mark for mark in marks if isinstance(mark, Input)), None)
         if found is None:
             raise TypeError(f"{endpoint.__qualname__}: the annotation of {name} has no Input")
-        yield Asked(name, hint, found)
+        yield Parameter(name, hint, found)
 
 
 def _answering(found: Operation, endpoint: Callable[..., Awaitable[Response]], trust: Trust) -> Answer:
-    readers = {asked.name: asked.input.reader(asked.name, asked.hint, trust) for asked in found.inputs}
+    readers = {param.name: param.input.reader(param.name, param.hint, trust) for param in found.inputs}
     first = [
         (name, reader.read, inspect.iscoroutinefunction(reader.read))
         for name, reader in readers.items()
-        if reader.place is None
+        if reader.location is None
     ]
-    validated = [(name, reader.read, reader.place) for name, reader in readers.items() if reader.place is not None]
+    validated = [
+        (name, reader.read, reader.location) for name, reader in readers.items() if reader.location is not None
+    ]
 
     async def answer(request: Request) -> Response:
         values: dict[str, Any] = {}
@@ -289,10 +291,10 @@ def _validate(
     validated: Sequence[tuple[str, Callable[[Request], Any], tuple[str, ...]]], request: Request, values: dict[str, Any]
 ) -> None:
     flaws: list[FieldError] = []
-    for name, read, place in validated:
+    for name, read, location in validated:
         try:
             values[name] = read(request)
         except ValidationError as error:
-            flaws += validation_refusal(error, *place).errors
+            flaws += validation_refusal(error, *location).errors
     if flaws:
         raise Refusal("validation_failed", errors=flaws)

@@ -100,7 +100,7 @@ def used_response(key: ApiKey, now: datetime, days: Sequence[Count]) -> UsedApiK
     return UsedApiKeyResponse(**_members(key, now), usage=DaysResponse(tuple(map(count_response, days))))
 
 
-def event_response(event: Event, place: Link | None) -> EventResponse:
+def event_response(event: Event, link: Link | None) -> EventResponse:
     """Give an event with its position and hash; None for an event older than the chain."""
     return EventResponse(
         id=event.id,
@@ -111,8 +111,8 @@ def event_response(event: Event, place: Link | None) -> EventResponse:
         request_id=event.origin.request_id,
         address=event.origin.address,
         data=_free_form(event.data),
-        position=None if place is None else place.position,
-        hash=None if place is None else place.hash.hex(),
+        position=None if link is None else link.position,
+        hash=None if link is None else link.hash.hex(),
     )
 
 

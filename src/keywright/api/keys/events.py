@@ -84,4 +84,4 @@ class EventRoutes:
 
 
 def _listed(page: EventPage, query: PageQuery, path: str) -> Response:
-    return answer([event_response(event, place) for event, place in page.items], query.link_to(path, page.next))
+    return answer([event_response(event, link) for event, link in page.items], query.link_to(path, page.next))

@@ -185,9 +185,9 @@ RateLimits = Annotated[
 Metadata = Annotated[dict[str, Any], AfterValidator(_checked_metadata)]
 
 LONGEST_OVERLAP_SECONDS = int(timedelta(days=30).total_seconds())
-SHORTEST_QUIET_SECONDS = 60
+SHORTEST_IDLE_SECONDS = 60
 
-_WISH: dict[str, Any] = {
+_EXAMPLE: dict[str, Any] = {
     "name": "Billing export",
     "description": "Nightly job",
     "expires_at": "2099-12-31T00:00:00Z",
@@ -199,7 +199,7 @@ _WISH: dict[str, Any] = {
 }
 
 Overlap = Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
-Quiet = Annotated[int, Field(ge=SHORTEST_QUIET_SECONDS, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
+Idle = Annotated[int, Field(ge=SHORTEST_IDLE_SECONDS, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
 
 
 def _empty(published: Any) -> Any:
@@ -213,7 +213,7 @@ class CreateApiKeyRequestV2(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"name": "Billing export", "description": "Nightly job"}, _WISH]},
+        json_schema_extra={"examples": [{"name": "Billing export", "description": "Nightly job"}, _EXAMPLE]},
     )
 
     name: Name
@@ -235,7 +235,7 @@ class CreateApiKeyRequestV2(BaseModel):
     external_id: Annotated[ExternalId | None, Field(description="The id of the key's owner in your own records")] = None
     metadata: Annotated[Metadata, Field(description="Anything else, up to 8 KiB as compact JSON in UTF-8")] = _empty({})
 
-    def wish(self) -> NewKey:
+    def command(self) -> NewKey:
         """Give the command of the use case."""
         # NewKey has the same defaults.
         return NewKey(**_given(self, self.model_fields_set))
@@ -284,7 +284,7 @@ class RotateApiKeyRequest(BaseModel):
         default_factory=_absent,
         description="Seconds from now. Default: 86400, and 2592000 with `retire_when_quiet_seconds`. 0 ends it at once",
     )
-    retire_when_quiet_seconds: Quiet = Field(
+    retire_when_quiet_seconds: Idle = Field(
         default_factory=_absent,
         description="End the old secret sooner: once it was not used for this long after the new one's first use",
     )

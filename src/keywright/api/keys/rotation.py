@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from keywright.api.http.bodies import Body, OptionalBody
 from keywright.api.http.conditions import IfMatch
-from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, idempotent_request
 from keywright.api.http.principal import FromWhere, KeyId, MayUpdate
 from keywright.api.http.routing import operation
 from keywright.api.keys.answers import PATH, TAG, one_key, shown_once
@@ -53,7 +53,7 @@ class RotationRoutes:
             overlap_seconds=overlap.model.overlap_seconds,
             quiet_seconds=overlap.model.retire_when_quiet_seconds,
             matching=matching,
-            idempotent=repeatable(key, "POST", f"{PATH}/{key_id}/rotate", overlap.json, reply),
+            idempotent=idempotent_request(key, "POST", f"{PATH}/{key_id}/rotate", overlap.json, reply),
         )
         return answer_of(outcome, reply, status=200)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from keywright.api.http.bodies import Body, OptionalBody
 from keywright.api.http.conditions import IfMatch
-from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, idempotent_request
 from keywright.api.http.paging import PageQuery
 from keywright.api.http.principal import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
 from keywright.api.http.problems import Refusal
@@ -110,8 +110,8 @@ class KeyRoutes:
             headers, body = shown_once(created, self._management.clock())
             return Reply({"Location": path_of(created.api_key), **headers}, body)
 
-        once = repeatable(key, "POST", PATH, new.json, reply)
-        return answer_of(await self._management.create(principal, origin, new.model.wish(), once), reply, status=201)
+        once = idempotent_request(key, "POST", PATH, new.json, reply)
+        return answer_of(await self._management.create(principal, origin, new.model.command(), once), reply, status=201)
 
     @operation(
         "GET",

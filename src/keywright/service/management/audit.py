@@ -99,7 +99,7 @@ async def audit(store: AuditStore, org_id: UUID, *, remembered: Head | None = No
     promised = Head(*await store.chain_end(org_id))
     chain = _Chain(promised, remembered)
     while page := await store.links(org_id, after=chain.head.position, limit=PAGE):
-        report.note(finding for place in page for finding in chain.read(place))
+        report.note(finding for entry in page for finding in chain.read(entry))
     report.note(chain.ended(Head(*await store.chain_end(org_id))))
     loose = await store.loose_events(org_id)
     report.note(Finding(FindingKind.EVENT_LOOSE, None, event_id) for event_id in loose)
@@ -121,34 +121,34 @@ class _Chain:
         self._promised = promised
         self._remembered = remembered or _BEGIN
 
-    def read(self, place: Link) -> Iterator[Finding]:
+    def read(self, entry: Link) -> Iterator[Finding]:
         """Go on to the next stored position, and give its flaws."""
-        if place.position > self.head.position + 1:
+        if entry.position > self.head.position + 1:
             yield Finding(FindingKind.PLACES_REMOVED, self.head.position + 1)
             # The hash before it is gone; the event can still be compared with its digest.
             self._before = ()
-        found, instead = self._compare(place)
+        found, instead = self._compare(entry)
         if found is not None:
-            yield Finding(found, place.position, None if place.event is None else place.event.id)
-        self.head = Head(place.position, place.hash)
-        self._before = (place.hash, *instead)
-        if self._promised.position == place.position and self._promised.hash != place.hash:
-            yield Finding(FindingKind.END_ALTERED, place.position)
-        if self._remembered.position == place.position and self._remembered.hash != place.hash:
-            yield Finding(FindingKind.HEAD_DIFFERS, place.position)
+            yield Finding(found, entry.position, None if entry.event is None else entry.event.id)
+        self.head = Head(entry.position, entry.hash)
+        self._before = (entry.hash, *instead)
+        if self._promised.position == entry.position and self._promised.hash != entry.hash:
+            yield Finding(FindingKind.END_ALTERED, entry.position)
+        if self._remembered.position == entry.position and self._remembered.hash != entry.hash:
+            yield Finding(FindingKind.HEAD_DIFFERS, entry.position)
 
-    def _compare(self, place: Link) -> tuple[FindingKind | None, list[bytes]]:
+    def _compare(self, entry: Link) -> tuple[FindingKind | None, list[bytes]]:
         """Give the flaw of a position, and the hash that it may have had before it was altered."""
-        if place.digest is None:
+        if entry.digest is None:
             return FindingKind.EVENT_REMOVED, []
-        digest = place.digest if place.event is None else place.event.digest
+        digest = entry.digest if entry.event is None else entry.event.digest
         computed = [link(before, digest) for before in self._before]
-        as_stored = [link(before, place.digest) for before in self._before]
-        if self._before and place.hash not in (*computed, *as_stored):
+        as_stored = [link(before, entry.digest) for before in self._before]
+        if self._before and entry.hash not in (*computed, *as_stored):
             # The last one follows from the last unaltered position, however many in a row were altered.
             return FindingKind.HASH_ALTERED, computed[-1:]
         # The hash fits the digest, the event or both; the two must fit each other.
-        return (FindingKind.EVENT_ALTERED if place.event is None or digest != place.digest else None), []
+        return (FindingKind.EVENT_ALTERED if entry.event is None or digest != entry.digest else None), []
 
     def ended(self, end: Head) -> Iterator[Finding]:
         """Give the flaws of the end, after the last stored position."""

@@ -119,13 +119,13 @@ class Idempotency:
         if request is None:
             return await attempt(lambda _created, _at: None) or Refused("idempotency_key_in_use")
         sealing = Sealing(org_id, request, self._entropy)
-        place = (org_id, sealing.request_digest)
-        if (flight := self._flights.get(place)) is not None:
+        flight_id = (org_id, sealing.request_digest)
+        if (flight := self._flights.get(flight_id)) is not None:
             return await self._join(flight, sealing, attempt)
         # In a task: when this caller disconnects, other callers still get the answer and the change is completed.
         task = asyncio.get_running_loop().create_task(self._run(sealing, attempt), name="answering once")
-        self._flights[place] = _Flight(sealing.fingerprint, task)
-        task.add_done_callback(lambda done: self._landed(place, done))
+        self._flights[flight_id] = _Flight(sealing.fingerprint, task)
+        task.add_done_callback(lambda done: self._finished(flight_id, done))
         await asyncio.wait([task])
         return task.result()
 
@@ -156,8 +156,8 @@ class Idempotency:
         # Each time another process stored an answer, and it had expired when it was read.
         return Refused("idempotency_key_in_use")
 
-    def _landed(self, place: tuple[UUID, bytes], done: "asyncio.Task[Answered | Refused]") -> None:
-        del self._flights[place]
+    def _finished(self, flight_id: tuple[UUID, bytes], done: "asyncio.Task[Answered | Refused]") -> None:
+        del self._flights[flight_id]
         if not done.cancelled():
             # Retrieved here, or asyncio reports it as never retrieved when every caller has disconnected.
             done.exception()

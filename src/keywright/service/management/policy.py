@@ -25,15 +25,15 @@ class Policy:
     max_active: int | None = None
     scopes: Mapping[str, str] | None = None
 
-    def environment_of(self, asked: str | None) -> str:
+    def environment_of(self, requested: str | None) -> str:
         """Give the environment of a new key: the requested one, or else the first."""
-        return self.environments[0] if asked is None else asked
+        return self.environments[0] if requested is None else requested
 
-    def expiry(self, asked: datetime | None, *, since: datetime) -> datetime | None:
+    def expiry(self, requested: datetime | None, *, since: datetime) -> datetime | None:
         """Give the expiry of a key with a secret created at *since*: the requested one, or else the latest allowed."""
-        if asked is None and self.max_life is not None and not self.expiry_required:
+        if requested is None and self.max_life is not None and not self.expiry_required:
             return since + self.max_life
-        return asked
+        return requested
 
     def flaws(
         self,
@@ -73,6 +73,6 @@ class Policy:
         return None
 
     def _flaws_in_scopes(self, scopes: tuple[str, ...]) -> Iterator[Flaw]:
-        for place, scope in enumerate(scopes):
+        for index, scope in enumerate(scopes):
             if self.scopes is not None and not is_of(self.scopes, scope):
-                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (place,))
+                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (index,))

@@ -21,13 +21,13 @@ class Flaw(NamedTuple):
     """
     One flaw of a field: the field's name, a sentence that does not quote the value, and a stable word.
 
-    `place` is the path inside of a field that is a list or an object.
+    `path` leads inside of a field that is a list or an object.
     """
 
     field: str
     msg: str
     type: str
-    place: tuple[str | int, ...] = ()
+    path: tuple[str | int, ...] = ()
 
 
 class Refused(NamedTuple):

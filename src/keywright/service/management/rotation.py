@@ -18,7 +18,7 @@ from keywright.service.management.refusals import RefusalCode
 OVERLAP_SECONDS = 86_400
 """The default time for which the old pair still works."""
 
-QUIET_OVERLAP_SECONDS = 30 * 86_400
+IDLE_OVERLAP_SECONDS = 30 * 86_400
 """The same for a pair that ends when it is idle: long enough for jobs that run once a month."""
 
 
@@ -31,7 +31,7 @@ class Retirement(NamedTuple):
     @classmethod
     def of(cls, now: datetime, overlap_seconds: int | None, quiet_seconds: int | None) -> "Retirement":
         """Give the end of a pair that is replaced at *now*; None stands for the default overlap."""
-        usual = OVERLAP_SECONDS if quiet_seconds is None else QUIET_OVERLAP_SECONDS
+        usual = OVERLAP_SECONDS if quiet_seconds is None else IDLE_OVERLAP_SECONDS
         return cls(now + timedelta(seconds=usual if overlap_seconds is None else overlap_seconds), quiet_seconds)
 
 

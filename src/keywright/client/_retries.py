@@ -43,7 +43,7 @@ def is_lost(error: KeywrightError) -> bool:
     )
 
 
-class Tries:
+class Retries:
     """
     Counts the retries of one request.
 
@@ -61,5 +61,5 @@ class Tries:
         pause = next(self._pauses, None)
         if pause is None:
             return None
-        asked_for = min(getattr(error, "retry_after", None) or 0.0, LONGEST_PAUSE)
-        return max(pause * _random.uniform(1, 1.5), asked_for)
+        requested = min(getattr(error, "retry_after", None) or 0.0, LONGEST_PAUSE)
+        return max(pause * _random.uniform(1, 1.5), requested)
