@@ -41,7 +41,7 @@ def command_of(**body: Any) -> NewKey:
 
 
 def test_a_name_is_enough() -> None:
-    """A body of a name alone wishes for nothing else."""
+    """A body with a name alone sets no other field."""
     assert command_of() == NewKey(name="a key")
 
 

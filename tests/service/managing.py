@@ -38,7 +38,7 @@ BOB = principal_of("org_globex")
 
 
 def idempotent_request(content: bytes = b"POST /api-keys {}", key: str = HEADER) -> IdempotentRequest:
-    """A request that may be repeated; its answer is the private key and nothing else."""
+    """An idempotent request; its answer is the private key and nothing else."""
     return IdempotentRequest(key, content, lambda created: created.private_key.reveal().encode())
 
 

@@ -55,7 +55,7 @@ async def rotated(scenario: DutifulHouse, quiet_seconds: int | None = 3600) -> U
 
 
 async def test_a_quiet_secret_retires(scenario: DutifulHouse) -> None:
-    """A replaced secret ends when nobody has used it for so long after the new one was first used."""
+    """A replaced secret ends when it was idle for the given time after the first use of the new one."""
     key_id = await rotated(scenario)
     scenario.use(key_id, secret={"first_used_at": NOW}, retiring={"last_used_at": NOW + SECOND})
     old = scenario.store.keys[key_id].retiring
@@ -83,7 +83,7 @@ async def test_a_secret_in_use_stays(scenario: DutifulHouse) -> None:
 
 
 async def test_a_secret_that_does_not_wait_for_quiet_stays(scenario: DutifulHouse) -> None:
-    """Where nobody asked for it, quiet ends nothing."""
+    """Without an idle time an idle secret does not end."""
     key_id = await rotated(scenario, quiet_seconds=None)
     scenario.use(key_id, secret={"first_used_at": NOW})
     scenario.now = NOW + 10 * DAY
@@ -92,7 +92,7 @@ async def test_a_secret_that_does_not_wait_for_quiet_stays(scenario: DutifulHous
 
 
 async def test_a_change_in_between_delays(scenario: DutifulHouse) -> None:
-    """A key that somebody changes at that moment is left to the next round."""
+    """A key that another request changes at that moment is left to the next round."""
     key_id = await rotated(scenario)
     scenario.use(key_id, secret={"first_used_at": NOW})
     scenario.now = NOW + 10 * DAY
@@ -112,7 +112,7 @@ async def test_a_change_in_between_delays(scenario: DutifulHouse) -> None:
 
 
 async def test_notice_is_given_three_times(scenario: DutifulHouse) -> None:
-    """A key that is about to expire is told of 14, 3 and 1 days ahead, once each, whoever looks how often."""
+    """A key has one notice 14, 3 and 1 days before its expiry, however often the processes look."""
     await scenario.create(expires_at=NOW + 20 * DAY)
     others = scenario.another()
     heard: list[tuple[int, int]] = []
@@ -127,7 +127,7 @@ async def test_notice_is_given_three_times(scenario: DutifulHouse) -> None:
 
 @pytest.mark.parametrize(("left", "days"), [(14 * DAY, 14), (4 * DAY, 14), (3 * DAY, 3), (DAY, 1), (SECOND, 1)])
 async def test_the_notice_that_applies(scenario: DutifulHouse, left: timedelta, days: int) -> None:
-    """A key that is made with little time left is told of once, with the fewest days that are true."""
+    """A key that is created shortly before its expiry has one notice, with the fewest days that apply."""
     await scenario.create(expires_at=NOW + left)
     await scenario.tasks.give_notice()
     await scenario.tasks.give_notice()
@@ -135,7 +135,7 @@ async def test_the_notice_that_applies(scenario: DutifulHouse, left: timedelta, 
 
 
 async def test_no_notice(scenario: DutifulHouse) -> None:
-    """Nothing is told of keys that do not expire, expire later, have expired or were revoked."""
+    """Keys that do not expire, expire later, have expired or were revoked have no notice."""
     await scenario.create()
     await scenario.create(expires_at=NOW + 15 * DAY)
     await scenario.create(expires_at=NOW + SECOND)
@@ -147,7 +147,7 @@ async def test_no_notice(scenario: DutifulHouse) -> None:
 
 
 async def test_another_expiry_has_notices_of_its_own(scenario: DutifulHouse) -> None:
-    """A key whose expiry is moved is told of again when the new one comes near."""
+    """A key whose expiry is moved has new notices before the new expiry."""
     key = (await scenario.create(expires_at=NOW + DAY)).api_key
     await scenario.tasks.give_notice()
     await scenario.management.update(ALICE, ORIGIN, key.id, {"expires_at": NOW + 3 * DAY})
@@ -176,7 +176,7 @@ async def test_purge(scenario: DutifulHouse) -> None:
 
 
 class AwayStore(FakeStore):
-    """A store that can be in trouble, and keeps what it was asked for."""
+    """A store that can fail, and records its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ async def test_it_is_done_in_the_background() -> None:
 
 @pytest.mark.parametrize("trouble", [StorageUnavailable("away"), ValueError("refused")], ids=repr)
 async def test_trouble_ends_nothing(trouble: Exception) -> None:
-    """A database that is away or refuses something is asked again, and nothing of it stops the service."""
+    """A task retries after an unavailable database or refused data, and the service goes on."""
     store = AwayStore()
     store.trouble = trouble
     scenario = DutifulHouse(store)

@@ -18,7 +18,7 @@ ORG = ALICE.organization.id
 
 
 class TrailStore(FakeStore):
-    """A store of which the trail can be altered place by place; `end` is kept apart, as databases do."""
+    """A store whose chain can be altered at each position; `end` is stored apart, as databases do."""
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ async def test_no_trail() -> None:
 
 @pytest.mark.parametrize("position", [1, 3, 5])
 async def test_an_altered_event(position: int) -> None:
-    """An event that says something else than when it was written is found, and no other with it."""
+    """An altered event is found, and no other with it."""
     store = TrailStore(5)
     store.alter_event(position)
     event = store.place(position - 1).event
@@ -119,7 +119,7 @@ async def test_an_altered_digest(position: int) -> None:
 
 @pytest.mark.parametrize("position", [1, 3])
 async def test_an_altered_hash(position: int) -> None:
-    """A hash that was altered is found once, not again at the place after it."""
+    """An altered hash is found once, not again at the next position."""
     store = TrailStore(5)
     store.alter(position, hash=b"h" * 32)
     assert await found(store) == [Finding(FindingKind.HASH_ALTERED, position, UUID(int=position))]
@@ -136,7 +136,7 @@ async def test_altered_hashes_in_a_row() -> None:
 
 
 async def test_an_altered_last_hash() -> None:
-    """The last hash is kept twice; where the two are different both are told."""
+    """The last hash is stored twice; a difference is found for each altered copy."""
     store = TrailStore(5)
     store.alter(5, hash=b"h" * 32)
     assert await found(store) == [
@@ -147,7 +147,7 @@ async def test_an_altered_last_hash() -> None:
 
 @pytest.mark.parametrize("position", [1, 3, 5])
 async def test_an_event_altered_with_its_digest(position: int) -> None:
-    """Whoever alters an event and its digest would have to alter the hash, and every one after it."""
+    """An event that was altered together with its digest is found by its hash."""
     store = TrailStore(5)
     store.alter_event(position)
     event = store.place(position - 1).event
@@ -157,7 +157,7 @@ async def test_an_event_altered_with_its_digest(position: int) -> None:
 
 
 async def test_an_event_altered_with_its_digest_and_hash() -> None:
-    """Who alters one hash too is found at the place after it."""
+    """An event that was altered with its digest and hash is found at the next position."""
     store = TrailStore(5)
     store.rewrite(3)
     whole = TrailStore(5)
@@ -169,7 +169,7 @@ async def test_an_event_altered_with_its_digest_and_hash() -> None:
 
 @pytest.mark.parametrize("position", [1, 3, 5])
 async def test_a_removed_event(position: int) -> None:
-    """An event that was taken out leaves its place."""
+    """A removed event is found by its position."""
     store = TrailStore(5)
     store.alter(position, event=None, digest=None)
     assert await found(store) == [Finding(FindingKind.EVENT_REMOVED, position)]
@@ -177,7 +177,7 @@ async def test_a_removed_event(position: int) -> None:
 
 @pytest.mark.parametrize("positions", [(1,), (3,), (2, 3), (1, 2, 3, 4)])
 async def test_removed_places(positions: tuple[int, ...]) -> None:
-    """Places that were taken out, events and all, are missing."""
+    """Positions that were removed with their events are found."""
     store = TrailStore(5)
     store.chains[ORG] = [place for place in store.chains[ORG] if place.position not in positions]
     assert await found(store) == [Finding(FindingKind.PLACES_REMOVED, positions[0])]
@@ -195,7 +195,7 @@ async def test_an_altered_event_after_removed_places() -> None:
 
 
 async def test_a_loose_event() -> None:
-    """An event that has no place in the chain was put there by somebody."""
+    """An inserted event without a position in the chain is found."""
     store = TrailStore(5)
     store.loose = [UUID(int=99)]
     assert await found(store) == [Finding(FindingKind.EVENT_LOOSE, None, UUID(int=99))]
@@ -233,7 +233,7 @@ async def test_whoever_computes_everything_anew() -> None:
 
 @pytest.mark.parametrize("positions", list(combinations(range(1, 6), 2)), ids=str)
 async def test_two_alterations_are_two_findings(positions: tuple[int, int]) -> None:
-    """Each altered event is told, whether or not they are neighbours."""
+    """Each altered event is found, also when they are neighbours."""
     store = TrailStore(5)
     for position in positions:
         store.alter_event(position)
@@ -280,7 +280,7 @@ def tamper(store: TrailStore, chance: random.Random) -> None:
 
 
 async def test_a_long_trail_is_read_in_pages() -> None:
-    """However long a trail is, so many places are held at once; findings beyond a number are counted."""
+    """However long a chain is, only one page of it is in memory; findings beyond the most are counted."""
     length = 3 * PAGE + 1
     store = TrailStore(length)
     for position in range(1, length + 1):
@@ -330,7 +330,7 @@ def test_no_head(text: str) -> None:
 
 
 def test_a_head_as_text() -> None:
-    """A head is read back as it was told."""
+    """The text of a head is read back as the same head."""
     head = Head(12, bytes(range(32)))
     assert str(head).startswith("12:000102")
     assert Head.read(str(head)) == head

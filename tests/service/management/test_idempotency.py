@@ -47,7 +47,7 @@ def answered(result: object) -> Answered:
 
 
 async def test_as_it_is_written_down(scenario: Scenario, store: FragileStore) -> None:
-    """What is stored is what the module's docstring says, to the byte: digest, fingerprint, and the sealed answer."""
+    """Digest, fingerprint and sealed answer are stored as the module's docstring defines them, to the byte."""
     answer = answered(await create(scenario.management))
     (stored,) = store.replays.values()
     header, content, org = HEADER.encode(), b"POST /api-keys {}", ALICE.organization.id.bytes
@@ -110,7 +110,7 @@ async def test_what_was_altered_does_not_open(scenario: Scenario) -> None:
 
 
 async def test_the_second_gets_the_answer_of_the_first(scenario: Scenario, store: FragileStore) -> None:
-    """A repeated request is answered the same bytes and told so; there is one key and one event."""
+    """A repeated request gets the same bytes, marked as replayed; there is one key and one event."""
     first = answered(await create(scenario.management))
     assert not first.replayed
     for service in (scenario.management, scenario.process()):
@@ -215,7 +215,7 @@ async def test_another_request_at_the_same_time(scenario: Scenario, store: Fragi
 
 
 async def test_one_that_takes_too_long(scenario: Scenario, store: FragileStore) -> None:
-    """Whoever has waited long enough for the same request is told that it is under way; it is done all the same."""
+    """A request that waited long enough for the same running one is refused as in use; the running one is completed."""
     service = scenario.process(wait_seconds=0.0)
     first = asyncio.ensure_future(create(service))
     await asyncio.sleep(0)
@@ -225,7 +225,7 @@ async def test_one_that_takes_too_long(scenario: Scenario, store: FragileStore) 
 
 
 async def test_refusals_are_each_ones_own(scenario: Scenario, store: FragileStore) -> None:
-    """Whoever waited for one that was refused is judged by itself: another version may be the one it meant."""
+    """A request that waited for a refused one is decided on its own: its condition may name another version."""
     key_id = (await scenario.create()).api_key.id
 
     async def rotate(version: int) -> object:
@@ -285,7 +285,7 @@ async def test_a_replay_that_comes_and_goes(scenario: Scenario, store: FragileSt
 
 
 async def test_what_cannot_be_repeated_is_never_known(scenario: Scenario) -> None:
-    """A request without an idempotency key is what it is every time; a store that says otherwise is not believed."""
+    """A request without an idempotency key is never replayed, whatever the store returns."""
 
     async def known_already(_seal: object) -> None:
         return None

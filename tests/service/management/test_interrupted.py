@@ -68,7 +68,7 @@ async def repeat(
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 @pytest.mark.parametrize("same_process", [True, False])
 async def test_the_store_goes_away(operation: str, same_process: bool) -> None:
-    """A store that goes away before or after any call: a second request finds what was done, or does it."""
+    """When the store fails before or after any call, the same request finds the change or makes it."""
     for point in await points_of(operation):
         scenario, store, request = await scenario_and_request(operation)
 
@@ -102,7 +102,7 @@ async def test_the_process_dies(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_caller_goes_away(operation: str) -> None:
-    """A caller that goes away at any moment leaves the request to be finished; whoever repeats it has the answer."""
+    """When a caller disconnects at any moment, the request is completed, and the same request gets the answer."""
     for point in await points_of(operation):
         scenario, store, request = await scenario_and_request(operation)
         first = asyncio.ensure_future(request(scenario.management))
@@ -119,7 +119,7 @@ async def test_the_caller_goes_away(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_first_of_many_goes_away(operation: str) -> None:
-    """The first of many callers takes nobody's answer along: all others are told one secret, of one key."""
+    """When the first of many callers disconnects, all others get the same secret of one key."""
     for point in await points_of(operation):
         scenario, store, request = await scenario_and_request(operation)
         first = asyncio.ensure_future(request(scenario.management))
@@ -138,7 +138,7 @@ async def test_the_first_of_many_goes_away(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_work_is_cancelled_under_many(operation: str) -> None:
-    """Work that is cancelled, not its caller, strands nobody: the others do it, once."""
+    """When the task itself is cancelled, the other callers make the change, once."""
     for point in await points_of(operation):
         scenario, store, request = await scenario_and_request(operation)
         requests = [asyncio.ensure_future(request(scenario.management)) for _ in range(5)]

@@ -41,7 +41,7 @@ async def test_create(scenario: Scenario) -> None:
 
 
 async def test_everything_that_can_be_wished(scenario: Scenario) -> None:
-    """A key is made as it was wished for, in its environment, and the event tells all that it was given."""
+    """A key is created with the fields of its command, in its environment, and the event has all of them."""
     new = NewKey(
         name="name",
         description="what for",
@@ -93,7 +93,7 @@ async def test_every_key_has_its_own_pair(scenario: Scenario) -> None:
 
 
 async def test_what_the_policy_does_not_allow() -> None:
-    """A wish against the policy is refused with every flaw of it, and nothing is stored."""
+    """A command against the policy is refused with all of its flaws, and nothing is stored."""
     scenario = Scenario(max_life=timedelta(days=30), scopes={"reports:read": "Read reports"})
     new = NewKey(name="n", environment="moon", expires_at=NOW + 31 * DAY, scopes=("reports:*", "reports:write"))
     assert flaws_of(await scenario.management.create(ALICE, ORIGIN, new)) == [
@@ -125,14 +125,14 @@ async def test_revoke_is_for_good(scenario: Scenario, reason: RevocationReason) 
 
 
 async def test_a_reason_need_not_be_given(scenario: Scenario) -> None:
-    """A revocation without a reason has the one that says nothing."""
+    """A revocation without a reason has the reason `unspecified`."""
     key = await scenario.management.revoke(ALICE, ORIGIN, (await scenario.create()).api_key.id)
     assert key is not None
     assert key.revocation_reason is RevocationReason.UNSPECIFIED
 
 
 async def test_organizations_do_not_see_each_other(scenario: Scenario) -> None:
-    """To one organisation another's key is no key, whatever is asked of it."""
+    """For every operation the key of another organization is treated as absent."""
     management, key = scenario.management, (await scenario.create()).api_key
     not_found = Refused("not_found")
     assert await management.get(BOB, key.id) is None
@@ -147,7 +147,7 @@ async def test_organizations_do_not_see_each_other(scenario: Scenario) -> None:
 
 
 async def test_pages(scenario: Scenario) -> None:
-    """Pages follow each other without gap or repeat, newest first, and the last one says so."""
+    """Pages follow each other without gap or repeat, newest first, and the last one has no next."""
     made = [(await scenario.create(name=f"{number}")).api_key for number in range(5)]
     first = await scenario.management.list_page(ALICE, limit=2, before=None)
     second = await scenario.management.list_page(ALICE, limit=2, before=first.next)
@@ -167,7 +167,7 @@ async def test_a_list_of_some(scenario: Scenario) -> None:
 
 
 async def test_pages_of_events(scenario: Scenario) -> None:
-    """Events come newest first, each with its place in the chain, page after page, those of deleted keys too."""
+    """Events come newest first, each with its link of the chain, page after page, those of deleted keys too."""
     for _ in range(3):
         await scenario.create()
     key = (await scenario.create()).api_key

@@ -20,7 +20,7 @@ def flaw_types(found: Policy, **fields: Any) -> list[str]:
 
 
 def test_without_rules_anything_goes() -> None:
-    """Without rules only time and the environments bound what is wished."""
+    """Without rules only the time and the environments limit a new key."""
     assert policy().environment_of(None) == "live"
     assert policy().environment_of("sandbox") == "sandbox"
     assert flaw_types(policy()) == []
@@ -50,7 +50,7 @@ def test_expiry(rules: dict[str, Any], expires_at: datetime | None, word: str | 
 
 
 def test_the_longest_life_is_that_of_keys_without_an_expiry() -> None:
-    """Whoever names no expiry gets the latest there may be, counted from the making of the secret."""
+    """Without an expiry a key gets the latest allowed one, counted from the creation of the secret."""
     assert policy(max_life=MONTH).expiry(None, since=NOW - DAY) == NOW - DAY + MONTH
     assert policy(max_life=MONTH).expiry(NOW + DAY, since=NOW) == NOW + DAY
 
@@ -62,13 +62,13 @@ def test_a_life_is_counted_from_the_secret() -> None:
 
 @pytest.mark.parametrize("scope", ["reports:read", "reports:*", "*:read", "*:*", "bills:write"])
 def test_known_scopes(scope: str) -> None:
-    """A scope of the catalogue is known, and so is a wildcard that grants one of it."""
+    """A listed scope is allowed, and so is a wildcard that grants a listed one."""
     assert flaw_types(policy(scopes={"reports:read": "", "bills:write": ""}), scopes=(scope,)) == []
 
 
 @pytest.mark.parametrize("scope", ["reports:write", "bills:read", "books:*", "*:delete", "Reports:read"])
 def test_unknown_scopes(scope: str) -> None:
-    """Any other scope is refused, at its place in the list."""
+    """Any other scope is refused, with its index in the list."""
     found = policy(scopes={"reports:read": "", "bills:write": ""})
     (flaw,) = found.flaws(now=NOW, since=NOW, scopes=("reports:read", scope))
     assert (flaw.field, flaw.type, flaw.path) == ("scopes", "scope_unknown", (1,))
@@ -76,7 +76,7 @@ def test_unknown_scopes(scope: str) -> None:
 
 
 def test_flaws_quote_nothing() -> None:
-    """No sentence repeats what was wished."""
+    """No sentence quotes the value."""
     found = policy(scopes={}, max_life=MONTH)
     flaws = found.flaws(now=NOW, since=NOW, environment="x-1", expires_at=(NOW + 99 * DAY,), scopes=("x-1:x-1",))
     assert len(flaws) == 3

@@ -68,7 +68,7 @@ async def test_the_event(scenario: Scenario) -> None:
     ],
 )
 async def test_the_overlap(scenario: Scenario, overlap: int | None, quiet: int | None, expected: timedelta) -> None:
-    """The old pair ends when the caller says, or after the usual time: a month where it waits for quiet."""
+    """The old pair ends at the given time, or after the default: a day, or 30 days with an idle time."""
     key = (await scenario.create()).api_key
     retiring = (await scenario.rotate(key.id, overlap_seconds=overlap, quiet_seconds=quiet)).api_key.retiring
     assert retiring is not None
@@ -112,7 +112,7 @@ async def test_matching(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 60, 7 * 86_400])
 async def test_another_end(scenario: Scenario, seconds: int) -> None:
-    """The old pair can be ended at once or given more time, counted from now; it does not wait for quiet any more."""
+    """The old pair can end at once or later, counted from now; then it no longer ends sooner for being idle."""
     key = (await scenario.create()).api_key
     before = (await scenario.rotate(key.id, quiet_seconds=3600)).api_key
     scenario.now += SECOND
@@ -127,7 +127,7 @@ async def test_another_end(scenario: Scenario, seconds: int) -> None:
 
 
 async def test_the_event_of_another_end(scenario: Scenario) -> None:
-    """The event tells which pair was to end when, and when it ends now."""
+    """The event has the pair, its end before, and its end from now on."""
     key = (await scenario.create()).api_key
     await scenario.rotate(key.id, quiet_seconds=3600)
     await set_overlap(scenario, key, 60)
@@ -167,7 +167,7 @@ async def test_a_change_in_between(scenario: Scenario) -> None:
 
 
 async def test_a_rotation_in_between(scenario: Scenario) -> None:
-    """Of two rotations at once one is made; the other is told so, and its pair is nobody's."""
+    """Of two rotations at once one is made; the other is refused, and its pair does not work."""
     key = (await scenario.create()).api_key
     other = scenario.process()
     results = []

@@ -34,7 +34,7 @@ async def update(scenario: Scenario, key: ApiKey, **changes: Any) -> ApiKey | Re
 
 
 async def test_everything_that_can_be_changed(scenario: Scenario) -> None:
-    """Each field that is given replaces the old value, in the answer and in the store; the version is one more."""
+    """Each given field replaces the old value, in the answer and in the store; the version is one more."""
     key = (await scenario.create()).api_key
     changed = await update(scenario, key, **EVERYTHING)
     assert changed == replace(key, **EVERYTHING, version=2)
@@ -43,7 +43,7 @@ async def test_everything_that_can_be_changed(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 async def test_one_field_alone(scenario: Scenario, name: str) -> None:
-    """A field that is not given stays as it is, and the event tells of the one that changed, before and after."""
+    """A field that is not given stays as it is, and the event has only the changed one, before and after."""
     key = (await scenario.create(description="d", external_id="e", metadata={"a": 1})).api_key
     assert await update(scenario, key, **{name: EVERYTHING[name]}) == replace(
         key, **{name: EVERYTHING[name]}, version=2
@@ -58,7 +58,7 @@ async def test_one_field_alone(scenario: Scenario, name: str) -> None:
 
 
 async def test_what_the_event_tells(scenario: Scenario) -> None:
-    """Before and after are told in values that an event may hold."""
+    """Before and after are values that an event may contain."""
     key = (await scenario.create(metadata={"b": 0.5, "a": "é"})).api_key
     await update(scenario, key, **EVERYTHING)
     assert scenario.store.trail[-1].data == {
@@ -96,7 +96,7 @@ async def test_nothing_different(scenario: Scenario, changes: dict[str, Any]) ->
 
 @pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0, False), ([1], [True])])
 async def test_what_json_tells_apart(scenario: Scenario, old: object, new: object) -> None:
-    """Values of metadata that JSON tells apart are different, even where Python has them equal."""
+    """Values of metadata that differ in JSON are different, even where Python has them equal."""
     key = (await scenario.create(metadata={"a": old})).api_key
     changed = await update(scenario, key, metadata={"a": new})
     assert isinstance(changed, ApiKey)
@@ -105,7 +105,7 @@ async def test_what_json_tells_apart(scenario: Scenario, old: object, new: objec
 
 
 async def test_clearing(scenario: Scenario) -> None:
-    """What is optional can be taken away again."""
+    """Optional fields can be removed again."""
     key = (await scenario.create(**EVERYTHING)).api_key
     nothing = {"description": None, "expires_at": None, "external_id": None}
     none = {"scopes": (), "allowed_ips": (), "rate_limits": (), "metadata": {}}
@@ -183,7 +183,7 @@ async def test_a_change_in_between(scenario: Scenario) -> None:
 
 
 async def test_a_change_in_between_of_a_version_that_was_meant(scenario: Scenario) -> None:
-    """Whoever meant one version is told that it is gone."""
+    """A change on the condition of an earlier version is refused."""
     key = (await scenario.create()).api_key
     scenario.once_meanwhile(lambda: interfere(scenario, key, description="theirs"))
     found = await scenario.management.update(
