@@ -34,7 +34,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
     ],
 )
 def test_address(peer: str | None, forwarded: list[str], address: str | None) -> None:
-    """A forwarded address counts only as far as trusted proxies wrote it; what a caller forged is never reached."""
+    """A forwarded address counts only as far as trusted proxies wrote it; a forged entry is never reached."""
     scope = {
         "client": None if peer is None else (peer, 1),
         "headers": [(b"x-forwarded-for", value.encode()) for value in forwarded],
