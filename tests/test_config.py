@@ -263,21 +263,3 @@ def test_the_database_alone_is_judged(env: pytest.MonkeyPatch) -> None:
 def test_every_field_is_described() -> None:
     """The reference page has something to say on every setting."""
     assert all(field.description for field in Settings.model_fields.values())
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("0.0.0.0", False),
-        ("192.168.0.1", False),
-        ("localhost.example", False),
-        ("", False),
-    ],
-)
-def test_loopback(host: str, expected: bool) -> None:
-    """Loopback is localhost and the loopback networks, and no name that merely looks so."""
-    assert config.is_loopback(host) is expected

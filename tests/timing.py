@@ -36,11 +36,11 @@ import httpx
 
 from keywright.dev.issuer import DevIssuer
 from keywright.keys import format as text_format
+from keywright.keys.cache import KnownKeys
 from keywright.keys.digest import digest
 from keywright.keys.format import Kind, Parts
-from keywright.keys.known import KnownKeys
 from keywright.keys.verdict import ANY_USE
-from keywright.service.verification import Verification
+from keywright.service.checking.verification import Verification
 from keywright.storage.engine import open_store
 from tests.history.nodes import create_verifier
 from tests.live import bearer, environment, start_service
@@ -173,7 +173,8 @@ async def in_this_process(database: str, texts: Texts, stored: Sequence[str], me
         ordered = sorted(stored)
 
         async def verify(text: str) -> None:
-            assert (await verification.verify(text, ANY_USE)).facts is None
+            verdict = verification.verify_now(text, ANY_USE) or await verification.verify_elsewhere(text, ANY_USE)
+            assert verdict.facts is None
 
         async def compare_characters(text: str) -> None:
             nearest = ordered[bisect(ordered, text) - 1]

@@ -15,11 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
-from keywright.api.accelerator import Accelerator
-from keywright.api.callers import Callers
-from keywright.api.checking import Checkers, Checking
 from keywright.api.feed import FeedParts, FeedRoutes
-from keywright.api.forward_auth import ForwardAuth
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
 from keywright.api.http.routing import Routes, Trust
@@ -29,22 +25,27 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.openapi import DocumentRoute
+from keywright.api.verify.callers import Callers
+from keywright.api.verify.fast_path import Accelerator
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.routes import Checking
 from keywright.auth.access_token import AccessTokens
 from keywright.auth.jwks import KeySet
 from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
-from keywright.keys.known import KnownKeys
-from keywright.limits.engine import RunningLimiter, open_limiter
+from keywright.keys.cache import KnownKeys
+from keywright.keys.usage import UsageBook
+from keywright.keys.verdict import Code
+from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.failures import FailureLimit
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.policy import Policy
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Seconds, Verification
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
@@ -95,7 +96,7 @@ def plugs_of(settings: Settings) -> Plugs:
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
-            known_keys=settings.known_keys,
+            cached_keys=settings.cached_keys,
             on_outage=settings.limits_on_outage,
             on_uncounted=telemetry.limits_uncounted.inc,
         ),
@@ -128,14 +129,12 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     plugs = change(plugs_of(settings))
     checking = _checking(settings, plugs)
     edge = _edge(settings, plugs, checking)
-    forward_auth = _forward_auth(edge, settings, checking)
-    accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
-    return Checking(forward_auth or edge, checking.checkers, accelerator=accelerator)
+    return _in_front(edge, settings, checking)
 
 
 def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
     """Everything but verifications, with what happens to every request."""
-    trust = Trust(authenticator=plugs.authenticator, callers=checking.checkers.callers, proxies=settings.proxy_networks)
+    trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
     edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
     if settings.cors_origins:
         edge = CORSMiddleware(
@@ -198,14 +197,15 @@ def _policy(settings: Settings) -> Policy:
 class _CheckingParts:
     """The checking plane: what answers, what feeds verifiers, and what runs in the background."""
 
-    checkers: Checkers
+    checker: Checker
+    callers: Callers
     verifiers: Verifiers
     feed: FeedParts
     background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    known, known_verifiers = KnownKeys(settings.known_keys), VerifierCache(10_000)
+    known, known_verifiers = KnownKeys(settings.cached_keys), VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
@@ -228,15 +228,16 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         outage_seconds=settings.outage_seconds,
     )
     return _CheckingParts(
-        Checkers(
-            callers=callers,
+        Checker(
             verification=verification,
             usage=usage,
             failures=FailureLimit(),
             limiter=plugs.limiter,
+            counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
             now=plugs.now,
             monotonic=plugs.monotonic,
         ),
+        callers,
         verifiers,
         FeedParts(
             store=plugs.store,
@@ -248,12 +249,17 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) -> ForwardAuth | None:
-    if settings.forward_auth == "off":
-        return None
-    return ForwardAuth(
-        app, checking.checkers, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
-    )
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checking:
+    """Put the ways to check keys in front of *app*."""
+    forward_auth = None
+    if settings.forward_auth != "off":
+        forward_auth = ForwardAuth(
+            app, parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+        )
+    accelerator = None
+    if settings.fast_path == "on":
+        accelerator = Accelerator(parts.checker, parts.callers, forward_auth)
+    return Checking(forward_auth or app, parts.checker, parts.callers, accelerator=accelerator)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:

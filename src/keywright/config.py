@@ -8,17 +8,18 @@ sentence that names it.
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from keywright.keys.addresses import is_loopback
 from keywright.keys.format import BRAND, ENVIRONMENT
 from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
 from keywright.keys.scopes import is_scope
-from keywright.limits import url as redis_url
+from keywright.rate_limiting import url as redis_url
 from keywright.service.principal import PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -128,7 +129,7 @@ class Settings(DatabaseSettings):
         description="What happens to keys with rate limits while Redis is away. `local`: every process counts alone. "
         "`refuse`: they are 503.",
     )
-    known_keys: int = Field(
+    cached_keys: int = Field(
         default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
@@ -137,7 +138,7 @@ class Settings(DatabaseSettings):
         "credential in `X-Keywright-Verifier`. `open`: whoever reaches the port, so only on a private network. "
         "`off`: nobody; both are 404.",
     )
-    accelerator: Literal["on", "off"] = Field(
+    fast_path: Literal["on", "off"] = Field(
         default="on",
         description="Whether verifications, and questions of proxies, that need nobody else are answered before they "
         "take the way of other requests. The answers are the same; `off` is for finding out whether that is true.",
@@ -312,16 +313,6 @@ def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* is `localhost` or a loopback address, written without brackets."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_acceptable_issuer(issuer: str) -> bool:

@@ -138,7 +138,7 @@ def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None
     root.handlers = [handler]
     root.setLevel(level.upper())
     # These narrate every request or statement.
-    for noisy in ("httpx", "httpcore", "asyncio", "alembic"):
+    for noisy in ("httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -83,7 +83,7 @@ def test_a_name_alone(caller: Caller) -> None:
             "first_used_at": None,
             "last_used_at": None,
             "retires_at": None,
-            "retire_when_quiet_seconds": None,
+            "retire_when_idle_seconds": None,
         }
     ]
 

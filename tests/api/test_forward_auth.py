@@ -1,5 +1,6 @@
 """What a proxy is told: the door to `/forward-auth` and `/ext-authz`, on a store under the test's control."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -9,15 +10,14 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright import telemetry
-from keywright.api.forward_auth import ForwardAuth
 from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
+from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
-from keywright.service.failures import ALLOWED
+from keywright.service.checking.verification import MOST_FAILURES
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
 from tests.markdown import bare, read, table
 
@@ -40,7 +40,7 @@ class Door(CheckingPlane):
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
-        self.app = ForwardAuth(PlainTextResponse("behind", 418), self.checkers, self.verifiers, **options)
+        self.app = ForwardAuth(PlainTextResponse("behind", 418), self.checker, self.verifiers, **options)
         self.http = self.caller()
 
     def caller(self, address: str = PROXY) -> httpx.AsyncClient:
@@ -113,18 +113,17 @@ async def test_use_is_noted(door: Door) -> None:
     headers = {**BEARING, "User-Agent": "curl/8.1", "X-Forwarded-For": "203.0.113.9"}
     await door.ask(FORWARD_AUTH, headers)
     await door.ask(FORWARD_AUTH, {**headers, "X-API-Key": OTHER_KEY})
-    (sighting,) = next(door.usage.take_all(1_000_000.0))
-    assert (sighting.network, sighting.agent, sighting.verifier) == ("203.0.113.0/24", "curl", "edge")
-    assert sighting.count == 1
+    (record,) = next(door.usage.take_all())
+    assert (record.source.network, record.source.agent, record.source.verifier) == ("203.0.113.0/24", "curl", "edge")
+    assert record.uses == 1
 
 
 async def test_verdicts_are_counted(door: Door) -> None:
     """Verdicts given to proxies are counted with all others."""
-    counts = {code: telemetry.verdicts.labels(code.value) for code in (Code.VALID, Code.NOT_FOUND)}
-    before = {code: count._value.get() for code, count in counts.items()}
     await door.ask(FORWARD_AUTH, BEARING)
     await door.ask(FORWARD_AUTH, {"X-API-Key": "junk"})
-    assert {code: count._value.get() - before[code] for code, count in counts.items()} == dict.fromkeys(counts, 1)
+    await asyncio.sleep(0)
+    assert door.verdicts == {"valid": 1, "not_found": 1}
 
 
 # Keys that are not good
@@ -219,7 +218,7 @@ async def test_ambiguous_keys(door: Door, headers: list[dict[str, str]]) -> None
 
 
 async def exhaust(door: Door, forwarded: str) -> httpx.Response:
-    for number in range(ALLOWED + 1):
+    for number in range(MOST_FAILURES + 1):
         text = mint(number.to_bytes(32, "big"), brand="kw", environment="live").private.reveal()
         response = await door.ask(FORWARD_AUTH, {"X-API-Key": text, "X-Forwarded-For": forwarded})
     return response
@@ -241,8 +240,8 @@ async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None
     door = Door(trusted=[ip_network(trusted)])
     assert outcome(await exhaust(door, forwarded)) == (401, "not_found")
     assert (await door.ask(FORWARD_AUTH, {**BEARING, "X-Forwarded-For": forwarded})).status_code == 200
-    (sighting,) = next(door.usage.take_all(1_000_000.0))
-    assert sighting.network is None
+    (record,) = next(door.usage.take_all())
+    assert record.source.network is None
 
 
 async def test_outage(door: Door) -> None:
@@ -353,7 +352,7 @@ async def test_open() -> None:
     for headers in ({}, {"X-Keywright-Verifier": "junk"}):
         assert identity(await door.http.get(FORWARD_AUTH, headers={**BEARING, **headers})) == IDENTITY
     assert outcome(await door.http.get(FORWARD_AUTH)) == (401, "missing_key")
-    assert next(door.usage.take_all(1_000_000.0))[0].verifier == "forward-auth"
+    assert next(door.usage.take_all())[0].source.verifier == "forward-auth"
 
 
 @pytest.mark.parametrize("path", [FORWARD_AUTH, EXT_AUTHZ])

@@ -212,14 +212,14 @@ def test_what_cannot_be_cleared(field: str) -> None:
     [
         ({}, None),
         ({"overlap_seconds": 0}, None),
-        ({"overlap_seconds": 2_592_000, "retire_when_quiet_seconds": 2_592_000}, None),
-        ({"retire_when_quiet_seconds": 60.0}, None),
+        ({"overlap_seconds": 2_592_000, "retire_when_idle_seconds": 2_592_000}, None),
+        ({"retire_when_idle_seconds": 60.0}, None),
         ({"overlap_seconds": -1}, "greater_than_equal"),
         ({"overlap_seconds": 2_592_001}, "less_than_equal"),
         ({"overlap_seconds": "60"}, "int_type"),
         ({"overlap_seconds": None}, "int_type"),
-        ({"retire_when_quiet_seconds": 59}, "greater_than_equal"),
-        ({"retire_when_quiet_seconds": 2_592_001}, "less_than_equal"),
+        ({"retire_when_idle_seconds": 59}, "greater_than_equal"),
+        ({"retire_when_idle_seconds": 2_592_001}, "less_than_equal"),
         ({"overlap": 5}, "extra_forbidden"),
     ],
 )

@@ -62,8 +62,8 @@ def test_the_private_key_is_shown_once(caller: Caller) -> None:
         ({}, timedelta(days=1), None),
         ({"overlap_seconds": 60}, timedelta(seconds=60), None),
         ({"overlap_seconds": 2_592_000}, MONTH, None),
-        ({"retire_when_quiet_seconds": 3600}, MONTH, 3600),
-        ({"overlap_seconds": 7200, "retire_when_quiet_seconds": 3600}, timedelta(hours=2), 3600),
+        ({"retire_when_idle_seconds": 3600}, MONTH, 3600),
+        ({"overlap_seconds": 7200, "retire_when_idle_seconds": 3600}, timedelta(hours=2), 3600),
     ],
 )
 def test_overlap(caller: Caller, body: Any, overlap: timedelta, quiet: int | None) -> None:
@@ -76,7 +76,7 @@ def test_overlap(caller: Caller, body: Any, overlap: timedelta, quiet: int | Non
     )
     new, old = response.json()["secrets"]
     assert between(new["created_at"], old["retires_at"]) == overlap
-    assert old["retire_when_quiet_seconds"] == quiet
+    assert old["retire_when_idle_seconds"] == quiet
     assert caller.http.get(f"{KEYS}/{created['id']}").json()["secrets"] == [new, old]
 
 
@@ -146,12 +146,12 @@ def test_if_match(caller: Caller, if_match: str, status: int) -> None:
 def test_more_time(caller: Caller) -> None:
     """The old secret can get more time, counted from now, and then no longer ends for being idle."""
     url = f"{KEYS}/{caller.create()['id']}"
-    caller.http.post(f"{url}/rotate", json={"retire_when_quiet_seconds": 60, "overlap_seconds": 120})
+    caller.http.post(f"{url}/rotate", json={"retire_when_idle_seconds": 60, "overlap_seconds": 120})
     response = caller.http.put(f"{url}/rotation/", json={"overlap_seconds": 2_592_000})
     assert response.status_code == 200
     new, old = response.json()["secrets"]
     assert MONTH <= between(new["created_at"], old["retires_at"]) < MONTH + timedelta(minutes=5)
-    assert old["retire_when_quiet_seconds"] is None
+    assert old["retire_when_idle_seconds"] is None
     assert caller.http.get(url).json() == response.json()
 
 

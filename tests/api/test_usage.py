@@ -15,7 +15,7 @@ USAGE = "/api/v2/verifier/usage"
 
 def report(verifier: Verifier, private_key: str, seen_at: datetime, *, count: int, network: str) -> None:
     """Report uses as an in-process verifier does."""
-    body = {"session": str(uuid4()), "batch": 1, "sightings": [a_sighting(private_key, seen_at, count, network)]}
+    body = {"session": str(uuid4()), "batch": 1, "usage": [a_sighting(private_key, seen_at, count, network)]}
     assert verifier.http.post(USAGE, json=body).status_code == 204
 
 
@@ -82,7 +82,7 @@ def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
     uses = [a_sighting(text, now, 3, "192.0.2.0/24") for text in (created["private_key"], "unknown")]
     sessions = [str(uuid4()) for _ in range(2)]
     for session, batch in ((0, 1), (0, 1), (1, 1), (0, 2), (0, 1)):
-        body = {"session": sessions[session], "batch": batch, "sightings": uses}
+        body = {"session": sessions[session], "batch": batch, "usage": uses}
         assert verifier.http.post(USAGE, json=body).status_code == 204
     usage = caller.http.get(f"{KEYS}/{created['id']}/usage").json()
     assert sum(day["count"] for day in usage["counts"]) == 9
@@ -91,7 +91,7 @@ def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
 @pytest.mark.parametrize("batch", [{}, {"batch": 0}, {"batch": -1}, {"batch": 2**63}, {"batch": None}], ids=repr)
 def test_a_batch_has_a_number(caller: Caller, verifier: Verifier, batch: dict[str, Any]) -> None:
     """A report without a number from 1 on is refused, because a repeated one could not be recognized."""
-    answer = verifier.http.post(USAGE, json={"session": str(uuid4()), **batch, "sightings": []})
+    answer = verifier.http.post(USAGE, json={"session": str(uuid4()), **batch, "usage": []})
     assert answer.status_code == 422
     assert answer.json()["code"] == "validation_failed"
 

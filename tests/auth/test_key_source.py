@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from keywright.auth.key_source import MAX_BODY_BYTES, FetchFailed, KeySource, is_loopback, read_key_set
+from keywright.auth.key_source import MAX_BODY_BYTES, FetchFailed, KeySource, is_on_this_machine, read_key_set
 from tests.auth.fakes import DISCOVERY, KEY_SET, FakeProvider
 from tests.auth.issuer import ISSUER, Issuer
 from tests.listening import Serve, serving
@@ -145,7 +145,7 @@ def test_issuer_that_may_not_be_asked(address: str) -> None:
 )
 def test_loopback(address: str, expected: bool) -> None:
     """This machine is `localhost`, 127.0.0.0/8 and ::1, and nothing that only looks like it."""
-    assert is_loopback(address) is expected
+    assert is_on_this_machine(address) is expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from keywright import __version__
 from tests.live import SOURCE, clean_environment
 
 # Not pydantic: Typer itself reads options with it.
-HEAVY = ("starlette", "uvicorn", "sqlalchemy", "alembic", "asyncpg", "prometheus_client")
+HEAVY = ("starlette", "uvicorn", "asyncpg", "prometheus_client")
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

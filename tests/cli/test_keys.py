@@ -272,7 +272,7 @@ def test_list_unused() -> None:
 
 def test_show_for_people() -> None:
     """What a key may do, and each of its secrets, are shown in words and units for people."""
-    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_quiet_seconds": 3600}
+    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_idle_seconds": 3600}
     used = {**SECRET, "last_used_at": "2026-11-24T00:00:00Z"}
     key = {**REVOKED, "secrets": [used, old]}
     with fake_service({("GET", f"{PATH}/{KEY_ID}"): Answer(200, key)}) as service:

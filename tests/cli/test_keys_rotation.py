@@ -35,14 +35,14 @@ def secret(pair: Any, **fields: Any) -> dict[str, Any]:
         **SECRET,
         "public_key": pair.public.text,
         "private_key_display": pair.private.display,
-        "retire_when_quiet_seconds": None,
+        "retire_when_idle_seconds": None,
         **fields,
     }
 
 
 def key(*, old_used: str | None = None, new_used: str | None = None, quiet: int | None = None) -> dict[str, Any]:
     """A key that is being rotated."""
-    old = secret(OLD_PAIR, last_used_at=old_used, retires_at="2026-12-24T12:00:00Z", retire_when_quiet_seconds=quiet)
+    old = secret(OLD_PAIR, last_used_at=old_used, retires_at="2026-12-24T12:00:00Z", retire_when_idle_seconds=quiet)
     new = secret(NEW_PAIR, first_used_at=new_used, last_used_at=new_used)
     return {**FIELDS, "secrets": [new, old]}
 
@@ -79,7 +79,7 @@ def source(pair: Any, network: str | None, last: str, agent: str | None = "curl"
     [
         ((), {}),
         (("--overlap", "7d"), {"overlap_seconds": 604_800}),
-        (("--idle", "1h"), {"retire_when_quiet_seconds": 3600}),
+        (("--idle", "1h"), {"retire_when_idle_seconds": 3600}),
         (("--overlap", "0s"), {"overlap_seconds": 0}),
     ],
 )

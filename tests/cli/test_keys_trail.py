@@ -90,7 +90,7 @@ def test_usage_of_an_unused_key() -> None:
 
 def test_receipt() -> None:
     """A receipt says how many have confirmed, who has not, and how long the old state may be believed."""
-    done_receipt = {**RECEIPT, "pending": 0, "believed_until": None, "verifiers": []}
+    done_receipt = {**RECEIPT, "pending": 0, "may_accept_until": None, "verifiers": []}
     with fake_service({("GET", f"{ONE}/revocation"): Answer(200, RECEIPT)}) as service:
         shown = invoke(service, "receipt", KEY_ID).stdout
         as_json = invoke(service, "receipt", KEY_ID, "--json").stdout

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.live import clean_environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
+from tests.storage.making import Database
 
 SERVICE = {"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}
 AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
@@ -87,3 +89,16 @@ def test_postgresql_is_migrated_by_command_only(postgres_cluster: PostgresCluste
     assert keywright(url, "migrate", "--check").returncode == 0
     with start_service({**SERVICE, "KEYWRIGHT_DATABASE_URL": url}) as service:
         assert httpx.get(f"{service.base_url}/readyz").json()["checks"]["database"] == "ok"
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_database_that_is_too_old(engine: str, postgres_cluster: PostgresCluster, tmp_path: Path) -> None:
+    """A database older than the oldest migration is refused by every command, with one sentence that names both."""
+    url = f"sqlite:///{tmp_path / 'old.db'}" if engine == "sqlite" else fresh_database(postgres_cluster)
+    assert keywright(url, "migrate").returncode == 0
+    Database(url).query("UPDATE alembic_version SET version_num = '20261126_0005'")
+    for arguments, code in ((["serve"], 3), (["migrate"], 5), (["migrate", "--check"], 5)):
+        refused = keywright(url, *arguments, KEYWRIGHT_PORT="0", KEYWRIGHT_METRICS="off", **SERVICE)
+        assert refused.returncode == code
+        (sentence,) = refused.stderr.splitlines()
+        assert "has revision 20261126_0005, and this version migrates from 20261130_0006 on" in sentence

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_RECENT, Sighting
+from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_CACHED
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
 from keywright.keys.digest import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.usage import UsageRecord
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
 from tests.client.deciding import from_memory, request
@@ -51,7 +52,7 @@ class World:
         self.checker.end(self.checker.begin(asking), answer)
         return self.checker.answered(asking, answer)
 
-    def sightings(self) -> list[Sighting]:
+    def sightings(self) -> list[UsageRecord]:
         self.checker.set_uses_aside()
         while self.checker.settle_uses(3):
             pass
@@ -239,7 +240,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
     assert verdict is not None
     assert verdict.code is Code.EXPIRED
     assert verdict.explanation is not None
-    assert "rotation" in verdict.explanation.rule
+    assert "rotation" in verdict.explanation.reason
 
 
 def test_each_address_is_judged(world: World) -> None:
@@ -291,7 +292,7 @@ def test_every_request_pays(world: World) -> None:
     world.follow()
     assert world.verify_now()
     # What was refused was no use.
-    assert sum(use.times for use in world.sightings()) == 4
+    assert sum(use.uses for use in world.sightings()) == 4
 
 
 def test_a_refused_request_pays_nothing(world: World) -> None:
@@ -452,7 +453,7 @@ def test_uses_are_counted(world: World) -> None:
     world.verify_now()
     world.clock.go_on(10)
     world.checker.in_outage(request(TEXT, client_ip="192.0.2.7"))
-    uses = {(use.network, use.agent): use.times for use in world.sightings()}
+    uses = {(use.source.network, use.source.agent): use.uses for use in world.sightings()}
     assert uses == {("192.0.2.0/24", "curl"): 4, (None, None): 1, ("192.0.2.0/24", None): 1}
 
 
@@ -464,9 +465,9 @@ def test_when_a_key_was_used(world: World) -> None:
     world.clock.go_on(0.4)
     world.verify_now()
     (use,) = world.sightings()
-    assert (use.first, use.last, use.times) == (NOW, NOW + 0.4, 2)
-    assert use.hour == NOW // 3600
-    assert use.digest == digest(TEXT)
+    assert (use.first, use.last, use.uses) == (NOW, NOW + 0.4, 2)
+    assert use.source.hour == NOW // 3600
+    assert use.source.digest == digest(TEXT)
 
 
 def test_a_long_agent_is_cut(world: World) -> None:
@@ -476,18 +477,18 @@ def test_a_long_agent_is_cut(world: World) -> None:
     for end in ("a", "b"):
         assert world.verify_now(user_agent="curl/" + "x" * LONGEST_AGENT * 100 + end)
     (use,) = world.sightings()
-    assert (use.agent, use.times) == ("curl", 2)
+    assert (use.source.agent, use.uses) == ("curl", 2)
 
 
 def test_more_words_than_are_kept(world: World) -> None:
     """However many addresses come by, every use is counted once, and memory stays bounded."""
     world.hold()
     world.sightings()
-    many = 2 * MOST_RECENT + 10
+    many = 2 * MOST_CACHED + 10
     for number in range(many):
         world.verify_now(client_ip=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     uses = world.sightings()
-    assert sum(use.times for use in uses) == many
+    assert sum(use.uses for use in uses) == many
     assert len(uses) == -(-many // 256)
 
 
@@ -507,13 +508,13 @@ def test_threads(world: World) -> None:
     for _ in range(300):
         world.hold()
         world.hold(text=OTHER)
-        reported += sum(use.times for use in world.sightings())
+        reported += sum(use.uses for use in world.sightings())
         world.checker.drop([digest(TEXT)])
         assert world.verify_now() is None
     stop.set()
     for thread in threads:
         thread.join()
-    reported += sum(use.times for use in world.sightings())
+    reported += sum(use.uses for use in world.sightings())
     # `hold` makes a verdict itself, so two uses a round come from it.
     assert reported == sum(counted) + 600
 

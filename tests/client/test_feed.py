@@ -10,8 +10,8 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.digest import digest
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock

@@ -36,7 +36,7 @@ SECRET: dict[str, Any] = {
     "first_used_at": None,
     "last_used_at": "2026-11-24T00:00:00Z",
     "retires_at": None,
-    "retire_when_quiet_seconds": None,
+    "retire_when_idle_seconds": None,
 }
 FIELDS: dict[str, Any] = {
     "id": KEY_ID,

@@ -71,14 +71,14 @@ RECEIPT: dict[str, Any] = {
     "revoked_at": "2026-11-23T23:26:11.804821Z",
     "confirmed": 1,
     "pending": 1,
-    "believed_until": "2026-11-23T23:31:11Z",
+    "may_accept_until": "2026-11-23T23:31:11Z",
     "verifiers": [
         {
             "name": "billing-api",
             "kind": "verifier",
             "connected_at": "2026-11-23T20:00:00Z",
             "confirmed_at": None,
-            "believes_until": "2026-11-23T23:31:11Z",
+            "may_accept_until": "2026-11-23T23:31:11Z",
         }
     ],
 }
@@ -145,7 +145,7 @@ def test_create_with_everything() -> None:
 
 def test_a_key_is_read_whole() -> None:
     """Every field arrives with its type, and the entity tag with it; during a rotation both pairs are there."""
-    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_quiet_seconds": 3600}
+    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_idle_seconds": 3600}
     recorder = Recorder({**FIELDS, "secrets": [SECRET, old]}, headers={"ETag": '"7"'})
     key = recorder.keys.get(KEY_ID)
     assert recorder.asked == ("GET", ONE, None)
@@ -157,7 +157,7 @@ def test_a_key_is_read_whole() -> None:
     assert current.retires_at is None
     assert current.last_used_at == datetime(2026, 11, 24, tzinfo=UTC)
     assert key.retiring is retiring
-    assert (retiring.retires_at, retiring.retire_when_quiet_seconds) == (datetime(2026, 12, 1, tzinfo=UTC), 3600)
+    assert (retiring.retires_at, retiring.retire_when_idle_seconds) == (datetime(2026, 12, 1, tzinfo=UTC), 3600)
     assert hash(key) == hash(recorder.keys.get(KEY_ID))
 
 
@@ -201,8 +201,8 @@ def test_rotate() -> None:
 def test_rotate_until_quiet() -> None:
     """Times that are not given are the service's to choose."""
     recorder = Recorder(NEW)
-    assert not recorder.keys.rotate(KEY_ID, retire_when_quiet_seconds=3600).replayed
-    assert recorder.asked == ("POST", f"{ONE}/rotate", {"retire_when_quiet_seconds": 3600})
+    assert not recorder.keys.rotate(KEY_ID, retire_when_idle_seconds=3600).replayed
+    assert recorder.asked == ("POST", f"{ONE}/rotate", {"retire_when_idle_seconds": 3600})
 
 
 def test_set_overlap() -> None:
@@ -298,7 +298,7 @@ def test_receipt() -> None:
     receipt = recorder.keys.receipt(KEY_ID)
     assert recorder.asked == ("GET", f"{ONE}/revocation", None)
     assert (receipt.confirmed, receipt.pending, len(receipt.verifiers)) == (1, 1, 1)
-    assert receipt.verifiers[0].believes_until == receipt.believed_until
+    assert receipt.verifiers[0].may_accept_until == receipt.may_accept_until
 
 
 def test_options() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
 from keywright.api.verify_answers import written
+
 from keywright.contract import VerifyResponse, read
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, Explanation, KeyFacts
-from keywright.service.limits import LimitState, Spending
-from keywright.service.verification import Verdict
+from keywright.service.checking.ports import LimitState, Spending
+from keywright.service.checking.verification import Verdict
 
 LIMIT = RateLimit("minute", 100, 60)
 FACTS = KeyFacts(

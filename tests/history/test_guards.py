@@ -15,22 +15,24 @@ import pytest
 
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
-from keywright.keys.known import KnownKeys, LookUp
+from keywright.keys.cache import KnownKeys, LookUp
 from keywright.keys.pair import mint
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.verdicts import Verdict
+from keywright.service.checking.verification import Verification
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
-from keywright.service.verification import Verdict, Verification
-from keywright.storage import postgres_sql as sql
-from keywright.storage import rows
-from keywright.storage.postgres import PostgresStore
-from keywright.storage.postgres_trail import PostgresTrail
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.store import PostgresStore
+from keywright.storage.shared import rows
 from keywright.storage.url import PostgresUrl, read
 from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
 from tests.postgres import PostgresCluster, migrated_database
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.making_checkers import CALLER, a_checker
 from tests.storage.making import UNSPECIFIED, an_event, an_organization, new_key
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
@@ -100,6 +102,7 @@ class Node:
             monotonic=scene.time,
             outage_seconds=outage_seconds,
         )
+        self.checker = a_checker(self.verification, scene.time)
 
     async def follow(self) -> None:
         """Follow the changes up to now."""
@@ -110,7 +113,7 @@ class Node:
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
-        verdict = await self.verification.verify(TEXT, ANY_USE)
+        verdict = await self.checker.check(CALLER, TEXT, ANY_USE)
         self._scene.saw(start, verdict.code, stale=verdict.stale)
 
 
@@ -174,7 +177,7 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
     await until(lambda: scene.store.look_ups == 1)
     scene.revoke()
     await node.follow()
-    late = asyncio.create_task(node.verification.verify(TEXT, ANY_USE))
+    late = asyncio.create_task(node.checker.check(CALLER, TEXT, ANY_USE))
     await asyncio.sleep(0)
     scene.store.hold.set()
     await slow
@@ -188,8 +191,8 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
 class AnswersFromMemory(Verification):
     """Answers from memory whoever is going to hold the answer: the second guard, taken out."""
 
-    async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
-        return await super().verify(text, ask)
+    async def verify_elsewhere(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+        return self.verify_now(text, ask) or await super().verify_elsewhere(text, ask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +231,7 @@ class Verifier:
             self._scene.saw(start, decided.code)
             return
         look_up = self._checker.begin(decided)
-        said = await self._node.verification.verify(TEXT, ANY_USE, from_memory=False)
+        said = await self._node.checker.facts_for(CALLER, TEXT, ANY_USE)
         answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
         self._checker.end(look_up, answer)
         self._scene.saw(start, answer.code, stale=answer.stale)
@@ -323,7 +326,9 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
     for key in keys:
         await store.create(key)
     await revoking.execute("BEGIN")
-    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key)), "unspecified")
+    await revoking.fetch(
+        sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key), rows.POSTGRES), "unspecified"
+    )
     try:
         yield OnPostgres(url, store, keys, revoking)
     finally:
@@ -345,7 +350,7 @@ async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, A
     """A change that shows after one with a higher number is not missed; either of the two guards sees to it."""
     scene, known = Scene(), KnownKeys(100)
     slow, quick = on_postgres.keys
-    trail = PostgresTrail(on_postgres.url, **guards)
+    trail = PostgresChangeFeed(on_postgres.url, **guards)
     await trail.start()
     follower = ChangeFollower(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
     follower.start()

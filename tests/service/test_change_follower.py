@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KnownKeys
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_follower import ChangeFollower
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime

@@ -7,20 +7,18 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import BOUND_SECONDS, KnownKeys
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.cache import BOUND_SECONDS, KnownKeys
+from keywright.keys.usage import UsageBook, UsageSource, hour_of
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
 from keywright.service.change_log import ChangeLog
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage import UsageBook
 from keywright.service.verifier_sessions import Session
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.test_change_follower import until
 
-FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
 SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300)
 
 
@@ -39,6 +37,10 @@ class Process:
             epoch_seconds=lambda: 1_000_000.0,
             monotonic=self.time,
         )
+
+    def use_at(self, now: float) -> None:
+        """Note one use of a key."""
+        self.usage.note(UsageSource(b"d" * 32, hour_of(now), None, None, b"k" * 16, "v"), now)
 
     async def close(self) -> None:
         await self.tasks.close()
@@ -160,17 +162,17 @@ async def test_a_session_that_is_refused() -> None:
 
 async def test_usage_is_written_and_flushed(process: Process) -> None:
     """What was noted is written while the process runs, and the rest when it ends."""
-    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    process.use_at(1_000_000.0)
     process.tasks.start()
     await until(lambda: len(process.store.sightings) == 1)
-    process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
+    process.use_at(1_000_001.0)
     await process.close()
     assert [sighting.count for sighting in process.store.sightings] == [1, 1]
 
 
 async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> None:
     """An outage of the database loses nothing: changes are acknowledged and usage is written after it."""
-    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    process.use_at(1_000_000.0)
     process.follower.start()
     await until(lambda: process.follower.since is not None)
     process.store.tell(b"d" * 32)
@@ -209,11 +211,11 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
     store = LosesAnswers(lost)
     process = Process(store)
     for _ in range(3):
-        process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+        process.use_at(1_000_000.0)
     process.tasks.start()
     await until(lambda: bool(store.asked))
     for _ in range(4):
-        process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
+        process.use_at(1_000_001.0)
     store.lost = None
     await process.close()
     first = UsageBatch(SESSION.id, 1)

@@ -1,6 +1,7 @@
 """Batches of uses, each counted once."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
@@ -8,27 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord, UsageSource
+from keywright.service.checking.usage import UsageBatches
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage_batches import UsageBatches
-from tests.service.fake_checking_store import NOW, FakeCheckingStore
+from tests.service.fake_checking_store import FakeCheckingStore
 
 REPORTER = UUID(int=7)
+SOURCE = UsageSource(b"d" * 32, 7, "192.0.2.0/24", "curl", UUID(int=1).bytes, "v")
 
 
-def uses(count: int) -> list[Sighting]:
-    sighting = Sighting(
-        key_id=UUID(int=1),
-        digest=b"d" * 32,
-        hour=NOW,
-        network=None,
-        agent=None,
-        verifier="v",
-        first_seen=NOW,
-        last_seen=NOW,
-        count=count,
-    )
-    return [sighting]
+def uses(count: int) -> list[UsageRecord]:
+    return [UsageRecord(SOURCE, count, 7 * HOUR_SECONDS + 1.000001, 7 * HOUR_SECONDS + 2.5)]
 
 
 class Scripted(FakeCheckingStore):
@@ -63,6 +55,25 @@ async def test_batches_are_numbered() -> None:
     await batches.write([uses(5), uses(6)])
     await batches.write([uses(7)])
     assert store.asked == [(1, 5), (2, 6), (3, 7)]
+
+
+async def test_what_is_written() -> None:
+    """A record is written with its hour and its times in UTC, exact to the microsecond."""
+    store = Scripted()
+    await UsageBatches(store, REPORTER).write([uses(5)])
+    assert store.sightings == [
+        Sighting(
+            key_id=UUID(int=1),
+            digest=b"d" * 32,
+            hour=datetime(1970, 1, 1, 7, tzinfo=UTC),
+            network="192.0.2.0/24",
+            agent="curl",
+            verifier="v",
+            first_seen=datetime(1970, 1, 1, 7, 0, 1, 1, tzinfo=UTC),
+            last_seen=datetime(1970, 1, 1, 7, 0, 2, 500_000, tzinfo=UTC),
+            count=5,
+        )
+    ]
 
 
 async def test_nothing_newer_is_taken_before_an_answer() -> None:

@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KnownKeys
 from keywright.keys.pair import mint
+from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.checking.verdicts import Verdict
+from keywright.service.checking.verification import Verification, limited
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import LimitState, Spending
-from keywright.service.verification import Verdict, Verification, limited
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.making_checkers import CALLER, a_checker
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
@@ -35,9 +37,11 @@ class Plane:
             monotonic=self.time,
             outage_seconds=OUTAGE_SECONDS,
         )
+        self.checker = a_checker(self.verification, self.time)
 
     async def code(self, text: str = TEXT, ask: Ask = ANY_USE, *, from_memory: bool = True) -> Code:
-        return (await self.verification.verify(text, ask, from_memory=from_memory)).code
+        check = self.checker.check if from_memory else self.checker.facts_for
+        return (await check(CALLER, text, ask)).code
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ async def test_outage(plane: Plane) -> None:
     await plane.code()
     plane.store.away = True
     plane.time.seconds += 1.0 + OUTAGE_SECONDS
-    verdict = await plane.verification.verify(TEXT, ANY_USE)
+    verdict = await plane.checker.check(CALLER, TEXT, ANY_USE)
     assert (verdict.code, verdict.stale) == (Code.VALID, True)
     plane.time.seconds += 0.001
     with pytest.raises(StorageUnavailable):
@@ -139,6 +143,7 @@ async def test_nobody_joins_a_look_up_before_the_changes_are_followed() -> None:
     plane.verification = Verification(
         plane.store, plane.known, brand="kw", now=lambda: 1_000_000.0, monotonic=plane.time, outage_seconds=0
     )
+    plane.checker = a_checker(plane.verification, plane.time)
     plane.store.hold = asyncio.Event()
     early = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
@@ -214,7 +219,7 @@ async def test_held(plane: Plane) -> None:
 @pytest.mark.parametrize("allowed", [True, False])
 def test_limited(allowed: bool) -> None:
     """A good verdict is no longer one where a limit is spent; everything else of it stays."""
-    spending = Spending(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
-    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), spending)
+    decision = RateLimitDecision(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
+    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), decision)
     code = Code.VALID if allowed else Code.RATE_LIMITED
-    assert verdict == Verdict(code, FACTS, DIGEST, True, spending)
+    assert verdict == Verdict(code, FACTS, DIGEST, True, decision)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

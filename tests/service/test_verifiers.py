@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import Known
+from keywright.keys.cache import Known
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifiers import VerifierCache, Verifiers, flaw_in_verifier_name
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime

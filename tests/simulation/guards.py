@@ -18,16 +18,16 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._feed import FeedReader
 from keywright.client.verifier._session import VerifierSession
-from keywright.keys.known import BOUND_SECONDS, Known
+from keywright.keys.cache import BOUND_SECONDS, Known
 from keywright.keys.verdict import ANY_USE
 from keywright.service import change_log
 from keywright.service.background_tasks import BackgroundTasks
 from keywright.service.change_feed import Reading
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verification import Verification
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation import node, store
 from tests.simulation.node import Node
 
@@ -54,7 +54,7 @@ class Guard(NamedTuple):
             yield
 
 
-# keys.known
+# keys.cache
 
 _end = Known.end
 
@@ -108,7 +108,9 @@ def _client_joins_early(self: Any, pending: Any) -> bool:
 
 
 async def _answer_from_memory(self: Any, text: str) -> Answer:
-    verdict = await self.verification.verify(text, ANY_USE)
+    verdict = self.verification.verify_now(text, ANY_USE)
+    if verdict is None:
+        verdict = await self.verification.verify_elsewhere(text, ANY_USE)
     return Answer(code=verdict.code, facts=verdict.facts, complete=verdict.facts is not None, stale=verdict.stale)
 
 

@@ -5,14 +5,16 @@ from uuid import UUID
 
 from keywright.api.feed import FeedParts, open_stream
 from keywright.client.verifier._answers import Answer
-from keywright.keys.known import Known, KnownKeys
+from keywright.keys.cache import Known, KnownKeys
+from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import ANY_USE, Code
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.local_rate_limiter import LocalRateLimiter
+from keywright.service.checking.verdicts import Caller, Verdict
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Verdict, Verification
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import VerifierCache
 from tests.simulation.clocks import Clocks
@@ -24,6 +26,7 @@ from tests.simulation.store import Store
 
 CREDENTIAL = b"c" * 32
 VERIFIER_ID = UUID(int=77)
+_CALLER = Caller("v", None, None)
 
 
 class Node:
@@ -73,6 +76,15 @@ class Node:
             outage_seconds=outage_seconds,
         )
         self.usage = UsageBook()
+        self.checker = Checker(
+            verification=self.verification,
+            usage=self.usage,
+            failures=FailureLimit(),
+            limiter=LocalRateLimiter(monotonic=clocks.monotonic, capacity=1),
+            counters=dict.fromkeys(Code, lambda times: None),
+            now=clocks.seconds,
+            monotonic=clocks.monotonic,
+        )
         self.tasks = ProcessTasks(
             store=store,
             follower=self.follower,
@@ -99,13 +111,10 @@ class Node:
         await self.follower.close()
 
     async def verify(self, text: str, *, facts: bool = False) -> Verdict:
-        """Decide as `api.checking.Checkers` does: *facts* for a verifier, which judges the key from now on."""
-        verdict = self.verification.verify_now(text, ANY_USE)
-        if verdict is None or (facts and verdict.facts is not None):
-            verdict = await self.verification.verify_elsewhere(text, ANY_USE, from_memory=not facts)
-        if verdict.code is Code.VALID and verdict.facts is not None and verdict.digest is not None and not facts:
-            self.usage.note(verdict.facts, verdict.digest, self.clocks.seconds(), verifier="v")
-        return verdict
+        """Check a key: *facts* for a verifier, which decides on requests from then on."""
+        if facts:
+            return await self.checker.facts_for(_CALLER, text, ANY_USE)
+        return await self.checker.check(_CALLER, text, ANY_USE)
 
     async def answer(self, text: str) -> Answer:
         """Answer the look-up of a verifier, as it reads the answer."""

@@ -13,7 +13,7 @@ from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, C
 from keywright.service.checking_ports import Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
 
@@ -235,7 +235,7 @@ class NumberedTrail:
 
 
 class SimulatedTrail(NumberedTrail):
-    """The changes of PostgreSQL: `storage.postgres_trail`, with the real `ChangeReader`."""
+    """The changes of PostgreSQL: `storage.postgres.change_feed`, with the real `ChangeReader`."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

@@ -599,7 +599,7 @@ class CheckingContract(FollowingContract):
         """Numbers that no change has are passed over, and so are none at all."""
         await store.confirm(new_id(), [1, 2**62, 0, -1])
         await store.confirm(new_id(), [])
-        assert database.table("confirmations") == []
+        assert database.table("acknowledgements") == []
 
     async def test_another_change_confirms_nothing(
         self, store: RunningStore, database: Database, trail: ChangeFeed
@@ -813,21 +813,6 @@ class CheckingContract(FollowingContract):
         assert usage is not None
         assert [each.public_key for each in usage.secrets] == shown
 
-    async def test_what_the_version_before_noted_is_added(self, store: RunningStore, database: Database) -> None:
-        """Sources that the version before noted of a key are its first secret's, and one that goes on is one."""
-        made = await _created(store)
-        seen = a_sighting(made)
-        await store.note_usage([seen, replace(seen, agent="curl")], a_batch())
-        database.query(
-            "INSERT INTO key_sources (key_id, network, agent, verifier, first_seen, last_seen, count)"
-            " SELECT secret_id, network, agent, verifier, first_seen, last_seen, 10 FROM secret_sources"
-            " WHERE agent = 'curl'"
-        )
-        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
-        assert usage is not None
-        assert {source.agent: source.count for source in usage.sources} == {"python-httpx": 1, "curl": 11}
-        assert {source.public_key for source in usage.sources} == {made.api_key.secret.public_key.text}
-
     async def test_noting_uses_writes_nothing_else(self, store: RunningStore, database: Database) -> None:
         """Of what was there before, noting a use changes when a secret was first and last used, and nothing more."""
         made = await _created(store)
@@ -933,7 +918,7 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         with pytest.raises(ValueError, match=r"refuses|cannot store|beyond|cannot be given"):
             await store.note_usage([a_sighting(made), a_sighting(made, **change)], a_batch())
-        assert database.table("key_hours") == database.table("key_sources") == []
+        assert database.table("key_hours") == database.table("secret_sources") == []
 
     async def test_usage_since(self, store: RunningStore) -> None:
         """Hours before the moment asked for are left out, and those without a use are absent."""

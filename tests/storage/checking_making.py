@@ -40,6 +40,7 @@ def was(session: Session, database: Database, **times: datetime) -> None:
 def confirmed_at(session_id: UUID, at: datetime, database: Database) -> None:
     """Have a session's confirmations look as if they had come at another time."""
     where = f"session_id = {_literal(database, session_id)}"
+    # By the name before, which is a table on SQLite and a view on PostgreSQL, and can be updated on both.
     database.query(f"UPDATE confirmations SET confirmed_at = {_literal(database, at)} WHERE {where}")
 
 

@@ -20,7 +20,7 @@ from keywright.service.management.ports import NewApiKey, Outcome
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
-from keywright.storage.revision import HEAD
+from keywright.storage.migrations import SQLITE
 from tests.storage import life_contract
 from tests.storage.making import ISSUER, NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
 
@@ -476,7 +476,7 @@ class StoreContract:
             await store.create(key)
         finally:
             await store.close()
-        assert unmigrated.query("SELECT version_num FROM alembic_version") == [{"version_num": HEAD}]
+        assert unmigrated.query("SELECT version_num FROM alembic_version") == [{"version_num": SQLITE.head}]
 
 
 def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable[object]]]:

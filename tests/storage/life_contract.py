@@ -186,7 +186,7 @@ class LifeContract:
         await store.delete(an_event(EventType.DELETED, made.api_key))
         assert await store.rotate(a_rotation(made.api_key)) is Outcome.OUTDATED
         assert database.counts()["api_key_secrets"] == 2
-        assert database.table("replays") == []
+        assert database.table("idempotent_answers") == []
 
     async def test_set_retirement(self, store: RunningStore) -> None:
         """The secret that is being replaced gets its new end and waits for no quiet; a third secret is not touched."""
@@ -285,7 +285,7 @@ class LifeContract:
         outcomes = await asyncio.gather(*map(store.create, [*beside[:2], odd, *beside[2:]]), return_exceptions=True)
         assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == [2]
         assert await store.create(_repeatable(organization, replay)) is Outcome.DONE
-        assert len(database.table("replays")) == 6
+        assert len(database.table("idempotent_answers")) == 6
 
     async def test_a_repeated_rotation(self, store: RunningStore, other: RunningStore, database: Database) -> None:
         """Of equal rotations at once, in two processes, one is made, and all others are told as repeated."""
@@ -301,7 +301,7 @@ class LifeContract:
         made = await _created(store)
         outdated = a_rotation(replace(made.api_key, version=7), replay=a_replay())
         assert await store.rotate(outdated) is Outcome.OUTDATED
-        assert database.table("replays") == []
+        assert database.table("idempotent_answers") == []
 
     async def test_purge(self, store: RunningStore, database: Database) -> None:
         """Replays that have expired are removed, as many as are asked for, and no others."""
@@ -311,7 +311,7 @@ class LifeContract:
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 2
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 1
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 0
-        assert {row["expires_at"] for row in database.table("replays")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
+        assert {row["expires_at"] for row in database.table("idempotent_answers")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
 
     async def test_purge_of_reporters(self, store: RunningStore, database: Database) -> None:
         """
@@ -377,7 +377,7 @@ class LifeContract:
         new = replace(_repeatable(an_organization(), a_replay()), most_active=0)
         assert await store.create(new) is Outcome.TOO_MANY
         assert set(database.counts().values()) == {0}
-        assert database.table("replays") == []
+        assert database.table("idempotent_answers") == []
 
     async def test_who_repeats_takes_no_room(self, store: RunningStore, other: RunningStore) -> None:
         """The request that took the last place is repeated, not refused, also when all come at once."""

@@ -60,7 +60,7 @@ async def test_killed_while_changing(database: Database) -> None:
     keys = {row["secret_digest"]: row["key_id"] for row in database.table("api_key_secrets")}
     assert all(keys[told.digest] == told.key_id for told in acknowledged)
     # Each secret came of a request of its own.
-    assert len(keys) == len(database.table("replays"))
+    assert len(keys) == len(database.table("idempotent_answers"))
     assert_trail_agrees(database)
 
 

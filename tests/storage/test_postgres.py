@@ -14,10 +14,10 @@ import pytest
 
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
-from keywright.storage import postgres_sql as sql
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate, pending
-from keywright.storage.postgres import PostgresStore
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.store import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
 from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of

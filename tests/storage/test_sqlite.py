@@ -13,7 +13,7 @@ import pytest
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
-from keywright.storage.sqlite import SqliteStore
+from keywright.storage.sqlite.store import SqliteStore
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.making import Database, an_organization, new_key
 

@@ -22,18 +22,18 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from keywright.api.callers import Caller
 from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.digest import digest as digest_of
-from keywright.keys.known import BOUND_SECONDS
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.verdicts import Caller
 from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock
-from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
 
@@ -113,7 +113,7 @@ class UsageBody(BaseModel):
 
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
-    sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
+    usage: list[SightingBody] = Field(max_length=_MOST_REPORTED)
 
 
 class SubscriberInput(Input):
@@ -178,7 +178,7 @@ class FeedRoutes:
     ) -> Response:
         """Add up the uses that a verifier saw."""
         body = report.model
-        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.sightings]
+        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.usage]
         known = [sighting for sighting in sightings if sighting is not None]
         await self._parts.store.note_usage(known, UsageBatch(body.session, body.batch))
         return Response(status_code=204)

@@ -16,12 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from keywright import contract
-from keywright.api.checking import BATCH, VERIFY
 from keywright.api.http.bodies import BodyInput, body_model_of
 from keywright.api.http.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
 from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operation, operations_of
 from keywright.api.keys.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.api.verify.schemas import BATCH, MOST_IN_A_BATCH, VERIFY, BatchRequest, VerifyRequest
 from keywright.contract.schema import schemas as schemas_of
 from keywright.service.management.audit_log import EventType
 from keywright.service.principal import Permission

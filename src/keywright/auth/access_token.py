@@ -1,21 +1,25 @@
 """
 Access tokens: from text of anybody's making to the principal it speaks for, or a refusal.
 
-Every signature check goes the way of `verify_jws`: `compact.read`, then `SigningKey.verify`. The order of all checks is
-the order of the lines in `AccessTokens.authenticate` and `claims.check`.
+Every signature check goes the way of `verify_jws`: `compact_jws.read`, then `SigningKey.verify`. The order of all
+checks is the order of the lines in `AccessTokens.authenticate` and `claims.check`.
 """
 
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from keywright import compact_jws
 from keywright.auth import claims as claim_rules
-from keywright.auth import compact, rsa_key
+from keywright.auth import rsa_key
 from keywright.auth.claims import ClaimRules
 from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, SigningKey
 from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
 from keywright.service.principal import PermissionPolicy, Principal
+
+_TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
 
 
 def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset[str] = DEFAULT_ALGORITHMS) -> bytes:
@@ -33,7 +37,7 @@ def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset
     Raises:
         InvalidToken: Whatever is wrong with either. Nothing else is ever raised.
     """
-    jws = compact.read(compact.as_ascii(token), algorithms & SUPPORTED_ALGORITHMS)
+    jws = _read(_as_ascii(token), algorithms & SUPPORTED_ALGORITHMS)
     key = rsa_key.read(jwk)
     if key is None:
         raise InvalidToken("The signing key is not one that may be used.")
@@ -104,12 +108,12 @@ class AccessTokens:
             OrganizationRequired: It names no organisation.
             AuthUnavailable: There are no signing keys to check it with.
         """
-        raw = compact.as_ascii(token)
+        raw = _as_ascii(token)
         known = self._recall(raw)
         if known is not None:
             return known
-        jws = compact.read(raw, self._algorithms)
-        claims = compact.read_json(jws.payload, "payload")
+        jws = _read(raw, self._algorithms)
+        claims = _read_claims(jws)
         # Before the key is asked for, which may mean asking the issuer for it.
         claim_rules.check_issuer(claims, self._rules)
         key = await self._key_set.key(jws.kid)
@@ -134,3 +138,24 @@ class AccessTokens:
 
     def _now(self) -> float:
         return self._clock().timestamp()
+
+
+def _as_ascii(token: bytes | str) -> bytes:
+    try:
+        return compact_jws.as_ascii(token)
+    except MalformedJws as flaw:
+        raise InvalidToken(str(flaw)) from None
+
+
+def _read(token: bytes, algorithms: frozenset[str]) -> Jws:
+    try:
+        return compact_jws.read(token, algorithms, _TYPES)
+    except MalformedJws as flaw:
+        raise InvalidToken(str(flaw)) from None
+
+
+def _read_claims(jws: Jws) -> dict[str, Any]:
+    try:
+        return compact_jws.read_json(jws.payload, "payload")
+    except MalformedJws as flaw:
+        raise InvalidToken(str(flaw)) from None

@@ -9,14 +9,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from keywright import strict_json
 from keywright.auth import rsa_key
-from keywright.auth.compact import is_kid
 from keywright.auth.rsa_key import SigningKey
+from keywright.compact_jws import is_kid
+from keywright.keys.addresses import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -57,7 +57,7 @@ class KeySource:
     """
 
     def __init__(self, issuer: str, *, transport: "httpx.AsyncBaseTransport | None", deadline: float) -> None:
-        local = is_loopback(issuer)
+        local = is_on_this_machine(issuer)
         if not _may_be_asked(issuer, loopback=local):
             raise ValueError("the issuer must be an https address, or an http one on a loopback host")
         self._issuer = issuer
@@ -176,15 +176,10 @@ def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
     return usable
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+def is_on_this_machine(address: str) -> bool:
+    """Tell whether the host of a URL is this machine; see `is_loopback`."""
     url = _read(address)
-    if url is None or url.hostname is None:
-        return False
-    try:
-        return url.hostname == "localhost" or ip_address(url.hostname).is_loopback
-    except ValueError:
-        return False
+    return url is not None and url.hostname is not None and is_loopback(url.hostname)
 
 
 def _may_be_asked(address: str, *, loopback: bool) -> bool:
@@ -192,7 +187,7 @@ def _may_be_asked(address: str, *, loopback: bool) -> bool:
     url = _read(address)
     if url is None or not url.hostname or "@" in url.netloc:
         return False
-    return url.scheme == "https" or (url.scheme == "http" and loopback and is_loopback(address))
+    return url.scheme == "https" or (url.scheme == "http" and loopback and is_on_this_machine(address))
 
 
 def _read(address: str) -> SplitResult | None:

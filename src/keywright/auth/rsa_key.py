@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from keywright.auth import base64url
-from keywright.auth.compact import Jws
+from keywright.compact_jws import Jws, decode_base64url
 from keywright.service.faults import InvalidToken
 
 MIN_BITS = 2048
@@ -107,5 +106,5 @@ def _read_integer(text: object, longest: int) -> int | None:
     """Read a Base64urlUInt (RFC 7518, section 2): base64url, big-endian, as few bytes as possible."""
     if not isinstance(text, str) or len(text) > longest or not text.isascii():
         return None
-    raw = base64url.decode(text.encode("ascii"))
+    raw = decode_base64url(text.encode("ascii"))
     return None if not raw or raw[0] == 0 else int.from_bytes(raw, "big")

@@ -145,11 +145,15 @@ def _print_receipt(receipt: "RevocationResponse") -> None:
         {
             "Revoked": moment(receipt.revoked_at),
             "Confirmed": f"{receipt.confirmed} of {receipt.confirmed + receipt.pending}",
-            "Believed": "by nobody" if receipt.believed_until is None else f"until {moment(receipt.believed_until)}",
+            "Believed": "by nobody"
+            if receipt.may_accept_until is None
+            else f"until {moment(receipt.may_accept_until)}",
         }
     )
     if receipt.verifiers:
-        rows = [(one.name, one.kind, moment(one.confirmed_at), moment(one.believes_until)) for one in receipt.verifiers]
+        rows = [
+            (one.name, one.kind, moment(one.confirmed_at), moment(one.may_accept_until)) for one in receipt.verifiers
+        ]
         typer.echo()
         print_rows(("Name", "Kind", "Confirmed", "Believes until"), rows)
 

@@ -9,6 +9,7 @@ from keywright import telemetry
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate as storage
+from keywright.storage.migrations import TooOld
 
 if TYPE_CHECKING:
     from keywright.storage.engine import RunningStore
@@ -46,6 +47,8 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
             return
     except ValueError as error:
         exits.stop(f"KEYWRIGHT_DATABASE_URL: {error}.", exits.MISUSED)
+    except TooOld as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.NOT_MIGRATED)
     except StorageUnavailable as fault:
         if is_embedded(url):
             exits.stop(f"The database cannot be used: {fault.reason}.", exits.FAILED)

@@ -71,7 +71,7 @@ def token(
 def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
     """Serve until Ctrl-C or SIGTERM; print the session to paste once requests are answered."""
     from keywright.cli.server import listening, metrics
-    from keywright.config import is_loopback
+    from keywright.keys.addresses import is_loopback
 
     if not is_loopback(host):
         exits.stop(

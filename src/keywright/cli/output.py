@@ -126,6 +126,6 @@ def _secret(secret: "SecretResponse") -> str:
     end = "current"
     if secret.retires_at is not None:
         end = f"works until {moment(secret.retires_at)}"
-    if secret.retire_when_quiet_seconds is not None:
-        end += f", or {shown_duration(secret.retire_when_quiet_seconds)} without use"
+    if secret.retire_when_idle_seconds is not None:
+        end += f", or {shown_duration(secret.retire_when_idle_seconds)} without use"
     return f"{secret.private_key_display} of {day(secret.created_at)}, {end}, {used}"

@@ -63,7 +63,7 @@ def rotate(
     if overlap == 0:
         confirm(not yes, f"End the present secret of {key_id} at once?")
     with service() as client:
-        rotated = client.rotate(key_id, overlap_seconds=overlap, retire_when_quiet_seconds=idle, if_match=if_match)
+        rotated = client.rotate(key_id, overlap_seconds=overlap, retire_when_idle_seconds=idle, if_match=if_match)
         output.print_created(rotated, as_json=as_json)
         if wait:
             watch(client, rotated, idle_seconds=idle)
@@ -157,7 +157,7 @@ def watch(
     if old is None:
         typer.echo("The old secret has ended.", err=True)
         return
-    least = timedelta(seconds=idle_seconds or old.retire_when_quiet_seconds or IDLE_SECONDS)
+    least = timedelta(seconds=idle_seconds or old.retire_when_idle_seconds or IDLE_SECONDS)
     with _display() as show:
         while (state := _look(client, key, old.public_key, sleep)) is not None:
             show(state)

@@ -72,7 +72,7 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
 
     from keywright import system
     from keywright.cli import database
-    from keywright.keys.known import Known
+    from keywright.keys.cache import Known
     from keywright.service.verifiers import Verifiers
 
     settings = exits.load_database_settings()

@@ -27,9 +27,9 @@ from keywright.contract import (
     SecretResponse,
     UsageResponse,
 )
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation
 
 __all__ = [

@@ -165,7 +165,7 @@ def rotate(
     key_id: UUID | str,
     *,
     overlap_seconds: int | None = None,
-    retire_when_quiet_seconds: int | None = None,
+    retire_when_idle_seconds: int | None = None,
     if_match: str | None = None,
     idempotency_key: str | None = None,
 ) -> Call[CreatedApiKeyResponse]:
@@ -176,7 +176,7 @@ def rotate(
         key_id: The id of the key.
         overlap_seconds: How long the old pair works, 0 to 2592000 (30 days); None for a day, or 30 days with the next
             argument.
-        retire_when_quiet_seconds: End the old pair sooner: once it was not used for this long (60 to 2592000) after
+        retire_when_idle_seconds: End the old pair sooner: once it was not used for this long (60 to 2592000) after
             the first use of the new one.
         if_match: As for `update`.
         idempotency_key: As for `create`.
@@ -184,7 +184,7 @@ def rotate(
     Returns:
         The key with its new private key, which no other answer shows.
     """
-    fields = {"overlap_seconds": overlap_seconds, "retire_when_quiet_seconds": retire_when_quiet_seconds}
+    fields = {"overlap_seconds": overlap_seconds, "retire_when_idle_seconds": retire_when_idle_seconds}
     return _with_new_pair(_path(key_id, "/rotate"), _present(fields), idempotency_key, headers=_condition(if_match))
 
 

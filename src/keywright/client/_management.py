@@ -23,7 +23,7 @@ from keywright.client import _calls as calls
 from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
 from keywright.client._calls import Call
 from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
-from keywright.client.address import is_loopback, service_address
+from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.contract import ApiKeyResponse, EventResponse
 
@@ -94,7 +94,7 @@ class _Client:
             "timeout": timeout,
             "follow_redirects": False,
             # A proxy from the environment would send requests for loopback to another machine.
-            "trust_env": not is_loopback(self._base),
+            "trust_env": not is_on_this_machine(self._base),
             "headers": {
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",

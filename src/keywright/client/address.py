@@ -1,10 +1,9 @@
 """The address of a service, as its callers give it."""
 
-from ipaddress import ip_address
-
 import httpx
 
 from keywright.client.errors import KeywrightError
+from keywright.keys.addresses import is_loopback
 
 _MAX_PORT = 65535
 
@@ -26,10 +25,6 @@ def service_address(text: str) -> str:
     return str(url).rstrip("/")
 
 
-def is_loopback(address: str) -> bool:
+def is_on_this_machine(address: str) -> bool:
     """Tell whether an address is this machine's own; a proxy of the environment would lead away from it."""
-    host = httpx.URL(address).host
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(httpx.URL(address).host)

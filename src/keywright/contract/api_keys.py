@@ -33,7 +33,7 @@ class SecretResponse:
     last_used_at: AwareTime | None
     retires_at: AwareTime | None
     """When it stops working; null for the current pair"""
-    retire_when_quiet_seconds: Count | None
+    retire_when_idle_seconds: Count | None
     """It stops sooner: once it was not used for this long after the first use of the new pair"""
 
 

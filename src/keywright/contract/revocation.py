@@ -20,7 +20,7 @@ class VerifierSessionResponse:
     connected_at: AwareTime
     confirmed_at: AwareTime | None
     """When it acknowledged the change; null until then"""
-    believes_until: AwareTime | None
+    may_accept_until: AwareTime | None
     """The latest moment at which it may still accept the key; null once it acknowledged"""
 
 
@@ -34,6 +34,6 @@ class RevocationResponse:
     """The number of processes that acknowledged it"""
     pending: Count
     """The number of processes that did not yet"""
-    believed_until: AwareTime | None
+    may_accept_until: AwareTime | None
     """The latest moment at which any process may still accept the key; null once all acknowledged"""
     verifiers: tuple[VerifierSessionResponse, ...]

@@ -1,4 +1,4 @@
-"""Verdicts on presented keys. `api.verify_answers` writes them by hand, because every check writes one."""
+"""Verdicts on presented keys. `api.verify.responses` writes them by hand, because every check writes one."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -43,7 +43,7 @@ class LimitStateResponse:
 class ExplanationResponse:
     """The rule that refused, and what it would accept."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 

@@ -5,7 +5,6 @@ code path as with Auth0. `keywright dev` runs it, and so do the tests.
 It has no sign-in: whoever holds the object signs what they like.
 """
 
-import base64
 import hashlib
 import json
 import socket
@@ -21,6 +20,8 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from keywright.compact_jws import encode_base64url
 
 AUDIENCE = "urn:keywright:dev"
 KEY_BITS = 2048
@@ -230,7 +231,7 @@ def _json(value: Any) -> bytes:
 
 
 def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return encode_base64url(raw).decode()
 
 
 def _big_endian(number: int) -> bytes:

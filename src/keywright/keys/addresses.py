@@ -1,14 +1,21 @@
 """
-Networks that a key may be used from: IPv4 and IPv6 addresses and CIDR blocks, in one canonical form.
+Addresses: the networks that a key may be used from, and the address that a request came from, behind proxies or not.
 
 An address stands for the network of itself alone. IPv4 addresses that came mapped into IPv6 (`::ffff:a.b.c.d`, as a
 dual-stack socket shows them) are IPv4 addresses.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
 
 MOST_NETWORKS = 100
+# An IPv6 address whose end is written as an IPv4 one.
+_LONGEST = 45
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 def canonical_network(text: str) -> str | None:
@@ -41,7 +48,55 @@ def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
     return known is not None and any(known in network for network in _networks(networks))
 
 
-def _read(address: str | None) -> IPv4Address | IPv6Address | None:
+@lru_cache(maxsize=4096)
+def network_of(address: str | None) -> str | None:
+    """
+    Give the network of an address in CIDR form: /24 for IPv4, /48 for IPv6; None for what is no address.
+
+    Enough for a person to recognise a source of requests, too little to follow a person around.
+
+    Args:
+        address: Anything at all, from anyone; the zone of an IPv6 address is passed over.
+    """
+    found = _read(address)
+    return None if found is None else str(ip_network(f"{found}/{24 if found.version == 4 else 48}", strict=False))
+
+
+def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
+    """
+    Give the address of the client, not of the proxies before us.
+
+    `X-Forwarded-For` is read from the right, and only for as long as the hop that wrote it is one of *trusted*;
+    whatever a client put there itself stands further left and is never reached.
+
+    Args:
+        peer: The address of the other end of the connection; None or anything else where it has none.
+        forwarded: The values of all `X-Forwarded-For` headers.
+        trusted: The networks of our proxies.
+
+    Returns:
+        An IPv4 or IPv6 address without a zone, or None when it cannot be known (a Unix socket, a malformed hop behind
+        a proxy).
+    """
+    hop = _read_hop(peer or "")
+    if trusted:
+        hops = [entry for value in forwarded for entry in value.split(",")]
+        while hop is not None and hops and any(hop.address in network for network in trusted):
+            hop = _read_hop(hops.pop().strip())
+    return None if hop is None else hop.text
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine: `localhost`, or an address of 127.0.0.0/8 or ::1, without brackets."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(address: str | None) -> Address | None:
     try:
         found = ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -49,12 +104,29 @@ def _read(address: str | None) -> IPv4Address | IPv6Address | None:
     return getattr(found, "ipv4_mapped", None) or found
 
 
+class _Hop(NamedTuple):
+    address: Address
+    text: str
+
+
+def _read_hop(text: str) -> _Hop | None:
+    # A longer text is no address, and would fill the cache.
+    return _read_short_hop(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _read_short_hop(text: str) -> _Hop | None:
+    # A zone may be any text; nothing of it tells where somebody is.
+    address = None if "%" in text else _read(text)
+    return None if address is None else _Hop(address, str(address))
+
+
 @lru_cache(maxsize=16_384)
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(map(ip_network, texts))
 
 
-def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+def _unmapped(network: Network) -> Network:
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < _MAPPED_BITS:
         return network

@@ -129,6 +129,12 @@ def outline(text: str) -> Outline | None:
     return Outline(_KINDS[half or verifier], brand, environment or "", body)
 
 
+def is_private_key(text: str, *, brand: str) -> bool:
+    """Tell whether *text*, which may be anything at all, is a well-formed private key of a brand."""
+    found = outline(text)
+    return found is not None and found.kind is Kind.PRIVATE and found.brand == brand
+
+
 def span(digits: str) -> tuple[bytes, bytes] | None:
     """
     Give the least and the greatest payload whose body begins with *digits*; None where none does.

@@ -147,12 +147,6 @@ def parse(text: str, *, brand: str) -> PrivateKey | None:
     return PrivateKey(parts)
 
 
-def is_private_key(text: str, *, brand: str) -> bool:
-    """Tell whether `parse` would give a key, without making one."""
-    found = text_format.outline(text)
-    return found is not None and found.kind is Kind.PRIVATE and found.brand == brand
-
-
 def parse_public(text: str) -> PublicKey | None:
     """Read a public key; None when *text* is not exactly one."""
     parts = text_format.decode(text)

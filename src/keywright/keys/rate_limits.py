@@ -11,6 +11,7 @@ from typing import NamedTuple
 MOST_RATE_LIMITS = 4
 LIMIT_MAX = 1_000_000_000
 WINDOW_SECONDS_MAX = 31 * 86_400
+MOST_COST = 1_000_000
 NAME_PATTERN = "^[a-z][a-z0-9_-]{0,31}$"
 
 
@@ -63,6 +64,19 @@ def spend(limit: RateLimit, earned_back_at: float, now: float, cost: int) -> Spe
     remaining = 0 if units < 0 else units if units < most else most  # noqa: FURB136
     retry_after = 0.0 if allowed else None if cost > most else after - now - window
     return _new(Spent, (allowed, kept, remaining, taken, retry_after))
+
+
+def check_cost(cost: int) -> None:
+    """
+    Refuse what no request can cost.
+
+    Raises:
+        TypeError, ValueError: It is no whole number from 0 to `MOST_COST`.
+    """
+    if isinstance(cost, bool) or not isinstance(cost, int):
+        raise TypeError("cost must be a whole number")
+    if not 0 <= cost <= MOST_COST:
+        raise ValueError(f"cost must be 0 to {MOST_COST}")
 
 
 # What the constructor of a named tuple calls, in a third of the time.

@@ -35,6 +35,13 @@ def missing(granted: tuple[str, ...], wanted: Iterable[str]) -> list[str]:
     return [scope for scope in wanted if not _grants(granted, scope)]
 
 
+# A list may be long, and each may be another one: few are kept.
+@lru_cache(maxsize=2048)
+def are_granted(granted: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Tell whether nothing of *wanted* is `missing`."""
+    return not missing(granted, wanted)
+
+
 def is_of(catalogue: Collection[str], scope: str) -> bool:
     """Tell whether a catalogue, which holds no wildcards, has a scope; a wildcard when it grants one that it has."""
     return scope in catalogue or ("*" in scope and any(scope in _ways(known) for known in catalogue))

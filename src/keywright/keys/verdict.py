@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from keywright.keys.addresses import is_allowed
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.scopes import missing
+from keywright.keys.scopes import are_granted, missing
 
 
 class Code(StrEnum):
@@ -71,7 +71,7 @@ ANY_USE = Ask()
 class Explanation(NamedTuple):
     """Which rule refused, and what would pass; sentences for the developer of an API server."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 
@@ -94,7 +94,7 @@ def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
     if ask is not ANY_USE:
         if ask.environment is not None and ask.environment != facts.environment:
             return Code.WRONG_ENVIRONMENT
-        if ask.scopes and missing(facts.scopes, ask.scopes):
+        if ask.scopes and not are_granted(facts.scopes, ask.scopes):
             return Code.INSUFFICIENT_SCOPE
     if facts.allowed_ips and not is_allowed(ask.client_ip, facts.allowed_ips):
         return Code.IP_NOT_ALLOWED

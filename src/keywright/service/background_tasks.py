@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from keywright.keys.usage import UsageBook
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.usage import UsageBatches
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
 from keywright.service.management.ports import Due, KeyTaskStore, Outcome
 from keywright.service.ports import Clock, NewId
-from keywright.service.usage import UsageBook
-from keywright.service.usage_batches import UsageBatches
-from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
@@ -137,7 +137,7 @@ class ProcessTasks(BackgroundTasks):
         await super().close()
         try:
             await self._acknowledge()
-            await self._batches.write(self.usage.take_all(self.epoch_seconds()))
+            await self._batches.write(self.usage.take_all())
             await self.store.close_session(self.session.id, self.session.verifier_id)
         except StorageUnavailable:
             # The usage of the last seconds is lost with the process. No caller was promised that it is stored.

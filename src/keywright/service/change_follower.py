@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from keywright.keys.known import BOUND_SECONDS, Known
+from keywright.keys.cache import BOUND_SECONDS, Known
 from keywright.service.change_feed import ChangeFeed, ChangeStore, Reading
 from keywright.service.change_log import ChangeLog
+from keywright.service.checking.ports import Seconds
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import SESSION_SECONDS
 
 READ_EVERY_SECONDS = 0.1

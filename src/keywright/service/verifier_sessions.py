@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 
 SESSION_SECONDS = 60.0
 """How long after its last renewal a session may use its cache, before its outage time begins to count."""

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from keywright.keys.cache import Known
 from keywright.keys.digest import digest as digest_of
-from keywright.keys.known import Known
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
+from keywright.service.checking.ports import Seconds
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock, Entropy, NewId
-from keywright.service.verification import Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ async def test_the_event(scenario: Scenario) -> None:
         "public_key": new.secret.public_key.text,
         "replaced_public_key": old.secret.public_key.text,
         "retires_at": "2026-11-23T12:01:00.000001Z",
-        "retire_when_quiet_seconds": 3600,
+        "retire_when_idle_seconds": 3600,
     }
 
 
@@ -135,8 +135,8 @@ async def test_the_event_of_another_end(scenario: Scenario) -> None:
     assert event.type is EventType.ROTATION_CHANGED
     assert event.data == {
         "public_key": key.secret.public_key.text,
-        "before": {"retires_at": "2026-12-23T12:00:00.000001Z", "retire_when_quiet_seconds": 3600},
-        "after": {"retires_at": "2026-11-23T12:01:00.000001Z", "retire_when_quiet_seconds": None},
+        "before": {"retires_at": "2026-12-23T12:00:00.000001Z", "retire_when_idle_seconds": 3600},
+        "after": {"retires_at": "2026-11-23T12:01:00.000001Z", "retire_when_idle_seconds": None},
     }
 
 

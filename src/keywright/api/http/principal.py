@@ -14,9 +14,9 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from keywright.api.http import client_address
 from keywright.api.http.problems import REALM, Refusal
 from keywright.api.http.routing import Input, PathInput, Reader, Trust
+from keywright.keys.addresses import client_address
 from keywright.service.faults import PermissionMissing
 from keywright.service.management.audit_log import Origin
 from keywright.service.principal import Permission, Principal
@@ -77,7 +77,8 @@ class OriginInput(Input):
 
     def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
         def read(request: Request) -> Origin:
-            address = client_address.of(request.scope, trusted=trust.proxies)
+            peer = None if request.client is None else request.client.host
+            address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
             return Origin(request_id=request.state.request_id, address=address)
 
         return Reader(read)

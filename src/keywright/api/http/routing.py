@@ -21,9 +21,9 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Lifespan, Receive, Scope, Send
 
-from keywright.api.http.client_address import Network
 from keywright.api.http.problems import Refusal, answer_to, validation_refusal
 from keywright.contract.errors import FieldError
+from keywright.keys.addresses import Network
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission
 

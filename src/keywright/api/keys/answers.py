@@ -123,7 +123,7 @@ def revocation_response(key_id: UUID, receipt: Receipt) -> RevocationResponse:
         revoked_at=receipt.ended_at,
         confirmed=receipt.confirmed,
         pending=len(receipt.confirmations) - receipt.confirmed,
-        believed_until=receipt.may_accept_until,
+        may_accept_until=receipt.may_accept_until,
         verifiers=tuple(_session_response(each, receipt.committed_by) for each in receipt.confirmations),
     )
 
@@ -208,7 +208,7 @@ def _secret_response(secret: Secret) -> SecretResponse:
         first_used_at=secret.first_used_at,
         last_used_at=secret.last_used_at,
         retires_at=secret.retires_at,
-        retire_when_quiet_seconds=secret.quiet_seconds,
+        retire_when_idle_seconds=secret.quiet_seconds,
     )
 
 
@@ -218,7 +218,7 @@ def _session_response(confirmation: Confirmation, committed_by: datetime) -> Ver
         kind="server" if confirmation.session.verifier_id is None else "verifier",
         connected_at=confirmation.connected_at,
         confirmed_at=confirmation.confirmed_at,
-        believes_until=confirmation.may_accept_until(committed_by),
+        may_accept_until=confirmation.may_accept_until(committed_by),
     )
 
 

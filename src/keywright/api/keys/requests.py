@@ -277,14 +277,14 @@ class RotateApiKeyRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"overlap_seconds": 3600}, {"retire_when_quiet_seconds": 86_400}]},
+        json_schema_extra={"examples": [{"overlap_seconds": 3600}, {"retire_when_idle_seconds": 86_400}]},
     )
 
     overlap_seconds: Overlap = Field(
         default_factory=_absent,
-        description="Seconds from now. Default: 86400, and 2592000 with `retire_when_quiet_seconds`. 0 ends it at once",
+        description="Seconds from now. Default: 86400, and 2592000 with `retire_when_idle_seconds`. 0 ends it at once",
     )
-    retire_when_quiet_seconds: Idle = Field(
+    retire_when_idle_seconds: Idle = Field(
         default_factory=_absent,
         description="End the old secret sooner: once it was not used for this long after the new one's first use",
     )

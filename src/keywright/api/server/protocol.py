@@ -21,10 +21,11 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from keywright.api.accelerator import Accelerator, Head
-from keywright.api.checking import VERIFY, Checking
-from keywright.api.forward_auth import FORWARD_AUTH
 from keywright.api.http.problems import Refusal, write
+from keywright.api.verify.fast_path import Accelerator, Head
+from keywright.api.verify.forward_auth import FORWARD_AUTH
+from keywright.api.verify.routes import Checking
+from keywright.api.verify.schemas import VERIFY
 
 MAX_HEAD_BYTES = 32 * 1024
 # What may still arrive of a body after it was answered: a client that did not wait gets its answer before the end.

@@ -10,7 +10,8 @@ from keywright.cli.doctor.findings import Finding
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
-from keywright.storage.server_clock import server_time
+from keywright.storage.engine import server_time
+from keywright.storage.migrations import TooOld
 
 CLOCK_SECONDS = 5
 """By how much the clocks of servers that share a database may differ without anybody noticing."""
@@ -33,6 +34,9 @@ async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(
     except ValueError as error:
         # The server's own fault: it would acknowledge what a crash takes back.
         return [findings.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
+    except TooOld as fault:
+        mend = "Migrate it with an earlier version, then with this one."
+        return [findings.fail("database", f"It cannot be used: {fault.reason}.", mend)]
     except StorageUnavailable as fault:
         mend = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [findings.fail("database", f"It cannot be used: {fault.reason}.", mend)]

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_loopback
+from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource, is_on_this_machine
 from keywright.cli.doctor import findings
 from keywright.cli.doctor.findings import Finding
 
@@ -58,7 +58,7 @@ async def check(
 
 def _client(address: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     # As the service does: no proxy of the environment leads to this machine.
-    return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_loopback(address))
+    return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECONDS, trust_env=not is_on_this_machine(address))
 
 
 def _discovery(answer: httpx.Response, address: str) -> Finding:

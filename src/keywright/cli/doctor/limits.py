@@ -3,9 +3,9 @@
 from keywright.cli.doctor import findings
 from keywright.cli.doctor.findings import Finding
 from keywright.config import Settings
-from keywright.limits import url as redis_url
-from keywright.limits.connection import CallFailed, ConnectionLost
-from keywright.limits.shared import opened
+from keywright.rate_limiting import url as redis_url
+from keywright.rate_limiting.connection import CallFailed, ConnectionLost
+from keywright.rate_limiting.shared import opened
 
 
 async def check(settings: Settings) -> list[Finding]:

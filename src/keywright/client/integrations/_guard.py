@@ -8,20 +8,18 @@ All decisions are made here, none in an integration.
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from math import ceil
+from ipaddress import ip_network
 from typing import Generic, NamedTuple, TypeVar
 
 from httpx import codes
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
 from keywright.client.verifier._checker import wanted_scopes
+from keywright.keys.addresses import client_address
+from keywright.keys.rate_limiter import rate_limit_headers
+from keywright.keys.rate_limits import check_cost
 from keywright.keys.verdict import Code
-
-_Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
 
 App = TypeVar("App")
 Result = TypeVar("Result")
@@ -221,18 +219,8 @@ class GuardedApplication(Generic[App, AnyVerifier]):
 
 
 def limit_headers(verdict: Verdict) -> dict[str, str]:
-    """
-    Write the state of the key's rate limits as headers of an answer; none for a key without limits.
-
-    `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers, one item a limit.
-    """
-    if not verdict.limits:
-        return {}
-    policies, states = [], []
-    for limit, remaining, reset_seconds in verdict.limits:
-        policies.append(f'"{limit.name}";q={limit.limit};w={limit.window_seconds}')
-        states.append(f'"{limit.name}";r={remaining};t={ceil(reset_seconds)}')
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    """Write the state of the key's rate limits as headers of an answer; none without limits."""
+    return rate_limit_headers(verdict.limits)
 
 
 def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
@@ -271,29 +259,3 @@ def refused_for_trouble(error: KeywrightError) -> KeyRefused:
     seconds = min(max(after or 0, _RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
     sentence = "API keys cannot be checked right now. Try again soon."
     return KeyRefused(codes.SERVICE_UNAVAILABLE, "service_unavailable", sentence, {"Retry-After": str(seconds)})
-
-
-def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[_Network]) -> str | None:
-    """
-    Give the address of the caller behind the trusted proxies.
-
-    `X-Forwarded-For` is read from the right, and only while the hop that wrote an entry is in *trusted*. Entries that a
-    caller wrote itself stand further left and are never reached.
-
-    Returns:
-        An address, or None for a Unix socket or a malformed hop behind a proxy.
-    """
-    hop = _address(peer or "")
-    hops = [entry for value in forwarded for entry in value.split(",")]
-    while hop is not None and hops and any(hop in network for network in trusted):
-        hop = _address(hops.pop())
-    return None if hop is None else str(hop)
-
-
-def _address(text: str) -> _Address | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    # A dual-stack socket shows an IPv4 peer as ::ffff:a.b.c.d.
-    return getattr(address, "ipv4_mapped", None) or address

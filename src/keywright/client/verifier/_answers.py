@@ -13,8 +13,8 @@ from keywright.client.errors import CredentialRefused, KeywrightError, Refused, 
 from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
 from keywright.keys.addresses import canonical_network
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 # The facts that this version can judge. A key with any other fact is verified by the service each time.
@@ -103,7 +103,7 @@ def _answer(said: VerifyResponse, named: _Facts) -> Answer:
         facts=None if key is None else _facts(key, facts),
         complete=key is not None and facts is not None and set(named.facts or ()) <= _WEIGHED,
         stale=said.stale,
-        explanation=None if why is None else Explanation(why.rule, why.would_pass),
+        explanation=None if why is None else Explanation(why.reason, why.would_pass),
         limits=tuple(map(_limit_state, said.rate_limits or ())),
         retry_after_seconds=said.retry_after_seconds,
     )

@@ -16,14 +16,14 @@ import httpx
 
 from keywright import __version__
 from keywright.client._answers import error_of, not_keywright
-from keywright.client.address import is_loopback, service_address
+from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.verifier._answers import Answer, read_answer, trouble_of
-from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
+from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
-from keywright.keys.sightings import network_of
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
 
 MOST_LOOK_UPS = 64
 """How many questions are put to the service at a time; others wait."""
@@ -139,7 +139,7 @@ class ServiceCalls:
             transport=transport,
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
             follow_redirects=False,
-            trust_env=not is_loopback(service.url),
+            trust_env=not is_on_this_machine(service.url),
             # The feed, reports and acknowledgements never wait behind look-ups.
             limits=httpx.Limits(
                 max_connections=MOST_LOOK_UPS + 8,
@@ -197,14 +197,14 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """
         Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
         repeated when its answer was lost, with the same records and before any newer one.
         """
-        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, sightings))}
+        body = {"session": str(session), "batch": batch, "usage": list(map(_shown, records))}
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:
@@ -260,15 +260,15 @@ def _address_of(request: UncachedRequest) -> str | None:
     return request.ask.client_ip if network_of(request.ask.client_ip) else None
 
 
-def _shown(sighting: Sighting) -> dict[str, Any]:
+def _shown(record: UsageRecord) -> dict[str, Any]:
     return {
-        "digest": sighting.digest.hex(),
-        "hour": _iso(sighting.hour * HOUR_SECONDS),
-        "network": sighting.network,
-        "agent": sighting.agent,
-        "first_seen": _iso(sighting.first),
-        "last_seen": _iso(sighting.last),
-        "count": sighting.times,
+        "digest": record.source.digest.hex(),
+        "hour": _iso(record.source.hour * HOUR_SECONDS),
+        "network": record.source.network,
+        "agent": record.source.agent,
+        "first_seen": _iso(record.first),
+        "last_seen": _iso(record.last),
+        "count": record.uses,
     }
 
 

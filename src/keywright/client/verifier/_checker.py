@@ -15,17 +15,22 @@ from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
 
-from keywright.client.limits import UNLIMITED, LimitCounts
 from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
+from keywright.client.verifier._cached_verdicts import (
+    LONGEST_AGENT,
+    NEVER_REPEATED,
+    CachedVerdict,
+    CachedVerdicts,
+    RequestKey,
+)
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
+from keywright.keys.cache import BOUND_SECONDS, KnownKeys, LookUp
 from keywright.keys.digest import digest_of
-from keywright.keys.format import MAX_LENGTH
-from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
-from keywright.keys.pair import is_private_key
-from keywright.keys.spending import LimitState
+from keywright.keys.format import MAX_LENGTH, is_private_key
+from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter, LimitState
+from keywright.keys.usage import UsageRecord
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
 
 
@@ -37,7 +42,7 @@ class UncachedRequest(NamedTuple):
     """
 
     text: str
-    request_key: Words
+    request_key: RequestKey
     explain: bool = False
     cost: int = 1
 
@@ -84,8 +89,8 @@ class LocalChecker:
         self._wall = wall
         self._lock = Lock()
         self._known = KnownKeys(capacity)
-        self._limits = LimitCounts(share=limit_share, most=capacity)
-        self._uses = Uses()
+        self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
+        self._verdicts = CachedVerdicts()
         # The same time as in `_known`, the bound added: the hot path compares two numbers.
         self._fresh_until = -inf
         # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
@@ -125,26 +130,26 @@ class LocalChecker:
             return NOT_FOUND
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:
             user_agent = user_agent[:LONGEST_AGENT]
-        words = (presented, scopes, environment, client_ip, user_agent)
+        request = (presented, scopes, environment, client_ip, user_agent)
         now = self.clock()
         with self._lock:
             if now > self._fresh_until:
                 # What is held belongs to exactly one text, so a text that is held needs no parsing.
                 if self._known.get(presented) is not None:
-                    return UncachedRequest(text, words, with_explanation, cost)
+                    return UncachedRequest(text, request, with_explanation, cost)
             else:
                 now += self._epoch
-                # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
-                standing = self._uses.recent.get(words)
-                if standing is not None and standing.changes == self._changes and now < standing.until:
-                    standing.count += 1
-                    standing.last = now
-                    return standing.verdict
+                # Nothing has changed since this request got its verdict from the cache, and the key has not expired.
+                cached = self._verdicts.recent.get(request)
+                if cached is not None and cached.changes == self._changes and now < cached.until:
+                    cached.count += 1
+                    cached.last = now
+                    return cached.verdict
                 facts = self._known.get(presented)
                 if facts is not None:
-                    return self._judge(words, facts, now, with_explanation, cost)
+                    return self._judge(request, facts, now, with_explanation, cost)
         return (
-            UncachedRequest(text, words, with_explanation, cost)
+            UncachedRequest(text, request, with_explanation, cost)
             if is_private_key(text, brand=self._brand)
             else NOT_FOUND
         )
@@ -219,7 +224,7 @@ class LocalChecker:
         with self._lock:
             self._changes += 1
             self._known.drop_all()
-            self._limits.clear()
+            self._rate_limiter.clear()
             self.outage_seconds = 0
             self._fresh_until = -inf
 
@@ -241,55 +246,55 @@ class LocalChecker:
     def set_uses_aside(self) -> None:
         """Begin to add up the uses noted so far."""
         with self._lock:
-            self._uses.turn()
+            self._verdicts.turn()
 
     def settle_uses(self, most: int) -> bool:
         """Add up at most *most* of them; tell whether there are more."""
         with self._lock:
-            return self._uses.settle(most)
+            return self._verdicts.settle(most)
 
-    def take_uses(self, most: int) -> list[Sighting]:
+    def take_uses(self, most: int) -> list[UsageRecord]:
         """Take out at most *most* of what was added up, to be reported."""
         with self._lock:
-            return self._uses.take(most)
+            return self._verdicts.usage.take(most)
 
     def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
         verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
         return verdict._replace(stale=True) if stale else verdict
 
-    def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
-        ask = _ask(words[1], words[2], words[3] if facts.allowed_ips else None)
+    def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
+        ask = _ask(request[1], request[2], request[3] if facts.allowed_ips else None)
         code = judge(facts, ask, now)
         if code is Code.VALID and not facts.rate_limits:
-            return self._accept(words, facts, now)
-        return self._decide(words, facts, ask, code, now, with_explanation, cost)
+            return self._accept(request, facts, now)
+        return self._decide(request, facts, ask, code, now, with_explanation, cost)
 
     def _decide(
-        self, words: Words, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
+        self, request: RequestKey, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
     ) -> Verdict:
         """Have the request pay, where all other rules let it pass and the key has limits."""
-        spending = UNLIMITED
+        decision = UNLIMITED
         if code is Code.VALID and facts.rate_limits:
             # On the clock that is never set.
-            spending = self._limits.spend(facts.id, facts.rate_limits, self.clock(), cost)
-            if not spending.allowed:
+            decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), cost)
+            if not decision.allowed:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:
-            return self._accept(words, facts, now, spending.states)
+            return self._accept(request, facts, now, decision.states)
         explanation = explain(code, facts, ask, now) if with_explanation else None
-        return Verdict(code, KeyInfo(facts), False, explanation, spending.states, spending.retry_after_seconds)
+        return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
-    def _accept(self, words: Words, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
-        # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
+    def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
+        # Counted as it will be once the service can be asked again: the same request gets the same verdict then.
         verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
-        if limits and self._uses.again(words, now):
+        if limits and self._verdicts.count_again(request, now):
             return verdict
         # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
         # And a key with limits has to pay for each request.
-        stands = not limits and self._known.get(words[0]) is facts
-        until = min(facts.expires_at, facts.retires_at)
-        self._uses.note(words, Standing(verdict, now, until=until, changes=self._changes if stands else NEVER_STANDS))
+        repeated = not limits and self._known.get(request[0]) is facts
+        until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
+        self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
         return verdict
 
 

@@ -20,8 +20,8 @@ from keywright.client.verifier._calls import ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.digest import DIGEST_BYTES
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Awaitable
 
 from keywright.client.errors import KeywrightError, Refused
-from keywright.client.verifier._cached_verdicts import Sighting
 from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._tasks import end_tasks
+from keywright.keys.usage import UsageRecord
 
 MOST_UNACKNOWLEDGED = 10_000
 """How many acknowledgements wait while the service is unavailable; beyond it the oldest are never sent."""
@@ -41,7 +41,7 @@ class Reports:
         self._service_knows = False
         # The last batch of usage; it is empty once the service has answered.
         self._batch = 0
-        self._unanswered: list[Sighting] = []
+        self._unanswered: list[UsageRecord] = []
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._send_acknowledgements(), name="keywright acknowledgements"),

@@ -17,7 +17,7 @@ from keywright.client.verifier._feed import Feed
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
 from keywright.client.verifier._verdicts import Verdict
-from keywright.keys.known import BOUND_SECONDS, LookUp
+from keywright.keys.cache import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 
 STOOD_STILL_SECONDS = 0.5

@@ -5,8 +5,8 @@ from math import isinf
 from typing import NamedTuple
 from uuid import UUID
 
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 

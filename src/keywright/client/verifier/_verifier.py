@@ -17,7 +17,6 @@ from weakref import WeakSet
 import httpx
 
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._background import Background
 from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
@@ -25,6 +24,7 @@ from keywright.client.verifier._checker import LocalChecker, wanted_scopes
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._session import CLOSED, VerifierSession
 from keywright.client.verifier._verdicts import Verdict
+from keywright.keys.rate_limits import check_cost
 
 CAPACITY = 1_000_000
 OUTAGE_SECONDS = 300

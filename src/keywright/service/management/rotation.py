@@ -90,4 +90,4 @@ def rescheduling_event_data(old: Secret, at: datetime) -> dict[str, Any]:
 
 
 def _end_data(at: datetime | None, quiet_seconds: int | None) -> dict[str, Any]:
-    return {"retires_at": rfc3339(at), "retire_when_quiet_seconds": quiet_seconds}
+    return {"retires_at": rfc3339(at), "retire_when_idle_seconds": quiet_seconds}

@@ -1,0 +1,114 @@
+"""
+Batches: up to 100 checks in one request, each decided and counted as it would be alone.
+
+A key that is checked again and again is answered with the bytes that were written before, while its cached verdict is
+valid: the checks of a batch wait for each other.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from keywright.api.verify import bodies as verify_bodies
+from keywright.api.verify.bodies import CheckOptions, KeyCheck
+from keywright.keys.digest import digest_of
+from keywright.keys.verdict import Code
+from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verification import Checker
+
+MOST_CACHED = 16_384
+
+
+class _CachedAnswer(NamedTuple):
+    """The answer on a valid key without limits, for a check with the same options."""
+
+    options: CheckOptions
+    verdict: CachedVerdict
+    body: bytes
+
+
+class Batches:
+    """
+    Answers batches.
+
+    Args:
+        checker: Checks keys.
+    """
+
+    def __init__(self, checker: Checker) -> None:
+        self._checker = checker
+        self._turn = asyncio.Lock()
+        self._cached: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
+
+    async def answer(self, caller: Caller, raw: bytes) -> tuple[bytes, bool]:
+        """
+        Answer a batch; tell, too, whether any verdict is stale.
+
+        Keys in the cache are checked first, in the order of the batch, then all others at the same time.
+
+        Raises:
+            Refusal: The body is not of the schema.
+            Unavailable: The database or the rate limiter cannot be reached.
+        """
+        async with self._turn:
+            # The change follower runs between two batches. Without that, many at a stretch would take so long that the
+            # cache would no longer be fresh, and every key of the next ones would have to be looked up.
+            await asyncio.sleep(0)
+            checks = verify_bodies.read_batch(raw)
+            bodies = self._answer_now(caller, checks)
+        waiting = [place for place, body in enumerate(bodies) if body is None]
+        if not waiting:
+            return _as_batch(bodies), False
+        answers = await asyncio.gather(*(self.answer_one(caller, checks[place]) for place in waiting))
+        for place, (body, _) in zip(waiting, answers, strict=True):
+            bodies[place] = body
+        return _as_batch(bodies), any(stale for _, stale in answers)
+
+    async def answer_one(self, caller: Caller, check: KeyCheck) -> tuple[bytes, bool]:
+        """Answer one check; tell, too, whether its verdict is stale."""
+        text, options = check
+        verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
+        return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
+
+    def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
+        """Answer checks from memory, as before where the cached verdict is valid; None for those that have to wait."""
+        at, now = self._checker.monotonic(), self._checker.clock()
+        cached_for, repeat = self._cached.get, self._checker.repeat
+        bodies: list[bytes | None] = []
+        for check in checks:
+            text, options = check
+            cached = cached_for(digest_of(text.encode())) if text.isascii() else None
+            if (
+                cached is not None
+                and cached.options == options
+                and cached.verdict.caller == caller
+                and repeat(cached.verdict, at, now) is not None
+            ):
+                bodies.append(cached.body)
+            else:
+                bodies.append(self._answer_one_now(caller, check, now))
+        return bodies
+
+    def _answer_one_now(self, caller: Caller, check: KeyCheck, since: float) -> bytes | None:
+        text, options = check
+        verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
+        if verdict is None:
+            return None
+        body = verify_bodies.write_explained(verdict, options, self._checker.clock())
+        if verdict.code is Code.VALID and verdict.rate_limits is None:
+            self._keep(caller, options, verdict, body, since)
+        return body
+
+    def _keep(self, caller: Caller, options: CheckOptions, verdict: Verdict, body: bytes, since: float) -> None:
+        """Cache the answer to a check; *since* is a time before its verdict was given."""
+        cached = self._checker.cacheable(caller, verdict, options.ask, since)
+        if cached is None:
+            return
+        if len(self._cached) >= MOST_CACHED:
+            self._cached.popitem(last=False)
+        self._cached[cached.digest] = _CachedAnswer(options, cached, body)
+
+
+def _as_batch(bodies: Iterable[bytes | None]) -> bytes:
+    return b'{"results":[%b]}' % b",".join(filter(None, bodies))

@@ -1,0 +1,362 @@
+"""
+`/forward-auth` and `/ext-authz/{path}`: a proxy asks whether to let a request through, and learns whose key it bears.
+
+The proxy's question carries headers, and for Envoy the path and the query, of a client that may be hostile. So nothing
+that a client writes does more than present a key: what is required of it comes from what the proxy itself writes, the
+query of `/forward-auth` and a header for `/ext-authz`. Every 200 carries all four identity headers, empty where there
+is nothing to say: some proxies copy only those that are there, and a forged one would stay beside them. How a key's
+limits stand is told in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). What the
+configuration of each proxy must look like is written, and tested, in docs/operate/proxies.md.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal, NamedTuple, NoReturn
+from urllib.parse import parse_qsl, quote
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keywright import telemetry
+from keywright.api.http.principal import bearer_of
+from keywright.api.http.problems import REALM, KeyRefusal, Refusal
+from keywright.api.verify.bodies import retry_after_seconds
+from keywright.api.verify.request_head import read_plain_head
+from keywright.api.verify.responses import Headers, error_response, lines_of, request_ids
+from keywright.keys.addresses import Network, client_address
+from keywright.keys.digest import digest
+from keywright.keys.format import ENVIRONMENT
+from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
+from keywright.keys.usage import agent_family
+from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.service.checking.verdicts import Caller, Verdict
+from keywright.service.checking.verification import Checker
+from keywright.service.verifiers import Verifiers
+
+FORWARD_AUTH = "/forward-auth"
+EXT_AUTHZ = "/ext-authz"
+
+Peer = tuple[str, int]
+
+_log = telemetry.Log("keywright.forward_auth")
+
+# With nothing in its query that could be read in two ways.
+_USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")
+_ANYBODY = Caller("forward-auth", None, None)
+_PARAMETERS = frozenset({"scopes", "environment", "proxy"})
+_MOST_SCOPES = 100
+_LONGEST_SCOPE = 255
+# What may stand in a header as it is; a comma separates scopes, and a percent sign begins what is written otherwise.
+_PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
+_FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_STALE = "Keywright-Stale"
+# nginx lets 401 and 403 through to its client and makes 500 of every other refusal.
+_FORBIDDEN = 403
+_UNKNOWN_TO_NGINX = frozenset({400, 429})
+
+
+class _Required(NamedTuple):
+    """What the proxy requires of keys, and whether it is nginx."""
+
+    ask: Ask
+    by_nginx: bool
+
+
+_NOTHING = _Required(ANY_USE, by_nginx=False)
+
+
+class _Misconfigured(KeyRefusal):
+    """The proxy, not its client, has to be put right; *reason* is for the log."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, headers={"WWW-Authenticate": REALM} if code == "verifier_required" else {})
+        self.reason = reason
+
+
+class Asked:
+    """
+    What a proxy asks: what it requires, and its headers that matter here, each with all its values.
+
+    An alias such as `x_api_key` is no header.
+
+    Args:
+        headers: All of them, names in lower case.
+        query: Where it says what is required; None where a header does.
+    """
+
+    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required", "verifiers")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]], *, query: bytes | None) -> None:
+        self.query = query
+        self.authorization: list[str] = []
+        self.api_keys: list[str] = []
+        self.verifiers: list[str] = []
+        self.required: list[bytes] = []
+        self.forwarded: list[str] = []
+        self.agent: str | None = None
+        for name, value in headers:
+            if name == b"authorization":
+                self.authorization.append(value.decode("latin-1"))
+            elif name == b"x-api-key":
+                self.api_keys.append(value.decode("latin-1"))
+            elif name == b"x-keywright-verifier":
+                self.verifiers.append(value.decode("latin-1"))
+            elif name == b"x-keywright-require":
+                self.required.append(value)
+            elif name == b"user-agent":
+                self.agent = value.decode("latin-1")
+            elif name == b"x-forwarded-for":
+                self.forwarded.append(value.decode("latin-1"))
+
+    def requirements(self) -> bytes:
+        """Give what the proxy requires, from where its client cannot write it."""
+        if self.query is not None:
+            return self.query
+        if len(self.required) > 1:
+            raise _Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
+        return self.required[0] if self.required else b""
+
+
+class ForwardAuth:
+    """
+    Answers proxies itself, and hands everything else to *app*.
+
+    Args:
+        app: What answers everything else.
+        checker: Checks keys.
+        verifiers: Knows the credentials that proxies show.
+        who: `verifier`: a proxy shows its credential in `X-Keywright-Verifier`. `open`: whoever reaches the port asks.
+        trusted: The networks of proxies whose `X-Forwarded-For` is believed.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        checker: Checker,
+        verifiers: Verifiers,
+        *,
+        who: Literal["verifier", "open"],
+        trusted: Sequence[Network],
+    ) -> None:
+        self._app = app
+        self._checker = checker
+        self._request_ids = request_ids()
+        self._verifiers = verifiers
+        self._open = who == "open"
+        self._trusted = trusted
+        self._warned = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _is_asked(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        request_id = next(self._request_ids)
+        required = _NOTHING
+        try:
+            asked = Asked(
+                scope["headers"], query=None if scope["path"].startswith(EXT_AUTHZ) else scope["query_string"]
+            )
+            required = _required(asked.requirements())
+            verdict = await self._decide(asked, required.ask, scope.get("client"))
+            told = _let_through(verdict, request_id)
+        except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
+            await self._refuse(error, scope, request_id.decode(), by_nginx=required.by_nginx)(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.body", "body": b""})
+
+    def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
+        """
+        Write the answer to a key that is let through, without asking anybody, from the first header of ours on.
+
+        Args:
+            data: A request, as it came in.
+            peer: The proxy, as ASGI tells it.
+
+        Returns:
+            None, with nothing counted, noted or spent, where the key is not let through, somebody has to be asked, or
+            the request is not just a plain head of the usual form.
+        """
+        first = _USUAL_LINE.match(data)
+        plain = None if first is None else read_plain_head(data)
+        if first is None or plain is None:
+            return None
+        head, fields, length = plain
+        if length or len(head) != len(data):
+            return None
+        return self._answer_now(Asked(fields, query=first[1] or b""), peer)
+
+    def _answer_now(self, asked: Asked, peer: Peer | None) -> bytes | None:
+        try:
+            required, key = _required(asked.requirements()), _presented(asked)
+        except Refusal:
+            return None
+        caller = self._caller_now(asked.verifiers)
+        if caller is None or key is None:
+            return None
+        ask = _asked_from(required.ask, self._client(asked, peer))
+        verdict = self._checker.check_now(caller, key, ask, agent=agent_family(asked.agent), only_valid=True)
+        if verdict is None:
+            return None
+        limits = b"" if verdict.rate_limits is None else lines_of(_encoded(_rate_limits(verdict.rate_limits)))
+        known = _written_identity(_accepted(verdict))
+        return b"".join((known, limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
+
+    async def _decide(self, asked: Asked, ask: Ask, peer: Peer | None) -> Verdict:
+        caller = await self._caller(asked.verifiers)
+        key = _presented(asked)
+        if key is None:
+            raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
+        whole = _asked_from(ask, self._client(asked, peer))
+        return await self._checker.check(caller, key, whole, agent=agent_family(asked.agent))
+
+    async def _caller(self, credentials: list[str]) -> Caller:
+        if self._open:
+            return _ANYBODY
+        if len(credentials) != 1:
+            raise _Misconfigured("verifier_required", f"it sent {len(credentials)} X-Keywright-Verifier headers, not 1")
+        verifier = await self._verifiers.recognize(credentials[0])
+        if verifier is None:
+            raise _Misconfigured("verifier_required", "its X-Keywright-Verifier is no credential, or was revoked")
+        return Caller(verifier.name, verifier, None)
+
+    def _caller_now(self, credentials: list[str]) -> Caller | None:
+        if self._open:
+            return _ANYBODY
+        if len(credentials) != 1 or not credentials[0].isascii():
+            return None
+        verifier = self._verifiers.held(digest(credentials[0]), self._checker.monotonic())
+        return None if verifier is None else Caller(verifier.name, verifier, None)
+
+    def _client(self, asked: Asked, peer: Peer | None) -> str | None:
+        host = None if peer is None else peer[0]
+        address = client_address(host, asked.forwarded, self._trusted)
+        if address != client_address(host, (), ()):
+            return address
+        # The peer is a proxy. Were it taken for the client, one stranger's failures would shut everybody out.
+        if asked.forwarded and not self._warned:
+            self._warned = True
+            _log.warning("X-Forwarded-For is not believed; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
+        return None
+
+    def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:
+        if isinstance(error, _Misconfigured):
+            peer: Peer | None = scope.get("client")
+            proxy = client_address(None if peer is None else peer[0], (), ())
+            _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
+        response = error_response(error, scope, request_id)
+        if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
+            response.status_code = _FORBIDDEN
+        return response
+
+
+def _is_asked(path: str) -> bool:
+    return path.rstrip("/") in (FORWARD_AUTH, EXT_AUTHZ) or path.startswith(f"{EXT_AUTHZ}/")
+
+
+@lru_cache(maxsize=256)
+def _required(text: bytes) -> _Required:
+    """Read `scopes=a:read,b:write&environment=live&proxy=nginx`; every part is optional."""
+    if not text:
+        return _NOTHING
+    try:
+        pairs = parse_qsl(text.decode("ascii"), strict_parsing=True, keep_blank_values=True, errors="strict")
+    except ValueError:
+        _unreadable("are malformed")
+    values = dict(pairs)
+    if len(values) < len(pairs) or not values.keys() <= _PARAMETERS:
+        _unreadable("repeat a parameter, or name an unknown one: the known are scopes, environment and proxy")
+    if values.get("proxy", "nginx") != "nginx":
+        _unreadable("name an unknown proxy: the one known is nginx")
+    environment = values.get("environment")
+    if environment is not None and not ENVIRONMENT.fullmatch(environment):
+        _unreadable("name an environment that cannot be")
+    scopes = tuple(values["scopes"].split(",")) if "scopes" in values else ()
+    if len(scopes) > _MOST_SCOPES or not all(1 <= len(scope) <= _LONGEST_SCOPE for scope in scopes):
+        _unreadable("name too many scopes, or an empty or too long one")
+    ask = Ask(environment=environment, scopes=scopes) if environment or scopes else ANY_USE
+    return _Required(ask, by_nginx="proxy" in values)
+
+
+@lru_cache(maxsize=4096)
+def _asked_from(ask: Ask, address: str | None) -> Ask:
+    return ask if address is None else replace(ask, client_ip=address)
+
+
+def _unreadable(what: str) -> NoReturn:
+    raise _Misconfigured("misconfigured_proxy", f"its requirements {what}")
+
+
+def _presented(asked: Asked) -> str | None:
+    """Take the one key out of the headers; None where there is none."""
+    key, *others = asked.api_keys or [""]
+    # Some proxies join headers of one name with a comma. No key has one.
+    if others or "," in key:
+        raise _ambiguous("There is more than one X-API-Key header.")
+    bearer = _bearer(asked.authorization)
+    if key and bearer is not None and key != bearer:
+        raise _ambiguous("There are two different keys: one in Authorization, one in X-API-Key.")
+    return bearer or key or None
+
+
+def _bearer(authorization: list[str]) -> str | None:
+    try:
+        return bearer_of(authorization)
+    except Refusal as refusal:
+        if refusal.code == "missing_token":
+            return None
+        raise
+
+
+def _ambiguous(sentence: str) -> KeyRefusal:
+    return KeyRefusal("invalid_request", sentence, headers={"WWW-Authenticate": f'{REALM}, error="invalid_request"'})
+
+
+def _accepted(verdict: Verdict) -> KeyFacts:
+    """Give the facts of a key that passed; raise what its verdict means otherwise."""
+    if verdict.code is Code.VALID and verdict.facts is not None:
+        return verdict.facts
+    headers = {_STALE: "true"} if verdict.stale else {}
+    if verdict.code in (Code.NOT_FOUND, Code.REVOKED, Code.EXPIRED):
+        headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"'
+    elif verdict.code is Code.RATE_LIMITED:
+        headers |= _rate_limits(verdict.rate_limits)
+        seconds = retry_after_seconds(verdict.rate_limits)
+        if seconds is not None:
+            headers["Retry-After"] = str(seconds)
+    raise KeyRefusal(verdict.code.value, headers=headers)
+
+
+def _let_through(verdict: Verdict, request_id: bytes) -> Headers:
+    """Give the headers of the answer to a key that passed; raise what its verdict means otherwise."""
+    told = [*_FIXED_HEADERS, *_identity(_accepted(verdict)), *_encoded(_rate_limits(verdict.rate_limits))]
+    told.append((b"x-request-id", request_id))
+    if verdict.stale:
+        told.append((_STALE.lower().encode(), b"true"))
+    return told
+
+
+@lru_cache(maxsize=16_384)
+def _written_identity(facts: KeyFacts) -> bytes:
+    return lines_of([*_FIXED_HEADERS, *_identity(facts)])
+
+
+def _rate_limits(decision: RateLimitDecision | None) -> dict[str, str]:
+    return {} if decision is None else rate_limit_headers(decision.states)
+
+
+def _encoded(headers: dict[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+@lru_cache(maxsize=16_384)
+def _identity(facts: KeyFacts) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-keywright-org", str(UUID(bytes=facts.org_id)).encode()),
+        (b"x-keywright-key-id", str(UUID(bytes=facts.id)).encode()),
+        (b"x-keywright-environment", quote(facts.environment, safe=_PLAIN).encode()),
+        (b"x-keywright-scopes", ",".join(quote(scope, safe=_PLAIN) for scope in facts.scopes).encode()),
+    )

@@ -1,0 +1,103 @@
+"""
+`POST /api/v2/api-keys/verify` and `/verify/batch`: the routes that every request of every customer waits for.
+
+Plain ASGI in front of everything else, because routing, models and a log line for each would cost more than the check
+itself. `api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
+"""
+
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
+from keywright.api.http.problems import Refusal
+from keywright.api.verify import bodies as verify_bodies
+from keywright.api.verify.batch import Batches
+from keywright.api.verify.callers import Callers
+from keywright.api.verify.fast_path import Accelerator, VerifyHeaders, read_headers
+from keywright.api.verify.responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
+from keywright.api.verify.schemas import BATCH, VERIFY
+from keywright.service.checking.verdicts import Caller
+from keywright.service.checking.verification import Checker
+
+
+class Checking:
+    """
+    Answers checks itself, and hands everything else to *app*.
+
+    Args:
+        app: Answers everything else.
+        checker: Checks keys.
+        callers: Recognises callers.
+        accelerator: The fast path, which `http_protocol` tries before it comes here; None for none.
+    """
+
+    def __init__(
+        self, app: ASGIApp, checker: Checker, callers: Callers, *, accelerator: Accelerator | None = None
+    ) -> None:
+        self.accelerator = accelerator
+        self._app = app
+        self._checker = checker
+        self._callers = callers
+        self._batches = Batches(checker)
+        self._request_ids = request_ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(VERIFY):
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removesuffix("/")
+        if path not in (VERIFY, BATCH):
+            await self._app(scope, receive, send)
+            return
+        request_id = next(self._request_ids)
+        try:
+            body, stale = await self._answer(path, scope, receive)
+        except Exception as error:  # noqa: BLE001 - every error becomes a response; the unexpected is logged whole
+            await error_response(error, scope, request_id.decode())(scope, receive, send)
+            return
+        headers = [
+            *FIXED_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id),
+            *([STALE_HEADER] if stale else ()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+        if scope["method"] != "POST":
+            raise Refusal("method_not_allowed", headers={"Allow": "POST"})
+        headers = read_headers(scope["headers"])
+        caller = await self._callers.recognize(headers.authorization)
+        raw = await _read_body(headers, scope, receive)
+        if path == BATCH:
+            return await self._batches.answer(caller, raw)
+        return await self._answer_one(caller, raw, facts=headers.wants_facts)
+
+    async def _answer_one(self, caller: Caller, raw: bytes, *, facts: bool) -> tuple[bytes, bool]:
+        text, options = verify_bodies.read(raw)
+        if facts:
+            verdict = await self._checker.facts_for(caller, text, options.ask)
+        else:
+            verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
+        return verify_bodies.write_explained(verdict, options, self._checker.clock(), facts=facts), verdict.stale
+
+
+async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:
+    """Read a body; the common one, announced as plain JSON, arrives in one piece."""
+    if not headers.plain_json:
+        return await read_json_bytes(Request(scope, receive))
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > MAX_BODY_BYTES:
+            raise Refusal("payload_too_large", headers={"Connection": "close"})
+        return body
+    return await read_json_bytes(Request(scope, partial(_again, [message], receive)))
+
+
+async def _again(first: list[Any], receive: Receive) -> Any:
+    return first.pop() if first else await receive()

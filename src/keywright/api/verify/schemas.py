@@ -1,0 +1,53 @@
+"""The shapes of a verification: what an API server asks. `contract.verdicts` has the answers."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from keywright.keys.rate_limits import MOST_COST
+
+VERIFY = "/api/v2/api-keys/verify"
+BATCH = f"{VERIFY}/batch"
+MOST_IN_A_BATCH = 100
+Scope = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _whole(value: object) -> object:
+    # In JSON 1 and 1.0 are one number, and some languages write every number like the latter.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Cost = Annotated[int, Field(ge=0, le=MOST_COST), BeforeValidator(_whole)]
+
+
+class VerifyRequest(BaseModel):
+    """A presented key, and what the request that presents it asks of it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: str = Field(description="What was presented: anything at all")
+    # Made anew, where a default would be copied deeply for every key of a batch.
+    scopes: list[Scope] = Field(
+        default_factory=list,
+        max_length=100,
+        description="What the request needs, all of it",
+        json_schema_extra={"default": []},
+    )
+    environment: str | None = Field(default=None, max_length=255, description="The environment it must belong to")
+    client_ip: str | None = Field(
+        default=None,
+        max_length=255,
+        description="The customer's address; a key that is bound to networks passes only where it is told",
+    )
+    method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
+    path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
+    cost: Cost = Field(default=1, description="How many units of the key's limits the request takes")
+    explain: bool = Field(default=False, description="Say which rule refused, and what would pass")
+
+
+class BatchRequest(BaseModel):
+    """Up to 100 verifications at once."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    keys: list[VerifyRequest] = Field(min_length=1, max_length=MOST_IN_A_BATCH)

@@ -1,0 +1,164 @@
+"""
+Compact JWS: the compact serialization of RFC 7515, read more strictly than the RFC asks for.
+
+Lives here: everything that a token alone decides, from its size to its header. Not here: keys, signatures, claims.
+Needs the standard library only.
+"""
+
+import re
+from binascii import Error, a2b_base64, b2a_base64
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeGuard
+
+from keywright import strict_json
+
+MAX_BYTES = 16 * 1024
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+_KID = re.compile(r"[\x20-\x7e]{1,128}")
+# Each of them asks the reader to change how it reads: another key, another encoding, another kind of content.
+_FORBIDDEN = frozenset({"crit", "b64", "zip", "enc", "epk", "jwk", "jku", "x5u", "x5c", "cty"})
+
+# What base64url does not have becomes a character that no encoder writes.
+_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/!!")
+_FROM_BASE64 = bytes.maketrans(b"+/", b"-_")
+
+
+class MalformedJws(ValueError):
+    """The text is no token of this shape; the message says why, for its bearer, and quotes nothing."""
+
+
+class Jws(NamedTuple):
+    """A token taken apart; nothing of it is verified."""
+
+    algorithm: str
+    kid: str
+    payload: bytes
+    signature: bytes
+    signing_input: bytes
+
+
+def as_ascii(token: bytes | str) -> bytes:
+    """
+    Give the bytes of a token of a size worth looking at.
+
+    Args:
+        token: Anything at all, of any type.
+
+    Raises:
+        MalformedJws: Neither text nor bytes, more than 16 KiB, or not ASCII.
+    """
+    if not isinstance(token, (bytes, str)):
+        raise MalformedJws("The token is not text.")
+    if len(token) > MAX_BYTES:
+        raise MalformedJws("The token is larger than 16 KiB.")
+    if not token.isascii():
+        raise MalformedJws("The token has characters that are not base64url.")
+    return token.encode("ascii") if isinstance(token, str) else token
+
+
+def read(token: bytes, algorithms: frozenset[str], types: frozenset[str]) -> Jws:
+    """
+    Take a token apart: characters, three segments, strict base64url, strict header, header policy.
+
+    Args:
+        token: At most 16 KiB of anything.
+        algorithms: The values of `alg` to accept.
+        types: The values of `typ` to accept; a header without one has JWT.
+
+    Raises:
+        MalformedJws: It is refused by any of them.
+    """
+    if token.translate(None, _ALPHABET):
+        raise MalformedJws("The token has characters that are not base64url.")
+    segments = token.split(b".")
+    if len(segments) != 3:
+        raise MalformedJws("The token does not have three segments.")
+    algorithm, kid = _read_header(segments[0], algorithms, types)
+    return Jws(algorithm, kid, _decode(segments[1]), _decode(segments[2]), token[: -len(segments[2]) - 1])
+
+
+def read_json(raw: bytes, part: str) -> dict[str, Any]:
+    """
+    Read the JSON object in one part of a token.
+
+    Args:
+        raw: The decoded segment.
+        part: What to call it in the refusal.
+
+    Raises:
+        MalformedJws: Not strict JSON, or a string in it holds NUL or half of a surrogate pair.
+    """
+    try:
+        value = strict_json.read_object(raw)
+    except strict_json.NotStrict as error:
+        raise MalformedJws(f"The {part} of the token is refused: {error}.") from None
+    # Strict JSON has both as escapes only, so text without one needs no walk.
+    if b"\\u" in raw and not _is_clean(value):
+        raise MalformedJws(f"The {part} of the token is refused: a string in it has NUL or a lone surrogate.")
+    return value
+
+
+def is_kid(value: object) -> TypeGuard[str]:
+    """Tell whether *value* can name a key: 1 to 128 printable ASCII characters."""
+    return isinstance(value, str) and _KID.fullmatch(value) is not None
+
+
+def decode_base64url(text: bytes) -> bytes | None:
+    """
+    Read base64url as RFC 7515, section 2, means it: without padding, and one text for every sequence of bytes.
+
+    Python's own reader skips characters it does not know and ignores what is left over in the last one, so that many
+    texts read as the same bytes.
+
+    Args:
+        text: Anything at all.
+
+    Returns:
+        The bytes, or None unless encoding them gives exactly *text* again.
+    """
+    base64 = text.translate(_TO_BASE64)
+    try:
+        raw = a2b_base64(base64 + b"=" * (-len(base64) % 4))
+    except Error:
+        return None
+    return raw if b2a_base64(raw, newline=False).rstrip(b"=") == base64 else None
+
+
+def encode_base64url(raw: bytes) -> bytes:
+    """Write the one base64url text of *raw*."""
+    return b2a_base64(raw, newline=False).rstrip(b"=").translate(_FROM_BASE64)
+
+
+def _is_clean(value: object) -> bool:
+    """Tell whether no string within *value* has NUL or a lone surrogate; the reader has bounded the depth."""
+    if isinstance(value, str):
+        return "\0" not in value and not strict_json.has_lone_surrogate(value)
+    if isinstance(value, dict):
+        return all(_is_clean(name) and _is_clean(member) for name, member in value.items())
+    return not isinstance(value, list) or all(map(_is_clean, value))
+
+
+def _decode(segment: bytes) -> bytes:
+    raw = decode_base64url(segment)
+    if raw is None:
+        raise MalformedJws("A segment of the token is not base64url without padding.")
+    return raw
+
+
+# All tokens of one key have the same header, so it is read once. Refusals are not kept.
+@lru_cache(maxsize=128)
+def _read_header(segment: bytes, algorithms: frozenset[str], types: frozenset[str]) -> tuple[str, str]:
+    """Give `alg` and `kid` of a header that policy allows."""
+    header = read_json(_decode(segment), "header")
+    if not _FORBIDDEN.isdisjoint(header):
+        raise MalformedJws("The header of the token has a member that is not allowed.")
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
+        raise MalformedJws("The token is signed with an algorithm that is not allowed.")
+    if not is_kid(kid):
+        raise MalformedJws("The token does not name its signing key.")
+    type_ = header.get("typ", "JWT")
+    if not isinstance(type_, str) or type_ not in types:
+        raise MalformedJws("The token is of another type than an access token.")
+    return algorithm, kid

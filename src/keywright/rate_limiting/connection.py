@@ -1,0 +1,228 @@
+"""
+One connection to Redis, on which calls follow each other without waiting for answers.
+
+Calls made in the same turn of the event loop leave in one piece, and their answers are read as they come: many requests
+at once cost hardly more than one. What does not answer in time ends the connection, since answers are told apart by
+their order alone.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, cast
+
+import hiredis
+
+from keywright.rate_limiting.url import RedisUrl
+
+PATIENCE_SECONDS = 0.1
+CONNECT_SECONDS = 1.0
+MOST_WAITING = 4096
+
+_MORE = object()
+_STRANGE = "what answers does not speak Redis's protocol"
+
+
+class ConnectionLost(Exception):
+    """There is no answer, and nobody knows whether the call was carried out; the message is for the log."""
+
+
+class CallFailed(Exception):
+    """Redis refused a call; the message begins with the word by which Redis names the reason."""
+
+
+@dataclass(slots=True, eq=False)
+class _Sending:
+    """Calls that leave in one piece, and when they did."""
+
+    pieces: list[bytes]
+    at: float
+
+
+class _Call(NamedTuple):
+    """A call that waits: what it left with, and where its answer is awaited."""
+
+    sending: _Sending
+    answer: "asyncio.Future[Any]"
+
+
+class Connection(asyncio.Protocol):
+    """
+    A connection that is open until it is `lost`.
+
+    Args:
+        patience: Seconds within which every call is answered, or the connection ends.
+        most: How many calls may wait for their answers; one more is refused at once.
+    """
+
+    def __init__(self, *, patience: float = PATIENCE_SECONDS, most: int = MOST_WAITING) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._patience = patience
+        self._most = most
+        self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._transport: asyncio.WriteTransport | None = None
+        self._waiting: deque[_Call] = deque()
+        self._leaving: _Sending | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._reason: str | None = None
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        """Done when the connection has ended; the reason, for the log."""
+
+    async def call(self, *command: str | int) -> Any:
+        """
+        Have Redis carry out a command.
+
+        Raises:
+            ConnectionLost: There was no answer in time, or the connection ended for another reason.
+            CallFailed: The answer is an error.
+        """
+        if self._reason is not None:
+            raise ConnectionLost(self._reason)
+        if len(self._waiting) >= self._most:
+            raise ConnectionLost(f"{self._most} calls wait for Redis already")
+        if self._leaving is None:
+            self._leaving = _Sending([], time.monotonic())
+            self._loop.call_soon(self._send)
+        # Its stub knows tuples of one element only.
+        self._leaving.pieces.append(hiredis.pack_command(cast("Any", command)))
+        call = _Call(self._leaving, self._loop.create_future())
+        self._waiting.append(call)
+        return await call.answer
+
+    def end(self, reason: str) -> None:
+        """End the connection; whoever waits is told *reason*."""
+        if self._reason is not None:
+            return
+        self._reason = reason
+        self._leaving = None
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        for call in self._waiting:
+            _settle(call.answer, ConnectionLost(reason))
+        self._waiting.clear()
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to use the transport."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Give answers to those who wait, in the order of their calls."""
+        try:
+            self._reader.feed(data)
+            while (answer := self._reader.gets()) is not _MORE:
+                self._answered(answer)
+        except hiredis.ProtocolError:
+            self.end(_STRANGE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits that there will be no answer."""
+        told = "" if exc is None else f": {getattr(exc, 'strerror', None) or type(exc).__name__}"
+        self.end(f"the connection to Redis ended{told}")
+
+    def _answered(self, answer: object) -> None:
+        if self._waiting:
+            _settle(self._waiting.popleft().answer, answer)
+        else:
+            # Before it was asked anything: that there are too many clients, for one.
+            self.end(f"Redis turned the connection down: {answer}" if isinstance(answer, Exception) else _STRANGE)
+
+    def _send(self) -> None:
+        leaving, self._leaving = self._leaving, None
+        if self._transport is None or leaving is None:
+            return
+        # Not on the loop's clock, which may be as old as the loop's turn. What this process takes before it sends is
+        # no delay of Redis's.
+        leaving.at = time.monotonic()
+        self._transport.write(b"".join(leaving.pieces))
+        leaving.pieces.clear()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._patience, self._look)
+
+    def _look(self) -> None:
+        """End the connection when the oldest call has waited too long."""
+        self._watch = None
+        if not self._waiting:
+            return
+        left = self._waiting[0].sending.at + self._patience - time.monotonic()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look)
+        else:
+            # A process that stood still may find the answer waiting in its socket, which is read before this comes.
+            self._watch = self._loop.call_later(self._patience / 10, self._give_up, self._waiting[0])
+
+    def _give_up(self, overdue: _Call) -> None:
+        self._watch = None
+        if self._waiting and self._waiting[0] is overdue:
+            self.end(f"Redis did not answer within {self._patience:g} s")
+        else:
+            self._look()
+
+
+async def connect(place: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Connection:
+    """
+    Open a connection, log in and choose the database, within `CONNECT_SECONDS`.
+
+    Raises:
+        ConnectionLost: It cannot be reached.
+        CallFailed: It refuses the login or the database.
+    """
+    connection = Connection(patience=patience)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await _open(connection, place)
+            await _enter(connection, place)
+    except BaseException as error:
+        connection.end("it was not opened")
+        if isinstance(error, OSError):
+            raise ConnectionLost(_reason(error)) from None
+        raise
+    return connection
+
+
+async def _open(connection: Connection, place: RedisUrl) -> None:
+    loop = asyncio.get_running_loop()
+    if place.socket_path is not None:
+        await loop.create_unix_connection(lambda: connection, place.socket_path)
+    else:
+        context = _tls(place.ca_file) if place.tls else None
+        await loop.create_connection(lambda: connection, place.host, place.port, ssl=context)
+
+
+async def _enter(connection: Connection, place: RedisUrl) -> None:
+    if place.password is not None:
+        await connection.call("AUTH", *filter(None, (place.username,)), place.password)
+    if place.database:
+        await connection.call("SELECT", place.database)
+
+
+@cache
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    # Once, because reading the authorities takes a while and reconnecting shall not.
+    return ssl.create_default_context(cafile=ca_file)
+
+
+def _reason(error: OSError) -> str:
+    """Say what is wrong, in words that hold no address and no password."""
+    if isinstance(error, TimeoutError):
+        return f"Redis could not be reached within {CONNECT_SECONDS:g} s"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with Redis failed: {getattr(error, 'verify_message', '') or error.reason or type(error).__name__}"
+    return f"Redis cannot be reached: {error.strerror or type(error).__name__}"
+
+
+def _settle(waiter: "asyncio.Future[Any]", answer: object) -> None:
+    if waiter.done():
+        return
+    if isinstance(answer, Exception):
+        waiter.set_exception(CallFailed(str(answer)) if isinstance(answer, hiredis.HiredisError) else answer)
+        # Seen here, so that it is not reported as lost should the caller be cancelled before it looks.
+        waiter.exception()
+    else:
+        waiter.set_result(answer)

@@ -1,0 +1,144 @@
+"""
+The change feed of a SQLite file.
+
+One process writes at a time, and a number is drawn while it does, so that the numbers of changes are in the order in
+which they become visible: whoever has seen one has seen all before it.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from keywright.service.change_feed import Change, Reading
+from keywright.service.faults import StorageUnavailable
+from keywright.storage.shared import checking_rows
+from keywright.storage.shared.readers import SQLITE
+from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import statements as sql
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.015
+"""How often to look whether another process has committed something; a look costs some microseconds."""
+
+
+class SqliteChangeFeed:
+    """
+    `service.change_feed.ChangeFeed` on a connection and a thread of its own, to be closed after use.
+
+    Args:
+        path: The file.
+        forget: Called with this feed when it is closed.
+    """
+
+    def __init__(self, path: Path, *, forget: Callable[["SqliteChangeFeed"], object]) -> None:
+        self._path = path
+        self._forget = forget
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-changes")
+        self._connection: sqlite3.Connection | None = None
+        self._version: Any = None
+        self._begins_after = 0
+        self._last = 0
+        # The thread waits for it, and the event loop sets it.
+        self._stirred = threading.Event()
+        self._closed = False
+
+    async def start(self) -> None:
+        """
+        Choose where the first reading begins.
+
+        Raises:
+            StorageUnavailable: The file cannot be read; the change feed is closed.
+        """
+        try:
+            self._begins_after = self._last = await self._in_thread(self._before_the_recent)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def read(self) -> Reading:
+        """See `ChangeFeed.read`."""
+        self._stirred.clear()
+        # Noted here and not in the thread, so that what a caller who went away has not been given is given again.
+        changes = await self._in_thread(lambda: self._changes_after(self._last))
+        if changes:
+            self._last = changes[-1].seq
+        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
+
+    async def wait(self, seconds: float) -> None:
+        """See `ChangeFeed.wait`."""
+        if self._closed or self._stirred.is_set():
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._watch, time.monotonic() + seconds)
+        except asyncio.CancelledError:
+            # The thread is to be free for the next call.
+            self.stir()
+            raise
+
+    async def close(self) -> None:
+        """See `ChangeFeed.close`."""
+        if not self._closed:
+            self._closed = True
+            self.stir()
+            self._forget(self)
+            await asyncio.to_thread(self._let_go)
+
+    def stir(self) -> None:
+        """Say that something may have changed."""
+        self._stirred.set()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise StorageUnavailable("the change feed is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, work)
+
+    def _answer(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise sqlite_file.fault(error) from error
+
+    def _before_the_recent(self) -> int:
+        found = self._ask(sql.BEGIN_AFTER)
+        return found[0][0] if found else 0
+
+    def _changes_after(self, seq: int) -> list[Change]:
+        # Before the changes: what is committed in between is seen now, and looked for once more.
+        self._version = self._data_version()
+        return [checking_rows.change(SQLITE, *row) for row in self._ask(sql.CHANGES, seq)]
+
+    def _watch(self, deadline: float) -> None:
+        """Return when there is something to read, or at *deadline*."""
+        while (left := deadline - time.monotonic()) > 0 and not self._stirred.wait(min(left, POLL_SECONDS)):
+            try:
+                if self._data_version() != self._version:
+                    return
+            except (sqlite3.Error, StorageUnavailable):
+                # Whoever reads next is told.
+                self._disconnect()
+                self._stirred.wait(left)
+
+    def _data_version(self) -> Any:
+        return self._ask(sql.DATA_VERSION)
+
+    def _ask(self, statement: str, *values: Any) -> list[Any]:
+        if self._connection is None:
+            self._connection = sqlite_file.open_to_read(self._path)
+        # All of it: a statement that is not at its end holds on to what it saw, and later ones would see no more.
+        return self._connection.execute(statement, values).fetchall()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _let_go(self) -> None:
+        self._thread.shutdown()
+        self._disconnect()
