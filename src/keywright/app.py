@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Lifespan
 from keywright import __version__, config, telemetry
 from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.health import HealthRoutes, MetricsRoutes
-from keywright.api.http.access_log import Observed
+from keywright.api.http.access_log import AccessLog
 from keywright.api.http.routing import Routes, Trust
 from keywright.api.keys.events import EventRoutes
 from keywright.api.keys.options import OptionsRoutes
@@ -145,7 +145,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIA
             expose_headers=CORS_EXPOSED,
             max_age=600,
         )
-    return Observed(edge)
+    return AccessLog(edge)
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:

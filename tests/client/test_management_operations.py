@@ -1,4 +1,4 @@
-"""Each operation of both management clients: what is sent, and how the answer is read."""
+"""Each operation of both management clients: the request, and the reading of its answer."""
 
 import json
 from collections.abc import Callable
@@ -90,7 +90,7 @@ OPTIONS: dict[str, Any] = {
 
 
 class Recorder:
-    """A client whose service gives one answer to everything, and what was asked of it."""
+    """A client whose service gives one answer to everything, and the requests to it."""
 
     def __init__(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.seen: list[httpx.Request] = []
@@ -274,7 +274,7 @@ def test_events() -> None:
 
 
 def test_events_without_a_place() -> None:
-    """An event from before there was a chain has no place in it."""
+    """An event older than the chain has no position in it."""
     recorder = Recorder([{**EVENT, "position": None, "hash": None}])
     (event,) = recorder.keys.key_events(KEY_ID, limit=5).events
     assert (event.position, event.hash) == (None, None)
@@ -283,7 +283,7 @@ def test_events_without_a_place() -> None:
 
 
 def test_usage() -> None:
-    """Uses are read by period, place and pair."""
+    """Usage is read by period, source and pair."""
     recorder = Recorder(USAGE)
     usage = recorder.keys.usage(KEY_ID, period="hour", since=NOON)
     assert recorder.asked == ("GET", f"{ONE}/usage", None)
@@ -293,7 +293,7 @@ def test_usage() -> None:
 
 
 def test_receipt() -> None:
-    """A receipt tells who has confirmed, and until when others may believe the old state."""
+    """A receipt has the acknowledgements, and the latest moment at which others may accept the key."""
     recorder = Recorder(RECEIPT)
     receipt = recorder.keys.receipt(KEY_ID)
     assert recorder.asked == ("GET", f"{ONE}/revocation", None)
@@ -302,7 +302,7 @@ def test_receipt() -> None:
 
 
 def test_options() -> None:
-    """What a new key may be is read whole; without a catalogue there are no scopes to name."""
+    """The options of new keys are read completely; without a list of scopes they are None."""
     recorder = Recorder(OPTIONS)
     options = recorder.keys.options()
     assert recorder.asked == ("GET", "/api/v2/api-key-options", None)
@@ -330,7 +330,7 @@ def test_options() -> None:
     ],
 )
 def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
-    """What is not of the contract is told as such."""
+    """An answer beyond the contract is an UnexpectedAnswer."""
     with pytest.raises(UnexpectedAnswer):
         call(Recorder(body).keys)
 
@@ -350,7 +350,7 @@ def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
     ],
 )
 def test_what_cannot_be_sent(call: Callable[[Any], Any]) -> None:
-    """What cannot be said as it is meant is an error before anything is sent."""
+    """A value that JSON cannot represent is an error before anything is sent."""
     recorder = Recorder(FIELDS)
     with pytest.raises(KeywrightError):
         call(recorder.keys)
@@ -376,7 +376,7 @@ def test_a_condition_that_does_not_hold() -> None:
 
 
 def test_the_services_clock() -> None:
-    """What the service's clock showed is known after an answer that tells it."""
+    """After an answer with a date the client has the time of the service's clock."""
     recorder = Recorder(FIELDS, headers={"Date": "Tue, 24 Nov 2026 12:00:00 GMT"})
     assert recorder.keys.service_time is None
     recorder.keys.get(KEY_ID)

@@ -1,5 +1,5 @@
 """
-The commands to create and to update a key, the records that follow from them, and the data of their events.
+The commands to create and to update a key, the resulting records, and the data of their events.
 """
 
 import json
@@ -17,7 +17,7 @@ from keywright.service.management.policy import Policy
 from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
 
-# Made once: json.dumps with arguments makes an encoder for every call.
+# json.dumps with arguments would make an encoder for every call.
 _sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -26,12 +26,12 @@ class NewKey:
     """
     The command to create a key.
 
-    The edge has checked the shapes of the fields: lengths, characters, canonical networks, no scope, network or limit's
-    name twice.
+    The edge has checked the shapes of the fields: lengths, characters, canonical networks, and that no scope, network
+    or name of a limit stands twice.
 
     Args:
-        environment: None for that of new keys.
-        expires_at: Aware, in UTC; None for what the policy says of a key without an expiry.
+        environment: None for the policy's default.
+        expires_at: Aware, in UTC; None for the policy's default.
         metadata: A JSON object.
     """
 
@@ -47,19 +47,19 @@ class NewKey:
 
 
 Changes = Mapping[str, Any]
-"""The command to update a key: the fields to change, by the names and with the types of `NewKey`; only those given."""
+"""The command to update a key: the fields to change, with the names and types of `NewKey`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A key with a new pair, and the private half of it, which exists nowhere else."""
+    """A key with a new pair, and the private key, which exists nowhere else."""
 
     api_key: ApiKey
     private_key: PrivateKey
 
 
 def flaws(new: NewKey, policy: Policy, now: datetime) -> list[Flaw]:
-    """Name what the policy does not allow of a new key."""
+    """Give the fields of a new key that the policy does not allow."""
     return policy.flaws(
         now=now,
         since=now,
@@ -91,9 +91,9 @@ def created(principal: Principal, new: NewKey, policy: Policy, *, id: UUID, pair
 
 def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> ApiKey | Refused:
     """
-    Give the record of a key with the changes in it, or what is wrong with them.
+    Give the record of a key with the changes, or `validation_failed`.
 
-    The policy looks at what would become different: a client may send back what it has read.
+    The policy checks only fields that would change: a client may send back what it has read.
     """
     values = {name: value for name, value in changes.items() if name != "environment"}
     since = old.secret.created_at
@@ -112,7 +112,7 @@ def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> Api
 
 
 def creation_event_data(api_key: ApiKey) -> dict[str, Any]:
-    """Give the data of the event of a creation: the fields that a new key was given, without those it was not."""
+    """Give the data of the event of a creation: the fields of the new key that are not empty."""
     given = {name: value for name, value in _event_data(api_key).items() if value not in (None, [], "{}")}
     return {**given, "environment": api_key.environment, "public_key": api_key.secret.public_key.text}
 
@@ -128,10 +128,10 @@ def update_event_data(old: ApiKey, new: ApiKey) -> dict[str, Any]:
 
 def _event_data(api_key: ApiKey) -> dict[str, Any]:
     """
-    Give every field of a key that can change, in values that an event may hold.
+    Give every field of a key that can change, as values of an event's data.
 
-    The metadata becomes the text of its JSON, with sorted names. It may hold fractions, of which a database keeps the
-    value and not the spelling, so that the event would have another digest when it is read again.
+    The metadata becomes JSON text with sorted names. It may contain fractions, of which a database stores the value and
+    not the spelling; then the event would have another digest after it is read back.
     """
     return {
         "name": api_key.name,

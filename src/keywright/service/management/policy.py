@@ -1,4 +1,4 @@
-"""What an operator allows keys to be: the rules that the settings make, beyond the shapes of the fields."""
+"""The operator's policy for keys, from the settings. The shapes of fields are checked elsewhere."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from keywright.service.management.refusals import Flaw
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """
-    The rules for every organisation.
+    The rules for every organization.
 
-    `environments` are those a key may belong to, that of new keys first. `max_life` is counted from the making of a
-    key's current secret, so that a rotation earns another life; a key without an expiry gets the longest. With
-    `expiry_required` every new key has to say when it expires. `max_active` is how many active keys an
-    organisation may have. `scopes` describes every scope there is; None for any of the grammar.
+    `environments` are those of keys, the default of new keys first. `max_life` counts from the creation of the current
+    secret, so that a rotation allows a later expiry; a key without an expiry gets the longest life. With
+    `expiry_required` every new key must name its expiry. `max_active` is the most active keys of an organization.
+    `scopes` maps each allowed scope to its description; None allows any well-formed scope.
     """
 
     environments: tuple[str, ...]
@@ -25,15 +25,15 @@ class Policy:
     max_active: int | None = None
     scopes: Mapping[str, str] | None = None
 
-    def environment_of(self, asked: str | None) -> str:
-        """Give the environment of a new key: the one its command names, or else the first."""
-        return self.environments[0] if asked is None else asked
+    def environment_of(self, requested: str | None) -> str:
+        """Give the environment of a new key: the requested one, or else the first."""
+        return self.environments[0] if requested is None else requested
 
-    def expiry(self, asked: datetime | None, *, since: datetime) -> datetime | None:
-        """Give the expiry of a key whose current secret was made at *since*: as asked, or the latest there may be."""
-        if asked is None and self.max_life is not None and not self.expiry_required:
+    def expiry(self, requested: datetime | None, *, since: datetime) -> datetime | None:
+        """Give the expiry of a key with a secret created at *since*: the requested one, or else the latest allowed."""
+        if requested is None and self.max_life is not None and not self.expiry_required:
             return since + self.max_life
-        return asked
+        return requested
 
     def flaws(
         self,
@@ -45,14 +45,14 @@ class Policy:
         scopes: tuple[str, ...] = (),
     ) -> list[Flaw]:
         """
-        Name what the rules do not allow. What is not given is not looked at.
+        Give the flaws of the given fields; a field that is not given is not checked.
 
         Args:
             now: The time of the command.
-            since: When the key's current secret was made.
-            environment: Of a new key.
-            expires_at: The expiry, in a tuple, since None is one too; after `expiry` was asked.
-            scopes: What is to be granted.
+            since: When the key's current secret was created.
+            environment: The environment of a new key.
+            expires_at: The result of `expiry` in a tuple, because None is an expiry too.
+            scopes: The scopes to grant.
         """
         found = [*self._flaws_in_scopes(scopes)]
         if environment is not None and environment not in self.environments:
@@ -73,6 +73,6 @@ class Policy:
         return None
 
     def _flaws_in_scopes(self, scopes: tuple[str, ...]) -> Iterator[Flaw]:
-        for place, scope in enumerate(scopes):
+        for index, scope in enumerate(scopes):
             if self.scopes is not None and not is_of(self.scopes, scope):
-                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (place,))
+                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (index,))
