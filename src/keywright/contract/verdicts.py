@@ -1,4 +1,4 @@
-"""Verdicts on presented keys. `api.verify.responses` writes them by hand, because every check writes one."""
+"""Verdicts on presented keys. `api.verify.bodies` writes them by hand, because every check writes one."""
 
 from dataclasses import dataclass
 from typing import Annotated
