@@ -1,24 +1,27 @@
 """
-Access tokens: from text of anybody's making to the principal it speaks for, or a refusal.
+Access tokens: from any text to the principal that it names, or a refusal.
 
 Every signature check goes the way of `verify_jws`: `compact_jws.read`, then `SigningKey.verify`. The order of all
-checks is the order of the lines in `AccessTokens.authenticate` and `claims.check`.
+checks is the order of the lines in `AccessTokens.authenticate` and `claims.check`. A token that was verified a moment
+ago is found by its SHA-256 in `VerifiedTokens`, so that the next request with it costs no RSA.
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
 from keywright import compact_jws
 from keywright.auth import claims as claim_rules
 from keywright.auth import rsa_key
 from keywright.auth.claims import ClaimRules
 from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, SigningKey
-from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
 from keywright.service.principal import PermissionPolicy, Principal
 
+MAX_CACHED_SECONDS = 60
+DEFAULT_CAPACITY = 10_000
 _TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
 
 
@@ -61,6 +64,77 @@ class Keys(Protocol):
         ...
 
 
+class _Entry(NamedTuple):
+    principal: Principal
+    since: float
+    until: float
+
+
+class VerifiedTokens:
+    """
+    A bounded cache of verified tokens; the oldest is removed first.
+
+    An entry lives at most 60 s, and never longer than the generation of the key set that verified it.
+
+    Args:
+        capacity: The most entries, at least 1.
+    """
+
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        if capacity < 1:
+            raise ValueError("a memory of verified tokens holds at least one")
+        self._capacity = capacity
+        self._entries: dict[bytes, _Entry] = {}
+        self._generation: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, token: bytes, *, generation: int, now: float) -> Principal | None:
+        """
+        Give the principal of *token* if this generation of the key set verified it less than 60 s ago.
+
+        Args:
+            token: The whole token.
+            generation: That of the current key set; another one than before empties the cache.
+            now: Seconds since the epoch.
+        """
+        self._follow(generation)
+        digest = sha256(token).digest()
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        # A clock that was set back would otherwise stretch the time.
+        if entry.since <= now < entry.until:
+            return entry.principal
+        del self._entries[digest]
+        return None
+
+    def add(self, token: bytes, principal: Principal, *, generation: int, now: float, expires: float) -> None:
+        """
+        Add a verified token, for at most 60 s and never past *expires*.
+
+        Args:
+            token: The whole token.
+            principal: The one that it names.
+            generation: The key set that verified it.
+            now: Seconds since the epoch.
+            expires: Its `exp`, without leeway.
+        """
+        self._follow(generation)
+        until = min(now + MAX_CACHED_SECONDS, expires)
+        if until <= now:
+            return
+        while len(self._entries) >= self._capacity:
+            del self._entries[next(iter(self._entries))]
+        self._entries[sha256(token).digest()] = _Entry(principal, now, until)
+
+    def _follow(self, generation: int) -> None:
+        if generation != self._generation:
+            self._entries.clear()
+            self._generation = generation
+
+
 class AccessTokens:
     """
     Verifies the access tokens of one issuer for one audience. Implements `service.ports.Authenticator`.
@@ -73,7 +147,7 @@ class AccessTokens:
         org_claim: The name of the claim that names the organisation.
         permissions: How permissions are read from a token.
         algorithms: The values of `alg` to accept, out of RS256, RS384, RS512 and PS256.
-        verified: Where verified tokens are remembered; without it every token is verified every time.
+        verified: The cache of verified tokens; without it every token is verified every time.
 
     Raises:
         ValueError: No algorithm is given, or one that is not supported.
@@ -108,10 +182,10 @@ class AccessTokens:
             OrganizationRequired: It names no organisation.
             AuthUnavailable: There are no signing keys to check it with.
         """
+        cached = self._cached(token)
+        if cached is not None:
+            return cached
         raw = _as_ascii(token)
-        known = self._recall(raw)
-        if known is not None:
-            return known
         jws = _read(raw, self._algorithms)
         claims = _read_claims(jws)
         # Before the key is asked for, which may mean asking the issuer for it.
@@ -122,16 +196,17 @@ class AccessTokens:
         key.verify(jws)
         now = self._now()
         principal = claim_rules.check(claims, self._rules, now=now)
-        self._remember(raw, principal, now=now, expires=claims["exp"])
+        self._add_to_cache(raw, principal, now=now, expires=claims["exp"])
         return principal
 
-    def _recall(self, token: bytes) -> Principal | None:
+    def _cached(self, token: str) -> Principal | None:
         # Without keys that may be trusted, what they verified is not trusted either.
         if self._verified is None or not self._key_set.present():
             return None
-        return self._verified.find(token, generation=self._key_set.generation, now=self._now())
+        raw = token.encode(errors="surrogatepass")
+        return self._verified.find(raw, generation=self._key_set.generation, now=self._now())
 
-    def _remember(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
+    def _add_to_cache(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
         if self._verified is not None:
             generation = self._key_set.generation
             self._verified.add(token, principal, generation=generation, now=now, expires=expires)
