@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
 

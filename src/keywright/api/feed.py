@@ -26,7 +26,7 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
-from keywright.keys.digest import digest as digest_of
+from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.ports import Seconds

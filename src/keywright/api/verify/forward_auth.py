@@ -27,8 +27,7 @@ from keywright.api.verify.bodies import retry_after_seconds
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import Headers, error_response, lines_of, request_ids
 from keywright.keys.addresses import Network, client_address
-from keywright.keys.digest import digest
-from keywright.keys.format import ENVIRONMENT
+from keywright.keys.format import ENVIRONMENT, digest
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
 from keywright.keys.usage import agent_family
 from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts

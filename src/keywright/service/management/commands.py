@@ -1,19 +1,20 @@
 """
-The commands to create and to update a key, the records that follow from them, and the data of their events.
+The commands to create and to update a key, the policy that an operator sets for them beyond the shapes of the fields,
+the records that follow from them, and the data of their events.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from keywright.keys.pair import KeyPair, PrivateKey
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, Secret
+from keywright.keys.scopes import is_of
 from keywright.service.management.audit_log import rfc3339
-from keywright.service.management.policy import Policy
 from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
 
@@ -56,6 +57,76 @@ class Created:
 
     api_key: ApiKey
     private_key: PrivateKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    The rules for every organisation.
+
+    `environments` are those a key may belong to, that of new keys first. `max_life` is counted from the making of a
+    key's current secret, so that a rotation earns another life; a key without an expiry gets the longest. With
+    `expiry_required` every new key has to say when it expires. `max_active` is how many active keys an
+    organisation may have. `scopes` describes every scope there is; None for any of the grammar.
+    """
+
+    environments: tuple[str, ...]
+    max_life: timedelta | None = None
+    expiry_required: bool = False
+    max_active: int | None = None
+    scopes: Mapping[str, str] | None = None
+
+    def environment_of(self, asked: str | None) -> str:
+        """Give the environment of a new key: the one its command names, or else the first."""
+        return self.environments[0] if asked is None else asked
+
+    def expiry(self, asked: datetime | None, *, since: datetime) -> datetime | None:
+        """Give the expiry of a key whose current secret was made at *since*: as asked, or the latest there may be."""
+        if asked is None and self.max_life is not None and not self.expiry_required:
+            return since + self.max_life
+        return asked
+
+    def flaws(
+        self,
+        *,
+        now: datetime,
+        since: datetime,
+        environment: str | None = None,
+        expires_at: tuple[datetime | None] | None = None,
+        scopes: tuple[str, ...] = (),
+    ) -> list[Flaw]:
+        """
+        Name what the rules do not allow. What is not given is not looked at.
+
+        Args:
+            now: The time of the command.
+            since: When the key's current secret was made.
+            environment: Of a new key.
+            expires_at: The expiry, in a tuple, since None is one too; after `expiry` was asked.
+            scopes: What is to be granted.
+        """
+        found = [*self._flaws_in_scopes(scopes)]
+        if environment is not None and environment not in self.environments:
+            known = ", ".join(self.environments)
+            found.append(Flaw("environment", f"There are these environments: {known}.", "environment_unknown"))
+        if expires_at is not None and (flaw := self._flaw_in_expiry(*expires_at, now=now, since=since)) is not None:
+            found.append(flaw)
+        return found
+
+    def _flaw_in_expiry(self, expires_at: datetime | None, *, now: datetime, since: datetime) -> Flaw | None:
+        if expires_at is None:
+            return Flaw("expires_at", "Every key has to expire.", "expiry_required") if self.expiry_required else None
+        if expires_at <= now:
+            return Flaw("expires_at", "It has to be in the future.", "expiry_in_the_past")
+        if self.max_life is not None and expires_at > since + self.max_life:
+            latest = f"at most {self.max_life.days} days after its secret was made"
+            return Flaw("expires_at", f"A key has to expire {latest}.", "expiry_too_late")
+        return None
+
+    def _flaws_in_scopes(self, scopes: tuple[str, ...]) -> Iterator[Flaw]:
+        for place, scope in enumerate(scopes):
+            if self.scopes is not None and not is_of(self.scopes, scope):
+                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (place,))
 
 
 def flaws(new: NewKey, policy: Policy, now: datetime) -> list[Flaw]:

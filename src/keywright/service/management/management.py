@@ -10,9 +10,8 @@ from keywright.keys.pair import SEED_BYTES, KeyPair, mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management import commands, rotation
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.commands import Changes, Created, NewKey
+from keywright.service.management.commands import Changes, Created, NewKey, Policy
 from keywright.service.management.idempotency import Answered, Idempotency, IdempotentRequest, Seal
-from keywright.service.management.policy import Policy
 from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy, NewId
