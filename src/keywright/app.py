@@ -253,12 +253,12 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checki
     forward_auth = None
     if settings.forward_auth != "off":
         forward_auth = ForwardAuth(
-            app, parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+            parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
         )
     accelerator = None
     if settings.accelerator == "on":
         accelerator = Accelerator(parts.checker, parts.callers, forward_auth)
-    return Checking(forward_auth or app, parts.checker, parts.callers, accelerator=accelerator)
+    return Checking(app, parts.checker, parts.callers, forward_auth=forward_auth, accelerator=accelerator)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:

@@ -21,7 +21,7 @@ from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
 from keywright.service.management.ports import NewApiKey, Replay, Rotation
 from keywright.service.verifier_sessions import Session
 from keywright.storage.shared import checking_rows, rows
-from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import writer
 from tests.storage import statements_before as sql
 from tests.storage.making import NOON, an_event
 
@@ -46,7 +46,7 @@ class FileBefore:
     """A writer and reader of a SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite_file.open_to_write(path)
+        self._connection = writer.open_to_write(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -70,7 +70,7 @@ class FileBefore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        sqlite_file.begin(self._connection, WRITE_PATIENCE)
+        writer.begin(self._connection, WRITE_PATIENCE)
         yield
         self._connection.execute("COMMIT")
 

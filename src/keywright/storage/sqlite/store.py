@@ -33,10 +33,12 @@ from keywright.storage.shared.store import LAST_ID, SharedStore
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
-from keywright.storage.sqlite.file import Look, Reader
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing, keys
 
 T = TypeVar("T")
+
+Look = Callable[[sqlite3.Connection], list[Any]]
+"""Executes a query, and gives its rows."""
 
 _MOST_READS_TOGETHER = 16
 _LONGEST_LINE_OF_READS = 1024
@@ -226,6 +228,35 @@ class SqliteStore(SharedStore):
         self._reader.close()
         # Last: the last connection to a file moves what is left of the log into it, and removes the log.
         self._writer.close()
+
+
+class Reader:
+    """The one connection of this process that reads. Used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def look(self, looks: Sequence[Look]) -> list[list[Any]]:
+        """
+        Execute all of *looks*, and give the rows of each.
+
+        Raises:
+            StorageUnavailable: One of them failed.
+        """
+        if self._connection is None:
+            self._connection = sqlite_file.open_to_read(self._path)
+        try:
+            return [look(self._connection) for look in looks]
+        except sqlite3.Error as error:
+            self.close()
+            raise sqlite_file.fault(error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def _answer_row(org_id: UUID, answer: Replay | None) -> AnswerRow | None:

@@ -1,10 +1,14 @@
 """
-The writer of a SQLite file, and what it does in a transaction: changes, their events, and the chain of these.
+The writer of a SQLite file: its connection, and what it does in a transaction: changes, their events, and the chain.
 
-On PostgreSQL a trigger makes the chain. Here one process writes at a time, so nobody else adds to it meanwhile.
+Durability: WAL with `synchronous=FULL` syncs the log at every commit, so that what was acknowledged survives a power
+cut; `fullfsync` asks the same of macOS, whose plain fsync stops at the drive's cache.
+
+On PostgreSQL a trigger makes the chain. Here one process writes at a time, so no other adds to it meanwhile.
 """
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +29,9 @@ _KEYS = KeyReader(SQLITE)
 # its own, and the log then grows to 60 MiB. What was written again and again is moved once: after half as many rows,
 # moving took twice the part of a creation's time.
 _CHECKPOINT_AFTER = 4000
+_CHECKPOINT_PATIENCE_MS = 1000
+_POLL = 0.001
+_WAL_PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +220,7 @@ class Writer:
         """
         connection = self._open()
         try:
-            sqlite_file.begin(connection, self._lock_patience)
+            begin(connection, self._lock_patience)
             results = carry_out(connection, changes)
             connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError) as error:
@@ -235,7 +242,7 @@ class Writer:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = sqlite_file.open_to_write(self._path)
+            self._connection = open_to_write(self._path)
             # The first commit is followed by a checkpoint: a crash may have left a long log.
             self._checkpointed_at = -_CHECKPOINT_AFTER
         return self._connection
@@ -253,7 +260,86 @@ class Writer:
             return
         self._checkpointed_at = connection.total_changes
         try:
-            sqlite_file.checkpoint(connection)
+            checkpoint(connection)
         except sqlite3.Error:
             # The changes are committed and safe in the log; the next commit meets the same trouble and says so.
             self.close()
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """
+    Open a file to migrate it, creating it where it is missing.
+
+    Raises:
+        StorageUnavailable: It cannot be opened.
+    """
+    return sqlite_file.open_file(path, "rwc", _set_up_to_write)
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """
+    Open an existing file for the one thread of this process that writes to it.
+
+    Raises:
+        StorageUnavailable: It cannot be opened.
+    """
+    return sqlite_file.open_file(path, "rw", _set_up_to_write)
+
+
+def begin(connection: sqlite3.Connection, patience: float) -> None:
+    """
+    Begin a transaction that may write, once no other process is in one.
+
+    Args:
+        patience: Seconds to wait for that.
+
+    Raises:
+        sqlite3.OperationalError: Another process was in one all the time.
+    """
+    _once_free(connection, "BEGIN IMMEDIATE", patience)
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """
+    Move what was committed from the log into the file, so that the log can start over.
+
+    In mode FULL, which holds the write lock: up to SQLite 3.51.2 a checkpoint that runs while another process starts
+    the log over can lose what was committed (https://sqlite.org/wal.html#walresetbug). That is why SQLite's own
+    checkpoints, which hold no such lock, are switched off.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
+    connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+def _set_up_to_write(connection: sqlite3.Connection) -> None:
+    mode = _once_free(connection, "PRAGMA journal_mode = WAL", _WAL_PATIENCE)
+    if mode != ("wal",):
+        raise sqlite3.OperationalError("no write-ahead log can be kept beside it")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # `checkpoint` does it.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _once_free(connection: sqlite3.Connection, statement: str, patience: float) -> object:
+    """
+    Execute a statement that needs a lock, and give its first row.
+
+    The lock is asked for every millisecond. SQLite's own waiting pauses for up to 100 ms, and some statements it does
+    not wait for at all; with four processes writing, a commit then takes 105 ms at the 99th percentile instead of 20.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return connection.execute(statement).fetchone()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL)
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    # The low byte is the kind; the rest says which lock.
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
