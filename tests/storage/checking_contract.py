@@ -28,9 +28,9 @@ from tests.storage.checking_making import (
     HOUR,
     a_batch,
     a_session,
-    a_sighting,
     a_verifier,
     add_event,
+    an_hourly_usage,
     confirmed_at,
     read_changes,
     was,
@@ -93,7 +93,7 @@ class FollowingContract:
         """A created key is found at once, by every process, with what a verdict needs."""
         made = await _created(store, name="nightly \N{PILE OF POO}")
         for reader in (store, other):
-            assert await reader.find(made.secret_digest) == KeyFacts(
+            assert await reader.find_key(made.secret_digest) == KeyFacts(
                 id=made.api_key.id.bytes,
                 org_id=made.api_key.org_id.bytes,
                 name="nightly \N{PILE OF POO}",
@@ -107,13 +107,13 @@ class FollowingContract:
         """A digest that is no secret's finds nothing, whatever its length."""
         made = await _created(store)
         for digest in (bytes(32), b"", made.secret_digest[:31], made.secret_digest + b"\0", bytes(64)):
-            assert await store.find(digest) is None
+            assert await store.find_key(digest) is None
 
     async def test_the_end_of_a_key_is_exact(self, store: RunningStore) -> None:
         """The expiry is found as seconds since the epoch, to the microsecond."""
         expires_at = datetime(2027, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
         made = await _created(store, expires_at=expires_at)
-        found = await store.find(made.secret_digest)
+        found = await store.find_key(made.secret_digest)
         assert found is not None
         assert found.expires_at == expires_at.timestamp()
 
@@ -122,7 +122,7 @@ class FollowingContract:
         made = await _created(store)
         await _revoke(store, made)
         for reader in (store, other):
-            found = await reader.find(made.secret_digest)
+            found = await reader.find_key(made.secret_digest)
             assert found is not None
             assert found.revoked
 
@@ -133,14 +133,14 @@ class FollowingContract:
         for made in (first, second):
             await _delete(store, made)
             for reader in (store, other):
-                assert await reader.find(made.secret_digest) is None
+                assert await reader.find_key(made.secret_digest) is None
 
     async def test_both_secrets_find_a_rotated_key(self, store: RunningStore) -> None:
         """Both secrets of a rotated key find it, and each says when it ends itself, whether that is over or not."""
         made = await _created(store, expires_at=NOON + timedelta(days=300))
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
-        old, new = await store.find(made.secret_digest), await store.find(rotation.secret_digest)
+        old, new = await store.find_key(made.secret_digest), await store.find_key(rotation.secret_digest)
         assert old is not None
         assert new is not None
         assert (old.retires_at, new.retires_at) == (rotation.retires_at.timestamp(), inf)
@@ -154,7 +154,7 @@ class FollowingContract:
             "allowed_ips": ("192.0.2.0/24", "2001:db8::/32"),
             "rate_limits": (RateLimit("burst", 10, 1), RateLimit("day", 1_000_000_000, 86_400)),
         }
-        first, second = [await store.find((await _created(store, **may)).secret_digest) for _ in range(2)]
+        first, second = [await store.find_key((await _created(store, **may)).secret_digest) for _ in range(2)]
         assert first is not None
         assert second is not None
         assert {name: getattr(first, name) for name in may} == may
@@ -177,7 +177,7 @@ class FollowingContract:
         digests = [new.secret_digest for new in made for _ in range(7)] + [new_id().bytes * 2 for _ in range(90)]
         random.Random(7).shuffle(digests)
         names = {new.secret_digest: new.api_key.name for new in made}
-        found = await asyncio.gather(*map(store.find, digests))
+        found = await asyncio.gather(*map(store.find_key, digests))
         assert [facts and facts.name for facts in found] == [names.get(digest) for digest in digests]
 
     async def test_what_keys_share_is_held_once(self, store: RunningStore) -> None:
@@ -186,7 +186,7 @@ class FollowingContract:
         first, second = [new_key(organization) for _ in range(2)]
         await store.create(first)
         await store.create(second)
-        found = [await store.find(new.secret_digest) for new in (first, second)]
+        found = [await store.find_key(new.secret_digest) for new in (first, second)]
         assert found[0] is not None
         assert found[1] is not None
         assert found[0].org_id is found[1].org_id
@@ -196,7 +196,7 @@ class FollowingContract:
         """Cancelled look-ups leave their neighbours answered."""
         made = await _created(store)
         for _ in range(20):
-            tasks = [asyncio.ensure_future(store.find(made.secret_digest)) for _ in range(10)]
+            tasks = [asyncio.ensure_future(store.find_key(made.secret_digest)) for _ in range(10)]
             await asyncio.sleep(0)
             for task in tasks[::2]:
                 task.cancel()
@@ -265,8 +265,8 @@ class FollowingContract:
         await _revoke(store, made)
         await read_changes(trail)
         await _revoke(store, made)
-        await store.note_usage([a_sighting(made)], a_batch())
-        await store.note_session(a_session())
+        await store.add_usage([an_hourly_usage(made)], a_batch())
+        await store.renew_session(a_session())
         await store.add_verifier(*a_verifier())
         await _created(store)
         assert await read_changes(trail) == []
@@ -369,7 +369,7 @@ class FollowingContract:
         """When a store is closed, so are its trails, and no others can begin."""
         async with self.running(database) as store:
             trails = [await store.follow() for _ in range(3)]
-        for call in (*(trail.read for trail in trails), store.follow, lambda: store.find(bytes(32))):
+        for call in (*(trail.read for trail in trails), store.follow, lambda: store.find_key(bytes(32))):
             with pytest.raises(StorageUnavailable, match="closed"):
                 await call()
 
@@ -415,7 +415,7 @@ class CheckingContract(FollowingContract):
         for reader in (store, other):
             assert await reader.find_verifier(digest) == verifier
             assert await reader.find_verifier(bytes(32)) is None
-            assert await reader.find(digest) is None
+            assert await reader.find_key(digest) is None
 
     async def test_verifiers_are_listed_newest_first(self, store: RunningStore) -> None:
         """All verifiers are listed, newest first, the revoked ones among them."""
@@ -510,11 +510,11 @@ class CheckingContract(FollowingContract):
         }
         sessions = {name: a_session(name=name) for name in moments}
         for name, session in sessions.items():
-            await store.note_session(session)
+            await store.renew_session(session)
             was(session, database, **{"connected_at": NOON, **moments[name]})
         await _revoke(store, made)
         confirming = a_session(name="confirms")
-        await store.note_session(confirming)
+        await store.renew_session(confirming)
         await store.confirm(confirming.id, [change.seq for change in await read_changes(trail)])
         confirmed_at(confirming.id, committed_by, database)
         ending = await _ending(store, made)
@@ -532,9 +532,9 @@ class CheckingContract(FollowingContract):
         """Until somebody has confirmed, the commit is no later than the reading, whatever time the change bears."""
         made = await _created(store)
         early, late = a_session(name="early"), a_session(name="late")
-        await store.note_session(early)
+        await store.renew_session(early)
         await _revoke(store, made)
-        await store.note_session(late)
+        await store.renew_session(late)
         before = datetime.now(UTC)
         first, second = await _ending(store, made), await _ending(other, made)
         assert before - CLOCKS < first.committed_by <= second.committed_by < datetime.now(UTC) + CLOCKS
@@ -545,7 +545,7 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         early, late = a_session(name="early"), a_session(name="late")
         for session in (early, late):
-            await store.note_session(session)
+            await store.renew_session(session)
         await _revoke(store, made)
         longest = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
         written_at(NOON, database)
@@ -561,7 +561,7 @@ class CheckingContract(FollowingContract):
         """Once a session confirmed, every receipt says when; confirming again does not move that time."""
         session, silent, made = a_session(), a_session(), await _created(store)
         for noted in (session, silent):
-            await store.note_session(noted)
+            await store.renew_session(noted)
         await _revoke(store, made)
         seqs = [change.seq for change in await read_changes(trail)]
         await other.confirm(session.id, seqs)
@@ -574,7 +574,7 @@ class CheckingContract(FollowingContract):
     async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: ChangeFeed) -> None:
         """Confirming the change of one key says nothing of another."""
         session = a_session()
-        await store.note_session(session)
+        await store.renew_session(session)
         first, second = [await _created(store) for _ in range(2)]
         for made in (first, second):
             await _revoke(store, made)
@@ -589,7 +589,7 @@ class CheckingContract(FollowingContract):
         await _revoke(store, made)
         session = a_session()
         await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
-        await store.note_session(session)
+        await store.renew_session(session)
         (confirmation,) = (await _ending(store, made)).confirmations
         assert confirmation.session == session
         assert confirmation.confirmed_at is not None
@@ -606,7 +606,7 @@ class CheckingContract(FollowingContract):
     ) -> None:
         """Whoever dropped a key for another reason before has not confirmed its revocation."""
         session, made = a_session(), await _created(store)
-        await store.note_session(session)
+        await store.renew_session(session)
         database.query(add_event(made.api_key, "api_key.renamed", database))
         await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
         await _revoke(store, made)
@@ -615,7 +615,7 @@ class CheckingContract(FollowingContract):
     async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: ChangeFeed) -> None:
         """A deletion has a receipt like a revocation; a key that was revoked first keeps that one's time."""
         session = a_session()
-        await store.note_session(session)
+        await store.renew_session(session)
         deleted, both = [await _created(store) for _ in range(2)]
         await _delete(store, deleted)
         await _revoke(store, both)
@@ -631,25 +631,25 @@ class CheckingContract(FollowingContract):
         """A key that works, that belongs to somebody else or that never was has no receipt."""
         active, revoked, absent = await _created(store), await _created(store), new_key(an_organization())
         await _revoke(store, revoked)
-        assert await store.ending(active.api_key.org_id, active.api_key.id) is None
-        assert await store.ending(active.api_key.org_id, revoked.api_key.id) is None
-        assert await store.ending(absent.api_key.org_id, absent.api_key.id) is None
+        assert await store.receipt(active.api_key.org_id, active.api_key.id) is None
+        assert await store.receipt(active.api_key.org_id, revoked.api_key.id) is None
+        assert await store.receipt(absent.api_key.org_id, absent.api_key.id) is None
         assert (await _ending(store, revoked)).confirmations == []
 
     async def test_a_session_is_renewed(self, store: RunningStore, database: Database) -> None:
         """The last state of a session counts; it began when it was first stored, and is open again when it is back."""
         made, session = await _created(store), a_session()
-        await store.note_session(session)
+        await store.renew_session(session)
         was(session, database, connected_at=NOON, seen_at=NOON)
         await _revoke(store, made)
         for state in (replace(session, name="new name", outage_seconds=5), session):
-            await store.note_session(state)
+            await store.renew_session(state)
             (found,) = (await _ending(store, made)).confirmations
             assert (found.session, found.connected_at, found.closed_at) == (state, NOON, None)
         await store.close_session(session.id, None)
         (closed,) = (await _ending(store, made)).confirmations
         assert closed.closed_at is not None
-        await store.note_session(session)
+        await store.renew_session(session)
         (back,) = (await _ending(store, made)).confirmations
         assert (back.connected_at, back.closed_at) == (NOON, None)
         assert len(database.table("verifier_sessions")) == 1
@@ -660,9 +660,9 @@ class CheckingContract(FollowingContract):
         for verifier, digest in verifiers:
             await store.add_verifier(verifier, digest)
         session = a_session(verifier_id=verifiers[0][0].id)
-        await store.note_session(session)
+        await store.renew_session(session)
         for other_id in (verifiers[1][0].id, None):
-            await store.note_session(replace(session, verifier_id=other_id, name="other"))
+            await store.renew_session(replace(session, verifier_id=other_id, name="other"))
             await store.close_session(session.id, other_id)
         made = await _created(store)
         await _revoke(store, made)
@@ -673,7 +673,7 @@ class CheckingContract(FollowingContract):
         """A session of a verifier that does not exist is refused, and so is one that no column holds."""
         for changes in ({"verifier_id": new_id()}, {"name": "a\0b"}, {"name": ""}, {"outage_seconds": -1}):
             with pytest.raises(ValueError, match=r"refuses|cannot store"):
-                await store.note_session(a_session(**changes))
+                await store.renew_session(a_session(**changes))
 
     # usage
 
@@ -681,11 +681,11 @@ class CheckingContract(FollowingContract):
         """Uses noted by any process, together or one after another, are one sum by hour and by source."""
         made = await _created(store)
         minute = timedelta(minutes=1)
-        first = a_sighting(made, count=3)
+        first = an_hourly_usage(made, count=3)
         again = replace(first, count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
         elsewhere = replace(first, count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
-        await store.note_usage([first, again, elsewhere, elsewhere], a_batch())
-        await other.note_usage([replace(first, count=100)], a_batch())
+        await store.add_usage([first, again, elsewhere, elsewhere], a_batch())
+        await other.add_usage([replace(first, count=100)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(
             last_used_at=again.last_seen,
@@ -717,11 +717,11 @@ class CheckingContract(FollowingContract):
         """A batch that is written again, by any process, adds nothing, and the next number of its reporter does."""
         made = await _created(store)
         batch = a_batch()
-        uses = [a_sighting(made, count=3), a_sighting(made, network=None, count=4)]
+        uses = [an_hourly_usage(made, count=3), an_hourly_usage(made, network=None, count=4)]
         for writer in (store, store, other):
-            await writer.note_usage(uses, batch)
+            await writer.add_usage(uses, batch)
         assert await _counted(store, made) == (7, 7)
-        await store.note_usage(uses, batch._replace(number=2))
+        await store.add_usage(uses, batch._replace(number=2))
         assert await _counted(store, made) == (14, 14)
 
     async def test_an_older_batch_counts_nothing(self, store: RunningStore) -> None:
@@ -729,17 +729,17 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         batch = a_batch()
         for number, expected in ((5, 1), (4, 1), (1, 1), (5, 1), (2**40, 2), (6, 2)):
-            await store.note_usage([a_sighting(made)], batch._replace(number=number))
+            await store.add_usage([an_hourly_usage(made)], batch._replace(number=number))
             assert await _counted(store, made) == (expected, expected)
 
     async def test_reporters_do_not_disturb_each_other(self, store: RunningStore, other: RunningStore) -> None:
         """Each reporter has numbers of its own."""
         made = await _created(store)
         first, second = a_batch(), a_batch()
-        await store.note_usage([a_sighting(made)], first._replace(number=9))
+        await store.add_usage([an_hourly_usage(made)], first._replace(number=9))
         for number in (1, 2):
-            await other.note_usage([a_sighting(made)], second._replace(number=number))
-        await store.note_usage([a_sighting(made)], first._replace(number=10))
+            await other.add_usage([an_hourly_usage(made)], second._replace(number=number))
+        await store.add_usage([an_hourly_usage(made)], first._replace(number=10))
         assert await _counted(store, made) == (4, 4)
 
     async def test_a_batch_that_is_repeated_at_the_same_time(self, store: RunningStore, other: RunningStore) -> None:
@@ -748,7 +748,7 @@ class CheckingContract(FollowingContract):
         batches = [a_batch() for _ in range(4)]
         for number in range(1, 6):
             writings = [
-                writer.note_usage([a_sighting(new) for new in made], batch._replace(number=number))
+                writer.add_usage([an_hourly_usage(new) for new in made], batch._replace(number=number))
                 for writer in (store, other) * 3
                 for batch in batches
             ]
@@ -761,8 +761,8 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         batch = a_batch()
         with pytest.raises(ValueError, match="refuses"):
-            await store.note_usage([a_sighting(made), a_sighting(made, verifier="x" * 256)], batch)
-        await store.note_usage([a_sighting(made)], batch)
+            await store.add_usage([an_hourly_usage(made), an_hourly_usage(made, verifier="x" * 256)], batch)
+        await store.add_usage([an_hourly_usage(made)], batch)
         assert await _counted(store, made) == (1, 1)
 
     async def test_the_last_use_goes_forward_only(self, store: RunningStore) -> None:
@@ -771,7 +771,7 @@ class CheckingContract(FollowingContract):
         newest = HOUR + timedelta(minutes=30)
         for minutes in (10, 30, 20, 0):
             at = HOUR + timedelta(minutes=minutes)
-            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)], a_batch())
+            await store.add_usage([an_hourly_usage(made, first_seen=at, last_seen=at)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
@@ -786,8 +786,8 @@ class CheckingContract(FollowingContract):
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
         early, late = HOUR + timedelta(minutes=1), HOUR + timedelta(minutes=30)
-        await store.note_usage(
-            [a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)], a_batch()
+        await store.add_usage(
+            [an_hourly_usage(made, last_seen=late), an_hourly_usage(made, digest=rotation.secret_digest)], a_batch()
         )
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
@@ -824,7 +824,7 @@ class CheckingContract(FollowingContract):
             return [[{**row, **uses} for row in database.table(name)] for name in tables]
 
         before = everything()
-        await store.note_usage([a_sighting(made)], a_batch())
+        await store.add_usage([an_hourly_usage(made)], a_batch())
         assert everything() == before
 
     async def test_uses_never_undo_a_revocation(self, store: RunningStore, other: RunningStore) -> None:
@@ -834,7 +834,7 @@ class CheckingContract(FollowingContract):
 
         async def keep_noting(writer: RunningStore) -> None:
             while not stop.is_set():
-                await writer.note_usage([a_sighting(new) for new in made], a_batch())
+                await writer.add_usage([an_hourly_usage(new) for new in made], a_batch())
 
         writers = [asyncio.ensure_future(keep_noting(writer)) for writer in (store, other)]
         for number, new in enumerate(made):
@@ -843,20 +843,20 @@ class CheckingContract(FollowingContract):
         stop.set()
         await asyncio.gather(*writers)
         for number, new in enumerate(made):
-            found = await store.find(new.secret_digest)
+            found = await store.find_key(new.secret_digest)
             assert found is None if number % 3 == 0 else found is not None and found.revoked
 
     async def test_uses_of_unknown_keys_are_passed_over(self, store: RunningStore, database: Database) -> None:
         """Uses of a key that is unknown, deleted or does not have that secret are passed over, the others noted."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
         await _delete(store, deleted)
-        await store.note_usage(
+        await store.add_usage(
             [
-                a_sighting(absent),
-                a_sighting(deleted),
-                a_sighting(made, digest=deleted.secret_digest),
-                a_sighting(made, key_id=new_id()),
-                a_sighting(made),
+                an_hourly_usage(absent),
+                an_hourly_usage(deleted),
+                an_hourly_usage(made, digest=deleted.secret_digest),
+                an_hourly_usage(made, key_id=new_id()),
+                an_hourly_usage(made),
             ],
             a_batch(),
         )
@@ -869,22 +869,22 @@ class CheckingContract(FollowingContract):
     async def test_no_uses(self, store: RunningStore, database: Database) -> None:
         """A key that was never used says so, and noting nothing does nothing."""
         made = await _created(store)
-        await store.note_usage([], a_batch())
+        await store.add_usage([], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(last_used_at=None, hours={}, sources=[], secrets=[made.api_key.secret])
 
     async def test_the_latest_sources_are_kept(self, store: RunningStore, database: Database) -> None:
         """Of a secret's sources the latest fifty are kept, whether they come together, one by one, or late."""
         made, neighbour = await _created(store), await _created(store)
-        sightings = []
+        records = []
         for minute in range(120):
             at = HOUR + timedelta(seconds=minute)
-            sightings.append(a_sighting(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
-        random.Random(3).shuffle(sightings)
-        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)], a_batch())
-        await store.note_usage(sightings[:100], a_batch())
-        for sighting in sightings[100:]:
-            await store.note_usage([sighting], a_batch())
+            records.append(an_hourly_usage(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
+        random.Random(3).shuffle(records)
+        await store.add_usage([an_hourly_usage(neighbour, network=f"10.1.{n}.0/24") for n in range(50)], a_batch())
+        await store.add_usage(records[:100], a_batch())
+        for record in records[100:]:
+            await store.add_usage([record], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
         assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
@@ -896,7 +896,9 @@ class CheckingContract(FollowingContract):
         made = [await _created(store) for _ in range(5)]
         numbers = random.Random(5)
         calls = [
-            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))], a_batch())
+            (store, other)[n % 2].add_usage(
+                [an_hourly_usage(new) for new in numbers.sample(made, len(made))], a_batch()
+            )
             for n in range(40)
         ]
         await asyncio.gather(*calls)
@@ -917,14 +919,16 @@ class CheckingContract(FollowingContract):
         """Of a batch with a value that no column holds, nothing is noted."""
         made = await _created(store)
         with pytest.raises(ValueError, match=r"refuses|cannot store|beyond|cannot be given"):
-            await store.note_usage([a_sighting(made), a_sighting(made, **change)], a_batch())
+            await store.add_usage([an_hourly_usage(made), an_hourly_usage(made, **change)], a_batch())
         assert database.table("key_hours") == database.table("secret_sources") == []
 
     async def test_usage_since(self, store: RunningStore) -> None:
         """Hours before the moment asked for are left out, and those without a use are absent."""
         made = await _created(store)
         hours = [HOUR + timedelta(hours=n) for n in (0, 1, 5)]
-        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)], a_batch())
+        await store.add_usage(
+            [an_hourly_usage(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)], a_batch()
+        )
         for since, expected in ((HOUR, {0, 1, 5}), (hours[1], {1, 5}), (hours[1] + timedelta(minutes=1), {5})):
             usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
             assert usage is not None
@@ -935,7 +939,7 @@ class CheckingContract(FollowingContract):
     async def test_usage_of_no_key(self, store: RunningStore) -> None:
         """A foreign, a deleted and an absent key have no usage."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
-        await store.note_usage([a_sighting(made), a_sighting(deleted)], a_batch())
+        await store.add_usage([an_hourly_usage(made), an_hourly_usage(deleted)], a_batch())
         await _delete(store, deleted)
         for org_id, key_id in (
             (absent.api_key.org_id, made.api_key.id),
@@ -952,7 +956,7 @@ class CheckingContract(FollowingContract):
         foreign = new_key(an_organization())
         await asyncio.gather(*map(store.create, [*made, foreign]))
         used = made[:1090]
-        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
+        await store.add_usage([an_hourly_usage(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
         await _delete(store, made[0])
         ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
         counts = await store.hourly_counts(organization.id, ids, since=HOUR)
@@ -977,17 +981,17 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
     """Give every call of the port, to be made on its own."""
     key = new.api_key
     return [
-        lambda: store.find(new.secret_digest),
+        lambda: store.find_key(new.secret_digest),
         store.follow,
         lambda: store.add_verifier(*a_verifier()),
         store.verifiers,
         lambda: store.find_verifier(bytes(32)),
         lambda: store.revoke_verifier("nobody", NOON),
-        lambda: store.note_session(a_session()),
+        lambda: store.renew_session(a_session()),
         lambda: store.close_session(new_id(), None),
         lambda: store.confirm(new_id(), [1]),
-        lambda: store.ending(key.org_id, key.id),
-        lambda: store.note_usage([a_sighting(new)], a_batch()),
+        lambda: store.receipt(key.org_id, key.id),
+        lambda: store.add_usage([an_hourly_usage(new)], a_batch()),
         lambda: store.usage(key.org_id, key.id, since=NOON),
         lambda: store.hourly_counts(key.org_id, [key.id], since=NOON),
     ]
@@ -1022,7 +1026,7 @@ async def _wait_for(trail: ChangeFeed, digest: bytes) -> None:
 
 
 async def _ending(store: RunningStore, made: NewApiKey) -> Receipt:
-    found = await store.ending(made.api_key.org_id, made.api_key.id)
+    found = await store.receipt(made.api_key.org_id, made.api_key.id)
     assert found is not None
     return found
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import Change, ChangeFeed
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.management.ports import NewApiKey
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
@@ -54,7 +54,7 @@ async def read_changes(trail: ChangeFeed) -> Sequence[Change]:
     return (await trail.read()).changes
 
 
-def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
+def an_hourly_usage(made: NewApiKey, **changes: Any) -> HourlyUsage:
     """Give one use of a key a minute after noon."""
     at = HOUR + timedelta(minutes=1)
     fields: dict[str, Any] = {
@@ -68,7 +68,7 @@ def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
         "last_seen": at,
         "count": 1,
     }
-    return Sighting(**{**fields, **changes})
+    return HourlyUsage(**{**fields, **changes})
 
 
 def a_batch() -> UsageBatch:

@@ -19,7 +19,7 @@ import uuid_utils.compat
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.ports import NewApiKey, Replay, Rotation
+from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.principal import Organization
 from keywright.storage.url import SqliteUrl, read
 
@@ -99,16 +99,16 @@ def a_rotation(
     return replace(rotation, **changes)
 
 
-def a_replay(**changes: Any) -> Replay:
+def a_sealed_answer(**changes: Any) -> SealedAnswer:
     """Give the sealed answer of a request nobody has made before, kept for a day from noon."""
-    replay = Replay(
+    sealed_answer = SealedAnswer(
         request_digest=sha256(new_id().bytes).digest(),
         fingerprint=bytes(32),
         sealed=b"\0sealed",
         created_at=NOON,
         expires_at=NOON + timedelta(days=1),
     )
-    return replace(replay, **changes)
+    return replace(sealed_answer, **changes)
 
 
 def in_a_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

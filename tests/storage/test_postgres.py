@@ -21,7 +21,7 @@ from keywright.storage.postgres.store import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
 from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
-from tests.storage.checking_making import HOUR, a_batch, a_sighting
+from tests.storage.checking_making import HOUR, a_batch, an_hourly_usage
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
@@ -343,13 +343,13 @@ def _fill(database: Database, org_id: UUID) -> None:
 async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:
     """A batch that is repeated while its first transaction still runs waits for it, and is counted once."""
     stores, made = [_store(database, patience=PATIENT) for _ in range(2)], new_key(an_organization())
-    uses, batch = [a_sighting(made, count=3)], a_batch()
+    uses, batch = [an_hourly_usage(made, count=3)], a_batch()
     try:
         await stores[0].create(made)
         async with _Locked(database, "SELECT FROM api_key_secrets FOR UPDATE") as secrets:
             writings = []
             for number, store in enumerate(stores, start=1):
-                writings.append(asyncio.ensure_future(store.note_usage(uses, batch)))
+                writings.append(asyncio.ensure_future(store.add_usage(uses, batch)))
                 await _until(partial(_are_waiting, database, number))
             await secrets.commit()
             await asyncio.gather(*writings)

@@ -167,7 +167,7 @@ async def test_a_change_is_notified(store: RunningStore, trail: PostgresChangeFe
     (made,) = await _created(store, 1)
     await read_changes(trail)
     await _revoke(store, made)
-    await asyncio.wait_for(trail._stirred.wait(), LONG)
+    await asyncio.wait_for(trail._woken.wait(), LONG)
 
 
 async def test_creations_notify_nobody(store: RunningStore, database: Database) -> None:
@@ -205,7 +205,7 @@ async def test_a_connection_that_was_ended(
         assert await _until_given(trail, made)
         await read_changes(trail)
         await _revoke(store, again)
-        await asyncio.wait_for(trail._stirred.wait(), LONG)
+        await asyncio.wait_for(trail._woken.wait(), LONG)
 
 
 async def test_a_server_without_notifications(store: RunningStore, database: Database) -> None:
@@ -215,7 +215,7 @@ async def test_a_server_without_notifications(store: RunningStore, database: Dat
         await read_changes(trail)
         await _revoke(store, made)
         assert await _until_given(trail, made)
-        assert not trail._stirred.is_set()
+        assert not trail._woken.is_set()
 
 
 # Servers that go and come.
@@ -320,7 +320,7 @@ async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
     own_cluster.start()
     standby = open_store(url)
     try:
-        for call in (lambda: standby.find(made.secret_digest), standby.follow):
+        for call in (lambda: standby.find_key(made.secret_digest), standby.follow):
             with pytest.raises(StorageUnavailable, match="standby"):
                 await call()
     finally:
@@ -364,7 +364,7 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
         ("FIND", "bytea"),
         ("FIND_MANY", "bytea"),
         ("ACKNOWLEDGE", "uuid, text[]"),
-        ("NOTE_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
+        ("ADD_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
     ],

@@ -90,7 +90,7 @@ STATEMENTS = {
     "purge of reporters": (sql.PURGE, "usage_reporters_written_at_idx"),
     "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
-    "notice": (sql.NOTE_EXPIRING, ONE_KEY),
+    "notice": (sql.ADD_EXPIRY_NOTICE, ONE_KEY),
 }
 
 

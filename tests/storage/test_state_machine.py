@@ -23,7 +23,7 @@ from tests.service.fake_store import FakeStore
 from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.life_contract import EVERYTHING
-from tests.storage.making import NOON, Database, a_replay, a_rotation, an_event, an_organization, new_key
+from tests.storage.making import NOON, Database, a_rotation, a_sealed_answer, an_event, an_organization, new_key
 
 pytestmark = pytest.mark.early
 
@@ -93,8 +93,10 @@ class KeyLife(RuleBasedStateMachine):
         """A creation is stored, unless it is repeated or there is no room for it."""
         fields = {**(EVERYTHING if more else {}), "name": name, "description": description, "expires_at": expires_at}
         new = new_key(self.organizations[owner], created_at=at, **fields)
-        replay = None if request is None else a_replay(request_digest=request, created_at=at, expires_at=at)
-        self.both("create", replace(new, replay=replay, most_active=most))
+        sealed_answer = (
+            None if request is None else a_sealed_answer(request_digest=request, created_at=at, expires_at=at)
+        )
+        self.both("create", replace(new, sealed_answer=sealed_answer, most_active=most))
         return new.api_key
 
     @rule(owner=OWNERS, key=made)
@@ -123,9 +125,14 @@ class KeyLife(RuleBasedStateMachine):
     def rotate(self, owner: int, key: ApiKey, at: datetime, hours: int, request: bytes | None, stale: bool) -> None:
         """A rotation is made of a key as it stands, unless it is repeated or the last one still overlaps."""
         read = self.posing(owner, key)
-        replay = None if request is None else a_replay(request_digest=request, created_at=at, expires_at=at)
+        sealed_answer = (
+            None if request is None else a_sealed_answer(request_digest=request, created_at=at, expires_at=at)
+        )
         read = replace(read, version=read.version + stale)
-        self.both("rotate", a_rotation(read, at=at, overlap=timedelta(hours=hours), replay=replay, quiet_seconds=hours))
+        self.both(
+            "rotate",
+            a_rotation(read, at=at, overlap=timedelta(hours=hours), sealed_answer=sealed_answer, quiet_seconds=hours),
+        )
 
     @rule(owner=OWNERS, key=made, at=MOMENTS, until=MOMENTS)
     def set_retirement(self, owner: int, key: ApiKey, at: datetime, until: datetime) -> None:
@@ -154,12 +161,12 @@ class KeyLife(RuleBasedStateMachine):
         for each in due:
             assert each.expires_at is not None
             event = an_event(EventType.EXPIRING, self.model.keys[each.key_id])
-            self.both("note_expiring", event, expires_at=each.expires_at, days=days)
+            self.both("add_expiry_notice", event, expires_at=each.expires_at, days=days)
 
     @rule(owner=OWNERS, request=REQUESTS, at=MOMENTS)
-    def replay(self, owner: int, request: bytes | None, at: datetime) -> None:
-        """A replay is there until it expires."""
-        self.both("replay", self.organizations[owner].id, request or bytes(32), at)
+    def sealed_answer(self, owner: int, request: bytes | None, at: datetime) -> None:
+        """A sealed answer is there until it expires."""
+        self.both("sealed_answer", self.organizations[owner].id, request or bytes(32), at)
 
     @rule(owner=OWNERS, key=made, size=st.integers(1, 5), of_key=st.booleans())
     def events(self, owner: int, key: ApiKey, size: int, of_key: bool) -> None:

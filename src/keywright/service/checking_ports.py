@@ -14,7 +14,7 @@ from keywright.keys.verdict import KeyFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class HourlyUsage:
     """
     A use of a key, added up over a moment: which key and secret, from where, through whom, how often.
 
@@ -51,7 +51,7 @@ class CheckingStore(Protocol):
     returns, `StorageUnavailable` within a few seconds.
     """
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
         """
         Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
 
@@ -59,7 +59,7 @@ class CheckingStore(Protocol):
         """
         ...
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         """
         Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
 

@@ -146,7 +146,7 @@ class Verification:
     async def _read(self, look_up: LookUp) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._store.find(look_up.digest)
+            facts = await self._store.find_key(look_up.digest)
         finally:
             self._known.end(look_up, facts)
         return facts

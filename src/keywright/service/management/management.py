@@ -77,7 +77,7 @@ class Management:
                     api_key=key,
                     secret_digest=pair.private.digest,
                     event=self._event(principal, origin, EventType.CREATED, key.id, now, data),
-                    replay=seal(created, now),
+                    sealed_answer=seal(created, now),
                     most_active=self.policy.max_active,
                 )
             )
@@ -108,7 +108,7 @@ class Management:
 
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
         """Read the receipt of a key's revocation or deletion; None where there was none, or no such key."""
-        return await self.store.ending(principal.organization.id, key_id)
+        return await self.store.receipt(principal.organization.id, key_id)
 
     async def update(
         self,

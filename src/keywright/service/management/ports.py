@@ -22,7 +22,7 @@ class Outcome(Enum):
 
     DONE = auto()
     REPEATED = auto()
-    """A replay is stored for this request already: somebody sent it before."""
+    """A sealed answer is stored for this request already: somebody sent it before."""
     TOO_MANY = auto()
     """The organization has as many active keys as it may have."""
     OUTDATED = auto()
@@ -30,7 +30,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class SealedAnswer:
     """
     The answer to a request that may be repeated, sealed so that only the repeated request opens it.
 
@@ -57,7 +57,7 @@ class NewApiKey:
     api_key: ApiKey
     secret_digest: bytes
     event: Event
-    replay: Replay | None = None
+    sealed_answer: SealedAnswer | None = None
     most_active: int | None = None
 
 
@@ -75,7 +75,7 @@ class Rotation:
     retires_at: datetime
     quiet_seconds: int | None
     event: Event
-    replay: Replay | None = None
+    sealed_answer: SealedAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ class Store(UsageStore, Protocol):
 
     async def create(self, new: NewApiKey) -> Outcome:
         """
-        Store a key, its organization where that is new, the event, and the replay where there is one.
+        Store a key, its organization where that is new, the event, and the sealed answer where there is one.
 
         Creations that wait at the same time share one commit; one that cannot be stored fails alone.
 
@@ -204,8 +204,8 @@ class Store(UsageStore, Protocol):
         """
         ...
 
-    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
-        """Read the replay of a request, unless it has expired at that moment."""
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        """Read the sealed answer of a request, unless it has expired at that moment."""
         ...
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -232,7 +232,7 @@ class Store(UsageStore, Protocol):
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """
-        Give the key that the event names a new secret, retire its current one, and store event and replay.
+        Give the key that the event names a new secret, retire its current one, and store event and sealed answer.
 
         A secret that retired before stays as it is, so that it never works again.
 
@@ -282,7 +282,7 @@ class Store(UsageStore, Protocol):
         """
         ...
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """
         Tell when the key was revoked or deleted, and what has become of every session that may have used it.
 
@@ -313,7 +313,7 @@ class AuditStore(Protocol):
         """Give the position and the hash that the next event is to be chained to; 0 and `CHAIN_BEGINS` at first."""
         ...
 
-    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         """Give up to 100 ids of events that have a digest and no place in the chain: somebody put them there."""
         ...
 
@@ -321,7 +321,7 @@ class AuditStore(Protocol):
 class KeyTaskStore(Store, Protocol):
     """What is due in the background. The rules of `Store` hold, but the methods here see every organization."""
 
-    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """
         Give keys whose replaced secret waits for quiet and has had it.
 
@@ -339,7 +339,7 @@ class KeyTaskStore(Store, Protocol):
         """
         ...
 
-    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         """
         Store a notice that a key is about to expire; tell whether it was the first of so many days or fewer.
 
@@ -351,6 +351,7 @@ class KeyTaskStore(Store, Protocol):
         """
         Remove up to *limit* rows that nobody needs any more at *at*; tell how many.
 
-        These are replays that have expired, and the last batch numbers of reporters that wrote no uses for 7 days.
+        These are sealed answers that have expired, and the last batch numbers of reporters that wrote no usage for
+        7 days.
         """
         ...

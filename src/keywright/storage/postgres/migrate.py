@@ -48,7 +48,7 @@ class _Progress(Enum):
     """How far an attempt came: somewhere, nowhere because others were in the way, or to the end."""
 
     SOME = auto()
-    HELD_UP = auto()
+    BLOCKED = auto()
     DONE = auto()
 
 
@@ -73,25 +73,25 @@ async def _pending(connection: "Connection", steps: Migrations) -> list[str]:
 
 
 async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> None:
-    told: set[str] = set()
+    started: set[str] = set()
 
-    def tell(step: str) -> None:
-        if step not in told:
-            told.add(step)
+    def start(step: str) -> None:
+        if step not in started:
+            started.add(step)
             on_step(step)
 
     give_up_at = asyncio.get_running_loop().time() + LOCK_PATIENCE
     while True:
         try:
-            progress = await _advance(url, connection, tell, steps)
+            progress = await _advance(url, connection, start, steps)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             # Nothing was done, and whoever waited behind goes first.
             if asyncio.get_running_loop().time() >= give_up_at:
                 raise
-            progress = _Progress.HELD_UP
+            progress = _Progress.BLOCKED
         if progress is _Progress.DONE:
             return
-        if progress is _Progress.HELD_UP:
+        if progress is _Progress.BLOCKED:
             await asyncio.sleep(PAUSE)
 
 
@@ -101,7 +101,7 @@ async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, 
         # Not waited for in the transaction, which looks at the database as of then: an index that is made concurrently
         # waits for everybody who does.
         if not await connection.fetchval(sql.TRY_LOCK, _LOCK):
-            return _Progress.HELD_UP
+            return _Progress.BLOCKED
         scripts = [(revision, steps.script(revision)) for revision in await _pending(connection, steps)]
         # By a call without parameters, after which the driver leaves nothing open that still looks at it.
         await connection.execute(sql.GIVE_WAY)

@@ -138,8 +138,8 @@ CREATE_GUARDED: Final = _create_guarded()
 """
 Values: as for `CREATE`, then for each of `GuardRow` an array of texts. Gives the keys that were created.
 
-Who adds a replay that another transaction has just added waits for it, and then adds nothing. Of creations with a bound
-there is one at a time, because what is counted is what others have committed.
+A transaction that adds a sealed answer which another one has just added waits for that one, and then adds nothing.
+Creations with a bound run one at a time, because a transaction counts what others have committed.
 """
 
 _WITH_SECRETS: Final = f"""
@@ -262,7 +262,7 @@ def _rotate() -> str:
 ROTATE: Final = _rotate()
 """
 Values: the event, the version that was read, the end of the current secret and its quiet seconds, then
-`SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no replay.
+`SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no sealed answer.
 """
 
 SET_RETIREMENT: Final = f"""
@@ -280,7 +280,7 @@ SET_RETIREMENT: Final = f"""
 """  # noqa: S608
 """Values: the event, the version that was read, the end."""
 
-NOTE_EXPIRING: Final = f"""
+ADD_EXPIRY_NOTICE: Final = f"""
     WITH changed AS (
         UPDATE api_keys SET noticed_days = ${_NEXT + 1}
         WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND revoked_at IS NULL AND expires_at = ${_NEXT}
@@ -321,7 +321,7 @@ def _events(of: str, value: str, *, and_: str = "") -> str:
     """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
     columns = f"e.{of}, e.id"
     return f"""
-        SELECT {audit_rows.PLACE_COLUMNS}
+        SELECT {audit_rows.LINK_COLUMNS}
         FROM (
             SELECT * FROM events e
             WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}

@@ -48,7 +48,7 @@ def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
     """Say what *which* wants of a key; None when it wants what cannot be stored."""
     if not rows.is_storable((which.text, which.environment, which.external_id)):
         return None
-    terms = _standing_terms(which)
+    terms = _status_terms(which)
     if which.environment is not None:
         terms.append(Term("k.environment = {}", (which.environment,)))
     if which.external_id is not None:
@@ -78,7 +78,7 @@ def event_terms(which: EventFilter) -> list[Term] | None:
 _USES = ("s.last_used_at", "r.last_used_at")
 
 
-def _standing_terms(which: KeyFilter) -> list[Term]:
+def _status_terms(which: KeyFilter) -> list[Term]:
     """Say what is wanted of a key's standing and of its end."""
     terms = []
     if which.status is not None:

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 OnBatch = Callable[[int], None]
 
 MOST_IN_A_BATCH = 256
-LONGEST_LINE = 4096
+LONGEST_QUEUE = 4096
 PATIENCE = 5.0
 """Seconds after which a caller has its answer, whatever it is."""
 
@@ -53,7 +53,7 @@ class GroupCommit(Generic[Item, Result]):
             an item of it cannot be carried out, and `StorageUnavailable` when nothing can.
         lanes: How many batches may be under way at once.
         most: How many items make a full batch.
-        line: How many items may wait; one more is refused at once.
+        longest_queue: How many items may wait; one more is refused at once.
         patience: Seconds a caller waits for its answer at most.
         on_batch: Called with the size of every batch that was carried out.
     """
@@ -64,24 +64,24 @@ class GroupCommit(Generic[Item, Result]):
         *,
         lanes: int = 1,
         most: int = MOST_IN_A_BATCH,
-        line: int = LONGEST_LINE,
+        longest_queue: int = LONGEST_QUEUE,
         patience: float = PATIENCE,
         on_batch: OnBatch | None = None,
     ) -> None:
         self._commit = commit
         self._lanes = lanes
         self._most = most
-        self._line = line
+        self._longest_queue = longest_queue
         self._patience = patience
         self._on_batch = on_batch
         self._waiting: deque[_Waiter[Item, Result]] = deque()
         # Everyone who has no answer yet, and until when they wait, the most patient last.
         self._unanswered: dict[_Waiter[Item, Result], float] = {}
         self._watch: asyncio.TimerHandle | None = None
-        self._flights: set[asyncio.Task[None]] = set()
-        self._flying = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy_lanes = 0
         # Of those that fly, how many have no batch yet.
-        self._boarding = 0
+        self._starting_lanes = 0
         self._closed = False
 
     async def submit(self, item: Item) -> Result:
@@ -97,27 +97,27 @@ class GroupCommit(Generic[Item, Result]):
         """
         if self._closed:
             raise StorageUnavailable("the store is closed")
-        if len(self._waiting) >= self._line:
-            raise StorageUnavailable(f"{self._line} requests wait for the database already")
+        if len(self._waiting) >= self._longest_queue:
+            raise StorageUnavailable(f"{self._longest_queue} requests wait for the database already")
         loop = asyncio.get_running_loop()
         waiter: _Waiter[Item, Result] = _Waiter(item, loop.create_future())
         self._waiting.append(waiter)
         self._unanswered[waiter] = loop.time() + self._patience
         if self._watch is None:
             self._watch = loop.call_later(self._patience, self._look_at_the_clock)
-        self._take_off()
+        self._start_lane()
         try:
             return await waiter.answer
         finally:
             del self._unanswered[waiter]
             if waiter.answer.cancelled():
-                self._leave_line(waiter)
+                self._leave_queue(waiter)
 
     async def close(self) -> None:
         """Refuse new items, and return when all that were accepted have been carried out or refused."""
         self._closed = True
-        while self._flights:
-            await asyncio.wait(self._flights)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         if self._watch is not None:
             self._watch.cancel()
 
@@ -133,31 +133,31 @@ class GroupCommit(Generic[Item, Result]):
                 return
             if not waiter.answer.done():
                 waiter.fail(StorageUnavailable(f"the database took longer than {self._patience:g} s"))
-                self._leave_line(waiter)
+                self._leave_queue(waiter)
 
-    def _leave_line(self, waiter: _Waiter[Item, Result]) -> None:
+    def _leave_queue(self, waiter: _Waiter[Item, Result]) -> None:
         if waiter in self._waiting:
             self._waiting.remove(waiter)
 
-    def _take_off(self) -> None:
-        if self._flying < self._lanes:
+    def _start_lane(self) -> None:
+        if self._busy_lanes < self._lanes:
             # Counted by hand: a task is done a moment after its last look at the line, and an item that joins it in
             # between must find the lane free.
-            self._flying += 1
-            self._boarding += 1
-            flight = asyncio.get_running_loop().create_task(self._fly())
-            self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
+            self._busy_lanes += 1
+            self._starting_lanes += 1
+            task = asyncio.get_running_loop().create_task(self._run_lane())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _fly(self) -> None:
-        most = min(ceil(len(self._waiting) / self._boarding), self._most)
-        self._boarding -= 1
+    async def _run_lane(self) -> None:
+        most = min(ceil(len(self._waiting) / self._starting_lanes), self._most)
+        self._starting_lanes -= 1
         try:
             while batch := self._next_batch(most):
                 await self._settle(batch)
                 most = self._most
         finally:
-            self._flying -= 1
+            self._busy_lanes -= 1
 
     def _next_batch(self, most: int) -> list[_Waiter[Item, Result]]:
         batch: list[_Waiter[Item, Result]] = []

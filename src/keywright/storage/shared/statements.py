@@ -75,14 +75,14 @@ ORGANIZATIONS: Final = """
 """
 
 LINKS: Final = f"""
-    SELECT {audit_rows.PLACE_COLUMNS} FROM event_chain c LEFT JOIN events e ON e.id = c.event_id
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c LEFT JOIN events e ON e.id = c.event_id
     WHERE c.org_id = $1 AND c.position > $2 ORDER BY c.position LIMIT $3
 """  # noqa: S608
 """Values: organization, position, the most rows to give."""
 
 CHAIN_END: Final = "SELECT position, hash FROM event_chain_heads WHERE org_id = $1"
 
-LOOSE: Final = """
+UNCHAINED: Final = """
     SELECT e.id FROM events e
     WHERE e.org_id = $1 AND e.digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event_chain c WHERE c.event_id = e.id)
     ORDER BY e.id LIMIT 100
@@ -141,7 +141,7 @@ def close_session(dialect: Dialect) -> str:
     return f"UPDATE verifier_sessions SET closed_at = {dialect.now} WHERE id = $1 AND verifier_id {dialect.same} $2"  # noqa: S608
 
 
-def note_session(dialect: Dialect) -> str:
+def renew_session(dialect: Dialect) -> str:
     """Store that a session is open. Values: a `SessionRow`."""
     return f"""
         INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at)
@@ -152,7 +152,7 @@ def note_session(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-def ending(dialect: Dialect) -> str:
+def receipt(dialect: Dialect) -> str:
     """
     Tell how a key ended, a row for each session that it concerns. Values: organization, key.
 

@@ -64,7 +64,7 @@ class Writing:
     """
 
     connection: sqlite3.Connection
-    _noted: list[EventRow] = field(default_factory=list)
+    _events: list[EventRow] = field(default_factory=list)
 
     def create(self, creations: Sequence[Creation]) -> list[Outcome]:
         """See `Store.create`; the keys that other changes of this transaction make room for do not count."""
@@ -80,25 +80,25 @@ class Writing:
         self.connection.executemany(sql.ADD_ORGANIZATION, organizations.values())
         self.connection.executemany(sql.ADD_KEY, [new.key for new in fresh])
         self.connection.executemany(sql.ADD_SECRET, [new.secret for new in fresh])
-        self._note([new.event for new in fresh])
+        self._add_events([new.event for new in fresh])
         return outcomes
 
     def revoke(self, event: EventRow, reason: str) -> ApiKey | None:
         """See `Store.revoke`."""
         if self._execute(sql.REVOKE, event.occurred_at, event.subject, reason, event.key_id, event.org_id):
-            self._note([event])
+            self._add_events([event])
         found = keys(self.connection, sql.GET, event.org_id, event.key_id)
         return found[0] if found else None
 
     def delete(self, event: EventRow) -> bool:
         """See `Store.delete`."""
         done = self._execute(sql.DELETE, event.occurred_at, event.subject, event.key_id, event.org_id)
-        return self._noting(event, done)
+        return self._add_event_if(event, done)
 
     def update(self, changed: ChangedRow, version: int, event: EventRow) -> Outcome:
         """See `Store.update`."""
         key = (event.key_id, event.org_id, version)
-        done = self._noting(event, self._execute(sql.UPDATE, *changed, changed.expires_at, *key))
+        done = self._add_event_if(event, self._execute(sql.UPDATE, *changed, changed.expires_at, *key))
         return Outcome.DONE if done else Outcome.OUTDATED
 
     def rotate(self, new: Replacement) -> Outcome:
@@ -112,7 +112,7 @@ class Writing:
         self._execute(sql.ADD_SECRET, *new.secret)
         if new.answer is not None:
             self._execute(sql.ADD_ANSWER, *new.answer)
-        self._note([new.event])
+        self._add_events([new.event])
         return Outcome.DONE
 
     def set_retirement(self, event: EventRow, version: int, retires_at: int) -> Outcome:
@@ -120,12 +120,14 @@ class Writing:
         if not self._execute(sql.CHANGE_ROTATION, event.key_id, event.org_id, version, event.occurred_at):
             return Outcome.OUTDATED
         self._execute(sql.SET_RETIREMENT, retires_at, event.key_id, event.occurred_at)
-        self._note([event])
+        self._add_events([event])
         return Outcome.DONE
 
-    def note_expiring(self, event: EventRow, expires_at: int, days: int) -> bool:
-        """See `KeyTaskStore.note_expiring`."""
-        return self._noting(event, self._execute(sql.NOTICE, days, event.key_id, event.org_id, expires_at))
+    def add_expiry_notice(self, event: EventRow, expires_at: int, days: int) -> bool:
+        """See `KeyTaskStore.add_expiry_notice`."""
+        return self._add_event_if(
+            event, self._execute(sql.ADD_EXPIRY_NOTICE, days, event.key_id, event.org_id, expires_at)
+        )
 
     def purge(self, at: int, silent_since: int, limit: int) -> int:
         """See `KeyTaskStore.purge`; *silent_since* is since when a reporter wrote no uses."""
@@ -133,16 +135,16 @@ class Writing:
         return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
 
     def chain(self) -> None:
-        """Give the events of this transaction their places, in the order in which they were noted."""
+        """Give the events of this transaction their links, in the order in which they were noted."""
         heads: dict[bytes, tuple[int, bytes]] = {}
-        places = []
-        for event in self._noted:
+        links = []
+        for event in self._events:
             org_id = event.org_id
             position, before = heads.get(org_id) or self._head(org_id)
             hash_ = link(before, event.digest)
             heads[org_id] = position + 1, hash_
-            places.append((org_id, position + 1, event.id, hash_))
-        self.connection.executemany(sql.ADD_PLACE, places)
+            links.append((org_id, position + 1, event.id, hash_))
+        self.connection.executemany(sql.ADD_LINK, links)
         self.connection.executemany(sql.SET_CHAIN_HEAD, [(org_id, *head) for org_id, head in heads.items()])
 
     def _admit(self, creation: Creation, added: Counter[bytes]) -> Outcome:
@@ -165,14 +167,14 @@ class Writing:
     def _head(self, org_id: bytes) -> tuple[int, bytes]:
         return self.connection.execute(sql.CHAIN_HEAD, (org_id,)).fetchone() or _BEFORE_THE_FIRST
 
-    def _noting(self, event: EventRow, changed: int) -> bool:
+    def _add_event_if(self, event: EventRow, changed: int) -> bool:
         if changed:
-            self._note([event])
+            self._add_events([event])
         return changed > 0
 
-    def _note(self, events: list[EventRow]) -> None:
+    def _add_events(self, events: list[EventRow]) -> None:
         self.connection.executemany(sql.ADD_EVENT, events)
-        self._noted += events
+        self._events += events
 
     def _execute(self, statement: str, *values: Any) -> int:
         """Execute a statement, and say how many rows it changed."""
