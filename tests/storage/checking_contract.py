@@ -41,7 +41,7 @@ from tests.storage.making import NOON, UNSPECIFIED, Database, a_rotation, an_eve
 REVOKED_AT = NOON + timedelta(hours=1)
 """When `an_event` says that something happened."""
 
-# Nobody waits this long unless something is broken.
+# Waited out only when something is broken.
 LONG = 30.0
 
 CLOCKS = timedelta(milliseconds=1)
@@ -64,14 +64,14 @@ class FollowingContract:
             yield store
 
     @pytest.fixture
-    async def trail(self, store: RunningStore) -> AsyncIterator[ChangeFeed]:
-        """Give a trail whose first reading is over."""
-        trail = await store.follow()
-        await trail.read()
+    async def feed(self, store: RunningStore) -> AsyncIterator[ChangeFeed]:
+        """Give a change feed whose first reading is over."""
+        feed = await store.follow()
+        await feed.read()
         try:
-            yield trail
+            yield feed
         finally:
-            await trail.close()
+            await feed.close()
 
     @asynccontextmanager
     async def running(self, database: Database) -> AsyncIterator[RunningStore]:
@@ -161,14 +161,14 @@ class FollowingContract:
         assert all(getattr(first, name) is getattr(second, name) for name in may)
         assert isinstance(first.rate_limits[0], RateLimit)
 
-    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, trail: ChangeFeed) -> None:
-        """Whoever follows is told of a rotation, and of a new end of the old secret, by the digests of both."""
+    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """The feed names a rotation, and a new end of the old secret, by the digests of both."""
         made = await _created(store)
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
         event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
         await store.set_retirement(event, version=2, retires_at=NOON)
-        told = {change.seq: set(change.digests) for change in await read_changes(trail)}
+        told = {change.seq: set(change.digests) for change in await read_changes(feed)}
         assert list(told.values()) == [{made.secret_digest, rotation.secret_digest}] * 2
 
     async def test_everybody_gets_the_key_asked_for(self, store: RunningStore) -> None:
@@ -181,7 +181,7 @@ class FollowingContract:
         assert [facts and facts.name for facts in found] == [names.get(digest) for digest in digests]
 
     async def test_what_keys_share_is_held_once(self, store: RunningStore) -> None:
-        """Keys of one organisation and environment share the objects that name them, for there may be a million."""
+        """Keys of one organization and environment share the objects that name them, for there may be a million."""
         organization = an_organization()
         first, second = [new_key(organization) for _ in range(2)]
         await store.create(first)
@@ -203,7 +203,7 @@ class FollowingContract:
             assert all([await task for task in tasks[1::2]])
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # the trail
+    # the change feed
 
     async def test_a_trail_begins_with_the_recent_changes(self, store: RunningStore, other: RunningStore) -> None:
         """The first reading gives what was changed lately, and every process reads it alike."""
@@ -212,28 +212,28 @@ class FollowingContract:
             await _revoke(store, new)
         readings = []
         for follower in (store, other):
-            trail = await follower.follow()
-            readings.append(await trail.read())
-            assert await read_changes(trail) == []
-            await trail.close()
+            feed = await follower.follow()
+            readings.append(await feed.read())
+            assert await read_changes(feed) == []
+            await feed.close()
         assert readings[0] == readings[1]
         assert [change.key_id for change in readings[0].changes] == [new.api_key.id for new in made]
         assert (readings[0].begins_after, readings[0].complete_to) == (0, readings[0].changes[-1].seq)
 
     async def test_what_changes_while_a_trail_begins(self, store: RunningStore, other: RunningStore) -> None:
-        """What is changed after a trail was asked for is given by it, before or after its first reading."""
+        """What is changed after a change feed was asked for is given by it, before or after its first reading."""
         made = [await _created(store) for _ in range(40)]
         asked_for = asyncio.Event()
 
         async def follow() -> set[bytes]:
             await asked_for.wait()
-            trail = await store.follow()
+            feed = await store.follow()
             given: set[bytes] = set()
             async with asyncio.timeout(LONG):
                 while len(given) < len(made):
-                    given |= _digests(await read_changes(trail))
-                    await trail.wait(0.05)
-            await trail.close()
+                    given |= _digests(await read_changes(feed))
+                    await feed.wait(0.05)
+            await feed.close()
             return given
 
         followers = [asyncio.ensure_future(follow()) for _ in range(4)]
@@ -242,77 +242,77 @@ class FollowingContract:
             await _revoke(other, new)
         assert await asyncio.gather(*followers) == [{new.secret_digest for new in made}] * 4
 
-    async def test_where_a_trail_is_complete(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_where_a_trail_is_complete(self, store: RunningStore, feed: ChangeFeed) -> None:
         """A reading is complete up to its last number, also where it gives nothing, and begins where the first did."""
-        assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=0)
+        assert await feed.read() == Reading(changes=[], begins_after=0, complete_to=0)
         made = await _created(store)
         await _revoke(store, made)
-        (change,) = await read_changes(trail)
-        assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=change.seq)
+        (change,) = await read_changes(feed)
+        assert await feed.read() == Reading(changes=[], begins_after=0, complete_to=change.seq)
 
-    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, trail: ChangeFeed) -> None:
-        """A revocation and a deletion, by any process, are on the trail as soon as they are acknowledged."""
+    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, feed: ChangeFeed) -> None:
+        """A revocation and a deletion, by any process, are on the change feed as soon as they are acknowledged."""
         first, second = [await _created(store) for _ in range(2)]
         await _revoke(store, first)
-        assert _told(await read_changes(trail)) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
+        assert _told(await read_changes(feed)) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
         await _delete(other, second)
-        assert _told(await read_changes(trail)) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
-        assert await read_changes(trail) == []
+        assert _told(await read_changes(feed)) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
+        assert await read_changes(feed) == []
 
-    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Creations, second revocations, uses, sessions and verifiers that are added leave no change."""
         made = await _created(store)
         await _revoke(store, made)
-        await read_changes(trail)
+        await read_changes(feed)
         await _revoke(store, made)
         await store.add_usage([an_hourly_usage(made)], a_batch())
         await store.renew_session(a_session())
         await store.add_verifier(*a_verifier())
         await _created(store)
-        assert await read_changes(trail) == []
+        assert await read_changes(feed) == []
 
-    async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: ChangeFeed) -> None:
+    async def test_every_secret_is_named(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
         """The change of a key names the digests of all its secrets, also of those that have retired."""
         made = await _created(store)
         rotation = a_rotation(made.api_key, overlap=timedelta())
         await store.rotate(rotation)
         digests = {made.secret_digest, rotation.secret_digest}
-        await read_changes(trail)
+        await read_changes(feed)
         await _revoke(store, made)
-        assert _told(await read_changes(trail)) == [(made.api_key.id, digests, REVOKED_AT)]
+        assert _told(await read_changes(feed)) == [(made.api_key.id, digests, REVOKED_AT)]
 
     async def test_whatever_happens_to_a_key_is_a_change(
-        self, store: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
         """An event of any kind but a creation is a change, also of a kind this version does not know."""
         made = await _created(store)
         for type_ in ("api_key.created", "api_key.renamed"):
             database.query(add_event(made.api_key, type_, database))
-        assert _told(await read_changes(trail)) == [(made.api_key.id, {made.secret_digest}, NOON)]
+        assert _told(await read_changes(feed)) == [(made.api_key.id, {made.secret_digest}, NOON)]
 
-    async def test_numbers_tell_changes_apart(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_numbers_tell_changes_apart(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Every change has a number of its own."""
         made = [await _created(store) for _ in range(20)]
         await asyncio.gather(*[_revoke(store, new) for new in made])
         await asyncio.gather(*[_delete(store, new) for new in made])
-        assert len({change.seq for change in await read_changes(trail)}) == 40
+        assert len({change.seq for change in await read_changes(feed)}) == 40
 
-    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, feed: ChangeFeed) -> None:
         """What a cancelled reading had begun to fetch is given by the next one."""
         for turns in range(12):
             made = await _created(store)
             await _revoke(store, made)
-            reading = asyncio.ensure_future(read_changes(trail))
+            reading = asyncio.ensure_future(read_changes(feed))
             for _ in range(turns):
                 await asyncio.sleep(0)
             reading.cancel()
             (outcome,) = await asyncio.gather(reading, return_exceptions=True)
             given = [] if isinstance(outcome, BaseException) else list(outcome)
-            given += await read_changes(trail)
+            given += await read_changes(feed)
             assert made.secret_digest in _digests(given)
 
     async def test_a_reading_that_fails_loses_nothing(
-        self, store: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
         """While the database does not answer readings say so, and the first one after that gives what was missed."""
         before, after = [await _created(store) for _ in range(2)]
@@ -320,56 +320,56 @@ class FollowingContract:
         database.query("ALTER TABLE changes RENAME TO hidden")
         for _ in range(3):
             with pytest.raises(StorageUnavailable):
-                await read_changes(trail)
-            await trail.wait(0.01)
+                await read_changes(feed)
+            await feed.wait(0.01)
         database.query("ALTER TABLE hidden RENAME TO changes")
         await _revoke(store, after)
-        assert _digests(await read_changes(trail)) >= {before.secret_digest, after.secret_digest}
+        assert _digests(await read_changes(feed)) >= {before.secret_digest, after.secret_digest}
 
-    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, trail: ChangeFeed) -> None:
-        """Whoever waits on a trail goes on when a key changes, in this process or in another one."""
+    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, feed: ChangeFeed) -> None:
+        """A wait on a change feed ends when a key changes, in this process or in another one."""
         for changer in (store, other, store, other):
             made = await _created(store)
-            await read_changes(trail)
-            waiting = asyncio.ensure_future(_wait_for(trail, made.secret_digest))
+            await read_changes(feed)
+            waiting = asyncio.ensure_future(_wait_for(feed, made.secret_digest))
             await _revoke(changer, made)
             await asyncio.wait_for(waiting, LONG)
 
-    async def test_waiting_ends_by_itself(self, trail: ChangeFeed) -> None:
+    async def test_waiting_ends_by_itself(self, feed: ChangeFeed) -> None:
         """Where nothing changes, waiting ends when the time is over."""
-        await read_changes(trail)
+        await read_changes(feed)
         for seconds in (0.05, 0.001, 0, -1):
-            await asyncio.wait_for(trail.wait(seconds), LONG)
+            await asyncio.wait_for(feed.wait(seconds), LONG)
 
-    async def test_waiting_can_be_given_up(self, store: RunningStore, trail: ChangeFeed) -> None:
-        """A cancelled wait leaves a trail that reads and waits."""
-        await read_changes(trail)
-        waiting = asyncio.ensure_future(trail.wait(LONG))
+    async def test_waiting_can_be_given_up(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """A cancelled wait leaves a change feed that reads and waits."""
+        await read_changes(feed)
+        waiting = asyncio.ensure_future(feed.wait(LONG))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         made = await _created(store)
         await _revoke(store, made)
-        assert _digests(await asyncio.wait_for(read_changes(trail), LONG)) == {made.secret_digest}
-        await asyncio.wait_for(trail.wait(0.01), LONG)
+        assert _digests(await asyncio.wait_for(read_changes(feed), LONG)) == {made.secret_digest}
+        await asyncio.wait_for(feed.wait(0.01), LONG)
 
     async def test_a_closed_trail(self, store: RunningStore) -> None:
-        """A closed trail says so to whoever reads, holds up nobody who waits, and may be closed again."""
-        trail = await store.follow()
-        waiting = asyncio.ensure_future(trail.wait(LONG))
+        """A closed change feed refuses to be read, ends every wait, and may be closed again."""
+        feed = await store.follow()
+        waiting = asyncio.ensure_future(feed.wait(LONG))
         await asyncio.sleep(0)
-        await trail.close()
-        await trail.close()
+        await feed.close()
+        await feed.close()
         await asyncio.wait_for(waiting, LONG)
-        await asyncio.wait_for(trail.wait(LONG), LONG / 2)
+        await asyncio.wait_for(feed.wait(LONG), LONG / 2)
         with pytest.raises(StorageUnavailable, match="closed"):
-            await read_changes(trail)
+            await read_changes(feed)
 
     async def test_a_store_closes_its_trails(self, database: Database) -> None:
-        """When a store is closed, so are its trails, and no others can begin."""
+        """When a store is closed, so are its change feeds, and no others can begin."""
         async with self.running(database) as store:
-            trails = [await store.follow() for _ in range(3)]
-        for call in (*(trail.read for trail in trails), store.follow, lambda: store.find_key(bytes(32))):
+            feeds = [await store.follow() for _ in range(3)]
+        for call in (*(feed.read for feed in feeds), store.follow, lambda: store.find_key(bytes(32))):
             with pytest.raises(StorageUnavailable, match="closed"):
                 await call()
 
@@ -385,15 +385,15 @@ class FollowingContract:
                 await _revoke(changer, new)
                 acknowledged.add(new.secret_digest)
 
-        async def follow(trail: ChangeFeed) -> None:
+        async def follow(feed: ChangeFeed) -> None:
             given: set[bytes] = set()
             while len(given) < len(made):
                 stop = revoked.is_set()
                 before = set(acknowledged)
-                given |= _digests(await read_changes(trail))
+                given |= _digests(await read_changes(feed))
                 assert before <= given
                 assert not stop or len(given) == len(made)
-                await trail.wait(0.05)
+                await feed.wait(0.05)
 
         random.Random(11).shuffle(made)
         followers = [asyncio.ensure_future(follow(await follower.follow())) for follower in (store, other)]
@@ -467,17 +467,17 @@ class CheckingContract(FollowingContract):
             assert await reader.find_verifier(digest) == revoked
 
     async def test_no_verifier_cannot_be_revoked(self, store: RunningStore) -> None:
-        """A name that nobody bears gives nothing."""
+        """A name without a verifier gives nothing."""
         assert await store.revoke_verifier("nobody", REVOKED_AT) is None
 
     async def test_the_revocation_of_a_verifier_is_on_the_trail(
-        self, store: RunningStore, other: RunningStore, trail: ChangeFeed
+        self, store: RunningStore, other: RunningStore, feed: ChangeFeed
     ) -> None:
         """Revoking a verifier, by any process, is a change of its credential, once."""
         verifier, digest = a_verifier()
         await store.add_verifier(verifier, digest)
         await asyncio.gather(*[(store, other)[n % 2].revoke_verifier(verifier.name, REVOKED_AT) for n in range(8)])
-        assert _told(await read_changes(trail)) == [(verifier.id, {digest}, REVOKED_AT)]
+        assert _told(await read_changes(feed)) == [(verifier.id, {digest}, REVOKED_AT)]
         again = await store.follow()
         assert _told(await read_changes(again)) == [(verifier.id, {digest}, REVOKED_AT)]
 
@@ -492,7 +492,7 @@ class CheckingContract(FollowingContract):
 
     # sessions and confirmations
 
-    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, trail: ChangeFeed) -> None:
+    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
         """A receipt names the sessions that were open when the end of the key was committed, and no other."""
         made = await _created(store)
         second = timedelta(seconds=1)
@@ -515,7 +515,7 @@ class CheckingContract(FollowingContract):
         await _revoke(store, made)
         confirming = a_session(name="confirms")
         await store.renew_session(confirming)
-        await store.confirm(confirming.id, [change.seq for change in await read_changes(trail)])
+        await store.confirm(confirming.id, [change.seq for change in await read_changes(feed)])
         confirmed_at(confirming.id, committed_by, database)
         ending = await _ending(store, made)
         assert (ending.ended_at, ending.committed_by) == (REVOKED_AT, committed_by)
@@ -529,7 +529,7 @@ class CheckingContract(FollowingContract):
         )
 
     async def test_a_receipt_before_any_confirmation(self, store: RunningStore, other: RunningStore) -> None:
-        """Until somebody has confirmed, the commit is no later than the reading, whatever time the change bears."""
+        """Until a session has confirmed, the commit is no later than the reading, whatever time the change bears."""
         made = await _created(store)
         early, late = a_session(name="early"), a_session(name="late")
         await store.renew_session(early)
@@ -541,7 +541,7 @@ class CheckingContract(FollowingContract):
         assert {each.session for each in first.confirmations} == {early, late}
 
     async def test_a_receipt_that_nobody_ever_confirms(self, store: RunningStore, database: Database) -> None:
-        """Where nobody was left to confirm, the commit is no later than the longest transaction lasts."""
+        """Where no session was left to confirm, the commit is no later than the longest transaction lasts."""
         made = await _created(store)
         early, late = a_session(name="early"), a_session(name="late")
         for session in (early, late):
@@ -556,14 +556,14 @@ class CheckingContract(FollowingContract):
         assert [each.session for each in ending.confirmations] == [early]
 
     async def test_a_confirmation_is_kept(
-        self, store: RunningStore, other: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, other: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
         """Once a session confirmed, every receipt says when; confirming again does not move that time."""
         session, silent, made = a_session(), a_session(), await _created(store)
         for noted in (session, silent):
             await store.renew_session(noted)
         await _revoke(store, made)
-        seqs = [change.seq for change in await read_changes(trail)]
+        seqs = [change.seq for change in await read_changes(feed)]
         await other.confirm(session.id, seqs)
         confirmed = await _confirmed(store, made)
         await store.confirm(session.id, seqs * 2)
@@ -571,24 +571,24 @@ class CheckingContract(FollowingContract):
         assert (confirmed[session] is None, confirmed[silent]) == (False, None)
         assert (await _ending(store, made)).committed_by == confirmed[session]
 
-    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Confirming the change of one key says nothing of another."""
         session = a_session()
         await store.renew_session(session)
         first, second = [await _created(store) for _ in range(2)]
         for made in (first, second):
             await _revoke(store, made)
-        seqs = {change.key_id: change.seq for change in await read_changes(trail)}
+        seqs = {change.key_id: change.seq for change in await read_changes(feed)}
         await store.confirm(session.id, [seqs[first.api_key.id]])
         confirmed = [await _confirmed(store, made) for made in (first, second)]
         assert [(list(each), each[session] is None) for each in confirmed] == [([session], False), ([session], True)]
 
-    async def test_whoever_confirms_was_there(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_whoever_confirms_was_there(self, store: RunningStore, feed: ChangeFeed) -> None:
         """A session that could only be stored after it confirmed is on the receipt."""
         made = await _created(store)
         await _revoke(store, made)
         session = a_session()
-        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
+        await store.confirm(session.id, [change.seq for change in await read_changes(feed)])
         await store.renew_session(session)
         (confirmation,) = (await _ending(store, made)).confirmations
         assert confirmation.session == session
@@ -602,17 +602,17 @@ class CheckingContract(FollowingContract):
         assert database.table("acknowledgements") == []
 
     async def test_another_change_confirms_nothing(
-        self, store: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
-        """Whoever dropped a key for another reason before has not confirmed its revocation."""
+        """A session that dropped a key for another reason before has not confirmed its revocation."""
         session, made = a_session(), await _created(store)
         await store.renew_session(session)
         database.query(add_event(made.api_key, "api_key.renamed", database))
-        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
+        await store.confirm(session.id, [change.seq for change in await read_changes(feed)])
         await _revoke(store, made)
         assert await _confirmed(store, made) == {session: None}
 
-    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, feed: ChangeFeed) -> None:
         """A deletion has a receipt like a revocation; a key that was revoked first keeps that one's time."""
         session = a_session()
         await store.renew_session(session)
@@ -621,14 +621,14 @@ class CheckingContract(FollowingContract):
         await _revoke(store, both)
         later = an_event(EventType.DELETED, both.api_key, occurred_at=REVOKED_AT + timedelta(days=1))
         await store.delete(later)
-        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
+        await store.confirm(session.id, [change.seq for change in await read_changes(feed)])
         for made in (deleted, both):
             assert (await _ending(store, made)).ended_at == REVOKED_AT
             confirmed = await _confirmed(store, made)
             assert (list(confirmed), confirmed[session] is None) == ([session], False)
 
     async def test_no_receipt(self, store: RunningStore) -> None:
-        """A key that works, that belongs to somebody else or that never was has no receipt."""
+        """A key that works, that belongs to another organization or that never existed has no receipt."""
         active, revoked, absent = await _created(store), await _created(store), new_key(an_organization())
         await _revoke(store, revoked)
         assert await store.receipt(active.api_key.org_id, active.api_key.id) is None
@@ -637,7 +637,7 @@ class CheckingContract(FollowingContract):
         assert (await _ending(store, revoked)).confirmations == []
 
     async def test_a_session_is_renewed(self, store: RunningStore, database: Database) -> None:
-        """The last state of a session counts; it began when it was first stored, and is open again when it is back."""
+        """The last state of a session counts; it began when it was first stored, and is open again after its return."""
         made, session = await _created(store), a_session()
         await store.renew_session(session)
         was(session, database, connected_at=NOON, seen_at=NOON)
@@ -655,7 +655,7 @@ class CheckingContract(FollowingContract):
         assert len(database.table("verifier_sessions")) == 1
 
     async def test_a_session_belongs_to_one_verifier(self, store: RunningStore) -> None:
-        """A session says whose it is, and nobody else can take it over or close it."""
+        """A session belongs to one verifier, and no other can take it over or close it."""
         verifiers = [a_verifier(name) for name in ("one", "two")]
         for verifier, digest in verifiers:
             await store.add_verifier(verifier, digest)
@@ -1020,9 +1020,9 @@ async def _delete(store: RunningStore, made: NewApiKey) -> None:
     assert await store.delete(an_event(EventType.DELETED, made.api_key))
 
 
-async def _wait_for(trail: ChangeFeed, digest: bytes) -> None:
-    while digest not in _digests(await read_changes(trail)):
-        await trail.wait(LONG)
+async def _wait_for(feed: ChangeFeed, digest: bytes) -> None:
+    while digest not in _digests(await read_changes(feed)):
+        await feed.wait(LONG)
 
 
 async def _ending(store: RunningStore, made: NewApiKey) -> Receipt:

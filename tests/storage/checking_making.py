@@ -19,14 +19,14 @@ HOUR = NOON.replace(minute=0, second=0, microsecond=0)
 
 
 def a_verifier(name: str = "billing-api", **changes: Any) -> tuple[Verifier, bytes]:
-    """Give a verifier nobody has made before, and its credential's digest."""
+    """Give a new verifier, and its credential's digest."""
     id_ = new_id()
     fields: dict[str, Any] = {"id": id_, "name": name, "display": "kw_vk_...abcd", "created_at": NOON}
     return Verifier(**{**fields, **changes}), sha256(id_.bytes).digest()
 
 
 def a_session(**changes: Any) -> Session:
-    """Give a session nobody has begun before, of a process of ours."""
+    """Give a new session, of a process of ours."""
     fields: dict[str, Any] = {"id": new_id(), "verifier_id": None, "name": "host:4711", "outage_seconds": 300}
     return Session(**{**fields, **changes})
 
@@ -49,9 +49,9 @@ def written_at(at: datetime, database: Database) -> None:
     database.query(f"UPDATE changes SET noted_at = {_literal(database, at)}")
 
 
-async def read_changes(trail: ChangeFeed) -> Sequence[Change]:
+async def read_changes(feed: ChangeFeed) -> Sequence[Change]:
     """Read, and give the changes alone."""
-    return (await trail.read()).changes
+    return (await feed.read()).changes
 
 
 def an_hourly_usage(made: NewApiKey, **changes: Any) -> HourlyUsage:

@@ -1,7 +1,7 @@
 """
 A process that creates and rotates keys until it is ended: `python -m tests.storage.creating_child DATABASE_URL`.
 
-It prints a line for each secret once the store has acknowledged it: the organisation, the key, the digest of the secret
+It prints a line for each secret once the store has acknowledged it: the organization, the key, the digest of the secret
 and that of the request, in hex.
 """
 

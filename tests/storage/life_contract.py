@@ -89,7 +89,7 @@ class LifeContract:
         assert await _read(store, made.api_key) == replace(cleared, version=2)
 
     async def test_outdated_updates_change_nothing(self, store: RunningStore, database: Database) -> None:
-        """An update of a version that is not current, of another organisation's key or of a deleted one is outdated."""
+        """An update of a version that is not current, of another organization's key or of a deleted one is outdated."""
         made, stranger = await _created(store), await _created(store)
         event = an_event(EventType.UPDATED, made.api_key)
         posing = replace(event, org_id=stranger.api_key.org_id)
@@ -177,7 +177,7 @@ class LifeContract:
             assert (await store.find_key(rotation.secret_digest) is not None) is (outcome is Outcome.DONE)
 
     async def test_rotations_change_no_foreign_key(self, store: RunningStore, database: Database) -> None:
-        """Neither a rotation of another organisation's key nor one of a deleted or unknown key is made."""
+        """Neither a rotation of another organization's key nor one of a deleted or unknown key is made."""
         made, stranger = await _created(store), await _created(store)
         posing = replace(made.api_key, org_id=stranger.api_key.org_id)
         nobody = new_key(made.organization).api_key
@@ -233,7 +233,7 @@ class LifeContract:
     # requests that are repeated
 
     async def test_a_replay_is_read_back(self, store: RunningStore) -> None:
-        """A sealed answer is given to its organisation until it expires, and to nobody else."""
+        """A sealed answer is given to its organization until it expires, and to no other."""
         sealed_answer = a_sealed_answer()
         made = await _created(store, sealed_answer=sealed_answer)
         org_id, digest, end = made.api_key.org_id, sealed_answer.request_digest, sealed_answer.expires_at
@@ -243,7 +243,7 @@ class LifeContract:
         assert await store.sealed_answer(org_id, bytes(32), NOON) is None
 
     async def test_a_repeated_creation(self, store: RunningStore, database: Database) -> None:
-        """A request that was made before creates nothing; another organisation's of the same name has its own."""
+        """A request that was made before creates nothing; another organization's of the same name has its own."""
         organization, sealed_answer = an_organization(), a_sealed_answer()
         first = _repeatable(organization, sealed_answer)
         assert await store.create(first) is Outcome.DONE
@@ -290,7 +290,7 @@ class LifeContract:
         assert len(database.table("idempotent_answers")) == 6
 
     async def test_a_repeated_rotation(self, store: RunningStore, other: RunningStore, database: Database) -> None:
-        """Of equal rotations at once, in two processes, one is made, and all others are told as repeated."""
+        """Of equal rotations at once, in two processes, one is made, and all others are repeated."""
         made, sealed_answer = await _created(store), a_sealed_answer()
         rotations = [a_rotation(made.api_key, sealed_answer=sealed_answer) for _ in range(20)]
         outcomes = await asyncio.gather(*[(store, other)[n % 2].rotate(each) for n, each in enumerate(rotations)])
@@ -339,7 +339,7 @@ class LifeContract:
     # no more than so many active keys
 
     async def test_no_more_than_the_most(self, store: RunningStore, other: RunningStore, database: Database) -> None:
-        """Of many creations at once, in two processes, exactly as many are made as the organisation may have."""
+        """Of many creations at once, in two processes, exactly as many are made as the organization may have."""
         organization = an_organization()
         await store.create(new_key(organization))
         bounded = [replace(new_key(organization), most_active=5) for _ in range(20)]
@@ -375,7 +375,7 @@ class LifeContract:
         assert await store.create(later) is Outcome.DONE
 
     async def test_no_room_leaves_nothing(self, store: RunningStore, database: Database) -> None:
-        """A creation for which there is no room leaves neither its organisation nor its sealed answer."""
+        """A creation for which there is no room leaves neither its organization nor its sealed answer."""
         new = replace(_repeatable(an_organization(), a_sealed_answer()), most_active=0)
         assert await store.create(new) is Outcome.TOO_MANY
         assert set(database.counts().values()) == {0}
@@ -398,8 +398,8 @@ class LifeContract:
             assert await _all_pages(store, which, keys[0]) == expected, which
             assert len(expected) < len(keys), which
 
-    async def test_filters_keep_organisations_apart(self, store: RunningStore) -> None:
-        """A filter finds no key of another organisation and no deleted one."""
+    async def test_filters_keep_organizations_apart(self, store: RunningStore) -> None:
+        """A filter finds no key of another organization and no deleted one."""
         made, stranger = [await _created(store, external_id="same") for _ in range(2)]
         deleted = await _created_for(store, made.organization, external_id="same")
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
@@ -408,7 +408,7 @@ class LifeContract:
         assert stranger.api_key.org_id != made.api_key.org_id
 
     async def test_filters_nothing_can_fit(self, store: RunningStore) -> None:
-        """A filter for what no column holds or no key is fits nothing, and harms nobody."""
+        """A filter for a value that no column stores or no key has matches nothing, and harms no other call."""
         made = await _created(store)
         for text in ("\0", "\ud800", "kw_pk_live_!", "kw_sk_live_0", "kw_pk_live_zzz", "Kw_pk_live_" + "0" * 45):
             for which in (KeyFilter(at=NOON, text=text), KeyFilter(at=NOON, external_id=text)):
@@ -500,7 +500,7 @@ class LifeContract:
         await store.update(moved, _updated(moved))
         assert len(await store.expiring(NOON, within_days=1, limit=9)) == 1
 
-    # the trail
+    # the change feed
 
     async def test_events(self, store: RunningStore, database: Database) -> None:
         """Events are given newest first and page by page, each with its place, also those of deleted keys."""

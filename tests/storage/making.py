@@ -41,12 +41,12 @@ def new_id() -> UUID:
 
 
 def an_organization() -> Organization:
-    """Give an organisation nobody has used before."""
+    """Give a new organization."""
     return Organization.named(ISSUER, f"org_{new_id()}")
 
 
 def new_key(organization: Organization, *, name: str = "billing", **changes: Any) -> NewApiKey:
-    """Give a creation nobody has made before; *changes* are fields of the API key."""
+    """Give a new creation; *changes* are fields of the API key."""
     pair = mint(sha256(next(_numbers).to_bytes(8, "big") + new_id().bytes).digest(), brand="kw", environment="live")
     key = ApiKey(
         id=new_id(),
@@ -100,7 +100,7 @@ def a_rotation(
 
 
 def a_sealed_answer(**changes: Any) -> SealedAnswer:
-    """Give the sealed answer of a request nobody has made before, kept for a day from noon."""
+    """Give the sealed answer of a new request, kept for a day from noon."""
     sealed_answer = SealedAnswer(
         request_digest=sha256(new_id().bytes).digest(),
         fingerprint=bytes(32),

@@ -82,7 +82,7 @@ async def test_a_change_that_is_not_made_has_no_place(store: RunningStore, datab
 
 
 async def test_chains_of_many_at_once(store: RunningStore, database: Database) -> None:
-    """Whatever two processes do to few organisations at once, every chain is unbroken and nobody has to give way."""
+    """Whatever two processes do to few organizations at once, every chain is unbroken and no call fails."""
     organizations = [an_organization() for _ in range(4)]
 
     async def live(number: int, store: RunningStore) -> None:
@@ -106,7 +106,7 @@ async def test_chains_of_many_at_once(store: RunningStore, database: Database) -
 
 
 async def test_chains_of_batches_at_once(store: RunningStore, database: Database) -> None:
-    """Creations that share commits with others of the same organisations, in two processes, all have their places."""
+    """Creations that share commits with others of the same organizations, in two processes, all have their places."""
     organizations = [an_organization() for _ in range(5)]
     async with running(database.url) as other:
         await asyncio.gather(
@@ -122,7 +122,7 @@ async def test_what_tampering_shows(store: RunningStore, database: Database) -> 
     made = [new_key(organization) for _ in range(4)]
     for new in made:
         await store.create(new)
-    _let_anybody_write(database)
+    _disable_guards(database)
     altered, unreadable, removed, loose = [_id(database, new) for new in made]
     database.query(f"UPDATE events SET subject = 'auth0|eve' WHERE id = {altered}")
     database.query(f"UPDATE events SET type = 'api_key.blessed' WHERE id = {unreadable}")
@@ -139,14 +139,14 @@ async def test_what_tampering_shows(store: RunningStore, database: Database) -> 
 
 
 async def test_places_are_only_added(store: RunningStore, database: Database) -> None:
-    """A place in a chain can be neither changed nor removed by whoever does not switch the guard off first."""
+    """A place in a chain can be neither changed nor removed unless the guard is switched off first."""
     await store.create(new_key(an_organization()))
     for statement in ("UPDATE event_chain SET position = 2", "DELETE FROM event_chain"):
         with pytest.raises(Exception, match="events are only ever added"):
             database.query(statement)
 
 
-def _let_anybody_write(database: Database) -> None:
+def _disable_guards(database: Database) -> None:
     if database.is_sqlite:
         for trigger in ("events_refuse_update", "events_refuse_delete", "event_chain_refuse_delete"):
             database.query(f"DROP TRIGGER {trigger}")

@@ -131,7 +131,7 @@ async def test_bad_items_fail_alone(ledger: Ledger) -> None:
 
 
 async def test_one_bad_item_costs_little(ledger: Ledger) -> None:
-    """A bad item is found by halving: somebody who sends one does not cost a commit for each neighbour."""
+    """A bad item is found by halving: it does not cost a commit for each other item."""
     commits = GroupCommit(ledger.commit)
     ledger.bad = {100}
     await asyncio.gather(*map(commits.submit, range(256)), return_exceptions=True)
@@ -139,7 +139,7 @@ async def test_one_bad_item_costs_little(ledger: Ledger) -> None:
 
 
 async def test_no_storage_fails_everyone(ledger: Ledger) -> None:
-    """When nothing can be committed, everyone in the batch hears so, by faults of their own, and it is not retried."""
+    """When nothing can be committed, every caller of the batch gets its own fault, and nothing is retried."""
     commits = GroupCommit(ledger.commit)
     ledger.failure = StorageUnavailable("the disk is gone", retry_after=7)
     outcomes = await asyncio.gather(*map(commits.submit, range(10)), return_exceptions=True)
@@ -153,7 +153,7 @@ async def test_no_storage_fails_everyone(ledger: Ledger) -> None:
 
 
 async def test_a_mistake_of_ours_reaches_the_caller(ledger: Ledger) -> None:
-    """An error nobody foresaw is raised by those who wait, and the lane goes on."""
+    """An unexpected error is raised to the waiting callers, and the lane goes on."""
     commits = GroupCommit(ledger.commit)
     ledger.failure = KeyError("oops")
     with pytest.raises(KeyError, match="oops"):
@@ -178,7 +178,7 @@ async def test_a_full_line(ledger: Ledger) -> None:
 
 
 async def test_patience_ends(ledger: Ledger) -> None:
-    """A caller hears in time that it took too long; what had not left is dropped, what had is committed."""
+    """A caller gets a fault in time; its item is dropped, or committed where a batch has it already."""
     commits = GroupCommit(ledger.commit, patience=0.02)
     ledger.gate.clear()
     taken = asyncio.ensure_future(commits.submit(1))
@@ -193,7 +193,7 @@ async def test_patience_ends(ledger: Ledger) -> None:
 
 
 async def test_everyone_has_their_own_patience(ledger: Ledger) -> None:
-    """Who came later hears of it, too, and after who came before; so does who comes when nobody waited any more."""
+    """Later callers get the fault after earlier ones; so does a caller that comes when the queue was empty."""
     commits = GroupCommit(ledger.commit, patience=0.1)
     ledger.gate.clear()
     for _ in range(2):
@@ -260,7 +260,7 @@ async def test_close(ledger: Ledger) -> None:
 
 
 async def test_the_end_of_the_loop(ledger: Ledger) -> None:
-    """When a flight itself is ended, those whose items it carried hear so and do not wait for ever."""
+    """When a lane is cancelled, the callers of its batch get a fault and do not wait for ever."""
     commits = GroupCommit(ledger.commit)
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(commits.submit(number)) for number in range(3)]

@@ -1,4 +1,4 @@
-"""The life of keys, any calls in any order, on both stores against the one in memory, which is so held to them, too."""
+"""The life of keys: any calls in any order, on both stores against the one in memory, which this tests, too."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -41,7 +41,7 @@ TEXTS = st.none() | st.sampled_from(["BILL", "kw_pk_live", "0", "a"])
 
 
 class KeyLife(RuleBasedStateMachine):
-    """Two organisations that do whatever can be done with keys, their own and each other's."""
+    """Two organizations that do whatever can be done with keys, their own and each other's."""
 
     url: str
     made: Bundle[ApiKey] = Bundle("made")
@@ -65,7 +65,7 @@ class KeyLife(RuleBasedStateMachine):
         return answer
 
     def posing(self, owner: int, key: ApiKey) -> ApiKey:
-        """Give the key as it stands, as if it were the organisation's own."""
+        """Give the key as it stands, as if it were the organization's own."""
         return replace(self.model.keys.get(key.id, key), org_id=self.organizations[owner].id)
 
     @rule(
@@ -101,7 +101,7 @@ class KeyLife(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, key=made)
     def get(self, owner: int, key: ApiKey) -> None:
-        """A key is read by its organisation as it stands, and by no other."""
+        """A key is read by its organization as it stands, and by no other."""
         self.both("get", self.organizations[owner].id, key.id)
 
     @rule(owner=OWNERS, size=st.integers(1, 5), at=MOMENTS, status=st.none() | st.sampled_from(Status), text=TEXTS)
@@ -143,17 +143,17 @@ class KeyLife(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, key=made, reason=st.sampled_from(RevocationReason))
     def revoke(self, owner: int, key: ApiKey, reason: RevocationReason) -> None:
-        """A revocation by its organisation marks the key once; by another one it finds nothing."""
+        """A revocation by its organization marks the key once; by another one it finds nothing."""
         self.both("revoke", an_event(EventType.REVOKED, self.posing(owner, key), occurred_at=NOON), reason)
 
     @rule(owner=OWNERS, key=made)
     def delete(self, owner: int, key: ApiKey) -> None:
-        """A deletion by its organisation ends the key; by another one it finds nothing."""
+        """A deletion by its organization ends the key; by another one it finds nothing."""
         self.both("delete", an_event(EventType.DELETED, self.posing(owner, key)))
 
     @rule(at=MOMENTS, days=st.integers(0, 2))
     def give_notice(self, at: datetime, days: int) -> None:
-        """Whoever is due is given notice once."""
+        """A key that is due gets one notice."""
         mine = {organization.id for organization in self.organizations}
         due = [each for each in self.do(self.model.expiring(at, within_days=days, limit=99)) if each.org_id in mine]
         found = [each for each in self.do(self.store.expiring(at, within_days=days, limit=999)) if each.org_id in mine]

@@ -96,7 +96,7 @@ def migrate_file(path: Path, on_step: OnStep, steps: Migrations = migrations.SQL
 
 
 def _advance(connection: sqlite3.Connection, on_step: OnStep, steps: Migrations) -> bool:
-    """Run one migration, so that those who wait to write get in between; tell whether there was one to run."""
+    """Run one migration in a transaction, so that writers get in between; give whether there was one."""
     writer.begin(connection, LOCK_PATIENCE)
     revisions = steps.missing(sqlite_file.version(connection))
     for revision in revisions[:1]:

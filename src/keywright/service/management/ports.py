@@ -18,11 +18,11 @@ from keywright.service.verifier_sessions import Receipt
 
 
 class Outcome(Enum):
-    """What became of a change. Whatever is not `DONE` changed nothing."""
+    """The result of a change. With any other than `DONE` nothing was changed."""
 
     DONE = auto()
     REPEATED = auto()
-    """A sealed answer is stored for this request already: somebody sent it before."""
+    """A sealed answer is stored for this request already: it was sent before."""
     TOO_MANY = auto()
     """The organization has as many active keys as it may have."""
     OUTDATED = auto()
@@ -127,7 +127,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A key whose time has come for something that the service does by itself; `version` is that of the key."""
+    """A key for which a background task is due; `version` is that of the key."""
 
     org_id: UUID
     key_id: UUID
@@ -138,7 +138,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a key was used from lately, added up. `public_key` is the text of that of the secret which was used."""
+    """A recent source of a key's usage, added up. `public_key` is the text of the secret's public key."""
 
     public_key: str
     network: str | None
@@ -186,8 +186,8 @@ class Store(UsageStore, Protocol):
     - It sees one organization: a key of another one is the same as no key.
     - A deleted key is the same as no key.
     - An event that is stored gets the next place in the chain of its organization, in the same transaction.
-    - It raises `StorageUnavailable` when the database is away, too busy or not migrated, within a few seconds and never
-      later; then a change may or may not have been made, but never half of one.
+    - It raises `StorageUnavailable` within a few seconds when the database is unavailable, too busy or not migrated;
+      then a change may or may not have been made, but never half of one.
     - It raises `ValueError` when the database refuses the data: an id, a public key or a digest is taken, or a value is
       beyond what a column holds. Then nothing of it is stored.
     - Calls may run side by side, from one event loop.
@@ -244,7 +244,7 @@ class Store(UsageStore, Protocol):
 
     async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
         """
-        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
+        Give the secret that is being rotated out another end, which no idle time makes earlier.
 
         Returns:
             `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
@@ -284,7 +284,7 @@ class Store(UsageStore, Protocol):
 
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """
-        Tell when the key was revoked or deleted, and what has become of every session that may have used it.
+        Give when the key was revoked or deleted, and the state of every session that may have used it.
 
         These are the sessions that confirmed, and those that were stored before `committed_by` and were neither closed
         nor unseen for too long at `ended_at`. Too long is `outage_seconds` and SESSION_SECONDS: a process that could
@@ -314,7 +314,7 @@ class AuditStore(Protocol):
         ...
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
-        """Give up to 100 ids of events that have a digest and no place in the chain: somebody put them there."""
+        """Give up to 100 ids of events with a digest and no place in the chain: they were inserted by other means."""
         ...
 
 
@@ -323,7 +323,7 @@ class KeyTaskStore(Store, Protocol):
 
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """
-        Give keys whose replaced secret waits for quiet and has had it.
+        Give keys whose replaced secret was idle for long enough.
 
         That is: at *at*, the key is active and the secret still works, the one that replaced it was first used, and
         both that and its own last use are longer ago than its `quiet_seconds` and *lag_seconds* together.
@@ -341,7 +341,7 @@ class KeyTaskStore(Store, Protocol):
 
     async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         """
-        Store a notice that a key is about to expire; tell whether it was the first of so many days or fewer.
+        Store a notice that a key is about to expire; give whether it was the first of so many days or fewer.
 
         Nothing is stored for a key that expires at another time by now, was revoked, or does not exist any more.
         """
@@ -349,7 +349,7 @@ class KeyTaskStore(Store, Protocol):
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """
-        Remove up to *limit* rows that nobody needs any more at *at*; tell how many.
+        Remove up to *limit* rows that are not needed any more at *at*, and give how many.
 
         These are sealed answers that have expired, and the last batch numbers of reporters that wrote no usage for
         7 days.

@@ -1,5 +1,5 @@
 """
-The change feed of PostgreSQL: one reader on a connection of its own. What it has to ask for, `change_reader` knows.
+The change feed of PostgreSQL: one reader on a connection of its own. `change_reader` decides what to query.
 
 A notification wakes the reader, and nothing more depends on it.
 """
@@ -28,7 +28,7 @@ PATIENCE = 2.0
 """Seconds that one statement may take."""
 
 POLL_SECONDS = 0.2
-"""How long nobody waits for a notification: it may have been lost."""
+"""The longest wait for a notification, which may have been lost."""
 
 POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
 
@@ -97,7 +97,7 @@ class PostgresChangeFeed:
             raise
 
     async def _do_nothing(self, _: "Connection") -> None:
-        """Leave it at connecting."""
+        """Do no more than connect."""
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
@@ -121,7 +121,7 @@ class PostgresChangeFeed:
                 connection.terminate()
 
     def wake(self, *_: object) -> None:
-        """Say that something may have changed."""
+        """Wake the reader: something may have changed."""
         self._woken.set()
 
     async def _connected(self) -> "Connection":
@@ -138,7 +138,7 @@ class PostgresChangeFeed:
         return connection
 
     async def _listen(self, connection: "Connection") -> bool:
-        # Who does without prepared statements is behind a pooler, which would leave the listening to somebody else.
+        # Without prepared statements there is a pooler in between, and LISTEN would stay with a connection of its own.
         if self._url.statement_cache_size == 0:
             return False
         try:

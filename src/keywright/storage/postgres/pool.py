@@ -1,7 +1,7 @@
 """
-Held connections to PostgreSQL: few, prepared, and each used by one caller at a time.
+A pool of connections to PostgreSQL: few, prepared, and each used by one caller at a time.
 
-The driver has a pool of its own. Holding connections in a list answers a look-up by primary key twice as fast (43 000 a
+The driver has a pool of its own. A list of connections answers a look-up by primary key twice as fast (43 000 a
 second instead of 22 000 with 64 callers), because nothing is wrapped, reset or shielded for each use; and no session
 state is ever set that would have to be undone.
 """
@@ -24,14 +24,14 @@ CONNECT_PATIENCE = 2.0
 """Seconds to wait for a new connection, the server's greeting included."""
 
 _SLOT_SHARE = 0.4
-"""How much of a caller's patience may go into waiting for a connection that others use."""
+"""The share of a caller's patience that it may wait for a connection."""
 
 LONGEST_QUEUE = 1024
 """Callers that may wait for a connection; one more is refused at once."""
 
 _FITNESS = "SELECT current_setting('synchronous_commit', true), current_setting('in_hot_standby', true)"
 
-# A firewall forgets a silent connection, and does not say so: what is sent through it then is answered by nobody.
+# A firewall drops an idle connection without a sign: what is sent through it then has no answer.
 _LONGEST_IDLE = 300.0
 _RECOVER_PATIENCE = 2.0
 _CLOSE_PATIENCE = 2.0
@@ -41,10 +41,10 @@ async def connect(
     url: PostgresUrl, *, patience: float = CONNECT_PATIENCE, statement_patience: float | None = PATIENCE
 ) -> "Connection":
     """
-    Open a connection to a server that keeps what it acknowledges and is not behind another one.
+    Open a connection to a primary that keeps what it acknowledges.
 
     Args:
-        patience: Seconds in which it has to be there.
+        patience: Seconds to wait for it.
         statement_patience: Seconds that a statement may take, unless it says otherwise; None for as long as it takes.
 
     Raises:
@@ -106,7 +106,7 @@ class Pool:
         self._closed = False
 
     def deadline(self) -> float:
-        """Say when a caller who comes now has to have its answer, in the time of the event loop."""
+        """Give the time on the event loop's clock by which a call that begins now has to be answered."""
         return asyncio.get_running_loop().time() + self._patience
 
     async def fetch(self, statement: str, values: Sequence[Any], *, deadline: float) -> list[asyncpg.Record]:
@@ -179,7 +179,7 @@ class Pool:
             self._waiting -= 1
 
     def _idle_connection(self) -> "Connection | None":
-        """Take the one that was used last, so that those not needed grow old and go."""
+        """Take the one that was used last, so that those not needed grow too old and are closed."""
         too_old = asyncio.get_running_loop().time() - _LONGEST_IDLE
         while self._idle:
             connection, since = self._idle.pop()
@@ -203,11 +203,11 @@ class Pool:
         elif isinstance(error, TimeoutError):
             self._start(self._recover(connection))
         else:
-            # The server said no, and is ready for the next statement.
+            # The server refused the statement, and is ready for the next one.
             self._release(connection)
 
     async def _recover(self, connection: "Connection") -> None:
-        """Wait until the server has given up a statement that was cut short; the caller does not wait for that."""
+        """Wait until the server has ended a statement that was cut short; the caller does not wait for that."""
         try:
             await connection.fetch("SELECT 1", timeout=_RECOVER_PATIENCE)
         except BaseException as error:

@@ -166,8 +166,8 @@ LIST: Final = f"""
 """
 Values: organization, the id to begin below, the most rows to give.
 
-Written so that every plan is a good one, whatever the server believes of the tables. An order by both columns can be
-had from `api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over everybody's keys.
+Written so that every plan is a good one, whatever the server's statistics are. An order by both columns can be had from
+`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over the keys of all organizations.
 LATERAL with LIMIT is a look-up for each key of the page; a plain join may read every secret there is, because the plan
 of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
@@ -196,7 +196,7 @@ REVOKE: Final = f"""
 """
 Values: the event, the reason. Gives first whether the key was changed while this waited.
 
-`found` waits for whoever is changing the key and sees it as they left it, so that of two revocations one changes the
+`found` waits for a transaction that is changing the key and sees the result, so that of two revocations one changes the
 key and the other gives the first one's time. Secrets are seen as they were before the waiting.
 """
 
@@ -261,7 +261,7 @@ def _rotate() -> str:
 
 ROTATE: Final = _rotate()
 """
-Values: the event, the version that was read, the end of the current secret and its quiet seconds, then
+Values: the event, the version that was read, the end of the current secret and its idle seconds, then
 `SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no sealed answer.
 """
 
@@ -310,8 +310,8 @@ PURGE: Final = """
     SELECT * FROM expired UNION ALL SELECT * FROM silent
 """
 """
-Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that somebody is taking over are left
-to them, and those that are locked here stay where they are until they are removed.
+Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that another
+transaction is replacing are left to it, and those that are locked here stay until they are removed.
 """
 
 _NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
@@ -355,4 +355,4 @@ HAS_VERSION: Final = "SELECT to_regclass('alembic_version')"
 TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
 
 GIVE_WAY: Final = "SET LOCAL lock_timeout = '200ms'"
-"""Less than the second after which the server ends one of those who wait in a ring: it is never somebody else."""
+"""Less than the second after which the server ends one transaction of a deadlock: it is always this one."""

@@ -43,7 +43,7 @@ LOOK_UP_LANES = 2
 
 @dataclass(frozen=True, slots=True)
 class _Creation:
-    """A creation as texts; `guard` is None where nothing may hold it up."""
+    """A creation as texts; `guard` is None where the creation has no condition."""
 
     rows: NewRows
     guard: sql.GuardRow | None
@@ -58,7 +58,7 @@ class PostgresStore(SharedStore):
     Args:
         url: The database; it has to be migrated by the time of the first call.
         on_batch: Called with the number of creations that shared a commit, for each commit.
-        patience: Seconds after which a caller has its answer, whatever it is.
+        patience: Seconds after which a caller has an answer or a fault.
     """
 
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
@@ -98,7 +98,7 @@ class PostgresStore(SharedStore):
         if new.most_active is None:
             return await self._creations.submit(_Creation(added, guard))
         outcome = await self._bounded.submit(_Creation(added, guard))
-        # Check for a sealed answer before the cap: the first request may have taken the last place.
+        # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
         if outcome is not Outcome.DONE and not await self._is_answered(key.org_id, new.sealed_answer):
             return Outcome.TOO_MANY
         return outcome
@@ -154,7 +154,7 @@ class PostgresStore(SharedStore):
         if not found:
             return None
         overtaken, *row = found[0]
-        # Whoever deletes it meanwhile comes after the revocation.
+        # A deletion meanwhile comes after the revocation.
         newer = await self.get(event.org_id, event.key_id) if overtaken else None
         return newer or self._keys.read(row)
 
@@ -172,7 +172,7 @@ class PostgresStore(SharedStore):
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""
-        # Cut out of one long text by the server: one of another length would be cut out of others'.
+        # The server cuts digests out of one long text: one of another length would shift the others.
         return await self._finds.submit(digest) if len(digest) == checking_rows.DIGEST_BYTES else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
@@ -229,7 +229,7 @@ class PostgresStore(SharedStore):
         return await self.sealed_answer(org_id, sealed_answer.request_digest, sealed_answer.created_at) is not None
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
-        """Execute what notes *event* for each row that it changes, and gives these rows."""
+        """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
         changed = await self._write(statement, *rows.event_row(event, POSTGRES), *values)
         self._wake()
         return Outcome.DONE if changed else Outcome.OUTDATED
@@ -257,11 +257,11 @@ class PostgresStore(SharedStore):
         try:
             return await self._fetch(statement, values, deadline)
         except ConnectionLost:
-            # Mostly a connection that died while it lay idle; reading twice does no harm.
+            # Mostly a connection that broke while it was idle; reading twice does no harm.
             return await self._fetch(statement, values, deadline)
 
     async def _write(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
-        # Never again after a lost connection, which does not tell whether the change was made.
+        # Not repeated after a lost connection: the change may have been made.
         return await self._fetch(statement, values, self._pool.deadline())
 
     async def _fetch(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":

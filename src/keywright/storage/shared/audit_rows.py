@@ -23,7 +23,7 @@ def event(decoding: Decoding, row: EventRow) -> Event:
     Read an event.
 
     Raises:
-        ValueError: It is none that this version knows.
+        ValueError: This version knows no such event.
     """
     return Event(
         id=decoding.id(row.id),
@@ -40,7 +40,7 @@ def event(decoding: Decoding, row: EventRow) -> Event:
 
 
 def link(decoding: Decoding, position: int, hash_: bytes, *columns: Any) -> Link:
-    """Read a row of `LINK_COLUMNS`, whatever somebody made of the event."""
+    """Read a row of `LINK_COLUMNS`, even where the event was altered."""
     row = EventRow(*columns)
     try:
         read = None if row.id is None else event(decoding, row)

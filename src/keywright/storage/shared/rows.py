@@ -47,7 +47,7 @@ def _time_as_text(value: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Writes values that are not texts as an engine takes them; as they are where nothing else is said."""
+    """Writes values that are not texts as an engine takes them; unchanged where no function is given."""
 
     id: Callable[[UUID], Any] = _same
     time: Callable[[datetime], Any] = _same

@@ -1,5 +1,5 @@
 """
-The statements that are the same on both engines. A `Dialect` has what an engine says in its own way.
+The statements that are the same on both engines. A `Dialect` has the parts that differ.
 
 Values are numbered as PostgreSQL numbers them, `$1`; SQLite's numbers have another mark.
 """
@@ -25,7 +25,7 @@ VERIFIER_COLUMNS: Final = ", ".join(VerifierRow._fields)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """
-    What an engine says in its own way.
+    The parts of statements that differ between the engines.
 
     Args:
         decoding: How it gives values.
@@ -137,7 +137,7 @@ FIND_VERIFIER: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers WHERE credenti
 
 
 def close_session(dialect: Dialect) -> str:
-    """Store that a session uses nothing any more. Values: session, verifier."""
+    """Store that a session has ended. Values: session, verifier."""
     return f"UPDATE verifier_sessions SET closed_at = {dialect.now} WHERE id = $1 AND verifier_id {dialect.same} $2"  # noqa: S608
 
 
@@ -154,7 +154,7 @@ def renew_session(dialect: Dialect) -> str:
 
 def receipt(dialect: Dialect) -> str:
     """
-    Tell how a key ended, a row for each session that it concerns. Values: organization, key.
+    Give how a key ended, a row for each session that it concerns. Values: organization, key.
 
     A session that acknowledged belongs here whenever it began. The time of reading is `clock` and not `now`, which may
     be before the snapshot in which the key's end was found.

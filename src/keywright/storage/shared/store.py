@@ -30,7 +30,7 @@ class StoreFeed(ChangeFeed, Protocol):
         ...
 
     def wake(self) -> None:
-        """Say that something may have changed."""
+        """Wake the reader: something may have changed."""
         ...
 
 
@@ -68,7 +68,7 @@ class SharedStore(ABC):
         """Make a reader of the changes, which leaves `_feeds` when it is closed."""
 
     def _wake(self) -> None:
-        """Wake the readers of the changes, for there may be one."""
+        """Wake the readers: there may be a change."""
         for feed in self._feeds:
             feed.wake()
 

@@ -2,7 +2,7 @@
 The change feed of a SQLite file.
 
 One process writes at a time, and a number is drawn while it does, so that the numbers of changes are in the order in
-which they become visible: whoever has seen one has seen all before it.
+which they become visible: a reader that has seen one has seen all before it.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class SqliteChangeFeed:
     async def read(self) -> Reading:
         """See `ChangeFeed.read`."""
         self._woken.clear()
-        # Noted here and not in the thread, so that what a caller who went away has not been given is given again.
+        # Set here and not in the thread, so that changes which a cancelled caller did not receive are given again.
         changes = await self._in_thread(lambda: self._changes_after(self._last))
         if changes:
             self._last = changes[-1].seq
@@ -90,7 +90,7 @@ class SqliteChangeFeed:
             await asyncio.to_thread(self._let_go)
 
     def wake(self) -> None:
-        """Say that something may have changed."""
+        """Wake the reader: something may have changed."""
         self._woken.set()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -121,7 +121,7 @@ class SqliteChangeFeed:
                 if self._data_version() != self._version:
                     return
             except (sqlite3.Error, StorageUnavailable):
-                # Whoever reads next is told.
+                # The next reading raises it.
                 self._disconnect()
                 self._woken.wait(left)
 
@@ -131,7 +131,7 @@ class SqliteChangeFeed:
     def _fetch(self, statement: str, *values: Any) -> list[Any]:
         if self._connection is None:
             self._connection = sqlite_file.open_to_read(self._path)
-        # All of it: a statement that is not at its end holds on to what it saw, and later ones would see no more.
+        # All rows: an unfinished statement keeps its snapshot open, and later ones would read the same snapshot.
         return self._connection.execute(statement, values).fetchall()
 
     def _disconnect(self) -> None:

@@ -52,13 +52,13 @@ class SqliteStore(SharedStore):
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
         on_batch: Called with the number of changes that shared a commit, for each commit.
-        patience: Seconds after which a caller has its answer, whatever it is.
+        patience: Seconds after which a caller has an answer or a fault.
     """
 
     def __init__(self, path: Path, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
         super().__init__(sql.DIALECT)
         self._path = path
-        # Less than a caller waits, so that it hears what was wrong.
+        # Less than a caller waits, so that the caller gets the cause.
         self._writer = Writer(path, lock_patience=patience * 0.8)
         self._reader = Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
@@ -72,10 +72,10 @@ class SqliteStore(SharedStore):
         )
 
     async def start(self) -> None:
-        """Do nothing: the file is opened when it is needed, and again when it was lost. `check` tells how it is."""
+        """Do nothing: the file is opened when it is needed, and again after a fault. See `check`."""
 
     async def close(self) -> None:
-        """Finish what was accepted, then let go of the file."""
+        """Finish what was accepted, then close the file."""
         await self._close_feeds()
         await self._changes.close()
         await self._queries.close()
@@ -201,7 +201,7 @@ class SqliteStore(SharedStore):
         return await self._changes.submit(lambda writing: work(writing.connection))
 
     async def _change(self, work: Callable[[Writing], T]) -> T:
-        """Do what leaves an event."""
+        """Commit a change that adds an event."""
         result: T = await self._changes.submit(work)
         self._wake()
         return result
@@ -215,7 +215,7 @@ class SqliteStore(SharedStore):
         return await loop.run_in_executor(self._read_thread, self._reader.execute, queries)
 
     def _check(self, connection: sqlite3.Connection) -> list[Any]:
-        # A connection outlives its file, but what is written through it would be lost with it.
+        # A connection outlives its file, but what is written through it would be lost.
         if not self._path.exists():
             raise StorageUnavailable(f"the database {self._path} does not exist, {MIGRATE}")
         if migrations.SQLITE.missing(sqlite_file.version(connection)):

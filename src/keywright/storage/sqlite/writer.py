@@ -58,7 +58,7 @@ class Replacement:
 @dataclass(slots=True, eq=False)
 class Writing:
     """
-    What is done in one transaction of the writer. Whoever opened it calls `chain` last, and commits.
+    One transaction of the writer. The code that opened it calls `chain` last, and commits.
 
     Rows, ids and times are in SQLite's types.
     """
@@ -130,12 +130,12 @@ class Writing:
         )
 
     def purge(self, at: int, silent_since: int, limit: int) -> int:
-        """See `KeyTaskStore.purge`; *silent_since* is since when a reporter wrote no uses."""
+        """See `KeyTaskStore.purge`; a reporter that wrote no usage since *silent_since* is removed."""
         expired = self._execute(sql.PURGE_ANSWERS, at, limit)
         return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
 
     def chain(self) -> None:
-        """Give the events of this transaction their links, in the order in which they were noted."""
+        """Append the events of this transaction to the chain, in the order in which they were added."""
         heads: dict[bytes, tuple[int, bytes]] = {}
         links = []
         for event in self._events:
@@ -189,7 +189,7 @@ def carry_out(connection: sqlite3.Connection, changes: Sequence[Change]) -> list
     """
     Carry out changes in the transaction that is open, and give what each of them gives.
 
-    Creations go first, for they are done together. None of the others can depend on one, whose id nobody knows yet.
+    Creations go first, for they are done together. No other change can depend on one: its id is not known outside yet.
     """
     writing = Writing(connection)
     outcomes = iter(writing.create([change for change in changes if isinstance(change, Creation)]))
