@@ -167,7 +167,7 @@ LIST: Final = f"""
 Values: organization, the id to begin below, the most rows to give.
 
 Written so that every plan is a good one, whatever the server's statistics are. An order by both columns can be had from
-`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over the keys of all organizations.
+`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over keys of all organizations.
 LATERAL with LIMIT is a look-up for each key of the page; a plain join may read every secret there is, because the plan
 of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
