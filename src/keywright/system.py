@@ -1,4 +1,4 @@
-"""What is taken from the operating system: clocks, and new ids."""
+"""The clocks of the system, and new ids."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ import uuid_utils.compat
 _FORWARD_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
-"""Gives the current time, aware, in UTC."""
+"""Return the current time, aware, in UTC."""
 
 new_id: Callable[[], UUID] = uuid_utils.compat.uuid7
-"""Gives a new UUIDv7."""
+"""Return a new UUIDv7 (RFC 9562)."""
 
 boot_seconds = partial(time.clock_gettime, _FORWARD_CLOCK)
-"""Reads a clock that only goes forward, and goes on while the machine is suspended where there is such a clock."""
+"""Return the seconds of a monotonic clock; where the system has CLOCK_BOOTTIME, it also counts while suspended."""

@@ -279,7 +279,7 @@ class FakeService:
             session, batch = seen.body["session"], seen.body["batch"]
             if self.batches.get(session, 0) < batch:
                 self.batches[session] = batch
-                self.sightings += seen.body["sightings"]
+                self.sightings += seen.body["usage"]
             return 204, None, {}
         return 404, problem("not_found", "There is no such resource."), {}
 

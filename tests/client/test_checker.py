@@ -240,7 +240,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
     assert verdict is not None
     assert verdict.code is Code.EXPIRED
     assert verdict.explanation is not None
-    assert "rotation" in verdict.explanation.rule
+    assert "rotation" in verdict.explanation.reason
 
 
 def test_each_address_is_judged(world: World) -> None:

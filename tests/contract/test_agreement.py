@@ -1,4 +1,4 @@
-"""Where something is written by hand, what it writes is of the contract."""
+"""Hand-written answers follow the contract."""
 
 from datetime import UTC, datetime
 from math import inf
@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from keywright.api.verify_answers import written
 
+from keywright.api.verify.bodies import write
 from keywright.contract import VerifyResponse, read
+from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, Explanation, KeyFacts
-from keywright.service.checking.ports import LimitState, Spending
 from keywright.service.checking.verification import Verdict
 
 LIMIT = RateLimit("minute", 100, 60)
@@ -30,11 +30,11 @@ FACTS = KeyFacts(
 
 
 def read_back(verdict: Verdict, **more: Any) -> VerifyResponse:
-    return read(VerifyResponse, written(verdict, **more))
+    return read(VerifyResponse, write(verdict, **more))
 
 
 def test_a_good_key() -> None:
-    """A good key is answered with what may be known of it."""
+    """The verdict on a valid key has the fields of the contract."""
     answer = read_back(Verdict(Code.VALID, FACTS, None))
     assert (answer.valid, answer.code, answer.stale, answer.facts) == (True, Code.VALID, False, None)
     assert answer.api_key is not None
@@ -52,9 +52,9 @@ def test_no_key(code: Code) -> None:
 
 def test_with_everything() -> None:
     """Facts, an explanation, the state of limits and the age of the answer stand where the contract has them."""
-    spending = Spending(False, (LimitState(LIMIT, 0, 59.5),), 2.5)
+    spending = RateLimitDecision(False, (LimitState(LIMIT, 0, 59.5),), 2.5)
     answer = read_back(
-        Verdict(Code.RATE_LIMITED, FACTS, None, stale=True, spending=spending),
+        Verdict(Code.RATE_LIMITED, FACTS, None, stale=True, rate_limits=spending),
         explanation=Explanation("The rate limit minute.", "The same request later."),
         facts=True,
     )

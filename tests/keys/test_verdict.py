@@ -106,7 +106,7 @@ def test_explanations(key: KeyFacts, ask: Ask, words: tuple[str, str]) -> None:
     """An explanation names the rule that refused and what would pass."""
     explanation = explain(judge(key, ask, NOW), key, ask, NOW)
     assert explanation is not None
-    assert words[0] in explanation.rule
+    assert words[0] in explanation.reason
     assert words[1] in explanation.would_pass
 
 
@@ -115,7 +115,7 @@ def test_nothing_to_explain() -> None:
     assert explain(Code.VALID, facts(), ANY_USE, NOW) is None
     spent = explain(Code.RATE_LIMITED, facts(), ANY_USE, NOW)
     assert spent is not None
-    assert "spent" in spent.rule
+    assert "spent" in spent.reason
 
 
 def test_the_words() -> None:

@@ -250,7 +250,7 @@ def _is_unused(key: ApiKey, since: datetime) -> bool:
 
 def _says(key: ApiKey, text: str) -> bool:
     part = text.translate(_ASCII_LOWER)
-    if any(part in said.translate(_ASCII_LOWER) for said in (key.name, key.description or "")):
+    if any(part in text.translate(_ASCII_LOWER) for text in (key.name, key.description or "")):
         return True
     secrets = [key.secret] if key.retiring is None else [key.secret, key.retiring]
     return any(each.public_key.text.startswith(text) or each.display.endswith(text) for each in secrets)

@@ -53,7 +53,7 @@ def process() -> Process:
 
 
 async def test_a_process_is_there_and_confirms(process: Process) -> None:
-    """A process notes its session, confirms what it dropped, and says goodbye."""
+    """A process stores its session, acknowledges the changes that it dropped, and closes the session."""
     process.follower.start()
     process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
@@ -171,7 +171,7 @@ async def test_usage_is_written_and_flushed(process: Process) -> None:
 
 
 async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> None:
-    """While the database is away nothing is lost: drops are confirmed and uses written when it is back."""
+    """An outage of the database loses nothing: changes are acknowledged and usage is written after it."""
     process.use_at(1_000_000.0)
     process.follower.start()
     await until(lambda: process.follower.since is not None)
@@ -227,7 +227,7 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
 
 
 async def test_ending_while_the_database_is_away(process: Process) -> None:
-    """A process can end though nobody takes its last words."""
+    """A process can end although the database takes neither its usage nor its acknowledgements."""
     process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
     process.store.away = True

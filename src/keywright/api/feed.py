@@ -113,7 +113,7 @@ class UsageBody(BaseModel):
 
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
-    sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
+    usage: list[SightingBody] = Field(max_length=_MOST_REPORTED)
 
 
 class SubscriberInput(Input):
@@ -178,7 +178,7 @@ class FeedRoutes:
     ) -> Response:
         """Add up the uses that a verifier saw."""
         body = report.model
-        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.sightings]
+        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.usage]
         known = [sighting for sighting in sightings if sighting is not None]
         await self._parts.store.add_usage(known, UsageBatch(body.session, body.batch))
         return Response(status_code=204)

@@ -71,7 +71,7 @@ ANY_USE = Ask()
 class Explanation(NamedTuple):
     """Which rule refused, and what would pass; sentences for the developer of an API server."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 

@@ -25,7 +25,7 @@ def open_limiter(
     url: str | None,
     *,
     monotonic: Seconds,
-    known_keys: int,
+    cached_keys: int,
     on_outage: OnOutage,
     on_uncounted: Callable[[], None],
 ) -> RunningLimiter:
@@ -35,14 +35,14 @@ def open_limiter(
     Args:
         url: Where processes count together; see `url.read`. None where each counts alone.
         monotonic: Seconds on a clock that only goes forward.
-        known_keys: How many keys to remember in this process at most.
+        cached_keys: How many keys to remember in this process at most.
         on_outage: See `SharedLimiter`.
         on_uncounted: See `SharedLimiter`.
 
     Raises:
         ValueError: The URL is malformed; the message says how, and quotes nothing of it.
     """
-    local = LocalRateLimiter(monotonic=monotonic, capacity=known_keys)
+    local = LocalRateLimiter(monotonic=monotonic, capacity=cached_keys)
     if url is None:
         return local
     place = redis_url.read(url)

@@ -103,7 +103,7 @@ def _answer(said: VerifyResponse, named: _Facts) -> Answer:
         facts=None if key is None else _facts(key, facts),
         complete=key is not None and facts is not None and set(named.facts or ()) <= _WEIGHED,
         stale=said.stale,
-        explanation=None if why is None else Explanation(why.rule, why.would_pass),
+        explanation=None if why is None else Explanation(why.reason, why.would_pass),
         limits=tuple(map(_limit_state, said.rate_limits or ())),
         retry_after_seconds=said.retry_after_seconds,
     )

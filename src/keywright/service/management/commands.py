@@ -1,6 +1,6 @@
 """
-The commands to create and to update a key, the policy that an operator sets for them beyond the shapes of the fields,
-the records that follow from them, and the data of their events.
+The commands to create and to update a key, the operator's policy for them, the resulting records, and the data of
+their events.
 """
 
 import json
@@ -18,7 +18,7 @@ from keywright.service.management.audit_log import rfc3339
 from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
 
-# Made once: json.dumps with arguments makes an encoder for every call.
+# json.dumps with arguments would make an encoder for every call.
 _sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -27,12 +27,12 @@ class NewKey:
     """
     The command to create a key.
 
-    The edge has checked the shapes of the fields: lengths, characters, canonical networks, no scope, network or limit's
-    name twice.
+    The edge has checked the shapes of the fields: lengths, characters, canonical networks, and that no scope, network
+    or name of a limit stands twice.
 
     Args:
-        environment: None for that of new keys.
-        expires_at: Aware, in UTC; None for what the policy says of a key without an expiry.
+        environment: None for the policy's default.
+        expires_at: Aware, in UTC; None for the policy's default.
         metadata: A JSON object.
     """
 
@@ -48,12 +48,12 @@ class NewKey:
 
 
 Changes = Mapping[str, Any]
-"""The command to update a key: the fields to change, by the names and with the types of `NewKey`; only those given."""
+"""The command to update a key: the fields to change, with the names and types of `NewKey`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A key with a new pair, and the private half of it, which exists nowhere else."""
+    """A key with a new pair, and the private key, which exists nowhere else."""
 
     api_key: ApiKey
     private_key: PrivateKey
@@ -62,12 +62,12 @@ class Created:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """
-    The rules for every organisation.
+    The rules for every organization.
 
-    `environments` are those a key may belong to, that of new keys first. `max_life` is counted from the making of a
-    key's current secret, so that a rotation earns another life; a key without an expiry gets the longest. With
-    `expiry_required` every new key has to say when it expires. `max_active` is how many active keys an
-    organisation may have. `scopes` describes every scope there is; None for any of the grammar.
+    `environments` are those of keys, the default of new keys first. `max_life` counts from the creation of the current
+    secret, so that a rotation allows a later expiry; a key without an expiry gets the longest life. With
+    `expiry_required` every new key must name its expiry. `max_active` is the most active keys of an organization.
+    `scopes` maps each allowed scope to its description; None allows any well-formed scope.
     """
 
     environments: tuple[str, ...]
@@ -76,15 +76,15 @@ class Policy:
     max_active: int | None = None
     scopes: Mapping[str, str] | None = None
 
-    def environment_of(self, asked: str | None) -> str:
-        """Give the environment of a new key: the one its command names, or else the first."""
-        return self.environments[0] if asked is None else asked
+    def environment_of(self, requested: str | None) -> str:
+        """Give the environment of a new key: the requested one, or else the first."""
+        return self.environments[0] if requested is None else requested
 
-    def expiry(self, asked: datetime | None, *, since: datetime) -> datetime | None:
-        """Give the expiry of a key whose current secret was made at *since*: as asked, or the latest there may be."""
-        if asked is None and self.max_life is not None and not self.expiry_required:
+    def expiry(self, requested: datetime | None, *, since: datetime) -> datetime | None:
+        """Give the expiry of a key with a secret created at *since*: the requested one, or else the latest allowed."""
+        if requested is None and self.max_life is not None and not self.expiry_required:
             return since + self.max_life
-        return asked
+        return requested
 
     def flaws(
         self,
@@ -96,14 +96,14 @@ class Policy:
         scopes: tuple[str, ...] = (),
     ) -> list[Flaw]:
         """
-        Name what the rules do not allow. What is not given is not looked at.
+        Give the flaws of the given fields; a field that is not given is not checked.
 
         Args:
             now: The time of the command.
-            since: When the key's current secret was made.
-            environment: Of a new key.
-            expires_at: The expiry, in a tuple, since None is one too; after `expiry` was asked.
-            scopes: What is to be granted.
+            since: When the key's current secret was created.
+            environment: The environment of a new key.
+            expires_at: The result of `expiry` in a tuple, because None is an expiry too.
+            scopes: The scopes to grant.
         """
         found = [*self._flaws_in_scopes(scopes)]
         if environment is not None and environment not in self.environments:
@@ -124,13 +124,13 @@ class Policy:
         return None
 
     def _flaws_in_scopes(self, scopes: tuple[str, ...]) -> Iterator[Flaw]:
-        for place, scope in enumerate(scopes):
+        for index, scope in enumerate(scopes):
             if self.scopes is not None and not is_of(self.scopes, scope):
-                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (place,))
+                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (index,))
 
 
 def flaws(new: NewKey, policy: Policy, now: datetime) -> list[Flaw]:
-    """Name what the policy does not allow of a new key."""
+    """Give the fields of a new key that the policy does not allow."""
     return policy.flaws(
         now=now,
         since=now,
@@ -162,9 +162,9 @@ def created(principal: Principal, new: NewKey, policy: Policy, *, id: UUID, pair
 
 def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> ApiKey | Refused:
     """
-    Give the record of a key with the changes in it, or what is wrong with them.
+    Give the record of a key with the changes, or `validation_failed`.
 
-    The policy looks at what would become different: a client may send back what it has read.
+    The policy checks only fields that would change: a client may send back what it has read.
     """
     values = {name: value for name, value in changes.items() if name != "environment"}
     since = old.secret.created_at
@@ -183,7 +183,7 @@ def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> Api
 
 
 def creation_event_data(api_key: ApiKey) -> dict[str, Any]:
-    """Give the data of the event of a creation: the fields that a new key was given, without those it was not."""
+    """Give the data of the event of a creation: the fields of the new key that are not empty."""
     given = {name: value for name, value in _event_data(api_key).items() if value not in (None, [], "{}")}
     return {**given, "environment": api_key.environment, "public_key": api_key.secret.public_key.text}
 
@@ -199,10 +199,10 @@ def update_event_data(old: ApiKey, new: ApiKey) -> dict[str, Any]:
 
 def _event_data(api_key: ApiKey) -> dict[str, Any]:
     """
-    Give every field of a key that can change, in values that an event may hold.
+    Give every field of a key that can change, as values of an event's data.
 
-    The metadata becomes the text of its JSON, with sorted names. It may hold fractions, of which a database keeps the
-    value and not the spelling, so that the event would have another digest when it is read again.
+    The metadata becomes JSON text with sorted names. It may contain fractions, of which a database stores the value and
+    not the spelling; then the event would have another digest after it is read back.
     """
     return {
         "name": api_key.name,
