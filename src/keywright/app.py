@@ -29,9 +29,8 @@ from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import Accelerator
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.routes import Checking
-from keywright.auth.access_token import AccessTokens
+from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
-from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
 from keywright.keys.cache import KnownKeys
 from keywright.keys.usage import UsageBook
@@ -41,9 +40,9 @@ from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verification import Checker, FailureLimit, Verification
+from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
-from keywright.service.management.policy import Policy
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
 from keywright.service.verifier_sessions import Session
@@ -254,12 +253,12 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checki
     forward_auth = None
     if settings.forward_auth != "off":
         forward_auth = ForwardAuth(
-            app, parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+            parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
         )
     accelerator = None
     if settings.fast_path == "on":
         accelerator = Accelerator(parts.checker, parts.callers, forward_auth)
-    return Checking(forward_auth or app, parts.checker, parts.callers, accelerator=accelerator)
+    return Checking(app, parts.checker, parts.callers, forward_auth=forward_auth, accelerator=accelerator)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:

@@ -40,9 +40,15 @@ class Door(Side):
     def __init__(self, *, accelerated: bool, who: Literal["verifier", "open"] = "verifier") -> None:
         super().__init__(accelerated=accelerated)
         trusted = [ip_network("10.0.0.0/8")]
-        forward_auth = ForwardAuth(Application(), self.checker, self.verifiers, who=who, trusted=trusted)
+        forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
-        self.app = Checking(forward_auth, self.checker, self.callers, accelerator=self.watched if accelerated else None)
+        self.app = Checking(
+            Application(),
+            self.checker,
+            self.callers,
+            forward_auth=forward_auth,
+            accelerator=self.watched if accelerated else None,
+        )
 
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind; who may not pass is asked for twice, and spends nothing either time."""

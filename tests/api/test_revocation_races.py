@@ -21,7 +21,7 @@ import pytest
 
 from keywright.app import Plugs, create_app
 from keywright.config import Settings
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import mint_credential
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable

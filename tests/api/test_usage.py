@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
 
@@ -15,11 +15,11 @@ USAGE = "/api/v2/verifier/usage"
 
 def report(verifier: Verifier, private_key: str, seen_at: datetime, *, count: int, network: str) -> None:
     """Report uses as an in-process verifier does."""
-    body = {"session": str(uuid4()), "batch": 1, "usage": [a_sighting(private_key, seen_at, count, network)]}
+    body = {"session": str(uuid4()), "batch": 1, "usage": [an_hourly_usage(private_key, seen_at, count, network)]}
     assert verifier.http.post(USAGE, json=body).status_code == 204
 
 
-def a_sighting(private_key: str, seen_at: datetime, count: int, network: str) -> dict[str, Any]:
+def an_hourly_usage(private_key: str, seen_at: datetime, count: int, network: str) -> dict[str, Any]:
     return {
         "digest": digest(private_key).hex(),
         "hour": seen_at.replace(minute=0, second=0, microsecond=0).isoformat(),
@@ -79,7 +79,7 @@ def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
     """A session's batch that is reported twice is accepted twice and counted once; an unknown key is skipped."""
     created = caller.create()
     now = datetime.now(UTC)
-    uses = [a_sighting(text, now, 3, "192.0.2.0/24") for text in (created["private_key"], "unknown")]
+    uses = [an_hourly_usage(text, now, 3, "192.0.2.0/24") for text in (created["private_key"], "unknown")]
     sessions = [str(uuid4()) for _ in range(2)]
     for session, batch in ((0, 1), (0, 1), (1, 1), (0, 2), (0, 1)):
         body = {"session": sessions[session], "batch": batch, "usage": uses}

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.auth.access_token import AccessTokens
-from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.service.faults import AuthUnavailable, InvalidToken, OrganizationRequired
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Organization, Principal

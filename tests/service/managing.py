@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.commands import Created, NewKey
+from keywright.service.management.commands import Created, NewKey, Policy
 from keywright.service.management.idempotency import Idempotency, IdempotentRequest
 from keywright.service.management.management import Management
-from keywright.service.management.policy import Policy
 from keywright.service.management.refusals import Refused
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore

@@ -14,7 +14,7 @@ from tests.service.fake_checking_store import NOW
 def change(seq: int, *, after: float = 0.0, key: int | None = None) -> Change:
     """Give a change that was written so many seconds after noon; by default long after all lower ones."""
     at = NOW + timedelta(seconds=after or 100 * seq)
-    return Change(seq=seq, key_id=UUID(int=key or seq), digests=(bytes([seq]) * 32,), occurred_at=NOW, noted_at=at)
+    return Change(seq=seq, key_id=UUID(int=key or seq), digests=(bytes([seq]) * 32,), occurred_at=NOW, written_at=at)
 
 
 def read(log: ChangeLog, *changes: Change, begins_after: int = 0, complete_to: int | None = None) -> None:

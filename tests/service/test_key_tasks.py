@@ -11,7 +11,7 @@ import pytest
 from keywright.service.background_tasks import LAG_SECONDS, MOST_AT_ONCE, KeyTasks
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType, Origin
-from keywright.service.management.ports import Due, Replay
+from keywright.service.management.ports import Due, SealedAnswer
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, Scenario
 from tests.service.test_change_follower import until
@@ -158,18 +158,18 @@ async def test_another_expiry_has_notices_of_its_own(scenario: TaskScenario) -> 
 # Answers that cannot be had again
 
 
-def a_replay(number: int, expires_at: datetime) -> Replay:
+def a_sealed_answer(number: int, expires_at: datetime) -> SealedAnswer:
     digest = number.to_bytes(32, "big")
-    return Replay(request_digest=digest, fingerprint=digest, sealed=b"", created_at=NOW, expires_at=expires_at)
+    return SealedAnswer(request_digest=digest, fingerprint=digest, sealed=b"", created_at=NOW, expires_at=expires_at)
 
 
 async def test_purge(scenario: TaskScenario) -> None:
     """Answers that have expired go, all of them; others stay."""
     for number in range(2 * MOST_AT_ONCE + 1):
-        scenario.store.replays[ALICE.organization.id, number.to_bytes(32, "big")] = a_replay(number, NOW)
-    scenario.store.replays[ALICE.organization.id, b"later"] = a_replay(0, NOW + SECOND)
+        scenario.store.sealed_answers[ALICE.organization.id, number.to_bytes(32, "big")] = a_sealed_answer(number, NOW)
+    scenario.store.sealed_answers[ALICE.organization.id, b"later"] = a_sealed_answer(0, NOW + SECOND)
     await scenario.tasks.purge()
-    assert list(scenario.store.replays) == [(ALICE.organization.id, b"later")]
+    assert list(scenario.store.sealed_answers) == [(ALICE.organization.id, b"later")]
 
 
 # In the background
@@ -188,9 +188,9 @@ class AwayStore(FakeStore):
         if self.trouble is not None:
             raise self.trouble
 
-    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        self._must_answer("quiet")
-        return await super().quiet(at, lag_seconds=lag_seconds, limit=limit)
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+        self._must_answer("idle_secrets")
+        return await super().idle_secrets(at, lag_seconds=lag_seconds, limit=limit)
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
         self._must_answer("expiring")
@@ -207,7 +207,7 @@ async def test_it_is_done_in_the_background() -> None:
     scenario = TaskScenario(store)
     await scenario.create(expires_at=NOW + DAY)
     scenario.tasks.start()
-    await until(lambda: {"quiet", "expiring", "purge"} <= set(store.asked))
+    await until(lambda: {"idle_secrets", "expiring", "purge"} <= set(store.asked))
     await until(lambda: len(scenario.event_data(EventType.EXPIRING)) == 1)
     await scenario.tasks.close()
 
@@ -219,7 +219,7 @@ async def test_trouble_ends_nothing(trouble: Exception) -> None:
     store.trouble = trouble
     scenario = TaskScenario(store)
     scenario.tasks.start()
-    await until(lambda: {"quiet", "expiring", "purge"} <= set(store.asked))
+    await until(lambda: {"idle_secrets", "expiring", "purge"} <= set(store.asked))
     assert not any(task.done() for task in scenario.tasks._running)
     await scenario.tasks.close()
     assert all(task.cancelled() for task in scenario.tasks._running)

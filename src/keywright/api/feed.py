@@ -26,12 +26,12 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
-from keywright.keys.digest import digest as digest_of
+from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verdicts import Caller
-from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
+from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
@@ -180,18 +180,18 @@ class FeedRoutes:
         body = report.model
         sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.usage]
         known = [sighting for sighting in sightings if sighting is not None]
-        await self._parts.store.note_usage(known, UsageBatch(body.session, body.batch))
+        await self._parts.store.add_usage(known, UsageBatch(body.session, body.batch))
         return Response(status_code=204)
 
 
-async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sighting | None:
+async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> HourlyUsage | None:
     digest = bytes.fromhex(seen.digest)
-    facts = await parts.store.find(digest)
+    facts = await parts.store.find_key(digest)
     if facts is None:
         return None
     # A verifier whose clock is ahead must not move the last use into the future.
     now = parts.clock()
-    return Sighting(
+    return HourlyUsage(
         key_id=UUID(bytes=facts.id),
         digest=digest,
         hour=min(seen.hour, now).replace(minute=0, second=0, microsecond=0),
@@ -228,7 +228,7 @@ async def open_stream(
             await parts.follower.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
-    await parts.store.note_session(session)
+    await parts.store.renew_session(session)
     return Stream(parts, session, credential, arrived)
 
 
@@ -315,4 +315,4 @@ class Stream:
         now = self._parts.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY_SECONDS
-            await self._parts.store.note_session(self._session)
+            await self._parts.store.renew_session(self._session)

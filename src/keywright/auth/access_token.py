@@ -6,19 +6,21 @@ all checks is that of the lines in `AccessTokens.authenticate` and `claims.check
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
 from keywright import compact_jws
 from keywright.auth import claims as claim_rules
 from keywright.auth import rsa_key
 from keywright.auth.claims import ClaimRules
 from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, SigningKey
-from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
 from keywright.service.principal import PermissionPolicy, Principal
 
+MAX_CACHED_SECONDS = 60
+DEFAULT_CAPACITY = 10_000
 _TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
 
 
@@ -59,6 +61,77 @@ class Keys(Protocol):
     async def key(self, kid: str) -> SigningKey | None:
         """Return the key called *kid*, None if the issuer has none; raise `AuthUnavailable` if that is unknown."""
         ...
+
+
+class _Entry(NamedTuple):
+    principal: Principal
+    since: float
+    until: float
+
+
+class VerifiedTokens:
+    """
+    A bounded cache of verified tokens, by their SHA-256; a full one drops its oldest entry.
+
+    The next request with a cached token needs no RSA operation. Refusals are not cached.
+
+    Args:
+        capacity: The most entries, at least 1.
+    """
+
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        if capacity < 1:
+            raise ValueError("the capacity of verified tokens must be at least 1")
+        self._capacity = capacity
+        self._entries: dict[bytes, _Entry] = {}
+        self._generation: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, token: bytes, *, generation: int, now: float) -> Principal | None:
+        """
+        Return the principal of *token*, if this generation of the key set verified it at most a minute ago.
+
+        Args:
+            token: The whole token.
+            generation: The current generation of the key set; a new one empties the cache.
+            now: Seconds since the epoch.
+        """
+        self._use_generation(generation)
+        digest = sha256(token).digest()
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        # Without the lower bound, a clock that was set back would extend the minute.
+        if entry.since <= now < entry.until:
+            return entry.principal
+        del self._entries[digest]
+        return None
+
+    def add(self, token: bytes, principal: Principal, *, generation: int, now: float, expires: float) -> None:
+        """
+        Cache *token* for at most a minute, and never past *expires*.
+
+        Args:
+            token: The whole token.
+            principal: The principal of the token.
+            generation: The generation of the key set that verified it.
+            now: Seconds since the epoch.
+            expires: Its `exp`, without leeway.
+        """
+        self._use_generation(generation)
+        until = min(now + MAX_CACHED_SECONDS, expires)
+        if until <= now:
+            return
+        while len(self._entries) >= self._capacity:
+            del self._entries[next(iter(self._entries))]
+        self._entries[sha256(token).digest()] = _Entry(principal, now, until)
+
+    def _use_generation(self, generation: int) -> None:
+        if generation != self._generation:
+            self._entries.clear()
+            self._generation = generation
 
 
 class AccessTokens:
@@ -108,10 +181,10 @@ class AccessTokens:
             OrganizationRequired: The token is good, but names no organization.
             AuthUnavailable: There are no signing keys to verify it with.
         """
-        raw = _as_ascii(token)
-        verified = self._find_verified(raw)
+        verified = self._find_verified(token)
         if verified is not None:
             return verified
+        raw = _as_ascii(token)
         jws = _read(raw, self._algorithms)
         claims = _read_claims(jws)
         # Before the key is looked up, which can cause a fetch: a foreign token must not cause one.
@@ -125,11 +198,12 @@ class AccessTokens:
         self._add_verified(raw, principal, now=now, expires=claims["exp"])
         return principal
 
-    def _find_verified(self, token: bytes) -> Principal | None:
+    def _find_verified(self, token: str) -> Principal | None:
         # When the keys are too old to be trusted, so are the tokens that they verified.
         if self._verified is None or not self._key_set.present():
             return None
-        return self._verified.find(token, generation=self._key_set.generation, now=self._now())
+        raw = token.encode(errors="surrogatepass")
+        return self._verified.find(raw, generation=self._key_set.generation, now=self._now())
 
     def _add_verified(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
         if self._verified is not None:

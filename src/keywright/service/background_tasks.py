@@ -145,7 +145,7 @@ class ProcessTasks(BackgroundTasks):
 
     async def _renew(self) -> None:
         sent_at = self.monotonic()
-        await self.store.note_session(self.session)
+        await self.store.renew_session(self.session)
         # Only after the session is stored: a receipt would leave out a process that caches without a session.
         self.follower.session_stored(sent_at)
 
@@ -160,9 +160,9 @@ class ProcessTasks(BackgroundTasks):
         changes = log.after(position) or []
         if changes and self._since is None:
             # The first reading also has changes from before this process; their receipts do not wait for it.
-            newest = max(change.noted_at for change in changes)
+            newest = max(change.written_at for change in changes)
             self._since = newest - timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
-        seqs = [change.seq for change in changes if self._since is None or change.noted_at > self._since]
+        seqs = [change.seq for change in changes if self._since is None or change.written_at > self._since]
         if seqs:
             await self.store.confirm(self.session.id, seqs)
         self._acknowledged = position + len(changes)
@@ -201,7 +201,7 @@ class KeyTasks(BackgroundTasks):
         """
 
         async def batch() -> int:
-            due = await self.store.quiet(self.clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
+            due = await self.store.idle_secrets(self.clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
             return sum([await self._retire(key) for key in due])
 
         await _while_full(batch)
@@ -219,7 +219,7 @@ class KeyTasks(BackgroundTasks):
 
             async def batch(days: int = days) -> int:
                 due = await self.store.expiring(at, within_days=days, limit=MOST_AT_ONCE)
-                return sum([await self._note_expiring(key, days) for key in due])
+                return sum([await self._add_expiry_notice(key, days) for key in due])
 
             await _while_full(batch)
 
@@ -237,11 +237,11 @@ class KeyTasks(BackgroundTasks):
         outcome = await self.store.set_retirement(event, version=due.version, retires_at=event.occurred_at)
         return outcome is Outcome.DONE
 
-    async def _note_expiring(self, due: Due, days: int) -> bool:
+    async def _add_expiry_notice(self, due: Due, days: int) -> bool:
         # A key that is due for this reason has an expiry.
         expires_at = due.expires_at or self.clock()
         event = self._event(EventType.EXPIRING, due, {"days": days, "expires_at": rfc3339(expires_at)})
-        return await self.store.note_expiring(event, expires_at=expires_at, days=days)
+        return await self.store.add_expiry_notice(event, expires_at=expires_at, days=days)
 
     def _event(self, type_: EventType, due: Due, data: dict[str, object]) -> Event:
         id_ = self.new_id()

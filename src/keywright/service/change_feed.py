@@ -30,14 +30,14 @@ class Change:
     A change to a key, which invalidates the cached key.
 
     `seq` is the number of its event: unique, though not in the order of commits. `digests` are those of all secrets of
-    the key. `noted_at` is when the database wrote the event, by its own clock.
+    the key. `written_at` is when the database wrote the event, by its own clock.
     """
 
     seq: int
     key_id: UUID
     digests: tuple[bytes, ...]
     occurred_at: datetime
-    noted_at: datetime
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

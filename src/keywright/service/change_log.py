@@ -92,14 +92,14 @@ class ChangeLog:
         last = self._named(cursor)
         if last is None or last.seq < (self._forgotten_to or 0):
             return None
-        since = last.noted_at - LATE
+        since = last.written_at - LATE
         if self._forgotten_until is not None and since < self._forgotten_until:
             return None
         return [change for change in self._written_after(last.seq, since) if change is not last]
 
     def recent(self) -> list[Change]:
         """Give the newest change and those written shortly before it, by number."""
-        newest = max((change.noted_at for change in self._arrived), default=None)
+        newest = max((change.written_at for change in self._arrived), default=None)
         return [] if newest is None else self._written_after(max(self._by_seq), newest - LATE)
 
     def _append(self, change: Change) -> None:
@@ -113,7 +113,7 @@ class ChangeLog:
     def _forget(self, change: Change) -> None:
         self._first += 1
         self._forgotten_to = max(self._forgotten_to or 0, change.seq)
-        self._forgotten_until = max(self._forgotten_until or change.noted_at, change.noted_at)
+        self._forgotten_until = max(self._forgotten_until or change.written_at, change.written_at)
         # A restored database may have given its number to another change.
         if self._by_seq.get(change.seq) is change:
             del self._by_seq[change.seq]
@@ -141,6 +141,6 @@ class ChangeLog:
         after = [
             change
             for change in self._by_seq.values()
-            if change.seq > seq or (since is not None and change.noted_at > since)
+            if change.seq > seq or (since is not None and change.written_at > since)
         ]
         return sorted(after, key=lambda change: change.seq)

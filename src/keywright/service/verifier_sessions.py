@@ -101,7 +101,7 @@ class Receipt:
 class SessionStore(Protocol):
     """The sessions in the store of management, whose rules hold. An adapter promises every sentence written here."""
 
-    async def note_session(self, session: Session) -> None:
+    async def renew_session(self, session: Session) -> None:
         """Store a session, or renew it, at the time of the database's clock."""
         ...
 

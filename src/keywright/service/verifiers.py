@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from keywright.keys.cache import Known
-from keywright.keys.digest import digest as digest_of
+from keywright.keys.format import digest as digest_of
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
 from keywright.service.checking.ports import Seconds
 from keywright.service.faults import StorageUnavailable

@@ -64,7 +64,7 @@ class ChainStore(FakeStore):
         self.largest = max(self.largest, len(page))
         return page
 
-    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         return self.loose
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keywright.service.management.commands import Created, NewKey
 from keywright.service.management.idempotency import KEPT, Answered, IdempotentRequest, Sealing
 from keywright.service.management.management import Management
-from keywright.service.management.ports import Replay
+from keywright.service.management.ports import SealedAnswer
 from keywright.service.management.refusals import Refused
 from tests.service.management.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, Scenario, idempotent_request
@@ -49,7 +49,7 @@ def answered(result: object) -> Answered:
 async def test_as_it_is_written_down(scenario: Scenario, store: FragileStore) -> None:
     """Digest, fingerprint and sealed answer are stored as the module's docstring defines them, to the byte."""
     answer = answered(await create(scenario.management))
-    (stored,) = store.replays.values()
+    (stored,) = store.sealed_answers.values()
     header, content, org = HEADER.encode(), b"POST /api-keys {}", ALICE.organization.id.bytes
     domain = b"keywright.idempotency.v1"
 
@@ -68,9 +68,9 @@ async def test_nothing_stored_tells_the_answer(scenario: Scenario, store: Fragil
     """Neither the answer nor the idempotency key is in what is stored, and two answers are sealed differently."""
     answer = answered(await create(scenario.management))
     await create(scenario.management, idempotent_request(key=HEADER[::-1]))
-    first, second = store.replays.values()
-    for replay in (first, second):
-        told = repr(replay).encode() + replay.sealed
+    first, second = store.sealed_answers.values()
+    for sealed_answer in (first, second):
+        told = repr(sealed_answer).encode() + sealed_answer.sealed
         assert answer.body not in told
         assert HEADER.encode() not in told
     assert first.sealed[:28] != second.sealed[:28]
@@ -81,29 +81,29 @@ def sealing(org: UUID = ALICE.organization.id, key: str = HEADER, content: bytes
     return Sealing(org, IdempotentRequest(key, content, lambda created: b"answer"), lambda count: b"e" * count)
 
 
-def sealed(created: Created) -> Replay:
+def sealed(created: Created) -> SealedAnswer:
     return sealing().seal(created, NOW)
 
 
 async def test_only_the_same_request_opens_it(scenario: Scenario) -> None:
     """Another organisation, another idempotency key, another request: none of them opens an answer."""
-    replay = sealed(await scenario.create())
-    assert sealing().open(replay) == b"answer"
+    sealed_answer = sealed(await scenario.create())
+    assert sealing().open(sealed_answer) == b"answer"
     for other in (sealing(org=BOB.organization.id), sealing(key=HEADER[::-1]), sealing(content=b"says")):
-        assert other.open(replay) is None
+        assert other.open(sealed_answer) is None
         # Not even where somebody has put it in the place of the other's.
-        moved = replace(replay, request_digest=other.request_digest, fingerprint=other.fingerprint)
+        moved = replace(sealed_answer, request_digest=other.request_digest, fingerprint=other.fingerprint)
         assert other.open(moved) is None
 
 
 async def test_what_was_altered_does_not_open(scenario: Scenario) -> None:
     """An answer of which any byte was altered, or any end cut off, is not opened."""
-    replay = sealed(await scenario.create())
-    for place in range(len(replay.sealed)):
-        altered = bytearray(replay.sealed)
+    sealed_answer = sealed(await scenario.create())
+    for place in range(len(sealed_answer.sealed)):
+        altered = bytearray(sealed_answer.sealed)
         altered[place] ^= 1
-        assert sealing().open(replace(replay, sealed=bytes(altered))) is None
-        assert sealing().open(replace(replay, sealed=replay.sealed[:place])) is None
+        assert sealing().open(replace(sealed_answer, sealed=bytes(altered))) is None
+        assert sealing().open(replace(sealed_answer, sealed=sealed_answer.sealed[:place])) is None
 
 
 # Repeating
@@ -128,8 +128,8 @@ async def test_another_request_under_the_same_key(scenario: Scenario, store: Fra
 async def test_an_altered_replay(scenario: Scenario, store: FragileStore) -> None:
     """Where the stored answer does not open nothing is done a second time."""
     await create(scenario.management)
-    ((place, replay),) = store.replays.items()
-    store.replays[place] = replace(replay, sealed=replay.sealed[::-1])
+    ((place, sealed_answer),) = store.sealed_answers.items()
+    store.sealed_answers[place] = replace(sealed_answer, sealed=sealed_answer.sealed[::-1])
     assert await create(scenario.management) == REUSED
     assert len(store.keys) == 1
 
@@ -174,7 +174,7 @@ async def test_a_refusal_is_not_kept(scenario: Scenario, store: FragileStore) ->
         )
 
     assert await rotate() == Refused("rotation_under_way")
-    assert store.replays == {}
+    assert store.sealed_answers == {}
     scenario.now += 60 * SECOND
     first = answered(await rotate())
     # A rotation is under way again, and this is the request that began it.
@@ -191,7 +191,7 @@ async def test_a_hundred_at_once(scenario: Scenario, store: FragileStore) -> Non
     assert [answer.replayed for answer in answers].count(False) == 1
     assert len(store.keys) == len(store.trail) == 1
     # One asked the store for all.
-    assert store.calls == ["replay", "create"]
+    assert store.calls == ["sealed_answer", "create"]
 
 
 async def test_a_hundred_in_many_processes(scenario: Scenario, store: FragileStore) -> None:
@@ -254,12 +254,12 @@ async def test_a_replay_that_is_gone_when_it_is_read(scenario: Scenario, store: 
             scenario.now += SECOND
 
     # It looks before the first answer is there, and again after that has been forgotten.
-    (first,) = store.replays.items()
-    store.replays.clear()
+    (first,) = store.sealed_answers.items()
+    store.sealed_answers.clear()
 
     def the_first_comes_in_between(point: Point) -> None:
         if store.calls[point.call] == "create" and point.side == "before":
-            store.replays.update([first])
+            store.sealed_answers.update([first])
             store.at_point = a_second_passes
 
     store.at_point = the_first_comes_in_between
@@ -271,13 +271,13 @@ async def test_a_replay_that_is_gone_when_it_is_read(scenario: Scenario, store: 
 async def test_a_replay_that_comes_and_goes(scenario: Scenario, store: FragileStore) -> None:
     """A request that the store knows whenever it is to be done, and never when it is looked for, is given up on."""
     await create(scenario.management)
-    ((place, replay),) = store.replays.items()
+    ((place, sealed_answer),) = store.sealed_answers.items()
 
     def come_and_go(point: Point) -> None:
         if store.calls[point.call] == "create":
-            store.replays[place] = replay
+            store.sealed_answers[place] = sealed_answer
         else:
-            store.replays.clear()
+            store.sealed_answers.clear()
 
     store.at_point = come_and_go
     assert await create(scenario.process()) == IN_USE

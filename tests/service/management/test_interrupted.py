@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import parse
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.commands import NewKey

@@ -32,7 +32,7 @@ async def test_create(scenario: Scenario) -> None:
     assert new.api_key == created.api_key
     assert (new.api_key.name, new.api_key.description, new.api_key.environment) == ("name", "what for", "live")
     assert (new.api_key.org_id, new.api_key.created_by) == (ALICE.organization.id, ALICE.subject)
-    assert (new.organization, new.replay, new.most_active) == (ALICE.organization, None, None)
+    assert (new.organization, new.sealed_answer, new.most_active) == (ALICE.organization, None, None)
     assert new.secret_digest == created.private_key.digest
     assert new.api_key.secret.display == created.private_key.display
     assert created.private_key.reveal() not in repr(new)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keywright.service.management.policy import Policy
+from keywright.service.management.commands import Policy
 from tests.service.managing import DAY, ENVIRONMENTS, NOW, SECOND
 
 MONTH = timedelta(days=30)

@@ -38,7 +38,7 @@ async def test_rotate(scenario: Scenario) -> None:
     assert key == replace(old.api_key, secret=key.secret, retiring=key.retiring, version=2)
     assert scenario.store.keys[key.id] == key
     (rotation,) = scenario.store.rotations
-    assert (rotation.secret_digest, rotation.replay) == (new.private_key.digest, None)
+    assert (rotation.secret_digest, rotation.sealed_answer) == (new.private_key.digest, None)
     assert new.private_key.reveal() not in repr(rotation)
 
 

@@ -11,6 +11,7 @@ together. `api/openapi.py` documents an operation from the same inputs.
 """
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -19,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import Lifespan, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from keywright.api.http.problems import Refusal, answer_to, validation_refusal
 from keywright.contract.errors import FieldError
@@ -226,6 +227,30 @@ class Routes:
         if len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path[:-1]}
         await self._router(scope, receive, send)
+
+
+class Front:
+    """
+    Sends each request by its path to the application that answers it, and what none of them answers to *app*.
+
+    An application in front does without what happens to all other requests: an id, a log line, metrics.
+
+    Args:
+        app: Answers all other paths, and what is not HTTP.
+        applications: Each with a pattern that the whole path matches.
+    """
+
+    def __init__(self, app: ASGIApp, applications: Iterable[tuple[re.Pattern[str], ASGIApp]]) -> None:
+        self._app = app
+        self._applications = [*applications]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a request on."""
+        app = self._app
+        if scope["type"] == "http":
+            path = scope["path"]
+            app = next((each for paths, each in self._applications if paths.fullmatch(path)), app)
+        await app(scope, receive, send)
 
 
 class _Resource:

@@ -29,8 +29,7 @@ from keywright.contract.revocation import RevocationResponse, VerifierSessionRes
 from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event
-from keywright.service.management.commands import Created
-from keywright.service.management.policy import Policy
+from keywright.service.management.commands import Created, Policy
 from keywright.service.management.ports import Link, Source
 from keywright.service.management.refusals import Refused
 from keywright.service.management.usage_reports import Count

@@ -59,7 +59,7 @@ class VerifierSession:
         self._turns = asyncio.Semaphore(MOST_LOOK_UPS)
         # True from a request that timed out to the next sign of the service.
         self._silent = False
-        self._ending = False
+        self._receipt = False
         parameters = {"session": str(checker.session), "name": name, "outage_seconds": str(checker.outage_seconds)}
         feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
@@ -89,7 +89,7 @@ class VerifierSession:
 
     async def close(self) -> None:
         """End: forget everything, report what is left, close the session. Takes a bounded time, and never fails."""
-        self._ending = True
+        self._receipt = True
         self.checker.forget()
         await self._calls.connected()
         await end_tasks(self._asking)
@@ -161,7 +161,7 @@ class VerifierSession:
             del self._pending[pending.request.digest]
 
     def _start(self, asking: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
-        if self._ending:
+        if self._receipt:
             asking.close()
             raise ServiceUnavailable(CLOSED)
         task = self.loop.create_task(asking)
@@ -176,7 +176,7 @@ class VerifierSession:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if task.cancelled() and self._ending:
+            if task.cancelled() and self._receipt:
                 raise ServiceUnavailable(CLOSED) from None
             raise
 

@@ -101,7 +101,7 @@ async def audit(store: AuditStore, org_id: UUID, *, remembered: Head | None = No
     while page := await store.links(org_id, after=chain.head.position, limit=PAGE):
         report.note(finding for entry in page for finding in chain.read(entry))
     report.note(chain.ended(Head(*await store.chain_end(org_id))))
-    loose = await store.loose_events(org_id)
+    loose = await store.unchained_events(org_id)
     report.note(Finding(FindingKind.EVENT_LOOSE, None, event_id) for event_id in loose)
     report.head = chain.head
     return report

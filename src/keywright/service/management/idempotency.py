@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keywright.service.management.commands import Created
-from keywright.service.management.ports import Replay, Store
+from keywright.service.management.ports import SealedAnswer, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy
 
@@ -70,7 +70,7 @@ class Answered:
     replayed: bool
 
 
-Seal = Callable[[Created, datetime], Replay | None]
+Seal = Callable[[Created, datetime], SealedAnswer | None]
 """Seals the answer of a moment; None for a request without an idempotency key."""
 
 Attempt = Callable[[Seal], Awaitable[Created | Refused | None]]
@@ -144,7 +144,7 @@ class Idempotency:
 
     async def _run(self, sealing: "Sealing", attempt: Attempt) -> Answered | Refused:
         for _ in range(_ATTEMPTS):
-            stored = await self._store.replay(sealing.org_id, sealing.request_digest, self._clock())
+            stored = await self._store.sealed_answer(sealing.org_id, sealing.request_digest, self._clock())
             if stored is not None:
                 body = sealing.open(stored)
                 return Refused("idempotency_key_reused") if body is None else Answered(body, replayed=True)
@@ -179,12 +179,12 @@ class Sealing:
         self.request_digest = sha256(_DOMAIN + b"\0" + self._key).digest()
         self.fingerprint = hmac_digest(self._derive("fingerprint", None), request.content, "sha256")
 
-    def seal(self, created: Created, at: datetime) -> Replay:
+    def seal(self, created: Created, at: datetime) -> SealedAnswer:
         """Render and seal the answer of a moment."""
         self.answer = self._render(created)
         salt, nonce = self._entropy(_SALT_BYTES), self._entropy(_NONCE_BYTES)
         sealed = AESGCM(self._derive("answer", salt)).encrypt(nonce, self.answer, self._associated)
-        return Replay(
+        return SealedAnswer(
             request_digest=self.request_digest,
             fingerprint=self.fingerprint,
             sealed=salt + nonce + sealed,
@@ -192,11 +192,11 @@ class Sealing:
             expires_at=at + KEPT,
         )
 
-    def open(self, replay: Replay) -> bytes | None:
+    def open(self, sealed_answer: SealedAnswer) -> bytes | None:
         """Open an answer; None when it belongs to another request or was altered."""
-        if not compare_digest(replay.fingerprint, self.fingerprint):
+        if not compare_digest(sealed_answer.fingerprint, self.fingerprint):
             return None
-        salt, rest = replay.sealed[:_SALT_BYTES], replay.sealed[_SALT_BYTES:]
+        salt, rest = sealed_answer.sealed[:_SALT_BYTES], sealed_answer.sealed[_SALT_BYTES:]
         nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         try:
             return AESGCM(self._derive("answer", salt)).decrypt(nonce, sealed, self._associated)

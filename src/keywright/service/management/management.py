@@ -10,9 +10,8 @@ from keywright.keys.pair import SEED_BYTES, KeyPair, mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management import commands, rotation
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.commands import Changes, Created, NewKey
+from keywright.service.management.commands import Changes, Created, NewKey, Policy
 from keywright.service.management.idempotency import Answered, Idempotency, IdempotentRequest, Seal
-from keywright.service.management.policy import Policy
 from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy, NewId
@@ -78,7 +77,7 @@ class Management:
                     api_key=key,
                     secret_digest=pair.private.digest,
                     event=self._event(principal, origin, EventType.CREATED, key.id, now, data),
-                    replay=seal(created, now),
+                    sealed_answer=seal(created, now),
                     most_active=self.policy.max_active,
                 )
             )
@@ -109,7 +108,7 @@ class Management:
 
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
         """Read the receipt of a key's revocation or deletion; None without either, or without such a key."""
-        return await self.store.ending(principal.organization.id, key_id)
+        return await self.store.receipt(principal.organization.id, key_id)
 
     async def update(
         self,

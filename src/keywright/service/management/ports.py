@@ -30,7 +30,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class SealedAnswer:
     """
     The stored answer to an idempotent request, sealed so that only the same request opens it.
 
@@ -57,7 +57,7 @@ class NewApiKey:
     api_key: ApiKey
     secret_digest: bytes
     event: Event
-    replay: Replay | None = None
+    sealed_answer: SealedAnswer | None = None
     most_active: int | None = None
 
 
@@ -75,7 +75,7 @@ class Rotation:
     retires_at: datetime
     quiet_seconds: int | None
     event: Event
-    replay: Replay | None = None
+    sealed_answer: SealedAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ class Store(UsageStore, Protocol):
         """
         ...
 
-    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
         """Read the sealed answer of a request; None where there is none, or it has expired at that moment."""
         ...
 
@@ -282,7 +282,7 @@ class Store(UsageStore, Protocol):
         """
         ...
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """
         Give the receipt of a key's revocation or deletion, with every session that may have used the key.
 
@@ -313,7 +313,7 @@ class AuditStore(Protocol):
         """Give the position and hash before the next event; 0 and `CHAIN_BEGINS` for an empty chain."""
         ...
 
-    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         """Give up to 100 ids of events with a digest but without a position in the chain: the service wrote none."""
         ...
 
@@ -321,7 +321,7 @@ class AuditStore(Protocol):
 class KeyTaskStore(Store, Protocol):
     """The keys that are due for background tasks. The rules of `Store` hold, for all organizations."""
 
-    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """
         Give keys whose replaced secret was idle for long enough to end.
 
@@ -339,7 +339,7 @@ class KeyTaskStore(Store, Protocol):
         """
         ...
 
-    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         """
         Store a notice that a key expires in *days*; return whether it was the first of as many days or fewer.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from keywright.keys.record import ApiKey, Secret, Status
 from keywright.service.management.audit_log import Event, rfc3339
 from keywright.service.management.commands import Created
-from keywright.service.management.ports import Replay, Rotation
+from keywright.service.management.ports import Rotation, SealedAnswer
 from keywright.service.management.refusals import RefusalCode
 
 OVERLAP_SECONDS = 86_400
@@ -52,7 +52,9 @@ def rotated(api_key: ApiKey, secret: Secret, retirement: Retirement) -> ApiKey:
     return replace(api_key, secret=secret, retiring=old, version=api_key.version + 1)
 
 
-def stored(old: ApiKey, created: Created, retirement: Retirement, event: Event, replay: Replay | None) -> Rotation:
+def stored(
+    old: ApiKey, created: Created, retirement: Retirement, event: Event, sealed_answer: SealedAnswer | None
+) -> Rotation:
     """Give the changes of a rotation for the store."""
     return Rotation(
         version=old.version,
@@ -61,7 +63,7 @@ def stored(old: ApiKey, created: Created, retirement: Retirement, event: Event, 
         retires_at=retirement.at,
         quiet_seconds=retirement.quiet_seconds,
         event=event,
-        replay=replay,
+        sealed_answer=sealed_answer,
     )
 
 
