@@ -246,8 +246,8 @@ async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None
 
 async def test_outage(door: Door) -> None:
     """While the database is away, known keys are answered and marked, unknown ones are 503, and never 401."""
-    door.verifiers.known.followed(door.time())
-    door.known.followed(door.time())
+    door.verifiers.cache.synced(door.time())
+    door.cache.synced(door.time())
     assert (await door.ask(FORWARD_AUTH, BEARING)).status_code == 200
     door.store.away = True
     door.time.seconds += 30

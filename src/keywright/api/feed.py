@@ -92,7 +92,7 @@ class AckBody(BaseModel):
     closed: bool = False
 
 
-class SightingBody(BaseModel):
+class UsageRecordBody(BaseModel):
     """Uses of one key, added up by the verifier that saw them."""
 
     model_config = ConfigDict(extra="forbid")
@@ -113,7 +113,7 @@ class UsageBody(BaseModel):
 
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
-    sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
+    sightings: list[UsageRecordBody] = Field(max_length=_MOST_REPORTED)
 
 
 class SubscriberInput(Input):
@@ -163,9 +163,9 @@ class FeedRoutes:
         )
 
     @operation("POST", f"{PREFIX}/ack")
-    async def ack(self, subscriber: ByVerifier, confirmation: Body[AckBody]) -> Response:
+    async def ack(self, subscriber: ByVerifier, ack: Body[AckBody]) -> Response:
         """Note what a session has dropped; `closed` ends it."""
-        body = confirmation.model
+        body = ack.model
         if body.seqs:
             await self._parts.store.confirm(body.session, body.seqs)
         if body.closed:
@@ -178,14 +178,16 @@ class FeedRoutes:
     ) -> Response:
         """Add up the uses that a verifier saw."""
         body = report.model
-        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.sightings]
-        known = [sighting for sighting in sightings if sighting is not None]
-        await self._parts.store.note_usage(known, UsageBatch(body.session, body.batch))
+        sightings = [
+            await _usage_record(self._parts, reported, subscriber.verifier.name) for reported in body.sightings
+        ]
+        records = [sighting for sighting in sightings if sighting is not None]
+        await self._parts.store.note_usage(records, UsageBatch(body.session, body.batch))
         return Response(status_code=204)
 
 
-async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sighting | None:
-    digest = bytes.fromhex(seen.digest)
+async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: str) -> Sighting | None:
+    digest = bytes.fromhex(reported.digest)
     facts = await parts.store.find(digest)
     if facts is None:
         return None
@@ -194,13 +196,13 @@ async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sigh
     return Sighting(
         key_id=UUID(bytes=facts.id),
         digest=digest,
-        hour=min(seen.hour, now).replace(minute=0, second=0, microsecond=0),
-        network=seen.network,
-        agent=seen.agent,
+        hour=min(reported.hour, now).replace(minute=0, second=0, microsecond=0),
+        network=reported.network,
+        agent=reported.agent,
         verifier=verifier,
-        first_seen=min(seen.first_seen, now),
-        last_seen=min(seen.last_seen, now),
-        count=seen.count,
+        first_seen=min(reported.first_seen, now),
+        last_seen=min(reported.last_seen, now),
+        count=reported.count,
     )
 
 

@@ -44,8 +44,8 @@ def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
         address: Anything at all, from anyone; the zone of an IPv6 address is passed over.
         networks: In canonical form.
     """
-    known = _read(address)
-    return known is not None and any(known in network for network in _networks(networks))
+    found = _read(address)
+    return found is not None and any(found in network for network in _networks(networks))
 
 
 @lru_cache(maxsize=4096)

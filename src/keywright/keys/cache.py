@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from keywright.keys.verdict import KeyFacts
 
-Held = TypeVar("Held")
+Value = TypeVar("Value")
 
 BOUND_SECONDS = 1.0
 """How long after an acknowledged revocation a key may still pass, at most."""
@@ -27,10 +27,10 @@ class LookUp:
     """A look-up under way; `overtaken` when the key changed in the meantime, so that what it finds may be old."""
 
     digest: bytes
-    overtaken: bool = False
+    invalidated: bool = False
 
 
-class Known(Generic[Held]):
+class DigestCache(Generic[Value]):
     """
     What is known by the digest of a secret, emptied by a feed.
 
@@ -47,41 +47,41 @@ class Known(Generic[Held]):
         # Two generations instead of a list in order of use: no bookkeeping when a key is asked for, nothing held per
         # key beside the key, and forgetting costs nothing.
         self._half = capacity // 2
-        self._recent: dict[bytes, Held] = {}
-        self._older: dict[bytes, Held] = {}
+        self._recent: dict[bytes, Value] = {}
+        self._older: dict[bytes, Value] = {}
         self._look_ups: dict[bytes, set[LookUp]] = {}
         self._bound = bound
-        self._followed_since = -inf
+        self._synced_since = -inf
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
 
     @property
-    def ever_followed(self) -> bool:
+    def ever_synced(self) -> bool:
         """Whether the feed was followed at any time."""
-        return self._followed_since > -inf
+        return self._synced_since > -inf
 
-    def trusted_at(self, now: float, *, grace: float = 0.0) -> bool:
+    def fresh_at(self, now: float, *, grace: float = 0.0) -> bool:
         """
         Tell whether what is held counts at *now*: the feed's last complete word was asked for within the bound.
 
         Args:
             grace: Seconds to stretch the bound by, when the choice is between what is held and no answer at all.
         """
-        return now - self._followed_since <= self._bound + grace
+        return now - self._synced_since <= self._bound + grace
 
-    def get(self, digest: bytes) -> Held | None:
+    def get(self, digest: bytes) -> Value | None:
         """Give what is held; whether it counts, `trusted_at` tells."""
         facts = self._recent.get(digest)
         if facts is None:
             facts = self._older.pop(digest, None)
             if facts is not None:
-                self._hold(digest, facts)
+                self._add(digest, facts)
         return facts
 
-    def held(self, digest: bytes, now: float) -> Held | None:
+    def get_fresh(self, digest: bytes, now: float) -> Value | None:
         """Give what is held, where it counts at *now*."""
-        if now - self._followed_since > self._bound:
+        if now - self._synced_since > self._bound:
             return None
         facts = self._recent.get(digest)
         return self.get(digest) if facts is None else facts
@@ -92,14 +92,14 @@ class Known(Generic[Held]):
         self._look_ups.setdefault(digest, set()).add(look_up)
         return look_up
 
-    def end(self, look_up: LookUp, found: Held | None) -> None:
+    def end(self, look_up: LookUp, found: Value | None) -> None:
         """Hold what a look-up found, unless the key changed while it was under way."""
         under_way = self._look_ups[look_up.digest]
         under_way.discard(look_up)
         if not under_way:
             del self._look_ups[look_up.digest]
-        if found is not None and not look_up.overtaken:
-            self._hold(look_up.digest, found)
+        if found is not None and not look_up.invalidated:
+            self._add(look_up.digest, found)
 
     def drop(self, digests: Iterable[bytes]) -> None:
         """Forget keys that changed, and overtake the look-ups of them."""
@@ -107,7 +107,7 @@ class Known(Generic[Held]):
             self._recent.pop(digest, None)
             self._older.pop(digest, None)
             for look_up in self._look_ups.get(digest, ()):
-                look_up.overtaken = True
+                look_up.invalidated = True
 
     def drop_all(self) -> None:
         """Forget everything: the feed lost its place, and nobody knows what it would have said."""
@@ -115,22 +115,22 @@ class Known(Generic[Held]):
         self._older.clear()
         for look_ups in self._look_ups.values():
             for look_up in look_ups:
-                look_up.overtaken = True
+                look_up.invalidated = True
 
-    def followed(self, since: float) -> None:
+    def synced(self, since: float) -> None:
         """
         Note that all changes acknowledged before *since* have been dropped.
 
         Args:
             since: When the feed was asked for the word that is now complete, not when it came.
         """
-        self._followed_since = max(self._followed_since, since)
+        self._synced_since = max(self._synced_since, since)
 
-    def _hold(self, digest: bytes, facts: Held) -> None:
+    def _add(self, digest: bytes, facts: Value) -> None:
         if len(self._recent) >= self._half:
             self._older = self._recent
             self._recent = {}
         self._recent[digest] = facts
 
 
-KnownKeys = Known[KeyFacts]
+KeyCache = DigestCache[KeyFacts]

@@ -12,7 +12,7 @@ from itertools import islice
 from math import ceil, floor
 from typing import NamedTuple
 
-from keywright.keys.rate_limits import RateLimit, spend
+from keywright.keys.rate_limits import RateLimit, decide_one
 
 _LOOKED_AT = 8
 # What is lost when a share is multiplied: 0.29 of 100 is 29, though a float says 28.999999999999996.
@@ -56,7 +56,7 @@ UNLIMITED = RateLimitDecision(allowed=True)
 
 
 def decide(
-    limits: Sequence[RateLimit], earned_back_at: Sequence[float], now: float, cost: int
+    limits: Sequence[RateLimit], full_at: Sequence[float], now: float, cost: int
 ) -> tuple[RateLimitDecision, tuple[float, ...]]:
     """
     Spend *cost* of every limit, or nothing.
@@ -73,12 +73,12 @@ def decide(
     if len(limits) == 1:
         # Most keys with limits have one, and each of their requests passes here.
         (limit,) = limits
-        allowed, moment, remaining, reset_seconds, retry_after = spend(limit, earned_back_at[0], now, cost)
+        allowed, moment, remaining, reset_seconds, retry_after = decide_one(limit, full_at[0], now, cost)
         state = _new(LimitState, (limit, remaining, reset_seconds))
         return _new(RateLimitDecision, (allowed, (state,), retry_after)), (moment,)
     states, moments, waits = [], [], []
-    for limit, kept in zip(limits, earned_back_at, strict=True):
-        allowed, moment, remaining, reset_seconds, retry_after = spend(limit, kept, now, cost)
+    for limit, kept in zip(limits, full_at, strict=True):
+        allowed, moment, remaining, reset_seconds, retry_after = decide_one(limit, kept, now, cost)
         if not allowed:
             waits.append(retry_after)
         states.append(LimitState(limit, remaining, reset_seconds))
@@ -86,7 +86,7 @@ def decide(
     if not waits:
         return RateLimitDecision(True, tuple(states)), tuple(moments)
     # The states as they are: a limit that would have allowed the request has not been touched.
-    untouched, moments_before = decide(limits, earned_back_at, now, 0)
+    untouched, moments_before = decide(limits, full_at, now, 0)
     longest = None if None in waits else max(wait for wait in waits if wait is not None)
     return RateLimitDecision(False, untouched.states, longest), moments_before
 
@@ -109,14 +109,14 @@ def rate_limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
 class _State:
     """The state of a key: for each of its limits the moment at which this process's share of it is whole again."""
 
-    __slots__ = ("earned_back_at", "limits", "shares")
+    __slots__ = ("full_at", "limits", "shares")
 
     def __init__(
-        self, limits: tuple[RateLimit, ...], shares: tuple[RateLimit, ...], earned_back_at: tuple[float, ...]
+        self, limits: tuple[RateLimit, ...], shares: tuple[RateLimit, ...], full_at: tuple[float, ...]
     ) -> None:
         self.limits = limits
         self.shares = shares
-        self.earned_back_at = earned_back_at
+        self.full_at = full_at
 
 
 class InMemoryRateLimiter:
@@ -161,39 +161,39 @@ class InMemoryRateLimiter:
         if state is not None and state.limits == limits:
             self._states.move_to_end(key_id)
         else:
-            state = self._hold(key_id, limits, self._moments(state, limits, now), now)
-        decision, state.earned_back_at = decide(state.shares, state.earned_back_at, now, cost)
+            state = self._add(key_id, limits, self._full_at(state, limits, now), now)
+        decision, state.full_at = decide(state.shares, state.full_at, now, cost)
         if self._is_whole:
             return decision
-        stands = (LimitState(limit, *left[1:]) for limit, left in zip(limits, decision.states, strict=True))
-        return decision._replace(states=tuple(stands))
+        states = (LimitState(limit, *left[1:]) for limit, left in zip(limits, decision.states, strict=True))
+        return decision._replace(states=tuple(states))
 
-    def learn(self, key_id: bytes, limits: Sequence[RateLimit], earned_back_at: Sequence[float], now: float) -> None:
+    def learn(self, key_id: bytes, limits: Sequence[RateLimit], full_at: Sequence[float], now: float) -> None:
         """Replace the state of a key by what another process counted, at *now*."""
-        self._hold(key_id, limits, tuple(earned_back_at), now)
+        self._add(key_id, limits, tuple(full_at), now)
 
     def clear(self) -> None:
         """Forget every key."""
         self._states.clear()
 
     @staticmethod
-    def _moments(state: _State | None, limits: Sequence[RateLimit], now: float) -> tuple[float, ...]:
-        kept = {} if state is None else dict(zip(state.limits, state.earned_back_at, strict=True))
+    def _full_at(state: _State | None, limits: Sequence[RateLimit], now: float) -> tuple[float, ...]:
+        kept = {} if state is None else dict(zip(state.limits, state.full_at, strict=True))
         return tuple(kept.get(limit, now) for limit in limits)
 
-    def _hold(self, key_id: bytes, limits: Sequence[RateLimit], moments: tuple[float, ...], now: float) -> _State:
+    def _add(self, key_id: bytes, limits: Sequence[RateLimit], moments: tuple[float, ...], now: float) -> _State:
         if key_id in self._states:
             self._states.move_to_end(key_id)
         elif len(self._states) >= self._capacity:
-            self._make_room(now)
+            self._evict(now)
         shares = tuple(share_of(limit, self._share) for limit in limits)
         state = self._states[key_id] = _State(tuple(limits), shares, moments)
         return state
 
-    def _make_room(self, now: float) -> None:
+    def _evict(self, now: float) -> None:
         # A few and not all, so that no request waits for a long look through all keys.
         oldest = list(islice(self._states.items(), _LOOKED_AT))
-        whole = [key_id for key_id, state in oldest if max(state.earned_back_at, default=now) <= now]
+        whole = [key_id for key_id, state in oldest if max(state.full_at, default=now) <= now]
         for key_id in whole or [oldest[0][0]]:
             del self._states[key_id]
 

@@ -23,7 +23,7 @@ class RateLimit(NamedTuple):
     window_seconds: int
 
 
-class Spent(NamedTuple):
+class LimitDecision(NamedTuple):
     """
     What became of a wish to spend.
 
@@ -33,13 +33,13 @@ class Spent(NamedTuple):
     """
 
     allowed: bool
-    earned_back_at: float
+    full_at: float
     remaining: int
     reset_seconds: float
     retry_after_seconds: float | None
 
 
-def spend(limit: RateLimit, earned_back_at: float, now: float, cost: int) -> Spent:
+def decide_one(limit: RateLimit, full_at: float, now: float, cost: int) -> LimitDecision:
     """
     Spend *cost* units of a limit, or nothing.
 
@@ -52,7 +52,7 @@ def spend(limit: RateLimit, earned_back_at: float, now: float, cost: int) -> Spe
     # Every request of a key with a limit comes by here: comparisons and not min() and max(), and tuples made at once.
     _, most, window = limit
     interval = window / most
-    since = earned_back_at if earned_back_at > now else now  # noqa: FURB136
+    since = full_at if full_at > now else now  # noqa: FURB136
     after = since + cost * interval
     # The last unit of a limit is a unit of it, whatever the additions before it have lost; half a unit is none.
     lost, half = most * _LOST_BY_AN_ADDITION, interval / 2
@@ -63,7 +63,7 @@ def spend(limit: RateLimit, earned_back_at: float, now: float, cost: int) -> Spe
     units = int((whole - taken) / interval)
     remaining = 0 if units < 0 else units if units < most else most  # noqa: FURB136
     retry_after = 0.0 if allowed else None if cost > most else after - now - window
-    return _new(Spent, (allowed, kept, remaining, taken, retry_after))
+    return _new(LimitDecision, (allowed, kept, remaining, taken, retry_after))
 
 
 def check_cost(cost: int) -> None:

@@ -25,34 +25,34 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
-def missing(granted: tuple[str, ...], wanted: Iterable[str]) -> list[str]:
+def missing(granted: tuple[str, ...], required: Iterable[str]) -> list[str]:
     """
     Name what is wanted and not granted, in the order it is wanted.
 
     A wanted `*` is a wish for everything, which only a granted `*` in that place fulfils. A wish that is not of the
     grammar is never granted.
     """
-    return [scope for scope in wanted if not _grants(granted, scope)]
+    return [scope for scope in required if not _grants(granted, scope)]
 
 
 # A list may be long, and each may be another one: few are kept.
 @lru_cache(maxsize=2048)
-def are_granted(granted: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+def are_granted(granted: tuple[str, ...], required: tuple[str, ...]) -> bool:
     """Tell whether nothing of *wanted* is `missing`."""
-    return not missing(granted, wanted)
+    return not missing(granted, required)
 
 
 def is_of(catalogue: Collection[str], scope: str) -> bool:
     """Tell whether a catalogue, which holds no wildcards, has a scope; a wildcard when it grants one that it has."""
-    return scope in catalogue or ("*" in scope and any(scope in _ways(known) for known in catalogue))
+    return scope in catalogue or ("*" in scope and any(scope in _granting_scopes(entry) for entry in catalogue))
 
 
 @lru_cache(maxsize=16_384)
-def _grants(granted: tuple[str, ...], wanted: str) -> bool:
-    return is_scope(wanted) and not _ways(wanted).isdisjoint(granted)
+def _grants(granted: tuple[str, ...], required: str) -> bool:
+    return is_scope(required) and not _granting_scopes(required).isdisjoint(granted)
 
 
-def _ways(wanted: str) -> set[str]:
+def _granting_scopes(required: str) -> set[str]:
     """Give the scopes that each grant what is wanted."""
-    resource, _, action = wanted.partition(":")
-    return {wanted, f"{resource}:*", f"*:{action}", "*:*"}
+    resource, _, action = required.partition(":")
+    return {required, f"{resource}:*", f"*:{action}", "*:*"}

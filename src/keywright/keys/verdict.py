@@ -53,7 +53,7 @@ class KeyFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Requirements:
     """
     What a request asks of the key that it presents: an environment, scopes. Nothing, unless told.
 
@@ -65,7 +65,7 @@ class Ask:
     client_ip: str | None = None
 
 
-ANY_USE = Ask()
+NO_REQUIREMENTS = Requirements()
 
 
 class Explanation(NamedTuple):
@@ -75,7 +75,7 @@ class Explanation(NamedTuple):
     would_pass: str
 
 
-def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
+def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Code:
     """
     Decide.
 
@@ -91,17 +91,17 @@ def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
     if facts.expires_at <= now or facts.retires_at <= now:
         return Code.EXPIRED
     # By far the most common request asks for nothing.
-    if ask is not ANY_USE:
-        if ask.environment is not None and ask.environment != facts.environment:
+    if requirements is not NO_REQUIREMENTS:
+        if requirements.environment is not None and requirements.environment != facts.environment:
             return Code.WRONG_ENVIRONMENT
-        if ask.scopes and not are_granted(facts.scopes, ask.scopes):
+        if requirements.scopes and not are_granted(facts.scopes, requirements.scopes):
             return Code.INSUFFICIENT_SCOPE
-    if facts.allowed_ips and not is_allowed(ask.client_ip, facts.allowed_ips):
+    if facts.allowed_ips and not is_allowed(requirements.client_ip, facts.allowed_ips):
         return Code.IP_NOT_ALLOWED
     return Code.VALID
 
 
-def explain(code: Code, facts: KeyFacts | None, ask: Ask, now: float) -> Explanation | None:
+def explain(code: Code, facts: KeyFacts | None, requirements: Requirements, now: float) -> Explanation | None:
     """
     Say which rule refused and what would pass; None for a key that passed and for one that is not known.
 
@@ -117,13 +117,14 @@ def explain(code: Code, facts: KeyFacts | None, ask: Ask, now: float) -> Explana
         return Explanation("The secret was replaced by a rotation.", "The key's new secret.")
     if code is Code.WRONG_ENVIRONMENT:
         return Explanation(
-            f"The key belongs to the environment {facts.environment}.", f"A key of the environment {ask.environment}."
+            f"The key belongs to the environment {facts.environment}.",
+            f"A key of the environment {requirements.environment}.",
         )
     if code is Code.INSUFFICIENT_SCOPE:
-        lacking = ", ".join(missing(facts.scopes, ask.scopes))
-        return Explanation(f"The key lacks: {lacking}.", f"A key with the scopes {', '.join(ask.scopes)}.")
+        lacking = ", ".join(missing(facts.scopes, requirements.scopes))
+        return Explanation(f"The key lacks: {lacking}.", f"A key with the scopes {', '.join(requirements.scopes)}.")
     if code is Code.IP_NOT_ALLOWED:
-        came_from = "from an address that is not known" if ask.client_ip is None else "from another address"
+        came_from = "from an address that is not known" if requirements.client_ip is None else "from another address"
         return Explanation(f"The request came {came_from}.", f"One from {', '.join(facts.allowed_ips)}.")
     return _ALWAYS[code]
 

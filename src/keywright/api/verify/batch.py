@@ -14,7 +14,7 @@ from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import CheckOptions, KeyCheck
 from keywright.keys.digest import digest_of
 from keywright.keys.verdict import Code
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Checker
 
 MOST_CACHED = 16_384
@@ -24,7 +24,7 @@ class _CachedAnswer(NamedTuple):
     """The answer on a valid key without limits, for a check with the same options."""
 
     options: CheckOptions
-    verdict: CachedVerdict
+    verdict: RepeatableVerdict
     body: bytes
 
 
@@ -57,18 +57,18 @@ class Batches:
             await asyncio.sleep(0)
             checks = verify_bodies.read_batch(raw)
             bodies = self._answer_now(caller, checks)
-        waiting = [place for place, body in enumerate(bodies) if body is None]
+        waiting = [index for index, body in enumerate(bodies) if body is None]
         if not waiting:
             return _as_batch(bodies), False
-        answers = await asyncio.gather(*(self.answer_one(caller, checks[place]) for place in waiting))
-        for place, (body, _) in zip(waiting, answers, strict=True):
-            bodies[place] = body
+        answers = await asyncio.gather(*(self.answer_one(caller, checks[index]) for index in waiting))
+        for index, (body, _) in zip(waiting, answers, strict=True):
+            bodies[index] = body
         return _as_batch(bodies), any(stale for _, stale in answers)
 
     async def answer_one(self, caller: Caller, check: KeyCheck) -> tuple[bytes, bool]:
         """Answer one check; tell, too, whether its verdict is stale."""
         text, options = check
-        verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
+        verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
         return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
@@ -92,7 +92,7 @@ class Batches:
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck, since: float) -> bytes | None:
         text, options = check
-        verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
+        verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
         if verdict is None:
             return None
         body = verify_bodies.write_explained(verdict, options, self._checker.clock())
@@ -100,9 +100,9 @@ class Batches:
             self._keep(caller, options, verdict, body, since)
         return body
 
-    def _keep(self, caller: Caller, options: CheckOptions, verdict: Verdict, body: bytes, since: float) -> None:
+    def _keep(self, caller: Caller, options: CheckOptions, verdict: KeyVerdict, body: bytes, since: float) -> None:
         """Cache the answer to a check; *since* is a time before its verdict was given."""
-        cached = self._checker.cacheable(caller, verdict, options.ask, since)
+        cached = self._checker.cacheable(caller, verdict, options.requirements, since)
         if cached is None:
             return
         if len(self._cached) >= MOST_CACHED:

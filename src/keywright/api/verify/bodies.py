@@ -22,8 +22,8 @@ from keywright.api.http.problems import Refusal
 from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Ask, Code, Explanation, KeyFacts, explain
-from keywright.service.checking.verdicts import Verdict
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
+from keywright.service.checking.verdicts import KeyVerdict
 from keywright.service.checking.verification import FAILURE_SECONDS, MOST_FAILURES
 
 # JSON's own: `\s` would take form feeds, which the strict reader refuses.
@@ -43,7 +43,7 @@ _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_
 class CheckOptions(NamedTuple):
     """The options of a check: what the request requires of the key, its cost, whether to explain a refusal."""
 
-    ask: Ask
+    requirements: Requirements
     cost: int
     explain: bool
 
@@ -128,12 +128,16 @@ def _read_strictly(raw: bytes) -> VerifyRequest:
 
 def options_of(request: VerifyRequest) -> CheckOptions:
     """Give the options of a request."""
-    ask = Ask(environment=request.environment, scopes=tuple(request.scopes), client_ip=request.client_ip)
+    requirements = Requirements(
+        environment=request.environment, scopes=tuple(request.scopes), client_ip=request.client_ip
+    )
     # Most ask for nothing, and the verdict knows that one by its identity.
-    return CheckOptions(ANY_USE if ask == ANY_USE else ask, request.cost, request.explain)
+    return CheckOptions(
+        NO_REQUIREMENTS if requirements == NO_REQUIREMENTS else requirements, request.cost, request.explain
+    )
 
 
-def write(verdict: Verdict, *, explanation: Explanation | None = None, facts: bool = False) -> bytes:
+def write(verdict: KeyVerdict, *, explanation: Explanation | None = None, facts: bool = False) -> bytes:
     """
     Write a verdict.
 
@@ -159,9 +163,9 @@ def write(verdict: Verdict, *, explanation: Explanation | None = None, facts: bo
     )  # fmt: skip
 
 
-def write_explained(verdict: Verdict, options: CheckOptions, now: float, *, facts: bool = False) -> bytes:
+def write_explained(verdict: KeyVerdict, options: CheckOptions, now: float, *, facts: bool = False) -> bytes:
     """Write a verdict given at *now*, in seconds since the epoch, explained where the options say so; see `write`."""
-    explanation = explain(verdict.code, verdict.facts, options.ask, now) if options.explain else None
+    explanation = explain(verdict.code, verdict.facts, options.requirements, now) if options.explain else None
     return write(verdict, explanation=explanation, facts=facts)
 
 

@@ -8,7 +8,7 @@ one for every client: it is read each time.
 
 Taken is only a head without any peculiarity with its body in one piece, from a verifier in the cache, for a key in the
 cache or a text that is no key, with rate limits that are counted in this process. Every other request goes to the
-application, which is also the reference for the answers of the fast path: tests/api/test_accelerator.py compares the
+application, which is also the reference for the answers of the fast path: tests/api/test_fast_path.py compares the
 two, byte by byte. Nothing is decided here: `service.checking` does.
 """
 
@@ -30,7 +30,7 @@ from keywright.api.verify.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Checker
 from keywright.service.verifiers import Verifier
 
@@ -69,7 +69,7 @@ def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
     return VerifyHeaders(authorization, content_type == b"application/json" and not encoded, wants_facts)
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """The head of a request for the fast path: its bytes, the whole length, and the digest of the credential."""
 
     raw: bytes
@@ -89,13 +89,13 @@ class _CachedAnswer:
 
     credential: bytes
     verifier: Verifier | None
-    verdict: CachedVerdict
+    verdict: RepeatableVerdict
     before_id: bytes
     after_id: bytes
     before_states: tuple[bytes, ...]
 
 
-class Accelerator:
+class FastPath:
     """
     Answers checks that need no waiting.
 
@@ -109,14 +109,14 @@ class Accelerator:
         self._checker = checker
         self._callers = callers
         self._forward_auth = forward_auth
-        self._cached_verifier = callers.verifiers.known.held
+        self._cached_verifier = callers.verifiers.cache.get_fresh
         self._now, self._monotonic, self._repeat_verdict = checker.clock, checker.monotonic, checker.repeat
         self._answers: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
         self._request_ids = request_ids()
         self._opened_for: DefaultHeaders | None = None
         self._beginning = self._opening = b""
 
-    def head_of(self, data: bytes) -> Head | None:
+    def head_of(self, data: bytes) -> RequestHead | None:
         """
         Read the head that *data* begins with; None where a request with it, whatever its body, is not for here.
 
@@ -131,9 +131,9 @@ class Accelerator:
         if not headers.plain_json or headers.wants_facts or not 0 < length <= MAX_BODY_BYTES:
             return None
         credential = self._callers.credential(headers.authorization)
-        return None if credential is None else Head(raw, len(raw) + length, credential)
+        return None if credential is None else RequestHead(raw, len(raw) + length, credential)
 
-    def is_expected(self, head: Head) -> bool:
+    def is_expected(self, head: RequestHead) -> bool:
         """Tell whether a request with this head can be answered here, once its body is there."""
         return self._caller(head.credential) is not None
 
@@ -168,7 +168,7 @@ class Accelerator:
             _log.exception("unexpected error")
             return None
 
-    def answer(self, head: Head, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def answer(self, head: RequestHead, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         """
         Answer one whole request; None, with nothing counted or noted, where that is for the application.
 
@@ -185,7 +185,7 @@ class Accelerator:
             return None
         return None if body is None else self._with_body(default_headers, body)
 
-    def let_through(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
         """
         Answer a proxy about a key that is let through; None, with nothing counted, noted or spent, for all else.
 
@@ -197,21 +197,21 @@ class Accelerator:
         if self._forward_auth is None or not data.startswith(_FROM_A_PROXY):
             return None
         try:
-            told = self._forward_auth.answer_request(data, peer)
+            answer = self._forward_auth.answer_request(data, peer)
         except Exception:  # noqa: BLE001 - it is logged whole
             _log.exception("unexpected error")
             return None
-        if told is None:
+        if answer is None:
             return None
         if default_headers is not self._opened_for:
             self._open(default_headers)
-        return self._beginning + told
+        return self._beginning + answer
 
     def _caller(self, credential: bytes) -> Caller | None:
         verifier = self._cached_verifier(credential, self._monotonic())
         return None if verifier is None or verifier.revoked_at is not None else Caller(verifier.name, verifier, None)
 
-    def _body(self, head: Head, data: bytes) -> bytes | None:
+    def _body(self, head: RequestHead, data: bytes) -> bytes | None:
         caller = self._caller(head.credential)
         if caller is None:
             return None
@@ -221,7 +221,7 @@ class Accelerator:
             return None
         # Read before the verdict, so that a key which expires meanwhile is not repeated as valid.
         since = self._now()
-        verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
+        verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
         if verdict is None:
             return None
         if len(data) <= LONGEST_CACHED and not options.explain:
@@ -229,10 +229,10 @@ class Accelerator:
         return verify_bodies.write_explained(verdict, options, self._now())
 
     def _keep(
-        self, credential: bytes, data: bytes, caller: Caller, verdict: Verdict, options: CheckOptions, since: float
+        self, credential: bytes, data: bytes, caller: Caller, verdict: KeyVerdict, options: CheckOptions, since: float
     ) -> None:
         """Cache the answer to a request; *since* is a time before its verdict was given."""
-        cached = self._checker.cacheable(caller, verdict, options.ask, since, cost=options.cost)
+        cached = self._checker.cacheable(caller, verdict, options.requirements, since, cost=options.cost)
         if cached is None:
             return
         body, limits = verify_bodies.write(cached.verdict), cached.facts.rate_limits

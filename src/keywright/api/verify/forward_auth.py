@@ -31,8 +31,8 @@ from keywright.keys.digest import digest
 from keywright.keys.format import ENVIRONMENT
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
 from keywright.keys.usage import agent_family
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.checking.verdicts import Caller, Verdict
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Checker
 from keywright.service.verifiers import Verifiers
 
@@ -45,7 +45,7 @@ _log = telemetry.Log("keywright.forward_auth")
 
 # With nothing in its query that could be read in two ways.
 _USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")
-_ANYBODY = Caller("forward-auth", None, None)
+_ANY_CALLER = Caller("forward-auth", None, None)
 _PARAMETERS = frozenset({"scopes", "environment", "proxy"})
 _MOST_SCOPES = 100
 _LONGEST_SCOPE = 255
@@ -58,14 +58,14 @@ _FORBIDDEN = 403
 _UNKNOWN_TO_NGINX = frozenset({400, 429})
 
 
-class _Required(NamedTuple):
+class _ProxyOptions(NamedTuple):
     """What the proxy requires of keys, and whether it is nginx."""
 
-    ask: Ask
+    requirements: Requirements
     by_nginx: bool
 
 
-_NOTHING = _Required(ANY_USE, by_nginx=False)
+_NO_OPTIONS = _ProxyOptions(NO_REQUIREMENTS, by_nginx=False)
 
 
 class _Misconfigured(KeyRefusal):
@@ -76,7 +76,7 @@ class _Misconfigured(KeyRefusal):
         self.reason = reason
 
 
-class Asked:
+class ProxyRequest:
     """
     What a proxy asks: what it requires, and its headers that matter here, each with all its values.
 
@@ -87,14 +87,14 @@ class Asked:
         query: Where it says what is required; None where a header does.
     """
 
-    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required", "verifiers")
+    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required_headers", "verifiers")
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]], *, query: bytes | None) -> None:
         self.query = query
         self.authorization: list[str] = []
         self.api_keys: list[str] = []
         self.verifiers: list[str] = []
-        self.required: list[bytes] = []
+        self.required_headers: list[bytes] = []
         self.forwarded: list[str] = []
         self.agent: str | None = None
         for name, value in headers:
@@ -105,19 +105,19 @@ class Asked:
             elif name == b"x-keywright-verifier":
                 self.verifiers.append(value.decode("latin-1"))
             elif name == b"x-keywright-require":
-                self.required.append(value)
+                self.required_headers.append(value)
             elif name == b"user-agent":
                 self.agent = value.decode("latin-1")
             elif name == b"x-forwarded-for":
                 self.forwarded.append(value.decode("latin-1"))
 
-    def requirements(self) -> bytes:
+    def options_text(self) -> bytes:
         """Give what the proxy requires, from where its client cannot write it."""
         if self.query is not None:
             return self.query
-        if len(self.required) > 1:
+        if len(self.required_headers) > 1:
             raise _Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
-        return self.required[0] if self.required else b""
+        return self.required_headers[0] if self.required_headers else b""
 
 
 class ForwardAuth:
@@ -150,22 +150,22 @@ class ForwardAuth:
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _is_asked(scope["path"]):
+        if scope["type"] != "http" or not _is_for_proxies(scope["path"]):
             await self._app(scope, receive, send)
             return
         request_id = next(self._request_ids)
-        required = _NOTHING
+        options = _NO_OPTIONS
         try:
-            asked = Asked(
+            request = ProxyRequest(
                 scope["headers"], query=None if scope["path"].startswith(EXT_AUTHZ) else scope["query_string"]
             )
-            required = _required(asked.requirements())
-            verdict = await self._decide(asked, required.ask, scope.get("client"))
-            told = _let_through(verdict, request_id)
+            options = _read_options(request.options_text())
+            verdict = await self._decide(request, options.requirements, scope.get("client"))
+            headers = _accepted_headers(verdict, request_id)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            await self._refuse(error, scope, request_id.decode(), by_nginx=required.by_nginx)(scope, receive, send)
+            await self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)(scope, receive, send)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
     def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
@@ -187,35 +187,35 @@ class ForwardAuth:
         head, fields, length = plain
         if length or len(head) != len(data):
             return None
-        return self._answer_now(Asked(fields, query=first[1] or b""), peer)
+        return self._answer_now(ProxyRequest(fields, query=first[1] or b""), peer)
 
-    def _answer_now(self, asked: Asked, peer: Peer | None) -> bytes | None:
+    def _answer_now(self, request: ProxyRequest, peer: Peer | None) -> bytes | None:
         try:
-            required, key = _required(asked.requirements()), _presented(asked)
+            options, key = _read_options(request.options_text()), _presented(request)
         except Refusal:
             return None
-        caller = self._caller_now(asked.verifiers)
+        caller = self._caller_now(request.verifiers)
         if caller is None or key is None:
             return None
-        ask = _asked_from(required.ask, self._client(asked, peer))
-        verdict = self._checker.check_now(caller, key, ask, agent=agent_family(asked.agent), only_valid=True)
+        requirements = _with_address(options.requirements, self._client(request, peer))
+        verdict = self._checker.check_now(caller, key, requirements, agent=agent_family(request.agent), only_valid=True)
         if verdict is None:
             return None
         limits = b"" if verdict.rate_limits is None else lines_of(_encoded(_rate_limits(verdict.rate_limits)))
-        known = _written_identity(_accepted(verdict))
-        return b"".join((known, limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
+        identity = _written_identity(_accepted_facts(verdict))
+        return b"".join((identity, limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
 
-    async def _decide(self, asked: Asked, ask: Ask, peer: Peer | None) -> Verdict:
-        caller = await self._caller(asked.verifiers)
-        key = _presented(asked)
+    async def _decide(self, request: ProxyRequest, requirements: Requirements, peer: Peer | None) -> KeyVerdict:
+        caller = await self._caller(request.verifiers)
+        key = _presented(request)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        whole = _asked_from(ask, self._client(asked, peer))
-        return await self._checker.check(caller, key, whole, agent=agent_family(asked.agent))
+        requirements = _with_address(requirements, self._client(request, peer))
+        return await self._checker.check(caller, key, requirements, agent=agent_family(request.agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
         if self._open:
-            return _ANYBODY
+            return _ANY_CALLER
         if len(credentials) != 1:
             raise _Misconfigured("verifier_required", f"it sent {len(credentials)} X-Keywright-Verifier headers, not 1")
         verifier = await self._verifiers.recognize(credentials[0])
@@ -225,19 +225,19 @@ class ForwardAuth:
 
     def _caller_now(self, credentials: list[str]) -> Caller | None:
         if self._open:
-            return _ANYBODY
+            return _ANY_CALLER
         if len(credentials) != 1 or not credentials[0].isascii():
             return None
-        verifier = self._verifiers.held(digest(credentials[0]), self._checker.monotonic())
+        verifier = self._verifiers.cached(digest(credentials[0]), self._checker.monotonic())
         return None if verifier is None else Caller(verifier.name, verifier, None)
 
-    def _client(self, asked: Asked, peer: Peer | None) -> str | None:
+    def _client(self, request: ProxyRequest, peer: Peer | None) -> str | None:
         host = None if peer is None else peer[0]
-        address = client_address(host, asked.forwarded, self._trusted)
+        address = client_address(host, request.forwarded, self._trusted)
         if address != client_address(host, (), ()):
             return address
         # The peer is a proxy. Were it taken for the client, one stranger's failures would shut everybody out.
-        if asked.forwarded and not self._warned:
+        if request.forwarded and not self._warned:
             self._warned = True
             _log.warning("X-Forwarded-For is not believed; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
         return None
@@ -253,15 +253,15 @@ class ForwardAuth:
         return response
 
 
-def _is_asked(path: str) -> bool:
+def _is_for_proxies(path: str) -> bool:
     return path.rstrip("/") in (FORWARD_AUTH, EXT_AUTHZ) or path.startswith(f"{EXT_AUTHZ}/")
 
 
 @lru_cache(maxsize=256)
-def _required(text: bytes) -> _Required:
+def _read_options(text: bytes) -> _ProxyOptions:
     """Read `scopes=a:read,b:write&environment=live&proxy=nginx`; every part is optional."""
     if not text:
-        return _NOTHING
+        return _NO_OPTIONS
     try:
         pairs = parse_qsl(text.decode("ascii"), strict_parsing=True, keep_blank_values=True, errors="strict")
     except ValueError:
@@ -277,26 +277,26 @@ def _required(text: bytes) -> _Required:
     scopes = tuple(values["scopes"].split(",")) if "scopes" in values else ()
     if len(scopes) > _MOST_SCOPES or not all(1 <= len(scope) <= _LONGEST_SCOPE for scope in scopes):
         _unreadable("name too many scopes, or an empty or too long one")
-    ask = Ask(environment=environment, scopes=scopes) if environment or scopes else ANY_USE
-    return _Required(ask, by_nginx="proxy" in values)
+    requirements = Requirements(environment=environment, scopes=scopes) if environment or scopes else NO_REQUIREMENTS
+    return _ProxyOptions(requirements, by_nginx="proxy" in values)
 
 
 @lru_cache(maxsize=4096)
-def _asked_from(ask: Ask, address: str | None) -> Ask:
-    return ask if address is None else replace(ask, client_ip=address)
+def _with_address(requirements: Requirements, address: str | None) -> Requirements:
+    return requirements if address is None else replace(requirements, client_ip=address)
 
 
 def _unreadable(what: str) -> NoReturn:
     raise _Misconfigured("misconfigured_proxy", f"its requirements {what}")
 
 
-def _presented(asked: Asked) -> str | None:
+def _presented(request: ProxyRequest) -> str | None:
     """Take the one key out of the headers; None where there is none."""
-    key, *others = asked.api_keys or [""]
+    key, *others = request.api_keys or [""]
     # Some proxies join headers of one name with a comma. No key has one.
     if others or "," in key:
         raise _ambiguous("There is more than one X-API-Key header.")
-    bearer = _bearer(asked.authorization)
+    bearer = _bearer(request.authorization)
     if key and bearer is not None and key != bearer:
         raise _ambiguous("There are two different keys: one in Authorization, one in X-API-Key.")
     return bearer or key or None
@@ -315,7 +315,7 @@ def _ambiguous(sentence: str) -> KeyRefusal:
     return KeyRefusal("invalid_request", sentence, headers={"WWW-Authenticate": f'{REALM}, error="invalid_request"'})
 
 
-def _accepted(verdict: Verdict) -> KeyFacts:
+def _accepted_facts(verdict: KeyVerdict) -> KeyFacts:
     """Give the facts of a key that passed; raise what its verdict means otherwise."""
     if verdict.code is Code.VALID and verdict.facts is not None:
         return verdict.facts
@@ -330,13 +330,13 @@ def _accepted(verdict: Verdict) -> KeyFacts:
     raise KeyRefusal(verdict.code.value, headers=headers)
 
 
-def _let_through(verdict: Verdict, request_id: bytes) -> Headers:
+def _accepted_headers(verdict: KeyVerdict, request_id: bytes) -> Headers:
     """Give the headers of the answer to a key that passed; raise what its verdict means otherwise."""
-    told = [*_FIXED_HEADERS, *_identity(_accepted(verdict)), *_encoded(_rate_limits(verdict.rate_limits))]
-    told.append((b"x-request-id", request_id))
+    headers = [*_FIXED_HEADERS, *_identity(_accepted_facts(verdict)), *_encoded(_rate_limits(verdict.rate_limits))]
+    headers.append((b"x-request-id", request_id))
     if verdict.stale:
-        told.append((_STALE.lower().encode(), b"true"))
-    return told
+        headers.append((_STALE.lower().encode(), b"true"))
+    return headers
 
 
 @lru_cache(maxsize=16_384)

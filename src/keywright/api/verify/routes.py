@@ -16,14 +16,14 @@ from keywright.api.http.problems import Refusal
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.batch import Batches
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.fast_path import Accelerator, VerifyHeaders, read_headers
+from keywright.api.verify.fast_path import FastPath, VerifyHeaders, read_headers
 from keywright.api.verify.responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 
 
-class Checking:
+class VerifyRoutes:
     """
     Answers checks itself, and hands everything else to *app*.
 
@@ -34,10 +34,8 @@ class Checking:
         accelerator: The fast path, which `http_protocol` tries before it comes here; None for none.
     """
 
-    def __init__(
-        self, app: ASGIApp, checker: Checker, callers: Callers, *, accelerator: Accelerator | None = None
-    ) -> None:
-        self.accelerator = accelerator
+    def __init__(self, app: ASGIApp, checker: Checker, callers: Callers, *, fast_path: FastPath | None = None) -> None:
+        self.fast_path = fast_path
         self._app = app
         self._checker = checker
         self._callers = callers
@@ -80,9 +78,9 @@ class Checking:
     async def _answer_one(self, caller: Caller, raw: bytes, *, facts: bool) -> tuple[bytes, bool]:
         text, options = verify_bodies.read(raw)
         if facts:
-            verdict = await self._checker.facts_for(caller, text, options.ask)
+            verdict = await self._checker.facts_for(caller, text, options.requirements)
         else:
-            verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
+            verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
         return verify_bodies.write_explained(verdict, options, self._checker.clock(), facts=facts), verdict.stale
 
 

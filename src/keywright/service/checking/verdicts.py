@@ -20,7 +20,7 @@ class Caller(NamedTuple):
     org_id: bytes | None
 
 
-class Verdict(NamedTuple):
+class KeyVerdict(NamedTuple):
     """
     The verdict on a presented key.
 
@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
     rate_limits: RateLimitDecision | None = None
 
 
-class CachedVerdict(NamedTuple):
+class RepeatableVerdict(NamedTuple):
     """
     A verdict from the cache, for callers that repeat a request; made by `Checker.cacheable`.
 
@@ -45,7 +45,7 @@ class CachedVerdict(NamedTuple):
     """
 
     caller: Caller
-    verdict: Verdict
+    verdict: KeyVerdict
     facts: KeyFacts
     digest: bytes
     cost: int

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
-from keywright.keys.cache import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.digest import digest
 from keywright.keys.format import is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
-from keywright.keys.verdict import Ask, Code, KeyFacts, judge
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.faults import StorageUnavailable
 
 MOST_FAILURES = 60
@@ -36,7 +36,7 @@ class _SharedLookUp(NamedTuple):
     answer: "asyncio.Task[KeyFacts | None]"
 
 
-_NOT_FOUND = Verdict(Code.NOT_FOUND, None, None)
+_NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
 
 
 class Verification:
@@ -55,7 +55,7 @@ class Verification:
     def __init__(
         self,
         store: KeyStore,
-        known: KnownKeys,
+        cache: KeyCache,
         *,
         brand: str,
         now: Seconds,
@@ -63,16 +63,16 @@ class Verification:
         outage_seconds: float,
     ) -> None:
         self._store = store
-        self._known = known
+        self._cache = cache
         self._brand = brand
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
-        self._asking: dict[bytes, _SharedLookUp] = {}
-        self.held = known.held
+        self._look_ups: dict[bytes, _SharedLookUp] = {}
+        self.get_fresh = cache.get_fresh
         """Gives the facts in the cache by the digest of a secret, at a moment of the monotonic clock."""
 
-    def verify_now(self, text: str, ask: Ask) -> Verdict | None:
+    def verify_now(self, text: str, requirements: Requirements) -> KeyVerdict | None:
         """
         Decide from memory alone.
 
@@ -83,14 +83,14 @@ class Verification:
             return _NOT_FOUND
         presented = digest(text)
         # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
-        facts = self.held(presented, self._monotonic())
+        facts = self.get_fresh(presented, self._monotonic())
         if facts is not None:
-            return Verdict(judge(facts, ask, self._now()), facts, presented)
-        if self._known.get(presented) is None and not is_private_key(text, brand=self._brand):
+            return KeyVerdict(judge(facts, requirements, self._now()), facts, presented)
+        if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
 
-    async def verify_elsewhere(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+    async def verify_from_store(self, text: str, requirements: Requirements, *, from_memory: bool = True) -> KeyVerdict:
         """
         Decide by the database, on a text that `verify_now` gave None for, or the facts of a key.
 
@@ -106,26 +106,30 @@ class Verification:
         try:
             facts = await self._look_up(presented, shared=from_memory)
         except StorageUnavailable:
-            facts, stale = self._known.get(presented), True
-            if facts is None or not self._known.trusted_at(self._monotonic(), grace=self._outage_seconds):
+            facts, stale = self._cache.get(presented), True
+            if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
                 raise
-        return _NOT_FOUND if facts is None else Verdict(judge(facts, ask, self._now()), facts, presented, stale)
+        return (
+            _NOT_FOUND
+            if facts is None
+            else KeyVerdict(judge(facts, requirements, self._now()), facts, presented, stale)
+        )
 
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
         """Ask the database; many requests for one key that is not held ask once."""
         if not shared:
-            return await self._read(self._known.begin(presented))
-        question = self._asking.get(presented)
+            return await self._read(self._cache.begin(presented))
+        shared_look_up = self._look_ups.get(presented)
         now = self._monotonic()
-        if question is None or not self._may_join(question, now):
-            look_up = self._known.begin(presented)
-            question = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
-            self._asking[presented] = question
-            question.answer.add_done_callback(lambda done: self._answered(presented, done))
+        if shared_look_up is None or not self._may_join(shared_look_up, now):
+            look_up = self._cache.begin(presented)
+            shared_look_up = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
+            self._look_ups[presented] = shared_look_up
+            shared_look_up.answer.add_done_callback(lambda done: self._answered(presented, done))
         # Shielded: a caller that goes away takes nobody's answer along.
-        return await asyncio.shield(question.answer)
+        return await asyncio.shield(shared_look_up.answer)
 
-    def _may_join(self, question: _SharedLookUp, now: float) -> bool:
+    def _may_join(self, shared_look_up: _SharedLookUp, now: float) -> bool:
         """
         Tell whether the answer to a question that was put before is good enough for a request that comes now.
 
@@ -133,13 +137,13 @@ class Verification:
         since. The second would make a lie of this process's confirmation that it dropped the key. Before the changes
         were followed for the first time receipts may not know of this process, and no earlier answer is good enough.
         """
-        if question.look_up.overtaken or not self._known.ever_followed:
+        if shared_look_up.look_up.invalidated or not self._cache.ever_synced:
             return False
-        return now - question.since <= BOUND_SECONDS
+        return now - shared_look_up.since <= BOUND_SECONDS
 
     def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
-        if (question := self._asking.get(presented)) is not None and question.answer is done:
-            del self._asking[presented]
+        if (shared_look_up := self._look_ups.get(presented)) is not None and shared_look_up.answer is done:
+            del self._look_ups[presented]
         if not done.cancelled():
             # Seen here, so that it is not reported as lost when every caller has gone away.
             done.exception()
@@ -149,7 +153,7 @@ class Verification:
         try:
             facts = await self._store.find(look_up.digest)
         finally:
-            self._known.end(look_up, facts)
+            self._cache.end(look_up, facts)
         return facts
 
 
@@ -220,7 +224,7 @@ class Checker:
         self.verification = verification
         self.clock = now
         self.monotonic = monotonic
-        self._cached = verification.held
+        self._cached = verification.get_fresh
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
         self._note = usage.note
@@ -228,21 +232,30 @@ class Checker:
         self._accepted = 0
 
     def check_now(
-        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None, only_valid: bool = False
-    ) -> Verdict | None:
+        self,
+        caller: Caller,
+        text: str,
+        requirements: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        only_valid: bool = False,
+    ) -> KeyVerdict | None:
         """
         Do as `check` from memory; None, with nothing counted, where database or rate limiter have to be asked.
 
         With *only_valid* None, with nothing counted, for a refused key, too.
         """
-        found = self.verification.verify_now(text, ask)
+        found = self.verification.verify_now(text, requirements)
         verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
         if verdict is None or (only_valid and verdict.code is not _VALID):
             return None
-        self._conclude(caller, verdict, ask, agent)
+        self._conclude(caller, verdict, requirements, agent)
         return verdict
 
-    async def check(self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None) -> Verdict:
+    async def check(
+        self, caller: Caller, text: str, requirements: Requirements, *, cost: int = 1, agent: str | None = None
+    ) -> KeyVerdict:
         """
         Check a key for *caller*: decide, take *cost* of its rate limits, add up the use, count the verdict.
 
@@ -256,18 +269,18 @@ class Checker:
         Raises:
             Unavailable: The database or the shared rate limiter cannot be reached.
         """
-        found = self.verification.verify_now(text, ask)
+        found = self.verification.verify_now(text, requirements)
         if found is None:
-            found = await self._look_up(text, ask)
+            found = await self._look_up(text, requirements)
         verdict = self._take_now(_visible_to(caller, found), cost)
         if verdict is None:
             # The key is valid and visible; only the rate limiter is left to answer.
             facts = cast("KeyFacts", found.facts)
             verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
-        self._conclude(caller, verdict, ask, agent)
+        self._conclude(caller, verdict, requirements, agent)
         return verdict
 
-    async def facts_for(self, caller: Caller, text: str, ask: Ask) -> Verdict:
+    async def facts_for(self, caller: Caller, text: str, requirements: Requirements) -> KeyVerdict:
         """
         Give the state of a key to an in-process verifier, which decides on requests from then on.
 
@@ -276,16 +289,16 @@ class Checker:
         Raises:
             StorageUnavailable: The database cannot be reached, and the cache is too old to stand in for it.
         """
-        found = self.verification.verify_now(text, ask)
+        found = self.verification.verify_now(text, requirements)
         if found is None or found.facts is not None:
-            found = await self._look_up(text, ask, cached=found is not None, shared=False)
+            found = await self._look_up(text, requirements, cached=found is not None, shared=False)
         verdict = _visible_to(caller, found)
         self._record(verdict, None, self.clock())
         return verdict
 
     def cacheable(
-        self, caller: Caller, verdict: Verdict, ask: Ask, since: float, *, cost: int = 1
-    ) -> CachedVerdict | None:
+        self, caller: Caller, verdict: KeyVerdict, requirements: Requirements, since: float, *, cost: int = 1
+    ) -> RepeatableVerdict | None:
         """
         Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated.
 
@@ -301,10 +314,10 @@ class Checker:
             return None
         ends = (facts.expires_at, facts.retires_at, hour_end(since))
         until = min(end for end in ends if end > since)
-        bare, source = Verdict(verdict.code, facts, presented), _source(caller, verdict, ask, None, since)
-        return CachedVerdict(caller, bare, facts, presented, cost, since, until, source)
+        bare, source = KeyVerdict(verdict.code, facts, presented), _source(caller, verdict, requirements, None, since)
+        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source)
 
-    def repeat(self, cached: CachedVerdict, at: float, now: float) -> Verdict | None:
+    def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
         """
         Check a key again; None, with nothing counted, where `check` has to.
 
@@ -327,24 +340,26 @@ class Checker:
             if not decision.allowed:
                 self._counters[Code.RATE_LIMITED](1)
                 return limited(verdict, decision)
-            verdict = _new(Verdict, (_VALID, facts, presented, False, decision))
+            verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
         self._note(source, now)
         self._accepted += 1
         if self._accepted == 1:
             asyncio.get_running_loop().call_soon(self._count_accepted)
         return verdict
 
-    async def _look_up(self, text: str, ask: Ask, *, cached: bool = False, shared: bool = True) -> Verdict:
+    async def _look_up(
+        self, text: str, requirements: Requirements, *, cached: bool = False, shared: bool = True
+    ) -> KeyVerdict:
         # A key that is in the cache is no guess, so there is no failure to expect.
-        network = None if cached else network_of(ask.client_ip)
+        network = None if cached else network_of(requirements.client_ip)
         if network is not None and self._failures.exceeded(network, self.monotonic()):
-            return Verdict(Code.RATE_LIMITED, None, None)
-        verdict = await self.verification.verify_elsewhere(text, ask, from_memory=shared)
+            return KeyVerdict(Code.RATE_LIMITED, None, None)
+        verdict = await self.verification.verify_from_store(text, requirements, from_memory=shared)
         if network is not None and verdict.code is Code.NOT_FOUND:
             self._failures.note(network, self.monotonic())
         return verdict
 
-    def _take_now(self, verdict: Verdict, cost: int) -> Verdict | None:
+    def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
         """Take the cost of the limits of a valid key; None where the rate limiter has to be awaited."""
         facts = verdict.facts
         if verdict.code is _VALID and facts is not None and facts.rate_limits:
@@ -352,11 +367,11 @@ class Checker:
             return None if decision is None else limited(verdict, decision)
         return verdict
 
-    def _conclude(self, caller: Caller, verdict: Verdict, ask: Ask, agent: str | None) -> None:
+    def _conclude(self, caller: Caller, verdict: KeyVerdict, requirements: Requirements, agent: str | None) -> None:
         now = self.clock()
-        self._record(verdict, _source(caller, verdict, ask, agent, now), now)
+        self._record(verdict, _source(caller, verdict, requirements, agent, now), now)
 
-    def _record(self, verdict: Verdict, source: UsageSource | None, now: float) -> None:
+    def _record(self, verdict: KeyVerdict, source: UsageSource | None, now: float) -> None:
         """Add up the use of a valid key, and count the verdict."""
         code = verdict.code
         if code is not _VALID:
@@ -374,25 +389,27 @@ class Checker:
         self._accepted = 0
 
 
-def limited(verdict: Verdict, decision: RateLimitDecision) -> Verdict:
+def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
     """Give the verdict on a valid key after the decision of the rate limiter."""
     code = verdict.code if decision.allowed else Code.RATE_LIMITED
-    return _new(Verdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
+    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
 
 
-def _visible_to(caller: Caller, verdict: Verdict) -> Verdict:
+def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
     """Hide another organization's key from a caller that may learn of its own only."""
     if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
         return verdict
-    return Verdict(Code.NOT_FOUND, None, None, verdict.stale)
+    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
 
 
-def _source(caller: Caller, verdict: Verdict, ask: Ask, agent: str | None, now: float) -> UsageSource | None:
+def _source(
+    caller: Caller, verdict: KeyVerdict, requirements: Requirements, agent: str | None, now: float
+) -> UsageSource | None:
     """Give the source of a use; None where the key was refused."""
     facts, presented = verdict.facts, verdict.digest
     if verdict.code is not _VALID or facts is None or presented is None:
         return None
-    return UsageSource(presented, hour_of(now), network_of(ask.client_ip), agent, facts.id, caller.name)
+    return UsageSource(presented, hour_of(now), network_of(requirements.client_ip), agent, facts.id, caller.name)
 
 
 # What the constructor of a named tuple calls, in a third of the time.
