@@ -1,4 +1,4 @@
-"""The digest by which a private key is looked up, and the only trace of its text that is ever stored."""
+"""The digest of a private key: the only form in which its text is stored, and by which it is looked up."""
 
 from hashlib import sha256
 
@@ -10,21 +10,21 @@ def digest(text: str) -> bytes:
     """
     Hash the text of a private key: SHA-256 over `keywright.v1`, a NUL and the ASCII text, 32 bytes.
 
-    A fast hash is the right one here: the text holds 256 random bits, which cannot be searched. OWASP ASVS 5.0 (6.5.2)
-    and NIST SP 800-63B (5.1.2.2) ask for a slow one below 112 bits only.
+    A fast hash is enough: the text has 256 random bits, which cannot be searched. OWASP ASVS 5.0 (6.5.2) and NIST SP
+    800-63B (5.1.2.2) require a slow one below 112 bits only.
 
     Raises:
-        UnicodeEncodeError: *text* is not ASCII; a text that was parsed is.
+        UnicodeEncodeError: *text* is not ASCII. Never for a well-formed key.
     """
     return digest_of(text.encode("ascii"))
 
 
 def digest_of(text: bytes) -> bytes:
-    """Hash the text of a private key that was not decoded yet, as `digest` does."""
+    """Hash the bytes of a private key's text, as `digest` does; no errors."""
     hashing = _begun.copy()
     hashing.update(text)
     return hashing.digest()
 
 
-# Copied for every text, which costs less than beginning anew.
+# Copying the state costs less than hashing the prefix again.
 _begun = sha256(_DOMAIN)
