@@ -1,5 +1,5 @@
 """
-Scopes: what a key may do, as `resource:action`, each part a word or `*` for any.
+Scopes: what a key may do, as `resource:action`. Each part is a word, or `*` for any word.
 
     reports:read      reads reports
     reports:*         does anything with reports
@@ -21,29 +21,28 @@ _SCOPE = re.compile(PATTERN[1:-1])
 
 
 def is_scope(text: str) -> bool:
-    """Tell whether *text* is of the grammar."""
+    """Tell whether *text* is a scope."""
     return _SCOPE.fullmatch(text) is not None
 
 
 def missing(granted: tuple[str, ...], required: Iterable[str]) -> list[str]:
     """
-    Name what is wanted and not granted, in the order it is wanted.
+    List the required scopes that are not granted, in the order of *required*.
 
-    A wanted `*` is a wish for everything, which only a granted `*` in that place fulfils. A wish that is not of the
-    grammar is never granted.
+    A required `*` is granted only by a `*` in the same part. Text that is no scope is never granted.
     """
     return [scope for scope in required if not _grants(granted, scope)]
 
 
-# A list may be long, and each may be another one: few are kept.
+# Requests may require long lists, each different: the cache is small.
 @lru_cache(maxsize=2048)
 def are_granted(granted: tuple[str, ...], required: tuple[str, ...]) -> bool:
-    """Tell whether nothing of *wanted* is `missing`."""
+    """Tell whether no scope of *required* is `missing`."""
     return not missing(granted, required)
 
 
 def is_of(catalogue: Collection[str], scope: str) -> bool:
-    """Tell whether a catalogue, which holds no wildcards, has a scope; a wildcard when it grants one that it has."""
+    """Tell whether *scope* is in a catalogue, which has no wildcards, or is a wildcard that grants one of it."""
     return scope in catalogue or ("*" in scope and any(scope in _granting_scopes(entry) for entry in catalogue))
 
 
@@ -53,6 +52,6 @@ def _grants(granted: tuple[str, ...], required: str) -> bool:
 
 
 def _granting_scopes(required: str) -> set[str]:
-    """Give the scopes that each grant what is wanted."""
+    """Give all scopes that grant *required*."""
     resource, _, action = required.partition(":")
     return {required, f"{resource}:*", f"*:{action}", "*:*"}
