@@ -1,8 +1,8 @@
 """
-Batches: up to 100 checks in one request, each decided and counted as it would be alone.
+Batches: up to 100 checks in one request, each decided and counted like a single one.
 
-A key that is checked again and again is answered with the bytes that were written before, while its cached verdict is
-valid: the checks of a batch wait for each other.
+The checks of a batch are answered together, so each has to be cheap: the written answer on a key is cached as long as
+its verdict can be repeated.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ class Batches:
             Unavailable: The database or the rate limiter cannot be reached.
         """
         async with self._turn:
-            # The change follower runs between two batches. Without that, many at a stretch would take so long that the
-            # cache would no longer be fresh, and every key of the next ones would have to be looked up.
+            # The change follower runs between two batches. Without that, the cache would not be fresh after many
+            # batches in a row, and every key of the next ones would be looked up.
             await asyncio.sleep(0)
             checks = verify_bodies.read_batch(raw)
             bodies = self._answer_now(caller, checks)
@@ -72,7 +72,7 @@ class Batches:
         return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
-        """Answer checks from memory, as before where the cached verdict is valid; None for those that have to wait."""
+        """Answer checks from memory, with the cached answer where its verdict can be repeated; None for all others."""
         at, now = self._checker.monotonic(), self._checker.clock()
         cached_for, repeat = self._cached.get, self._checker.repeat
         bodies: list[bytes | None] = []
