@@ -1,12 +1,12 @@
 """
-`/forward-auth` and `/ext-authz/{path}`: a proxy asks whether to let a request through, and learns whose key it bears.
+Forward authentication, `/forward-auth` and `/ext-authz/{path}`: a proxy checks the key of each request.
 
-The proxy's question carries headers, and for Envoy the path and the query, of a client that may be hostile. So nothing
-that a client writes does more than present a key: what is required of it comes from what the proxy itself writes, the
-query of `/forward-auth` and a header for `/ext-authz`. Every 200 carries all four identity headers, empty where there
-is nothing to say: some proxies copy only those that are there, and a forged one would stay beside them. How a key's
-limits stand is told in `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). What the
-configuration of each proxy must look like is written, and tested, in docs/operate/proxies.md.
+The request of the proxy has headers, and for Envoy path and query, of a client that may be hostile. So the client's
+part only presents a key; the requirements come from what the proxy itself writes: the query of `/forward-auth`, and a
+header for `/ext-authz`. Every 200 has all four identity headers, even if empty: some proxies copy only the headers of
+the answer, and a forged one would stay beside them. `RateLimit` and `RateLimit-Policy`
+(draft-ietf-httpapi-ratelimit-headers-10) have the states of the key's limits. docs/operate/proxies.md has the tested
+configuration of each proxy.
 """
 
 import re
@@ -43,23 +43,23 @@ Peer = tuple[str, int]
 
 _log = telemetry.Log("keywright.forward_auth")
 
-# With nothing in its query that could be read in two ways.
+# Its query has only characters with one meaning.
 _USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")
 _ANY_CALLER = Caller("forward-auth", None, None)
 _PARAMETERS = frozenset({"scopes", "environment", "proxy"})
 _MOST_SCOPES = 100
 _LONGEST_SCOPE = 255
-# What may stand in a header as it is; a comma separates scopes, and a percent sign begins what is written otherwise.
+# Characters that are not quoted in a header; a comma separates scopes, and a percent sign begins a quoted character.
 _PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
 _FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STALE = "Keywright-Stale"
-# nginx lets 401 and 403 through to its client and makes 500 of every other refusal.
+# nginx passes 401 and 403 on to its client and answers 500 for every other refusal.
 _FORBIDDEN = 403
 _UNKNOWN_TO_NGINX = frozenset({400, 429})
 
 
 class _ProxyOptions(NamedTuple):
-    """What the proxy requires of keys, and whether it is nginx."""
+    """The options of a proxy: its requirements for keys, and whether it is nginx."""
 
     requirements: Requirements
     by_nginx: bool
@@ -69,7 +69,7 @@ _NO_OPTIONS = _ProxyOptions(NO_REQUIREMENTS, by_nginx=False)
 
 
 class _Misconfigured(KeyRefusal):
-    """The proxy, not its client, has to be put right; *reason* is for the log."""
+    """The configuration of the proxy is wrong, not the request of its client; *reason* is for the log."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(code, headers={"WWW-Authenticate": REALM} if code == "verifier_required" else {})
@@ -78,13 +78,13 @@ class _Misconfigured(KeyRefusal):
 
 class ProxyRequest:
     """
-    What a proxy asks: what it requires, and its headers that matter here, each with all its values.
+    A request of a proxy: its options, and the headers that the service reads, each with all its values.
 
-    An alias such as `x_api_key` is no header.
+    An alias such as `x_api_key` is not read.
 
     Args:
-        headers: All of them, names in lower case.
-        query: Where it says what is required; None where a header does.
+        headers: All headers, names in lower case.
+        query: The query with the options; None where a header has them.
     """
 
     __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required_headers", "verifiers")
@@ -112,7 +112,7 @@ class ProxyRequest:
                 self.forwarded.append(value.decode("latin-1"))
 
     def options_text(self) -> bytes:
-        """Give what the proxy requires, from where its client cannot write it."""
+        """Give the text of the proxy's options, from the place that its client cannot write to."""
         if self.query is not None:
             return self.query
         if len(self.required_headers) > 1:
@@ -122,14 +122,14 @@ class ProxyRequest:
 
 class ForwardAuth:
     """
-    Answers proxies itself, and hands everything else to *app*.
+    Answers proxies, and passes every other request to *app*.
 
     Args:
-        app: What answers everything else.
+        app: Answers every other request.
         checker: Checks keys.
-        verifiers: Knows the credentials that proxies show.
-        who: `verifier`: a proxy shows its credential in `X-Keywright-Verifier`. `open`: whoever reaches the port asks.
-        trusted: The networks of proxies whose `X-Forwarded-For` is believed.
+        verifiers: Recognises the credentials of proxies.
+        who: `verifier`: a proxy sends its credential in `X-Keywright-Verifier`. `open`: no credential is needed.
+        trusted: The networks of proxies whose `X-Forwarded-For` is trusted.
     """
 
     def __init__(
@@ -170,15 +170,15 @@ class ForwardAuth:
 
     def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
         """
-        Write the answer to a key that is let through, without asking anybody, from the first header of ours on.
+        Write the answer on a valid key from memory, from the first header of this service on.
 
         Args:
-            data: A request, as it came in.
-            peer: The proxy, as ASGI tells it.
+            data: The bytes of a request.
+            peer: The proxy, as in an ASGI scope.
 
         Returns:
-            None, with nothing counted, noted or spent, where the key is not let through, somebody has to be asked, or
-            the request is not just a plain head of the usual form.
+            None, with nothing counted, where the key is refused, the check takes a database or Redis, or the request
+            is not a plain head of the usual form.
         """
         first = _USUAL_LINE.match(data)
         plain = None if first is None else read_plain_head(data)
@@ -236,10 +236,10 @@ class ForwardAuth:
         address = client_address(host, request.forwarded, self._trusted)
         if address != client_address(host, (), ()):
             return address
-        # The peer is a proxy. Were it taken for the client, one stranger's failures would shut everybody out.
+        # The peer is a proxy. As the client's address, it would put all clients under one failure limit.
         if request.forwarded and not self._warned:
             self._warned = True
-            _log.warning("X-Forwarded-For is not believed; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
+            _log.warning("X-Forwarded-For is not trusted; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
         return None
 
     def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:
@@ -268,15 +268,15 @@ def _read_options(text: bytes) -> _ProxyOptions:
         _unreadable("are malformed")
     values = dict(pairs)
     if len(values) < len(pairs) or not values.keys() <= _PARAMETERS:
-        _unreadable("repeat a parameter, or name an unknown one: the known are scopes, environment and proxy")
+        _unreadable("repeat a parameter, or have one other than scopes, environment and proxy")
     if values.get("proxy", "nginx") != "nginx":
-        _unreadable("name an unknown proxy: the one known is nginx")
+        _unreadable("have a proxy other than nginx")
     environment = values.get("environment")
     if environment is not None and not ENVIRONMENT.fullmatch(environment):
-        _unreadable("name an environment that cannot be")
+        _unreadable("have a malformed environment")
     scopes = tuple(values["scopes"].split(",")) if "scopes" in values else ()
     if len(scopes) > _MOST_SCOPES or not all(1 <= len(scope) <= _LONGEST_SCOPE for scope in scopes):
-        _unreadable("name too many scopes, or an empty or too long one")
+        _unreadable("have too many scopes, or an empty or too long one")
     requirements = Requirements(environment=environment, scopes=scopes) if environment or scopes else NO_REQUIREMENTS
     return _ProxyOptions(requirements, by_nginx="proxy" in values)
 
@@ -291,9 +291,9 @@ def _unreadable(what: str) -> NoReturn:
 
 
 def _presented(request: ProxyRequest) -> str | None:
-    """Take the one key out of the headers; None where there is none."""
+    """Give the key in the headers; None where there is none."""
     key, *others = request.api_keys or [""]
-    # Some proxies join headers of one name with a comma. No key has one.
+    # Some proxies join headers of one name with a comma. No key contains one.
     if others or "," in key:
         raise _ambiguous("There is more than one X-API-Key header.")
     bearer = _bearer(request.authorization)
@@ -316,7 +316,7 @@ def _ambiguous(sentence: str) -> KeyRefusal:
 
 
 def _accepted_facts(verdict: KeyVerdict) -> KeyFacts:
-    """Give the facts of a key that passed; raise what its verdict means otherwise."""
+    """Give the facts of a valid key; raise the refusal of every other verdict."""
     if verdict.code is Code.VALID and verdict.facts is not None:
         return verdict.facts
     headers = {_STALE: "true"} if verdict.stale else {}
@@ -331,7 +331,7 @@ def _accepted_facts(verdict: KeyVerdict) -> KeyFacts:
 
 
 def _accepted_headers(verdict: KeyVerdict, request_id: bytes) -> Headers:
-    """Give the headers of the answer to a key that passed; raise what its verdict means otherwise."""
+    """Give the headers of the answer on a valid key; raise the refusal of every other verdict."""
     headers = [*_FIXED_HEADERS, *_identity(_accepted_facts(verdict)), *_encoded(_rate_limits(verdict.rate_limits))]
     headers.append((b"x-request-id", request_id))
     if verdict.stale:

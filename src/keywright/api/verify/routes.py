@@ -1,8 +1,8 @@
 """
-`POST /api/v2/api-keys/verify` and `/verify/batch`: the routes that every request of every customer waits for.
+`POST /api/v2/api-keys/verify` and `/verify/batch`, without a web framework.
 
-Plain ASGI in front of everything else, because routing, models and a log line for each would cost more than the check
-itself. `api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
+Plain ASGI in front of all other routes, because routing, models and a log line would cost more than the check itself.
+`api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
 """
 
 from functools import partial
@@ -25,13 +25,13 @@ from keywright.service.checking.verification import Checker
 
 class VerifyRoutes:
     """
-    Answers checks itself, and hands everything else to *app*.
+    Answers checks, and passes every other request to *app*.
 
     Args:
-        app: Answers everything else.
+        app: Answers every other request.
         checker: Checks keys.
         callers: Recognises callers.
-        accelerator: The fast path, which `http_protocol` tries before it comes here; None for none.
+        fast_path: The fast path, which `server.protocol` tries before this; None for none.
     """
 
     def __init__(self, app: ASGIApp, checker: Checker, callers: Callers, *, fast_path: FastPath | None = None) -> None:
@@ -85,7 +85,7 @@ class VerifyRoutes:
 
 
 async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:
-    """Read a body; the common one, announced as plain JSON, arrives in one piece."""
+    """Read a body; the usual one, plain JSON, arrives in one piece."""
     if not headers.plain_json:
         return await read_json_bytes(Request(scope, receive))
     message = await receive()

@@ -25,24 +25,24 @@ class VerifyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    key: str = Field(description="What was presented: anything at all")
+    key: str = Field(description="The presented text: anything at all")
     # A factory, because pydantic copies a default deeply for every key of a batch.
     scopes: list[Scope] = Field(
         default_factory=list,
         max_length=100,
-        description="What the request needs, all of it",
+        description="The scopes that the request needs, all of them",
         json_schema_extra={"default": []},
     )
-    environment: str | None = Field(default=None, max_length=255, description="The environment it must belong to")
+    environment: str | None = Field(default=None, max_length=255, description="The environment that the key must have")
     client_ip: str | None = Field(
         default=None,
         max_length=255,
-        description="The customer's address; a key that is bound to networks passes only where it is told",
+        description="The customer's address; a key that is bound to networks is refused without it",
     )
     method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
     path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
     cost: Cost = Field(default=1, description="How many units of the key's limits the request takes")
-    explain: bool = Field(default=False, description="Say which rule refused, and what would pass")
+    explain: bool = Field(default=False, description="Explain a refusal: which rule, and what would pass")
 
 
 class BatchRequest(BaseModel):
