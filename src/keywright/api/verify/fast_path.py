@@ -172,14 +172,14 @@ class FastPath:
         Answer one whole request; None, with nothing counted or noted, where that is for the application.
 
         Args:
-            head: What *data* begins with.
-            data: The request.
-            default_headers: What every answer begins with.
+            head: The head that *data* begins with.
+            data: The whole request.
+            default_headers: The first headers of every answer.
         """
         try:
             body = self._body(head, data)
         except Exception:  # noqa: BLE001 - it is logged whole
-            # The application meets the same error, or a better end, and says so to the client.
+            # The application answers the request instead, with the same error or without.
             _log.exception("unexpected error")
             return None
         return None if body is None else self._with_body(default_headers, body)
