@@ -36,9 +36,9 @@ import httpx
 
 from keywright.dev.issuer import DevIssuer
 from keywright.keys import format as text_format
-from keywright.keys.cache import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.format import Kind, Parts, digest
-from keywright.keys.verdict import ANY_USE
+from keywright.keys.verdict import NO_REQUIREMENTS
 from keywright.service.checking.verification import Verification
 from keywright.storage.engine import open_store
 from tests.history.nodes import create_verifier
@@ -167,12 +167,14 @@ async def in_this_process(database: str, texts: Texts, stored: Sequence[str], me
     await store.start()
     try:
         verification = Verification(
-            store, KnownKeys(1000), brand="kw", now=time.time, monotonic=time.monotonic, outage_seconds=0
+            store, KeyCache(1000), brand="kw", now=time.time, monotonic=time.monotonic, outage_seconds=0
         )
         ordered = sorted(stored)
 
         async def verify(text: str) -> None:
-            verdict = verification.verify_now(text, ANY_USE) or await verification.verify_elsewhere(text, ANY_USE)
+            verdict = verification.verify_now(text, NO_REQUIREMENTS) or await verification.verify_from_store(
+                text, NO_REQUIREMENTS
+            )
             assert verdict.facts is None
 
         async def compare_characters(text: str) -> None:

@@ -26,13 +26,13 @@ from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.openapi import DocumentRoute
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.fast_path import Accelerator
+from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.routes import Checking
+from keywright.api.verify.routes import VerifyRoutes
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
-from keywright.keys.cache import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
@@ -95,7 +95,7 @@ def plugs_of(settings: Settings) -> Plugs:
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
-            cached_keys=settings.cached_keys,
+            capacity=settings.cached_keys,
             on_outage=settings.limits_on_outage,
             on_uncounted=telemetry.limits_uncounted.inc,
         ),
@@ -117,7 +117,7 @@ def plugs_of(settings: Settings) -> Plugs:
     )
 
 
-def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> Checking:
+def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> VerifyRoutes:
     """
     Build the application: verifications are answered first, the other routes come after them.
 
@@ -204,12 +204,12 @@ class _CheckingParts:
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    known, known_verifiers = KnownKeys(settings.cached_keys), VerifierCache(10_000)
-    follower = ChangeFollower(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
+    cache, verifier_cache = KeyCache(settings.cached_keys), VerifierCache(10_000)
+    follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
         store=plugs.store,
-        known=known_verifiers,
+        cache=verifier_cache,
         clock=plugs.clock,
         monotonic=plugs.monotonic,
         entropy=plugs.entropy,
@@ -220,7 +220,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
     verification = Verification(
         plugs.store,
-        known,
+        cache,
         brand=settings.key_brand,
         now=plugs.now,
         monotonic=plugs.monotonic,
@@ -248,17 +248,17 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Checking:
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> VerifyRoutes:
     """Put the ways to check keys in front of *app*."""
     forward_auth = None
     if settings.forward_auth != "off":
         forward_auth = ForwardAuth(
             parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
         )
-    accelerator = None
+    fast_path = None
     if settings.fast_path == "on":
-        accelerator = Accelerator(parts.checker, parts.callers, forward_auth)
-    return Checking(app, parts.checker, parts.callers, forward_auth=forward_auth, accelerator=accelerator)
+        fast_path = FastPath(parts.checker, parts.callers, forward_auth)
+    return VerifyRoutes(app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
@@ -282,7 +282,7 @@ def _key_tasks(plugs: Plugs) -> KeyTasks:
     return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
 
 
-def from_environment() -> Checking:
+def from_environment() -> VerifyRoutes:
     """Build the application of a worker process; uvicorn calls this once in each."""
     settings = config.load()
     telemetry.configure_logging(settings.log_level, as_json=True)

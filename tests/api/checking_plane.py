@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from keywright.api.verify.callers import Callers
-from keywright.keys.cache import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
@@ -48,21 +48,21 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.known, self.known_verifiers = KnownKeys(100), VerifierCache(10)
+        self.cache, self.verifier_cache = KeyCache(100), VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(
             id=VERIFIER_ID, name="edge", display=CREDENTIAL.display, created_at=NOW
         )
         self.verifiers = Verifiers(
-            store=self.store, known=self.known_verifiers, clock=lambda: NOW, monotonic=self.time, entropy=bytes,
+            store=self.store, cache=self.verifier_cache, clock=lambda: NOW, monotonic=self.time, entropy=bytes,
             new_id=lambda: VERIFIER_ID, brand="kw", outage_seconds=OUTAGE_SECONDS,
         )  # fmt: skip
         self.callers = Callers(self.verifiers, TwoTokens(), brand="kw")
         self.failures = FailureLimit()
         self.verdicts = Verdicts()
         verification = Verification(
-            self.store, self.known, brand="kw", now=self.epoch, monotonic=self.time, outage_seconds=OUTAGE_SECONDS
+            self.store, self.cache, brand="kw", now=self.epoch, monotonic=self.time, outage_seconds=OUTAGE_SECONDS
         )
         self.checker = a_checker(
             verification, self.time, now=self.epoch, usage=self.usage, failures=self.failures, limiter=self.limiter,
@@ -71,5 +71,5 @@ class CheckingPlane:
 
     def follow(self) -> None:
         """Have what is held count from now on."""
-        self.known.followed(self.time())
-        self.known_verifiers.followed(self.time())
+        self.cache.synced(self.time())
+        self.verifier_cache.synced(self.time())

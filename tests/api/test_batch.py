@@ -94,7 +94,7 @@ async def test_each_as_it_would_be_alone() -> None:
             side.limiter.far = away
             if changed is not None:
                 side.store.facts[changed] = replace(side.store.facts[changed], name=f"{seconds}")
-                side.known.drop([changed])
+                side.cache.drop([changed])
             if follow:
                 side.follow()
         body, stale = await together.batches.answer(caller, written(asked))
@@ -111,7 +111,7 @@ async def test_what_changed_is_not_answered_as_before(side: Side) -> None:
     assert await ask(side, {"key": KEY}) == ["valid"]
     assert await ask(side, {"key": KEY}, {"key": KEY}) == ["valid", "valid"]
     side.store.facts[PAIR.private.digest] = replace(FACTS, revoked=True)
-    side.known.drop([PAIR.private.digest])
+    side.cache.drop([PAIR.private.digest])
     assert await ask(side, {"key": KEY}) == ["revoked"]
 
 

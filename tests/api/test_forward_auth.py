@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 
 from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.routes import Checking
+from keywright.api.verify.routes import VerifyRoutes
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
@@ -42,7 +42,7 @@ class Door(CheckingPlane):
         super().__init__()
         options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
         forward_auth = ForwardAuth(self.checker, self.verifiers, **options)
-        self.app = Checking(PlainTextResponse("behind", 418), self.checker, self.callers, forward_auth=forward_auth)
+        self.app = VerifyRoutes(PlainTextResponse("behind", 418), self.checker, self.callers, forward_auth=forward_auth)
         self.http = self.caller()
 
     def caller(self, address: str = PROXY) -> httpx.AsyncClient:
@@ -248,8 +248,8 @@ async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None
 
 async def test_outage(door: Door) -> None:
     """While the database is away, known keys are answered and marked, unknown ones are 503, and never 401."""
-    door.verifiers.known.followed(door.time())
-    door.known.followed(door.time())
+    door.verifiers.cache.synced(door.time())
+    door.cache.synced(door.time())
     assert (await door.ask(FORWARD_AUTH, BEARING)).status_code == 200
     door.store.away = True
     door.time.seconds += 30

@@ -12,7 +12,7 @@ from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import LONGEST_REST, KeyCheck, read, read_batch
 from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.contract.errors import FieldError
-from keywright.keys.verdict import ANY_USE, Ask
+from keywright.keys.verdict import NO_REQUIREMENTS, Requirements
 from tests.api.checking_plane import KEY
 
 WHITE = [""] * 80 + [" ", "\n", "\t ", "\r\n"] * 5 + ["\f", "\v", "\0", "\u00a0", "\ufeff"]
@@ -103,18 +103,18 @@ def test_a_body_that_is_damaged_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "ask"),
+    ("body", "requirements"),
     [
-        ({}, ANY_USE),
-        ({"scopes": [], "environment": None, "method": "GET", "path": "/"}, ANY_USE),
-        ({"scopes": ["a:read"], "client_ip": "192.0.2.7"}, Ask(scopes=("a:read",), client_ip="192.0.2.7")),
+        ({}, NO_REQUIREMENTS),
+        ({"scopes": [], "environment": None, "method": "GET", "path": "/"}, NO_REQUIREMENTS),
+        ({"scopes": ["a:read"], "client_ip": "192.0.2.7"}, Requirements(scopes=("a:read",), client_ip="192.0.2.7")),
     ],
 )
-def test_what_is_asked(body: dict[str, Any], ask: Ask) -> None:
+def test_what_is_asked(body: dict[str, Any], requirements: Requirements) -> None:
     """What counts for the verdict is found in the body, and a body that asks for nothing is known to."""
     question = read(json.dumps({"key": KEY, **body}).encode())
-    assert (question.text, question.options.ask) == (KEY, ask)
-    assert (question.options.ask is ANY_USE) is (ask is ANY_USE)
+    assert (question.text, question.options.requirements) == (KEY, requirements)
+    assert (question.options.requirements is NO_REQUIREMENTS) is (requirements is NO_REQUIREMENTS)
 
 
 def test_long_bodies_are_not_remembered() -> None:

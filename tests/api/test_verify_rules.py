@@ -9,9 +9,9 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright.api.verify.routes import Checking
+from keywright.api.verify.routes import VerifyRoutes
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Code
+from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.checking.verdicts import Caller
 from tests.api.checking_plane import (
     CREDENTIAL,
@@ -35,13 +35,13 @@ class Counter(CheckingPlane):
 
     def __init__(self) -> None:
         super().__init__()
-        app = Checking(PlainTextResponse("behind", 418), self.checker, self.callers)
+        app = VerifyRoutes(PlainTextResponse("behind", 418), self.checker, self.callers)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright")
 
     def key(self, **change: Any) -> None:
         """Make the key one of another kind."""
         self.store.facts[PAIR.private.digest] = replace(FACTS, **change)
-        self.known.drop([PAIR.private.digest])
+        self.cache.drop([PAIR.private.digest])
 
     async def ask(self, key: str = KEY, *, facts: bool = False, bearer: str = "", **more: Any) -> dict[str, Any]:
         """Ask for a verdict that is given."""
@@ -124,7 +124,7 @@ async def test_whoever_judges_by_itself_reports_its_uses(counter: Counter) -> No
     """A question for the facts of a key is no use of it: the verifier that asks counts and reports the use itself."""
     caller = Caller("edge", None, None)
     for _ in range(2):
-        verdict = await counter.checker.facts_for(caller, KEY, ANY_USE)
+        verdict = await counter.checker.facts_for(caller, KEY, NO_REQUIREMENTS)
         assert verdict.code is Code.VALID
     assert list(counter.usage.take_all()) == []
 

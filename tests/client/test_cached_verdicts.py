@@ -18,8 +18,8 @@ def note(verdicts: CachedVerdicts, key: RequestKey, now: float = NOW, *, times: 
 
 
 def reported(verdicts: CachedVerdicts, most: int = 1_000_000) -> list[tuple[int, str | None, int]]:
-    verdicts.turn()
-    while verdicts.settle(100):
+    verdicts.set_aside()
+    while verdicts.add_up(100):
         pass
     records = verdicts.usage.take(most)
     return sorted(
@@ -46,7 +46,7 @@ def test_hours_are_told_apart() -> None:
     """The same source in two hours is two records."""
     verdicts = CachedVerdicts()
     note(verdicts, request(0), NOW)
-    verdicts.turn()
+    verdicts.set_aside()
     note(verdicts, request(0), NOW + HOUR_SECONDS)
     assert reported(verdicts) == [(0, None, 1), (0, None, 1)]
 

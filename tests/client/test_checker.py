@@ -53,10 +53,10 @@ class World:
         return self.checker.answered(asking, answer)
 
     def sightings(self) -> list[UsageRecord]:
-        self.checker.set_uses_aside()
-        while self.checker.settle_uses(3):
+        self.checker.set_usage_aside()
+        while self.checker.add_up_usage(3):
             pass
-        return self.checker.take_uses(1_000_000)
+        return self.checker.take_usage(1_000_000)
 
 
 def words(

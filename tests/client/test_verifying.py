@@ -113,7 +113,7 @@ async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> No
         late = background.checker.decide(key)
         assert isinstance(late, UncachedRequest)
         assert await verifier.verify(key)
-        assert await asyncio.to_thread(background.ask, late)
+        assert await asyncio.to_thread(background.decide, late)
     assert len(fake.asked(VERIFY)) == 1
 
 

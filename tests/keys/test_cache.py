@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from keywright.keys.cache import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.verdict import KeyFacts
 
 KEY = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
@@ -12,79 +12,79 @@ DIGEST = b"d" * 32
 
 
 @pytest.fixture
-def known() -> KnownKeys:
-    return KnownKeys(10)
+def cache() -> KeyCache:
+    return KeyCache(10)
 
 
-def find(known: KnownKeys, digest: bytes, facts: KeyFacts | None = KEY) -> None:
-    known.end(known.begin(digest), facts)
+def find(cache: KeyCache, digest: bytes, facts: KeyFacts | None = KEY) -> None:
+    cache.end(cache.begin(digest), facts)
 
 
-def test_finds_are_held(known: KnownKeys) -> None:
+def test_finds_are_held(cache: KeyCache) -> None:
     """What was found is known from then on; what was not found is asked for again."""
-    find(known, DIGEST)
-    find(known, b"e" * 32, None)
-    assert known.get(DIGEST) is KEY
-    assert known.get(b"e" * 32) is None
-    assert len(known) == 1
+    find(cache, DIGEST)
+    find(cache, b"e" * 32, None)
+    assert cache.get(DIGEST) is KEY
+    assert cache.get(b"e" * 32) is None
+    assert len(cache) == 1
 
 
-def test_dropped(known: KnownKeys) -> None:
+def test_dropped(cache: KeyCache) -> None:
     """What the feed names is forgotten, wherever it is held; what it does not know does no harm."""
     for number in range(8):
-        find(known, bytes([number]) * 32)
-    known.drop([bytes([0]) * 32, bytes([7]) * 32, DIGEST])
-    assert known.get(bytes([0]) * 32) is None
-    assert known.get(bytes([7]) * 32) is None
-    assert known.get(bytes([1]) * 32) is KEY
-    known.drop_all()
-    assert len(known) == 0
+        find(cache, bytes([number]) * 32)
+    cache.drop([bytes([0]) * 32, bytes([7]) * 32, DIGEST])
+    assert cache.get(bytes([0]) * 32) is None
+    assert cache.get(bytes([7]) * 32) is None
+    assert cache.get(bytes([1]) * 32) is KEY
+    cache.drop_all()
+    assert len(cache) == 0
 
 
-def test_a_look_up_that_a_change_overtook_is_not_held(known: KnownKeys) -> None:
+def test_a_look_up_that_a_change_overtook_is_not_held(cache: KeyCache) -> None:
     """A key that is read, then revoked and announced, then handed in, is not held: it may be what it was."""
-    slow = known.begin(DIGEST)
-    known.drop([DIGEST])
-    quick = known.begin(DIGEST)
-    known.end(slow, KEY)
-    assert known.get(DIGEST) is None
-    known.end(quick, KEY)
-    assert known.get(DIGEST) is KEY
+    slow = cache.begin(DIGEST)
+    cache.drop([DIGEST])
+    quick = cache.begin(DIGEST)
+    cache.end(slow, KEY)
+    assert cache.get(DIGEST) is None
+    cache.end(quick, KEY)
+    assert cache.get(DIGEST) is KEY
 
 
-def test_a_look_up_that_a_loss_of_the_feed_overtook_is_not_held(known: KnownKeys) -> None:
+def test_a_look_up_that_a_loss_of_the_feed_overtook_is_not_held(cache: KeyCache) -> None:
     """When the feed loses its place, look-ups under way are not trusted either."""
-    slow = known.begin(DIGEST)
-    known.drop_all()
-    known.end(slow, KEY)
-    assert known.get(DIGEST) is None
+    slow = cache.begin(DIGEST)
+    cache.drop_all()
+    cache.end(slow, KEY)
+    assert cache.get(DIGEST) is None
 
 
-def test_trust(known: KnownKeys) -> None:
+def test_trust(cache: KeyCache) -> None:
     """What is held counts for the bound after the feed was last asked, and not before it ever was."""
-    assert not known.trusted_at(0.0)
-    known.followed(100.0)
-    assert known.trusted_at(101.0)
-    assert not known.trusted_at(101.001)
-    known.followed(99.0)
-    assert known.trusted_at(101.0)
+    assert not cache.fresh_at(0.0)
+    cache.synced(100.0)
+    assert cache.fresh_at(101.0)
+    assert not cache.fresh_at(101.001)
+    cache.synced(99.0)
+    assert cache.fresh_at(101.0)
 
 
 def test_bounded() -> None:
     """However many keys pass by, no more than the capacity are held, and those in use stay."""
-    known = KnownKeys(100)
-    find(known, DIGEST)
+    cache = KeyCache(100)
+    find(cache, DIGEST)
     for number in range(10_000):
-        find(known, number.to_bytes(32, "big"))
+        find(cache, number.to_bytes(32, "big"))
         if number % 20 == 0:
-            assert known.get(DIGEST) is KEY
-        assert len(known) <= 100
+            assert cache.get(DIGEST) is KEY
+        assert len(cache) <= 100
 
 
 def test_capacity() -> None:
     """A capacity that could hold nothing is refused."""
     with pytest.raises(ValueError, match="at least two"):
-        KnownKeys(1)
+        KeyCache(1)
 
 
 class AgainstTheTruth(RuleBasedStateMachine):
@@ -92,14 +92,14 @@ class AgainstTheTruth(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.known = KnownKeys(4)
+        self.cache = KeyCache(4)
         self.revoked: set[int] = set()
         self.announced: set[int] = set()
         self.under_way: list[tuple[object, KeyFacts]] = []
 
     @rule(key=st.integers(0, 5))
     def read(self, key: int) -> None:
-        look_up = self.known.begin(bytes([key]) * 32)
+        look_up = self.cache.begin(bytes([key]) * 32)
         facts = KeyFacts(id=bytes(16), org_id=bytes(16), name="n", environment="live", revoked=key in self.revoked)
         self.under_way.append((look_up, facts))
 
@@ -107,7 +107,7 @@ class AgainstTheTruth(RuleBasedStateMachine):
     def hand_in(self, data: st.DataObject) -> None:
         if self.under_way:
             look_up, facts = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
-            self.known.end(look_up, facts)  # type: ignore[arg-type]
+            self.cache.end(look_up, facts)  # type: ignore[arg-type]
 
     @rule(key=st.integers(0, 5))
     def revoke(self, key: int) -> None:
@@ -115,27 +115,27 @@ class AgainstTheTruth(RuleBasedStateMachine):
 
     @rule()
     def follow(self) -> None:
-        self.known.drop(bytes([key]) * 32 for key in self.revoked - self.announced)
+        self.cache.drop(bytes([key]) * 32 for key in self.revoked - self.announced)
         self.announced |= self.revoked
 
     @invariant()
     def nothing_announced_is_held_as_active(self) -> None:
         for key in self.announced:
-            facts = self.known.get(bytes([key]) * 32)
+            facts = self.cache.get(bytes([key]) * 32)
             assert facts is None or facts.revoked
 
 
 TestAgainstTheTruth = AgainstTheTruth.TestCase
 
 
-def test_what_is_held_and_counts(known: KnownKeys) -> None:
+def test_what_is_held_and_counts(cache: KeyCache) -> None:
     """What is held is given while the feed is followed, whichever generation it is of, and not after."""
     for number in range(6):
-        find(known, bytes([number]) * 32)
+        find(cache, bytes([number]) * 32)
     older, newest = bytes([0]) * 32, bytes([5]) * 32
-    assert known.held(newest, 0.0) is None
-    known.followed(100.0)
-    assert known.held(older, 101.0) is KEY
-    assert known.held(newest, 101.0) is KEY
-    assert known.held(DIGEST, 101.0) is None
-    assert known.held(newest, 101.001) is None
+    assert cache.get_fresh(newest, 0.0) is None
+    cache.synced(100.0)
+    assert cache.get_fresh(older, 101.0) is KEY
+    assert cache.get_fresh(newest, 101.0) is KEY
+    assert cache.get_fresh(DIGEST, 101.0) is None
+    assert cache.get_fresh(newest, 101.001) is None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keywright.keys.rate_limiter import InMemoryRateLimiter, decide
-from keywright.keys.rate_limits import RateLimit, spend
+from keywright.keys.rate_limits import RateLimit, decide_one
 
 MINUTE = RateLimit("minute", 3, 60)
 HOUR = RateLimit("hour", 5, 3600)
@@ -58,13 +58,13 @@ def test_as_if_each_limit_stood_alone(limits: tuple[RateLimit, ...], steps: list
     alone = dict.fromkeys(limits, now)
     for wait, cost in steps:
         now += wait
-        each = {limit: spend(limit, alone[limit], now, cost) for limit in limits}
+        each = {limit: decide_one(limit, alone[limit], now, cost) for limit in limits}
         allowed = all(one.allowed for one in each.values())
         decision = limiter.acquire(b"key", limits, now, cost)
         assert decision.allowed == allowed
         assert (decision.retry_after_seconds == 0) == allowed
         if allowed:
-            alone = {limit: one.earned_back_at for limit, one in each.items()}
+            alone = {limit: one.full_at for limit, one in each.items()}
         assert [state.reset_seconds for state in decision.states] == [max(0.0, alone[each] - now) for each in limits]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keywright.rate_limiting.connection import CallFailed, Connection, ConnectionLost, connect
+from keywright.rate_limiting.connection import Connection, RedisCallFailed, RedisConnectionLost, connect
 from keywright.rate_limiting.url import RedisUrl, read
 from tests.live import PATIENCE_SECONDS
 from tests.rate_limiting.certificates import make_certificate
@@ -49,7 +49,7 @@ async def test_everybody_gets_their_own_answer(redis_server: RedisServer) -> Non
     async with connected(redis_server.url) as connection:
         calls = [connection.call("ECHO", number) if number % 10 else connection.call("NO") for number in range(1000)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert [isinstance(answer, CallFailed) for answer in answers] == [number % 10 == 0 for number in range(1000)]
+    assert [isinstance(answer, RedisCallFailed) for answer in answers] == [number % 10 == 0 for number in range(1000)]
     assert [answer for answer in answers if isinstance(answer, bytes)] == [
         b"%d" % number for number in range(1000) if number % 10
     ]
@@ -88,7 +88,7 @@ async def test_no_answer_in_time(own_redis: RedisServer) -> None:
         told = await asyncio.gather(*(connection.call("PING") for _ in range(3)), return_exceptions=True)
         assert {str(error) for error in told} == {f"Redis did not answer within {SHORT} s"}
         assert await connection.lost == f"Redis did not answer within {SHORT} s"
-        with pytest.raises(ConnectionLost):
+        with pytest.raises(RedisConnectionLost):
             await connection.call("PING")
 
 
@@ -116,7 +116,7 @@ async def test_too_many_wait() -> None:
         connection._most = 3
         waiting = [asyncio.ensure_future(connection.call("PING")) for _ in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(ConnectionLost, match="3 calls wait"):
+        with pytest.raises(RedisConnectionLost, match="3 calls wait"):
             await connection.call("PING")
         assert not any(call.done() for call in waiting)
         connection.end("enough")
@@ -133,7 +133,7 @@ async def test_not_redis() -> None:
         await reader.read()
 
     async with peer(http) as port, connected(f"redis://127.0.0.1:{port}") as connection:
-        with pytest.raises(ConnectionLost, match="does not speak"):
+        with pytest.raises(RedisConnectionLost, match="does not speak"):
             await connection.call("PING")
 
 
@@ -152,7 +152,7 @@ async def test_the_end_of_redis(own_redis: RedisServer) -> None:
         waiting = asyncio.ensure_future(connection.call("PING"))
         await asyncio.sleep(0)
         own_redis.kill()
-        with pytest.raises(ConnectionLost, match="ended"):
+        with pytest.raises(RedisConnectionLost, match="ended"):
             await waiting
 
 
@@ -160,7 +160,7 @@ async def test_nobody_there(own_redis: RedisServer) -> None:
     """A Redis that is not there is told as such, on a port and on a socket."""
     own_redis.kill()
     for url in (own_redis.url, "unix:///nowhere/redis.sock", "redis://nowhere.invalid"):
-        with pytest.raises(ConnectionLost, match="cannot be reached"):
+        with pytest.raises(RedisConnectionLost, match="cannot be reached"):
             await connect(read(url))
 
 
@@ -174,10 +174,10 @@ async def test_login_and_database(own_redis: RedisServer) -> None:
     async with connected(f"unix://me:mine@{own_redis.socket_path}?db=2") as connection:
         assert await connection.call("ACL", "WHOAMI") == b"me"
     for wrong in (":hunter22", "me:hunter22"):
-        with pytest.raises(CallFailed, match="WRONGPASS") as refusal:
+        with pytest.raises(RedisCallFailed, match="WRONGPASS") as refusal:
             await connect(read(ours.replace(":s3cret%2F!", wrong)))
         assert "hunter22" not in str(refusal.value)
-    with pytest.raises(CallFailed, match="out of range"):
+    with pytest.raises(RedisCallFailed, match="out of range"):
         await connect(read(f"{ours}/999"))
 
 
@@ -197,7 +197,7 @@ async def test_tls(redis_server: RedisServer, tmp_path: Path) -> None:
         async with connected(f"rediss://localhost:{port}?ssl_ca_certs={ours}") as connection:
             assert await connection.call("ECHO", "x") == b"x"
         for url in (f"rediss://localhost:{port}?ssl_ca_certs={others}", f"rediss://localhost:{port}"):
-            with pytest.raises(ConnectionLost, match="TLS with Redis failed"):
+            with pytest.raises(RedisConnectionLost, match="TLS with Redis failed"):
                 await connect(read(url))
-        with pytest.raises(ConnectionLost, match="No such file"):
+        with pytest.raises(RedisConnectionLost, match="No such file"):
             await connect(read(f"rediss://localhost:{port}?ssl_ca_certs={tmp_path}/absent.pem"))

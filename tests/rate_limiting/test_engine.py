@@ -8,7 +8,7 @@ from keywright.service.checking.local_rate_limiter import LocalRateLimiter
 
 
 def opened(url: str | None) -> RunningLimiter:
-    return open_limiter(url, monotonic=time.monotonic, cached_keys=10, on_outage="local", on_uncounted=lambda: None)
+    return open_limiter(url, monotonic=time.monotonic, capacity=10, on_outage="local", on_uncounted=lambda: None)
 
 
 def test_which() -> None:

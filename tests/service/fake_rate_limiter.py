@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
-from keywright.keys.rate_limits import RateLimit, spend
+from keywright.keys.rate_limits import RateLimit, decide_one
 from keywright.service.faults import LimitsUnavailable
 from tests.service.fake_checking_store import FakeTime
 
@@ -33,12 +33,12 @@ class FakeRateLimiter:
         self.asked.append((key_id, cost))
         now = self._time()
         kept = [self._kept.get((key_id, limit), now) for limit in limits]
-        spent = [spend(limit, since, now, cost) for limit, since in zip(limits, kept, strict=True)]
+        spent = [decide_one(limit, since, now, cost) for limit, since in zip(limits, kept, strict=True)]
         allowed = all(one.allowed for one in spent)
         waits = [one.retry_after_seconds for one in spent]
         if not allowed:
-            spent = [spend(limit, since, now, 0) for limit, since in zip(limits, kept, strict=True)]
-        self._kept |= {(key_id, limit): one.earned_back_at for limit, one in zip(limits, spent, strict=True)}
+            spent = [decide_one(limit, since, now, 0) for limit, since in zip(limits, kept, strict=True)]
+        self._kept |= {(key_id, limit): one.full_at for limit, one in zip(limits, spent, strict=True)}
         states = tuple(
             LimitState(limit, one.remaining, one.reset_seconds) for limit, one in zip(limits, spent, strict=True)
         )

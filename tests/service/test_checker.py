@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from keywright.keys.cache import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import FailureLimit, Verification
 from keywright.service.faults import LimitsUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
@@ -25,7 +25,7 @@ FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", s
 LIMITS = (RateLimit("minute", 2, 60),)
 NOW = 1_000_000.0
 OWNER, STRANGER = Caller("owner", None, FACTS.org_id), Caller("stranger", None, b"x" * 16)
-ADDRESS = Ask(client_ip="192.0.2.7")
+ADDRESS = Requirements(client_ip="192.0.2.7")
 
 
 class Plane:
@@ -33,12 +33,12 @@ class Plane:
 
     def __init__(self) -> None:
         self.store, self.time, self.now = FakeCheckingStore(), FakeTime(), FakeTime(NOW)
-        self.known, self.usage, self.verdicts = KnownKeys(100), UsageBook(), Verdicts()
+        self.cache, self.usage, self.verdicts = KeyCache(100), UsageBook(), Verdicts()
         self.failures, self.limiter = FailureLimit(allowed=2), FakeRateLimiter(self.time)
         self.store.facts[DIGEST] = FACTS
-        self.known.followed(self.time())
+        self.cache.synced(self.time())
         verification = Verification(
-            self.store, self.known, brand="kw", now=self.now, monotonic=self.time, outage_seconds=60.0
+            self.store, self.cache, brand="kw", now=self.now, monotonic=self.time, outage_seconds=60.0
         )
         self.checker = a_checker(
             verification,
@@ -53,22 +53,24 @@ class Plane:
     def key(self, **change: Any) -> None:
         """Change the key."""
         self.store.facts[DIGEST] = replace(FACTS, **change)
-        self.known.drop([DIGEST])
+        self.cache.drop([DIGEST])
 
-    async def cache(self) -> None:
+    async def fill_cache(self) -> None:
         """Bring the key into the cache, with nothing counted."""
-        await self.checker.verification.verify_elsewhere(TEXT, ANY_USE)
+        await self.checker.verification.verify_from_store(TEXT, NO_REQUIREMENTS)
 
-    async def cached(self, ask: Ask = ANY_USE, caller: Caller = CALLER, cost: int = 1) -> CachedVerdict:
+    async def cached(
+        self, requirements: Requirements = NO_REQUIREMENTS, caller: Caller = CALLER, cost: int = 1
+    ) -> RepeatableVerdict:
         """Give a cached verdict on the key, with nothing counted."""
-        await self.cache()
-        verdict = self.checker.verification.verify_now(TEXT, ask)
+        await self.fill_cache()
+        verdict = self.checker.verification.verify_now(TEXT, requirements)
         assert verdict is not None
-        found = self.checker.cacheable(caller, verdict, ask, self.now(), cost=cost)
+        found = self.checker.cacheable(caller, verdict, requirements, self.now(), cost=cost)
         assert found is not None
         return found
 
-    def repeat(self, cached: CachedVerdict) -> Verdict | None:
+    def repeat(self, cached: RepeatableVerdict) -> KeyVerdict | None:
         return self.checker.repeat(cached, self.time(), self.now())
 
     async def counted(self) -> dict[str, int]:
@@ -82,7 +84,7 @@ def plane() -> Plane:
     return Plane()
 
 
-def code_of(verdict: Verdict | None) -> Code | None:
+def code_of(verdict: KeyVerdict | None) -> Code | None:
     return None if verdict is None else verdict.code
 
 
@@ -93,7 +95,7 @@ async def test_a_use_is_added_up_and_the_verdict_counted(plane: Plane) -> None:
     """An accepted use is added up by secret, hour, network, agent and caller; a refusal is no use; both are counted."""
     assert (await plane.checker.check(CALLER, TEXT, ADDRESS, agent="curl")).code is Code.VALID
     assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl")) is Code.VALID
-    assert code_of(plane.checker.check_now(CALLER, TEXT, Ask(scopes=("no:such",)))) is Code.INSUFFICIENT_SCOPE
+    assert code_of(plane.checker.check_now(CALLER, TEXT, Requirements(scopes=("no:such",)))) is Code.INSUFFICIENT_SCOPE
     (record,) = plane.usage.take()
     assert record.source == UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", "curl", FACTS.id, "edge")
     assert record.uses == 2
@@ -102,34 +104,34 @@ async def test_a_use_is_added_up_and_the_verdict_counted(plane: Plane) -> None:
 
 async def test_one_addition_for_one_round_of_the_loop(plane: Plane) -> None:
     """Valid verdicts reach the counter once the loop has come round, however many there were, and none is lost."""
-    await plane.cache()
+    await plane.fill_cache()
     for _ in range(3):
-        plane.checker.check_now(CALLER, TEXT, ANY_USE)
+        plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)
     assert plane.verdicts == {}
     assert await plane.counted() == {"valid": 3}
-    plane.checker.check_now(CALLER, TEXT, ANY_USE)
+    plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)
     assert await plane.counted() == {"valid": 4}
 
 
 async def test_what_is_not_in_memory_has_to_wait(plane: Plane) -> None:
     """`check_now` gives nothing, and counts nothing, where the database or the rate limiter has to be asked."""
-    assert plane.checker.check_now(CALLER, TEXT, ANY_USE) is None
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS) is None
     plane.key(rate_limits=LIMITS)
-    await plane.cache()
+    await plane.fill_cache()
     plane.limiter.far = True
-    assert plane.checker.check_now(CALLER, TEXT, ANY_USE) is None
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS) is None
     assert await plane.counted() == {}
     assert len(plane.usage) == 0
 
 
 async def test_only_accepted_keys(plane: Plane) -> None:
     """Where only valid keys are asked for, nothing is counted of a key that is refused."""
-    assert plane.checker.check_now(CALLER, TEXT, ANY_USE, only_valid=True) is None
-    await plane.cache()
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, only_valid=True) is None
+    await plane.fill_cache()
     assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl", only_valid=True)) is Code.VALID
-    assert plane.checker.check_now(CALLER, TEXT, Ask(environment="sandbox"), only_valid=True) is None
-    assert plane.checker.check_now(CALLER, "junk", ANY_USE, only_valid=True) is None
-    assert plane.checker.check_now(STRANGER, TEXT, ANY_USE, only_valid=True) is None
+    assert plane.checker.check_now(CALLER, TEXT, Requirements(environment="sandbox"), only_valid=True) is None
+    assert plane.checker.check_now(CALLER, "junk", NO_REQUIREMENTS, only_valid=True) is None
+    assert plane.checker.check_now(STRANGER, TEXT, NO_REQUIREMENTS, only_valid=True) is None
     assert [(each.source.agent, each.uses) for each in plane.usage.take()] == [("curl", 1)]
     assert await plane.counted() == {"valid": 1}
 
@@ -141,10 +143,10 @@ async def test_only_accepted_keys(plane: Plane) -> None:
 async def test_another_organizations_key(plane: Plane, caller: Caller, code: Code) -> None:
     """A caller of an organization does not find another one's key, takes nothing of its limits, and is no use of it."""
     plane.key(rate_limits=LIMITS)
-    verdict = await plane.checker.check(caller, TEXT, ANY_USE)
+    verdict = await plane.checker.check(caller, TEXT, NO_REQUIREMENTS)
     assert (verdict.code, verdict.facts is None) == (code, code is Code.NOT_FOUND)
-    assert code_of(plane.checker.check_now(caller, TEXT, ANY_USE)) is code
-    assert (await plane.checker.facts_for(caller, TEXT, ANY_USE)).code is code
+    assert code_of(plane.checker.check_now(caller, TEXT, NO_REQUIREMENTS)) is code
+    assert (await plane.checker.facts_for(caller, TEXT, NO_REQUIREMENTS)).code is code
     accepted = 2 if code is Code.VALID else 0
     assert plane.limiter.asked == [(FACTS.id, 1)] * accepted
     assert sum(each.uses for each in plane.usage.take()) == accepted
@@ -152,10 +154,10 @@ async def test_another_organizations_key(plane: Plane, caller: Caller, code: Cod
 
 async def test_a_stale_verdict_on_another_organizations_key_is_stale(plane: Plane) -> None:
     """That a verdict comes from memory alone is said to every caller."""
-    await plane.cache()
+    await plane.fill_cache()
     plane.time.seconds += 30
     plane.store.away = True
-    assert await plane.checker.check(STRANGER, TEXT, ANY_USE) == Verdict(Code.NOT_FOUND, None, None, True)
+    assert await plane.checker.check(STRANGER, TEXT, NO_REQUIREMENTS) == KeyVerdict(Code.NOT_FOUND, None, None, True)
 
 
 # The failure limit
@@ -166,19 +168,19 @@ async def test_guesses_are_limited_by_network(plane: Plane) -> None:
     for _ in range(2):
         assert (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND
     looked_up = plane.store.look_ups
-    refused = await plane.checker.check(CALLER, TEXT, Ask(client_ip="192.0.2.99"))
-    assert refused == Verdict(Code.RATE_LIMITED, None, None)
+    refused = await plane.checker.check(CALLER, TEXT, Requirements(client_ip="192.0.2.99"))
+    assert refused == KeyVerdict(Code.RATE_LIMITED, None, None)
     assert plane.store.look_ups == looked_up
-    assert (await plane.checker.check(CALLER, UNKNOWN, Ask(client_ip="198.51.100.1"))).code is Code.NOT_FOUND
-    assert (await plane.checker.check(CALLER, UNKNOWN, ANY_USE)).code is Code.NOT_FOUND
+    assert (await plane.checker.check(CALLER, UNKNOWN, Requirements(client_ip="198.51.100.1"))).code is Code.NOT_FOUND
+    assert (await plane.checker.check(CALLER, UNKNOWN, NO_REQUIREMENTS)).code is Code.NOT_FOUND
     plane.time.seconds += 60
-    plane.known.followed(plane.time())
+    plane.cache.synced(plane.time())
     assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
 
 
 async def test_keys_in_the_cache_are_not_refused_for_guesses(plane: Plane) -> None:
     """A key in the cache goes on working at a network that guesses, for in-process verifiers, too."""
-    await plane.cache()
+    await plane.fill_cache()
     while (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND:
         pass
     assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
@@ -190,7 +192,7 @@ async def test_a_key_that_is_found_is_no_failure(plane: Plane) -> None:
     """Look-ups that find a key, good or not, do not count."""
     plane.key(revoked=True)
     for _ in range(5):
-        plane.known.drop([DIGEST])
+        plane.cache.drop([DIGEST])
         assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.REVOKED
 
 
@@ -202,10 +204,10 @@ async def test_rate_limits(plane: Plane, far: bool) -> None:
     """A request takes its cost of the limits of a good key, once; a refusal takes nothing, and is no use."""
     plane.key(rate_limits=LIMITS)
     plane.limiter.far = far
-    first = await plane.checker.check(CALLER, TEXT, ANY_USE, cost=2)
+    first = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, cost=2)
     assert first.rate_limits is not None
     assert [state.remaining for state in first.rate_limits.states] == [0]
-    second = await plane.checker.check(CALLER, TEXT, ANY_USE)
+    second = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
     assert (second.code, second.facts) == (Code.RATE_LIMITED, plane.store.facts[DIGEST])
     assert plane.limiter.asked == [(FACTS.id, 2), (FACTS.id, 1)]
     assert sum(each.uses for each in plane.usage.take()) == 1
@@ -215,7 +217,7 @@ async def test_rate_limits(plane: Plane, far: bool) -> None:
 async def test_rate_limits_are_for_valid_keys(plane: Plane) -> None:
     """What another rule refuses takes nothing of the limits."""
     plane.key(rate_limits=LIMITS, revoked=True)
-    assert (await plane.checker.check(CALLER, TEXT, ANY_USE)).rate_limits is None
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)).rate_limits is None
     assert plane.limiter.asked == []
 
 
@@ -224,7 +226,7 @@ async def test_rate_limits_that_cannot_be_counted(plane: Plane) -> None:
     plane.key(rate_limits=LIMITS)
     plane.limiter.away = True
     with pytest.raises(LimitsUnavailable):
-        await plane.checker.check(CALLER, TEXT, ANY_USE)
+        await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
     assert await plane.counted() == {}
     assert len(plane.usage) == 0
 
@@ -236,10 +238,10 @@ async def test_facts_come_from_the_database(plane: Plane) -> None:
     """An in-process verifier gets the state in the database, takes nothing of limits and reports its uses itself."""
     plane.key(rate_limits=LIMITS)
     for times in (1, 2):
-        verdict = await plane.checker.facts_for(CALLER, TEXT, ANY_USE)
+        verdict = await plane.checker.facts_for(CALLER, TEXT, NO_REQUIREMENTS)
         assert (verdict.code, verdict.facts, verdict.rate_limits) == (Code.VALID, plane.store.facts[DIGEST], None)
         assert plane.store.look_ups == times
-    assert (await plane.checker.facts_for(CALLER, "junk", ANY_USE)).code is Code.NOT_FOUND
+    assert (await plane.checker.facts_for(CALLER, "junk", NO_REQUIREMENTS)).code is Code.NOT_FOUND
     assert plane.store.look_ups == 2
     assert plane.limiter.asked == []
     assert len(plane.usage) == 0
@@ -252,7 +254,7 @@ async def test_facts_come_from_the_database(plane: Plane) -> None:
 async def test_a_repeated_verdict_is_counted_as_any_other(plane: Plane) -> None:
     """A cached verdict is repeated with its use added up and the verdict counted, for an accepted and a refused key."""
     valid = await plane.cached(ADDRESS)
-    refused = await plane.cached(Ask(environment="sandbox"))
+    refused = await plane.cached(Requirements(environment="sandbox"))
     assert [code_of(plane.repeat(valid)), code_of(plane.repeat(valid))] == [Code.VALID] * 2
     assert code_of(plane.repeat(refused)) is Code.WRONG_ENVIRONMENT
     (record,) = plane.usage.take()
@@ -281,10 +283,10 @@ async def test_what_ends_a_cached_verdict(plane: Plane) -> None:
     cached = await plane.cached()
     plane.time.seconds += 1.5
     assert plane.repeat(cached) is None
-    plane.known.followed(plane.time())
+    plane.cache.synced(plane.time())
     assert code_of(plane.repeat(cached)) is Code.VALID
     plane.key(revoked=True)
-    await plane.cache()
+    await plane.fill_cache()
     assert plane.repeat(cached) is None
     assert await plane.counted() == {"valid": 1}
 
@@ -315,8 +317,8 @@ async def test_a_refusal_of_an_expired_key_is_repeated(plane: Plane) -> None:
 async def test_what_is_not_cacheable(plane: Plane) -> None:
     """A verdict that names no key, and one that the rate limiter gave, are not repeated."""
     for verdict in (
-        Verdict(Code.NOT_FOUND, None, None),
-        Verdict(Code.VALID, FACTS, None),
-        Verdict(Code.RATE_LIMITED, FACTS, DIGEST),
+        KeyVerdict(Code.NOT_FOUND, None, None),
+        KeyVerdict(Code.VALID, FACTS, None),
+        KeyVerdict(Code.RATE_LIMITED, FACTS, DIGEST),
     ):
-        assert plane.checker.cacheable(CALLER, verdict, ANY_USE, NOW) is None
+        assert plane.checker.cacheable(CALLER, verdict, NO_REQUIREMENTS, NOW) is None

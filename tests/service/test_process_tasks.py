@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.cache import BOUND_SECONDS, KnownKeys
+from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.usage import UsageBook, UsageSource, hour_of
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
@@ -27,8 +27,8 @@ class Process:
 
     def __init__(self, store: FakeCheckingStore | None = None) -> None:
         self.store, self.usage = store or FakeCheckingStore(), UsageBook()
-        self.time, self.known = FakeTime(), KnownKeys(10)
-        self.follower = ChangeFollower(self.store, [self.known], monotonic=self.time)
+        self.time, self.cache = FakeTime(), KeyCache(10)
+        self.follower = ChangeFollower(self.store, [self.cache], monotonic=self.time)
         self.tasks = ProcessTasks(
             store=self.store,
             follower=self.follower,
@@ -135,7 +135,7 @@ async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process)
     readings = process.store.readings
     await until(lambda: process.store.readings > readings + 2)
     assert process.follower.since == stored_at + STORED_SECONDS
-    assert not process.known.trusted_at(process.time())
+    assert not process.cache.fresh_at(process.time())
     await process.close()
 
 

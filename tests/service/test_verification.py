@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from keywright.keys.cache import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
-from keywright.service.checking.verdicts import Verdict
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.verdicts import KeyVerdict
 from keywright.service.checking.verification import Verification, limited
 from keywright.service.faults import StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
@@ -26,12 +26,12 @@ class Plane:
     """A verification with everything it stands on."""
 
     def __init__(self) -> None:
-        self.store, self.time, self.known = FakeCheckingStore(), FakeTime(), KnownKeys(100)
+        self.store, self.time, self.cache = FakeCheckingStore(), FakeTime(), KeyCache(100)
         self.store.facts[DIGEST] = FACTS
-        self.known.followed(self.time())
+        self.cache.synced(self.time())
         self.verification = Verification(
             self.store,
-            self.known,
+            self.cache,
             brand="kw",
             now=lambda: 1_000_000.0,
             monotonic=self.time,
@@ -39,9 +39,11 @@ class Plane:
         )
         self.checker = a_checker(self.verification, self.time)
 
-    async def code(self, text: str = TEXT, ask: Ask = ANY_USE, *, from_memory: bool = True) -> Code:
+    async def code(
+        self, text: str = TEXT, requirements: Requirements = NO_REQUIREMENTS, *, from_memory: bool = True
+    ) -> Code:
         check = self.checker.check if from_memory else self.checker.facts_for
-        return (await check(CALLER, text, ask)).code
+        return (await check(CALLER, text, requirements)).code
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ async def test_asked_once_then_known(plane: Plane) -> None:
     """The first sight of a key asks the database, the next ones nobody."""
     assert [await plane.code() for _ in range(3)] == [Code.VALID] * 3
     assert plane.store.look_ups == 1
-    assert plane.verification.verify_now(TEXT, Ask(environment="sandbox")).code is Code.WRONG_ENVIRONMENT  # type: ignore[union-attr]
+    assert plane.verification.verify_now(TEXT, Requirements(environment="sandbox")).code is Code.WRONG_ENVIRONMENT  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ async def test_what_is_held_counts_only_while_changes_are_followed(plane: Plane)
     plane.time.seconds += 1.0
     assert await plane.code() is Code.VALID
     plane.time.seconds += 0.001
-    assert plane.verification.verify_now(TEXT, ANY_USE) is None
+    assert plane.verification.verify_now(TEXT, NO_REQUIREMENTS) is None
     assert await plane.code() is Code.REVOKED
 
 
@@ -97,7 +99,7 @@ async def test_outage(plane: Plane) -> None:
     await plane.code()
     plane.store.away = True
     plane.time.seconds += 1.0 + OUTAGE_SECONDS
-    verdict = await plane.checker.check(CALLER, TEXT, ANY_USE)
+    verdict = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
     assert (verdict.code, verdict.stale) == (Code.VALID, True)
     plane.time.seconds += 0.001
     with pytest.raises(StorageUnavailable):
@@ -128,7 +130,7 @@ async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
     await asyncio.sleep(0)
     plane.store.facts[DIGEST] = REVOKED
     plane.time.seconds += 1.001
-    plane.known.followed(plane.time())
+    plane.cache.synced(plane.time())
     late = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
     plane.store.hold.set()
@@ -139,9 +141,9 @@ async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
 async def test_nobody_joins_a_look_up_before_the_changes_are_followed() -> None:
     """A process that receipts may not know of yet gives no request the answer of a look-up that began before it."""
     plane = Plane()
-    plane.known = KnownKeys(100)
+    plane.cache = KeyCache(100)
     plane.verification = Verification(
-        plane.store, plane.known, brand="kw", now=lambda: 1_000_000.0, monotonic=plane.time, outage_seconds=0
+        plane.store, plane.cache, brand="kw", now=lambda: 1_000_000.0, monotonic=plane.time, outage_seconds=0
     )
     plane.checker = a_checker(plane.verification, plane.time)
     plane.store.hold = asyncio.Event()
@@ -162,7 +164,7 @@ async def test_a_look_up_that_a_change_overtook_is_not_held(plane: Plane) -> Non
     slow = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
     plane.store.facts[DIGEST] = REVOKED
-    plane.known.drop([DIGEST])
+    plane.cache.drop([DIGEST])
     plane.store.hold.set()
     await slow
     assert await plane.code() is Code.REVOKED
@@ -207,12 +209,12 @@ async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane) -> None:
 
 async def test_held(plane: Plane) -> None:
     """Without asking anybody the facts of a key are known once it was asked for, while that counts."""
-    assert plane.verification.held(DIGEST, plane.time()) is None
+    assert plane.verification.get_fresh(DIGEST, plane.time()) is None
     await plane.code()
-    assert plane.verification.held(DIGEST, plane.time()) is FACTS
-    assert plane.verification.held(DIGEST, plane.time() + 1.001) is None
-    plane.known.drop([DIGEST])
-    assert plane.verification.held(DIGEST, plane.time()) is None
+    assert plane.verification.get_fresh(DIGEST, plane.time()) is FACTS
+    assert plane.verification.get_fresh(DIGEST, plane.time() + 1.001) is None
+    plane.cache.drop([DIGEST])
+    assert plane.verification.get_fresh(DIGEST, plane.time()) is None
     assert plane.store.look_ups == 1
 
 
@@ -220,6 +222,6 @@ async def test_held(plane: Plane) -> None:
 def test_limited(allowed: bool) -> None:
     """A good verdict is no longer one where a limit is spent; everything else of it stays."""
     decision = RateLimitDecision(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
-    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), decision)
+    verdict = limited(KeyVerdict(Code.VALID, FACTS, DIGEST, True), decision)
     code = Code.VALID if allowed else Code.RATE_LIMITED
-    assert verdict == Verdict(code, FACTS, DIGEST, True, decision)
+    assert verdict == KeyVerdict(code, FACTS, DIGEST, True, decision)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.cache import Known
+from keywright.keys.cache import DigestCache
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifiers import VerifierCache, Verifiers, flaw_in_verifier_name
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
@@ -22,12 +22,12 @@ def time() -> FakeTime:
 
 @pytest.fixture
 def verifiers(store: FakeCheckingStore, time: FakeTime) -> Verifiers:
-    known: VerifierCache = Known(10)
-    known.followed(time())
+    cache: VerifierCache = DigestCache(10)
+    cache.synced(time())
     numbers = iter(range(1, 100))
     return Verifiers(
         store=store,
-        known=known,
+        cache=cache,
         clock=lambda: NOW,
         monotonic=time,
         entropy=lambda count: next(numbers).to_bytes(count, "big"),
@@ -59,7 +59,7 @@ async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     assert await verifiers.revoke("billing-api") is not None
-    verifiers.known.drop(store.changes[-1].digests)
+    verifiers.cache.drop(store.changes[-1].digests)
     assert await verifiers.recognize(credential.reveal()) is None
     assert await verifiers.recognize(credential.reveal()) is None
     assert await verifiers.revoke("nobody") is None
@@ -96,14 +96,14 @@ def test_names(name: str, good: bool) -> None:
 async def test_held(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
     """A verifier that was recognized is found in the cache alone while it is fresh, until it is revoked."""
     verifier, credential = await verifiers.create("billing-api")
-    assert verifiers.held(credential.digest, time()) is None
+    assert verifiers.cached(credential.digest, time()) is None
     await verifiers.recognize(credential.reveal())
     look_ups = store.look_ups
-    assert verifiers.held(credential.digest, time()) == verifier
-    assert verifiers.held(credential.digest, time() + 1.001) is None
+    assert verifiers.cached(credential.digest, time()) == verifier
+    assert verifiers.cached(credential.digest, time() + 1.001) is None
     await verifiers.revoke("billing-api")
-    verifiers.known.drop([credential.digest])
-    assert verifiers.held(credential.digest, time()) is None
+    verifiers.cache.drop([credential.digest])
+    assert verifiers.cached(credential.digest, time()) is None
     assert await verifiers.recognize(credential.reveal()) is None
-    assert verifiers.held(credential.digest, time()) is None
+    assert verifiers.cached(credential.digest, time()) is None
     assert store.look_ups == look_ups + 1

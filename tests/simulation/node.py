@@ -5,13 +5,13 @@ from uuid import UUID
 
 from keywright.api.feed import FeedParts, open_stream
 from keywright.client.verifier._answers import Answer
-from keywright.keys.cache import Known, KnownKeys
+from keywright.keys.cache import DigestCache, KeyCache
 from keywright.keys.usage import UsageBook
-from keywright.keys.verdict import ANY_USE, Code
+from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.local_rate_limiter import LocalRateLimiter
-from keywright.service.checking.verdicts import Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Checker, FailureLimit, Verification
 from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
@@ -64,12 +64,12 @@ class Node:
         self.leaving = False
         self.session = Session(id=session, verifier_id=None, name=process.name, outage_seconds=outage_seconds)
         store = cast("Any", self.store)
-        self.known = KnownKeys(100)
-        known: list[Known[Any]] = [self.known, VerifierCache(100)]
-        self.follower = ChangeFollower(store, known, monotonic=clocks.monotonic)
+        self.cache = KeyCache(100)
+        caches: list[DigestCache[Any]] = [self.cache, VerifierCache(100)]
+        self.follower = ChangeFollower(store, caches, monotonic=clocks.monotonic)
         self.verification = Verification(
             store,
-            self.known,
+            self.cache,
             brand="kw",
             now=clocks.seconds,
             monotonic=clocks.monotonic,
@@ -110,11 +110,11 @@ class Node:
         await self.tasks.close()
         await self.follower.close()
 
-    async def verify(self, text: str, *, facts: bool = False) -> Verdict:
+    async def verify(self, text: str, *, facts: bool = False) -> KeyVerdict:
         """Check a key: *facts* for a verifier, which decides on requests from then on."""
         if facts:
-            return await self.checker.facts_for(_CALLER, text, ANY_USE)
-        return await self.checker.check(_CALLER, text, ANY_USE)
+            return await self.checker.facts_for(_CALLER, text, NO_REQUIREMENTS)
+        return await self.checker.check(_CALLER, text, NO_REQUIREMENTS)
 
     async def answer(self, text: str) -> Answer:
         """Answer the look-up of a verifier, as it reads the answer."""

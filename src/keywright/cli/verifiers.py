@@ -72,7 +72,7 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
 
     from keywright import system
     from keywright.cli import database
-    from keywright.keys.cache import Known
+    from keywright.keys.cache import DigestCache
     from keywright.service.verifiers import Verifiers
 
     settings = exits.load_database_settings()
@@ -83,7 +83,7 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
         lambda store: work(
             Verifiers(
                 store=store,
-                known=Known(2),
+                cache=DigestCache(2),
                 clock=system.utc_now,
                 monotonic=system.boot_seconds,
                 entropy=secrets.token_bytes,

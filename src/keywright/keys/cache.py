@@ -1,9 +1,8 @@
 """
-The keys that are known in this process, so that most verdicts need nobody else.
+The cache of API keys by the digest of their secret, so that most verdicts take no look-up.
 
-Holds finds only, by the digest of their secret, and a bounded number of them. They are dropped when the feed of changes
-names them, and never trusted to age: what is held counts only while the feed is followed closely enough. Pure: the
-caller tells the time.
+It has a bounded size and no entries for unknown keys. A change removes the keys that it names. Cached keys count only
+while the cache is fresh: synced with the change feed within the bound. Pure: times are arguments.
 """
 
 from collections.abc import Iterable
@@ -13,124 +12,125 @@ from typing import Generic, TypeVar
 
 from keywright.keys.verdict import KeyFacts
 
-Held = TypeVar("Held")
+Value = TypeVar("Value")
 
 BOUND_SECONDS = 1.0
-"""How long after an acknowledged revocation a key may still pass, at most."""
+"""The longest time for which a key may still be accepted after its revocation was acknowledged."""
 
 CLOCK_RATE = 200e-6
-"""By how much, at most, the rates of two machines' clocks differ: twice what a crystal is off by."""
+"""The largest difference between the rates of two machines' clocks: twice the error of a crystal."""
 
 
 @dataclass(slots=True, eq=False)
 class LookUp:
-    """A look-up under way; `overtaken` when the key changed in the meantime, so that what it finds may be old."""
+    """A look-up that runs; `invalidated` when the key changed in the meantime, so that its result may be old."""
 
     digest: bytes
-    overtaken: bool = False
+    invalidated: bool = False
 
 
-class Known(Generic[Held]):
+class DigestCache(Generic[Value]):
     """
-    What is known by the digest of a secret, emptied by a feed.
+    A cache by the digest of a secret, invalidated by the change feed.
 
     All times are readings of one monotonic clock, in seconds.
 
     Args:
-        capacity: How many keys to hold, at least 2. Beyond it those not asked for the longest are forgotten, in bulk.
-        bound: How old the feed's last word may be for what is held to count, in seconds.
+        capacity: The number of entries, at least 2. Beyond it the least recently used ones are removed, in bulk.
+        bound: How long the cache is fresh after a sync, in seconds.
     """
 
     def __init__(self, capacity: int, *, bound: float = BOUND_SECONDS) -> None:
         if capacity < 2:
-            raise ValueError("at least two keys must be held")
-        # Two generations instead of a list in order of use: no bookkeeping when a key is asked for, nothing held per
-        # key beside the key, and forgetting costs nothing.
+            raise ValueError("the capacity must be at least two keys")
+        # Two generations instead of a list in order of use: a read changes nothing, an entry needs no memory beside
+        # itself, and removing half of the entries costs nothing.
         self._half = capacity // 2
-        self._recent: dict[bytes, Held] = {}
-        self._older: dict[bytes, Held] = {}
+        self._recent: dict[bytes, Value] = {}
+        self._older: dict[bytes, Value] = {}
         self._look_ups: dict[bytes, set[LookUp]] = {}
         self._bound = bound
-        self._followed_since = -inf
+        self._synced_since = -inf
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
 
     @property
-    def ever_followed(self) -> bool:
-        """Whether the feed was followed at any time."""
-        return self._followed_since > -inf
+    def ever_synced(self) -> bool:
+        """Whether the cache was synced at any time."""
+        return self._synced_since > -inf
 
-    def trusted_at(self, now: float, *, grace: float = 0.0) -> bool:
+    def fresh_at(self, now: float, *, grace: float = 0.0) -> bool:
         """
-        Tell whether what is held counts at *now*: the feed's last complete word was asked for within the bound.
+        Tell whether the cache is fresh at *now*: its last sync began within the bound.
 
         Args:
-            grace: Seconds to stretch the bound by, when the choice is between what is held and no answer at all.
+            now: Seconds.
+            grace: Seconds added to the bound, for use in an outage.
         """
-        return now - self._followed_since <= self._bound + grace
+        return now - self._synced_since <= self._bound + grace
 
-    def get(self, digest: bytes) -> Held | None:
-        """Give what is held; whether it counts, `trusted_at` tells."""
+    def get(self, digest: bytes) -> Value | None:
+        """Give the entry, fresh or not; see `fresh_at`."""
         facts = self._recent.get(digest)
         if facts is None:
             facts = self._older.pop(digest, None)
             if facts is not None:
-                self._hold(digest, facts)
+                self._add(digest, facts)
         return facts
 
-    def held(self, digest: bytes, now: float) -> Held | None:
-        """Give what is held, where it counts at *now*."""
-        if now - self._followed_since > self._bound:
+    def get_fresh(self, digest: bytes, now: float) -> Value | None:
+        """Give the entry; None when the cache is not fresh at *now*."""
+        if now - self._synced_since > self._bound:
             return None
         facts = self._recent.get(digest)
         return self.get(digest) if facts is None else facts
 
     def begin(self, digest: bytes) -> LookUp:
-        """Note that a key is being looked up elsewhere; to be called before anything is read, and ended by `end`."""
+        """Begin a look-up: to be called before the database is read, and ended by `end`."""
         look_up = LookUp(digest)
         self._look_ups.setdefault(digest, set()).add(look_up)
         return look_up
 
-    def end(self, look_up: LookUp, found: Held | None) -> None:
-        """Hold what a look-up found, unless the key changed while it was under way."""
-        under_way = self._look_ups[look_up.digest]
-        under_way.discard(look_up)
-        if not under_way:
+    def end(self, look_up: LookUp, found: Value | None) -> None:
+        """End a look-up and add its result, unless the key changed in the meantime."""
+        running = self._look_ups[look_up.digest]
+        running.discard(look_up)
+        if not running:
             del self._look_ups[look_up.digest]
-        if found is not None and not look_up.overtaken:
-            self._hold(look_up.digest, found)
+        if found is not None and not look_up.invalidated:
+            self._add(look_up.digest, found)
 
     def drop(self, digests: Iterable[bytes]) -> None:
-        """Forget keys that changed, and overtake the look-ups of them."""
+        """Remove keys that changed, and invalidate the look-ups of them."""
         for digest in digests:
             self._recent.pop(digest, None)
             self._older.pop(digest, None)
             for look_up in self._look_ups.get(digest, ()):
-                look_up.overtaken = True
+                look_up.invalidated = True
 
     def drop_all(self) -> None:
-        """Forget everything: the feed lost its place, and nobody knows what it would have said."""
+        """Remove all keys and invalidate all look-ups: changes were missed, and it is unknown which."""
         self._recent.clear()
         self._older.clear()
         for look_ups in self._look_ups.values():
             for look_up in look_ups:
-                look_up.overtaken = True
+                look_up.invalidated = True
 
-    def followed(self, since: float) -> None:
+    def synced(self, since: float) -> None:
         """
-        Note that all changes acknowledged before *since* have been dropped.
+        Note that all changes acknowledged before *since* have been applied.
 
         Args:
-            since: When the feed was asked for the word that is now complete, not when it came.
+            since: The time before the change feed was read, not the time of its answer.
         """
-        self._followed_since = max(self._followed_since, since)
+        self._synced_since = max(self._synced_since, since)
 
-    def _hold(self, digest: bytes, facts: Held) -> None:
+    def _add(self, digest: bytes, facts: Value) -> None:
         if len(self._recent) >= self._half:
             self._older = self._recent
             self._recent = {}
         self._recent[digest] = facts
 
 
-KnownKeys = Known[KeyFacts]
+KeyCache = DigestCache[KeyFacts]

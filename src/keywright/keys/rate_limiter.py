@@ -1,8 +1,8 @@
 """
 The rate limiter: decides on all limits of a key at once, and keeps their state in the memory of one process.
 
-A request takes its cost of every limit or of none. Pure: the caller tells the time, and locks. A state that processes
-share has the same moments, and `decide` gives the decision on them, too.
+A request takes its cost of every limit or of none. Pure: times are arguments, and the caller locks. State that
+processes share in Redis has the same form, and `decide` decides on it, too.
 """
 
 from collections import OrderedDict
@@ -12,10 +12,10 @@ from itertools import islice
 from math import ceil, floor
 from typing import NamedTuple
 
-from keywright.keys.rate_limits import RateLimit, spend
+from keywright.keys.rate_limits import RateLimit, decide_one
 
 _LOOKED_AT = 8
-# What is lost when a share is multiplied: 0.29 of 100 is 29, though a float says 28.999999999999996.
+# Floats lose this much in a multiplication: 0.29 of 100 is 29, but a float gives 28.999999999999996.
 _ROUNDING = 1e-9
 # What the constructor of a named tuple calls, in a third of the time.
 _new = tuple.__new__
@@ -23,10 +23,10 @@ _new = tuple.__new__
 
 class LimitState(NamedTuple):
     """
-    How a rate limit stands after a request.
+    The state of a rate limit after a request.
 
-    `remaining` is how many whole units could be spent right now, `reset_seconds` when the limit is whole again. Where a
-    process has a share of the limit, both are those of the share.
+    `remaining` is the number of whole units available now, `reset_seconds` the time until the limit is full again.
+    Where a process has a share of the limit, both are those of the share.
     """
 
     limit: RateLimit
@@ -38,7 +38,7 @@ class RateLimitDecision(NamedTuple):
     """
     The decision on a request; `states` are in the order of the limits.
 
-    `retry_after_seconds` is 0 for an allowed request, and None for one that can never be: its cost is beyond a limit.
+    `retry_after_seconds` is 0 for an allowed request, and None where the cost is above a limit.
     """
 
     allowed: bool
@@ -47,7 +47,7 @@ class RateLimitDecision(NamedTuple):
 
     @property
     def retry_after(self) -> int | None:
-        """Whole seconds, at least 1, after which a refused request may pass; None where it never can or was allowed."""
+        """Whole seconds, at least 1, until a refused request can pass; None where it never can or was allowed."""
         seconds = self.retry_after_seconds
         return None if self.allowed or seconds is None else max(1, ceil(seconds))
 
@@ -56,44 +56,44 @@ UNLIMITED = RateLimitDecision(allowed=True)
 
 
 def decide(
-    limits: Sequence[RateLimit], earned_back_at: Sequence[float], now: float, cost: int
+    limits: Sequence[RateLimit], full_at: Sequence[float], now: float, cost: int
 ) -> tuple[RateLimitDecision, tuple[float, ...]]:
     """
-    Spend *cost* of every limit, or nothing.
+    Take *cost* of every limit, or of none.
 
     Args:
-        limits: Those of one key.
-        earned_back_at: What was kept of each, in the same order; any moment in the past where nothing was.
-        now: Seconds on the clock that `earned_back_at` is told in.
+        limits: The limits of one key.
+        full_at: The stored time of each limit, in the same order; any time in the past for a limit without state.
+        now: Seconds on the clock of `full_at`.
         cost: Units, 0 or more; 0 is never refused.
 
     Returns:
-        The decision, and what has to be kept of each limit.
+        The decision, and the time to store for each limit.
     """
     if len(limits) == 1:
-        # Most keys with limits have one, and each of their requests passes here.
+        # Most keys with limits have one limit, so this case is flat.
         (limit,) = limits
-        allowed, moment, remaining, reset_seconds, retry_after = spend(limit, earned_back_at[0], now, cost)
+        allowed, moment, remaining, reset_seconds, retry_after = decide_one(limit, full_at[0], now, cost)
         state = _new(LimitState, (limit, remaining, reset_seconds))
         return _new(RateLimitDecision, (allowed, (state,), retry_after)), (moment,)
     states, moments, waits = [], [], []
-    for limit, kept in zip(limits, earned_back_at, strict=True):
-        allowed, moment, remaining, reset_seconds, retry_after = spend(limit, kept, now, cost)
+    for limit, kept in zip(limits, full_at, strict=True):
+        allowed, moment, remaining, reset_seconds, retry_after = decide_one(limit, kept, now, cost)
         if not allowed:
             waits.append(retry_after)
         states.append(LimitState(limit, remaining, reset_seconds))
         moments.append(moment)
     if not waits:
         return RateLimitDecision(True, tuple(states)), tuple(moments)
-    # The states as they are: a limit that would have allowed the request has not been touched.
-    untouched, moments_before = decide(limits, earned_back_at, now, 0)
+    # Nothing is taken, so a limit that would have allowed the request keeps its state.
+    untouched, moments_before = decide(limits, full_at, now, 0)
     longest = None if None in waits else max(wait for wait in waits if wait is not None)
     return RateLimitDecision(False, untouched.states, longest), moments_before
 
 
 def rate_limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
     """
-    Write the state of a key's limits as response headers; none for a key without limits.
+    Write the states of a key's limits as response headers; empty for a key without limits.
 
     `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-10, one list item a limit.
     """
@@ -107,35 +107,35 @@ def rate_limit_headers(states: Sequence[LimitState]) -> dict[str, str]:
 
 
 class _State:
-    """The state of a key: for each of its limits the moment at which this process's share of it is whole again."""
+    """The state of a key: for each limit the time at which this process's share of it is full again."""
 
-    __slots__ = ("earned_back_at", "limits", "shares")
+    __slots__ = ("full_at", "limits", "shares")
 
     def __init__(
-        self, limits: tuple[RateLimit, ...], shares: tuple[RateLimit, ...], earned_back_at: tuple[float, ...]
+        self, limits: tuple[RateLimit, ...], shares: tuple[RateLimit, ...], full_at: tuple[float, ...]
     ) -> None:
         self.limits = limits
         self.shares = shares
-        self.earned_back_at = earned_back_at
+        self.full_at = full_at
 
 
 class InMemoryRateLimiter:
     """
-    Limits keys, as far as one process counts.
+    The rate limiter of one process.
 
-    A limit of which anything changed, its name, its size or its window, is another limit and begins whole.
+    A limit with another name, size or window is another limit and begins full.
 
     Args:
-        capacity: How many keys to hold, at least 1. For one more, those among the longest unused whose limits are whole
-            again are forgotten, which loses nothing; where none of these are, the longest unused key is, and begins
-            with whole limits when it comes back.
-        share: The part of every limit that this process may use, above 0 and at most 1. Processes that do not hear of
-            each other's counts let no more through together than the limit, if their shares add up to 1.
+        capacity: The number of keys, at least 1. Beyond it some of the longest unused keys with full limits are
+            removed, which loses nothing; where there are none, the longest unused key is removed, and its limits are
+            full when it is used again.
+        share: The part of every limit that this process may use, above 0 and at most 1. Processes whose shares add up
+            to 1 allow no more than the limit together.
     """
 
     def __init__(self, capacity: int, *, share: float = 1.0) -> None:
         if capacity < 1:
-            raise ValueError("at least one key must be held")
+            raise ValueError("the capacity must be at least one key")
         self._capacity = capacity
         self._share = share
         self._is_whole = share == 1
@@ -149,58 +149,58 @@ class InMemoryRateLimiter:
         Take *cost* of every limit of a key, or of none.
 
         Args:
-            key_id: Which key.
+            key_id: The key.
             limits: All limits of the key.
-            now: Seconds on a clock that only goes forward.
+            now: Seconds on a monotonic clock.
             cost: Units, 0 or more.
 
         Returns:
-            The decision; its states name the whole limits, and what is left of this process's share.
+            The decision; its states name the undivided limits, and what is left of this process's share.
         """
         state = self._states.get(key_id)
         if state is not None and state.limits == limits:
             self._states.move_to_end(key_id)
         else:
-            state = self._hold(key_id, limits, self._moments(state, limits, now), now)
-        decision, state.earned_back_at = decide(state.shares, state.earned_back_at, now, cost)
+            state = self._add(key_id, limits, self._full_at(state, limits, now), now)
+        decision, state.full_at = decide(state.shares, state.full_at, now, cost)
         if self._is_whole:
             return decision
-        stands = (LimitState(limit, *left[1:]) for limit, left in zip(limits, decision.states, strict=True))
-        return decision._replace(states=tuple(stands))
+        states = (LimitState(limit, *left[1:]) for limit, left in zip(limits, decision.states, strict=True))
+        return decision._replace(states=tuple(states))
 
-    def learn(self, key_id: bytes, limits: Sequence[RateLimit], earned_back_at: Sequence[float], now: float) -> None:
-        """Replace the state of a key by what another process counted, at *now*."""
-        self._hold(key_id, limits, tuple(earned_back_at), now)
+    def learn(self, key_id: bytes, limits: Sequence[RateLimit], full_at: Sequence[float], now: float) -> None:
+        """Replace the state of a key at *now* by the state that Redis has."""
+        self._add(key_id, limits, tuple(full_at), now)
 
     def clear(self) -> None:
-        """Forget every key."""
+        """Remove the state of every key."""
         self._states.clear()
 
     @staticmethod
-    def _moments(state: _State | None, limits: Sequence[RateLimit], now: float) -> tuple[float, ...]:
-        kept = {} if state is None else dict(zip(state.limits, state.earned_back_at, strict=True))
+    def _full_at(state: _State | None, limits: Sequence[RateLimit], now: float) -> tuple[float, ...]:
+        kept = {} if state is None else dict(zip(state.limits, state.full_at, strict=True))
         return tuple(kept.get(limit, now) for limit in limits)
 
-    def _hold(self, key_id: bytes, limits: Sequence[RateLimit], moments: tuple[float, ...], now: float) -> _State:
+    def _add(self, key_id: bytes, limits: Sequence[RateLimit], moments: tuple[float, ...], now: float) -> _State:
         if key_id in self._states:
             self._states.move_to_end(key_id)
         elif len(self._states) >= self._capacity:
-            self._make_room(now)
+            self._evict(now)
         shares = tuple(share_of(limit, self._share) for limit in limits)
         state = self._states[key_id] = _State(tuple(limits), shares, moments)
         return state
 
-    def _make_room(self, now: float) -> None:
-        # A few and not all, so that no request waits for a long look through all keys.
+    def _evict(self, now: float) -> None:
+        # Only a few keys are looked at, so that no request waits for a search through all.
         oldest = list(islice(self._states.items(), _LOOKED_AT))
-        whole = [key_id for key_id, state in oldest if max(state.earned_back_at, default=now) <= now]
+        whole = [key_id for key_id, state in oldest if max(state.full_at, default=now) <= now]
         for key_id in whole or [oldest[0][0]]:
             del self._states[key_id]
 
 
 @lru_cache(maxsize=4096)
 def share_of(limit: RateLimit, share: float) -> RateLimit:
-    """Give a share of a limit: whole units, 1 at least, in whole seconds, and never faster than that part of it."""
+    """Give a share of a limit: at least 1 whole unit, in whole seconds, at no higher rate than the exact share."""
     if share == 1:
         return limit
     exact = limit.limit * share

@@ -1,7 +1,7 @@
 """
 Usage: accepted uses of keys, added up in memory by source and hour until they are written or reported.
 
-Pure: the caller tells the time and locks. All times are seconds since the epoch.
+Pure: times are arguments, and the caller locks. All times are seconds since the epoch.
 """
 
 import re
@@ -20,11 +20,11 @@ _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
 
 class UsageSource(NamedTuple):
     """
-    Where uses come from, and what they are added up by.
+    The source of uses in one hour; uses with an equal source are added up.
 
-    `digest` is that of the secret that was used, and `hour` counts hours since the epoch. `network` and `agent` are
-    what `network_of` and `agent_family` give. `key_id` is the key's, 16 bytes, and `verifier` the name of the caller
-    that checked it; both are empty in an in-process verifier, whose service adds them.
+    `digest` is the digest of the secret, `hour` counts hours since the epoch. `network` and `agent` are results of
+    `network_of` and `agent_family`. `key_id` is the key's id, 16 bytes, and `verifier` the name of the caller that
+    checked the key; both are empty in an in-process verifier, and the service adds them.
     """
 
     digest: bytes
@@ -58,8 +58,8 @@ class UsageBook:
     The uses that this process accepted and has not yet written or reported.
 
     Args:
-        most_sources: How many sources to tell apart. Beyond it uses are added up without network and agent.
-        most_records: How many sums to hold in all; uses beyond it are only counted as `lost`. None for no bound.
+        most_sources: The number of sources. Beyond it uses are added up without network and agent.
+        most_records: The number of records; uses beyond it are only counted, as `lost`. None for no bound.
     """
 
     def __init__(self, *, most_sources: int = MOST_SOURCES, most_records: int | None = None) -> None:
@@ -98,18 +98,18 @@ class UsageBook:
             self.lost += count
 
     def take(self, most: int = MOST_AT_ONCE) -> list[UsageRecord]:
-        """Take out at most *most* records."""
+        """Remove and give at most *most* records."""
         return self._take(list(islice(self._sums, most)))
 
     def take_due(self, now: float) -> list[UsageRecord]:
-        """Take out a bounded number of records of keys of which this method took none within the last minute."""
+        """Remove and give at most `MOST_AT_ONCE` records, of keys that this method gave no record of for a minute."""
         self._written = {key: at for key, at in self._written.items() if now - at < WRITE_EVERY_SECONDS}
         due = list(islice((source for source in self._sums if source.key_id not in self._written), MOST_AT_ONCE))
         self._written.update((source.key_id, now) for source in due)
         return self._take(due)
 
     def take_all(self) -> Iterator[list[UsageRecord]]:
-        """Take out all records, in batches, as when the process ends."""
+        """Remove and give all records, in batches of at most `MOST_AT_ONCE`."""
         return iter(self.take, [])
 
     def _take(self, sources: Iterable[UsageSource]) -> list[UsageRecord]:

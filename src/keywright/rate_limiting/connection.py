@@ -26,11 +26,11 @@ _MORE = object()
 _STRANGE = "what answers does not speak Redis's protocol"
 
 
-class ConnectionLost(Exception):
+class RedisConnectionLost(Exception):
     """There is no answer, and nobody knows whether the call was carried out; the message is for the log."""
 
 
-class CallFailed(Exception):
+class RedisCallFailed(Exception):
     """Redis refused a call; the message begins with the word by which Redis names the reason."""
 
 
@@ -80,9 +80,9 @@ class Connection(asyncio.Protocol):
             CallFailed: The answer is an error.
         """
         if self._reason is not None:
-            raise ConnectionLost(self._reason)
+            raise RedisConnectionLost(self._reason)
         if len(self._waiting) >= self._most:
-            raise ConnectionLost(f"{self._most} calls wait for Redis already")
+            raise RedisConnectionLost(f"{self._most} calls wait for Redis already")
         if self._leaving is None:
             self._leaving = _Sending([], time.monotonic())
             self._loop.call_soon(self._send)
@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         for call in self._waiting:
-            _settle(call.answer, ConnectionLost(reason))
+            _settle(call.answer, RedisConnectionLost(reason))
         self._waiting.clear()
         if not self.lost.done():
             self.lost.set_result(reason)
@@ -123,8 +123,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits that there will be no answer."""
-        told = "" if exc is None else f": {getattr(exc, 'strerror', None) or type(exc).__name__}"
-        self.end(f"the connection to Redis ended{told}")
+        cause = "" if exc is None else f": {getattr(exc, 'strerror', None) or type(exc).__name__}"
+        self.end(f"the connection to Redis ended{cause}")
 
     def _answered(self, answer: object) -> None:
         if self._waiting:
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             self._look()
 
 
-async def connect(place: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Connection:
+async def connect(server: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Connection:
     """
     Open a connection, log in and choose the database, within `CONNECT_SECONDS`.
 
@@ -176,30 +176,30 @@ async def connect(place: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Con
     connection = Connection(patience=patience)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await _open(connection, place)
-            await _enter(connection, place)
+            await _open(connection, server)
+            await _enter(connection, server)
     except BaseException as error:
         connection.end("it was not opened")
         if isinstance(error, OSError):
-            raise ConnectionLost(_reason(error)) from None
+            raise RedisConnectionLost(_reason(error)) from None
         raise
     return connection
 
 
-async def _open(connection: Connection, place: RedisUrl) -> None:
+async def _open(connection: Connection, server: RedisUrl) -> None:
     loop = asyncio.get_running_loop()
-    if place.socket_path is not None:
-        await loop.create_unix_connection(lambda: connection, place.socket_path)
+    if server.socket_path is not None:
+        await loop.create_unix_connection(lambda: connection, server.socket_path)
     else:
-        context = _tls(place.ca_file) if place.tls else None
-        await loop.create_connection(lambda: connection, place.host, place.port, ssl=context)
+        context = _tls(server.ca_file) if server.tls else None
+        await loop.create_connection(lambda: connection, server.host, server.port, ssl=context)
 
 
-async def _enter(connection: Connection, place: RedisUrl) -> None:
-    if place.password is not None:
-        await connection.call("AUTH", *filter(None, (place.username,)), place.password)
-    if place.database:
-        await connection.call("SELECT", place.database)
+async def _enter(connection: Connection, server: RedisUrl) -> None:
+    if server.password is not None:
+        await connection.call("AUTH", *filter(None, (server.username,)), server.password)
+    if server.database:
+        await connection.call("SELECT", server.database)
 
 
 @cache
@@ -221,7 +221,7 @@ def _settle(waiter: "asyncio.Future[Any]", answer: object) -> None:
     if waiter.done():
         return
     if isinstance(answer, Exception):
-        waiter.set_exception(CallFailed(str(answer)) if isinstance(answer, hiredis.HiredisError) else answer)
+        waiter.set_exception(RedisCallFailed(str(answer)) if isinstance(answer, hiredis.HiredisError) else answer)
         # Seen here, so that it is not reported as lost should the caller be cancelled before it looks.
         waiter.exception()
     else:

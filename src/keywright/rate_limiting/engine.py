@@ -25,7 +25,7 @@ def open_limiter(
     url: str | None,
     *,
     monotonic: Seconds,
-    cached_keys: int,
+    capacity: int,
     on_outage: OnOutage,
     on_uncounted: Callable[[], None],
 ) -> RunningLimiter:
@@ -42,8 +42,8 @@ def open_limiter(
     Raises:
         ValueError: The URL is malformed; the message says how, and quotes nothing of it.
     """
-    local = LocalRateLimiter(monotonic=monotonic, capacity=cached_keys)
+    local = LocalRateLimiter(monotonic=monotonic, capacity=capacity)
     if url is None:
         return local
-    place = redis_url.read(url)
-    return SharedLimiter(place, local, monotonic=monotonic, on_outage=on_outage, on_uncounted=on_uncounted)
+    server = redis_url.read(url)
+    return SharedLimiter(server, local, monotonic=monotonic, on_outage=on_outage, on_uncounted=on_uncounted)

@@ -6,7 +6,7 @@ from importlib import resources
 
 from keywright.keys.rate_limits import RateLimit
 
-TEXT = resources.files(__package__).joinpath("spend.lua").read_text(encoding="utf-8")
+TEXT = resources.files(__package__).joinpath("count.lua").read_text(encoding="utf-8")
 # By which Redis knows it, and no protection of anything.
 DIGEST = hashlib.sha1(TEXT.encode(), usedforsecurity=False).hexdigest()
 
@@ -28,5 +28,5 @@ def arguments(key_id: bytes, limits: Sequence[RateLimit], cost: int) -> Argument
 
 def read(answer: bytes) -> tuple[float, list[float]]:
     """Give the moment of a call on Redis's clock, and what had been kept of each limit until then."""
-    now, *earned_back_at = map(float, answer.split())
-    return now, earned_back_at
+    now, *full_at = map(float, answer.split())
+    return now, full_at

@@ -14,7 +14,13 @@ from typing import Literal
 from keywright.keys.rate_limiter import UNLIMITED, RateLimitDecision, decide
 from keywright.keys.rate_limits import RateLimit
 from keywright.rate_limiting import script
-from keywright.rate_limiting.connection import PATIENCE_SECONDS, CallFailed, Connection, ConnectionLost, connect
+from keywright.rate_limiting.connection import (
+    PATIENCE_SECONDS,
+    Connection,
+    RedisCallFailed,
+    RedisConnectionLost,
+    connect,
+)
 from keywright.rate_limiting.url import RedisUrl
 from keywright.service.checking.local_rate_limiter import LocalRateLimiter
 from keywright.service.checking.ports import Seconds
@@ -48,7 +54,7 @@ class SharedLimiter:
 
     def __init__(
         self,
-        place: RedisUrl,
+        server: RedisUrl,
         local: LocalRateLimiter,
         *,
         monotonic: Seconds,
@@ -57,7 +63,7 @@ class SharedLimiter:
         patience: float = PATIENCE_SECONDS,
         pause: float = PAUSE_SECONDS,
     ) -> None:
-        self._place = place
+        self._server = server
         self._local = local
         self._monotonic = monotonic
         self._on_outage = on_outage
@@ -67,7 +73,7 @@ class SharedLimiter:
         self._connection: Connection | None = None
         self._reason = "it was not started"
         self._tried = asyncio.Event()
-        self._keeping: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
         """Spend *cost* of every limit or of none where Redis need not be asked; None where it has to be."""
@@ -75,7 +81,7 @@ class SharedLimiter:
             return UNLIMITED
         if self._connection is not None or self._on_outage == "refuse":
             return None
-        return self._alone(key_id, limits, cost)
+        return self._count_locally(key_id, limits, cost)
 
     async def acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         """
@@ -89,13 +95,13 @@ class SharedLimiter:
         connection = self._connection
         if connection is not None:
             try:
-                return await self._together(connection, key_id, limits, cost)
-            except ConnectionLost as error:
+                return await self._count_in_redis(connection, key_id, limits, cost)
+            except RedisConnectionLost as error:
                 self._reason = str(error)
-            except CallFailed as error:
+            except RedisCallFailed as error:
                 # Not the request's fault: it loads its data, may not write or is out of memory.
                 connection.end(f"Redis refuses to count: {error}")
-        return self._alone(key_id, limits, cost)
+        return self._count_locally(key_id, limits, cost)
 
     async def start(self) -> None:
         """
@@ -105,68 +111,68 @@ class SharedLimiter:
             Exception: Whatever ended the first attempt that is neither an answer nor an outage; there is no second one.
         """
         loop = asyncio.get_running_loop()
-        self._keeping = loop.create_task(self._keep())
+        self._connecting = loop.create_task(self._reconnect())
         tried = loop.create_task(self._tried.wait())
-        await asyncio.wait((self._keeping, tried), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((self._connecting, tried), return_when=asyncio.FIRST_COMPLETED)
         if not tried.done():
             tried.cancel()
-            await self._keeping
+            await self._connecting
 
     async def close(self) -> None:
         """End the connection; whoever waits for it is answered as in an outage."""
-        if self._keeping is not None:
-            self._keeping.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeping
+                await self._connecting
 
-    async def _together(
+    async def _count_in_redis(
         self, connection: Connection, key_id: bytes, limits: Sequence[RateLimit], cost: int
     ) -> RateLimitDecision:
         asked_at = self._monotonic()
-        now, earned_back_at = script.read(await _run(connection, script.arguments(key_id, limits, cost)))
-        decision, moments = decide(limits, earned_back_at, now, cost)
+        now, full_at = script.read(await _run(connection, script.arguments(key_id, limits, cost)))
+        decision, moments = decide(limits, full_at, now, cost)
         self._local.learn(key_id, limits, [moment - now for moment in moments], asked_at)
         return decision
 
-    def _alone(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
+    def _count_locally(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         self._on_uncounted()
         if self._on_outage == "refuse":
             raise LimitsUnavailable(self._reason)
         return self._local.acquire_now(key_id, limits, cost)
 
-    async def _keep(self) -> None:
+    async def _reconnect(self) -> None:
         """Keep a connection, for as long as this runs."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
             try:
-                connection = await opened(self._place, patience=self._patience)
-            except (ConnectionLost, CallFailed) as error:
-                self._lose(str(error))
+                connection = await open_tested(self._server, patience=self._patience)
+            except (RedisConnectionLost, RedisCallFailed) as error:
+                self._note_loss(str(error))
             else:
-                await self._hold(connection)
+                await self._use(connection)
             self._tried.set()
             await asyncio.sleep(max(0.0, began + self._pause - loop.time()))
 
-    async def _hold(self, connection: Connection) -> None:
+    async def _use(self, connection: Connection) -> None:
         _logger.info("limits of keys are counted in Redis")
         self._connection = connection
         self._tried.set()
         try:
-            self._lose(await connection.lost)
+            self._note_loss(await connection.lost)
         finally:
             self._connection = None
             connection.end("the service stops")
 
-    def _lose(self, reason: str) -> None:
+    def _note_loss(self, reason: str) -> None:
         if self._connection is not None or not self._tried.is_set():
-            told = "this process counts alone" if self._on_outage == "local" else "keys with limits are refused"
-            _logger.warning("limits of keys are not counted in Redis, %s: %s", told, reason)
+            consequence = "this process counts alone" if self._on_outage == "local" else "keys with limits are refused"
+            _logger.warning("limits of keys are not counted in Redis, %s: %s", consequence, reason)
         self._connection = None
         self._reason = reason
 
 
-async def opened(place: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Connection:
+async def open_tested(server: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Connection:
     """
     Give a connection on which counting works: it was tried.
 
@@ -174,7 +180,7 @@ async def opened(place: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Conn
         ConnectionLost: Redis cannot be reached.
         CallFailed: It refuses the login, or to count.
     """
-    connection = await connect(place, patience=patience)
+    connection = await connect(server, patience=patience)
     try:
         await _run(connection, script.arguments(*_PROBE))
     except BaseException:
@@ -186,7 +192,7 @@ async def opened(place: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Conn
 async def _run(connection: Connection, arguments: script.Arguments) -> bytes:
     try:
         answer: bytes = await connection.call("EVALSHA", script.DIGEST, *arguments)
-    except CallFailed as error:
+    except RedisCallFailed as error:
         if not str(error).startswith("NOSCRIPT"):
             raise
         # It was restarted or its scripts were flushed, and nothing has been counted. This way it learns the script.

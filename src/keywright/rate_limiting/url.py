@@ -52,10 +52,10 @@ def read(url: str) -> RedisUrl:
     username, password = (unquote(part) if part else None for part in (parts.username, parts.password))
     if username and not password:
         raise ValueError("names a user without a password; a password alone is written redis://:password@host")
-    place = _socket(parts, options) if parts.scheme == "unix" else _server(parts, port, options)
+    found = _socket(parts, options) if parts.scheme == "unix" else _server(parts, port, options)
     if options:
         raise ValueError("has an option that is unknown: ssl_ca_certs goes with rediss://, and db with unix://")
-    return replace(place, username=username, password=password)
+    return replace(found, username=username, password=password)
 
 
 def _server(parts: SplitResult, port: int | None, options: dict[str, str]) -> RedisUrl:

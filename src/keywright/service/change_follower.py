@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from keywright.keys.cache import BOUND_SECONDS, Known
+from keywright.keys.cache import BOUND_SECONDS, DigestCache
 from keywright.service.change_feed import ChangeFeed, ChangeStore, Reading
 from keywright.service.change_log import ChangeLog
 from keywright.service.checking.ports import Seconds
@@ -45,7 +45,7 @@ class ChangeFollower:
         monotonic: The clock of the caches, in seconds.
     """
 
-    def __init__(self, store: ChangeStore, caches: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
+    def __init__(self, store: ChangeStore, caches: Sequence[DigestCache[Any]], *, monotonic: Seconds) -> None:
         self.log = ChangeLog()
         self._store = store
         self._caches = caches
@@ -124,7 +124,7 @@ class ChangeFollower:
         digests = [digest for change in reading.changes for digest in change.digests]
         for cache in self._caches:
             cache.drop(digests)
-            cache.followed(since)
+            cache.synced(since)
         self._since = since
         self._log(reading)
 

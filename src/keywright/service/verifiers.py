@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from keywright.keys.cache import Known
+from keywright.keys.cache import DigestCache
 from keywright.keys.format import digest as digest_of
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
 from keywright.service.checking.ports import Seconds
@@ -45,7 +45,7 @@ class VerifierStore(Protocol):
         ...
 
 
-VerifierCache = Known[Verifier]
+VerifierCache = DigestCache[Verifier]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Verifiers:
     """
 
     store: VerifierStore
-    known: VerifierCache
+    cache: VerifierCache
     clock: Clock
     monotonic: Seconds
     entropy: Entropy
@@ -92,28 +92,28 @@ class Verifiers:
         if not text.isascii():
             return None
         digest = digest_of(text)
-        # A digest belongs to exactly one text, so a cached one needs no parsing.
-        verifier = self.known.get(digest)
+        # A digest that is cached belongs to exactly one text, so one that is cached needs no parsing.
+        verifier = self.cache.get(digest)
         if verifier is None and parse_credential(text, brand=self.brand) is None:
             return None
-        if verifier is None or not self.known.trusted_at(self.monotonic()):
+        if verifier is None or not self.cache.fresh_at(self.monotonic()):
             verifier = await self._look_up(digest, verifier)
         return None if verifier is None or verifier.revoked_at is not None else verifier
 
     async def _look_up(self, digest: bytes, cached: Verifier | None) -> Verifier | None:
-        look_up = self.known.begin(digest)
+        look_up = self.cache.begin(digest)
         found = None
         try:
             found = await self.store.find_verifier(digest)
         except StorageUnavailable:
-            if cached is None or not self.known.trusted_at(self.monotonic(), grace=self.outage_seconds):
+            if cached is None or not self.cache.fresh_at(self.monotonic(), grace=self.outage_seconds):
                 raise
             return cached
         finally:
-            self.known.end(look_up, found)
+            self.cache.end(look_up, found)
         return found
 
-    def held(self, digest: bytes, at: float) -> Verifier | None:
+    def cached(self, digest: bytes, at: float) -> Verifier | None:
         """
         Give the verifier whose credential has this digest, from the cache alone.
 
@@ -124,7 +124,7 @@ class Verifiers:
         Returns:
             None where no verifier is cached for it, the cache is not fresh, or the verifier was revoked.
         """
-        cached = self.known.held(digest, at)
+        cached = self.cache.get_fresh(digest, at)
         return None if cached is None or cached.revoked_at is not None else cached
 
 

@@ -1,8 +1,8 @@
 """
-Batches: up to 100 checks in one request, each decided and counted as it would be alone.
+Batches: up to 100 checks in one request, each decided and counted like a single one.
 
-A key that is checked again and again is answered with the bytes that were written before, while its cached verdict is
-valid: the checks of a batch wait for each other.
+The checks of a batch are answered together, so each has to be cheap: the written answer on a key is cached as long as
+its verdict can be repeated.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import CheckOptions, KeyCheck
 from keywright.keys.format import digest_of
 from keywright.keys.verdict import Code
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Checker
 
 MOST_CACHED = 16_384
@@ -24,7 +24,7 @@ class _CachedAnswer(NamedTuple):
     """The answer on a valid key without limits, for a check with the same options."""
 
     options: CheckOptions
-    verdict: CachedVerdict
+    verdict: RepeatableVerdict
     body: bytes
 
 
@@ -52,27 +52,27 @@ class Batches:
             Unavailable: The database or the rate limiter cannot be reached.
         """
         async with self._turn:
-            # The change follower runs between two batches. Without that, many at a stretch would take so long that the
-            # cache would no longer be fresh, and every key of the next ones would have to be looked up.
+            # The change follower runs between two batches. Without that, the cache would not be fresh after many
+            # batches in a row, and every key of the next ones would be looked up.
             await asyncio.sleep(0)
             checks = verify_bodies.read_batch(raw)
             bodies = self._answer_now(caller, checks)
-        waiting = [place for place, body in enumerate(bodies) if body is None]
+        waiting = [index for index, body in enumerate(bodies) if body is None]
         if not waiting:
             return _as_batch(bodies), False
-        answers = await asyncio.gather(*(self.answer_one(caller, checks[place]) for place in waiting))
-        for place, (body, _) in zip(waiting, answers, strict=True):
-            bodies[place] = body
+        answers = await asyncio.gather(*(self.answer_one(caller, checks[index]) for index in waiting))
+        for index, (body, _) in zip(waiting, answers, strict=True):
+            bodies[index] = body
         return _as_batch(bodies), any(stale for _, stale in answers)
 
     async def answer_one(self, caller: Caller, check: KeyCheck) -> tuple[bytes, bool]:
         """Answer one check; tell, too, whether its verdict is stale."""
         text, options = check
-        verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
+        verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
         return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
-        """Answer checks from memory, as before where the cached verdict is valid; None for those that have to wait."""
+        """Answer checks from memory, with the cached answer where its verdict can be repeated; None for all others."""
         at, now = self._checker.monotonic(), self._checker.clock()
         cached_for, repeat = self._cached.get, self._checker.repeat
         bodies: list[bytes | None] = []
@@ -92,7 +92,7 @@ class Batches:
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck, since: float) -> bytes | None:
         text, options = check
-        verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
+        verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
         if verdict is None:
             return None
         body = verify_bodies.write_explained(verdict, options, self._checker.clock())
@@ -100,9 +100,9 @@ class Batches:
             self._keep(caller, options, verdict, body, since)
         return body
 
-    def _keep(self, caller: Caller, options: CheckOptions, verdict: Verdict, body: bytes, since: float) -> None:
+    def _keep(self, caller: Caller, options: CheckOptions, verdict: KeyVerdict, body: bytes, since: float) -> None:
         """Cache the answer to a check; *since* is a time before its verdict was given."""
-        cached = self._checker.cacheable(caller, verdict, options.ask, since)
+        cached = self._checker.cacheable(caller, verdict, options.requirements, since)
         if cached is None:
             return
         if len(self._cached) >= MOST_CACHED:

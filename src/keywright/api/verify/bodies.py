@@ -1,10 +1,9 @@
 """
-The bodies of `/verify` and `/verify/batch`: verdicts, and requests, with a quick way to read what most callers send.
+The bodies of `/verify` and `/verify/batch`: verdicts, and requests, with a fast reader for the common form.
 
-A key that comes first and is plain means the same to every reader, whatever comes behind it. So what comes behind is
-read strictly once, and remembered by its bytes; every other body is read strictly every time. A batch is cut where its
-keys are, which is where its objects begin if each piece turns out to be exactly one. Both ways mean the same:
-tests/api/test_verify_bodies.py holds them against each other.
+A key that is the first member and needs no escapes has one meaning, whatever follows it. So the rest of the body is
+read strictly once and cached by its bytes; every other body is read strictly every time. A batch is split at its keys,
+and is read this way only if every piece is exactly one object. tests/api/test_verify_bodies.py compares both readers.
 """
 
 import json
@@ -22,8 +21,8 @@ from keywright.api.http.problems import Refusal
 from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Ask, Code, Explanation, KeyFacts, explain
-from keywright.service.checking.verdicts import Verdict
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
+from keywright.service.checking.verdicts import KeyVerdict
 from keywright.service.checking.verification import FAILURE_SECONDS, MOST_FAILURES
 
 # JSON's own: `\s` would take form feeds, which the strict reader refuses.
@@ -34,7 +33,7 @@ _KEY_IN_BATCH = re.compile(_OBJECT_OF_KEY)
 _BATCH = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"keys"[ \t\r\n]*:[ \t\r\n]*\[(.*)\][ \t\r\n]*\}[ \t\r\n]*', re.DOTALL)
 LONGEST_REST = 512
 _MOST_RESTS = 8192
-# When one more failure of an address is let through again.
+# When the failure limit allows one more failure.
 _FAILURE_RETRY_SECONDS = ceil(FAILURE_SECONDS / MOST_FAILURES)
 _NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
 _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_seconds":%d}' % _FAILURE_RETRY_SECONDS
@@ -43,7 +42,7 @@ _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_
 class CheckOptions(NamedTuple):
     """The options of a check: what the request requires of the key, its cost, whether to explain a refusal."""
 
-    ask: Ask
+    requirements: Requirements
     cost: int
     explain: bool
 
@@ -95,7 +94,7 @@ def _read_plain_batch(raw: bytes) -> list[KeyCheck] | None:
     whole = _BATCH.fullmatch(raw)
     if whole is None:
         return None
-    # With a comma behind the last one all objects are alike.
+    # With a comma after the last object all pieces have the same form.
     begin, *parts = _KEY_IN_BATCH.split(whole[1] + b",")
     keys, rests = parts[::2], parts[1::2]
     if begin.strip(_WHITE) or not 1 <= len(keys) <= MOST_IN_A_BATCH:
@@ -114,7 +113,7 @@ def _read_plain_batch(raw: bytes) -> list[KeyCheck] | None:
 
 @lru_cache(_MOST_RESTS)
 def read_rest(rest: bytes) -> CheckOptions:
-    """Read what comes behind a plain key, from its closing quotation mark on; raises `Refusal` as `read` does."""
+    """Read the rest of a body from the closing quotation mark of the key on; raises `Refusal` as `read` does."""
     return options_of(_read_strictly(b'{"key":"x' + rest))
 
 
@@ -122,24 +121,28 @@ def _read_strictly(raw: bytes) -> VerifyRequest:
     try:
         return VerifyRequest.model_validate(strict_json.read_object(raw))
     except ValueError:
-        # Read again, for the refusal in words.
+        # Read again, for a refusal that lists all flaws.
         return as_model(VerifyRequest, raw)
 
 
 def options_of(request: VerifyRequest) -> CheckOptions:
     """Give the options of a request."""
-    ask = Ask(environment=request.environment, scopes=tuple(request.scopes), client_ip=request.client_ip)
-    # Most ask for nothing, and the verdict knows that one by its identity.
-    return CheckOptions(ANY_USE if ask == ANY_USE else ask, request.cost, request.explain)
+    requirements = Requirements(
+        environment=request.environment, scopes=tuple(request.scopes), client_ip=request.client_ip
+    )
+    # Most requests require nothing, and `judge` compares that object by identity.
+    return CheckOptions(
+        NO_REQUIREMENTS if requirements == NO_REQUIREMENTS else requirements, request.cost, request.explain
+    )
 
 
-def write(verdict: Verdict, *, explanation: Explanation | None = None, facts: bool = False) -> bytes:
+def write(verdict: KeyVerdict, *, explanation: Explanation | None = None, facts: bool = False) -> bytes:
     """
     Write a verdict.
 
     Args:
         verdict: The verdict.
-        explanation: The rule that refused, for a caller that asked for it.
+        explanation: The rule that refused, if the request has `explain`.
         facts: Whether to add the state of the key, for an in-process verifier.
     """
     if verdict.facts is None and not verdict.stale:
@@ -159,20 +162,20 @@ def write(verdict: Verdict, *, explanation: Explanation | None = None, facts: bo
     )  # fmt: skip
 
 
-def write_explained(verdict: Verdict, options: CheckOptions, now: float, *, facts: bool = False) -> bytes:
+def write_explained(verdict: KeyVerdict, options: CheckOptions, now: float, *, facts: bool = False) -> bytes:
     """Write a verdict given at *now*, in seconds since the epoch, explained where the options say so; see `write`."""
-    explanation = explain(verdict.code, verdict.facts, options.ask, now) if options.explain else None
+    explanation = explain(verdict.code, verdict.facts, options.requirements, now) if options.explain else None
     return write(verdict, explanation=explanation, facts=facts)
 
 
 def before_states(body: bytes, limits: Sequence[RateLimit]) -> tuple[bytes, ...]:
-    """Give what `with_states` writes before the state of each limit, made once out of the answer on a good key."""
+    """Give the bytes that `with_states` writes before the state of each limit; *body* is the answer on a valid key."""
     begun = [_written_limit(limit) + b',"remaining":' for limit in limits]
     return (body[:-1] + b',"rate_limits":[' + begun[0], *(b"}," + limit for limit in begun[1:]))
 
 
 def with_states(before: Sequence[bytes], decision: RateLimitDecision) -> bytes:
-    """Write the answer on a good key whose limits allowed the request, as `written` does."""
+    """Write the answer on a valid key whose limits allowed the request, as `write` does."""
     if len(before) == 1:
         _, remaining, reset_seconds = decision.states[0]
         return b'%b%d,"reset_seconds":%d}]}' % (before[0], remaining, ceil(reset_seconds))
@@ -185,10 +188,10 @@ def with_states(before: Sequence[bytes], decision: RateLimitDecision) -> bytes:
 
 def retry_after_seconds(decision: RateLimitDecision | None) -> int | None:
     """
-    Give the whole seconds after which a refused request may pass; None where it never can.
+    Give the whole seconds until a refused request can pass; None where it never can.
 
     Args:
-        decision: The decision on the key's limits; None where the source of the request failed too often.
+        decision: The decision on the key's limits; None where the failure limit refused the request.
     """
     return _FAILURE_RETRY_SECONDS if decision is None else decision.retry_after
 

@@ -19,9 +19,9 @@ class Callers:
     Recognises callers by their `Authorization` header.
 
     Args:
-        verifiers: Knows the verifiers' credentials.
-        authenticator: Knows tokens.
-        brand: What a credential begins with.
+        verifiers: Recognises the credentials of verifiers.
+        authenticator: Verifies tokens.
+        brand: The first part of a credential.
     """
 
     def __init__(self, verifiers: Verifiers, authenticator: Authenticator, *, brand: str) -> None:
@@ -31,14 +31,14 @@ class Callers:
 
     async def recognize(self, authorization: Sequence[str]) -> Caller:
         """
-        Tell who is calling.
+        Recognise the caller of a request.
 
         Args:
             authorization: The values of all `Authorization` headers.
 
         Raises:
-            Refusal: There is no credential, or a malformed one.
-            Fault: It is not good.
+            Refusal: The credential is missing or malformed.
+            Fault: It is not valid, or has no permission to verify.
         """
         presented = bearer_of(authorization)
         if presented.startswith(self._prefix):
@@ -52,7 +52,7 @@ class Callers:
         return Caller(principal.client_id or principal.subject, None, principal.organization.id.bytes)
 
     def credential(self, authorization: Sequence[str]) -> bytes | None:
-        """Give the digest of the verifier's credential that is shown; None where something else is, or nothing."""
+        """Give the digest of the verifier's credential in the header; None for a token, or without one."""
         try:
             presented = bearer_of(authorization)
         except Refusal:

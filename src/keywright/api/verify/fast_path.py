@@ -1,15 +1,14 @@
 """
-The fast path: checks that need no waiting, answered out of the bytes of a request, before an ASGI cycle is built.
+The fast path: checks that need no waiting, answered from the bytes of a request, before an ASGI cycle is built.
 
-A client repeats itself to the byte. So a head is read once, by the parser that reads all of them, and recognised by its
-bytes while the connection lasts. A whole request that was answered a moment ago is recognised by its digest, whatever
-connection it comes from; its answer is valid while its cached verdict is. A proxy's request is all head, and another
-one for every client: it is read each time.
+A client repeats its bytes. So a head is parsed once, by the parser of all requests, and compared by its bytes while the
+connection lasts. A whole request is found by its digest, on any connection; its cached answer is valid as long as its
+verdict can be repeated. A request of a proxy is only a head, different for every client: it is read each time.
 
-Taken is only a head without any peculiarity with its body in one piece, from a verifier in the cache, for a key in the
-cache or a text that is no key, with rate limits that are counted in this process. Every other request goes to the
-application, which is also the reference for the answers of the fast path: tests/api/test_accelerator.py compares the
-two, byte by byte. Nothing is decided here: `service.checking` does.
+The fast path takes only a plain head with its body in one piece, from a cached verifier, for a cached key or a text
+that is no key, with rate limits that are counted in this process. Every other request goes to the application, which
+is also the reference for the answers of the fast path: tests/api/test_fast_path.py compares the two, byte by byte.
+`service.checking` decides.
 """
 
 from collections import OrderedDict
@@ -30,7 +29,7 @@ from keywright.api.verify.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Checker
 from keywright.service.verifiers import Verifier
 
@@ -45,7 +44,7 @@ DefaultHeaders = Headers
 
 
 class VerifyHeaders(NamedTuple):
-    """The headers of a check that matter."""
+    """The headers of a check that the service reads."""
 
     authorization: list[str]
     plain_json: bool
@@ -53,7 +52,7 @@ class VerifyHeaders(NamedTuple):
 
 
 def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
-    """Take the headers that matter out of header fields whose names are in lower case."""
+    """Read the headers of a check; names are in lower case."""
     authorization: list[str] = []
     content_type = b""
     encoded = wants_facts = False
@@ -69,7 +68,7 @@ def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
     return VerifyHeaders(authorization, content_type == b"application/json" and not encoded, wants_facts)
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """The head of a request for the fast path: its bytes, the whole length, and the digest of the credential."""
 
     raw: bytes
@@ -82,46 +81,46 @@ class _CachedAnswer:
     """
     The answer to a request, for the same request.
 
-    It is valid while the cached verdict is, and while the cache of verifiers has this one by the digest of its
-    credential. `before_id` and `after_id` are written around the id of the request; for a key with rate limits the
-    body is written anew, out of `before_states`.
+    It is valid while the verdict can be repeated, and while the cache of verifiers has this one by the digest of its
+    credential. `before_id` and `after_id` are written around the request id; for a key with rate limits the body is
+    written anew, with `before_states`.
     """
 
     credential: bytes
     verifier: Verifier | None
-    verdict: CachedVerdict
+    verdict: RepeatableVerdict
     before_id: bytes
     after_id: bytes
     before_states: tuple[bytes, ...]
 
 
-class Accelerator:
+class FastPath:
     """
     Answers checks that need no waiting.
 
     Args:
         checker: Checks keys.
         callers: Recognises callers.
-        forward_auth: Answers proxies; None where there are none.
+        forward_auth: Answers proxies; None without forward authentication.
     """
 
     def __init__(self, checker: Checker, callers: Callers, forward_auth: ForwardAuth | None = None) -> None:
         self._checker = checker
         self._callers = callers
         self._forward_auth = forward_auth
-        self._cached_verifier = callers.verifiers.known.held
+        self._cached_verifier = callers.verifiers.cache.get_fresh
         self._now, self._monotonic, self._repeat_verdict = checker.clock, checker.monotonic, checker.repeat
         self._answers: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
         self._request_ids = request_ids()
         self._opened_for: DefaultHeaders | None = None
         self._beginning = self._opening = b""
 
-    def head_of(self, data: bytes) -> Head | None:
+    def head_of(self, data: bytes) -> RequestHead | None:
         """
-        Read the head that *data* begins with; None where a request with it, whatever its body, is not for here.
+        Read the head that *data* begins with; None where the fast path takes no request with it, whatever its body.
 
         Args:
-            data: What came in where a request may begin.
+            data: Received bytes, from the beginning of a request.
         """
         plain = read_plain_head(data) if data.startswith(_FIRST_LINE) else None
         if plain is None:
@@ -131,19 +130,19 @@ class Accelerator:
         if not headers.plain_json or headers.wants_facts or not 0 < length <= MAX_BODY_BYTES:
             return None
         credential = self._callers.credential(headers.authorization)
-        return None if credential is None else Head(raw, len(raw) + length, credential)
+        return None if credential is None else RequestHead(raw, len(raw) + length, credential)
 
-    def is_expected(self, head: Head) -> bool:
-        """Tell whether a request with this head can be answered here, once its body is there."""
+    def is_expected(self, head: RequestHead) -> bool:
+        """Tell whether a request with this head can be answered here once its body has arrived."""
         return self._caller(head.credential) is not None
 
     def repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         """
-        Answer a request that `answer` answered before; None, with nothing counted or noted, where that is not possible.
+        Answer a request that `answer` answered before; None, with nothing counted, where that is not possible.
 
         Args:
-            data: What came in where a request may begin.
-            default_headers: What every answer begins with.
+            data: Received bytes, from the beginning of a request.
+            default_headers: The first headers of every answer.
         """
         if len(data) > LONGEST_CACHED:
             return None
@@ -168,50 +167,50 @@ class Accelerator:
             _log.exception("unexpected error")
             return None
 
-    def answer(self, head: Head, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def answer(self, head: RequestHead, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         """
         Answer one whole request; None, with nothing counted or noted, where that is for the application.
 
         Args:
-            head: What *data* begins with.
-            data: The request.
-            default_headers: What every answer begins with.
+            head: The head that *data* begins with.
+            data: The whole request.
+            default_headers: The first headers of every answer.
         """
         try:
             body = self._body(head, data)
         except Exception:  # noqa: BLE001 - it is logged whole
-            # The application meets the same error, or a better end, and says so to the client.
+            # The application answers the request instead, with the same error or without.
             _log.exception("unexpected error")
             return None
         return None if body is None else self._with_body(default_headers, body)
 
-    def let_through(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
         """
-        Answer a proxy about a key that is let through; None, with nothing counted, noted or spent, for all else.
+        Answer a proxy that a key is valid; None, with nothing counted, for every other answer.
 
         Args:
-            data: What came in where a request may begin.
+            data: Received bytes, from the beginning of a request.
             peer: The proxy.
-            default_headers: What every answer begins with.
+            default_headers: The first headers of every answer.
         """
         if self._forward_auth is None or not data.startswith(_FROM_A_PROXY):
             return None
         try:
-            told = self._forward_auth.answer_request(data, peer)
+            answer = self._forward_auth.answer_request(data, peer)
         except Exception:  # noqa: BLE001 - it is logged whole
             _log.exception("unexpected error")
             return None
-        if told is None:
+        if answer is None:
             return None
         if default_headers is not self._opened_for:
             self._open(default_headers)
-        return self._beginning + told
+        return self._beginning + answer
 
     def _caller(self, credential: bytes) -> Caller | None:
         verifier = self._cached_verifier(credential, self._monotonic())
         return None if verifier is None or verifier.revoked_at is not None else Caller(verifier.name, verifier, None)
 
-    def _body(self, head: Head, data: bytes) -> bytes | None:
+    def _body(self, head: RequestHead, data: bytes) -> bytes | None:
         caller = self._caller(head.credential)
         if caller is None:
             return None
@@ -219,9 +218,9 @@ class Accelerator:
             text, options = verify_bodies.read(data[len(head.raw) :])
         except Refusal:
             return None
-        # Read before the verdict, so that a key which expires meanwhile is not repeated as valid.
+        # Read before the verdict: a key that expires in between must not be repeated as valid.
         since = self._now()
-        verdict = self._checker.check_now(caller, text, options.ask, cost=options.cost)
+        verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
         if verdict is None:
             return None
         if len(data) <= LONGEST_CACHED and not options.explain:
@@ -229,10 +228,10 @@ class Accelerator:
         return verify_bodies.write_explained(verdict, options, self._now())
 
     def _keep(
-        self, credential: bytes, data: bytes, caller: Caller, verdict: Verdict, options: CheckOptions, since: float
+        self, credential: bytes, data: bytes, caller: Caller, verdict: KeyVerdict, options: CheckOptions, since: float
     ) -> None:
         """Cache the answer to a request; *since* is a time before its verdict was given."""
-        cached = self._checker.cacheable(caller, verdict, options.ask, since, cost=options.cost)
+        cached = self._checker.cacheable(caller, verdict, options.requirements, since, cost=options.cost)
         if cached is None:
             return
         body, limits = verify_bodies.write(cached.verdict), cached.facts.rate_limits
@@ -258,12 +257,12 @@ class Accelerator:
         return b"".join((self._opening, before_id, next(self._request_ids), after_id))
 
     def _open(self, default_headers: DefaultHeaders) -> None:
-        """Write the beginning of every response, anew when uvicorn gives another list: every second, for the date."""
+        """Write the beginning of every response; uvicorn gives a new list each second, for the date."""
         self._beginning = STATUS_LINE[200] + lines_of(default_headers)
         self._opening = self._beginning + lines_of(FIXED_HEADERS) + b"content-length: "
         self._opened_for = default_headers
 
 
 def _around_id(body: bytes) -> tuple[bytes, bytes]:
-    """Give what stands before and after the id of the request, from the length of *body* on."""
+    """Give the bytes before and after the request id, from the length of *body* on."""
     return b"%d\r\nx-request-id: " % len(body), b"\r\n\r\n" + body

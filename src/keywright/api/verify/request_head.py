@@ -1,11 +1,11 @@
-"""Heads of requests without any peculiarity, read by the parser that reads all requests, apart from a connection."""
+"""Reads plain request heads with the parser of all requests, apart from a connection."""
 
 import httptools
 
-# Far below what a head may have, so that no bound of a connection is touched.
+# Far below the limit of a head, so that no bound of a connection applies.
 LONGEST_HEAD = 4096
 _END = b"\r\n\r\n"
-# What changes how a request is read or answered beyond its own bytes.
+# Headers that change how a request is read or answered.
 _PECULIAR = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 
 Fields = list[tuple[bytes, bytes]]
@@ -16,12 +16,11 @@ def read_plain_head(data: bytes) -> tuple[bytes, Fields, int] | None:
     Read the head that *data* begins with.
 
     Args:
-        data: What came in where a request may begin.
+        data: Received bytes, from the beginning of a request.
 
     Returns:
-        The bytes of the head, its header fields with names in lower case, and the length of the body behind it. None
-        for a head that is not whole, not HTTP/1.1, long, or peculiar: one after which the connection does not go on as
-        before, or with a body of another kind.
+        The bytes of the head, its header fields with names in lower case, and the length of the body. None for a head
+        that is incomplete, long, not HTTP/1.1, closes or upgrades the connection, or has a body without a length.
     """
     end = data.find(_END, 0, LONGEST_HEAD)
     if end < 0:
@@ -33,30 +32,30 @@ def read_plain_head(data: bytes) -> tuple[bytes, Fields, int] | None:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     finally:
-        # It holds the reading, too: the two would be left to the garbage collector, for every request.
+        # Parser and reading refer to each other: without this, each pair would wait for the garbage collector.
         del reading.parser
-    if not (reading.goes_on and _PECULIAR.isdisjoint(name for name, _ in reading.fields)):
+    if not (reading.keeps_alive and _PECULIAR.isdisjoint(name for name, _ in reading.fields)):
         return None
     lengths = [value for name, value in reading.fields if name == b"content-length"]
-    # A head without a body that says how long it is, is a head that says it in a peculiar way.
+    # A body without a length, or a length without a body, is not plain.
     if len(lengths) != reading.waits_for_body:
         return None
     return head, reading.fields, int(lengths[0]) if lengths else 0
 
 
 class _Reading:
-    """What the parser says of a head."""
+    """The results of the parser for one head."""
 
     def __init__(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
         self.fields: Fields = []
-        self.goes_on = self.waits_for_body = False
+        self.keeps_alive = self.waits_for_body = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self.goes_on = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        self.keeps_alive = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
         self.waits_for_body = True
 
     def on_message_complete(self) -> None:

@@ -1,4 +1,4 @@
-"""What every response to a check has beside its body: the id of the request, fixed headers; and responses to errors."""
+"""Responses to checks: request ids, fixed headers, and the responses to errors."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -23,17 +23,17 @@ STALE_HEADER = (b"keywright-stale", b"true")
 
 
 def request_ids() -> Iterator[bytes]:
-    """Give ids of requests, each only once; those of another iterator are other ones."""
+    """Give request ids; all are different, also those of two iterators."""
     return map(f"{uuid4().hex[:16]}-%08x".encode().__mod__, count(1))
 
 
 def lines_of(headers: Headers) -> bytes:
-    """Write headers as HTTP/1.1 has them."""
+    """Write headers as lines of HTTP/1.1."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
-    """Write the response to a request that met *error*; log an unexpected one with its traceback."""
+    """Write the response to a request that failed with *error*; log an unexpected error with its traceback."""
     scope.setdefault("state", {})["request_id"] = request_id
     request = Request(scope)
     if isinstance(error, Refusal):

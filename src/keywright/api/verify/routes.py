@@ -1,8 +1,8 @@
 """
-`POST /api/v2/api-keys/verify` and `/verify/batch`: the routes that every request of every customer waits for.
+`POST /api/v2/api-keys/verify` and `/verify/batch`, without a web framework.
 
-Plain ASGI in front of everything else, because routing, models and a log line for each would cost more than the check
-itself. `api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
+Plain ASGI in front of all other routes, because routing, models and a log line would cost more than the check itself.
+`api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
 """
 
 import re
@@ -18,7 +18,7 @@ from keywright.api.http.routing import Front
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.batch import Batches
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.fast_path import Accelerator, VerifyHeaders, read_headers
+from keywright.api.verify.fast_path import FastPath, VerifyHeaders, read_headers
 from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
@@ -29,16 +29,16 @@ from keywright.service.checking.verification import Checker
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
 
 
-class Checking(Front):
+class VerifyRoutes(Front):
     """
     The whole application: checks in front, and behind them everything else.
 
     Args:
-        app: Answers everything else.
+        app: Answers every other request.
         checker: Checks keys.
         callers: Recognises callers.
         forward_auth: Answers proxies; None for no such paths.
-        accelerator: The fast path, which `api.server.protocol` tries before it comes here; None for none.
+        fast_path: The fast path, which `api.server.protocol` tries before it comes here; None for none.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Checking(Front):
         callers: Callers,
         *,
         forward_auth: ForwardAuth | None = None,
-        accelerator: Accelerator | None = None,
+        fast_path: FastPath | None = None,
     ) -> None:
         proxies = [] if forward_auth is None else [(FORWARD_AUTH_PATHS, forward_auth)]
         super().__init__(app, [(_PATHS, _Verifications(checker, callers)), *proxies])
-        self.accelerator = accelerator
+        self.fast_path = fast_path
 
 
 class _Verifications:
@@ -93,14 +93,14 @@ class _Verifications:
     async def _answer_one(self, caller: Caller, raw: bytes, *, facts: bool) -> tuple[bytes, bool]:
         text, options = verify_bodies.read(raw)
         if facts:
-            verdict = await self._checker.facts_for(caller, text, options.ask)
+            verdict = await self._checker.facts_for(caller, text, options.requirements)
         else:
-            verdict = await self._checker.check(caller, text, options.ask, cost=options.cost)
+            verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
         return verify_bodies.write_explained(verdict, options, self._checker.clock(), facts=facts), verdict.stale
 
 
 async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:
-    """Read a body; the common one, announced as plain JSON, arrives in one piece."""
+    """Read a body; the usual one, plain JSON, arrives in one piece."""
     if not headers.plain_json:
         return await read_json_bytes(Request(scope, receive))
     message = await receive()

@@ -4,8 +4,8 @@ from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
 from keywright.config import Settings
 from keywright.rate_limiting import url as redis_url
-from keywright.rate_limiting.connection import CallFailed, ConnectionLost
-from keywright.rate_limiting.shared import opened
+from keywright.rate_limiting.connection import RedisCallFailed, RedisConnectionLost
+from keywright.rate_limiting.shared import open_tested
 
 
 async def check(settings: Settings) -> list[CheckResult]:
@@ -13,8 +13,8 @@ async def check(settings: Settings) -> list[CheckResult]:
     if settings.redis_url is None:
         return _alone(settings.workers)
     try:
-        connection = await opened(redis_url.read(settings.redis_url.get_secret_value()))
-    except (ConnectionLost, CallFailed) as error:
+        connection = await open_tested(redis_url.read(settings.redis_url.get_secret_value()))
+    except (RedisConnectionLost, RedisCallFailed) as error:
         fix = "Check that it runs, and its address, user and password in KEYWRIGHT_REDIS_URL."
         if settings.limits_on_outage == "refuse":
             return [results.fail("limits", f"Keys with rate limits would be refused: {error}.", fix)]

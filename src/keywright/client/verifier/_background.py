@@ -36,7 +36,7 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="keywright verifier", daemon=True)
         self._thread.start()
 
-    def ask(self, request: UncachedRequest) -> Verdict:
+    def decide(self, request: UncachedRequest) -> Verdict:
         """Decide on the session's loop; see `VerifierSession.ask`."""
         session = self._session.result()
         with self._gate:
@@ -63,7 +63,7 @@ class Background:
     async def _decide(self, session: VerifierSession, request: UncachedRequest) -> Verdict:
         # Since the thread looked, the same request of another thread may have been answered.
         decided = self.checker.decide_again(request)
-        return decided if isinstance(decided, Verdict) else await session.ask(decided)
+        return decided if isinstance(decided, Verdict) else await session.decide(decided)
 
     def _run(self) -> None:
         try:

@@ -59,12 +59,12 @@ class CachedVerdicts:
         """Hold the verdict on a request and count its first use; later ones are counted on the verdict itself."""
         replaced = self.recent.get(request)
         if replaced is not None:
-            self._add_up(request, replaced)
+            self._count(request, replaced)
         elif len(self.recent) >= self._most:
-            self.turn()
+            self.set_aside()
         # As many are added up as come in, so that no request ever pays for many.
         if self._waiting:
-            self._add_up(*self._waiting.pop())
+            self._count(*self._waiting.pop())
         self.recent[request] = cached
 
     def count_again(self, request: RequestKey, now: float) -> bool:
@@ -76,18 +76,18 @@ class CachedVerdicts:
         cached.last = now
         return True
 
-    def turn(self) -> None:
+    def set_aside(self) -> None:
         """Set aside all verdicts, so that their uses are added up."""
         self._waiting.extend(self.recent.items())
         self.recent = {}
 
-    def settle(self, most: int) -> bool:
+    def add_up(self, most: int) -> bool:
         """Add up the uses of at most *most* verdicts that were set aside; tell whether there are more."""
         for _ in range(min(most, len(self._waiting))):
-            self._add_up(*self._waiting.pop())
+            self._count(*self._waiting.pop())
         return bool(self._waiting)
 
-    def _add_up(self, request: RequestKey, cached: CachedVerdict) -> None:
+    def _count(self, request: RequestKey, cached: CachedVerdict) -> None:
         digest, _, _, address, agent = request
         source = UsageSource(digest, hour_of(cached.last), network_of(address), agent_family(agent))
         self.usage.add(source, cached.count, cached.first, cached.last)

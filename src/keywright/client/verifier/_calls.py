@@ -18,7 +18,7 @@ from keywright import __version__
 from keywright.client._answers import error_of, not_keywright
 from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.verifier._answers import Answer, read_answer, trouble_of
+from keywright.client.verifier._answers import Answer, read_answer, verifier_error_of
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.addresses import network_of
@@ -162,10 +162,10 @@ class ServiceCalls:
         """Have the service decide; see `read_answer` for errors."""
         body = {
             "key": request.text,
-            "scopes": list(request.ask.scopes),
+            "scopes": list(request.requirements.scopes),
             "explain": request.explain,
             **({} if request.cost == 1 else {"cost": request.cost}),
-            **_given(environment=request.ask.environment, client_ip=_address_of(request)),
+            **_given(environment=request.requirements.environment, client_ip=_address_of(request)),
         }
         return read_answer(await self._ask(body))
 
@@ -186,7 +186,7 @@ class ServiceCalls:
         ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()
-                raise trouble_of(response)
+                raise verifier_error_of(response)
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 raise ServiceUnavailable(str(not_keywright(response)))
             async with aclosing(_events(response)) as events:
@@ -257,7 +257,7 @@ def _expect_done(response: httpx.Response) -> None:
 
 def _address_of(request: UncachedRequest) -> str | None:
     # The service limits guesses by network and refuses a text that is not an address.
-    return request.ask.client_ip if network_of(request.ask.client_ip) else None
+    return request.requirements.client_ip if network_of(request.requirements.client_ip) else None
 
 
 def _shown(record: UsageRecord) -> dict[str, Any]:

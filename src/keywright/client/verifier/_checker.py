@@ -26,11 +26,11 @@ from keywright.client.verifier._cached_verdicts import (
 )
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.cache import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
 from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter, LimitState
 from keywright.keys.usage import UsageRecord
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
 
 class UncachedRequest(NamedTuple):
@@ -51,9 +51,9 @@ class UncachedRequest(NamedTuple):
         return self.request_key[0]
 
     @property
-    def ask(self) -> Ask:
+    def requirements(self) -> Requirements:
         """What the request needs of the key."""
-        return _ask(*self.request_key[1:4])
+        return _requirements(*self.request_key[1:4])
 
 
 class LocalChecker:
@@ -87,10 +87,10 @@ class LocalChecker:
         self.clock = clock
         self._wall = wall
         self._lock = Lock()
-        self._known = KnownKeys(capacity)
+        self._cache = KeyCache(capacity)
         self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
         self._verdicts = CachedVerdicts()
-        # The same time as in `_known`, the bound added: the hot path compares two numbers.
+        # The same time as in `_cache`, the bound added: the hot path compares two numbers.
         self._fresh_until = -inf
         # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
         self._changes = 0
@@ -98,7 +98,7 @@ class LocalChecker:
         self._epoch = wall() - clock()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._cache)
 
     @property
     def fresh(self) -> bool:
@@ -134,7 +134,7 @@ class LocalChecker:
         with self._lock:
             if now > self._fresh_until:
                 # What is held belongs to exactly one text, so a text that is held needs no parsing.
-                if self._known.get(presented) is not None:
+                if self._cache.get(presented) is not None:
                     return UncachedRequest(text, request, with_explanation, cost)
             else:
                 now += self._epoch
@@ -144,7 +144,7 @@ class LocalChecker:
                     cached.count += 1
                     cached.last = now
                     return cached.verdict
-                facts = self._known.get(presented)
+                facts = self._cache.get(presented)
                 if facts is not None:
                     return self._judge(request, facts, now, with_explanation, cost)
         return (
@@ -160,7 +160,7 @@ class LocalChecker:
     def begin(self, request: UncachedRequest) -> LookUp:
         """Begin a look-up, before the request is sent; to be ended by `end`."""
         with self._lock:
-            return self._known.begin(request.digest)
+            return self._cache.begin(request.digest)
 
     def end(self, look_up: LookUp, answer: Answer | None) -> bool:
         """
@@ -169,8 +169,8 @@ class LocalChecker:
         An answer that is stale, or has facts that this version cannot judge, is not cached.
         """
         with self._lock:
-            self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
-            return look_up.overtaken
+            self._cache.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
+            return look_up.invalidated
 
     def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
         """
@@ -185,44 +185,44 @@ class LocalChecker:
         # The service has just judged time by its own clock, so its word counts. It judged the address of the request
         # that was sent, which may be another one.
         timely = answer.code in (Code.REVOKED, Code.EXPIRED)
-        code = answer.code if timely else judge(answer.facts, request.ask, -inf)
+        code = answer.code if timely else judge(answer.facts, request.requirements, -inf)
         with self._lock:
             return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
     def in_outage(self, request: UncachedRequest) -> Verdict | None:
         """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
         with self._lock:
-            facts = self._known.get(request.digest)
+            facts = self._cache.get(request.digest)
             now = self.clock()
             # Counted from the last sync, so without the bound that `trusted_at` adds.
-            if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
+            if facts is None or not self._cache.fresh_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
-            code = judge(facts, request.ask, now + self._epoch)
+            code = judge(facts, request.requirements, now + self._epoch)
             return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
 
     def synced(self, since: float) -> None:
         """Note that all changes before *since*, on the monotonic clock, have been applied."""
         with self._lock:
-            self._known.followed(since)
+            self._cache.synced(since)
             self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
 
     def drop(self, digests: Iterable[bytes]) -> None:
         """Forget keys that changed."""
         with self._lock:
             self._changes += 1
-            self._known.drop(digests)
+            self._cache.drop(digests)
 
     def drop_all(self) -> None:
         """Forget all keys, because any of them may have changed."""
         with self._lock:
             self._changes += 1
-            self._known.drop_all()
+            self._cache.drop_all()
 
     def forget(self) -> None:
         """Forget everything for good: the end."""
         with self._lock:
             self._changes += 1
-            self._known.drop_all()
+            self._cache.drop_all()
             self._rate_limiter.clear()
             self.outage_seconds = 0
             self._fresh_until = -inf
@@ -242,35 +242,44 @@ class LocalChecker:
         self.clock_error_seconds = shown - min(max(shown, time), time + slack)
         return self.clock_error_seconds
 
-    def set_uses_aside(self) -> None:
+    def set_usage_aside(self) -> None:
         """Begin to add up the uses noted so far."""
         with self._lock:
-            self._verdicts.turn()
+            self._verdicts.set_aside()
 
-    def settle_uses(self, most: int) -> bool:
+    def add_up_usage(self, most: int) -> bool:
         """Add up at most *most* of them; tell whether there are more."""
         with self._lock:
-            return self._verdicts.settle(most)
+            return self._verdicts.add_up(most)
 
-    def take_uses(self, most: int) -> list[UsageRecord]:
+    def take_usage(self, most: int) -> list[UsageRecord]:
         """Take out at most *most* of what was added up, to be reported."""
         with self._lock:
             return self._verdicts.usage.take(most)
 
     def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on what was asked; only under the lock."""
-        verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
+        verdict = self._decide(
+            request.request_key, facts, request.requirements, code, now, request.explain, request.cost
+        )
         return verdict._replace(stale=True) if stale else verdict
 
     def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
-        ask = _ask(request[1], request[2], request[3] if facts.allowed_ips else None)
-        code = judge(facts, ask, now)
+        requirements = _requirements(request[1], request[2], request[3] if facts.allowed_ips else None)
+        code = judge(facts, requirements, now)
         if code is Code.VALID and not facts.rate_limits:
             return self._accept(request, facts, now)
-        return self._decide(request, facts, ask, code, now, with_explanation, cost)
+        return self._decide(request, facts, requirements, code, now, with_explanation, cost)
 
     def _decide(
-        self, request: RequestKey, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
+        self,
+        request: RequestKey,
+        facts: KeyFacts,
+        requirements: Requirements,
+        code: Code,
+        now: float,
+        with_explanation: bool,
+        cost: int,
     ) -> Verdict:
         """Have the request pay, where all other rules let it pass and the key has limits."""
         decision = UNLIMITED
@@ -281,7 +290,7 @@ class LocalChecker:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:
             return self._accept(request, facts, now, decision.states)
-        explanation = explain(code, facts, ask, now) if with_explanation else None
+        explanation = explain(code, facts, requirements, now) if with_explanation else None
         return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
     def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
@@ -291,7 +300,7 @@ class LocalChecker:
             return verdict
         # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
         # And a key with limits has to pay for each request.
-        repeated = not limits and self._known.get(request[0]) is facts
+        repeated = not limits and self._cache.get(request[0]) is facts
         until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
         self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
         return verdict
@@ -309,7 +318,7 @@ def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
     return tuple(scopes)
 
 
-def _ask(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Ask:
+def _requirements(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Requirements:
     if not scopes and environment is None and client_ip is None:
-        return ANY_USE
-    return Ask(environment=environment, scopes=scopes, client_ip=client_ip)
+        return NO_REQUIREMENTS
+    return Requirements(environment=environment, scopes=scopes, client_ip=client_ip)

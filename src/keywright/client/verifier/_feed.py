@@ -186,12 +186,12 @@ class Feed:
         """Follow for ever; whatever goes wrong is logged once, and tried again."""
         while True:
             try:
-                await self._follow_one_stream()
+                await self._read_one_stream()
             except CredentialRefused as error:
-                self._log_trouble(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
+                self._log_failure(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
                 await asyncio.sleep(self._timing.refused_pause)
             except (ServiceUnavailable, StreamBroken, httpx.RequestError) as error:
-                self._log_trouble(
+                self._log_failure(
                     logging.WARNING, f"the feed of changes is cut off: {str(error) or type(error).__name__}"
                 )
             except Exception:
@@ -200,25 +200,25 @@ class Feed:
             await asyncio.sleep(_random.uniform(self._pause / 2, self._pause))
             self._pause = min(2 * self._pause, self._timing.longest_pause)
 
-    async def _follow_one_stream(self) -> None:
+    async def _read_one_stream(self) -> None:
         parameters = {**self._parameters, **self._reader.begin()}
         async with self._calls.feed(parameters) as events:
             async for event in events:
                 self._received(self._reader.apply(event))
                 if event.name == "beat":
-                    self._settle()
+                    self._note_contact()
 
-    def _settle(self) -> None:
+    def _note_contact(self) -> None:
         self._pause = self._timing.first_pause
         if self._logged:
             self._logged = logging.NOTSET
             _logger.info("the feed of changes is followed again")
 
-    def _log_trouble(self, level: int, trouble: str) -> None:
+    def _log_failure(self, level: int, failure: str) -> None:
         # Once for each interruption, not for each try; and again when the trouble turns out to be worse.
         if level > self._logged:
             self._logged = level
-            _logger.log(level, trouble)
+            _logger.log(level, failure)
 
 
 def _cursor(text: str | None) -> str:

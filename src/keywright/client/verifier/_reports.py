@@ -15,7 +15,7 @@ MOST_UNACKNOWLEDGED = 10_000
 """How many acknowledgements wait while the service is unavailable; beyond it the oldest are never sent."""
 
 _ACKNOWLEDGED_AT_ONCE = 500
-_SETTLED_AT_ONCE = 64
+_ADDED_UP_AT_ONCE = 64
 _FINAL_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 
 _logger = logging.getLogger("keywright.client")
@@ -99,9 +99,9 @@ class Reports:
         return True
 
     async def _report_usage(self) -> None:
-        self._checker.set_uses_aside()
+        self._checker.set_usage_aside()
         # Requests run in between: adding up thousands takes as long as many requests do.
-        while self._checker.settle_uses(_SETTLED_AT_ONCE):  # noqa: ASYNC110  (waits for nobody)
+        while self._checker.add_up_usage(_ADDED_UP_AT_ONCE):  # noqa: ASYNC110  (waits for nobody)
             await asyncio.sleep(0)
         while await self._report_batch():
             pass
@@ -110,7 +110,7 @@ class Reports:
         """Report one batch, first the one that had no answer; tell whether the next one should follow at once."""
         repeated = bool(self._unanswered)
         if not repeated:
-            self._unanswered = self._checker.take_uses(MOST_IN_A_REPORT)
+            self._unanswered = self._checker.take_usage(MOST_IN_A_REPORT)
             if not self._unanswered:
                 return False
             self._batch += 1

@@ -55,16 +55,16 @@ class VerifierSession:
         self._timing = timing
         self._reports = Reports(checker, calls, timing)
         self._pending: dict[bytes, _Pending] = {}
-        self._asking: set[asyncio.Task[Answer]] = set()
+        self._requests: set[asyncio.Task[Answer]] = set()
         self._turns = asyncio.Semaphore(MOST_LOOK_UPS)
         # True from a request that timed out to the next sign of the service.
         self._silent = False
-        self._receipt = False
+        self._ending = False
         parameters = {"session": str(checker.session), "name": name, "outage_seconds": str(checker.outage_seconds)}
         feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
-    async def ask(self, request: UncachedRequest) -> Verdict:
+    async def decide(self, request: UncachedRequest) -> Verdict:
         """
         Decide what memory alone could not.
 
@@ -89,10 +89,10 @@ class VerifierSession:
 
     async def close(self) -> None:
         """End: forget everything, report what is left, close the session. Takes a bounded time, and never fails."""
-        self._receipt = True
+        self._ending = True
         self.checker.forget()
         await self._calls.connected()
-        await end_tasks(self._asking)
+        await end_tasks(self._requests)
         try:
             async with asyncio.timeout(self._timing.end):
                 # Before the feed is closed, so that the service sees an orderly end and not a broken connection.
@@ -122,7 +122,7 @@ class VerifierSession:
         trying, and so does the feed.
         """
         verdict = self.checker.in_outage(request)
-        if verdict is not None and not self._asking:
+        if verdict is not None and not self._requests:
             self._send(request)
         return verdict
 
@@ -145,7 +145,7 @@ class VerifierSession:
         undone since. The second would make the acknowledgement untrue that the key was dropped. Before the feed was
         followed for the first time receipts may not name this process, and no shared answer is good enough.
         """
-        if pending.look_up.overtaken or not self.checker.ever_synced:
+        if pending.look_up.invalidated or not self.checker.ever_synced:
             return False
         return self.checker.clock() - pending.since <= BOUND_SECONDS
 
@@ -160,13 +160,13 @@ class VerifierSession:
         if self._pending.get(pending.request.digest) is pending:
             del self._pending[pending.request.digest]
 
-    def _start(self, asking: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
-        if self._receipt:
-            asking.close()
+    def _start(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        if self._ending:
+            call.close()
             raise ServiceUnavailable(CLOSED)
-        task = self.loop.create_task(asking)
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        task = self.loop.create_task(call)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
         # Looked at, so that a failure is not reported as lost when every caller has been cancelled.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
@@ -176,7 +176,7 @@ class VerifierSession:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if task.cancelled() and self._receipt:
+            if task.cancelled() and self._ending:
                 raise ServiceUnavailable(CLOSED) from None
             raise
 
@@ -186,8 +186,8 @@ class VerifierSession:
         try:
             answer = await self._within_time(self._calls.look_up, request)
         finally:
-            overtaken = self.checker.end(look_up, answer)
-        return await self._read(request, self.checker.begin(request), again=False) if overtaken and again else answer
+            invalidated = self.checker.end(look_up, answer)
+        return await self._read(request, self.checker.begin(request), again=False) if invalidated and again else answer
 
     async def _within_time(
         self, call: Callable[[UncachedRequest], Awaitable[Answer]], request: UncachedRequest

@@ -205,7 +205,7 @@ class AsyncVerifier(InProcessVerifier):
             scopes = wanted_scopes(scopes)
         session = self._running()
         decided = session.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
-        return decided if isinstance(decided, Verdict) else await session.ask(decided)
+        return decided if isinstance(decided, Verdict) else await session.decide(decided)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -276,7 +276,7 @@ class Verifier(InProcessVerifier):
             scopes = wanted_scopes(scopes)
         background = self._background or self._running()
         decided = background.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
-        return decided if isinstance(decided, Verdict) else background.ask(decided)
+        return decided if isinstance(decided, Verdict) else background.decide(decided)
 
     def __enter__(self) -> Self:
         self.start()

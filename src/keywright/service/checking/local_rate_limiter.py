@@ -9,11 +9,11 @@ from keywright.service.checking.ports import Seconds
 
 class LocalRateLimiter:
     """
-    Counts in the memory of this process. `acquire_now` always decides, and nothing is unavailable.
+    Counts in the memory of this process. `acquire_now` always decides, and is never unavailable.
 
     Args:
-        monotonic: Seconds on a clock that only goes forward.
-        capacity: How many keys to hold; see `InMemoryRateLimiter`.
+        monotonic: Seconds on a monotonic clock.
+        capacity: The number of keys; see `InMemoryRateLimiter`.
     """
 
     def __init__(self, *, monotonic: Seconds, capacity: int) -> None:
@@ -30,18 +30,18 @@ class LocalRateLimiter:
 
     def learn(self, key_id: bytes, limits: Sequence[RateLimit], seconds_left: Sequence[float], since: float) -> None:
         """
-        Take over the state of a key's limits from elsewhere.
+        Replace the state of a key's limits by the state that Redis has.
 
         Args:
-            key_id: Which key.
+            key_id: The key.
             limits: Its limits.
-            seconds_left: Of each, how long after *since* it is whole again.
+            seconds_left: For each limit, how long after *since* it is full again.
             since: A reading of this limiter's clock.
         """
         self._limiter.learn(key_id, limits, [since + left for left in seconds_left], since)
 
     async def start(self) -> None:
-        """Do nothing: there is nothing to open."""
+        """Do nothing: memory needs no start."""
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to release."""
+        """Do nothing: memory needs no end."""

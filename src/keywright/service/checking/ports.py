@@ -1,4 +1,4 @@
-"""What checking needs beside its store, as contracts. An adapter promises every sentence written here."""
+"""The ports of checking beside its store. An adapter keeps every sentence written here."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,13 +29,14 @@ class KeyStore(Protocol):
 
 class RateLimiter(Protocol):
     """
-    Counts what requests take of the rate limits of keys.
+    Counts requests against the rate limits of keys.
 
-    Asked only for a key that passed every other rule, after its verdict. All limits of a key are taken, or none.
+    It is called only for a key that passed every other rule. A request takes its cost of all limits of a key, or of
+    none.
     """
 
     def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
-        """Take *cost* of every limit or of none, without waiting; None when that has to be awaited: see `acquire`."""
+        """Take *cost* of every limit or of none, without waiting; None when that takes a request: see `acquire`."""
         ...
 
     async def acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
@@ -43,6 +44,6 @@ class RateLimiter(Protocol):
         Take *cost* of every limit or of none.
 
         Raises:
-            LimitsUnavailable: The shared state cannot be reached, and the settings want no other.
+            LimitsUnavailable: Redis is unavailable, and by the settings no process counts alone.
         """
         ...

@@ -1,8 +1,8 @@
 """
 Usage is written in numbered batches, and each batch is counted once.
 
-A transaction may be committed although its answer was lost. The store knows by the number whether a batch was written,
-so the same batch can be written again until there is an answer.
+A transaction may be committed although its answer is lost. The store knows from the number whether a batch was written,
+so the same batch is written again until there is an answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ class UsageBatches:
     Numbers and writes the batches of one reporter.
 
     Args:
-        store: Where the uses are added up.
-        reporter: The reporter; only this object writes batches under this id.
+        store: Adds the uses up.
+        reporter: The id of the reporter; only this object writes batches under it.
     """
 
     def __init__(self, store: CheckingStore, reporter: UUID) -> None:
@@ -29,11 +29,11 @@ class UsageBatches:
 
     async def write(self, batches: Iterable[Sequence[UsageRecord]]) -> None:
         """
-        Write the batch that has had no answer, if there is one, and then *batches*, each taken when the last is done.
+        Write the unanswered batch, if there is one, and then *batches*; each is read after the one before was written.
 
         Raises:
-            StorageUnavailable: A batch has had no answer. It is kept with its number, and the next call begins with it.
-            ValueError: The database refuses a batch, and nothing of it was written. It is dropped.
+            StorageUnavailable: A batch had no answer. It keeps its number, and the next call begins with it.
+            ValueError: The database refuses a batch and wrote nothing of it. It is dropped.
         """
         await self._write()
         for records in batches:
@@ -68,5 +68,5 @@ def _stored(record: UsageRecord) -> HourlyUsage:
 
 
 def _time(seconds: float) -> datetime:
-    # Built up from the epoch: exact to the microsecond, where fromtimestamp rounds through a float once more.
+    # Added to the epoch: exact to the microsecond, where fromtimestamp would round a second time.
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

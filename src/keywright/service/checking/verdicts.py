@@ -12,7 +12,7 @@ class Caller(NamedTuple):
     """
     The caller that a verdict is for.
 
-    `org_id` is the one organization whose keys it may learn of, 16 bytes; None for a verifier, which checks all keys.
+    `org_id`, 16 bytes, is the only organization whose keys the caller may check; None for a verifier, which checks all.
     """
 
     name: str
@@ -20,12 +20,12 @@ class Caller(NamedTuple):
     org_id: bytes | None
 
 
-class Verdict(NamedTuple):
+class KeyVerdict(NamedTuple):
     """
     The verdict on a presented key.
 
-    `stale` where it comes from the cache because the database is unavailable. `rate_limits` is the decision on the
-    key's limits, where they were counted.
+    `stale` is true where the facts come from the cache because the database is unavailable. `rate_limits` is the
+    decision on the key's limits, None where they were not counted.
     """
 
     code: Code
@@ -35,17 +35,17 @@ class Verdict(NamedTuple):
     rate_limits: RateLimitDecision | None = None
 
 
-class CachedVerdict(NamedTuple):
+class RepeatableVerdict(NamedTuple):
     """
-    A verdict from the cache, for callers that repeat a request; made by `Checker.cacheable`.
+    A verdict that `Checker.repeat` may give again to the same request; made by `Checker.cacheable`.
 
-    It is valid for the same caller and the same requirements while the cache holds these facts of the key, from `since`
-    until `until`, in seconds since the epoch. `source` is where its uses are added up; None for a refusal. The rate
-    limits are not in it: they are counted anew, `cost` units each time.
+    It is for the same caller and the same requirements, while the cache has these facts of the key, from `since` until
+    `until`, in seconds since the epoch. Its uses are added up under `source`; None for a refusal. It contains no
+    rate-limit decision: each repetition takes `cost` units.
     """
 
     caller: Caller
-    verdict: Verdict
+    verdict: KeyVerdict
     facts: KeyFacts
     digest: bytes
     cost: int

@@ -1,5 +1,5 @@
 """
-The use case of checking: from a presented text of anybody's making to a verdict, mostly without waiting for anything.
+The use case of checking: from a presented text to a verdict, mostly from memory.
 
 One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
 usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
-from keywright.keys.cache import BOUND_SECONDS, KnownKeys, LookUp
+from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
-from keywright.keys.verdict import Ask, Code, KeyFacts, judge
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import CachedVerdict, Caller, Verdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.faults import StorageUnavailable
 
 MOST_FAILURES = 60
@@ -35,7 +35,7 @@ class _SharedLookUp(NamedTuple):
     answer: "asyncio.Task[KeyFacts | None]"
 
 
-_NOT_FOUND = Verdict(Code.NOT_FOUND, None, None)
+_NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
 
 
 class Verification:
@@ -44,103 +44,91 @@ class Verification:
 
     Args:
         store: Where keys are looked up.
-        known: What this process holds; whoever follows the changes empties it.
-        brand: What a key of ours begins with.
+        cache: The cached keys; the change follower invalidates them.
+        brand: The first part of a key's text.
         now: Seconds since the epoch.
-        monotonic: Seconds on the clock that `known` is told in.
-        outage_seconds: How long what is held may serve while the changes cannot be followed and the database is away.
+        monotonic: Seconds on the clock of *cache*.
+        outage_seconds: How long cached keys are accepted while the database is unavailable.
     """
 
     def __init__(
-        self,
-        store: KeyStore,
-        known: KnownKeys,
-        *,
-        brand: str,
-        now: Seconds,
-        monotonic: Seconds,
-        outage_seconds: float,
+        self, store: KeyStore, cache: KeyCache, *, brand: str, now: Seconds, monotonic: Seconds, outage_seconds: float
     ) -> None:
         self._store = store
-        self._known = known
+        self._cache = cache
         self._brand = brand
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
-        self._asking: dict[bytes, _SharedLookUp] = {}
-        self.held = known.held
-        """Gives the facts in the cache by the digest of a secret, at a moment of the monotonic clock."""
+        self._look_ups: dict[bytes, _SharedLookUp] = {}
+        self.get_fresh = cache.get_fresh
+        """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
 
-    def verify_now(self, text: str, ask: Ask) -> Verdict | None:
-        """
-        Decide from memory alone.
-
-        Returns:
-            The verdict, or None when the database has to be asked: `verify_elsewhere` does.
-        """
+    def verify_now(self, text: str, required: Requirements) -> KeyVerdict | None:
+        """Decide from memory alone; None when it takes the database: see `verify_from_store`."""
         if not text.isascii():
             return _NOT_FOUND
         presented = digest(text)
-        # A digest that is held belongs to exactly one text, so one that is held needs no parsing.
-        facts = self.held(presented, self._monotonic())
+        # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
+        facts = self.get_fresh(presented, self._monotonic())
         if facts is not None:
-            return Verdict(judge(facts, ask, self._now()), facts, presented)
-        if self._known.get(presented) is None and not is_private_key(text, brand=self._brand):
+            return KeyVerdict(judge(facts, required, self._now()), facts, presented)
+        if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
 
-    async def verify_elsewhere(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
+    async def verify_from_store(self, text: str, required: Requirements, *, from_memory: bool = True) -> KeyVerdict:
         """
-        Decide by the database, on a text that `verify_now` gave None for, or the facts of a key.
+        Decide with facts from the database, where `verify_now` gave None or its verdict is not new enough.
 
         Args:
             text: The presented text.
-            ask: What the request requires of the key.
-            from_memory: Whether a look-up that other requests wait for will do.
+            required: What the request requires of the key.
+            from_memory: Whether the look-up of another request may be shared.
 
         Raises:
-            StorageUnavailable: The database is unavailable, and the key is not in the cache, or for too long.
+            StorageUnavailable: The database is unavailable, and the key is not cached or the outage time is over.
         """
         presented, stale = digest(text), False
         try:
             facts = await self._look_up(presented, shared=from_memory)
         except StorageUnavailable:
-            facts, stale = self._known.get(presented), True
-            if facts is None or not self._known.trusted_at(self._monotonic(), grace=self._outage_seconds):
+            facts, stale = self._cache.get(presented), True
+            if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
                 raise
-        return _NOT_FOUND if facts is None else Verdict(judge(facts, ask, self._now()), facts, presented, stale)
+        return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
 
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
-        """Ask the database; many requests for one key that is not held ask once."""
+        """Read the key from the database; requests for the same key share one look-up."""
         if not shared:
-            return await self._read(self._known.begin(presented))
-        question = self._asking.get(presented)
+            return await self._read(self._cache.begin(presented))
+        pending = self._look_ups.get(presented)
         now = self._monotonic()
-        if question is None or not self._may_join(question, now):
-            look_up = self._known.begin(presented)
-            question = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
-            self._asking[presented] = question
-            question.answer.add_done_callback(lambda done: self._answered(presented, done))
-        # Shielded: a caller that goes away takes nobody's answer along.
-        return await asyncio.shield(question.answer)
+        if pending is None or not self._may_join(pending, now):
+            look_up = self._cache.begin(presented)
+            pending = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
+            self._look_ups[presented] = pending
+            pending.answer.add_done_callback(lambda done: self._answered(presented, done))
+        # Shielded: a cancelled request must not cancel the look-up of the others.
+        return await asyncio.shield(pending.answer)
 
-    def _may_join(self, question: _SharedLookUp, now: float) -> bool:
+    def _may_join(self, pending: _SharedLookUp, now: float) -> bool:
         """
-        Tell whether the answer to a question that was put before is good enough for a request that comes now.
+        Tell whether a request may share a look-up that began before it.
 
-        One that began longer ago than the bound, or that a change overtook, may have read what a revocation has undone
-        since. The second would make a lie of this process's confirmation that it dropped the key. Before the changes
-        were followed for the first time receipts may not know of this process, and no earlier answer is good enough.
+        A look-up older than the bound, or invalidated by a change, may have read the key before it was revoked. In the
+        second case this process has acknowledged the change already. Before its first sync the process may be missing
+        in receipts, so no look-up is shared.
         """
-        if question.look_up.overtaken or not self._known.ever_followed:
+        if pending.look_up.invalidated or not self._cache.ever_synced:
             return False
-        return now - question.since <= BOUND_SECONDS
+        return now - pending.since <= BOUND_SECONDS
 
     def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
-        if (question := self._asking.get(presented)) is not None and question.answer is done:
-            del self._asking[presented]
+        if (pending := self._look_ups.get(presented)) is not None and pending.answer is done:
+            del self._look_ups[presented]
         if not done.cancelled():
-            # Seen here, so that it is not reported as lost when every caller has gone away.
+            # Read here: asyncio logs an exception that no caller has retrieved.
             done.exception()
 
     async def _read(self, look_up: LookUp) -> KeyFacts | None:
@@ -148,21 +136,21 @@ class Verification:
         try:
             facts = await self._store.find_key(look_up.digest)
         finally:
-            self._known.end(look_up, facts)
+            self._cache.end(look_up, facts)
         return facts
 
 
 class FailureLimit:
     """
-    Limits look-ups of unknown keys by the network that they come from, as a bucket that leaks.
+    Limits the look-ups of unknown keys per network, as a leaky bucket.
 
-    By network alone, never by a key or its id: strangers could lock an owner out. Asked only after the checksum, so
-    that typing errors do not count, and only for keys that are not in the cache, so that keys in use go on working.
+    Never per key or id: strangers could lock an owner out. It applies after the checksum, so that typing errors do not
+    count, and only to keys that are not cached, so that keys in use go on working.
 
     Args:
         allowed: Failures at once before a network is refused.
-        seconds: How long it takes for that many to be forgotten.
-        most: How many networks to watch; beyond it the oldest half is forgotten.
+        seconds: How long a full bucket takes to become empty.
+        most: How many networks to count; beyond it the oldest half is dropped.
     """
 
     def __init__(
@@ -175,7 +163,7 @@ class FailureLimit:
         self._older: dict[str, tuple[float, float]] = {}
 
     def exceeded(self, network: str, now: float) -> bool:
-        """Tell whether one more failure of *network* at *now*, in seconds of a monotonic clock, is one too many."""
+        """Tell whether one more failure of *network* at *now*, in monotonic seconds, is above the limit."""
         return self._level(network, now) + 1 > self._allowed
 
     def note(self, network: str, now: float) -> None:
@@ -197,9 +185,9 @@ class Checker:
 
     Args:
         verification: Gives the verdict up to the rate limits.
-        usage: The usage book; accepted uses are added to it.
-        failures: Limits guesses by the network that they come from.
-        limiter: The rate limiter of keys.
+        usage: The usage book of accepted uses.
+        failures: The failure limit.
+        limiter: The rate limiter.
         counters: For each code a function that adds to the number of verdicts.
         now: Seconds since the epoch.
         monotonic: Seconds on the clock of the cache and of *failures*.
@@ -219,7 +207,7 @@ class Checker:
         self.verification = verification
         self.clock = now
         self.monotonic = monotonic
-        self._cached = verification.held
+        self._cached = verification.get_fresh
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
         self._note = usage.note
@@ -227,72 +215,79 @@ class Checker:
         self._accepted = 0
 
     def check_now(
-        self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None, only_valid: bool = False
-    ) -> Verdict | None:
+        self,
+        caller: Caller,
+        text: str,
+        required: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        only_valid: bool = False,
+    ) -> KeyVerdict | None:
         """
-        Do as `check` from memory; None, with nothing counted, where database or rate limiter have to be asked.
+        Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
 
-        With *only_valid* None, with nothing counted, for a refused key, too.
+        With *only_valid* also None, with nothing counted, for a refused key.
         """
-        found = self.verification.verify_now(text, ask)
+        found = self.verification.verify_now(text, required)
         verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
         if verdict is None or (only_valid and verdict.code is not _VALID):
             return None
-        self._conclude(caller, verdict, ask, agent)
+        self._conclude(caller, verdict, required, agent)
         return verdict
 
-    async def check(self, caller: Caller, text: str, ask: Ask, *, cost: int = 1, agent: str | None = None) -> Verdict:
+    async def check(
+        self, caller: Caller, text: str, required: Requirements, *, cost: int = 1, agent: str | None = None
+    ) -> KeyVerdict:
         """
-        Check a key for *caller*: decide, take *cost* of its rate limits, add up the use, count the verdict.
+        Check a key: decide, take *cost* of its rate limits, add up the use, count the verdict.
 
         Args:
-            caller: The caller; another organization's key is not found for one of its own.
+            caller: The caller; with `org_id` the keys of other organizations are `not_found`.
             text: The presented text: anything at all.
-            ask: What the request requires of the key. A network from which too many unknown keys came is limited.
+            required: What the request requires; the failure limit applies to the network of its address.
             cost: How many units of the key's limits the request takes.
             agent: The family of the customer's user agent.
 
         Raises:
             Unavailable: The database or the shared rate limiter cannot be reached.
         """
-        found = self.verification.verify_now(text, ask)
+        found = self.verification.verify_now(text, required)
         if found is None:
-            found = await self._look_up(text, ask)
+            found = await self._look_up(text, required)
         verdict = self._take_now(_visible_to(caller, found), cost)
         if verdict is None:
-            # The key is valid and visible; only the rate limiter is left to answer.
+            # The key is valid and visible; only the rate-limit decision is missing.
             facts = cast("KeyFacts", found.facts)
             verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
-        self._conclude(caller, verdict, ask, agent)
+        self._conclude(caller, verdict, required, agent)
         return verdict
 
-    async def facts_for(self, caller: Caller, text: str, ask: Ask) -> Verdict:
+    async def facts_for(self, caller: Caller, text: str, required: Requirements) -> KeyVerdict:
         """
-        Give the state of a key to an in-process verifier, which decides on requests from then on.
-
-        The facts come from the database. The verifier counts the key's rate limits and reports its usage.
+        Give the facts of a key, read from the database, to an in-process verifier; it counts limits and usage itself.
 
         Raises:
-            StorageUnavailable: The database cannot be reached, and the cache is too old to stand in for it.
+            StorageUnavailable: The database cannot be reached, and the outage time is over.
         """
-        found = self.verification.verify_now(text, ask)
+        found = self.verification.verify_now(text, required)
         if found is None or found.facts is not None:
-            found = await self._look_up(text, ask, cached=found is not None, shared=False)
+            found = await self._look_up(text, required, cached=found is not None, shared=False)
         verdict = _visible_to(caller, found)
         self._record(verdict, None, self.clock())
         return verdict
 
     def cacheable(
-        self, caller: Caller, verdict: Verdict, ask: Ask, since: float, *, cost: int = 1
-    ) -> CachedVerdict | None:
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, since: float, *, cost: int = 1
+    ) -> RepeatableVerdict | None:
         """
         Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated.
 
         Args:
-            caller: For whom it was given.
+            caller: The caller of `check_now`.
             verdict: The verdict.
-            ask: What the request required.
-            since: A time before the verdict was given, so that a key that expired meanwhile is not repeated as valid.
+            required: What the request required.
+            since: A time before the verdict: a key that expired in between must not be repeated as valid.
             cost: As for `check_now`.
         """
         facts, presented = verdict.facts, verdict.digest
@@ -300,15 +295,15 @@ class Checker:
             return None
         ends = (facts.expires_at, facts.retires_at, hour_end(since))
         until = min(end for end in ends if end > since)
-        bare, source = Verdict(verdict.code, facts, presented), _source(caller, verdict, ask, None, since)
-        return CachedVerdict(caller, bare, facts, presented, cost, since, until, source)
+        bare, source = KeyVerdict(verdict.code, facts, presented), _source(caller, verdict, required, None, since)
+        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source)
 
-    def repeat(self, cached: CachedVerdict, at: float, now: float) -> Verdict | None:
+    def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
         """
-        Check a key again; None, with nothing counted, where `check` has to.
+        Check a key again; None, with nothing counted, where that takes `check`.
 
         Args:
-            cached: The verdict that the same request got before.
+            cached: The verdict on the same request before.
             at: A reading of `monotonic`.
             now: A reading of `clock`.
         """
@@ -326,24 +321,26 @@ class Checker:
             if not decision.allowed:
                 self._counters[Code.RATE_LIMITED](1)
                 return limited(verdict, decision)
-            verdict = _new(Verdict, (_VALID, facts, presented, False, decision))
+            verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
         self._note(source, now)
         self._accepted += 1
         if self._accepted == 1:
             asyncio.get_running_loop().call_soon(self._count_accepted)
         return verdict
 
-    async def _look_up(self, text: str, ask: Ask, *, cached: bool = False, shared: bool = True) -> Verdict:
-        # A key that is in the cache is no guess, so there is no failure to expect.
-        network = None if cached else network_of(ask.client_ip)
+    async def _look_up(
+        self, text: str, required: Requirements, *, cached: bool = False, shared: bool = True
+    ) -> KeyVerdict:
+        # The failure limit is for guesses, and a cached key is none.
+        network = None if cached else network_of(required.client_ip)
         if network is not None and self._failures.exceeded(network, self.monotonic()):
-            return Verdict(Code.RATE_LIMITED, None, None)
-        verdict = await self.verification.verify_elsewhere(text, ask, from_memory=shared)
+            return KeyVerdict(Code.RATE_LIMITED, None, None)
+        verdict = await self.verification.verify_from_store(text, required, from_memory=shared)
         if network is not None and verdict.code is Code.NOT_FOUND:
             self._failures.note(network, self.monotonic())
         return verdict
 
-    def _take_now(self, verdict: Verdict, cost: int) -> Verdict | None:
+    def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
         """Take the cost of the limits of a valid key; None where the rate limiter has to be awaited."""
         facts = verdict.facts
         if verdict.code is _VALID and facts is not None and facts.rate_limits:
@@ -351,11 +348,11 @@ class Checker:
             return None if decision is None else limited(verdict, decision)
         return verdict
 
-    def _conclude(self, caller: Caller, verdict: Verdict, ask: Ask, agent: str | None) -> None:
+    def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
         now = self.clock()
-        self._record(verdict, _source(caller, verdict, ask, agent, now), now)
+        self._record(verdict, _source(caller, verdict, required, agent, now), now)
 
-    def _record(self, verdict: Verdict, source: UsageSource | None, now: float) -> None:
+    def _record(self, verdict: KeyVerdict, source: UsageSource | None, now: float) -> None:
         """Add up the use of a valid key, and count the verdict."""
         code = verdict.code
         if code is not _VALID:
@@ -365,7 +362,7 @@ class Checker:
             self._note(source, now)
         self._accepted += 1
         if self._accepted == 1:
-            # One addition to the counter for all that the loop answers in one go.
+            # One addition to the counter for all verdicts of one turn of the event loop.
             asyncio.get_running_loop().call_soon(self._count_accepted)
 
     def _count_accepted(self) -> None:
@@ -373,25 +370,27 @@ class Checker:
         self._accepted = 0
 
 
-def limited(verdict: Verdict, decision: RateLimitDecision) -> Verdict:
+def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
     """Give the verdict on a valid key after the decision of the rate limiter."""
     code = verdict.code if decision.allowed else Code.RATE_LIMITED
-    return _new(Verdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
+    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
 
 
-def _visible_to(caller: Caller, verdict: Verdict) -> Verdict:
-    """Hide another organization's key from a caller that may learn of its own only."""
+def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
+    """Hide another organization's key from a caller that is limited to its own."""
     if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
         return verdict
-    return Verdict(Code.NOT_FOUND, None, None, verdict.stale)
+    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
 
 
-def _source(caller: Caller, verdict: Verdict, ask: Ask, agent: str | None, now: float) -> UsageSource | None:
+def _source(
+    caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None, now: float
+) -> UsageSource | None:
     """Give the source of a use; None where the key was refused."""
     facts, presented = verdict.facts, verdict.digest
     if verdict.code is not _VALID or facts is None or presented is None:
         return None
-    return UsageSource(presented, hour_of(now), network_of(ask.client_ip), agent, facts.id, caller.name)
+    return UsageSource(presented, hour_of(now), network_of(required.client_ip), agent, facts.id, caller.name)
 
 
 # What the constructor of a named tuple calls, in a third of the time.

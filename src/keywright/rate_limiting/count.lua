@@ -1,8 +1,8 @@
 -- Spends a cost of every limit of one API key or of none: `keys/spending.py`, told to Redis.
 --
--- KEYS     one for each limit; what is kept there is the moment at which the limit is whole again
+-- KEYS     one for each limit; what is stored there is the moment at which the limit is whole again
 -- ARGV     the cost, then limit and window in seconds for each key
--- Returns  the moment, and what was kept of each limit before, separated by spaces
+-- Returns  the moment, and what was stored of each limit before, separated by spaces
 --
 -- Moments are seconds since 2025-06-15T15:06:40Z on the clock of this Redis. Counted from 1970 a double would be exact to a
 -- quarter of a microsecond only, which is a fortieth of what one of 100 000 requests a second takes.
@@ -10,20 +10,20 @@
 local time = redis.call('TIME')
 local now = (time[1] - 1750000000) + time[2] / 1000000
 local cost = tonumber(ARGV[1])
-local kept = redis.call('MGET', unpack(KEYS))
+local stored = redis.call('MGET', unpack(KEYS))
 local after = {}
 local allowed = true
 
 for i = 1, #KEYS do
   local limit, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
   local most = window + math.min(limit * 2 ^ -22, window / limit / 2)
-  local earned_back_at = tonumber(kept[i] or '') or now
+  local full_at = tonumber(stored[i] or '') or now
   -- Further ahead than the limit allows: the clock was set back, and the key shall not wait until it has caught up.
-  if not (earned_back_at - now <= most) then
-    earned_back_at = now + window
+  if not (full_at - now <= most) then
+    full_at = now + window
   end
-  kept[i] = string.format('%.17g', earned_back_at)
-  after[i] = math.max(earned_back_at, now) + cost * (window / limit)
+  stored[i] = string.format('%.17g', full_at)
+  after[i] = math.max(full_at, now) + cost * (window / limit)
   if cost > 0 and after[i] - now > most then
     allowed = false
   end
@@ -37,4 +37,4 @@ if allowed and cost > 0 then
   end
 end
 
-return string.format('%.17g', now) .. ' ' .. table.concat(kept, ' ')
+return string.format('%.17g', now) .. ' ' .. table.concat(stored, ' ')

@@ -1,4 +1,4 @@
-"""The accelerator in front of forward auth: whoever is let through at once would have been let through anyway."""
+"""The fast path in front of forward auth accepts only requests that the application accepts, too."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,45 +9,45 @@ from typing import Any, Literal
 import pytest
 
 from keywright.api.verify import forward_auth as forward_auth_module
-from keywright.api.verify.fast_path import Accelerator, DefaultHeaders
+from keywright.api.verify.fast_path import DefaultHeaders, FastPath
 from keywright.api.verify.forward_auth import ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
-from keywright.api.verify.routes import Checking
+from keywright.api.verify.routes import VerifyRoutes
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
 from tests.api.raw import answers_in
-from tests.api.test_accelerator import KEYS, PAIRS, UNKNOWN_CREDENTIAL, Side, as_compared
+from tests.api.test_fast_path import KEYS, PAIRS, UNKNOWN_CREDENTIAL, Side, as_compared
 
 CONNECTIONS = 1500
 PEERS: list[Peer | None] = [("10.0.0.1", 5), ("10.0.0.1", 5), ("192.0.2.1", 5), ("::ffff:10.0.0.1", 5), None]
 
 
-class Watched(Accelerator):
+class Watched(FastPath):
     """Counts whom it lets through."""
 
     passed = 0
 
-    def let_through(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
-        answer = super().let_through(data, peer, default_headers)
+    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+        answer = super().answer_proxy(data, peer, default_headers)
         self.passed += answer is not None
         return answer
 
 
 class Door(Side):
-    """Forward auth, with or without the accelerator in front of it."""
+    """Forward auth, with or without the fast path in front of it."""
 
-    def __init__(self, *, accelerated: bool, who: Literal["verifier", "open"] = "verifier") -> None:
-        super().__init__(accelerated=accelerated)
+    def __init__(self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier") -> None:
+        super().__init__(with_fast_path=with_fast_path)
         trusted = [ip_network("10.0.0.0/8")]
         forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
-        self.app = Checking(
+        self.app = VerifyRoutes(
             Application(),
             self.checker,
             self.callers,
             forward_auth=forward_auth,
-            accelerator=self.watched if accelerated else None,
+            fast_path=self.watched if with_fast_path else None,
         )
 
     def traces(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def statuses(received: bytes) -> list[int]:
 
 @pytest.fixture
 async def door() -> Door:
-    door = Door(accelerated=True)
+    door = Door(with_fast_path=True)
     await door.know()
     return door
 
@@ -92,7 +92,7 @@ async def test_generated_questions(who: Literal["verifier", "open"]) -> None:
     chance = Random(20261126)
     made = 0
     requests = ProxyRequests(chance, KEYS, [CREDENTIAL.reveal()] * 8 + [UNKNOWN_CREDENTIAL, "junk"])
-    with_it, without = Door(accelerated=True, who=who), Door(accelerated=False, who=who)
+    with_it, without = Door(with_fast_path=True, who=who), Door(with_fast_path=False, who=who)
     for side in (with_it, without):
         await side.know()
     for _ in range(CONNECTIONS):
@@ -141,7 +141,7 @@ async def test_let_through_at_once(door: Door, asked: bytes, at_once: bool) -> N
 
 
 async def test_who_is_not_let_through(door: Door) -> None:
-    """Whom the accelerator does not let through the application refuses, and every verdict is counted once."""
+    """The application refuses what the fast path does not accept, and every verdict is counted once."""
     revoked = PAIRS["revoked"].private.reveal()
     asked = [bearing(revoked), bearing("junk"), bearing(OTHER_KEY), question(), question(f"X-API-Key: {KEY},a")]
     assert await ask(door, *asked, bearing(KEY)) == [401, 401, 401, 401, 400, 200]
@@ -161,10 +161,10 @@ async def test_what_changed(door: Door) -> None:
     """A key, and a proxy's credential, that was dropped is looked up again."""
     assert await ask(door, bearing(KEY)) == [200]
     door.store.facts.clear()
-    door.known.drop(list(door.known._recent))
+    door.cache.drop(list(door.cache._recent))
     assert await ask(door, bearing(KEY)) == [401]
     door.store.verifier_by_digest.clear()
-    door.known_verifiers.drop([CREDENTIAL.digest])
+    door.verifier_cache.drop([CREDENTIAL.digest])
     assert await ask(door, bearing(KEY)) == [401]
     assert door.watched.passed == 1
 

@@ -1,4 +1,4 @@
-"""The accelerator: whatever it answers, it answers as the application would, and leaves everything as that would."""
+"""The fast path gives the answers of the application, and leaves the same state behind."""
 
 import asyncio
 import json
@@ -14,16 +14,16 @@ from uvicorn.server import ServerState
 
 from keywright.api.server.protocol import REQUEST_SECONDS
 from keywright.api.verify import bodies as verify_bodies
-from keywright.api.verify import fast_path as accelerator_module
-from keywright.api.verify.fast_path import LONGEST_CACHED, Accelerator, DefaultHeaders, Head
+from keywright.api.verify import fast_path as fast_path_module
+from keywright.api.verify.fast_path import LONGEST_CACHED, DefaultHeaders, FastPath, RequestHead
 from keywright.api.verify.forward_auth import Peer
-from keywright.api.verify.routes import Checking
+from keywright.api.verify.routes import VerifyRoutes
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE
+from keywright.keys.verdict import NO_REQUIREMENTS
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, NOW_SECONDS, OTHER_KEY, PAIR, TOKEN, CheckingPlane
 from tests.api.generated_requests import BATCH, VERIFY, Requests
 from tests.api.protocol import KEEP_ALIVE_SECONDS, Application, Wire
@@ -51,7 +51,7 @@ KEYS = (
 UNKNOWN_CREDENTIAL = CREDENTIAL.reveal()[:-1]
 
 
-class Watched(Accelerator):
+class Watched(FastPath):
     """Counts what it answers."""
 
     answered = 0
@@ -63,24 +63,24 @@ class Watched(Accelerator):
         self.repeated += answer is not None
         return answer
 
-    def answer(self, head: Head, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def answer(self, head: RequestHead, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         answer = super().answer(head, data, default_headers)
         self.answered += answer is not None
         return answer
 
 
 class Side(CheckingPlane):
-    """A service with or without the accelerator."""
+    """A service with or without the fast path."""
 
-    def __init__(self, *, accelerated: bool) -> None:
+    def __init__(self, *, with_fast_path: bool) -> None:
         super().__init__()
         self.store.facts |= {
             PAIRS[kind].private.digest: replace(FACTS, id=kind.encode().ljust(16), **change)
             for kind, change in KINDS.items()
         }
-        self.accelerator = Watched(self.checker, self.callers)
-        self.app = Checking(
-            Application(), self.checker, self.callers, accelerator=self.accelerator if accelerated else None
+        self.fast_path = Watched(self.checker, self.callers)
+        self.app = VerifyRoutes(
+            Application(), self.checker, self.callers, fast_path=self.fast_path if with_fast_path else None
         )
         self.state = ServerState()
         self.state.default_headers = [DATE]
@@ -91,7 +91,7 @@ class Side(CheckingPlane):
         await self.verifiers.recognize(CREDENTIAL.reveal())
         for key in KEYS:
             verification = self.checker.verification
-            verification.verify_now(key, ANY_USE) or await verification.verify_elsewhere(key, ANY_USE)
+            verification.verify_now(key, NO_REQUIREMENTS) or await verification.verify_from_store(key, NO_REQUIREMENTS)
 
     async def converse(
         self, pieces: Sequence[bytes], rests: Sequence[bool], *, peer: Peer | None = None
@@ -121,7 +121,7 @@ class Side(CheckingPlane):
             "failures": self.failures._recent,
             "verdicts": dict(self.verdicts),
             "requests": self.state.total_requests,
-            "held": set(self.known._recent),
+            "held": set(self.cache._recent),
         }
 
 
@@ -132,7 +132,7 @@ def as_compared(received: bytes) -> bytes:
 
 @pytest.fixture
 async def side() -> Side:
-    side = Side(accelerated=True)
+    side = Side(with_fast_path=True)
     await side.know()
     return side
 
@@ -172,7 +172,7 @@ async def test_generated_requests() -> None:
     chance = Random(20261125)
     made = 0
     requests = Requests(chance, KEYS, [CREDENTIAL.reveal()] * 8 + [UNKNOWN_CREDENTIAL, TOKEN])
-    with_it, without = Side(accelerated=True), Side(accelerated=False)
+    with_it, without = Side(with_fast_path=True), Side(with_fast_path=False)
     for side in (with_it, without):
         await side.know()
     for _ in range(CONNECTIONS):
@@ -192,8 +192,8 @@ async def test_generated_requests() -> None:
             found.append((as_compared(received), closed, side.traces()))
         assert found[0] == found[1], pieces
     assert made > 10_000
-    assert with_it.accelerator.answered > made / 4
-    assert with_it.accelerator.repeated > made / 20
+    assert with_it.fast_path.answered > made / 4
+    assert with_it.fast_path.repeated > made / 20
 
 
 @pytest.mark.parametrize("pieces", [[request()], [*in_two(request())]], ids=["whole", "head and body"])
@@ -204,7 +204,7 @@ async def test_answered_at_once(side: Side, pieces: list[bytes]) -> None:
         for piece in pieces:
             wire.protocol.data_received(piece)
     assert codes(wire) == ["valid"] * 3
-    assert side.accelerator.answered == 3
+    assert side.fast_path.answered == 3
 
 
 async def test_a_request_is_known_again_wherever_it_comes_from(side: Side) -> None:
@@ -213,7 +213,7 @@ async def test_a_request_is_known_again_wherever_it_comes_from(side: Side) -> No
         wire = Wire(side.app, side.state)
         await wire.receive(request())
         assert codes(wire) == ["valid"]
-    assert side.accelerator.repeated == 2
+    assert side.fast_path.repeated == 2
     assert [tally.count for tally in side.usage._sums.values()] == [3]
 
 
@@ -227,7 +227,7 @@ async def test_what_is_cached_ends_with_the_key(side: Side) -> None:
     for _ in range(2):
         await wire.receive(request(key=presented))
     assert codes(wire) == ["valid", "valid", "expired", "expired"]
-    assert side.accelerator.repeated == 2
+    assert side.fast_path.repeated == 2
 
 
 async def test_batches_take_turns(side: Side) -> None:
@@ -248,13 +248,13 @@ async def test_what_changed_is_not_answered_at_once(side: Side) -> None:
     wire = Wire(side.app, side.state)
     await wire.receive(request())
     side.store.facts[PAIR.private.digest] = replace(FACTS, revoked=True)
-    side.known.drop([PAIR.private.digest])
+    side.cache.drop([PAIR.private.digest])
     await wire.receive(request())
     side.store.verifier_by_digest.clear()
-    side.known_verifiers.drop([CREDENTIAL.digest])
+    side.verifier_cache.drop([CREDENTIAL.digest])
     await wire.receive(request())
     assert codes(wire) == ["valid", "revoked", "invalid_token"]
-    assert side.accelerator.answered == 1
+    assert side.fast_path.answered == 1
 
 
 async def test_what_is_held_counts_only_while_changes_are_followed(side: Side) -> None:
@@ -265,16 +265,16 @@ async def test_what_is_held_counts_only_while_changes_are_followed(side: Side) -
     side.time.seconds += 0.001
     await wire.receive(request())
     assert codes(wire) == ["valid", "valid"]
-    assert side.accelerator.answered == 1
+    assert side.fast_path.answered == 1
 
 
 async def test_a_mistake_of_ours(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes wrong here is logged, and the application answers."""
     wire = Wire(side.app, side.state)
-    monkeypatch.setattr(side.accelerator, "_answers", None)
+    monkeypatch.setattr(side.fast_path, "_answers", None)
     await wire.receive(request())
     assert codes(wire) == ["valid"]
-    assert side.accelerator.answered == 0
+    assert side.fast_path.answered == 0
 
 
 async def test_a_stop_between_head_and_body(side: Side) -> None:
@@ -315,10 +315,10 @@ async def test_a_body_that_never_comes(side: Side) -> None:
     assert len(answers_in(wire.transport.written)) == 1
 
 
-@pytest.mark.parametrize("accelerated", [True, False])
-async def test_a_connection_that_is_left(accelerated: bool) -> None:
+@pytest.mark.parametrize("with_fast_path", [True, False])
+async def test_a_connection_that_is_left(with_fast_path: bool) -> None:
     """A connection is closed when nothing came on it for so long after the last answer, and not before."""
-    side = Side(accelerated=accelerated)
+    side = Side(with_fast_path=with_fast_path)
     await side.know()
     wire = Wire(side.app, side.state)
     for _ in range(3):
@@ -355,16 +355,16 @@ async def test_what_uvicorn_was_told_to_do(side: Side, options: dict[str, Any]) 
     wire = Wire(side.app, side.state, **options)
     await wire.receive(request())
     assert codes(wire) == ["valid"]
-    assert side.accelerator.answered == 0
+    assert side.fast_path.answered == 0
 
 
 async def test_what_is_cached_is_bounded(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many different questions are asked, a bounded number of answers is kept."""
-    monkeypatch.setattr(accelerator_module, "_MOST_CACHED", 10)
+    monkeypatch.setattr(fast_path_module, "_MOST_CACHED", 10)
     wire = Wire(side.app, side.state)
     for number in range(100):
         await wire.receive(request(path=f"/{number}"))
-    assert len(side.accelerator._answers) <= 10
+    assert len(side.fast_path._answers) <= 10
     assert codes(wire) == ["valid"] * 100
 
 
@@ -375,13 +375,13 @@ async def test_long_questions_are_not_kept(side: Side) -> None:
     for length in range(LONGEST_CACHED, LONGEST_CACHED + 20):
         await wire.receive(request(path="/" * length))
     assert codes(wire) == ["valid"] * 20
-    assert side.accelerator.answered == 20
-    assert len(side.accelerator._answers) == 0
+    assert side.fast_path.answered == 20
+    assert len(side.fast_path._answers) == 0
     assert verify_bodies.read_rest.cache_info().currsize == remembered
 
 
 @pytest.mark.parametrize("setting", ["on", "off"])
 def test_the_setting(setting: Literal["on", "off"]) -> None:
-    """The accelerator stands in front unless the settings leave it out."""
+    """The fast path is used unless the settings switch it off."""
     app = create_app(Settings(issuer="https://id.acme.example/", audience="urn:acme", accelerator=setting))
-    assert (app.accelerator is not None) is (setting == "on")
+    assert (app.fast_path is not None) is (setting == "on")
