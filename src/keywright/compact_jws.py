@@ -1,8 +1,8 @@
 """
-Compact JWS: the compact serialization of RFC 7515, read more strictly than the RFC asks for.
+Compact JWS: the compact serialization of RFC 7515, read more strictly than the RFC requires.
 
-Lives here: everything that a token alone decides, from its size to its header. Not here: keys, signatures, claims.
-Needs the standard library only.
+Here are all checks that need only the token, from its size to its header. Not here: keys, signatures, claims.
+It needs only the standard library.
 """
 
 import re
@@ -16,20 +16,20 @@ MAX_BYTES = 16 * 1024
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _KID = re.compile(r"[\x20-\x7e]{1,128}")
-# Each of them asks the reader to change how it reads: another key, another encoding, another kind of content.
+# Each of them changes how a reader reads: another key, another encoding, another kind of content.
 _FORBIDDEN = frozenset({"crit", "b64", "zip", "enc", "epk", "jwk", "jku", "x5u", "x5c", "cty"})
 
-# What base64url does not have becomes a character that no encoder writes.
+# The characters that base64url does not have become one that is invalid in base64.
 _TO_BASE64 = bytes.maketrans(b"-_+/", b"+/!!")
 _FROM_BASE64 = bytes.maketrans(b"+/", b"-_")
 
 
 class MalformedJws(ValueError):
-    """The text is no token of this shape; the message says why, for its bearer, and quotes nothing."""
+    """The text is no token of this form; the message has the reason, for its bearer, and quotes nothing."""
 
 
 class Jws(NamedTuple):
-    """A token taken apart; nothing of it is verified."""
+    """The parts of a token; nothing is verified."""
 
     algorithm: str
     kid: str
@@ -40,7 +40,7 @@ class Jws(NamedTuple):
 
 def as_ascii(token: bytes | str) -> bytes:
     """
-    Give the bytes of a token of a size worth looking at.
+    Give the bytes of a token of acceptable size.
 
     Args:
         token: Anything at all, of any type.
@@ -59,7 +59,7 @@ def as_ascii(token: bytes | str) -> bytes:
 
 def read(token: bytes, algorithms: frozenset[str], types: frozenset[str]) -> Jws:
     """
-    Take a token apart: characters, three segments, strict base64url, strict header, header policy.
+    Read a token: characters, three segments, strict base64url, strict header, header policy.
 
     Args:
         token: At most 16 KiB of anything.
@@ -67,7 +67,7 @@ def read(token: bytes, algorithms: frozenset[str], types: frozenset[str]) -> Jws
         types: The values of `typ` to accept; a header without one has JWT.
 
     Raises:
-        MalformedJws: It is refused by any of them.
+        MalformedJws: One of these checks failed.
     """
     if token.translate(None, _ALPHABET):
         raise MalformedJws("The token has characters that are not base64url.")
@@ -84,16 +84,16 @@ def read_json(raw: bytes, part: str) -> dict[str, Any]:
 
     Args:
         raw: The decoded segment.
-        part: What to call it in the refusal.
+        part: The name of the part in the refusal.
 
     Raises:
-        MalformedJws: Not strict JSON, or a string in it holds NUL or half of a surrogate pair.
+        MalformedJws: Not strict JSON, or a string in it contains NUL or half of a surrogate pair.
     """
     try:
         value = strict_json.read_object(raw)
     except strict_json.NotStrict as error:
         raise MalformedJws(f"The {part} of the token is refused: {error}.") from None
-    # Strict JSON has both as escapes only, so text without one needs no walk.
+    # Strict JSON has both only as escapes, so text without one needs no search.
     if b"\\u" in raw and not _is_clean(value):
         raise MalformedJws(f"The {part} of the token is refused: a string in it has NUL or a lone surrogate.")
     return value
@@ -106,10 +106,10 @@ def is_kid(value: object) -> TypeGuard[str]:
 
 def decode_base64url(text: bytes) -> bytes | None:
     """
-    Read base64url as RFC 7515, section 2, means it: without padding, and one text for every sequence of bytes.
+    Read base64url as in RFC 7515, section 2: without padding, and with exactly one text for every sequence of bytes.
 
-    Python's own reader skips characters it does not know and ignores what is left over in the last one, so that many
-    texts read as the same bytes.
+    Python's own reader skips unknown characters and ignores the spare bits of the last one, so that many texts give the
+    same bytes.
 
     Args:
         text: Anything at all.
@@ -126,7 +126,7 @@ def decode_base64url(text: bytes) -> bytes | None:
 
 
 def encode_base64url(raw: bytes) -> bytes:
-    """Write the one base64url text of *raw*."""
+    """Write *raw* as base64url without padding."""
     return b2a_base64(raw, newline=False).rstrip(b"=").translate(_FROM_BASE64)
 
 
@@ -146,7 +146,7 @@ def _decode(segment: bytes) -> bytes:
     return raw
 
 
-# All tokens of one key have the same header, so it is read once. Refusals are not kept.
+# All tokens of one key have the same header, so it is read once. Refusals are not cached.
 @lru_cache(maxsize=128)
 def _read_header(segment: bytes, algorithms: frozenset[str], types: frozenset[str]) -> tuple[str, str]:
     """Give `alg` and `kid` of a header that policy allows."""
