@@ -49,13 +49,13 @@ async def test_a_credential_is_recognized(verifiers: Verifiers, store: FakeCheck
 
 @pytest.mark.parametrize("text", ["", "kw_vk_", "kw_sk_live_x", "é"])
 async def test_what_is_no_credential(verifiers: Verifiers, store: FakeCheckingStore, text: str) -> None:
-    """A text that is no credential of ours is nobody's, without a look-up."""
+    """A text that is no credential of the brand is recognized as none, without a look-up."""
     assert await verifiers.recognize(text) is None
     assert store.look_ups == 0
 
 
 async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
-    """A revoked verifier is nobody as soon as the change is followed, and from the database at once."""
+    """A revoked verifier is refused once the change is read, and from the database at once."""
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     assert await verifiers.revoke("billing-api") is not None
@@ -66,14 +66,14 @@ async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
 
 
 async def test_a_name_is_taken_once(verifiers: Verifiers) -> None:
-    """Two verifiers of one name could not be told apart."""
+    """A second verifier of the same name is refused."""
     await verifiers.create("billing-api")
     with pytest.raises(ValueError, match="taken"):
         await verifiers.create("billing-api")
 
 
 async def test_outage(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
-    """With the database away a known verifier is recognised for the outage time; an unknown one cannot be."""
+    """While the database is unavailable a cached verifier is recognised for the outage time, no other."""
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     store.away = True
@@ -94,7 +94,7 @@ def test_names(name: str, good: bool) -> None:
 
 
 async def test_held(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
-    """Without asking anybody a verifier is known once it was recognised, while that counts and until it is revoked."""
+    """A verifier is in the cache after its look-up, while the cache is fresh and until it is revoked."""
     verifier, credential = await verifiers.create("billing-api")
     assert verifiers.cached(credential.digest, time()) is None
     await verifiers.recognize(credential.reveal())
