@@ -16,16 +16,16 @@ MAX_BYTES = 16 * 1024
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _KID = re.compile(r"[\x20-\x7e]{1,128}")
-# Each of them asks the reader to change how it reads: another key, another encoding, another kind of content.
+# Each of them changes how a reader reads: another key, another encoding, another kind of content.
 _FORBIDDEN = frozenset({"crit", "b64", "zip", "enc", "epk", "jwk", "jku", "x5u", "x5c", "cty"})
 
-# What base64url does not have becomes a character that no encoder writes.
+# The characters that base64url does not have become one that is invalid in base64.
 _TO_BASE64 = bytes.maketrans(b"-_+/", b"+/!!")
 _FROM_BASE64 = bytes.maketrans(b"+/", b"-_")
 
 
 class MalformedJws(ValueError):
-    """The text is no token of this shape; the message says why, for its bearer, and quotes nothing."""
+    """The text is no token of this form; the message has the reason, for its bearer, and quotes nothing."""
 
 
 class Jws(NamedTuple):
@@ -67,7 +67,7 @@ def read(token: bytes, algorithms: frozenset[str], types: frozenset[str]) -> Jws
         types: The values of `typ` to accept; a header without one has JWT.
 
     Raises:
-        MalformedJws: It is refused by any of them.
+        MalformedJws: One of these checks failed.
     """
     if token.translate(None, _ALPHABET):
         raise MalformedJws("The token has characters that are not base64url.")
@@ -87,13 +87,13 @@ def read_json(raw: bytes, part: str) -> dict[str, Any]:
         part: The name of the part, for the refusal.
 
     Raises:
-        MalformedJws: Not strict JSON, or a string in it holds NUL or half of a surrogate pair.
+        MalformedJws: Not strict JSON, or a string in it contains NUL or half of a surrogate pair.
     """
     try:
         value = strict_json.read_object(raw)
     except strict_json.NotStrict as error:
         raise MalformedJws(f"The {part} of the token is refused: {error}.") from None
-    # Strict JSON has both as escapes only, so text without one needs no walk.
+    # Strict JSON has both only as escapes, so text without one needs no search.
     if b"\\u" in raw and not _is_clean(value):
         raise MalformedJws(f"The {part} of the token is refused: a string in it has NUL or a lone surrogate.")
     return value
@@ -106,10 +106,10 @@ def is_kid(value: object) -> TypeGuard[str]:
 
 def decode_base64url(text: bytes) -> bytes | None:
     """
-    Read base64url as RFC 7515, section 2, means it: without padding, and one text for every sequence of bytes.
+    Read base64url as in RFC 7515, section 2: without padding, and with exactly one text for every sequence of bytes.
 
-    Python's own reader skips characters it does not know and ignores what is left over in the last one, so that many
-    texts read as the same bytes.
+    Python's own reader skips unknown characters and ignores the spare bits of the last one, so that many texts give the
+    same bytes.
 
     Args:
         text: Anything at all.
@@ -126,7 +126,7 @@ def decode_base64url(text: bytes) -> bytes | None:
 
 
 def encode_base64url(raw: bytes) -> bytes:
-    """Write the one base64url text of *raw*."""
+    """Write *raw* as base64url without padding."""
     return b2a_base64(raw, newline=False).rstrip(b"=").translate(_FROM_BASE64)
 
 

@@ -70,6 +70,6 @@ class CheckingPlane:
         )  # fmt: skip
 
     def follow(self) -> None:
-        """Have what is held count from now on."""
+        """Sync the caches: they are fresh from now on."""
         self.cache.synced(self.time())
         self.verifier_cache.synced(self.time())

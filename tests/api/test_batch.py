@@ -136,7 +136,7 @@ async def test_uses_are_noted_by_the_hour(side: Side) -> None:
 
 
 async def test_who_asks_is_told_apart(side: Side) -> None:
-    """Uses are noted for whoever asks, and what one may learn of is not told to another."""
+    """Uses are counted for the caller, and a cached answer is never given to another caller."""
     foreign = {"key": PAIRS["foreign"].private.reveal()}
     assert await ask(side, foreign) == ["valid"]
     assert await ask(side, foreign, caller=Caller("other", None, None)) == ["valid"]

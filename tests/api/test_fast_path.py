@@ -198,7 +198,7 @@ async def test_generated_requests() -> None:
 
 @pytest.mark.parametrize("pieces", [[request()], [*in_two(request())]], ids=["whole", "head and body"])
 async def test_answered_at_once(side: Side, pieces: list[bytes]) -> None:
-    """What is held is answered before the loop goes on, whether the body comes with the head or behind it."""
+    """A cached key is answered in the same turn of the loop, whether the body comes with the head or after it."""
     wire = Wire(side.app, side.state)
     for _ in range(3):
         for piece in pieces:

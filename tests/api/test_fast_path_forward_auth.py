@@ -200,7 +200,7 @@ async def test_a_mistake_of_ours(door: Door, monkeypatch: pytest.MonkeyPatch) ->
     ids=lambda value: value[-1][:30] if isinstance(value, list) else str(value),
 )
 def test_plain_heads(lines: Sequence[str], length: int | None) -> None:
-    """A head is plain where the connection goes on as before, and the length of its body is told in the usual way."""
+    """A head is plain if the connection is kept alive and `Content-Length` has the length of its body."""
     head = "\r\n".join([*lines, "", ""]).encode()
     plain = read_plain_head(head + b"what follows")
     assert (plain and (plain[0], plain[2])) == (None if length is None else (head, length))

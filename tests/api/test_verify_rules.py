@@ -67,7 +67,7 @@ async def counter(request: pytest.FixtureRequest) -> AsyncIterator[Counter]:
 
 
 async def test_addresses(counter: Counter) -> None:
-    """A key that is bound to networks is good from there, and from nowhere else and nowhere that is not told."""
+    """A key that is bound to networks is valid from them only, and never without an address."""
     counter.key(allowed_ips=("192.0.2.0/24", "2001:db8::/32"))
     for inside in ("192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1%eth0"):
         assert (await counter.ask(client_ip=inside))["code"] == "valid"
@@ -92,7 +92,7 @@ async def test_a_secret_that_was_replaced(counter: Counter) -> None:
 
 
 async def test_limits(counter: Counter) -> None:
-    """A key is good until one of its limits is spent; every answer says how they stand, a refusal when to return."""
+    """A key is valid until a limit is used up; every answer has the states, a refusal the time to retry."""
     counter.key(rate_limits=LIMITS)
     minute = {"name": "minute", "limit": 2, "window_seconds": 60}
     day = {"name": "day", "limit": 100, "window_seconds": 86_400}
@@ -154,7 +154,7 @@ async def test_cost(counter: Counter) -> None:
 async def test_limits_are_for_good_keys(
     counter: Counter, change: dict[str, Any], asked: dict[str, Any], code: str
 ) -> None:
-    """What another rule refuses takes nothing of a limit, and nothing is told of it."""
+    """A request that another rule refuses takes nothing of a limit, and its answer has no states."""
     counter.key(rate_limits=LIMITS, **change)
     answer = await counter.ask(**asked)
     assert answer["code"] == code
@@ -216,7 +216,7 @@ async def test_limits_during_an_outage(counter: Counter) -> None:
 
 
 async def test_facts(counter: Counter) -> None:
-    """Who judges by itself is told all that a verdict depends on, and counts limits by itself."""
+    """An in-process verifier gets all facts that a verdict depends on, and counts limits itself."""
     counter.key(
         rate_limits=LIMITS, allowed_ips=("192.0.2.0/24",), retires_at=NOW_SECONDS + 1.5, expires_at=NOW_SECONDS + 2
     )

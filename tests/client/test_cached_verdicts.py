@@ -70,7 +70,7 @@ def test_a_replaced_verdict_stays_counted() -> None:
 
 
 def test_cached_verdicts_are_bounded() -> None:
-    """No more verdicts are held than the bound."""
+    """No more verdicts are cached than the bound."""
     verdicts = CachedVerdicts(most=10)
     for number in range(95):
         note(verdicts, request(number))

@@ -29,7 +29,7 @@ def facts(**changes: Any) -> KeyFacts:
 
 
 class World:
-    """A memory and its clocks; followed up to now unless told otherwise."""
+    """A checker and its clocks; synced by default."""
 
     def __init__(self, *, outage_seconds: int = 300) -> None:
         self.clock = SetClock()
@@ -100,12 +100,12 @@ def test_what_is_no_key_of_ours_is_refused_without_asking(world: World, text: st
 
 
 def test_an_unknown_key_is_asked_for(world: World) -> None:
-    """What might be a key and is not held takes the service."""
+    """A well-formed key that is not cached takes the service."""
     assert world.verify_now() is None
 
 
 def test_a_held_key_is_judged_here(world: World) -> None:
-    """A known key gets its verdict without anybody, the same each time, with all that is known of it."""
+    """A cached key gets its verdict from memory, the same each time, with all its facts."""
     world.hold(facts(scopes=("a:read",), expires_at=NOW + 10))
     first, second = world.verify_now(), world.verify_now()
     assert first is not None
@@ -178,7 +178,7 @@ def test_a_dropped_key_is_asked_for(world: World) -> None:
 
 
 def test_an_overtaken_answer_is_not_held(world: World) -> None:
-    """What was on its way when the key changed is told, but is no ground for a second verdict."""
+    """An answer that a change invalidated gives one verdict and is not cached."""
     asking = request(TEXT)
     look_up = world.checker.begin(asking)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
@@ -189,7 +189,7 @@ def test_an_overtaken_answer_is_not_held(world: World) -> None:
 
 
 def test_a_change_between_the_answer_and_the_verdict(world: World) -> None:
-    """A key that is dropped after it was held and before its verdict was made leaves no verdict behind."""
+    """A key that is invalidated between its look-up and its verdict leaves no cached verdict."""
     asking = request(TEXT)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
     assert world.checker.end(world.checker.begin(asking), answer) is False
@@ -208,7 +208,7 @@ def test_a_stale_answer_is_told_and_not_held(world: World) -> None:
 
 
 def test_facts_this_version_cannot_weigh(world: World) -> None:
-    """A key that is bound to more than this version knows is neither judged here nor held."""
+    """A key with facts that this version does not know is neither judged here nor cached."""
     assert world.answer(Answer(code=Code.VALID, facts=facts(), complete=False)) is None
     assert world.verify_now() is None
 
@@ -296,7 +296,7 @@ def test_every_request_pays(world: World) -> None:
 
 
 def test_a_refused_request_pays_nothing(world: World) -> None:
-    """What another rule refuses takes nothing off the limits, and tells nothing of them."""
+    """A request that another rule refuses takes nothing of the limits, and its verdict has no states."""
     world.hold(facts(rate_limits=(LIMIT,), scopes=("a:read",)))
     for _ in range(5):
         refused = world.verify_now(scopes=("b:read",))
@@ -329,7 +329,7 @@ def test_both_secrets_of_a_key_pay_into_one(world: World) -> None:
 
 
 def test_limits_outlive_a_change(world: World) -> None:
-    """A key that changed in something else goes on from what it had spent."""
+    """A change of anything but the limits keeps their state."""
     world.hold(facts(rate_limits=(LIMIT,)))
     assert world.verify_now(cost=2)
     world.checker.drop([digest(TEXT)])
@@ -339,7 +339,7 @@ def test_limits_outlive_a_change(world: World) -> None:
 
 
 def test_limits_hold_in_an_outage(world: World) -> None:
-    """With nobody to ask, a key still pays; the refusal says that it comes from memory."""
+    """In an outage a key still takes its cost; the refusal is marked stale."""
     world.hold(facts(rate_limits=(LIMIT,)))
     world.clock.go_on(5)
     verdicts = [world.checker.in_outage(request(TEXT)) for _ in range(3)]
@@ -360,7 +360,7 @@ def test_setting_the_clock_earns_nothing(world: World) -> None:
 
 
 def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
-    """What is proved of this machine's clock can be read, once the service has told its time."""
+    """The proven error of this machine's clock can be read after the service has sent its time."""
     assert world.checker.clock_error_seconds is None
     world.checker.set_time(NOW + 600, 2.0, world.clock.now)
     assert world.checker.clock_error_seconds == -600
@@ -372,7 +372,7 @@ def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
 
 
 def test_outage(world: World) -> None:
-    """With nobody to ask, a known key passes, marked stale, until `outage_seconds` after it was last followed."""
+    """In an outage a cached key is accepted, marked stale, until `outage_seconds` after the last sync."""
     world.hold()
     asking = request(TEXT)
     world.clock.go_on(1.1)
@@ -386,7 +386,7 @@ def test_outage(world: World) -> None:
 
 
 def test_outage_knows_no_unknown_keys(world: World) -> None:
-    """A key that is not held has no verdict while nobody can be asked."""
+    """A key that is not cached has no verdict in an outage."""
     assert world.checker.in_outage(request(TEXT)) is None
 
 
@@ -520,7 +520,7 @@ def test_threads(world: World) -> None:
 
 
 def test_length() -> None:
-    """The number of held keys is told."""
+    """The number of cached keys can be read."""
     world = World()
     world.hold()
     assert len(world.checker) == 1

@@ -131,7 +131,7 @@ def by_the_service(case: Case) -> str:
 
 
 class InProcess:
-    """A verifier's decisions on one key, which it is told of by an answer."""
+    """A verifier's decisions on one key, whose facts come from an answer."""
 
     def __init__(self) -> None:
         self.clock = SetClock()
@@ -152,7 +152,7 @@ class InProcess:
         return self.tell(Answer(code=said, facts=case.facts, complete=True), case)
 
     def from_memory(self, case: Case) -> Verdict | None:
-        """Decide by what is held."""
+        """Decide by the cache."""
         self.forget()
         self.hold(case.facts)
         self.decide_one(case)
@@ -167,7 +167,7 @@ class InProcess:
         self.checker.end(self.checker.begin(asking), Answer(code=Code.VALID, facts=facts, complete=True))
 
     def decide_one(self, case: Case) -> None:
-        """Have other requests spend before, whatever rule would refuse this one."""
+        """Let other requests use up the limit first, whatever rule would refuse this one."""
         if case.spent:
             free = replace(case.facts, revoked=False, expires_at=inf, retires_at=inf, allowed_ips=())
             self.tell(

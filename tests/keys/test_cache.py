@@ -30,7 +30,7 @@ def test_finds_are_held(cache: KeyCache) -> None:
 
 
 def test_dropped(cache: KeyCache) -> None:
-    """What the feed names is forgotten, wherever it is held; what it does not know does no harm."""
+    """Changed keys are removed from both generations; unknown ones are ignored."""
     for number in range(8):
         find(cache, bytes([number]) * 32)
     cache.drop([bytes([0]) * 32, bytes([7]) * 32, DIGEST])
@@ -42,7 +42,7 @@ def test_dropped(cache: KeyCache) -> None:
 
 
 def test_a_look_up_that_a_change_overtook_is_not_held(cache: KeyCache) -> None:
-    """A key that is read, then revoked and announced, then handed in, is not held: it may be what it was."""
+    """A key that changes between its look-up and the end of that is not cached."""
     slow = cache.begin(DIGEST)
     cache.drop([DIGEST])
     quick = cache.begin(DIGEST)
@@ -61,7 +61,7 @@ def test_a_look_up_that_a_loss_of_the_feed_overtook_is_not_held(cache: KeyCache)
 
 
 def test_trust(cache: KeyCache) -> None:
-    """What is held counts for the bound after the feed was last asked, and not before it ever was."""
+    """The cache is fresh for the bound after the last sync, and not before the first."""
     assert not cache.fresh_at(0.0)
     cache.synced(100.0)
     assert cache.fresh_at(101.0)
@@ -71,7 +71,7 @@ def test_trust(cache: KeyCache) -> None:
 
 
 def test_bounded() -> None:
-    """However many keys pass by, no more than the capacity are held, and those in use stay."""
+    """No more keys than the capacity are cached, and those in use stay."""
     cache = KeyCache(100)
     find(cache, DIGEST)
     for number in range(10_000):
@@ -88,7 +88,7 @@ def test_capacity() -> None:
 
 
 class AgainstTheTruth(RuleBasedStateMachine):
-    """Look-ups and revocations in any order: after the feed caught up, nothing revoked is held as active."""
+    """Look-ups and revocations in any order: after a sync no revoked key is cached as active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ TestAgainstTheTruth = AgainstTheTruth.TestCase
 
 
 def test_what_is_held_and_counts(cache: KeyCache) -> None:
-    """What is held is given while the feed is followed, whichever generation it is of, and not after."""
+    """An entry of either generation is given while the cache is fresh, and not after."""
     for number in range(6):
         find(cache, bytes([number]) * 32)
     older, newest = bytes([0]) * 32, bytes([5]) * 32

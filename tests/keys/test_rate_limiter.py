@@ -13,7 +13,7 @@ NOW = 1000.0
 
 
 def test_all_or_none() -> None:
-    """What one limit refuses is spent of no limit, and the others are told as they stand."""
+    """A request that one limit refuses takes nothing of any, and the states are unchanged."""
     decision, kept = decide((MINUTE, HOUR), (NOW, NOW), NOW, 4)
     assert not decision.allowed
     assert kept == (NOW, NOW)
@@ -24,7 +24,7 @@ def test_all_or_none() -> None:
 
 
 def test_what_is_left() -> None:
-    """What was allowed is spent of every limit, and what is left of each is told."""
+    """An allowed request takes its cost of every limit, and the decision has what is left of each."""
     decision, kept = decide((MINUTE, HOUR), (NOW, NOW), NOW, 2)
     assert decision.allowed
     assert decision.retry_after_seconds == 0.0
@@ -33,7 +33,7 @@ def test_what_is_left() -> None:
 
 
 def test_when_to_try_again() -> None:
-    """A refusal tells the longest of the waits, and none where a limit could never allow it."""
+    """A refusal has the longest of the waits, and None where a limit can never allow the cost."""
     _, kept = decide((MINUTE, HOUR), (NOW, NOW), NOW, 3)
     decision, _ = decide((MINUTE, HOUR), kept, NOW, 3)
     assert decision.retry_after_seconds == pytest.approx(720)
@@ -97,7 +97,7 @@ def test_a_changed_limit_begins_whole() -> None:
 
 
 def test_bounded() -> None:
-    """However many keys spend, a bounded number is held; the longest unused is forgotten, those in use are not."""
+    """A bounded number of keys is kept; the longest unused is removed, those in use are not."""
     limiter = InMemoryRateLimiter(10)
     for number in range(1000):
         limiter.acquire(b"%d" % number, (HOUR,), NOW, 5)
@@ -120,7 +120,7 @@ def test_what_is_earned_back_is_forgotten_first() -> None:
 
 
 def test_learning() -> None:
-    """What somebody else kept goes before what is held."""
+    """The state from elsewhere replaces the own state."""
     limiter = InMemoryRateLimiter(1)
     limiter.acquire(b"a", (MINUTE,), NOW, 3)
     limiter.learn(b"a", (MINUTE,), (NOW + 20,), NOW)

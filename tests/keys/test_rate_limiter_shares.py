@@ -31,7 +31,7 @@ def test_a_limit_is_spent_and_earned_back() -> None:
 
 
 def test_all_limits_or_none() -> None:
-    """What one limit refuses is taken off none; each is told as it stands."""
+    """A request that one limit refuses takes nothing of any; the states are unchanged."""
     found = rate_limiter()
     assert let_through(found, MINUTE, DAY, tries=10) == 10
     for _ in range(5):
@@ -48,7 +48,7 @@ def test_the_longest_wait_rate_limiter() -> None:
 
 
 def test_costs() -> None:
-    """A request takes its cost; one that costs nothing always passes, and one beyond the limit is told never."""
+    """A request takes its cost; a cost of 0 is always allowed, one above the limit never."""
     found = rate_limiter()
     assert found.acquire(KEY, (MINUTE,), 0.0, 7).states[0].remaining == 3
     assert not found.acquire(KEY, (MINUTE,), 0.0, 4).allowed
@@ -65,7 +65,7 @@ def test_keys_do_not_spend_for_each_other() -> None:
 
 
 def test_a_changed_limit_begins_whole() -> None:
-    """A key whose limit was changed is held to the new one from then on; its other limits go on from what was spent."""
+    """A changed limit begins full; the other limits of the key keep their state."""
     found = rate_limiter()
     assert let_through(found, MINUTE, DAY, tries=20) == 10
     changed = MINUTE._replace(limit=20)
@@ -97,13 +97,13 @@ def test_shares(limit: RateLimit, share: float, at_once: int, in_ten_windows: in
 
 
 def test_states_name_the_whole_limit() -> None:
-    """A customer is told the key's own limit, and what is left of it here."""
+    """The states have the key's own limit, and what is left of this process's share."""
     (state,) = rate_limiter(share=0.5).acquire(KEY, (MINUTE,), 0.0, 1).states
     assert (state.limit, state.remaining) == (MINUTE, 4)
 
 
 def test_memory_is_bounded() -> None:
-    """However many keys come by, no more counts are kept than were allowed, and the busy ones are not forgotten."""
+    """A bounded number of keys is kept, and busy ones are not removed."""
     found = rate_limiter(capacity=10)
     let_through(found, MINUTE, tries=10)
     for number in range(1000):

@@ -38,7 +38,7 @@ def as_tuple(decision: LimitDecision) -> tuple[bool, int, float, float | None]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_like_a_bucket(seed: int) -> None:
-    """With numbers that a float holds exactly, what is decided and told is what a bucket of exact numbers says."""
+    """With numbers that are exact as floats, the decision is that of a bucket of exact numbers."""
     chance = random.Random(seed)
     limit = RateLimit("r", chance.choice([1, 2, 8, 100]), 1)
     limit = limit._replace(window_seconds=limit.limit * chance.choice([1, 2, 4]))
@@ -101,7 +101,7 @@ def test_what_could_never_be() -> None:
 
 
 def test_asking_costs_nothing() -> None:
-    """A cost of nothing passes even where nothing is left, and tells how the limit stands."""
+    """A cost of 0 is allowed even where nothing is left, and gives the state of the limit."""
     decision = decide_one(HUNDRED, 0.0, 1000.0, 100)
     free = decide_one(HUNDRED, decision.full_at, 1000.0, 0)
     assert (free.allowed, free.remaining, free.full_at) == (True, 0, decision.full_at)

@@ -54,7 +54,7 @@ def test_a_key_is_written_once_a_minute() -> None:
 
 
 def test_bounded() -> None:
-    """Beyond the bound uses are still counted, but no longer told apart by place."""
+    """Beyond the bound uses are still counted, but without network and agent."""
     book = UsageBook(most_sources=2)
     for number in range(100):
         note(book, 1, START, network=f"{number}")

@@ -118,7 +118,7 @@ def test_explanations(key: KeyFacts, requirements: Requirements, words: tuple[st
 
 
 def test_nothing_to_explain() -> None:
-    """A key that passed needs no explanation; one whose limit is spent may come again."""
+    """A valid key has no explanation; that of a used-up limit says to retry."""
     assert explain(Code.VALID, facts(), NO_REQUIREMENTS, NOW) is None
     spent = explain(Code.RATE_LIMITED, facts(), NO_REQUIREMENTS, NOW)
     assert spent is not None

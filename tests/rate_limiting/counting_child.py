@@ -16,7 +16,7 @@ from tests.rate_limiting.making import limiter
 
 
 async def main(url: str, checks: int, tasks: int, keys: list[tuple[bytes, RateLimit]]) -> None:
-    """Check as often as told, then print what came of it."""
+    """Check the given number of times, then print the results."""
     passed, uncounted = [0] * len(keys), 0
 
     def count() -> None:

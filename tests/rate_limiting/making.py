@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 
 def fresh_key() -> bytes:
-    """Give the id of an API key that nobody has used."""
+    """Give the id of an unused API key."""
     return os.urandom(8) + next(_numbers).to_bytes(8, "big")
 
 

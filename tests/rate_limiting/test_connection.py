@@ -45,7 +45,7 @@ async def peer(
 
 
 async def test_everybody_gets_their_own_answer(redis_server: RedisServer) -> None:
-    """However many calls are under way, each gets its own answer, and an error is told to the one who caused it."""
+    """Of many concurrent calls each gets its own answer, and an error reaches only its caller."""
     async with connected(redis_server.url) as connection:
         calls = [connection.call("ECHO", number) if number % 10 else connection.call("NO") for number in range(1000)]
         answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -71,7 +71,7 @@ async def test_calls_of_one_turn_leave_together(own_redis: RedisServer) -> None:
 
 
 async def test_a_caller_who_went_away(redis_server: RedisServer) -> None:
-    """The answer to a caller who is gone is nobody else's."""
+    """The answer to a cancelled call goes to no other call."""
     async with connected(redis_server.url) as connection:
         first = asyncio.ensure_future(connection.call("ECHO", "first"))
         second = asyncio.ensure_future(connection.call("ECHO", "second"))
@@ -82,7 +82,7 @@ async def test_a_caller_who_went_away(redis_server: RedisServer) -> None:
 
 
 async def test_no_answer_in_time(own_redis: RedisServer) -> None:
-    """When an answer is overdue, everybody who waits is told, and whoever comes later at once."""
+    """When an answer is overdue, all waiting calls fail, and later ones fail at once."""
     async with connected(own_redis.url, patience=SHORT) as connection:
         own_redis.stand_still()
         told = await asyncio.gather(*(connection.call("PING") for _ in range(3)), return_exceptions=True)
@@ -106,7 +106,7 @@ async def test_a_process_that_stood_still(redis_server: RedisServer) -> None:
 
 
 async def test_too_many_wait() -> None:
-    """A bounded number of calls waits; one more is turned away and does the others no harm."""
+    """A bounded number of calls waits; one more is refused without effect on the others."""
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
@@ -138,7 +138,7 @@ async def test_not_redis() -> None:
 
 
 async def test_too_many_clients(own_redis: RedisServer) -> None:
-    """What Redis says before it was asked is told as the reason."""
+    """An answer without a call becomes the reason of the lost connection."""
     async with connected(own_redis.url) as first:
         await first.call("CONFIG", "SET", "maxclients", 1)
         async with connected(own_redis.url) as second:
@@ -146,7 +146,7 @@ async def test_too_many_clients(own_redis: RedisServer) -> None:
 
 
 async def test_the_end_of_redis(own_redis: RedisServer) -> None:
-    """When Redis dies, whoever waits is told at once."""
+    """When Redis dies, waiting calls fail at once."""
     async with connected(own_redis.url) as connection:
         own_redis.stand_still()
         waiting = asyncio.ensure_future(connection.call("PING"))
@@ -157,7 +157,7 @@ async def test_the_end_of_redis(own_redis: RedisServer) -> None:
 
 
 async def test_nobody_there(own_redis: RedisServer) -> None:
-    """A Redis that is not there is told as such, on a port and on a socket."""
+    """An unreachable Redis is an error that says so, on a port and on a socket."""
     own_redis.kill()
     for url in (own_redis.url, "unix:///nowhere/redis.sock", "redis://nowhere.invalid"):
         with pytest.raises(RedisConnectionLost, match="cannot be reached"):
@@ -182,7 +182,7 @@ async def test_login_and_database(own_redis: RedisServer) -> None:
 
 
 async def test_tls(redis_server: RedisServer, tmp_path: Path) -> None:
-    """Over TLS it talks to whoever has a certificate of an authority that is trusted, and to nobody else."""
+    """Over TLS it connects only to a server with a certificate of a trusted authority."""
     ours, tls = make_certificate(tmp_path, "ours")
     others, _ = make_certificate(tmp_path, "others")
 

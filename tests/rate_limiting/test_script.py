@@ -85,7 +85,7 @@ def test_all_or_none(redis_server: RedisServer) -> None:
 
 
 def test_nothing_stays(redis_server: RedisServer) -> None:
-    """Every limit that was spent ends by itself when it is whole again; what spends nothing leaves nothing."""
+    """The state of a limit expires when the limit is full again; a cost of 0 leaves no state."""
     key_id, both = fresh_key(), (MINUTE, RateLimit("hour", 60, 3600))
     call(redis_server, key_id, both, 0)
     assert stored(redis_server, key_id, both) == [None, None]
@@ -97,7 +97,7 @@ def test_nothing_stays(redis_server: RedisServer) -> None:
 
 
 def test_a_clock_that_was_set_back(redis_server: RedisServer) -> None:
-    """A moment that no use can have led to counts as a limit that was spent just now."""
+    """A stored time too far ahead counts as a limit that was used up just now."""
     for strange in ("1e12", "inf", "nan"):
         key_id = fresh_key()
         redis_server.execute("SET", *names(key_id, (MINUTE,)), strange)
@@ -106,7 +106,7 @@ def test_a_clock_that_was_set_back(redis_server: RedisServer) -> None:
 
 
 def test_what_is_no_moment(redis_server: RedisServer) -> None:
-    """Whatever somebody else put in the place of a moment counts as nothing, and is written over."""
+    """A stored value that is no time counts as no state, and is overwritten."""
     key_id = fresh_key()
     redis_server.execute("RPUSH", *names(key_id, (MINUTE,)), "x")
     now, told = call(redis_server, key_id, (MINUTE,), 1)

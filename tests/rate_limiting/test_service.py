@@ -75,7 +75,7 @@ def test_services_count_together(issuer: DevIssuer, own_redis: RedisServer, tmp_
 
 
 def test_refusing(issuer: DevIssuer, own_redis: RedisServer, tmp_path: Path) -> None:
-    """Where the settings say so, keys with limits are 503 while Redis is away, and keys without go on."""
+    """With `refuse`, keys with limits are 503 while Redis is unavailable, and keys without go on."""
     url = f"sqlite:///{tmp_path}/keywright.db"
     env = environment(issuer, database_url=url, redis_url=own_redis.url, limits_on_outage="refuse")
     with start_service(env) as service:
@@ -99,7 +99,7 @@ def test_the_service_with_redis(issuer: DevIssuer, redis_server: RedisServer) ->
 
 
 def test_the_service_without_its_redis(issuer: DevIssuer, own_redis: RedisServer) -> None:
-    """The service starts while Redis is away, is ready, says so once, and finds it when it comes."""
+    """The service starts without Redis, is ready, logs that once, and connects once Redis is there."""
     own_redis.kill()
     with start_service(environment(issuer, redis_url=own_redis.url)) as service:
         service.await_ready()

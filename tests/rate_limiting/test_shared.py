@@ -1,4 +1,4 @@
-"""Limits that processes count together: while Redis is there, while it is away, and when it is back."""
+"""Limits that processes count together: with Redis, without it, and after it is back."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ async def test_keys_do_not_share(redis_server: RedisServer) -> None:
 
 
 async def test_no_limits(redis_server: RedisServer) -> None:
-    """A key without limits asks nobody."""
+    """A key without limits takes no call of Redis."""
     async with limiter(redis_server.url, on_outage="refuse") as shared:
         assert shared.acquire_now(fresh_key(), (), 5) == RateLimitDecision(True, ())
         redis_server.execute("CLIENT", "KILL", "TYPE", "normal")
@@ -95,7 +95,7 @@ async def test_killed_and_back_counting_alone(own_redis: RedisServer) -> None:
 
 
 async def test_killed_and_back_refusing(own_redis: RedisServer) -> None:
-    """Where the settings want no other count, keys with limits are refused while Redis is away, and only then."""
+    """With `refuse`, keys with limits are refused while Redis is unavailable, and only then."""
     key_id, uncounted = fresh_key(), []
     async with limiter(own_redis.url, on_outage="refuse", on_uncounted=lambda: uncounted.append(1)) as shared:
         assert (await shared.acquire(key_id, (DAYS,), 1)).allowed
@@ -161,7 +161,7 @@ async def test_an_attempt_that_fails_unforeseen() -> None:
 
 
 async def test_standing_still(own_redis: RedisServer) -> None:
-    """A Redis that takes requests and does nothing holds nobody up beyond the patience, and then nobody at all."""
+    """A Redis that does not answer delays requests by the patience at most, and later ones not at all."""
     key_id = fresh_key()
     async with limiter(own_redis.url, patience=0.05) as shared:
         await until(lambda: shared._connection is not None)
@@ -183,7 +183,7 @@ async def test_standing_still(own_redis: RedisServer) -> None:
     ids=["full", "a replica", "forbidden"],
 )
 async def test_redis_cannot_count(own_redis: RedisServer, harm: tuple[str, ...], word: str) -> None:
-    """A Redis that answers but cannot count is away, and what is the matter is told; mended, it counts again."""
+    """A Redis that answers but cannot count is unavailable, with the reason logged; fixed, it counts again."""
     mend = {
         "OOM": ("CONFIG", "SET", "maxmemory", "0"),
         "READONLY": ("REPLICAOF", "NO", "ONE"),
@@ -210,7 +210,7 @@ async def test_least_rights(own_redis: RedisServer) -> None:
 
 
 async def test_what_is_told(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    """The log tells once that Redis is away and what follows from it, and once that it is back."""
+    """The log says once that Redis is unavailable, with the consequence, and once that it is back."""
     caplog.set_level("INFO", logger="keywright.rate_limiting")
     async with limiter(own_redis.url) as shared:
         own_redis.kill()

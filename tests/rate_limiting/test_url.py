@@ -47,7 +47,7 @@ def test_places(url: str, place: RedisUrl) -> None:
     ],
 )
 def test_refused(url: str) -> None:
-    """What cannot be meant is refused, and nothing of it is told."""
+    """A malformed URL is refused, and the error quotes nothing of it."""
     with pytest.raises(ValueError, match=r"^(must|cannot|names|has) ") as refusal:
         read(url)
     assert "hunter" not in str(refusal.value)

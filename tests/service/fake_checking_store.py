@@ -48,7 +48,7 @@ class FakeTrail:
 
 
 class FakeCheckingStore:
-    """Keeps what it is given in plain containers; `away` makes it fail, `hold` makes look-ups wait."""
+    """Stores everything in plain containers; `away` makes it fail, `hold` makes look-ups wait."""
 
     def __init__(self) -> None:
         self.facts: dict[bytes, KeyFacts] = {}

@@ -14,7 +14,7 @@ def test_who_fails_too_often_is_turned_away() -> None:
 
 
 def test_failures_are_forgotten() -> None:
-    """With time failures leak away, no faster than allowed."""
+    """Failures leak out of the bucket over time, at the rate of the limit."""
     limit = FailureLimit(allowed=3, seconds=60)
     for _ in range(3):
         limit.note("a", 0.0)

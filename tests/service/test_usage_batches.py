@@ -92,7 +92,7 @@ async def test_nothing_newer_is_taken_before_an_answer() -> None:
 
 
 async def test_a_batch_that_is_refused() -> None:
-    """A batch that the database refuses is told once and dropped, and the next one has the next number."""
+    """A batch that the database refuses is one error and is dropped; the next one has the next number."""
     store = Scripted("refused")
     batches = UsageBatches(store, REPORTER)
     with pytest.raises(ValueError, match="refused"):

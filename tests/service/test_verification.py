@@ -52,7 +52,7 @@ def plane() -> Plane:
 
 
 async def test_asked_once_then_known(plane: Plane) -> None:
-    """The first sight of a key asks the database, the next ones nobody."""
+    """The first verification of a key reads the database, the next ones only the cache."""
     assert [await plane.code() for _ in range(3)] == [Code.VALID] * 3
     assert plane.store.look_ups == 1
     assert plane.verification.verify_now(TEXT, Requirements(environment="sandbox")).code is Code.WRONG_ENVIRONMENT  # type: ignore[union-attr]
@@ -70,7 +70,7 @@ async def test_what_is_no_key_costs_nothing(plane: Plane, text: str) -> None:
 
 
 async def test_unknown(plane: Plane) -> None:
-    """A well-formed key that nobody has is not found, and asked for again the next time."""
+    """A well-formed unknown key is not found, and is looked up again the next time."""
     other = mint(bytes(32), brand="kw", environment="live").private.reveal()
     assert [await plane.code(other), await plane.code(other)] == [Code.NOT_FOUND] * 2
     assert plane.store.look_ups == 2
@@ -88,14 +88,14 @@ async def test_what_is_held_counts_only_while_changes_are_followed(plane: Plane)
 
 
 async def test_asking_past_memory(plane: Plane) -> None:
-    """Who needs an answer from the database gets one, though the key is held."""
+    """A caller that needs the database's answer gets it, also for a cached key."""
     await plane.code()
     plane.store.facts[DIGEST] = REVOKED
     assert await plane.code(from_memory=False) is Code.REVOKED
 
 
 async def test_outage(plane: Plane) -> None:
-    """With the database away a held key goes on working, marked stale, for the outage time and no longer."""
+    """While the database is unavailable a cached key is accepted, marked stale, for the outage time only."""
     await plane.code()
     plane.store.away = True
     plane.time.seconds += 1.0 + OUTAGE_SECONDS
@@ -107,14 +107,14 @@ async def test_outage(plane: Plane) -> None:
 
 
 async def test_outage_of_an_unknown_key(plane: Plane) -> None:
-    """A key that is not held cannot be judged while the database is away: our trouble, not the caller's."""
+    """A key that is not cached raises `StorageUnavailable` while the database is unavailable."""
     plane.store.away = True
     with pytest.raises(StorageUnavailable):
         await plane.code()
 
 
 async def test_first_sights_share_a_look_up(plane: Plane) -> None:
-    """A hundred requests for a key that nobody holds ask the database once."""
+    """A hundred requests for a key that is not cached share one look-up."""
     plane.store.hold = asyncio.Event()
     asking = [asyncio.create_task(plane.code()) for _ in range(100)]
     await asyncio.sleep(0)
@@ -181,7 +181,7 @@ async def test_a_caller_that_goes_away_takes_nobodys_answer_along(plane: Plane) 
 
 
 async def test_a_failure_that_nobody_waits_for_is_not_reported_as_lost(plane: Plane) -> None:
-    """When every caller has gone away, a failing look-up ends quietly."""
+    """When every caller was cancelled, a failing look-up logs nothing."""
     plane.store.hold = asyncio.Event()
     leaving = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane) -> None:
 
 
 async def test_held(plane: Plane) -> None:
-    """Without asking anybody the facts of a key are known once it was asked for, while that counts."""
+    """The facts of a key are in the cache after its look-up, while the cache is fresh."""
     assert plane.verification.get_fresh(DIGEST, plane.time()) is None
     await plane.code()
     assert plane.verification.get_fresh(DIGEST, plane.time()) is FACTS
@@ -220,7 +220,7 @@ async def test_held(plane: Plane) -> None:
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_limited(allowed: bool) -> None:
-    """A good verdict is no longer one where a limit is spent; everything else of it stays."""
+    """A used-up limit changes only the code of a valid verdict."""
     decision = RateLimitDecision(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
     verdict = limited(KeyVerdict(Code.VALID, FACTS, DIGEST, True), decision)
     code = Code.VALID if allowed else Code.RATE_LIMITED

@@ -1,4 +1,4 @@
-"""The address of a service, as its callers give it."""
+"""The address of a service: check it, and find out whether it is this machine."""
 
 import httpx
 
@@ -10,10 +10,10 @@ _MAX_PORT = 65535
 
 def service_address(text: str) -> str:
     """
-    Read the address of a service, such as `https://keys.acme.example`; what follows the host is kept.
+    Read the address of a service, such as `https://keys.acme.example`; a path after the host is kept.
 
     Raises:
-        KeywrightError: It is no http(s) address, or holds credentials, which are not repeated.
+        KeywrightError: It is no http(s) address, or contains credentials, which the error does not repeat.
     """
     try:
         url = httpx.URL(text)
@@ -26,5 +26,5 @@ def service_address(text: str) -> str:
 
 
 def is_on_this_machine(address: str) -> bool:
-    """Tell whether an address is this machine's own; a proxy of the environment would lead away from it."""
+    """Tell whether an address is on this machine; requests to it must not use a proxy of the environment."""
     return is_loopback(httpx.URL(address).host)

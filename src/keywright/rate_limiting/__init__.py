@@ -1,5 +1,5 @@
 """
-Counting what is spent of the limits of keys: alone, or together with other processes through Redis.
+Rate limiters of the service: in one process, or shared by processes through Redis.
 
-The promises are `service.limits.Limiter`'s.
+They keep the promises of `service.checking.ports.RateLimiter`.
 """

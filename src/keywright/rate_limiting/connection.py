@@ -1,9 +1,9 @@
 """
-One connection to Redis, on which calls follow each other without waiting for answers.
+One connection to Redis with pipelining: calls are sent without waiting for earlier answers.
 
-Calls made in the same turn of the event loop leave in one piece, and their answers are read as they come: many requests
-at once cost hardly more than one. What does not answer in time ends the connection, since answers are told apart by
-their order alone.
+Calls of the same turn of the event loop are sent in one piece, and answers are read as they arrive: many requests at
+once cost hardly more than one. A late answer ends the connection, because only the order of answers assigns them to
+calls.
 """
 
 import asyncio
@@ -23,27 +23,27 @@ CONNECT_SECONDS = 1.0
 MOST_WAITING = 4096
 
 _MORE = object()
-_STRANGE = "what answers does not speak Redis's protocol"
+_STRANGE = "the server does not speak Redis's protocol"
 
 
 class RedisConnectionLost(Exception):
-    """There is no answer, and nobody knows whether the call was carried out; the message is for the log."""
+    """There is no answer, and the command may have been executed or not; the message is for the log."""
 
 
 class RedisCallFailed(Exception):
-    """Redis refused a call; the message begins with the word by which Redis names the reason."""
+    """Redis refused a call; the message begins with Redis's error code."""
 
 
 @dataclass(slots=True, eq=False)
 class _Sending:
-    """Calls that leave in one piece, and when they did."""
+    """Calls that are sent in one piece, and when."""
 
     pieces: list[bytes]
     at: float
 
 
 class _Call(NamedTuple):
-    """A call that waits: what it left with, and where its answer is awaited."""
+    """A call without an answer yet: the piece it was sent in, and the future of the answer."""
 
     sending: _Sending
     answer: "asyncio.Future[Any]"
@@ -54,8 +54,8 @@ class Connection(asyncio.Protocol):
     A connection that is open until it is `lost`.
 
     Args:
-        patience: Seconds within which every call is answered, or the connection ends.
-        most: How many calls may wait for their answers; one more is refused at once.
+        patience: Seconds in which every call has to be answered; otherwise the connection ends.
+        most: The number of calls that may wait for their answers; one more is refused at once.
     """
 
     def __init__(self, *, patience: float = PATIENCE_SECONDS, most: int = MOST_WAITING) -> None:
@@ -69,11 +69,11 @@ class Connection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._reason: str | None = None
         self.lost: asyncio.Future[str] = self._loop.create_future()
-        """Done when the connection has ended; the reason, for the log."""
+        """Done when the connection has ended, with the reason, for the log."""
 
     async def call(self, *command: str | int) -> Any:
         """
-        Have Redis carry out a command.
+        Send a command and wait for its answer.
 
         Raises:
             ConnectionLost: There was no answer in time, or the connection ended for another reason.
@@ -86,14 +86,14 @@ class Connection(asyncio.Protocol):
         if self._leaving is None:
             self._leaving = _Sending([], time.monotonic())
             self._loop.call_soon(self._send)
-        # Its stub knows tuples of one element only.
+        # Its type stub allows only tuples of one element.
         self._leaving.pieces.append(hiredis.pack_command(cast("Any", command)))
         call = _Call(self._leaving, self._loop.create_future())
         self._waiting.append(call)
         return await call.answer
 
     def end(self, reason: str) -> None:
-        """End the connection; whoever waits is told *reason*."""
+        """End the connection; waiting calls raise `RedisConnectionLost` with *reason*."""
         if self._reason is not None:
             return
         self._reason = reason
@@ -109,11 +109,11 @@ class Connection(asyncio.Protocol):
             self.lost.set_result(reason)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to use the transport."""
+        """Use the transport from now on."""
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Give answers to those who wait, in the order of their calls."""
+        """Read answers and give them to the waiting calls, in order."""
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _MORE:
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
             self.end(_STRANGE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits that there will be no answer."""
+        """End all waiting calls without an answer."""
         cause = "" if exc is None else f": {getattr(exc, 'strerror', None) or type(exc).__name__}"
         self.end(f"the connection to Redis ended{cause}")
 
@@ -130,15 +130,14 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             _settle(self._waiting.popleft().answer, answer)
         else:
-            # Before it was asked anything: that there are too many clients, for one.
+            # An answer without a call is a refusal, for example of too many clients.
             self.end(f"Redis turned the connection down: {answer}" if isinstance(answer, Exception) else _STRANGE)
 
     def _send(self) -> None:
         leaving, self._leaving = self._leaving, None
         if self._transport is None or leaving is None:
             return
-        # Not on the loop's clock, which may be as old as the loop's turn. What this process takes before it sends is
-        # no delay of Redis's.
+        # Not the loop's time, which is as old as the loop's turn: a delay of this process is not a delay of Redis.
         leaving.at = time.monotonic()
         self._transport.write(b"".join(leaving.pieces))
         leaving.pieces.clear()
@@ -146,7 +145,7 @@ class Connection(asyncio.Protocol):
             self._watch = self._loop.call_later(self._patience, self._look)
 
     def _look(self) -> None:
-        """End the connection when the oldest call has waited too long."""
+        """End the connection when the oldest call has waited longer than the patience."""
         self._watch = None
         if not self._waiting:
             return
@@ -154,7 +153,7 @@ class Connection(asyncio.Protocol):
         if left > 0:
             self._watch = self._loop.call_later(left, self._look)
         else:
-            # A process that stood still may find the answer waiting in its socket, which is read before this comes.
+            # After a halt of this process the answer may be in its socket, which is read before this timer.
             self._watch = self._loop.call_later(self._patience / 10, self._give_up, self._waiting[0])
 
     def _give_up(self, overdue: _Call) -> None:
@@ -204,12 +203,12 @@ async def _enter(connection: Connection, server: RedisUrl) -> None:
 
 @cache
 def _tls(ca_file: str | None) -> ssl.SSLContext:
-    # Once, because reading the authorities takes a while and reconnecting shall not.
+    # Cached, because reading the authorities would slow down each reconnection.
     return ssl.create_default_context(cafile=ca_file)
 
 
 def _reason(error: OSError) -> str:
-    """Say what is wrong, in words that hold no address and no password."""
+    """Describe an error in a text without address and password."""
     if isinstance(error, TimeoutError):
         return f"Redis could not be reached within {CONNECT_SECONDS:g} s"
     if isinstance(error, ssl.SSLError):
@@ -222,7 +221,7 @@ def _settle(waiter: "asyncio.Future[Any]", answer: object) -> None:
         return
     if isinstance(answer, Exception):
         waiter.set_exception(RedisCallFailed(str(answer)) if isinstance(answer, hiredis.HiredisError) else answer)
-        # Seen here, so that it is not reported as lost should the caller be cancelled before it looks.
+        # Read here: asyncio logs an exception that a cancelled caller has not retrieved.
         waiter.exception()
     else:
         waiter.set_result(answer)

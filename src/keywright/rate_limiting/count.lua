@@ -1,10 +1,10 @@
--- Spends a cost of every limit of one API key or of none: `keys/spending.py`, told to Redis.
+-- Takes a cost of every limit of one API key or of none, as `decide` in `keys/rate_limiter.py` does.
 --
--- KEYS     one for each limit; what is stored there is the moment at which the limit is whole again
+-- KEYS     one for each limit; its value is the time at which the limit is full again
 -- ARGV     the cost, then limit and window in seconds for each key
--- Returns  the moment, and what was stored of each limit before, separated by spaces
+-- Returns  the current time, and the stored time of each limit before the call, separated by spaces
 --
--- Moments are seconds since 2025-06-15T15:06:40Z on the clock of this Redis. Counted from 1970 a double would be exact to a
+-- Times are seconds since 2025-06-15T15:06:40Z on the clock of this Redis. Counted from 1970 a double would be exact to a
 -- quarter of a microsecond only, which is a fortieth of what one of 100 000 requests a second takes.
 
 local time = redis.call('TIME')
@@ -18,7 +18,7 @@ for i = 1, #KEYS do
   local limit, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
   local most = window + math.min(limit * 2 ^ -22, window / limit / 2)
   local full_at = tonumber(stored[i] or '') or now
-  -- Further ahead than the limit allows: the clock was set back, and the key shall not wait until it has caught up.
+  -- Further ahead than the limit allows: the clock was set back, and the key must not wait until it has caught up.
   if not (full_at - now <= most) then
     full_at = now + window
   end
@@ -31,7 +31,7 @@ end
 
 if allowed and cost > 0 then
   for i = 1, #KEYS do
-    -- Gone when the limit is whole again, so that nothing stays of keys that are not used.
+    -- Expires when the limit is full again, so that Redis keeps nothing of unused keys.
     local milliseconds = math.ceil((after[i] - now) * 1000) + 1
     redis.call('SET', KEYS[i], string.format('%.17g', after[i]), 'PX', milliseconds)
   end

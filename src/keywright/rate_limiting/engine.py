@@ -1,4 +1,4 @@
-"""Opens the limiter that the settings name."""
+"""Opens the rate limiter that the settings choose."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,14 +10,14 @@ from keywright.service.checking.ports import RateLimiter, Seconds
 
 
 class RunningLimiter(RateLimiter, Protocol):
-    """A limiter that is opened before and closed after use."""
+    """A rate limiter with start and end."""
 
     async def start(self) -> None:
-        """Open it. What it counts with may be away, and is found when it is back."""
+        """Open it. Redis may be unavailable; the limiter goes on connecting in the background."""
         ...
 
     async def close(self) -> None:
-        """Answer what waits, then let go of everything."""
+        """Answer waiting requests, then close the connection."""
         ...
 
 
@@ -30,17 +30,17 @@ def open_limiter(
     on_uncounted: Callable[[], None],
 ) -> RunningLimiter:
     """
-    Give the limiter that the settings name, without reaching for anything yet.
+    Make the rate limiter that the settings choose, without connecting yet.
 
     Args:
-        url: Where processes count together; see `url.read`. None where each counts alone.
-        monotonic: Seconds on a clock that only goes forward.
-        cached_keys: How many keys to remember in this process at most.
+        url: The Redis in which processes count together; see `url.read`. None where each process counts alone.
+        monotonic: Seconds on a monotonic clock.
+        capacity: The number of keys whose state this process keeps, at most.
         on_outage: See `SharedLimiter`.
         on_uncounted: See `SharedLimiter`.
 
     Raises:
-        ValueError: The URL is malformed; the message says how, and quotes nothing of it.
+        ValueError: The URL is malformed; the message has the flaw, and quotes nothing of the URL.
     """
     local = LocalRateLimiter(monotonic=monotonic, capacity=capacity)
     if url is None:

@@ -1,8 +1,8 @@
 """
-The limits of keys, counted by all processes together in one Redis; and what happens while it is away.
+The rate limiter of all processes together, in one Redis, and its behaviour while Redis is unavailable.
 
-A connection is kept in the background. As long as there is one, every request is counted through it; while there is
-none, nobody waits for it.
+A background task keeps a connection open. With a connection, every request is counted in Redis; without one, no request
+waits for it.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from keywright.service.faults import LimitsUnavailable
 OnOutage = Literal["local", "refuse"]
 
 PAUSE_SECONDS = 0.5
-"""How long after the beginning of one attempt to connect the next one begins at the earliest."""
+"""The shortest time from the start of one attempt to connect to the start of the next."""
 
-# Whatever a request needs of Redis is tried before any request comes; a limit that nobody reaches.
+# A call like that of a request, to test a new connection; its limit is never reached.
 _PROBE = (b"probe", (RateLimit("probe", 1_000_000, 1),), 1)
 
 _logger = logging.getLogger(__name__)
@@ -39,17 +39,17 @@ _logger = logging.getLogger(__name__)
 
 class SharedLimiter:
     """
-    Counts together with others. Within `patience` there is an answer, whatever Redis does.
+    Counts in Redis, together with other processes. It decides within `patience`, also when Redis does not answer.
 
     Args:
-        place: Where Redis is.
-        local: Counts while Redis is away, and learns until then how the limits stand.
+        server: The address of Redis.
+        local: Counts while Redis is unavailable; until then it learns the state of the limits.
         monotonic: The clock of *local*.
-        on_outage: What becomes of requests while Redis is away: `local` counts in this process alone, `refuse` raises
-            `LimitsUnavailable`.
+        on_outage: What happens to requests while Redis is unavailable: `local` counts in this process alone, `refuse`
+            raises `LimitsUnavailable`.
         on_uncounted: Called for each request that Redis did not count.
-        patience: Seconds to wait for an answer of Redis at most.
-        pause: Seconds from one attempt to connect to the next at least.
+        patience: The longest wait for an answer of Redis, in seconds.
+        pause: The shortest time from one attempt to connect to the next, in seconds.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SharedLimiter:
         self._connecting: asyncio.Task[None] | None = None
 
     def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
-        """Spend *cost* of every limit or of none where Redis need not be asked; None where it has to be."""
+        """Take *cost* of every limit or of none, where that needs no Redis; None otherwise."""
         if not limits:
             return UNLIMITED
         if self._connection is not None or self._on_outage == "refuse":
@@ -85,10 +85,10 @@ class SharedLimiter:
 
     async def acquire(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision:
         """
-        Spend *cost* of every limit or of none.
+        Take *cost* of every limit or of none.
 
         Raises:
-            LimitsUnavailable: Redis is away and the settings want no other count.
+            LimitsUnavailable: Redis is unavailable and `on_outage` is `refuse`.
         """
         if not limits:
             return UNLIMITED
@@ -99,16 +99,16 @@ class SharedLimiter:
             except RedisConnectionLost as error:
                 self._reason = str(error)
             except RedisCallFailed as error:
-                # Not the request's fault: it loads its data, may not write or is out of memory.
+                # The state of Redis is the cause, not the request: it loads data, is read-only or out of memory.
                 connection.end(f"Redis refuses to count: {error}")
         return self._count_locally(key_id, limits, cost)
 
     async def start(self) -> None:
         """
-        Try to connect once, and go on trying in the background.
+        Try to connect once, and go on in the background.
 
         Raises:
-            Exception: Whatever ended the first attempt that is neither an answer nor an outage; there is no second one.
+            Exception: An error of the first attempt that is no outage, such as a missing file; there is no second one.
         """
         loop = asyncio.get_running_loop()
         self._connecting = loop.create_task(self._reconnect())
@@ -119,7 +119,7 @@ class SharedLimiter:
             await self._connecting
 
     async def close(self) -> None:
-        """End the connection; whoever waits for it is answered as in an outage."""
+        """End the connection; waiting requests are answered as in an outage."""
         if self._connecting is not None:
             self._connecting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -141,7 +141,7 @@ class SharedLimiter:
         return self._local.acquire_now(key_id, limits, cost)
 
     async def _reconnect(self) -> None:
-        """Keep a connection, for as long as this runs."""
+        """Connect, and connect again after each loss, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -174,7 +174,7 @@ class SharedLimiter:
 
 async def open_tested(server: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Connection:
     """
-    Give a connection on which counting works: it was tried.
+    Open a connection and test that Redis counts on it.
 
     Raises:
         ConnectionLost: Redis cannot be reached.
@@ -195,6 +195,6 @@ async def _run(connection: Connection, arguments: script.Arguments) -> bytes:
     except RedisCallFailed as error:
         if not str(error).startswith("NOSCRIPT"):
             raise
-        # It was restarted or its scripts were flushed, and nothing has been counted. This way it learns the script.
+        # Redis was restarted or its scripts were flushed; nothing was counted. EVAL stores the script again.
         answer = await connection.call("EVAL", script.TEXT, *arguments)
     return answer

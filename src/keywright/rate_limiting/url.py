@@ -11,10 +11,10 @@ _DATABASE = re.compile("[0-9]{0,5}")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisUrl:
     """
-    A server that speaks Redis's protocol: Redis, Valkey, or one that does as they do.
+    The address of a server with Redis's protocol, such as Redis or Valkey.
 
-    It is reached at `host` and `port`, or at `socket_path` on this machine. With `tls` its certificate is checked
-    against `ca_file`, or where that is None against the authorities that the machine trusts.
+    It is `host` and `port`, or `socket_path` on this machine. With `tls` the certificate is checked against `ca_file`,
+    or where that is None against the authorities that the machine trusts.
     """
 
     host: str = ""
@@ -36,14 +36,14 @@ def read(url: str) -> RedisUrl:
             authority of your own, or `unix://user:password@/path/of/the/socket?db=0`.
 
     Raises:
-        ValueError: It is not one of these; the message says what is wrong.
+        ValueError: It has another form; the message has the flaw.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)) if parts.query else {}
     except ValueError:
-        # Said without the cause, which quotes the URL.
+        # Raised without the cause, which quotes the URL.
         raise ValueError("cannot be read; in a name or a password, / ? # @ are written %2F %3F %23 %40") from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must begin with redis://, rediss:// or unix://")
@@ -62,10 +62,10 @@ def _server(parts: SplitResult, port: int | None, options: dict[str, str]) -> Re
     if not parts.hostname:
         raise ValueError("names no host")
     try:
-        # As the resolver does it.
+        # As the resolver encodes it.
         parts.hostname.encode("idna")
     except UnicodeError:
-        raise ValueError("names a host that no name server could know") from None
+        raise ValueError("names a host that is no valid host name") from None
     tls = parts.scheme == "rediss"
     return RedisUrl(
         host=parts.hostname,

@@ -152,7 +152,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._update_idle()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; reading stays paused, where uvicorn would let waiting requests pile up."""
+        """Go on with the next request; reading stays paused while requests wait, which uvicorn does not do."""
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -240,7 +240,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _has_earlier_requests(self, state: _ParserState) -> bool:
-        """Tell whether requests before the one being read are still to be answered; *place* is where it is read."""
+        """Tell whether requests before the current one wait for answers; *state* is the state of the current one."""
         newest = self._newest()
         return (
             newest is not None
@@ -249,7 +249,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, code: str, detail: str | None = None) -> None:
-        """Refuse the request being read. Earlier ones are whole: they get their answers first."""
+        """Refuse the current request, after the answers to earlier ones, which are complete."""
         state, self._parser_state, self._idle = self._parser_state, _ParserState.OVER, False
         if state is _ParserState.OVER:
             return

@@ -147,7 +147,7 @@ class FastPath:
         if len(data) > LONGEST_CACHED:
             return None
         try:
-            # A request holds the texts of two secrets: it is remembered by a digest, as they are.
+            # A request contains the texts of two secrets, so only its digest is kept.
             answer = self._answers.get(sha256(data).digest())
             if answer is None:
                 return None

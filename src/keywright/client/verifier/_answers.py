@@ -1,4 +1,4 @@
-"""Read the answers to a verification, and turn every other answer into the error that it means."""
+"""Reads the answers to a verification, and turns every other answer into an error."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _Value = TypeVar("_Value", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """The names of the facts, those included that this version does not know."""
+    """All facts of an answer by name, also those that this version does not know."""
 
     facts: Mapping[str, Any] | None = None
 
@@ -35,8 +35,8 @@ class Answer:
     """
     The service's answer on a key: its verdict, and the facts of the key where the secret matched.
 
-    `complete` is true when this version can judge all facts, `stale` when the service itself answered from memory.
-    `limits` and `retry_after_seconds` are there when the service itself counted the request.
+    `complete` is true when this version can judge all facts, `stale` when the service answered from its cache in an
+    outage. `limits` and `retry_after_seconds` are given when the service counted the request.
     """
 
     code: Code
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def cacheable(self) -> bool:
-        """Whether its facts may be cached until the feed names the key."""
+        """Whether its facts may be cached until a change names the key."""
         return self.complete and not self.stale
 
     @property
@@ -65,7 +65,7 @@ def read_answer(response: httpx.Response) -> Answer:
 
     Raises:
         CredentialRefused: The service does not accept the verifier.
-        ServiceUnavailable: It is not an answer that a verdict can be made of.
+        ServiceUnavailable: The answer has no verdict.
     """
     if response.status_code != httpx.codes.OK:
         raise verifier_error_of(response)
@@ -76,7 +76,7 @@ def read_answer(response: httpx.Response) -> Answer:
 
 
 def verifier_error_of(response: httpx.Response) -> KeywrightError:
-    """Turn an error of the service into its meaning here: a refused credential, or an unavailable service."""
+    """Give the error of an answer for a verifier: a refused credential, or an unavailable service."""
     error = error_of(response)
     if isinstance(error, ServiceUnavailable):
         return error
@@ -88,7 +88,7 @@ def verifier_error_of(response: httpx.Response) -> KeywrightError:
             retry_after=read_retry_after(response),
             request_id=error.request_id,
         )
-    # The page of a gateway, or another server: not the service.
+    # The page of a gateway, or another server than the service.
     return ServiceUnavailable(str(error), retry_after=read_retry_after(response))
 
 
@@ -111,7 +111,7 @@ def _answer(response: VerifyResponse, fact_names: _Facts) -> Answer:
 
 def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
     if facts is None:
-        # The service's own verdict: what its rules weighed beyond this was weighed there.
+        # The service has decided: the facts that it does not send were judged there.
         facts = FactsResponse(revoked=False, expires_at=None if key.expires_at is None else key.expires_at.timestamp())
     return KeyFacts(
         id=key.id.bytes,

@@ -1,9 +1,8 @@
 """
-The verdicts that recent requests got, and how often the same request came since.
+The verdicts of recent requests, with the number of equal requests since.
 
-A use is first counted on the verdict that the same request got before, at the cost of one look into a dict, so that the
-next such request needs no decision. From there uses are added up in the usage book. Both are bounded. Pure; the caller
-locks.
+A use is first counted on the cached verdict of an equal request, at the cost of one dict look-up and without a
+decision. Later it is added up in the usage book. Both are bounded. Pure; the caller locks.
 """
 
 from keywright.client.verifier._verdicts import Verdict
@@ -19,15 +18,15 @@ RequestKey = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
 
 
 NEVER_REPEATED = -1
-"""In place of a number of changes: this verdict was for one request."""
+"""In place of a number of changes: this verdict is not repeated."""
 
 
 class CachedVerdict:
     """
-    The verdict on a request, and how often that request came.
+    The verdict on a request, and the number of equal requests.
 
-    It is repeated until `until`, in seconds since the epoch, and only while no key was dropped: `changes` is the number
-    of drops at the time of the verdict.
+    It is repeated until `until`, in seconds since the epoch, and only while no key is invalidated: `changes` is the
+    number of invalidations at the time of the verdict.
     """
 
     __slots__ = ("changes", "count", "first", "last", "until", "verdict")
@@ -45,8 +44,8 @@ class CachedVerdicts:
     The verdicts of recent requests, and the usage that was not reported yet.
 
     Args:
-        most: How many verdicts to hold.
-        most_sources: How many sources of usage to tell apart; as many again are held without network and agent.
+        most: The number of verdicts.
+        most_sources: The number of sources of usage; as many again are counted without network and agent.
     """
 
     def __init__(self, *, most: int = MOST_CACHED, most_sources: int = MOST_SOURCES) -> None:
@@ -56,19 +55,19 @@ class CachedVerdicts:
         self.usage = UsageBook(most_sources=most_sources, most_records=2 * most_sources)
 
     def add(self, request: RequestKey, cached: CachedVerdict) -> None:
-        """Hold the verdict on a request and count its first use; later ones are counted on the verdict itself."""
+        """Cache the verdict on a request and count its first use; later uses are counted on the verdict itself."""
         replaced = self.recent.get(request)
         if replaced is not None:
             self._count(request, replaced)
         elif len(self.recent) >= self._most:
             self.set_aside()
-        # As many are added up as come in, so that no request ever pays for many.
+        # Each new verdict adds up one old one, so that no request has to add up many.
         if self._waiting:
             self._count(*self._waiting.pop())
         self.recent[request] = cached
 
     def count_again(self, request: RequestKey, now: float) -> bool:
-        """Count a use of a request whose verdict is held; tell whether it is."""
+        """Count a use of a request if its verdict is cached; tell whether it is."""
         cached = self.recent.get(request)
         if cached is None:
             return False

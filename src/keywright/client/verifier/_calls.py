@@ -26,7 +26,7 @@ from keywright.keys.pair import parse_credential
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord
 
 MOST_LOOK_UPS = 64
-"""How many questions are put to the service at a time; others wait."""
+"""The number of concurrent look-ups; others wait."""
 MOST_IN_A_REPORT = 1000
 
 _LONGEST_HOST = 64
@@ -34,27 +34,27 @@ _VERIFY = "/api/v2/api-keys/verify"
 _FEED = "/api/v2/verifier/feed"
 _ACK = "/api/v2/verifier/ack"
 _USAGE = "/api/v2/verifier/usage"
-# Longer than the pause between two reports, so that the last one, when the process ends, needs no new connection.
+# Longer than the pause between two reports, so that the last report of a process needs no new connection.
 _KEEP_ALIVE_SECONDS = 60.0
 
 
 class NoAnswerInTime(ServiceUnavailable):
-    """The service did not answer within `Timing.answer`, or did not take the request at all."""
+    """The service did not answer, or did not read the request, within `Timing.answer`."""
 
 
 class AnswerLost(ServiceUnavailable):
-    """The connection was there, and ended before the answer did."""
+    """The connection ended before the answer was complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """
-    How long a verifier waits for what, in seconds.
+    The times of a verifier, in seconds.
 
-    `answer` is what a request may take in all, `connection` what a new connection may, `silence` how long a feed may
-    stay silent before another is opened. `report` is the pause between two reports of usage. `first_pause` and
-    `longest_pause` are those between two tries to open a feed, `refused_pause` the one after the service did not accept
-    the credential. `end` is what closing may take.
+    `answer` is the limit of a request in all, `connection` of a new connection, `silence` of a feed without an event
+    before another is opened. `report` is the pause between two reports of usage. `first_pause` and `longest_pause`
+    bound the pause between two tries to open a feed; `refused_pause` follows a refused credential. `end` is the limit
+    of closing.
     """
 
     answer: float = 2.0
@@ -126,8 +126,8 @@ class ServiceCalls:
 
     Args:
         service: Its address and the credential.
-        timing: How long to wait.
-        transport: What carries the requests; by default the network.
+        timing: Time limits.
+        transport: Sends the requests; by default over the network.
     """
 
     def __init__(self, service: Service, timing: Timing, transport: httpx.AsyncBaseTransport | None) -> None:
@@ -159,7 +159,7 @@ class ServiceCalls:
         return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
 
     async def verify(self, request: UncachedRequest) -> Answer:
-        """Have the service decide; see `read_answer` for errors."""
+        """Get the service's verdict; see `read_answer` for errors."""
         body = {
             "key": request.text,
             "scopes": list(request.requirements.scopes),
@@ -214,14 +214,14 @@ class ServiceCalls:
                 await self._connecting.over()
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             return await self._post(_VERIFY, body, headers)
         except AnswerLost:
-            # The service may close an idle connection in the moment in which it is used again.
+            # The service may close an idle connection just when it is used again.
             return await self._post(_VERIFY, body, headers)
 
     async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:

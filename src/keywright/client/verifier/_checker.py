@@ -4,9 +4,9 @@ All decisions of an in-process verifier: from a presented text to a verdict, or 
 No I/O and no tasks: `_session` waits for the service, for threads and for asyncio alike. Every method may be called
 from any thread.
 
-Cached keys count only for the bound after the time to which the cache is synced. So a stopped process, a slow service
-and a cut connection need no special case: the cache becomes stale by itself, and the service is asked for every key.
-Only when the service is unavailable, too, cached keys count for longer, and such a verdict is marked stale.
+The cache is fresh only within the bound after its last sync. So a stopped process, a slow service and a cut connection
+need no special case: the cache expires by itself, and every key is looked up at the service. Only when the service is
+unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
 from collections.abc import Collection, Iterable
@@ -52,7 +52,7 @@ class UncachedRequest(NamedTuple):
 
     @property
     def requirements(self) -> Requirements:
-        """What the request needs of the key."""
+        """The requirements of the request for the key."""
         return _requirements(*self.request_key[1:4])
 
 
@@ -81,7 +81,7 @@ class LocalChecker:
     ) -> None:
         self.session = uuid4()
         self.clock_error_seconds: float | None = None
-        """By how many seconds this machine's own clock is off, as far as that is proved; None before it is known."""
+        """The proven error of this machine's clock, in seconds; None before the first feed."""
         self._brand = brand
         self.outage_seconds = outage_seconds
         self.clock = clock
@@ -92,9 +92,9 @@ class LocalChecker:
         self._verdicts = CachedVerdicts()
         # The same time as in `_cache`, the bound added: the hot path compares two numbers.
         self._fresh_until = -inf
-        # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
+        # The number of invalidations; a verdict from before the last one may be wrong now.
         self._changes = 0
-        # What to add to the monotonic clock for seconds of the epoch.
+        # The difference between seconds of the epoch and the monotonic clock.
         self._epoch = wall() - clock()
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class LocalChecker:
         with_explanation: bool = False,
         cost: int = 1,
     ) -> Verdict | UncachedRequest:
-        """Decide from memory alone; give the request back when the service has to be asked."""
+        """Decide from memory alone; give the request back when it takes the service."""
         if len(text) > MAX_LENGTH:
             return NOT_FOUND
         try:
@@ -133,12 +133,12 @@ class LocalChecker:
         now = self.clock()
         with self._lock:
             if now > self._fresh_until:
-                # What is held belongs to exactly one text, so a text that is held needs no parsing.
+                # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
                 if self._cache.get(presented) is not None:
                     return UncachedRequest(text, request, with_explanation, cost)
             else:
                 now += self._epoch
-                # Nothing has changed since this request got its verdict from the cache, and the key has not expired.
+                # Since the cached verdict no key was invalidated, and this key has not expired.
                 cached = self._verdicts.recent.get(request)
                 if cached is not None and cached.changes == self._changes and now < cached.until:
                     cached.count += 1
@@ -182,8 +182,8 @@ class LocalChecker:
             return answer.verdict
         if not answer.complete:
             return None
-        # The service has just judged time by its own clock, so its word counts. It judged the address of the request
-        # that was sent, which may be another one.
+        # The service judged the times by its clock, which decides. It judged the address of the request that was sent,
+        # which may be another one.
         timely = answer.code in (Code.REVOKED, Code.EXPIRED)
         code = answer.code if timely else judge(answer.facts, request.requirements, -inf)
         with self._lock:
@@ -194,7 +194,7 @@ class LocalChecker:
         with self._lock:
             facts = self._cache.get(request.digest)
             now = self.clock()
-            # Counted from the last sync, so without the bound that `trusted_at` adds.
+            # The outage time begins at the last sync, so without the bound that `fresh_at` adds.
             if facts is None or not self._cache.fresh_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
             code = judge(facts, request.requirements, now + self._epoch)
@@ -207,19 +207,19 @@ class LocalChecker:
             self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
 
     def drop(self, digests: Iterable[bytes]) -> None:
-        """Forget keys that changed."""
+        """Invalidate keys that changed."""
         with self._lock:
             self._changes += 1
             self._cache.drop(digests)
 
     def drop_all(self) -> None:
-        """Forget all keys, because any of them may have changed."""
+        """Invalidate all keys, because any of them may have changed."""
         with self._lock:
             self._changes += 1
             self._cache.drop_all()
 
     def forget(self) -> None:
-        """Forget everything for good: the end."""
+        """Remove everything at the end; no key is accepted afterwards."""
         with self._lock:
             self._changes += 1
             self._cache.drop_all()
@@ -231,10 +231,10 @@ class LocalChecker:
         """
         Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
 
-        The time so far is moved no further than that proves.
+        The clock is moved only as far as that proves it wrong.
 
         Returns:
-            By how many seconds this machine's own clock is off, as far as that is proved.
+            The proven error of this machine's own clock, in seconds.
         """
         with self._lock:
             self._epoch = min(max(received + self._epoch, time), time + slack) - received
@@ -243,22 +243,22 @@ class LocalChecker:
         return self.clock_error_seconds
 
     def set_usage_aside(self) -> None:
-        """Begin to add up the uses noted so far."""
+        """Set all cached verdicts aside, so that their uses are added up."""
         with self._lock:
             self._verdicts.set_aside()
 
     def add_up_usage(self, most: int) -> bool:
-        """Add up at most *most* of them; tell whether there are more."""
+        """Add up the uses of at most *most* verdicts that were set aside; tell whether there are more."""
         with self._lock:
             return self._verdicts.add_up(most)
 
     def take_usage(self, most: int) -> list[UsageRecord]:
-        """Take out at most *most* of what was added up, to be reported."""
+        """Remove and give at most *most* usage records, to be reported."""
         with self._lock:
             return self._verdicts.usage.take(most)
 
     def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
-        """Make the verdict on what was asked; only under the lock."""
+        """Make the verdict on a request; only under the lock."""
         verdict = self._decide(
             request.request_key, facts, request.requirements, code, now, request.explain, request.cost
         )
@@ -281,10 +281,10 @@ class LocalChecker:
         with_explanation: bool,
         cost: int,
     ) -> Verdict:
-        """Have the request pay, where all other rules let it pass and the key has limits."""
+        """Take the cost of the rate limits, where all other rules allow the request, and make the verdict."""
         decision = UNLIMITED
         if code is Code.VALID and facts.rate_limits:
-            # On the clock that is never set.
+            # On the monotonic clock, which is never set.
             decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), cost)
             if not decision.allowed:
                 code = Code.RATE_LIMITED
@@ -294,12 +294,12 @@ class LocalChecker:
         return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
     def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
-        # Counted as it will be once the service can be asked again: the same request gets the same verdict then.
+        # A stale verdict is cached as a fresh one: after the outage an equal request gets that.
         verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
         if limits and self._verdicts.count_again(request, now):
             return verdict
-        # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
-        # And a key with limits has to pay for each request.
+        # A verdict on a key that is not cached (invalidated, or from a stale answer) would not be invalidated. And each
+        # request of a key with limits takes its cost. Neither is repeated.
         repeated = not limits and self._cache.get(request[0]) is facts
         until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
         self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
@@ -308,10 +308,10 @@ class LocalChecker:
 
 def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
     """
-    Bring the scopes that a caller asks for into the form they are compared in.
+    Give required scopes as a tuple, the form in which they are compared.
 
     Raises:
-        TypeError: They are one string, which would be taken for its letters.
+        TypeError: They are one string, which would be read as its letters.
     """
     if isinstance(scopes, str):
         raise TypeError("scopes must be a collection of strings, not one string")
