@@ -79,6 +79,10 @@ def service(
         yield live
 
 
+on_any_store = pytest.mark.parametrize("service", ["sqlite"], indirect=True)
+"""Marks tests of `service` whose guarantee has nothing to do with the store: they run once, on SQLite."""
+
+
 def database_url(store: str, folder: Path, request: pytest.FixtureRequest) -> str:
     """Give a fresh database of the kind called *store*, ready to be served."""
     if store == "sqlite":

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
 
 FAMILY_FIELDS = {
     "id",
@@ -39,6 +40,7 @@ def test_revoking_again_answers_the_same(caller: Caller) -> None:
     assert caller.http.put(url).content == caller.http.put(f"{url}/").content
 
 
+@on_any_store
 def test_an_empty_body_is_none(caller: Caller) -> None:
     """Clients that send an empty object, nothing of a type, or nothing at all are understood."""
     bodies: list[dict[str, Any]] = [{}, {"json": {}}, {"content": b"", "headers": {"Content-Type": "application/json"}}]
@@ -60,6 +62,7 @@ def test_reasons(caller: Caller, reason: str) -> None:
     assert caller.http.get(f"{url}/events").json()[0]["data"] == {"reason": reason}
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("body", "content_type", "status"),
     [

@@ -8,6 +8,9 @@ import pytest
 
 from tests.api.caller import KEYS, Caller
 from tests.api.raw import Answer, Connection, converse, endless, exchange, head, resident
+from tests.conftest import on_any_store
+
+pytestmark = on_any_store
 
 MEMORY_BOUND = 24 * 1024 * 1024
 TWENTY_MEGABYTES = 20 * 1024 * 1024

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from keywright.keys import format as text_format
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
 
 SEED_FIELDS = {
     "id",
@@ -88,12 +89,14 @@ def test_a_name_alone(caller: Caller) -> None:
     ]
 
 
+@on_any_store
 def test_the_organization_comes_from_the_token(caller: Caller) -> None:
     """The key belongs to the organisation that the token names, by the documented derivation."""
     issuer = caller.issuer.url
     assert caller.create()["org_id"] == str(uuid5(uuid5(NAMESPACE_URL, issuer), caller.organization))
 
 
+@on_any_store
 def test_an_organization_that_is_a_uuid_is_used_as_it_is(caller: Caller) -> None:
     """A UUID in the token is the organisation's id."""
     organization = "6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21"
@@ -101,6 +104,7 @@ def test_an_organization_that_is_a_uuid_is_used_as_it_is(caller: Caller) -> None
         assert other.create()["org_id"] == organization
 
 
+@on_any_store
 def test_the_pair_is_real(caller: Caller) -> None:
     """The private key's bytes sign what the public key's bytes verify."""
     created = caller.create()
@@ -115,6 +119,7 @@ def test_the_pair_is_real(caller: Caller) -> None:
     assert created["private_key_display"] == text_format.display(created["private_key"])
 
 
+@on_any_store
 def test_headers(caller: Caller) -> None:
     """The answer has the path of the key, and forbids caches to store it."""
     response = caller.http.post(KEYS, json={"name": "a key"})
@@ -125,6 +130,7 @@ def test_headers(caller: Caller) -> None:
     assert caller.http.get(response.headers["location"]).status_code == 200
 
 
+@on_any_store
 def test_both_urls_answer_directly(caller: Caller) -> None:
     """With a trailing slash or without, the operation answers itself; nothing redirects."""
     for url in (KEYS, f"{KEYS}/"):
@@ -171,6 +177,7 @@ def test_text_up_to_its_limit(caller: Caller, field: str, text: str) -> None:
     assert caller.http.get(f"{KEYS}/{created['id']}").json()[field] == text
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("body", "where", "type_"),
     [
@@ -220,6 +227,7 @@ def test_what_is_refused(caller: Caller, body: dict[str, object], where: list[st
     assert caller.http.get(KEYS).json() == []
 
 
+@on_any_store
 def test_every_flaw_is_told(caller: Caller) -> None:
     """A body with two flaws is answered with both."""
     answer = caller.http.post(KEYS, json={"name": "", "description": 5, "more": 1}).json()

@@ -7,6 +7,9 @@ import httpx
 import pytest
 
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
+
+pytestmark = on_any_store
 
 REALM = 'Bearer realm="keywright"'
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
 
 EVENTS = "/api/v2/api-key-events"
 
@@ -126,6 +127,7 @@ def test_other_organizations(caller: Caller, life: dict[str, Any]) -> None:
         assert b'"code":"not_found"' in answers.pop()
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("query", "where"),
     [
@@ -151,12 +153,14 @@ def test_parameters_that_are_refused(caller: Caller, query: str, where: str) -> 
     assert "xyzzy" not in response.text
 
 
+@on_any_store
 def test_the_key_of_a_path_is_no_parameter(caller: Caller) -> None:
     """The events of one key take no other key's id."""
     created = caller.create()
     assert caller.http.get(f"{KEYS}/{created['id']}/events?key_id={created['id']}").status_code == 422
 
 
+@on_any_store
 def test_the_permission_of_its_own(caller: Caller) -> None:
     """The permission to read keys does not include the audit log."""
     token = caller.issuer.token(caller.organization, permissions=["read:api_keys"])

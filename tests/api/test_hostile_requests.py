@@ -7,6 +7,9 @@ import pytest
 
 from tests.api.caller import KEYS, Caller
 from tests.api.raw import endless, exchange, head, resident
+from tests.conftest import on_any_store
+
+pytestmark = on_any_store
 
 CANARY = "xyzzy-canary"
 MEMORY_BOUND = 24 * 1024 * 1024

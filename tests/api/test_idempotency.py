@@ -11,7 +11,7 @@ import pytest
 from keywright.api.http.idempotency import canonical_request
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS, Caller
-from tests.conftest import database_url
+from tests.conftest import database_url, on_any_store
 from tests.live import environment, start_service
 
 BODY = b'{"name": "a key", "scopes": ["a:b"], "metadata": {"x": 1, "y": [2]}}'
@@ -45,6 +45,7 @@ def test_the_same_again(caller: Caller) -> None:
     assert [found["id"] for found in keys_of(caller)] == [first.json()["id"]]
 
 
+@on_any_store
 @pytest.mark.parametrize(
     "body",
     [
@@ -123,6 +124,7 @@ def test_the_permission_is_asked_again(caller: Caller) -> None:
         assert send(reader, key).status_code == 403
 
 
+@on_any_store
 @pytest.mark.parametrize(
     "key", ["", "short", "x" * 21, "x" * 256, "x" * 30 + " " + "x" * 30, "x" * 30 + "\xe9", "x" * 30 + "\t" + "x"]
 )
@@ -143,6 +145,7 @@ def test_up_to_the_limit(caller: Caller, key: str) -> None:
     assert send(caller, key).headers["idempotency-replayed"] == "true"
 
 
+@on_any_store
 def test_given_twice(caller: Caller) -> None:
     """Two keys are none."""
     headers = [("Content-Type", "application/json"), ("Idempotency-Key", fresh()), ("Idempotency-Key", fresh())]

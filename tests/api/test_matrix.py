@@ -14,6 +14,7 @@ import pytest
 
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import BATCH, VERIFY
+from tests.conftest import on_any_store
 
 EVENTS = "/api/v2/api-key-events"
 OPTIONS = "/api/v2/api-key-options"
@@ -81,6 +82,7 @@ TARGET_ANSWERS: dict[str, tuple[int, str | None]] = {
 }
 
 
+@on_any_store
 def test_every_operation_has_a_row(caller: Caller) -> None:
     """No operation of the document is missing from the matrix, and each documents the permission it needs."""
     paths: dict[str, dict[str, Any]] = caller.http.get("/openapi.json").json()["paths"]

@@ -12,6 +12,7 @@ from keywright.api.http.problems import PROBLEMS
 from keywright.service.principal import Permission
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import BATCH, VERIFY
+from tests.conftest import on_any_store
 
 # Its own lists of the statuses that mean a refusal leave out 413, which may come before or instead of another one.
 SCHEMATHESIS = f"""
@@ -35,6 +36,7 @@ def document(caller: Caller) -> dict[str, Any]:
     return found
 
 
+@on_any_store
 def test_the_names_that_are_fixed(document: dict[str, Any]) -> None:
     """The operation, its request model and the security scheme are called what the contract calls them."""
     create = document["paths"][KEYS]["post"]
@@ -50,6 +52,7 @@ def test_the_names_that_are_fixed(document: dict[str, Any]) -> None:
     assert body == {"$ref": "#/components/schemas/CreateApiKeyRequestV2"}
 
 
+@on_any_store
 def test_the_request_model(document: dict[str, Any]) -> None:
     """The request model has the contract's fields with the contract's rules, and no others."""
     model = document["components"]["schemas"]["CreateApiKeyRequestV2"]
@@ -66,6 +69,7 @@ def test_the_request_model(document: dict[str, Any]) -> None:
     assert (text["type"], text["maxLength"], null["type"]) == ("string", 255, "null")
 
 
+@on_any_store
 def test_a_change_has_the_same_rules(document: dict[str, Any]) -> None:
     """The fields of an update are those of a creation, with the same rules, and none is required."""
     schemas = document["components"]["schemas"]
@@ -83,6 +87,7 @@ def rules(field: dict[str, Any]) -> dict[str, Any]:
     return {name: rule for name, rule in field.items() if name not in ("title", "description", "default")}
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("method", "path", "name", "parameters", "headers"),
     [
@@ -114,6 +119,7 @@ def test_headers(
     assert "Retry-After" in operation["responses"]["503"]["headers"]
 
 
+@on_any_store
 def test_every_error_has_an_example(document: dict[str, Any]) -> None:
     """Every error answer names its codes, each with an example that its model describes."""
     for operations in document["paths"].values():
@@ -129,6 +135,7 @@ def test_every_error_has_an_example(document: dict[str, Any]) -> None:
                     assert example["value"].keys() == {"detail", "code", "request_id"}
 
 
+@on_any_store
 def test_the_answer_models(document: dict[str, Any]) -> None:
     """Every field is always present, and the private key is in the creation's answer alone."""
     schemas = document["components"]["schemas"]
@@ -139,6 +146,7 @@ def test_the_answer_models(document: dict[str, Any]) -> None:
     assert key["properties"]["created_at"]["format"] == "date-time"
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("path", "asked", "told"),
     [(VERIFY, "VerifyRequest", "VerifyResponse"), (BATCH, "BatchRequest", "BatchResponse")],
@@ -153,6 +161,7 @@ def test_verifications(document: dict[str, Any], path: str, asked: str, told: st
         assert name in document["components"]["schemas"]
 
 
+@on_any_store
 def test_the_models_of_a_verification(document: dict[str, Any]) -> None:
     """A verification requires a key and allows no unknown field, and every verdict has its three members."""
     schemas = document["components"]["schemas"]
@@ -163,6 +172,7 @@ def test_the_models_of_a_verification(document: dict[str, Any]) -> None:
     assert schemas["BatchRequest"]["properties"]["keys"]["maxItems"] == 100
 
 
+@on_any_store
 def test_errors_follow_from_what_is_read(document: dict[str, Any]) -> None:
     """An operation documents the errors of what it reads of a request, and none of what it does not read."""
     for path, operations in document["paths"].items():

@@ -15,6 +15,7 @@ from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
 from keywright.storage.migrate import migrate
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
 from tests.live import LiveService, environment, start_service
 from tests.ports import free_port
 
@@ -154,6 +155,7 @@ def test_metrics_switched_off(issuer: DevIssuer) -> None:
         assert httpx.get(f"{live.base_url}/metrics", trust_env=False).status_code == 404
 
 
+@on_any_store
 def test_log(caller: Caller) -> None:
     """Every request leaves one line with its id, route, status and organisation, but not its path, query or token."""
     created = caller.http.post(KEYS, json={"name": "a key"}, headers={"X-Request-Id": "request-in-the-log"})
@@ -196,6 +198,7 @@ def test_every_answer_can_be_read_by_the_page(page: Caller, path: str) -> None:
     assert exposed == {"Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"}
 
 
+@on_any_store
 def test_other_origins(page: Caller, caller: Caller) -> None:
     """A page of another origin gets no permission, and without the setting no page does."""
     assert "access-control-allow-origin" not in page.http.get(KEYS, headers={"Origin": "https://evil.example"}).headers

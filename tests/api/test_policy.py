@@ -8,6 +8,7 @@ import pytest
 
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
 from tests.live import LiveService, environment, start_service
 
 OPTIONS = "/api/v2/api-key-options"
@@ -47,6 +48,7 @@ def test_options(bound: Caller) -> None:
     }
 
 
+@on_any_store
 def test_options_without_rules(caller: Caller) -> None:
     """Without rules of an operator, each limit is null."""
     assert caller.http.get(OPTIONS).json() == {

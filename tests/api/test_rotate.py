@@ -8,6 +8,7 @@ import pytest
 from keywright.keys import format as text_format
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
+from tests.conftest import on_any_store
 
 MONTH = timedelta(days=30)
 
@@ -164,6 +165,7 @@ def test_no_rotation_under_way(caller: Caller) -> None:
         caller.http.post(f"{url}/rotate", json={"overlap_seconds": 0})
 
 
+@on_any_store
 @pytest.mark.parametrize("path", ["rotate", "rotation"])
 @pytest.mark.parametrize(
     "body", [{"overlap_seconds": -1}, {"overlap_seconds": 2_592_001}, {"overlap_seconds": "60"}, {"overlap": 60}]

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.api.caller import KEYS, Caller
+from tests.conftest import on_any_store
 
 LIMIT = {"name": "minute", "limit": 100, "window_seconds": 60}
 METADATA = {"plan": "team", "seats": [5, 0.1, 1e300, 10**40], "none": None, "text": "\0\n🔑", "": {"deep": True}}
@@ -73,6 +74,7 @@ def test_nothing_different(caller: Caller, what: str) -> None:
     assert event_types(caller, created["id"]) == ["api_key.created"]
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("changes", "where", "kind"),
     [
@@ -184,6 +186,7 @@ def test_the_event_tells_the_difference(caller: Caller) -> None:
     assert event["data"] == {"before": {"scopes": ["a:b"]}, "after": {"scopes": ["a:b", "c:d"]}}
 
 
+@on_any_store
 def test_a_body_is_required(caller: Caller) -> None:
     """Without a body there is nothing to change, and it has to say that it is JSON."""
     url = f"{KEYS}/{caller.create()['id']}"

@@ -9,6 +9,7 @@ import pytest
 from keywright.keys.format import digest
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
+from tests.conftest import on_any_store
 
 USAGE = "/api/v2/verifier/usage"
 
@@ -88,6 +89,7 @@ def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
     assert sum(day["count"] for day in usage["counts"]) == 9
 
 
+@on_any_store
 @pytest.mark.parametrize("batch", [{}, {"batch": 0}, {"batch": -1}, {"batch": 2**63}, {"batch": None}], ids=repr)
 def test_a_batch_has_a_number(caller: Caller, verifier: Verifier, batch: dict[str, Any]) -> None:
     """A report without a number from 1 on is refused, because a repeated one could not be recognized."""

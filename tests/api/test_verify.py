@@ -15,6 +15,7 @@ from keywright.keys.pair import mint
 from tests.api.caller import KEYS, Caller
 from tests.api.raw import exchange
 from tests.api.verifier import BATCH, NOT_FOUND, VERIFY, Verifier, create_verifier, revoke_verifier
+from tests.conftest import on_any_store
 
 REALM = 'Bearer realm="keywright"'
 MAY_VERIFY = ["verify:api_keys"]
@@ -143,6 +144,7 @@ def test_deleted(caller: Caller, verifier: Verifier) -> None:
     assert until_the_bound(lambda: verifier.ask(created["private_key"]).content) == [NOT_FOUND]
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("asked", "code"),
     [
@@ -175,6 +177,7 @@ def test_revoked_goes_before_everything_else(caller: Caller, verifier: Verifier)
     assert verifier.code(created["private_key"], environment="sandbox", scopes=["read:orders"]) == "revoked"
 
 
+@on_any_store
 def test_explain(caller: Caller, verifier: Verifier) -> None:
     """Who asks is told which rule refused and what would pass, and nothing of a key that passed."""
     created = caller.create()
@@ -225,6 +228,7 @@ def test_batch(caller: Caller, verifier: Verifier) -> None:
     assert response.content == b'{"results":[' + b",".join(alone) + b"]}"
 
 
+@on_any_store
 def test_a_batch_of_whole_keys_fits(caller: Caller, verifier: Verifier) -> None:
     """A hundred keys with a scope and an address each stay below the limit of a body."""
     key = caller.create()["private_key"]
@@ -232,6 +236,7 @@ def test_a_batch_of_whole_keys_fits(caller: Caller, verifier: Verifier) -> None:
     assert verifier.batch(*[one] * 100).status_code == 200
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("body", "where", "type_"),
     [
@@ -252,6 +257,7 @@ def test_batches_that_are_refused(verifier: Verifier, body: object, where: list[
     assert [(flaw["loc"], flaw["type"]) for flaw in response.json()["detail"]] == [(where, type_)]
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("body", "where", "type_"),
     [
@@ -287,6 +293,7 @@ def test_flaws(verifier: Verifier, body: object, where: list[str | int], type_: 
     assert "secret-word" not in response.text
 
 
+@on_any_store
 @pytest.mark.parametrize(
     "body",
     [
@@ -321,6 +328,7 @@ def test_what_is_not_strict_json(verifier: Verifier, path: str, body: bytes) -> 
     assert "secret-word" not in response.text
 
 
+@on_any_store
 @pytest.mark.parametrize("text", ["\\ud800", "kw_sk_live_\\udfff", "\\u0000", "\\ud83d\\udd11"])
 def test_keys_that_are_no_text(verifier: Verifier, text: str) -> None:
     """A key that cannot be a text in UTF-8 is refused or nobody's, and never an error of ours."""
@@ -330,6 +338,7 @@ def test_keys_that_are_no_text(verifier: Verifier, text: str) -> None:
         assert b'"valid":true' not in response.content
 
 
+@on_any_store
 @pytest.mark.parametrize("member", ["environment", "client_ip", "method", "path"])
 def test_members_that_are_no_text(caller: Caller, verifier: Verifier, member: str) -> None:
     """A member that cannot be a text in UTF-8 is refused and never an error of ours."""
@@ -352,6 +361,7 @@ def test_a_token_checks_keys_of_its_organization(caller: Caller, service_caller:
     assert [result["code"] for result in batch.json()["results"]] == ["not_found", "valid"]
 
 
+@on_any_store
 @pytest.mark.parametrize(
     ("claims", "status"),
     [
@@ -390,6 +400,7 @@ def assert_error(response: httpx.Response, status: int, code: str) -> None:
     assert response.headers["cache-control"] == "no-store"
 
 
+@on_any_store
 @pytest.mark.parametrize("path", [VERIFY, BATCH])
 def test_who_shows_nothing_good(caller: Caller, verifier: Verifier, credential: str, path: str) -> None:
     """Without a good credential nothing is told, not even the shape of the body, and it says why."""
@@ -411,6 +422,7 @@ def test_who_shows_nothing_good(caller: Caller, verifier: Verifier, credential: 
     assert_error(verifier.post(b"nonsense", path=path, Authorization=f"Bearer {credential} x"), 400, "invalid_request")
 
 
+@on_any_store
 def test_two_credentials(verifier: Verifier, credential: str) -> None:
     """Two Authorization headers are a bad request, whether or not both are good."""
     fields = [("Authorization", f"Bearer {credential}")] * 2
@@ -418,6 +430,7 @@ def test_two_credentials(verifier: Verifier, credential: str) -> None:
     assert_error(response, 400, "invalid_request")
 
 
+@on_any_store
 @pytest.mark.parametrize("path", [VERIFY, BATCH])
 def test_no_credential_in_the_query(caller: Caller, credential: str, path: str) -> None:
     """A credential is taken from the Authorization header alone, never from a query, another header or the body."""
@@ -432,6 +445,7 @@ def test_no_credential_in_the_query(caller: Caller, credential: str, path: str) 
         assert_error(nobody.http.post(path, json={"key": key, "access_token": credential}), 401, "missing_token")
 
 
+@on_any_store
 @pytest.mark.parametrize("path", [VERIFY, f"{VERIFY}/", BATCH, f"{BATCH}/"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_method_not_allowed(verifier: Verifier, method: str, path: str) -> None:
@@ -442,6 +456,7 @@ def test_method_not_allowed(verifier: Verifier, method: str, path: str) -> None:
         assert_error(response, 405, "method_not_allowed")
 
 
+@on_any_store
 @pytest.mark.parametrize(
     "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
 )
@@ -451,6 +466,7 @@ def test_media_type(verifier: Verifier, content_type: str | None) -> None:
     assert_error(verifier.http.post(VERIFY, content=b'{"key": "x"}', headers=headers), 415, "unsupported_media_type")
 
 
+@on_any_store
 @pytest.mark.parametrize(
     "content_type", ["Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"']
 )
@@ -460,11 +476,13 @@ def test_media_type_in_any_writing(caller: Caller, verifier: Verifier, content_t
     assert verifier.post(body, **{"Content-Type": content_type}).json()["code"] == "valid"
 
 
+@on_any_store
 def test_compressed_body(verifier: Verifier) -> None:
     """A compressed body is refused as such, since it could be of any size."""
     assert_error(verifier.post(b"\x1f\x8b", **{"Content-Encoding": "gzip"}), 415, "unsupported_media_type")
 
 
+@on_any_store
 @pytest.mark.parametrize("path", [VERIFY, BATCH])
 def test_large_bodies(verifier: Verifier, credential: str, path: str) -> None:
     """A body is read up to 16 KiB, announced or not; a larger one answers 413 before it is whole."""
@@ -480,6 +498,7 @@ def test_large_bodies(verifier: Verifier, credential: str, path: str) -> None:
     assert exchange(verifier.service.base_url, announced).status == 413
 
 
+@on_any_store
 def test_a_body_in_pieces(caller: Caller, verifier: Verifier) -> None:
     """A body that arrives piece by piece means what it means in one."""
     body = json.dumps({"key": caller.create()["private_key"]}).encode()
@@ -488,6 +507,7 @@ def test_a_body_in_pieces(caller: Caller, verifier: Verifier) -> None:
     assert response.json()["code"] == "valid"
 
 
+@on_any_store
 def test_both_urls_answer_directly(caller: Caller, verifier: Verifier) -> None:
     """With a trailing slash or without, the operations answer themselves; nothing redirects."""
     key = {"key": caller.create()["private_key"]}
@@ -497,6 +517,7 @@ def test_both_urls_answer_directly(caller: Caller, verifier: Verifier) -> None:
         assert verifier.http.post(path, json={"keys": [key]}, follow_redirects=False).json()["results"][0]["valid"]
 
 
+@on_any_store
 @pytest.mark.parametrize("path", [f"{VERIFY}x", f"{VERIFY}//", f"{VERIFY}/x", f"{BATCH}/x", f"{VERIFY}/batches"])
 def test_paths_beside_it(verifier: Verifier, path: str) -> None:
     """A path that only begins like the operation is another one."""
@@ -505,6 +526,7 @@ def test_paths_beside_it(verifier: Verifier, path: str) -> None:
     assert response.headers["x-request-id"] == response.json()["request_id"]
 
 
+@on_any_store
 def test_problem_documents(verifier: Verifier) -> None:
     """Who asks for RFC 9457 gets errors in that form."""
     response = verifier.post(b"nonsense", Accept="application/problem+json")
@@ -513,6 +535,7 @@ def test_problem_documents(verifier: Verifier) -> None:
     assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
+@on_any_store
 def test_request_ids(verifier: Verifier) -> None:
     """Every answer has a request id of its own."""
     ids = {verifier.ask("x").headers["x-request-id"] for _ in range(20)}
@@ -550,6 +573,7 @@ def test_a_verifier_of_a_name_that_was_revoked(caller: Caller) -> None:
         assert gone.ask(key).status_code == 401
 
 
+@on_any_store
 def test_who_fails_too_often_is_turned_away(caller: Caller, verifier: Verifier) -> None:
     """An address that tries unknown keys is turned away after a while; keys in use there and others are not."""
     held = caller.create()["private_key"]
@@ -580,6 +604,7 @@ def counted(verifier: Verifier) -> dict[str, float]:
     return {line.split('"')[1]: float(line.rsplit(" ", 1)[1]) for line in lines}
 
 
+@on_any_store
 def test_verdicts_are_counted(caller: Caller, verifier: Verifier) -> None:
     """Every verdict is counted by its code, those of a batch one by one."""
     key = caller.create()["private_key"]
