@@ -48,7 +48,7 @@ def secrets_of(draw: st.DrawFn) -> Secret:
         first_used_at=draw(optional),
         last_used_at=draw(optional),
         retires_at=draw(optional),
-        quiet_seconds=draw(st.none() | st.integers(60, 10**6)),
+        idle_seconds=draw(st.none() | st.integers(60, 10**6)),
     )
 
 

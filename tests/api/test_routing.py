@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from keywright.api.http.routing import HeaderInput, Input, PathInput, Query, Reader, Routes, Trust, operation
+from keywright.api.http.routing import HeaderInput, Input, InputReader, PathInput, Query, Routes, Trust, operation
 from keywright.app import create_app
 from keywright.config import Settings
 from tests.api.recording import OPERATIONS
@@ -17,24 +17,24 @@ from tests.api.recording import OPERATIONS
 class Noted(Input):
     """Gives its name, and writes down in the request that it was read."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> str:
             request.scope["state"].setdefault("read", []).append(name)
             return name
 
-        return Reader(read)
+        return InputReader(read)
 
 
 class Waiting(Noted):
     """Does the same as a coroutine."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         plain = super().reader(name, hint, trust)
 
         async def read(request: Request) -> Any:
             return plain.read(request)
 
-        return Reader(read)
+        return InputReader(read)
 
 
 class Limit(BaseModel):

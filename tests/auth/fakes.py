@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from keywright.auth import rsa_key
-from keywright.auth.rsa_key import SigningKey
+from keywright.auth.rsa_key import IssuerKey
 from keywright.service.faults import AuthUnavailable
 from tests.auth.issuer import ISSUER
 
@@ -45,7 +45,7 @@ class FakeKeys:
     def present(self) -> bool:
         return not self.unavailable
 
-    async def key(self, kid: str) -> SigningKey | None:
+    async def key(self, kid: str) -> IssuerKey | None:
         self.requested.append(kid)
         if self.unavailable:
             raise AuthUnavailable("unavailable", retry_after=7)

@@ -113,7 +113,7 @@ class FakeStore:
         stored = await self.get(event.org_id, event.key_id)
         if stored is None or stored.version != rotation.version or stored.retiring_at(event.occurred_at) is not None:
             return Outcome.OUTDATED
-        retiring = replace(stored.secret, retires_at=rotation.retires_at, quiet_seconds=rotation.quiet_seconds)
+        retiring = replace(stored.secret, retires_at=rotation.retires_at, idle_seconds=rotation.idle_seconds)
         self.keys[stored.id] = replace(stored, secret=rotation.secret, retiring=retiring, version=stored.version + 1)
         self.rotations.append(rotation)
         self._note(event, rotation.sealed_answer)
@@ -125,7 +125,7 @@ class FakeStore:
         retiring = None if stored is None else stored.retiring_at(event.occurred_at)
         if stored is None or stored.version != version or retiring is None:
             return Outcome.OUTDATED
-        retiring = replace(retiring, retires_at=retires_at, quiet_seconds=None)
+        retiring = replace(retiring, retires_at=retires_at, idle_seconds=None)
         self.keys[stored.id] = replace(stored, retiring=retiring, version=version + 1)
         self._note(event)
         return Outcome.DONE
@@ -268,7 +268,7 @@ def _tells(event: Event, which: EventFilter) -> bool:
 
 def _is_quiet(key: ApiKey, at: datetime, lag_seconds: float) -> bool:
     old, first_used_at = key.retiring_at(at), key.secret.first_used_at
-    if old is None or old.quiet_seconds is None or first_used_at is None or key.status_at(at) is not Status.ACTIVE:
+    if old is None or old.idle_seconds is None or first_used_at is None or key.status_at(at) is not Status.ACTIVE:
         return False
-    before = at - timedelta(seconds=old.quiet_seconds + lag_seconds)
+    before = at - timedelta(seconds=old.idle_seconds + lag_seconds)
     return first_used_at < before and (old.last_used_at is None or old.last_used_at < before)

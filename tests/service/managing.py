@@ -74,7 +74,7 @@ class Scenario:
 
     async def rotate(self, key_id: UUID, **options: Any) -> Created:
         """Rotate a key of Alice's organisation, which has to succeed."""
-        given = {"overlap_seconds": None, "quiet_seconds": None, **options}
+        given = {"overlap_seconds": None, "idle_seconds": None, **options}
         return made(await self.management.rotate(ALICE, ORIGIN, key_id, **given))
 
     def once_meanwhile(self, change: Callable[[], None]) -> None:

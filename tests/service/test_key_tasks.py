@@ -48,9 +48,9 @@ def scenario() -> TaskScenario:
 # Secrets that nobody uses any more
 
 
-async def rotated(scenario: TaskScenario, quiet_seconds: int | None = 3600) -> UUID:
+async def rotated(scenario: TaskScenario, idle_seconds: int | None = 3600) -> UUID:
     key_id = (await scenario.create()).api_key.id
-    await scenario.rotate(key_id, quiet_seconds=quiet_seconds, overlap_seconds=30 * 86_400)
+    await scenario.rotate(key_id, idle_seconds=idle_seconds, overlap_seconds=30 * 86_400)
     return key_id
 
 
@@ -84,7 +84,7 @@ async def test_a_secret_in_use_stays(scenario: TaskScenario) -> None:
 
 async def test_a_secret_that_does_not_wait_for_quiet_stays(scenario: TaskScenario) -> None:
     """Without an idle time an idle secret does not end."""
-    key_id = await rotated(scenario, quiet_seconds=None)
+    key_id = await rotated(scenario, idle_seconds=None)
     scenario.use(key_id, secret={"first_used_at": NOW})
     scenario.now = NOW + 10 * DAY
     await scenario.tasks.retire_idle()

@@ -142,9 +142,9 @@ class LifeContract:
     async def test_rotate(self, store: RunningStore, database: Database) -> None:
         """A rotation gives the key its new secret, and the old one its end; the new row bears the event's id."""
         made = await _created(store)
-        rotation = a_rotation(made.api_key, quiet_seconds=600)
+        rotation = a_rotation(made.api_key, idle_seconds=600)
         assert await store.rotate(rotation) is Outcome.DONE
-        retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, quiet_seconds=600)
+        retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, idle_seconds=600)
         expected = replace(made.api_key, secret=rotation.secret, retiring=retiring, version=2)
         assert await _read(store, made.api_key) == expected
         assert await store.list_newest(expected.org_id, limit=5, before=None) == [expected]
@@ -192,7 +192,7 @@ class LifeContract:
         """The secret that is being replaced gets its new end and waits for no quiet; a third secret is not touched."""
         made = await _created(store)
         first = a_rotation(made.api_key, overlap=timedelta())
-        second = a_rotation(replace(made.api_key, version=2), quiet_seconds=60)
+        second = a_rotation(replace(made.api_key, version=2), idle_seconds=60)
         for rotation in (first, second):
             assert await store.rotate(rotation) is Outcome.DONE
         event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
@@ -422,7 +422,7 @@ class LifeContract:
         due, busy, unused, patient, over, revoked = [await _created(store) for _ in range(6)]
         for made in (due, busy, unused, patient, over, revoked):
             end = 30 * timedelta(minutes=1) if made is over else DAY
-            rotation = a_rotation(made.api_key, overlap=end, quiet_seconds=None if made is patient else 600)
+            rotation = a_rotation(made.api_key, overlap=end, idle_seconds=None if made is patient else 600)
             await store.rotate(rotation)
             if made is not unused:
                 await store.add_usage([_use_of(made, rotation.secret_digest, at - timedelta(seconds=721))], a_batch())
@@ -438,7 +438,7 @@ class LifeContract:
     async def test_a_secret_nobody_uses_is_quiet(self, store: RunningStore) -> None:
         """A replaced secret that was never used is due as soon as its successor was used for long enough."""
         made = await _created(store)
-        rotation = a_rotation(made.api_key, overlap=DAY, quiet_seconds=600)
+        rotation = a_rotation(made.api_key, overlap=DAY, idle_seconds=600)
         await store.rotate(rotation)
         await store.add_usage([_use_of(made, rotation.secret_digest, NOON)], a_batch())
         assert await store.idle_secrets(NOON + timedelta(seconds=600), lag_seconds=0.0, limit=9) == []

@@ -93,7 +93,7 @@ def a_rotation(
         secret=Secret.of(pair, created_at=at),
         secret_digest=pair.private.digest,
         retires_at=at + overlap,
-        quiet_seconds=None,
+        idle_seconds=None,
         event=an_event(EventType.ROTATED, key, occurred_at=at),
     )
     return replace(rotation, **changes)

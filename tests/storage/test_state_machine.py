@@ -131,7 +131,7 @@ class KeyLife(RuleBasedStateMachine):
         read = replace(read, version=read.version + stale)
         self.both(
             "rotate",
-            a_rotation(read, at=at, overlap=timedelta(hours=hours), sealed_answer=sealed_answer, quiet_seconds=hours),
+            a_rotation(read, at=at, overlap=timedelta(hours=hours), sealed_answer=sealed_answer, idle_seconds=hours),
         )
 
     @rule(owner=OWNERS, key=made, at=MOMENTS, until=MOMENTS)

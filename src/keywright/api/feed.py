@@ -24,7 +24,7 @@ from starlette.responses import Response, StreamingResponse
 
 from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
-from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
+from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
@@ -119,7 +119,7 @@ class UsageBody(BaseModel):
 class SubscriberInput(Input):
     """The calling verifier."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         async def read(request: Request) -> _Subscriber:
             authorization = request.headers.getlist("authorization")
             caller: Caller = await trust.callers.recognize(authorization)
@@ -127,7 +127,7 @@ class SubscriberInput(Input):
                 raise Refusal("verifier_required")
             return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
 
-        return Reader(read)
+        return InputReader(read)
 
 
 ByVerifier = Annotated[_Subscriber, SubscriberInput()]

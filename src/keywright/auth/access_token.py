@@ -1,7 +1,7 @@
 """
 Access tokens: from untrusted text to the principal of the token, or a refusal.
 
-Every signature check takes the two steps of `verify_jws`: `compact_jws.read`, then `SigningKey.verify`. The order of
+Every signature check takes the two steps of `verify_jws`: `compact_jws.read`, then `IssuerKey.verify`. The order of
 all checks is that of the lines in `AccessTokens.authenticate` and `claims.check`.
 """
 
@@ -13,7 +13,7 @@ from keywright import compact_jws
 from keywright.auth import claims as claim_rules
 from keywright.auth import rsa_key
 from keywright.auth.claims import ClaimRules
-from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, SigningKey
+from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, IssuerKey
 from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
@@ -58,7 +58,7 @@ class Keys(Protocol):
         """Return whether there are keys, and they are not too old to be trusted."""
         ...
 
-    async def key(self, kid: str) -> SigningKey | None:
+    async def key(self, kid: str) -> IssuerKey | None:
         """Return the key called *kid*, None if the issuer has none; raise `AuthUnavailable` if that is unknown."""
         ...
 

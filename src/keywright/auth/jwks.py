@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from keywright.auth.key_source import DEADLINE_SECONDS, FetchFailed, KeySource
-from keywright.auth.rsa_key import SigningKey
+from keywright.auth.rsa_key import IssuerKey
 from keywright.service.faults import AuthUnavailable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class KeySet:
         self._on_fetch = on_fetch
         self._monotonic = monotonic
         self._sleep = sleep
-        self._keys: Mapping[str, SigningKey] = {}
+        self._keys: Mapping[str, IssuerKey] = {}
         self._generation = 0
         self._succeeded_at: float | None = None
         self._attempted_at: float | None = None
@@ -96,7 +96,7 @@ class KeySet:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
 
-    async def key(self, kid: str) -> SigningKey | None:
+    async def key(self, kid: str) -> IssuerKey | None:
         """
         Return the key called *kid*.
 
@@ -121,7 +121,7 @@ class KeySet:
             raise AuthUnavailable("the issuer's signing keys are unavailable", retry_after=self._retry_after())
         return cached
 
-    def _cached(self, kid: str) -> SigningKey | None:
+    def _cached(self, kid: str) -> IssuerKey | None:
         return self._keys.get(kid) if self.present() else None
 
     async def _refetch(self) -> None:
@@ -161,7 +161,7 @@ class KeySet:
         _logger.warning("the issuer's signing keys could not be fetched: %s", code)
         self._on_fetch(code)
 
-    def _accept(self, keys: Mapping[str, SigningKey]) -> None:
+    def _accept(self, keys: Mapping[str, IssuerKey]) -> None:
         if keys != self._keys:
             self._keys = keys
             self._generation += 1

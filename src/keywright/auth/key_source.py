@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from keywright import strict_json
 from keywright.auth import rsa_key
-from keywright.auth.rsa_key import SigningKey
+from keywright.auth.rsa_key import IssuerKey
 from keywright.compact_jws import is_kid
 from keywright.keys.addresses import is_loopback
 
@@ -66,7 +66,7 @@ class KeySource:
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
-    async def fetch(self) -> Mapping[str, SigningKey]:
+    async def fetch(self) -> Mapping[str, IssuerKey]:
         """
         Fetch the current keys.
 
@@ -148,7 +148,7 @@ class KeySource:
             return bytes(body)
 
 
-def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
+def read_key_set(body: bytes) -> Mapping[str, IssuerKey]:
     """
     Read a JWK Set (RFC 7517, section 5).
 

@@ -35,7 +35,7 @@ SUPPORTED_ALGORITHMS = frozenset(_SCHEMES)
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
+class IssuerKey:
     """A parsed public key; `kid` and `algorithm` are None if its JWK has no such member."""
 
     kid: str | None
@@ -62,7 +62,7 @@ class SigningKey:
         return jws.payload
 
 
-def read(jwk: object) -> SigningKey | None:
+def read(jwk: object) -> IssuerKey | None:
     """
     Parse the key of a JWK.
 
@@ -81,7 +81,7 @@ def read(jwk: object) -> SigningKey | None:
     public = _public_key(jwk.get("n"), jwk.get("e"))
     if public is None or not (algorithm is None or algorithm in SUPPORTED_ALGORITHMS):
         return None
-    return SigningKey(kid, algorithm, public)
+    return IssuerKey(kid, algorithm, public)
 
 
 def _is_for_verifying(jwk: dict[Any, Any]) -> bool:

@@ -52,7 +52,7 @@ class Secret:
     """
     One pair of an API key, as it is stored.
 
-    `retires_at` is None for the current pair, and the end of a pair that a rotation has replaced. With `quiet_seconds`
+    `retires_at` is None for the current pair, and the end of a pair that a rotation has replaced. With `idle_seconds`
     the replaced pair ends sooner: once it was idle for so long after the first use of the new pair.
     """
 
@@ -62,7 +62,7 @@ class Secret:
     first_used_at: datetime | None = None
     last_used_at: datetime | None = None
     retires_at: datetime | None = None
-    quiet_seconds: int | None = None
+    idle_seconds: int | None = None
 
     @classmethod
     def of(cls, pair: KeyPair, *, created_at: datetime) -> Self:

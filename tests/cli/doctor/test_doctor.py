@@ -81,7 +81,7 @@ def test_bad_settings() -> None:
     first, second = json.loads(found.stdout)
     assert first["level"] == "fail"
     assert first["message"] == "KEYWRIGHT_AUDIENCE is required: the identifier of your API in Auth0."
-    assert second["mend"] == "Did you mean KEYWRIGHT_ISSUER?"
+    assert second["fix"] == "Did you mean KEYWRIGHT_ISSUER?"
 
 
 def test_absent_issuer(settings: dict[str, str]) -> None:
@@ -111,7 +111,7 @@ def test_unmigrated_postgresql(settings: dict[str, str], postgres_cluster: Postg
     url = fresh_database(postgres_cluster)
     found = findings({**settings, "KEYWRIGHT_DATABASE_URL": url}, code=1)
     assert found["database"]["level"] == "ok"
-    assert found["migrations"]["mend"] == "Run `keywright migrate`."
+    assert found["migrations"]["fix"] == "Run `keywright migrate`."
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_absent_redis(settings: dict[str, str], on_outage: str, code: int, level
     unavailable = {"KEYWRIGHT_REDIS_URL": "redis://:hunter22@127.0.0.1:9", "KEYWRIGHT_LIMITS_ON_OUTAGE": on_outage}
     found = findings({**settings, **unavailable}, code=code)
     assert found["limits"]["level"] == level
-    assert "KEYWRIGHT_REDIS_URL" in found["limits"]["mend"]
+    assert "KEYWRIGHT_REDIS_URL" in found["limits"]["fix"]
     assert "hunter22" not in json.dumps(found)
 
 

@@ -71,7 +71,7 @@ async def test_unreachable_issuer() -> None:
     assert set(found) == {"issuer"}
     assert found["issuer"].level is Level.FAIL
     assert "Name or service not known" in found["issuer"].message
-    assert "HTTPS_PROXY" in (found["issuer"].mend or "")
+    assert "HTTPS_PROXY" in (found["issuer"].fix or "")
 
 
 @pytest.mark.parametrize("announced", ["https://acme.eu.auth0.com", "https://other.eu.auth0.com/", None, 5])

@@ -32,20 +32,20 @@ def test_mistyped_variable(name: str, near: str) -> None:
     (finding,) = setting_checks.unknown_variables([name, "KEYWRIGHT_AUDIENCE", "PATH"])
     assert finding.level is Level.WARN
     assert name in finding.message
-    assert finding.mend == f"Did you mean {near}?"
+    assert finding.fix == f"Did you mean {near}?"
 
 
 def test_strange_variable() -> None:
     """Without a near name the advice is to remove it."""
     (finding,) = setting_checks.unknown_variables(["KEYWRIGHT_ZZZZZZ"])
-    assert finding.mend == "Remove it."
+    assert finding.fix == "Remove it."
 
 
 @pytest.mark.parametrize("name", ["KEYWRIGHT_SERVICE_HOST", "KEYWRIGHT_PORT_8080_TCP_ADDR"])
 def test_service_links(name: str) -> None:
     """Variables that Kubernetes sets in pods are recognized."""
     (finding,) = setting_checks.unknown_variables([name])
-    assert "enableServiceLinks" in (finding.mend or "")
+    assert "enableServiceLinks" in (finding.fix or "")
 
 
 @pytest.mark.parametrize("name", ["KEYWRIGHT_PORT", "keywright_port", "KEYWRIGHT_TOKEN", "KEYWRIGHT_URL", "HOME"])
@@ -79,8 +79,8 @@ async def test_ports_of_another_program() -> None:
         port = int(other.url.rpartition(":")[2])
         found = await setting_checks.ports(settings(port=port, metrics=f"127.0.0.1:{port}"))
     assert [finding.level for finding in found] == [Level.FAIL] * 2
-    assert "KEYWRIGHT_PORT" in (found[0].mend or "")
-    assert "KEYWRIGHT_METRICS" in (found[1].mend or "")
+    assert "KEYWRIGHT_PORT" in (found[0].fix or "")
+    assert "KEYWRIGHT_METRICS" in (found[1].fix or "")
 
 
 async def test_silent_program() -> None:

@@ -166,11 +166,11 @@ async def test_replays_come_before_the_policy() -> None:
 async def test_a_refusal_is_not_kept(scenario: Scenario, store: FragileStore) -> None:
     """What was refused did nothing: the same request is tried anew when it is repeated."""
     key_id = (await scenario.create()).api_key.id
-    await scenario.management.rotate(ALICE, ORIGIN, key_id, overlap_seconds=60, quiet_seconds=None)
+    await scenario.management.rotate(ALICE, ORIGIN, key_id, overlap_seconds=60, idle_seconds=None)
 
     async def rotate() -> object:
         return await scenario.management.rotate(
-            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, idempotent=idempotent_request()
+            ALICE, ORIGIN, key_id, overlap_seconds=None, idle_seconds=None, idempotent=idempotent_request()
         )
 
     assert await rotate() == Refused("rotation_under_way")
@@ -234,7 +234,7 @@ async def test_refusals_are_each_ones_own(scenario: Scenario, store: FragileStor
             ORIGIN,
             key_id,
             overlap_seconds=None,
-            quiet_seconds=None,
+            idle_seconds=None,
             matching=lambda found: found == version,
             idempotent=idempotent_request(),
         )

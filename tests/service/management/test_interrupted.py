@@ -34,7 +34,7 @@ async def scenario_and_request(operation: str) -> tuple[Scenario, FragileStore, 
         scenario,
         store,
         lambda service: service.rotate(
-            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, idempotent=idempotent_request()
+            ALICE, ORIGIN, key_id, overlap_seconds=None, idle_seconds=None, idempotent=idempotent_request()
         ),
     )
 

@@ -137,7 +137,7 @@ async def test_organizations_do_not_see_each_other(scenario: Scenario) -> None:
     not_found = Refused("not_found")
     assert await management.get(BOB, key.id) is None
     assert await management.update(BOB, ORIGIN, key.id, {"name": "mine"}) == not_found
-    assert await management.rotate(BOB, ORIGIN, key.id, overlap_seconds=0, quiet_seconds=None) == not_found
+    assert await management.rotate(BOB, ORIGIN, key.id, overlap_seconds=0, idle_seconds=None) == not_found
     assert await management.set_overlap(BOB, ORIGIN, key.id, overlap_seconds=0) == not_found
     assert await management.revoke(BOB, ORIGIN, key.id) is None
     assert await management.delete(BOB, ORIGIN, key.id) is False

@@ -18,7 +18,7 @@ def scenario() -> Scenario:
 
 
 async def rotate(scenario: Scenario, key: ApiKey) -> object:
-    return await scenario.management.rotate(ALICE, ORIGIN, key.id, overlap_seconds=None, quiet_seconds=None)
+    return await scenario.management.rotate(ALICE, ORIGIN, key.id, overlap_seconds=None, idle_seconds=None)
 
 
 async def set_overlap(scenario: Scenario, key: ApiKey, seconds: int) -> ApiKey | Refused:
@@ -45,7 +45,7 @@ async def test_rotate(scenario: Scenario) -> None:
 async def test_the_event(scenario: Scenario) -> None:
     """The event names both pairs, and when the old one ends."""
     old = (await scenario.create()).api_key
-    new = (await scenario.rotate(old.id, overlap_seconds=60, quiet_seconds=3600)).api_key
+    new = (await scenario.rotate(old.id, overlap_seconds=60, idle_seconds=3600)).api_key
     event = scenario.store.trail[-1]
     assert (event.type, event.occurred_at) == (EventType.ROTATED, NOW)
     assert event.data == {
@@ -70,9 +70,9 @@ async def test_the_event(scenario: Scenario) -> None:
 async def test_the_overlap(scenario: Scenario, overlap: int | None, quiet: int | None, expected: timedelta) -> None:
     """The old pair ends at the given time, or after the default: a day, or 30 days with an idle time."""
     key = (await scenario.create()).api_key
-    retiring = (await scenario.rotate(key.id, overlap_seconds=overlap, quiet_seconds=quiet)).api_key.retiring
+    retiring = (await scenario.rotate(key.id, overlap_seconds=overlap, idle_seconds=quiet)).api_key.retiring
     assert retiring is not None
-    assert (retiring.retires_at, retiring.quiet_seconds) == (NOW + expected, quiet)
+    assert (retiring.retires_at, retiring.idle_seconds) == (NOW + expected, quiet)
 
 
 async def test_one_rotation_at_a_time(scenario: Scenario) -> None:
@@ -104,7 +104,7 @@ async def test_keys_that_do_not_work(scenario: Scenario) -> None:
 async def test_matching(scenario: Scenario) -> None:
     """Only the version that the caller meant is rotated."""
     key = (await scenario.create()).api_key
-    rotation = {"overlap_seconds": None, "quiet_seconds": None}
+    rotation = {"overlap_seconds": None, "idle_seconds": None}
     found = await scenario.management.rotate(ALICE, ORIGIN, key.id, **rotation, matching=lambda version: version == 2)  # type: ignore[arg-type]
     assert found == Refused("precondition_failed")
     await scenario.rotate(key.id, matching=lambda version: version == 1)
@@ -114,13 +114,13 @@ async def test_matching(scenario: Scenario) -> None:
 async def test_another_end(scenario: Scenario, seconds: int) -> None:
     """The old pair can end at once or later, counted from now; then it no longer ends sooner for being idle."""
     key = (await scenario.create()).api_key
-    before = (await scenario.rotate(key.id, quiet_seconds=3600)).api_key
+    before = (await scenario.rotate(key.id, idle_seconds=3600)).api_key
     scenario.now += SECOND
     after = await set_overlap(scenario, key, seconds)
     assert isinstance(after, ApiKey)
     assert after.retiring is not None
     end = scenario.now + timedelta(seconds=seconds)
-    assert (after.retiring.retires_at, after.retiring.quiet_seconds) == (end, None)
+    assert (after.retiring.retires_at, after.retiring.idle_seconds) == (end, None)
     assert after == replace(before, retiring=after.retiring, version=3)
     assert scenario.store.keys[key.id] == after
     assert (after.retiring_at(scenario.now) is None) is (seconds == 0)
@@ -129,7 +129,7 @@ async def test_another_end(scenario: Scenario, seconds: int) -> None:
 async def test_the_event_of_another_end(scenario: Scenario) -> None:
     """The event has the pair, its end before, and its end from now on."""
     key = (await scenario.create()).api_key
-    await scenario.rotate(key.id, quiet_seconds=3600)
+    await scenario.rotate(key.id, idle_seconds=3600)
     await set_overlap(scenario, key, 60)
     event = scenario.store.trail[-1]
     assert event.type is EventType.ROTATION_CHANGED
@@ -173,7 +173,7 @@ async def test_a_rotation_in_between(scenario: Scenario) -> None:
     results = []
 
     def first() -> None:
-        coroutine = other.rotate(ALICE, ORIGIN, key.id, overlap_seconds=None, quiet_seconds=None)
+        coroutine = other.rotate(ALICE, ORIGIN, key.id, overlap_seconds=None, idle_seconds=None)
         with pytest.raises(StopIteration) as stopped:
             coroutine.send(None)
         results.append(stopped.value.value)

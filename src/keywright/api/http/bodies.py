@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from keywright import strict_json
 from keywright.api.http.problems import Refusal, validation_refusal
-from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024
@@ -37,7 +37,7 @@ class BodyInput(Input):
         self.required = required
         self._most = most
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         model = body_model_of(hint)
 
         async def read(request: Request) -> ParsedBody[Any]:
@@ -45,7 +45,7 @@ class BodyInput(Input):
             value = _as_object(raw)
             return ParsedBody(_as_model(model, value), value)
 
-        return Reader(read)
+        return InputReader(read)
 
 
 Body = Annotated[ParsedBody[Model], BodyInput()]

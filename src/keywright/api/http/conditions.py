@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from keywright.api.http.problems import Refusal
-from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust
 
 # One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). The quantifiers are
 # possessive: with backtracking, a header of many spaces would take quadratic time.
@@ -73,8 +73,8 @@ class IfMatchInput(Input):
     codes = ("invalid_request", "precondition_failed")
     header = _HEADER
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        return Reader(lambda request: matching(request.headers.getlist("if-match")))
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
+        return InputReader(lambda request: matching(request.headers.getlist("if-match")))
 
 
 IfMatch = Annotated[Matching | None, IfMatchInput()]

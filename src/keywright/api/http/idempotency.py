@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keywright.api.http.problems import Refusal, refusal_of
-from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust
 from keywright.service.management.commands import Created
 from keywright.service.management.idempotency import Answered, IdempotentRequest
 from keywright.service.management.refusals import Refused
@@ -98,8 +98,8 @@ class IdempotencyInput(Input):
     headers = ("Idempotency-Replayed",)
     header = _HEADER
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        return Reader(_idempotency_key)
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
+        return InputReader(_idempotency_key)
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from keywright.api.http.problems import REALM, Refusal
-from keywright.api.http.routing import Input, PathInput, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, PathInput, Trust
 from keywright.keys.addresses import client_address
 from keywright.service.faults import PermissionMissing
 from keywright.service.management.audit_log import Origin
@@ -59,7 +59,7 @@ class PrincipalInput(Input):
     def __init__(self, permission: Permission) -> None:
         self.permission: Permission = permission
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         authenticator, permission = trust.authenticator, self.permission
 
         async def read(request: Request) -> Principal:
@@ -69,19 +69,19 @@ class PrincipalInput(Input):
             request.state.log["org"] = str(principal.organization.id)
             return principal
 
-        return Reader(read)
+        return InputReader(read)
 
 
 class OriginInput(Input):
     """The id of the request and the address of the caller, None where it is not known."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> Origin:
             peer = None if request.client is None else request.client.host
             address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
             return Origin(request_id=request.state.request_id, address=address)
 
-        return Reader(read)
+        return InputReader(read)
 
 
 def _malformed(sentence: str) -> Refusal:

@@ -51,7 +51,7 @@ class Trust:
     proxies: Sequence[Network]
 
 
-class Reader(NamedTuple):
+class InputReader(NamedTuple):
     """
     Reads one value from a request.
 
@@ -75,7 +75,7 @@ class Input:
     permission: Permission | None = None
     """The permission that the access token needs."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         """
         Make the reader, once for each operation.
 
@@ -92,9 +92,9 @@ class PathInput(Input):
 
     codes = ("not_found", "validation_failed")
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         validate = TypeAdapter(hint).validate_python
-        return Reader(lambda request: validate(request.path_params[name]), ("path", name))
+        return InputReader(lambda request: validate(request.path_params[name]), ("path", name))
 
 
 class QueryInput(Input):
@@ -102,9 +102,9 @@ class QueryInput(Input):
 
     codes = ("validation_failed",)
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         validate = TypeAdapter(hint).validate_python
-        return Reader(lambda request: validate(dict(request.query_params)), ("query",))
+        return InputReader(lambda request: validate(dict(request.query_params)), ("query",))
 
 
 class HeaderInput(Input):
@@ -112,9 +112,9 @@ class HeaderInput(Input):
 
     codes = ("validation_failed",)
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         validate, header = TypeAdapter(hint).validate_python, name.replace("_", "-")
-        return Reader(lambda request: validate(request.headers.get(header)), ("header", header))
+        return InputReader(lambda request: validate(request.headers.get(header)), ("header", header))
 
 
 Query = Annotated[Value, QueryInput()]

@@ -207,7 +207,7 @@ def _secret_response(secret: Secret) -> SecretResponse:
         first_used_at=secret.first_used_at,
         last_used_at=secret.last_used_at,
         retires_at=secret.retires_at,
-        retire_when_idle_seconds=secret.quiet_seconds,
+        retire_when_idle_seconds=secret.idle_seconds,
     )
 
 

@@ -51,7 +51,7 @@ class RotationRoutes:
             origin,
             key_id,
             overlap_seconds=overlap.model.overlap_seconds,
-            quiet_seconds=overlap.model.retire_when_idle_seconds,
+            idle_seconds=overlap.model.retire_when_idle_seconds,
             matching=matching,
             idempotent=idempotent_request(key, "POST", f"{PATH}/{key_id}/rotate", overlap.json, reply),
         )

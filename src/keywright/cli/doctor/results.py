@@ -29,7 +29,7 @@ class CheckResult:
     level: Level
     subject: str
     message: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def ok(subject: str, message: str) -> CheckResult:
@@ -65,7 +65,7 @@ def clock(other: str, ahead: float, tolerance: float, consequence: str) -> Check
 
 
 def print_json(results: Sequence[CheckResult]) -> None:
-    """Print an array of objects: `level`, `subject`, `message`, `mend`."""
+    """Print an array of objects: `level`, `subject`, `message`, `fix`."""
     typer.echo(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
 
 
@@ -75,7 +75,7 @@ def print_table(results: Sequence[CheckResult]) -> None:
     table.pad_edge = False
     for result in results:
         message = Text(result.message)
-        if result.mend is not None:
-            message.append(f"\n→ {result.mend}", style="bold")
+        if result.fix is not None:
+            message.append(f"\n→ {result.fix}", style="bold")
         table.add_row(Text(result.level, style=_STYLES[result.level]), result.subject, message)
     Console().print(table)

@@ -157,7 +157,7 @@ class Management:
         key_id: UUID,
         *,
         overlap_seconds: int | None,
-        quiet_seconds: int | None,
+        idle_seconds: int | None,
         matching: Matching | None = None,
         idempotent: IdempotentRequest | None = None,
     ) -> Created | Answered | Refused:
@@ -166,7 +166,7 @@ class Management:
 
         Args:
             overlap_seconds: How long the old pair still works; None for the default of `rotation`.
-            quiet_seconds: Retire the old pair sooner, when it was idle for this long; None for no earlier end.
+            idle_seconds: Retire the old pair sooner, when it was idle for this long; None for no earlier end.
             matching: As for `update`.
 
         Returns:
@@ -186,7 +186,7 @@ class Management:
                 if matching is not None and not matching(old.version):
                     return Refused("precondition_failed")
                 pair = self._mint(old.environment)
-                retirement = rotation.Retirement.of(now, overlap_seconds, quiet_seconds)
+                retirement = rotation.Retirement.of(now, overlap_seconds, idle_seconds)
                 new = rotation.rotated(old, Secret.of(pair, created_at=now), retirement)
                 data = rotation.rotation_event_data(old, new, retirement)
                 event = self._event(principal, origin, EventType.ROTATED, key_id, now, data)

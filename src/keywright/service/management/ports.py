@@ -73,7 +73,7 @@ class Rotation:
     secret: Secret
     secret_digest: bytes
     retires_at: datetime
-    quiet_seconds: int | None
+    idle_seconds: int | None
     event: Event
     sealed_answer: SealedAnswer | None = None
 
@@ -326,7 +326,7 @@ class KeyTaskStore(Store, Protocol):
         Give keys whose replaced secret was idle for long enough to end.
 
         That is: at *at*, the key is active and the replaced secret still works, its successor was used, and both the
-        first use of the successor and the last use of the replaced secret are longer ago than its `quiet_seconds` plus
+        first use of the successor and the last use of the replaced secret are longer ago than its `idle_seconds` plus
         *lag_seconds*. `Due.public_key` is the text of the replaced secret's public key.
         """
         ...

@@ -23,16 +23,16 @@ IDLE_OVERLAP_SECONDS = 30 * 86_400
 
 
 class Retirement(NamedTuple):
-    """The end of a replaced pair: at a time, or sooner when it was idle for `quiet_seconds`."""
+    """The end of a replaced pair: at a time, or sooner when it was idle for `idle_seconds`."""
 
     at: datetime
-    quiet_seconds: int | None
+    idle_seconds: int | None
 
     @classmethod
-    def of(cls, now: datetime, overlap_seconds: int | None, quiet_seconds: int | None) -> "Retirement":
+    def of(cls, now: datetime, overlap_seconds: int | None, idle_seconds: int | None) -> "Retirement":
         """Give the end of a pair that is replaced at *now*; None stands for the default overlap."""
-        usual = OVERLAP_SECONDS if quiet_seconds is None else IDLE_OVERLAP_SECONDS
-        return cls(now + timedelta(seconds=usual if overlap_seconds is None else overlap_seconds), quiet_seconds)
+        usual = OVERLAP_SECONDS if idle_seconds is None else IDLE_OVERLAP_SECONDS
+        return cls(now + timedelta(seconds=usual if overlap_seconds is None else overlap_seconds), idle_seconds)
 
 
 def obstacle(api_key: ApiKey, now: datetime) -> RefusalCode | None:
@@ -48,7 +48,7 @@ def obstacle(api_key: ApiKey, now: datetime) -> RefusalCode | None:
 
 def rotated(api_key: ApiKey, secret: Secret, retirement: Retirement) -> ApiKey:
     """Give the record of a key after a rotation."""
-    old = replace(api_key.secret, retires_at=retirement.at, quiet_seconds=retirement.quiet_seconds)
+    old = replace(api_key.secret, retires_at=retirement.at, idle_seconds=retirement.idle_seconds)
     return replace(api_key, secret=secret, retiring=old, version=api_key.version + 1)
 
 
@@ -61,7 +61,7 @@ def stored(
         secret=created.api_key.secret,
         secret_digest=created.private_key.digest,
         retires_at=retirement.at,
-        quiet_seconds=retirement.quiet_seconds,
+        idle_seconds=retirement.idle_seconds,
         event=event,
         sealed_answer=sealed_answer,
     )
@@ -72,13 +72,13 @@ def rotation_event_data(old: ApiKey, new: ApiKey, retirement: Retirement) -> dic
     return {
         "public_key": new.secret.public_key.text,
         "replaced_public_key": old.secret.public_key.text,
-        **_end_data(retirement.at, retirement.quiet_seconds),
+        **_end_data(retirement.at, retirement.idle_seconds),
     }
 
 
 def rescheduled(api_key: ApiKey, retiring: Secret, at: datetime) -> ApiKey:
     """Give the record of a key whose replaced pair ends at *at*, and no longer sooner for being idle."""
-    changed = replace(retiring, retires_at=at, quiet_seconds=None)
+    changed = replace(retiring, retires_at=at, idle_seconds=None)
     return replace(api_key, retiring=changed, version=api_key.version + 1)
 
 
@@ -86,10 +86,10 @@ def rescheduling_event_data(old: Secret, at: datetime) -> dict[str, Any]:
     """Give the data of the event of a changed end: the pair, its end before, and the end *at*."""
     return {
         "public_key": old.public_key.text,
-        "before": _end_data(old.retires_at, old.quiet_seconds),
+        "before": _end_data(old.retires_at, old.idle_seconds),
         "after": _end_data(at, None),
     }
 
 
-def _end_data(at: datetime | None, quiet_seconds: int | None) -> dict[str, Any]:
-    return {"retires_at": rfc3339(at), "retire_when_idle_seconds": quiet_seconds}
+def _end_data(at: datetime | None, idle_seconds: int | None) -> dict[str, Any]:
+    return {"retires_at": rfc3339(at), "retire_when_idle_seconds": idle_seconds}

@@ -134,7 +134,7 @@ class PostgresStore(SharedStore):
             event,
             rotation.version,
             rotation.retires_at,
-            rotation.quiet_seconds,
+            rotation.idle_seconds,
             *rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, POSTGRES),
             *_answer_row(event.org_id, rotation.sealed_answer),
         )

@@ -163,7 +163,7 @@ class KeyReader:
             first_used_at=None if first_used_at is None else time(first_used_at),
             last_used_at=None if last_used_at is None else time(last_used_at),
             retires_at=None if retires_at is None else time(retires_at),
-            quiet_seconds=idle_seconds,
+            idle_seconds=idle_seconds,
         )
 
 

@@ -116,7 +116,7 @@ class SqliteStore(SharedStore):
             version=rotation.version,
             secret=rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, SQLITE),
             retires_at=SQLITE.time(rotation.retires_at),
-            idle_seconds=rotation.quiet_seconds,
+            idle_seconds=rotation.idle_seconds,
             event=rows.event_row(event, SQLITE),
             answer=_answer_row(event.org_id, rotation.sealed_answer),
         )
