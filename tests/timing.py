@@ -37,8 +37,7 @@ import httpx
 from keywright.dev.issuer import DevIssuer
 from keywright.keys import format as text_format
 from keywright.keys.cache import KeyCache
-from keywright.keys.digest import digest
-from keywright.keys.format import Kind, Parts
+from keywright.keys.format import Kind, Parts, digest
 from keywright.keys.verdict import NO_REQUIREMENTS
 from keywright.service.checking.verification import Verification
 from keywright.storage.engine import open_store

@@ -1,8 +1,8 @@
 """
 Compact JWS: the compact serialization of RFC 7515, read more strictly than the RFC requires.
 
-Here are all checks that need only the token, from its size to its header. Not here: keys, signatures, claims.
-It needs only the standard library.
+Here: all checks that need the token alone, from its size to its header. Not here: keys, signatures, claims.
+Needs the standard library only.
 """
 
 import re
@@ -29,7 +29,7 @@ class MalformedJws(ValueError):
 
 
 class Jws(NamedTuple):
-    """The parts of a token; nothing is verified."""
+    """The parts of a token; none of them is verified."""
 
     algorithm: str
     kid: str
@@ -40,10 +40,10 @@ class Jws(NamedTuple):
 
 def as_ascii(token: bytes | str) -> bytes:
     """
-    Give the bytes of a token of acceptable size.
+    Return a token as bytes, after the checks of type, size and alphabet.
 
     Args:
-        token: Anything at all, of any type.
+        token: Untrusted input of any type.
 
     Raises:
         MalformedJws: Neither text nor bytes, more than 16 KiB, or not ASCII.
@@ -59,7 +59,7 @@ def as_ascii(token: bytes | str) -> bytes:
 
 def read(token: bytes, algorithms: frozenset[str], types: frozenset[str]) -> Jws:
     """
-    Read a token: characters, three segments, strict base64url, strict header, header policy.
+    Split a token, and check its characters, its three segments, their base64url, and its header.
 
     Args:
         token: At most 16 KiB of anything.
@@ -84,7 +84,7 @@ def read_json(raw: bytes, part: str) -> dict[str, Any]:
 
     Args:
         raw: The decoded segment.
-        part: The name of the part in the refusal.
+        part: The name of the part, for the refusal.
 
     Raises:
         MalformedJws: Not strict JSON, or a string in it contains NUL or half of a surrogate pair.
@@ -100,7 +100,7 @@ def read_json(raw: bytes, part: str) -> dict[str, Any]:
 
 
 def is_kid(value: object) -> TypeGuard[str]:
-    """Tell whether *value* can name a key: 1 to 128 printable ASCII characters."""
+    """Return whether *value* can be a `kid`: 1 to 128 printable ASCII characters."""
     return isinstance(value, str) and _KID.fullmatch(value) is not None
 
 
@@ -131,7 +131,7 @@ def encode_base64url(raw: bytes) -> bytes:
 
 
 def _is_clean(value: object) -> bool:
-    """Tell whether no string within *value* has NUL or a lone surrogate; the reader has bounded the depth."""
+    """Return whether no string in *value* has NUL or a lone surrogate. The JSON reader bounds the depth."""
     if isinstance(value, str):
         return "\0" not in value and not strict_json.has_lone_surrogate(value)
     if isinstance(value, dict):
@@ -146,7 +146,7 @@ def _decode(segment: bytes) -> bytes:
     return raw
 
 
-# All tokens of one key have the same header, so it is read once. Refusals are not cached.
+# All tokens of one key have the same header, so the result is cached. Refusals are not.
 @lru_cache(maxsize=128)
 def _read_header(segment: bytes, algorithms: frozenset[str], types: frozenset[str]) -> tuple[str, str]:
     """Give `alg` and `kid` of a header that policy allows."""

@@ -12,7 +12,7 @@ from keywright.api.verify import forward_auth as forward_auth_module
 from keywright.api.verify.fast_path import DefaultHeaders, FastPath
 from keywright.api.verify.forward_auth import ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
@@ -40,10 +40,14 @@ class Door(Side):
     def __init__(self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier") -> None:
         super().__init__(with_fast_path=with_fast_path)
         trusted = [ip_network("10.0.0.0/8")]
-        forward_auth = ForwardAuth(Application(), self.checker, self.verifiers, who=who, trusted=trusted)
+        forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
-        self.app = VerifyRoutes(
-            forward_auth, self.checker, self.callers, fast_path=self.watched if with_fast_path else None
+        self.app = ServiceApp(
+            Application(),
+            self.checker,
+            self.callers,
+            forward_auth=forward_auth,
+            fast_path=self.watched if with_fast_path else None,
         )
 
     def traces(self) -> dict[str, Any]:

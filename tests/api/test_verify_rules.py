@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.checking.verdicts import Caller
@@ -35,7 +35,7 @@ class Counter(CheckingPlane):
 
     def __init__(self) -> None:
         super().__init__()
-        app = VerifyRoutes(PlainTextResponse("behind", 418), self.checker, self.callers)
+        app = ServiceApp(PlainTextResponse("behind", 418), self.checker, self.callers)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright")
 
     def key(self, **change: Any) -> None:
@@ -75,7 +75,7 @@ async def test_addresses(counter: Counter) -> None:
         assert (await counter.ask(client_ip=outside))["code"] == "ip_not_allowed"
     answer = await counter.ask(explain=True)
     assert answer["explanation"] == {
-        "rule": "The request came from an address that is not known.",
+        "reason": "The request came from an address that is not known.",
         "would_pass": "One from 192.0.2.0/24, 2001:db8::/32.",
     }
 
@@ -88,7 +88,7 @@ async def test_a_secret_that_was_replaced(counter: Counter) -> None:
     answer = await counter.ask(explain=True)
     assert (answer["code"], answer["explanation"]["would_pass"]) == ("expired", "The key's new secret.")
     counter.key(retires_at=NOW_SECONDS, expires_at=NOW_SECONDS)
-    assert (await counter.ask(explain=True))["explanation"]["rule"] == "The key has expired."
+    assert (await counter.ask(explain=True))["explanation"]["reason"] == "The key has expired."
 
 
 async def test_limits(counter: Counter) -> None:
@@ -110,7 +110,7 @@ async def test_limits(counter: Counter) -> None:
         {**day, "remaining": 98, "reset_seconds": 1728},
     ]
     assert spent["api_key"] == first["api_key"]
-    assert spent["explanation"]["rule"] == "A rate limit of the key is spent."
+    assert spent["explanation"]["reason"] == "A rate limit of the key is spent."
     counter.time.seconds += 29.5
     counter.follow()
     assert (await counter.ask())["retry_after_seconds"] == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.auth.access_token import VerifiedTokens
 from keywright.service.principal import Organization, Principal
 
 WHO = Principal(

@@ -12,11 +12,11 @@ from tests.postgres import PostgresCluster, fresh_database
 from tests.storage.making import Database
 
 SERVICE = {"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}
-AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
+UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
 
 
 def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    # Nothing but the database's setting: a job that migrates knows no issuer.
+    # Only the database's setting: a job that migrates has no issuer.
     return subprocess.run(
         [sys.executable, "-m", "keywright", *arguments],
         env=clean_environment({"KEYWRIGHT_DATABASE_URL": url, **env}),
@@ -28,7 +28,7 @@ def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProc
 
 
 def test_migrate_sqlite(tmp_path: Path) -> None:
-    """Migrating says what it did, a line a step; done twice it says that nothing was to do."""
+    """A migration prints a line a step; the second run reports an up-to-date database."""
     url = f"sqlite:///{tmp_path}/keywright.db"
     first, second = keywright(url, "migrate"), keywright(url, "migrate")
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
@@ -59,9 +59,9 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_migrate_an_absent_database() -> None:
-    """A database that is away is told without its password."""
+    """An unavailable database is an error without its password."""
     for arguments in (["migrate"], ["migrate", "--check"]):
-        done = keywright(AWAY, *arguments)
+        done = keywright(UNAVAILABLE, *arguments)
         assert done.returncode == 5
         assert done.stderr.startswith("The database cannot be used: ")
         assert "hunter22" not in done.stderr
@@ -69,7 +69,7 @@ def test_migrate_an_absent_database() -> None:
 
 
 def test_migrate_something_else() -> None:
-    """A URL that names no database of ours is told by the setting's name, without its password."""
+    """An unsupported URL is an error with the setting's name, without its password."""
     for arguments in (["migrate"], ["migrate", "--check"]):
         done = keywright("mysql://me:hunter22@db/keys", *arguments)
         assert done.returncode == 2

@@ -87,7 +87,7 @@ def test_a_key_without_an_end() -> None:
 def test_without_facts() -> None:
     """An answer without facts is the service's verdict and is not cached."""
     body = {name: value for name, value in VALID.items() if name != "facts"}
-    explanation = {"rule": "The key lacks: c.", "would_pass": "A key with the scopes c."}
+    explanation = {"reason": "The key lacks: c.", "would_pass": "A key with the scopes c."}
     answer = read_answer(
         response(body={**body, "valid": False, "code": "insufficient_scope", "explanation": explanation})
     )
@@ -96,7 +96,7 @@ def test_without_facts() -> None:
     assert verdict.code is Code.INSUFFICIENT_SCOPE
     assert verdict.key is not None
     assert str(verdict.key.expires_at) == "2027-01-15 08:00:00+00:00"
-    assert verdict.explanation == (explanation["rule"], explanation["would_pass"])
+    assert verdict.explanation == (explanation["reason"], explanation["would_pass"])
 
 
 def test_what_is_not_to_be_held() -> None:

@@ -10,7 +10,7 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_CACHED
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageRecord
@@ -240,7 +240,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
     assert verdict is not None
     assert verdict.code is Code.EXPIRED
     assert verdict.explanation is not None
-    assert "rotation" in verdict.explanation.rule
+    assert "rotation" in verdict.explanation.reason
 
 
 def test_each_address_is_judged(world: World) -> None:

@@ -11,7 +11,7 @@ from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
 from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock

@@ -1,4 +1,4 @@
-"""What middlewares share: finding the key, the caller's address, and the answers to refusals."""
+"""The shared part of the integrations: the key, the caller's address, and the answers to refusals."""
 
 import json
 import logging
@@ -79,7 +79,7 @@ def test_nobody_is_trusted_by_default() -> None:
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], error: type[Exception]) -> None:
-    """A mistake is told when the middleware is made."""
+    """A mistake in an argument fails when the middleware is made."""
     with pytest.raises(error):
         Guard(**options)
 
@@ -110,7 +110,7 @@ def test_refusals(code: Code, status: int, challenge: str | None) -> None:
 
 
 def test_every_code_has_an_answer() -> None:
-    """No verdict is left without an answer: what is not valid is refused."""
+    """Every code has an answer: a verdict that is not valid is refused."""
     for code in Code:
         verdict = Verdict(code)
         if verdict:
@@ -130,7 +130,7 @@ def test_every_code_has_an_answer() -> None:
     ],
 )
 def test_trouble(error: KeywrightError, seconds: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Our own trouble is a 503 that says when to try again and not why; a refused credential is an error in the log."""
+    """A failed check is a 503 with Retry-After and without the reason; a refused credential is a log error."""
     refusal = refused_for_trouble(error)
     assert (refusal.status, refusal.code, refusal.headers) == (503, "service_unavailable", {"Retry-After": seconds})
     assert "credential" not in refusal.detail

@@ -1,4 +1,4 @@
-"""Where something is written by hand, what it writes is of the contract."""
+"""Hand-written answers follow the contract."""
 
 from datetime import UTC, datetime
 from math import inf
@@ -34,7 +34,7 @@ def read_back(verdict: KeyVerdict, **more: Any) -> VerifyResponse:
 
 
 def test_a_good_key() -> None:
-    """A good key is answered with what may be known of it."""
+    """The verdict on a valid key has the fields of the contract."""
     answer = read_back(KeyVerdict(Code.VALID, FACTS, None))
     assert (answer.valid, answer.code, answer.stale, answer.facts) == (True, Code.VALID, False, None)
     assert answer.api_key is not None

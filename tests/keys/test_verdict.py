@@ -113,7 +113,7 @@ def test_explanations(key: KeyFacts, requirements: Requirements, words: tuple[st
     """An explanation names the rule that refused and what would pass."""
     explanation = explain(judge(key, requirements, NOW), key, requirements, NOW)
     assert explanation is not None
-    assert words[0] in explanation.rule
+    assert words[0] in explanation.reason
     assert words[1] in explanation.would_pass
 
 
@@ -122,7 +122,7 @@ def test_nothing_to_explain() -> None:
     assert explain(Code.VALID, facts(), NO_REQUIREMENTS, NOW) is None
     spent = explain(Code.RATE_LIMITED, facts(), NO_REQUIREMENTS, NOW)
     assert spent is not None
-    assert "spent" in spent.rule
+    assert "spent" in spent.reason
 
 
 def test_the_words() -> None:

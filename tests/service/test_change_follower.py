@@ -64,7 +64,7 @@ async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
 
 
 async def test_an_absent_database_is_waited_for() -> None:
-    """While the database is away trust does not move; afterwards everything missed is told."""
+    """During an outage of the database freshness does not advance; afterwards every missed change is read."""
     store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)
     store.away = True
     follower = ChangeFollower(store, [cache], monotonic=time)
@@ -86,7 +86,7 @@ async def test_an_absent_database_is_waited_for() -> None:
 
 
 async def test_a_log_from_the_first_reading_on() -> None:
-    """The first reading is kept, and whoever waits at a position of the log goes on when something is behind it."""
+    """The first reading is logged, and a reader that waits at a position of the log resumes at the next change."""
     store = FakeCheckingStore()
     store.tell(b"o" * 32)
     follower = ChangeFollower(store, [], monotonic=FakeTime())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord, UsageSource
 from keywright.service.checking.usage import UsageBatches
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore
 
@@ -33,16 +33,16 @@ class Scripted(FakeCheckingStore):
 
     @property
     def counts(self) -> list[int]:
-        return [sighting.count for sighting in self.sightings]
+        return [record.count for record in self.hourly_usage]
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         assert batch.reporter == REPORTER
-        self.asked.append((batch.number, sum(sighting.count for sighting in sightings)))
+        self.asked.append((batch.number, sum(record.count for record in records)))
         fate = self._script.pop(0) if self._script else "written"
         if fate == "refused":
             raise ValueError(fate)
         if fate != "lost":
-            await super().note_usage(sightings, batch)
+            await super().add_usage(records, batch)
         if fate != "written":
             raise StorageUnavailable(fate)
 
@@ -61,8 +61,8 @@ async def test_what_is_written() -> None:
     """A record is written with its hour and its times in UTC, exact to the microsecond."""
     store = Scripted()
     await UsageBatches(store, REPORTER).write([uses(5)])
-    assert store.sightings == [
-        Sighting(
+    assert store.hourly_usage == [
+        HourlyUsage(
             key_id=UUID(int=1),
             digest=b"d" * 32,
             hour=datetime(1970, 1, 1, 7, tzinfo=UTC),

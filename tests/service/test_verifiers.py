@@ -38,7 +38,7 @@ def verifiers(store: FakeCheckingStore, time: FakeTime) -> Verifiers:
 
 
 async def test_a_credential_is_recognized(verifiers: Verifiers, store: FakeCheckingStore) -> None:
-    """Who shows a verifier's credential is that verifier, asked for once; its text is not stored."""
+    """A credential identifies its verifier with one look-up; its text is not stored."""
     verifier, credential = await verifiers.create("billing-api")
     assert await verifiers.recognize(credential.reveal()) == verifier
     assert await verifiers.recognize(credential.reveal()) == verifier
@@ -49,13 +49,13 @@ async def test_a_credential_is_recognized(verifiers: Verifiers, store: FakeCheck
 
 @pytest.mark.parametrize("text", ["", "kw_vk_", "kw_sk_live_x", "é"])
 async def test_what_is_no_credential(verifiers: Verifiers, store: FakeCheckingStore, text: str) -> None:
-    """A text that is no credential of the brand is recognized as none, without a look-up."""
+    """A text that is not a credential belongs to no verifier, without a look-up."""
     assert await verifiers.recognize(text) is None
     assert store.look_ups == 0
 
 
 async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
-    """A revoked verifier is refused once the change is read, and from the database at once."""
+    """A revoked verifier is refused as soon as the change is read, and from the database at once."""
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     assert await verifiers.revoke("billing-api") is not None
@@ -66,14 +66,14 @@ async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
 
 
 async def test_a_name_is_taken_once(verifiers: Verifiers) -> None:
-    """A second verifier of the same name is refused."""
+    """A second verifier with the same name is refused."""
     await verifiers.create("billing-api")
     with pytest.raises(ValueError, match="taken"):
         await verifiers.create("billing-api")
 
 
 async def test_outage(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
-    """While the database is unavailable a cached verifier is recognised for the outage time, no other."""
+    """In an outage of the database a cached verifier is recognized for the outage time; an unknown one is a fault."""
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     store.away = True
@@ -94,7 +94,7 @@ def test_names(name: str, good: bool) -> None:
 
 
 async def test_held(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
-    """A verifier is in the cache after its look-up, while the cache is fresh and until it is revoked."""
+    """A verifier that was recognized is found in the cache alone while it is fresh, until it is revoked."""
     verifier, credential = await verifiers.create("billing-api")
     assert verifiers.cached(credential.digest, time()) is None
     await verifiers.recognize(credential.reveal())

@@ -237,7 +237,7 @@ async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: f
 
 
 async def _open_at_once(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.store.note_session(session)
+    await parts.store.renew_session(session)
     return api_feed.Stream(parts, session, credential, arrived)
 
 
@@ -327,12 +327,12 @@ def _concerns_before_the_end(row: Any, committed_by: Any, least: Any) -> bool:
 
 # uses
 
-_note_usage = store._note_usage
+_add_usage = store._add_usage
 
 
-def _note_whatever(database: Any, sightings: Sequence[Any], batch: Any) -> None:
+def _note_whatever(database: Any, records: Sequence[Any], batch: Any) -> None:
     database.batches.clear()
-    _note_usage(database, sightings, batch)
+    _add_usage(database, records, batch)
 
 
 _READER = "ChangeReader"
@@ -500,5 +500,5 @@ GUARDS: dict[str, Guard] = {
         "A receipt names sessions that began after the time that is stored with the key.",
         ((store, "_concerns", _concerns_before_the_end),),
     ),
-    "batches once": Guard("A batch of uses is counted once.", ((store, "_note_usage", _note_whatever),)),
+    "batches once": Guard("A batch of uses is counted once.", ((store, "_add_usage", _note_whatever),)),
 }

@@ -21,7 +21,7 @@ from keywright.client.verifier._calls import AnswerLost, NoAnswerInTime, Timing
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from tests.simulation.database import Link
 from tests.simulation.loop import Handle, Loop, Process
 
@@ -129,9 +129,9 @@ class Calls:
         said = list(seqs)
         await self._post(lambda node: node.acknowledge(session, said, closed=closed))
 
-    async def report(self, session: UUID, batch: int, sightings: Sequence[UsageRecord]) -> None:
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """See `ServiceCalls.report`."""
-        stored = [_stored(seen) for seen in sightings]
+        stored = [_stored(seen) for seen in records]
         await self._post(lambda node: node.report(stored, UsageBatch(session, batch)))
 
     async def connected(self) -> None:
@@ -348,9 +348,9 @@ class Connection:
             self._loop.process = self._loop.world
 
 
-def _stored(seen: UsageRecord) -> Sighting:
+def _stored(seen: UsageRecord) -> HourlyUsage:
     source = seen.source
-    return Sighting(
+    return HourlyUsage(
         key_id=UUID(int=0),
         digest=source.digest,
         hour=_EPOCH + timedelta(seconds=source.hour * HOUR_SECONDS),

@@ -13,7 +13,7 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.local_rate_limiter import LocalRateLimiter
 from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Checker, FailureLimit, Verification
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import VerifierCache
@@ -123,7 +123,7 @@ class Node:
 
     async def receipt(self, key: Key) -> Receipt | None:
         """Read the receipt of a key."""
-        return await self.store.ending(key.org_id, key.id)
+        return await self.store.receipt(key.org_id, key.id)
 
     async def acknowledge(self, session: UUID, seqs: list[int], *, closed: bool) -> None:
         """Do what `api.feed.ack` does."""
@@ -132,10 +132,10 @@ class Node:
         if closed:
             await self.store.close_session(session, VERIFIER_ID)
 
-    async def report(self, sightings: list[Sighting], batch: UsageBatch) -> None:
+    async def report(self, records: list[HourlyUsage], batch: UsageBatch) -> None:
         """Do what `api.feed.usage` does."""
-        stored = [seen for seen in sightings if await self.store.find(seen.digest) is not None]
-        await self.store.note_usage(stored, batch)
+        stored = [seen for seen in records if await self.store.find_key(seen.digest) is not None]
+        await self.store.add_usage(stored, batch)
 
     async def send_feed(self, connection: Connection, parameters: dict[str, str]) -> None:
         """Do what `api.feed.feed` does."""

@@ -58,26 +58,26 @@ async def _started(count: int) -> None:
 
 async def test_everyone_gets_their_own_answer(ledger: Ledger) -> None:
     """Items that share a commit each get the result that is theirs."""
-    gather = GroupCommit(ledger.commit)
-    assert await asyncio.gather(*map(gather.submit, range(50))) == [str(number) for number in range(50)]
+    commits = GroupCommit(ledger.commit)
+    assert await asyncio.gather(*map(commits.submit, range(50))) == [str(number) for number in range(50)]
     assert ledger.batches == [list(range(50))]
 
 
 async def test_a_lone_item_leaves_at_once(ledger: Ledger) -> None:
     """An item that waits alone is committed alone; there is no waiting for company."""
-    gather = GroupCommit(ledger.commit)
-    assert [await gather.submit(number) for number in (1, 2, 3)] == ["1", "2", "3"]
+    commits = GroupCommit(ledger.commit)
+    assert [await commits.submit(number) for number in (1, 2, 3)] == ["1", "2", "3"]
     assert ledger.batches == [[1], [2], [3]]
 
 
 async def test_what_arrives_meanwhile_leaves_together(ledger: Ledger) -> None:
-    """While a batch is under way others gather, and make the next batches, none of them larger than it may be."""
+    """While a batch is under way others commits, and make the next batches, none of them larger than it may be."""
     sizes: list[int] = []
-    gather = GroupCommit(ledger.commit, most=16, on_batch=sizes.append)
+    commits = GroupCommit(ledger.commit, most=16, on_batch=sizes.append)
     ledger.gate.clear()
-    tasks = [asyncio.ensure_future(gather.submit(0))]
+    tasks = [asyncio.ensure_future(commits.submit(0))]
     await _started(3)
-    tasks += [asyncio.ensure_future(gather.submit(number)) for number in range(1, 41)]
+    tasks += [asyncio.ensure_future(commits.submit(number)) for number in range(1, 41)]
     await _started(3)
     ledger.gate.set()
     await asyncio.gather(*tasks)
@@ -87,9 +87,9 @@ async def test_what_arrives_meanwhile_leaves_together(ledger: Ledger) -> None:
 
 async def test_lanes(ledger: Ledger) -> None:
     """As many batches as there are lanes are under way at once, and no more."""
-    gather = GroupCommit(ledger.commit, lanes=2, most=4)
+    commits = GroupCommit(ledger.commit, lanes=2, most=4)
     ledger.gate.clear()
-    tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(40)]
+    tasks = [asyncio.ensure_future(commits.submit(number)) for number in range(40)]
     await _started(5)
     assert ledger.at_work == 2
     ledger.gate.set()
@@ -101,18 +101,18 @@ async def test_lanes(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("items", "sizes"), [(1, [1]), (7, [4, 3]), (8, [4, 4]), (20, [6, 6, 6, 2])])
 async def test_free_lanes_share(ledger: Ledger, items: int, sizes: list[int]) -> None:
     """What arrives at once leaves in equal parts by the lanes that are free, and in batches that are not too large."""
-    gather = GroupCommit(ledger.commit, lanes=2, most=6)
-    await asyncio.gather(*(gather.submit(number) for number in range(items)))
+    commits = GroupCommit(ledger.commit, lanes=2, most=6)
+    await asyncio.gather(*(commits.submit(number) for number in range(items)))
     assert [len(batch) for batch in ledger.batches] == sizes
 
 
 async def test_the_last_free_lane_takes_everyone(ledger: Ledger) -> None:
     """While one lane is busy, the other takes all that wait."""
-    gather = GroupCommit(ledger.commit, lanes=2)
+    commits = GroupCommit(ledger.commit, lanes=2)
     ledger.gate.clear()
-    first = asyncio.ensure_future(gather.submit(0))
+    first = asyncio.ensure_future(commits.submit(0))
     await _started(3)
-    others = [asyncio.ensure_future(gather.submit(number)) for number in range(1, 9)]
+    others = [asyncio.ensure_future(commits.submit(number)) for number in range(1, 9)]
     await _started(3)
     assert ledger.attempts == [[0], list(range(1, 9))]
     ledger.gate.set()
@@ -122,85 +122,85 @@ async def test_the_last_free_lane_takes_everyone(ledger: Ledger) -> None:
 async def test_bad_items_fail_alone(ledger: Ledger) -> None:
     """Items that are refused fail by themselves; the others of their batch are committed, in order and once."""
     sizes: list[int] = []
-    gather = GroupCommit(ledger.commit, on_batch=sizes.append)
+    commits = GroupCommit(ledger.commit, on_batch=sizes.append)
     ledger.bad = {7, 8, 63}
-    outcomes = await asyncio.gather(*map(gather.submit, range(64)), return_exceptions=True)
+    outcomes = await asyncio.gather(*map(commits.submit, range(64)), return_exceptions=True)
     assert {number for number, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)} == {7, 8, 63}
     assert ledger.kept == [number for number in range(64) if number not in ledger.bad]
     assert sum(sizes) == 61
 
 
 async def test_one_bad_item_costs_little(ledger: Ledger) -> None:
-    """A bad item is found by halving: somebody who sends one does not cost a commit for each neighbour."""
-    gather = GroupCommit(ledger.commit)
+    """A bad item is found by halving: it does not cost a commit for each other item."""
+    commits = GroupCommit(ledger.commit)
     ledger.bad = {100}
-    await asyncio.gather(*map(gather.submit, range(256)), return_exceptions=True)
+    await asyncio.gather(*map(commits.submit, range(256)), return_exceptions=True)
     assert len(ledger.attempts) < 20
 
 
 async def test_no_storage_fails_everyone(ledger: Ledger) -> None:
-    """When nothing can be committed, everyone in the batch hears so, by faults of their own, and it is not retried."""
-    gather = GroupCommit(ledger.commit)
+    """When nothing can be committed, every caller of the batch gets its own fault, and nothing is retried."""
+    commits = GroupCommit(ledger.commit)
     ledger.failure = StorageUnavailable("the disk is gone", retry_after=7)
-    outcomes = await asyncio.gather(*map(gather.submit, range(10)), return_exceptions=True)
+    outcomes = await asyncio.gather(*map(commits.submit, range(10)), return_exceptions=True)
     assert [(type(o), getattr(o, "reason", ""), getattr(o, "retry_after", 0)) for o in outcomes] == [
         (StorageUnavailable, "the disk is gone", 7)
     ] * 10
     assert len(set(map(id, outcomes))) == 10
     assert len(ledger.attempts) == 1
     ledger.failure = None
-    assert await gather.submit(11) == "11"
+    assert await commits.submit(11) == "11"
 
 
 async def test_a_mistake_of_ours_reaches_the_caller(ledger: Ledger) -> None:
-    """An error nobody foresaw is raised by those who wait, and the lane goes on."""
-    gather = GroupCommit(ledger.commit)
+    """An unexpected error is raised to the waiting callers, and the lane goes on."""
+    commits = GroupCommit(ledger.commit)
     ledger.failure = KeyError("oops")
     with pytest.raises(KeyError, match="oops"):
-        await gather.submit(1)
+        await commits.submit(1)
     ledger.failure = None
-    assert await gather.submit(2) == "2"
+    assert await commits.submit(2) == "2"
 
 
 async def test_a_full_line(ledger: Ledger) -> None:
     """One item more than may wait is refused at once, and the others are committed."""
-    gather = GroupCommit(ledger.commit, most=1, line=10)
+    commits = GroupCommit(ledger.commit, most=1, longest_queue=10)
     ledger.gate.clear()
-    tasks = [asyncio.ensure_future(gather.submit(0))]
+    tasks = [asyncio.ensure_future(commits.submit(0))]
     await _started(3)
-    tasks += [asyncio.ensure_future(gather.submit(number)) for number in range(1, 11)]
+    tasks += [asyncio.ensure_future(commits.submit(number)) for number in range(1, 11)]
     await _started(3)
     with pytest.raises(StorageUnavailable, match="wait for the database already"):
-        await gather.submit(11)
+        await commits.submit(11)
     ledger.gate.set()
     await asyncio.gather(*tasks)
     assert ledger.kept == list(range(11))
 
 
 async def test_patience_ends(ledger: Ledger) -> None:
-    """A caller hears in time that it took too long; what had not left is dropped, what had is committed."""
-    gather = GroupCommit(ledger.commit, patience=0.02)
+    """A caller gets a fault in time; its item is dropped, or committed where a batch has it already."""
+    commits = GroupCommit(ledger.commit, patience=0.02)
     ledger.gate.clear()
-    taken = asyncio.ensure_future(gather.submit(1))
+    taken = asyncio.ensure_future(commits.submit(1))
     await _started(3)
-    waiting = asyncio.ensure_future(gather.submit(2))
+    waiting = asyncio.ensure_future(commits.submit(2))
     for task in (taken, waiting):
         with pytest.raises(StorageUnavailable, match="took longer"):
             await task
     ledger.gate.set()
-    await gather.close()
+    await commits.close()
     assert ledger.kept == [1]
 
 
 async def test_everyone_has_their_own_patience(ledger: Ledger) -> None:
-    """Who came later hears of it, too, and after who came before; so does who comes when nobody waited any more."""
-    gather = GroupCommit(ledger.commit, patience=0.1)
+    """Later callers get the fault after earlier ones; so does a caller that comes when the queue was empty."""
+    commits = GroupCommit(ledger.commit, patience=0.1)
     ledger.gate.clear()
     for _ in range(2):
         heard: list[asyncio.Future[str]] = []
         tasks = []
         for number in range(3):
-            tasks.append(asyncio.ensure_future(gather.submit(number)))
+            tasks.append(asyncio.ensure_future(commits.submit(number)))
             tasks[-1].add_done_callback(heard.append)
             await asyncio.sleep(0.03)
         for task in tasks:
@@ -208,23 +208,23 @@ async def test_everyone_has_their_own_patience(ledger: Ledger) -> None:
                 await task
         assert heard == tasks
     ledger.gate.set()
-    await gather.close()
+    await commits.close()
     assert ledger.kept == [0]
 
 
 async def test_a_cancelled_item(ledger: Ledger) -> None:
     """A caller that is cancelled takes its item along unless that has left, and its neighbours are committed."""
-    gather = GroupCommit(ledger.commit, line=3)
+    commits = GroupCommit(ledger.commit, longest_queue=3)
     ledger.gate.clear()
-    first = asyncio.ensure_future(gather.submit(1))
+    first = asyncio.ensure_future(commits.submit(1))
     await _started(3)
-    second, third = (asyncio.ensure_future(gather.submit(number)) for number in (2, 3))
+    second, third = (asyncio.ensure_future(commits.submit(number)) for number in (2, 3))
     await _started(3)
     first.cancel()
     second.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
     # The cancelled one has left the line and makes room in it.
-    others = [asyncio.ensure_future(gather.submit(number)) for number in (4, 5)]
+    others = [asyncio.ensure_future(commits.submit(number)) for number in (4, 5)]
     await _started(3)
     ledger.gate.set()
     assert await asyncio.gather(third, *others) == ["3", "4", "5"]
@@ -233,8 +233,8 @@ async def test_a_cancelled_item(ledger: Ledger) -> None:
 
 async def test_cancelled_just_before_it_leaves(ledger: Ledger) -> None:
     """An item whose caller is cancelled in the moment before a batch is taken is not in the batch."""
-    gather = GroupCommit(ledger.commit)
-    tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(3)]
+    commits = GroupCommit(ledger.commit)
+    tasks = [asyncio.ensure_future(commits.submit(number)) for number in range(3)]
     await asyncio.sleep(0)
     tasks[1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -243,31 +243,31 @@ async def test_cancelled_just_before_it_leaves(ledger: Ledger) -> None:
 
 async def test_close(ledger: Ledger) -> None:
     """Closing waits for all that was accepted, and refuses what comes later."""
-    gather = GroupCommit(ledger.commit, most=2)
+    commits = GroupCommit(ledger.commit, most=2)
     ledger.gate.clear()
-    tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(9)]
+    tasks = [asyncio.ensure_future(commits.submit(number)) for number in range(9)]
     await _started(3)
-    closing = asyncio.ensure_future(gather.close())
+    closing = asyncio.ensure_future(commits.close())
     await _started(3)
     assert not closing.done()
     with pytest.raises(StorageUnavailable, match="closed"):
-        await gather.submit(10)
+        await commits.submit(10)
     ledger.gate.set()
     await closing
     assert all(task.done() for task in tasks)
     assert ledger.kept == list(range(9))
-    await gather.close()
+    await commits.close()
 
 
 async def test_the_end_of_the_loop(ledger: Ledger) -> None:
-    """When a flight itself is ended, those whose items it carried hear so and do not wait for ever."""
-    gather = GroupCommit(ledger.commit)
+    """When a lane is cancelled, the callers of its batch get a fault and do not wait for ever."""
+    commits = GroupCommit(ledger.commit)
     ledger.gate.clear()
-    tasks = [asyncio.ensure_future(gather.submit(number)) for number in range(3)]
+    tasks = [asyncio.ensure_future(commits.submit(number)) for number in range(3)]
     await _started(3)
-    for flight in gather._flights:
-        flight.cancel()
+    for task in commits._tasks:
+        task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
     ledger.gate.set()
-    assert await gather.submit(4) == "4"
+    assert await commits.submit(4) == "4"

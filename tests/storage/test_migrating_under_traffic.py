@@ -21,9 +21,18 @@ from keywright.storage.migrate import migrate, pending
 from keywright.storage.migrations import SQLITE
 from tests.postgres import PostgresCluster, fresh_database, migrated_database
 from tests.storage.chain import assert_chains
-from tests.storage.checking_making import HOUR, a_session, a_sighting
+from tests.storage.checking_making import HOUR, a_session, an_hourly_usage
 from tests.storage.life_contract import running
-from tests.storage.making import NOON, UNSPECIFIED, Database, a_replay, a_rotation, an_event, an_organization, new_key
+from tests.storage.making import (
+    NOON,
+    UNSPECIFIED,
+    Database,
+    a_rotation,
+    a_sealed_answer,
+    an_event,
+    an_organization,
+    new_key,
+)
 from tests.storage.migrating import make, run, with_more
 from tests.storage.version_before import FileBefore, Life, ServerBefore
 
@@ -227,11 +236,11 @@ def _a_life(number: int) -> Life:
     made = new_key(an_organization())
     return Life(
         made=made,
-        answer=a_replay(),
+        answer=a_sealed_answer(),
         rotation=a_rotation(made.api_key, quiet_seconds=60),
         retires=NOON + timedelta(hours=3) if number % 2 else None,
         session=a_session(),
-        use=a_sighting(made),
+        use=an_hourly_usage(made),
         reporter=a_session().id,
     )
 
@@ -264,8 +273,8 @@ async def _assert_there(store: RunningStore, life: Life) -> None:
     # The change of a rotation's end ends the waiting for idle time.
     expected = (life.rotation.retires_at, 60) if life.retires is None else (life.retires, None)
     assert (read.retiring.retires_at, read.retiring.quiet_seconds) == expected
-    assert await store.replay(key.org_id, life.answer.request_digest, NOON) == life.answer
-    ending = await store.ending(key.org_id, key.id)
+    assert await store.sealed_answer(key.org_id, life.answer.request_digest, NOON) == life.answer
+    ending = await store.receipt(key.org_id, key.id)
     assert ending is not None
     assert [each.confirmed_at is not None for each in ending.confirmations if each.session.id == life.session.id] == [
         True

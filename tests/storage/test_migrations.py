@@ -64,7 +64,7 @@ def test_two_at_once(empty: Database) -> None:
 
 
 def test_a_migration_that_fails_changes_nothing(empty: Database) -> None:
-    """When a step cannot be carried out, none is, and the reason is told."""
+    """When a step cannot be carried out, none is, and the error has the reason."""
     empty.query("CREATE TABLE api_key_secrets (x integer)")
     with pytest.raises(StorageUnavailable, match="api_key_secrets"):
         migrate(empty.url)
@@ -127,7 +127,7 @@ def test_the_schema(empty: Database) -> None:
 
 
 def test_absent_server() -> None:
-    """A server that is away is told as such, without the password."""
+    """The error for an unavailable server has no password."""
     for ask in (pending, migrate):
         with pytest.raises(StorageUnavailable) as fault:
             ask("postgresql://me:hunter22@127.0.0.1:9/keys")
@@ -135,7 +135,7 @@ def test_absent_server() -> None:
 
 
 async def test_a_server_that_does_not_say_its_version(postgres_cluster: PostgresCluster) -> None:
-    """Whoever asks for pending migrations is not held up by a lock on what tells of them: the database is away."""
+    """A lock on the table of revisions does not block the reading of pending migrations: it fails in time."""
     url = migrated_database(postgres_cluster)
     other = await asyncpg.connect(url)
     try:

@@ -1,4 +1,4 @@
-"""The trail in PostgreSQL, and what is its own: late transactions, lost notifications, other servers."""
+"""The change feed in PostgreSQL, and what is its own: late transactions, lost notifications, other servers."""
 
 import asyncio
 import random
@@ -43,10 +43,10 @@ async def store(database: Database) -> AsyncIterator[RunningStore]:
 
 
 @pytest.fixture
-async def trail(database: Database) -> AsyncIterator[PostgresChangeFeed]:
-    """Give a trail that has just begun."""
-    async with _following(database) as trail:
-        yield trail
+async def feed(database: Database) -> AsyncIterator[PostgresChangeFeed]:
+    """Give a change feed that has just begun."""
+    async with _following(database) as feed:
+        yield feed
 
 
 @pytest.fixture
@@ -64,43 +64,43 @@ def own_cluster() -> Iterator[PostgresCluster]:
 
 async def test_a_lower_number_that_shows_later(store: RunningStore, database: Database) -> None:
     """A change whose transaction began before another one and ended after it is given as soon as it is acknowledged."""
-    async with _following(database, overlap=0) as trail:
-        assert await _late_change_is_given(store, database, trail)
+    async with _following(database, overlap=0) as feed:
+        assert await _late_change_is_given(store, database, feed)
 
 
 async def test_a_lower_number_is_missed_by_who_does_not_look_for_it(store: RunningStore, database: Database) -> None:
     """The same is missed by a reader that only goes on from the highest number: it is the guard that finds it."""
-    async with _following(database, overlap=0, most_missing=0) as trail:
-        assert not await _late_change_is_given(store, database, trail)
+    async with _following(database, overlap=0, most_missing=0) as feed:
+        assert not await _late_change_is_given(store, database, feed)
 
 
 async def test_a_transaction_that_was_open_when_the_trail_began(store: RunningStore, database: Database) -> None:
-    """A change that was under way when the trail began is given, though others had overtaken it before that."""
+    """A change that was under way when the change feed began is given, though others had overtaken it before that."""
     slow, fast = await _created(store, 2)
     async with _open_transaction(database, slow) as transaction:
         await _revoke(store, fast)
-        async with _following(database, overlap=0) as trail:
-            assert await read_changes(trail) == []
+        async with _following(database, overlap=0) as feed:
+            assert await read_changes(feed) == []
             await transaction.execute("COMMIT")
-            assert _digests(await read_changes(trail)) == {slow.secret_digest}
+            assert _digests(await read_changes(feed)) == {slow.secret_digest}
 
 
 async def test_many_late_transactions(store: RunningStore, database: Database) -> None:
     """Whatever the order in which twenty open transactions end, each change is given when it is acknowledged."""
     made = await _created(store, 40)
-    async with _following(database, overlap=0) as trail:
+    async with _following(database, overlap=0) as feed:
         late = []
         for slow, fast in zip(made[::2], made[1::2], strict=True):
             connection = await asyncpg.connect(database.url)
             await connection.execute(f"BEGIN; {add_event(slow.api_key, 'api_key.revoked', database)}")
             late.append((connection, slow))
             await _revoke(store, fast)
-        assert _digests(await read_changes(trail)) == {fast.secret_digest for fast in made[1::2]}
+        assert _digests(await read_changes(feed)) == {fast.secret_digest for fast in made[1::2]}
         random.Random(2).shuffle(late)
         for place, (connection, slow) in enumerate(late):
             await connection.execute("ROLLBACK" if place % 5 == 0 else "COMMIT")
             await connection.close()
-            assert _digests(await read_changes(trail)) == (set() if place % 5 == 0 else {slow.secret_digest})
+            assert _digests(await read_changes(feed)) == (set() if place % 5 == 0 else {slow.secret_digest})
 
 
 async def test_numbers_that_are_handed_out_in_blocks(store: RunningStore, database: Database) -> None:
@@ -116,13 +116,13 @@ async def test_blocks_are_missed_by_who_does_not_look_back(store: RunningStore, 
 async def test_more_changes_than_one_reading_gives(store: RunningStore, database: Database) -> None:
     """However many changes there were since the last reading, one call gives them all."""
     (made,) = await _created(store, 1)
-    async with _following(database) as trail:
+    async with _following(database) as feed:
         insert = "INSERT INTO changes (changed_id, type, occurred_at, noted_at)"
         database.query(
             f"{insert} SELECT '{made.api_key.id}', 'x', now(), now() FROM generate_series(1, {3 * sql.MOST_READ + 7})"
         )
-        assert len(await read_changes(trail)) == 3 * sql.MOST_READ + 7
-        assert await read_changes(trail) == []
+        assert len(await read_changes(feed)) == 3 * sql.MOST_READ + 7
+        assert await read_changes(feed) == []
 
 
 def test_missing_numbers() -> None:
@@ -162,12 +162,12 @@ def test_missing_numbers_are_bounded() -> None:
 # Notifications, and their absence.
 
 
-async def test_a_change_is_notified(store: RunningStore, trail: PostgresChangeFeed) -> None:
+async def test_a_change_is_notified(store: RunningStore, feed: PostgresChangeFeed) -> None:
     """The change of another process calls a reader that does not ask."""
     (made,) = await _created(store, 1)
-    await read_changes(trail)
+    await read_changes(feed)
     await _revoke(store, made)
-    await asyncio.wait_for(trail._stirred.wait(), LONG)
+    await asyncio.wait_for(feed._woken.wait(), LONG)
 
 
 async def test_creations_notify_nobody(store: RunningStore, database: Database) -> None:
@@ -184,44 +184,44 @@ async def test_creations_notify_nobody(store: RunningStore, database: Database) 
     await connection.close()
 
 
-async def test_lost_notifications(store: RunningStore, database: Database, trail: PostgresChangeFeed) -> None:
+async def test_lost_notifications(store: RunningStore, database: Database, feed: PostgresChangeFeed) -> None:
     """Where no notification arrives, a reader that waits sees the change all the same."""
     database.query("DROP TRIGGER changes_notify ON changes")
     (made,) = await _created(store, 1)
-    await read_changes(trail)
+    await read_changes(feed)
     await _revoke(store, made)
-    assert await _until_given(trail, made)
+    assert await _until_given(feed, made)
 
 
 async def test_a_connection_that_was_ended(
-    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed
+    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, feed: PostgresChangeFeed
 ) -> None:
     """A reader whose connection was ended sees what changed meanwhile, and is called again from then on."""
     for _ in range(3):
         made, again = await _created(store, 2)
-        await read_changes(trail)
+        await read_changes(feed)
         _end_connections(database, postgres_cluster)
         await _try_to_revoke(store, made)
-        assert await _until_given(trail, made)
-        await read_changes(trail)
+        assert await _until_given(feed, made)
+        await read_changes(feed)
         await _revoke(store, again)
-        await asyncio.wait_for(trail._stirred.wait(), LONG)
+        await asyncio.wait_for(feed._woken.wait(), LONG)
 
 
 async def test_a_server_without_notifications(store: RunningStore, database: Database) -> None:
     """Behind a pooler nothing is listened for, and a reader that waits sees the change all the same."""
-    async with _following(database, options="&statement_cache_size=0") as trail:
+    async with _following(database, options="&statement_cache_size=0") as feed:
         (made,) = await _created(store, 1)
-        await read_changes(trail)
+        await read_changes(feed)
         await _revoke(store, made)
-        assert await _until_given(trail, made)
-        assert not trail._stirred.is_set()
+        assert await _until_given(feed, made)
+        assert not feed._woken.is_set()
 
 
 # Servers that go and come.
 
 
-async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed) -> None:
+async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster, feed: PostgresChangeFeed) -> None:
     """While the server restarts readings say so in time; then all is given that was acknowledged before or since."""
     for mode in ("fast", "immediate"):
         before, after = await _created(store, 2)
@@ -230,16 +230,16 @@ async def test_a_restart(store: RunningStore, postgres_cluster: PostgresCluster,
         try:
             for _ in range(3):
                 with pytest.raises(StorageUnavailable):
-                    await asyncio.wait_for(read_changes(trail), LONG)
-                await asyncio.wait_for(trail.wait(LONG), LONG)
+                    await asyncio.wait_for(read_changes(feed), LONG)
+                await asyncio.wait_for(feed.wait(LONG), LONG)
         finally:
             await asyncio.to_thread(postgres_cluster.start)
         await _try_to_revoke(store, after)
-        assert _digests(await read_changes(trail)) >= {before.secret_digest, after.secret_digest}
+        assert _digests(await read_changes(feed)) >= {before.secret_digest, after.secret_digest}
 
 
 async def test_readings_through_restarts(
-    store: RunningStore, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed
+    store: RunningStore, postgres_cluster: PostgresCluster, feed: PostgresChangeFeed
 ) -> None:
     """While the server crashes again and again, a reader has each change that was acknowledged before it asked."""
     made = await _created(store, 600)
@@ -251,14 +251,14 @@ async def test_readings_through_restarts(
         while True:
             before, last = set(acknowledged), changed.is_set()
             try:
-                given |= _digests(await read_changes(trail))
+                given |= _digests(await read_changes(feed))
             except StorageUnavailable:
                 await asyncio.sleep(0.05)
                 continue
             assert before <= given
             if last:
                 return given
-            await trail.wait(0.02)
+            await feed.wait(0.02)
 
     async def change(share: list[NewApiKey]) -> None:
         for new in share:
@@ -276,19 +276,19 @@ async def test_readings_through_restarts(
 
 
 async def test_a_server_that_lost_its_last_changes(
-    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, trail: PostgresChangeFeed
+    store: RunningStore, database: Database, postgres_cluster: PostgresCluster, feed: PostgresChangeFeed
 ) -> None:
     """A change whose number was seen before, on a server that has failed since, is given all the same."""
     *lost, made = await _created(store, 6)
     for new in lost:
         await _revoke(store, new)
-    numbers = [change.seq for change in await read_changes(trail)]
+    numbers = [change.seq for change in await read_changes(feed)]
     # As after a failover to a server that had not received the last transactions.
     database.query(f"DELETE FROM changes WHERE seq >= {numbers[1]}")
     database.query(f"ALTER TABLE changes ALTER COLUMN seq RESTART WITH {numbers[1]}")
     _end_connections(database, postgres_cluster)
     await _try_to_revoke(store, made)
-    given = await read_changes(trail)
+    given = await read_changes(feed)
     assert made.secret_digest in _digests(given)
     assert max(change.seq for change in given) < numbers[-1]
 
@@ -296,7 +296,7 @@ async def test_a_server_that_lost_its_last_changes(
 async def test_a_server_that_is_away_at_the_beginning(
     postgres_cluster: PostgresCluster, database: Database, store: RunningStore
 ) -> None:
-    """While the server is away nobody can begin to follow; once it is back, anybody can."""
+    """No feed can begin while the server is unavailable; once it is back, feeds can begin."""
     (made,) = await _created(store, 1)
     await asyncio.to_thread(postgres_cluster.stop)
     try:
@@ -304,9 +304,9 @@ async def test_a_server_that_is_away_at_the_beginning(
             await asyncio.wait_for(store.follow(), LONG)
     finally:
         await asyncio.to_thread(postgres_cluster.start)
-    trail = await store.follow()
+    feed = await store.follow()
     await _try_to_revoke(store, made)
-    assert _digests(await read_changes(trail)) == {made.secret_digest}
+    assert _digests(await read_changes(feed)) == {made.secret_digest}
 
 
 async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
@@ -320,7 +320,7 @@ async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
     own_cluster.start()
     standby = open_store(url)
     try:
-        for call in (lambda: standby.find(made.secret_digest), standby.follow):
+        for call in (lambda: standby.find_key(made.secret_digest), standby.follow):
             with pytest.raises(StorageUnavailable, match="standby"):
                 await call()
     finally:
@@ -338,22 +338,22 @@ async def test_a_trail_begins_with_the_last_minutes(store: RunningStore, databas
             "INSERT INTO changes (changed_id, type, occurred_at, noted_at)"
             f" VALUES ('{new.api_key.id}', 'api_key.revoked', now(), now() - interval '{ago}')"
         )
-    trail = await store.follow()
-    reading = await trail.read()
+    feed = await store.follow()
+    reading = await feed.read()
     assert [change.key_id for change in reading.changes] == [new.api_key.id for new in made[1:]]
     assert (reading.begins_after, reading.complete_to) == (1, 4)
-    await trail.close()
+    await feed.close()
 
 
 async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, database: Database) -> None:
     """A reading is complete only up to a number that is missing, until it shows."""
     slow, fast = await _created(store, 2)
-    async with _following(database) as trail:
+    async with _following(database) as feed:
         async with _open_transaction(database, slow) as transaction:
             await _revoke(store, fast)
-            assert (await trail.read()).complete_to == 0
+            assert (await feed.read()).complete_to == 0
             await transaction.execute("COMMIT")
-        assert (await trail.read()).complete_to == 2
+        assert (await feed.read()).complete_to == 2
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
         ("FIND", "bytea"),
         ("FIND_MANY", "bytea"),
         ("ACKNOWLEDGE", "uuid, text[]"),
-        ("NOTE_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
+        ("ADD_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
     ],
@@ -401,16 +401,16 @@ async def test_no_table_is_read_from_end_to_end(database: Database, name: str, t
 async def _following(
     database: Database, *, options: str = "", overlap: float = 10, most_missing: int = MOST_MISSING
 ) -> AsyncIterator[PostgresChangeFeed]:
-    """Give a trail whose first reading is over."""
+    """Give a change feed whose first reading is over."""
     url = read(database.url + options)
     assert isinstance(url, PostgresUrl)
-    trail = PostgresChangeFeed(url, overlap=timedelta(seconds=overlap), most_missing=most_missing)
-    await trail.start()
-    await trail.read()
+    feed = PostgresChangeFeed(url, overlap=timedelta(seconds=overlap), most_missing=most_missing)
+    await feed.start()
+    await feed.read()
     try:
-        yield trail
+        yield feed
     finally:
-        await trail.close()
+        await feed.close()
 
 
 @asynccontextmanager
@@ -424,15 +424,15 @@ async def _open_transaction(database: Database, made: NewApiKey) -> AsyncIterato
         await connection.close()
 
 
-async def _late_change_is_given(store: RunningStore, database: Database, trail: PostgresChangeFeed) -> bool:
+async def _late_change_is_given(store: RunningStore, database: Database, feed: PostgresChangeFeed) -> bool:
     """Have a change with a lower number become visible after one with a higher number."""
     slow, fast = await _created(store, 2)
     async with _open_transaction(database, slow) as transaction:
         await _revoke(store, fast)
-        (higher,) = await read_changes(trail)
+        (higher,) = await read_changes(feed)
         assert higher.digests == (fast.secret_digest,)
         await transaction.execute("COMMIT")
-    given = list(await read_changes(trail))
+    given = list(await read_changes(feed))
     assert all(lower.seq < higher.seq for lower in given)
     return slow.secret_digest in _digests(given)
 
@@ -443,11 +443,11 @@ async def _low_number_is_given(store: RunningStore, database: Database, *, overl
     made = await _created(store, 6)
     statements = [add_event(new.api_key, "api_key.revoked", database) for new in made]
     given: list[Change] = []
-    async with _following(database, overlap=overlap, most_missing=0) as trail:
+    async with _following(database, overlap=overlap, most_missing=0) as feed:
         low, high = [await asyncpg.connect(database.url) for _ in range(2)]
         for connection, statement in zip((low, high) * 3, statements, strict=True):
             await connection.execute(statement)
-            given += await read_changes(trail)
+            given += await read_changes(feed)
         await low.close()
         await high.close()
     seqs = [change.seq for change in given]
@@ -476,11 +476,11 @@ async def _try_to_revoke(store: RunningStore, made: NewApiKey) -> None:
             await asyncio.sleep(0.02)
 
 
-async def _until_given(trail: ChangeFeed, made: NewApiKey) -> bool:
-    """Wait as whoever follows does, until a change is there."""
+async def _until_given(feed: ChangeFeed, made: NewApiKey) -> bool:
+    """Read and wait as a follower does, until a change is there."""
     async with asyncio.timeout(LONG):
-        while made.secret_digest not in _digests(await read_changes(trail)):
-            await trail.wait(LONG)
+        while made.secret_digest not in _digests(await read_changes(feed)):
+            await feed.wait(LONG)
     return True
 
 

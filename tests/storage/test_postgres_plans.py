@@ -38,7 +38,7 @@ FILLED = f"""
 
 @pytest.fixture(scope="module")
 def filled(postgres_cluster: PostgresCluster) -> Database:
-    """Give a database with many keys, secrets, events and sealed answers of many organisations."""
+    """Give a database with many keys, secrets, events and sealed answers of many organizations."""
     database = Database(migrated_database(postgres_cluster))
     for statement in FILLED.split(";\n"):
         database.query(statement)
@@ -68,7 +68,7 @@ def _events(statement: str, *before: None) -> str:
     return statement.format(filters.query(sql.DIALECT, terms, *before).conditions)
 
 
-# By its id, with its organisation or without.
+# By its id, with its organization or without.
 ONE_KEY = "Index Scan using api_keys_"
 STATEMENTS = {
     "get": (sql.GET, ONE_KEY),
@@ -90,7 +90,7 @@ STATEMENTS = {
     "purge of reporters": (sql.PURGE, "usage_reporters_written_at_idx"),
     "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
-    "notice": (sql.NOTE_EXPIRING, ONE_KEY),
+    "notice": (sql.ADD_EXPIRY_NOTICE, ONE_KEY),
 }
 
 
@@ -102,5 +102,5 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
     nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
     assert index in plan, plan
-    # A table of as many rows as there are organisations is read as it likes.
+    # A table of as many rows as there are organizations is read as it likes.
     assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", ""), plan

@@ -80,7 +80,7 @@ async def test_another_process_writes_for_long(hasty: SqliteStore, path: Path, d
 
 
 async def test_a_creation_waits_for_another_process(database: Database, path: Path) -> None:
-    """A creation that finds the file held waits, and is stored when it is free."""
+    """A creation that finds the file locked waits, and is stored when it is free."""
     store = SqliteStore(path)
     made = new_key(an_organization())
     try:

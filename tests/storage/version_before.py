@@ -16,12 +16,12 @@ from uuid import UUID
 
 import asyncpg
 
-from keywright.service.checking_ports import Sighting
+from keywright.service.checking_ports import HourlyUsage
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
-from keywright.service.management.ports import NewApiKey, Replay, Rotation
+from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.verifier_sessions import Session
 from keywright.storage.shared import checking_rows, rows
-from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import writer
 from tests.storage import statements_before as sql
 from tests.storage.making import NOON, an_event
 
@@ -34,11 +34,11 @@ class Life:
     """What is done to one key, in this order; `retires` is the end that its rotation gets afterwards, if any."""
 
     made: NewApiKey
-    answer: Replay
+    answer: SealedAnswer
     rotation: Rotation
     retires: datetime | None
     session: Session
-    use: Sighting
+    use: HourlyUsage
     reporter: UUID
 
 
@@ -46,7 +46,7 @@ class FileBefore:
     """A writer and reader of a SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite_file.open_to_write(path)
+        self._connection = writer.open_to_write(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -70,7 +70,7 @@ class FileBefore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        sqlite_file.begin(self._connection, WRITE_PATIENCE)
+        writer.begin(self._connection, WRITE_PATIENCE)
         yield
         self._connection.execute("COMMIT")
 
@@ -130,7 +130,7 @@ class FileBefore:
         assert [row[2] is None for row in found if row[5] == life.session.id.bytes] == [False]
 
     def _use(self, life: Life) -> None:
-        (use,) = checking_rows.use_rows([life.use], rows.SQLITE)
+        (use,) = checking_rows.hourly_usage_rows([life.use], rows.SQLITE)
         assert self._changed(sql.SQLITE_BEGIN_BATCH, life.reporter.bytes, 1) == 1
         ((secret,),) = self._all(sql.SQLITE_NAMED_BY_DIGEST, use.digest, use.key_id)
         assert self._changed(sql.SQLITE_USED, use.first_seen, use.last_seen, secret) == 1
@@ -212,7 +212,7 @@ class ServerBefore:
         assert [row["at"] is None for row in found if row["id"] == life.session.id] == [False]
 
     async def _use(self, life: Life) -> None:
-        uses = checking_rows.use_rows([life.use], rows.POSTGRES_TEXTS)
+        uses = checking_rows.hourly_usage_rows([life.use], rows.POSTGRES_TEXTS)
         await self._fetch(sql.POSTGRES_NOTE_USAGE, *zip(*uses, strict=True), life.reporter, 1)
 
     async def _purge(self, life: Life) -> None:
@@ -223,7 +223,7 @@ class ServerBefore:
             # Another process may be removing it at this moment, which leaves it to that one.
             await self._fetch(sql.POSTGRES_PURGE, expired.expires_at, expired.expires_at, 100)
 
-    def _request(self, life: Life, answer: Replay) -> tuple[UUID, bytes]:
+    def _request(self, life: Life, answer: SealedAnswer) -> tuple[UUID, bytes]:
         return life.made.api_key.org_id, answer.request_digest
 
 
@@ -236,10 +236,10 @@ def _retirement(life: Life) -> Any:
     return an_event(EventType.ROTATION_CHANGED, life.made.api_key, occurred_at=at)
 
 
-def _second(life: Life) -> Replay:
+def _second(life: Life) -> SealedAnswer:
     """Give the answer to another request of the same key."""
     digest = sha256(life.answer.request_digest).digest()
-    return Replay(
+    return SealedAnswer(
         request_digest=digest,
         fingerprint=bytes(32),
         sealed=b"\0",
@@ -248,10 +248,10 @@ def _second(life: Life) -> Replay:
     )
 
 
-def _expired(life: Life) -> Replay:
+def _expired(life: Life) -> SealedAnswer:
     """Give an answer that expired a day before noon."""
     digest = sha256(b"expired" + life.answer.request_digest).digest()
-    return Replay(
+    return SealedAnswer(
         request_digest=digest,
         fingerprint=bytes(32),
         sealed=b"\0",

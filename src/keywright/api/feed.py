@@ -26,12 +26,12 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
-from keywright.keys.digest import digest as digest_of
+from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verdicts import Caller
-from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
+from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
@@ -113,7 +113,7 @@ class UsageBody(BaseModel):
 
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
-    sightings: list[UsageRecordBody] = Field(max_length=_MOST_REPORTED)
+    usage: list[UsageRecordBody] = Field(max_length=_MOST_REPORTED)
 
 
 class SubscriberInput(Input):
@@ -178,22 +178,20 @@ class FeedRoutes:
     ) -> Response:
         """Add up the uses that a verifier accepted."""
         body = report.model
-        sightings = [
-            await _usage_record(self._parts, reported, subscriber.verifier.name) for reported in body.sightings
-        ]
-        records = [sighting for sighting in sightings if sighting is not None]
-        await self._parts.store.note_usage(records, UsageBatch(body.session, body.batch))
+        reports = [await _usage_record(self._parts, reported, subscriber.verifier.name) for reported in body.usage]
+        records = [record for record in reports if record is not None]
+        await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
         return Response(status_code=204)
 
 
-async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: str) -> Sighting | None:
+async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: str) -> HourlyUsage | None:
     digest = bytes.fromhex(reported.digest)
-    facts = await parts.store.find(digest)
+    facts = await parts.store.find_key(digest)
     if facts is None:
         return None
     # A verifier whose clock is ahead must not move the last use into the future.
     now = parts.clock()
-    return Sighting(
+    return HourlyUsage(
         key_id=UUID(bytes=facts.id),
         digest=digest,
         hour=min(reported.hour, now).replace(minute=0, second=0, microsecond=0),
@@ -232,7 +230,7 @@ async def open_stream(
             await parts.follower.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
-    await parts.store.note_session(session)
+    await parts.store.renew_session(session)
     return Stream(parts, session, credential, arrived)
 
 
@@ -319,4 +317,4 @@ class Stream:
         now = self._parts.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY_SECONDS
-            await self._parts.store.note_session(self._session)
+            await self._parts.store.renew_session(self._session)

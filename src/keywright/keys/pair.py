@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keywright.keys import format as text_format
-from keywright.keys.digest import digest
-from keywright.keys.format import Kind, Parts
+from keywright.keys.format import Kind, Parts, digest
 
 SEED_BYTES = 32
 

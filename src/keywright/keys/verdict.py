@@ -71,7 +71,7 @@ NO_REQUIREMENTS = Requirements()
 class Explanation(NamedTuple):
     """The rule that refused, and a key that would pass; sentences for the developer of an API server."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 

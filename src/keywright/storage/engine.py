@@ -19,17 +19,17 @@ class RunningStore(AuditStore, KeyTaskStore, ChangeStore, CheckingStore, Session
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:
-        """Open it. A database that is away now is found when it is back; `check` tells."""
+        """Open it. A database that is unavailable now is found later; `check` raises until then."""
         ...
 
     async def close(self) -> None:
-        """Finish what was accepted, then let go of the database."""
+        """Finish what was accepted, then close every connection."""
         ...
 
 
 def open_store(url: str, *, on_batch: OnBatch | None = None) -> RunningStore:
     """
-    Give the store of a database, without reaching for it yet.
+    Give the store of a database. Nothing is opened yet.
 
     Args:
         url: See `url.read`.

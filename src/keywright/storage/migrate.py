@@ -15,6 +15,7 @@ from keywright.storage import migrations
 from keywright.storage import url as database_url
 from keywright.storage.migrations import Migrations, OnStep
 from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import writer
 from keywright.storage.url import SqliteUrl
 
 LOCK_PATIENCE = 60.0
@@ -85,7 +86,7 @@ def _pending_in_file(path: Path) -> list[str]:
 
 def migrate_file(path: Path, on_step: OnStep, steps: Migrations = migrations.SQLITE) -> None:
     """Run those of *steps* that a SQLite file lacks; see `migrate`."""
-    with closing(sqlite_file.create(path)) as connection:
+    with closing(writer.create(path)) as connection:
         try:
             while _advance(connection, on_step, steps):
                 pass
@@ -95,8 +96,8 @@ def migrate_file(path: Path, on_step: OnStep, steps: Migrations = migrations.SQL
 
 
 def _advance(connection: sqlite3.Connection, on_step: OnStep, steps: Migrations) -> bool:
-    """Run one migration, so that those who wait to write get in between; tell whether there was one to run."""
-    sqlite_file.begin(connection, LOCK_PATIENCE)
+    """Run one migration in a transaction, so that writers get in between; give whether there was one."""
+    writer.begin(connection, LOCK_PATIENCE)
     revisions = steps.missing(sqlite_file.version(connection))
     for revision in revisions[:1]:
         on_step(revision)

@@ -1,4 +1,4 @@
-"""What the doctor says about settings and ports."""
+"""The doctor's checks of settings and ports."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from keywright import config
 from keywright.cli.doctor import settings as setting_checks
-from keywright.cli.doctor.findings import Level
+from keywright.cli.doctor.results import Level
 from keywright.cli.server import metrics
 from keywright.config import Settings
 from tests.cli.fake_service import Answer, fake_service
@@ -43,7 +43,7 @@ def test_strange_variable() -> None:
 
 @pytest.mark.parametrize("name", ["KEYWRIGHT_SERVICE_HOST", "KEYWRIGHT_PORT_8080_TCP_ADDR"])
 def test_service_links(name: str) -> None:
-    """What Kubernetes puts into pods is known for what it is."""
+    """Variables that Kubernetes sets in pods are recognized."""
     (finding,) = setting_checks.unknown_variables([name])
     assert "enableServiceLinks" in (finding.mend or "")
 
@@ -84,7 +84,7 @@ async def test_ports_of_another_program() -> None:
 
 
 async def test_silent_program() -> None:
-    """A program that has the port and says nothing is another program."""
+    """A program that has the port and does not answer is another program."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
         silent.settimeout(0)
         (finding, _) = await setting_checks.ports(settings(port=silent.getsockname()[1]))
@@ -92,7 +92,7 @@ async def test_silent_program() -> None:
 
 
 async def test_port_of_a_running_service() -> None:
-    """The doctor may be asked while the service runs."""
+    """The doctor may run while the service runs."""
     with metrics.served("127.0.0.1:0") as url:
         assert url is not None
         (_, finding) = await setting_checks.ports(
@@ -104,6 +104,6 @@ async def test_port_of_a_running_service() -> None:
 
 @pytest.mark.parametrize("address", ["no-such-host.invalid:9464", "203.0.113.1:9464"])
 async def test_impossible_address(address: str) -> None:
-    """An address that this machine cannot listen on fails."""
+    """An address that this host cannot listen on fails."""
     (_, finding) = await setting_checks.ports(settings(metrics=address))
     assert finding.level is Level.FAIL

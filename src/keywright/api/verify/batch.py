@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import CheckOptions, KeyCheck
-from keywright.keys.digest import digest_of
+from keywright.keys.format import digest_of
 from keywright.keys.verdict import Code
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Checker

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import Refusal
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.service.checking.verdicts import Caller
 from keywright.service.faults import InvalidToken, PermissionMissing
 from keywright.service.ports import Authenticator

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from keywright import telemetry
 from keywright.api.http.principal import bearer_of
@@ -27,8 +27,7 @@ from keywright.api.verify.bodies import retry_after_seconds
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import Headers, error_response, lines_of, request_ids
 from keywright.keys.addresses import Network, client_address
-from keywright.keys.digest import digest
-from keywright.keys.format import ENVIRONMENT
+from keywright.keys.format import ENVIRONMENT, digest
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
 from keywright.keys.usage import agent_family
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
@@ -38,6 +37,7 @@ from keywright.service.verifiers import Verifiers
 
 FORWARD_AUTH = "/forward-auth"
 EXT_AUTHZ = "/ext-authz"
+PATHS = re.compile(f"{FORWARD_AUTH}/*|{EXT_AUTHZ}(?:/.*)?", re.DOTALL)
 
 Peer = tuple[str, int]
 
@@ -122,10 +122,9 @@ class ProxyRequest:
 
 class ForwardAuth:
     """
-    Answers proxies, and passes every other request to *app*.
+    Answers proxies: every request to a path of `PATHS`.
 
     Args:
-        app: Answers every other request.
         checker: Checks keys.
         verifiers: Recognises the credentials of proxies.
         who: `verifier`: a proxy sends its credential in `X-Keywright-Verifier`. `open`: no credential is needed.
@@ -134,14 +133,12 @@ class ForwardAuth:
 
     def __init__(
         self,
-        app: ASGIApp,
         checker: Checker,
         verifiers: Verifiers,
         *,
         who: Literal["verifier", "open"],
         trusted: Sequence[Network],
     ) -> None:
-        self._app = app
         self._checker = checker
         self._request_ids = request_ids()
         self._verifiers = verifiers
@@ -150,9 +147,6 @@ class ForwardAuth:
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _is_for_proxies(scope["path"]):
-            await self._app(scope, receive, send)
-            return
         request_id = next(self._request_ids)
         options = _NO_OPTIONS
         try:
@@ -251,10 +245,6 @@ class ForwardAuth:
         if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
             response.status_code = _FORBIDDEN
         return response
-
-
-def _is_for_proxies(path: str) -> bool:
-    return path.rstrip("/") in (FORWARD_AUTH, EXT_AUTHZ) or path.startswith(f"{EXT_AUTHZ}/")
 
 
 @lru_cache(maxsize=256)

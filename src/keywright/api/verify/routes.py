@@ -5,6 +5,7 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 `api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
 """
 
+import re
 from functools import partial
 from typing import Any
 
@@ -13,46 +14,60 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
 from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Front
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.batch import Batches
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath, VerifyHeaders, read_headers
+from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
+from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 
+_PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
 
-class VerifyRoutes:
+
+class ServiceApp(Front):
     """
-    Answers checks, and passes every other request to *app*.
+    The whole application: checks, and behind them all other routes.
 
     Args:
         app: Answers every other request.
         checker: Checks keys.
         callers: Recognises callers.
-        fast_path: The fast path, which `server.protocol` tries before this; None for none.
+        forward_auth: Answers proxies; None without forward authentication.
+        fast_path: The fast path, which `api.server.protocol` tries before this; None for none.
     """
 
-    def __init__(self, app: ASGIApp, checker: Checker, callers: Callers, *, fast_path: FastPath | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        checker: Checker,
+        callers: Callers,
+        *,
+        forward_auth: ForwardAuth | None = None,
+        fast_path: FastPath | None = None,
+    ) -> None:
+        proxies = [] if forward_auth is None else [(FORWARD_AUTH_PATHS, forward_auth)]
+        super().__init__(app, [(_PATHS, _Verifications(checker, callers)), *proxies])
         self.fast_path = fast_path
-        self._app = app
+
+
+class _Verifications:
+    """Answers single verifications and batches."""
+
+    def __init__(self, checker: Checker, callers: Callers) -> None:
         self._checker = checker
         self._callers = callers
         self._batches = Batches(checker)
         self._request_ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(VERIFY):
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"].removesuffix("/")
-        if path not in (VERIFY, BATCH):
-            await self._app(scope, receive, send)
-            return
         request_id = next(self._request_ids)
         try:
-            body, stale = await self._answer(path, scope, receive)
+            body, stale = await self._answer(scope, receive)
         except Exception as error:  # noqa: BLE001 - every error becomes a response; the unexpected is logged whole
             await error_response(error, scope, request_id.decode())(scope, receive, send)
             return
@@ -65,13 +80,13 @@ class VerifyRoutes:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, path: str, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
         if scope["method"] != "POST":
             raise Refusal("method_not_allowed", headers={"Allow": "POST"})
         headers = read_headers(scope["headers"])
         caller = await self._callers.recognize(headers.authorization)
         raw = await _read_body(headers, scope, receive)
-        if path == BATCH:
+        if scope["path"].startswith(BATCH):
             return await self._batches.answer(caller, raw)
         return await self._answer_one(caller, raw, facts=headers.wants_facts)
 

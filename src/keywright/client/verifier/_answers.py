@@ -103,7 +103,7 @@ def _answer(response: VerifyResponse, fact_names: _Facts) -> Answer:
         facts=None if key is None else _facts(key, facts),
         complete=key is not None and facts is not None and set(fact_names.facts or ()) <= _JUDGED_FACTS,
         stale=response.stale,
-        explanation=None if explanation is None else Explanation(explanation.rule, explanation.would_pass),
+        explanation=None if explanation is None else Explanation(explanation.reason, explanation.would_pass),
         limits=tuple(map(_limit_state, response.rate_limits or ())),
         retry_after_seconds=response.retry_after_seconds,
     )

@@ -204,7 +204,7 @@ class ServiceCalls:
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
         repeated when its answer was lost, with the same records and before any newer one.
         """
-        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, records))}
+        body = {"session": str(session), "batch": batch, "usage": list(map(_shown, records))}
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:

@@ -21,7 +21,7 @@ from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read
 from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
-from keywright.keys.digest import DIGEST_BYTES
+from keywright.keys.format import DIGEST_BYTES
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0

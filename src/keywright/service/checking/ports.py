@@ -17,7 +17,7 @@ class Seconds(Protocol):
 class KeyStore(Protocol):
     """The part of `checking_ports.CheckingStore` that a verification needs."""
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
         """
         Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord
-from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
+from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
 
 
 class UsageBatches:
@@ -25,7 +25,7 @@ class UsageBatches:
     def __init__(self, store: CheckingStore, reporter: UUID) -> None:
         self._store = store
         self._batch = UsageBatch(reporter, 0)
-        self._unanswered: Sequence[Sighting] = ()
+        self._unanswered: Sequence[HourlyUsage] = ()
 
     async def write(self, batches: Iterable[Sequence[UsageRecord]]) -> None:
         """
@@ -45,16 +45,16 @@ class UsageBatches:
         if not self._unanswered:
             return
         try:
-            await self._store.note_usage(self._unanswered, self._batch)
+            await self._store.add_usage(self._unanswered, self._batch)
         except ValueError:
             self._unanswered = ()
             raise
         self._unanswered = ()
 
 
-def _stored(record: UsageRecord) -> Sighting:
+def _stored(record: UsageRecord) -> HourlyUsage:
     source = record.source
-    return Sighting(
+    return HourlyUsage(
         key_id=UUID(bytes=source.key_id),
         digest=source.digest,
         hour=_time(source.hour * HOUR_SECONDS),

@@ -12,8 +12,7 @@ from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
 from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
-from keywright.keys.digest import digest
-from keywright.keys.format import is_private_key
+from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
@@ -135,7 +134,7 @@ class Verification:
     async def _read(self, look_up: LookUp) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._store.find(look_up.digest)
+            facts = await self._store.find_key(look_up.digest)
         finally:
             self._cache.end(look_up, facts)
         return facts

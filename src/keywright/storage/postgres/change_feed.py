@@ -1,5 +1,5 @@
 """
-The change feed of PostgreSQL: one reader on a connection of its own. What it has to ask for, `change_reader` knows.
+The change feed of PostgreSQL: one reader on a connection of its own. `change_reader` decides what to query.
 
 A notification wakes the reader, and nothing more depends on it.
 """
@@ -28,7 +28,7 @@ PATIENCE = 2.0
 """Seconds that one statement may take."""
 
 POLL_SECONDS = 0.2
-"""How long nobody waits for a notification: it may have been lost."""
+"""The longest wait for a notification, which may have been lost."""
 
 POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
 
@@ -51,7 +51,7 @@ class PostgresChangeFeed:
         self,
         url: PostgresUrl,
         *,
-        forget: Callable[["PostgresChangeFeed"], object] = lambda trail: None,
+        forget: Callable[["PostgresChangeFeed"], object] = lambda feed: None,
         most_missing: int = MOST_MISSING,
         overlap: timedelta = LATE,
     ) -> None:
@@ -59,8 +59,8 @@ class PostgresChangeFeed:
         self._forget = forget
         self._reader = ChangeReader(most_missing=most_missing, overlap=overlap)
         self._connection: Connection | None = None
-        self._hears = False
-        self._stirred = asyncio.Event()
+        self._listens = False
+        self._woken = asyncio.Event()
         self._closed = False
 
     async def start(self) -> None:
@@ -71,7 +71,7 @@ class PostgresChangeFeed:
             StorageUnavailable: The server cannot be reached; the change feed is closed.
         """
         try:
-            await self._connect_and(self._nothing_more)
+            await self._connect_and(self._do_nothing)
         except BaseException:
             await self.close()
             raise
@@ -80,7 +80,7 @@ class PostgresChangeFeed:
         """See `ChangeFeed.read`."""
         if self._closed:
             raise StorageUnavailable("the change feed is closed")
-        self._stirred.clear()
+        self._woken.clear()
         await self._connect_and(self._catch_up)
         return self._reader.take_out()
 
@@ -96,22 +96,22 @@ class PostgresChangeFeed:
             self._disconnect()
             raise
 
-    async def _nothing_more(self, _: "Connection") -> None:
-        """Leave it at connecting."""
+    async def _do_nothing(self, _: "Connection") -> None:
+        """Do no more than connect."""
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
-        longest = POLL_SECONDS if self._hears else POLL_WITHOUT_NOTIFICATIONS_SECONDS
+        longest = POLL_SECONDS if self._listens else POLL_WITHOUT_NOTIFICATIONS_SECONDS
         try:
             async with asyncio.timeout(min(seconds, longest)):
-                await self._stirred.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
 
     async def close(self) -> None:
         """See `ChangeFeed.close`."""
         self._closed = True
-        self.stir()
+        self.wake()
         self._forget(self)
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -120,9 +120,9 @@ class PostgresChangeFeed:
             except DRIVER_ERRORS:
                 connection.terminate()
 
-    def stir(self, *_: object) -> None:
-        """Say that something may have changed."""
-        self._stirred.set()
+    def wake(self, *_: object) -> None:
+        """Wake the reader: something may have changed."""
+        self._woken.set()
 
     async def _connected(self) -> "Connection":
         if self._connection is not None and not self._connection.is_closed():
@@ -132,23 +132,23 @@ class PostgresChangeFeed:
             connection.terminate()
             raise StorageUnavailable("the change feed is closed")
         self._connection = connection
-        connection.add_termination_listener(self.stir)
-        self._hears = await self._listen(connection)
+        connection.add_termination_listener(self.wake)
+        self._listens = await self._listen(connection)
         await self._begin(connection)
         return connection
 
     async def _listen(self, connection: "Connection") -> bool:
-        # Who does without prepared statements is behind a pooler, which would leave the listening to somebody else.
+        # Without prepared statements there is a pooler in between, and LISTEN would stay with a connection of its own.
         if self._url.statement_cache_size == 0:
             return False
         try:
-            await connection.add_listener(sql.CHANNEL, self.stir)
+            await connection.add_listener(sql.CHANNEL, self.wake)
         except asyncpg.FeatureNotSupportedError:
             return False
         return True
 
     async def _begin(self, connection: "Connection") -> None:
-        ((oldest, at),) = await self._ask(connection, sql.BEGIN_AT, LONGEST_TRANSACTION_SECONDS)
+        ((oldest, at),) = await self._fetch(connection, sql.BEGIN_AT, LONGEST_TRANSACTION_SECONDS)
         self._reader.begin(oldest, at)
 
     async def _catch_up(self, connection: "Connection") -> None:
@@ -157,12 +157,12 @@ class PostgresChangeFeed:
         while more:
             reader = self._reader
             missing = [str(seq) for seq in reader.missing]
-            *found, last = await self._ask(connection, sql.CHANGES, reader.highest, missing, reader.since)
+            *found, last = await self._fetch(connection, sql.CHANGES, reader.highest, missing, reader.since)
             changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
             recent = [int(seq) for seq in (last["recent"] or "").split()]
             more = reader.take(changes, recent, last["noted_at"], now) or len(found) >= sql.MOST_READ
 
-    async def _ask(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
         for _ in range(_ATTEMPTS - 1):
             try:
                 return await connection.fetch(statement, *values)

@@ -130,14 +130,14 @@ class ChangeReader:
         """
         for change in sorted(changes, key=lambda each: each.seq):
             self._numbers.saw(change.seq, now)
-            self._lately[change.seq] = change.noted_at
+            self._lately[change.seq] = change.written_at
             self._not_given.append(change)
         late = set(recent) - self._lately.keys()
         for seq in late:
             self._numbers.miss(seq, now)
         self._asked_at = at
         since = at - self._overlap
-        self._lately = {seq: noted_at for seq, noted_at in self._lately.items() if noted_at > since}
+        self._lately = {seq: written_at for seq, written_at in self._lately.items() if written_at > since}
         if not late:
             # Only now: those that are late are asked for once, however many numbers are missing.
             self._numbers.give_up(now - LONGEST_TRANSACTION_SECONDS)

@@ -8,7 +8,7 @@ tables. Arrays come as texts: see `rows`.
 from typing import Final
 
 from keywright.storage.postgres.statements import DIALECT
-from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, UseRow, VerifierRow
+from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, HourlyUsageRow, VerifierRow
 from keywright.storage.shared.readers import FACTS_COLUMNS
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, change_columns
 
@@ -76,12 +76,12 @@ ACKNOWLEDGE: Final = """
 """Values: session, numbers."""
 
 _USE_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint")
-_USE = ", ".join(UseRow._fields)
-_TYPED = ", ".join(f"{column}::{type_}" for column, type_ in zip(UseRow._fields, _USE_TYPES, strict=True))
-_ARRAYS = ", ".join(f"${n}::text[]" for n, _ in enumerate(UseRow._fields, start=1))
-_BATCH = ", ".join(f"${len(UseRow._fields) + n}" for n in (1, 2))
+_USE = ", ".join(HourlyUsageRow._fields)
+_TYPED = ", ".join(f"{column}::{type_}" for column, type_ in zip(HourlyUsageRow._fields, _USE_TYPES, strict=True))
+_ARRAYS = ", ".join(f"${n}::text[]" for n, _ in enumerate(HourlyUsageRow._fields, start=1))
+_BATCH = ", ".join(f"${len(HourlyUsageRow._fields) + n}" for n in (1, 2))
 
-NOTE_USAGE: Final = f"""
+ADD_USAGE: Final = f"""
     WITH unwritten AS (
         INSERT INTO usage_reporters AS old (reporter, batch, written_at) VALUES ({_BATCH}, now())
         ON CONFLICT (reporter) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
@@ -145,7 +145,7 @@ NOTE_USAGE: Final = f"""
         last_seen = greatest(old.last_seen, excluded.last_seen), count = old.count + excluded.count
 """  # noqa: S608
 """
-Values: an array for each of `UseRow`, the reporter, the number of the batch.
+Values: an array for each of `HourlyUsageRow`, the reporter, the number of the batch.
 
 A repeated batch waits for the row of the reporter until the first transaction is over, and then sees the result:
 `reported` is empty where the batch was written, and nothing else is done. After that row, the secrets are locked in one

@@ -2,9 +2,9 @@
 Migrations on PostgreSQL, while others read and write. Callable from anywhere: each call works in a thread and an event
 loop of its own.
 
-A change to a table waits until everybody is out of it, and everybody who comes later waits behind the change. So it
-waits for moments only, gives way, and comes again. What takes long, indexes of tables that may be large, is made
-concurrently, which no transaction can hold together: those steps can be run again from wherever they were left.
+A change to a table waits until no transaction uses the table, and later transactions wait behind the change. So it
+waits for a moment only, gives way, and tries again. Indexes of tables that may be large are made concurrently, outside
+of a transaction: those steps can be run again from wherever they stopped.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ LOCK_PATIENCE = 60.0
 """Seconds in which the tables have to be free for a moment."""
 
 PAUSE: Final = 0.1
-"""Seconds for which those who waited behind a change have the tables to themselves."""
+"""Seconds without a lock, for the transactions that waited behind a change."""
 
 CONCURRENTLY: Final = " CONCURRENTLY "
 """The word in a script that no transaction can hold together."""
@@ -45,16 +45,16 @@ _LOCK = 0x6B65797772696768
 
 
 class _Progress(Enum):
-    """How far an attempt came: somewhere, nowhere because others were in the way, or to the end."""
+    """The result of an attempt: some steps done, none because of a lock, or nothing left to do."""
 
     SOME = auto()
-    HELD_UP = auto()
+    BLOCKED = auto()
     DONE = auto()
 
 
 def pending(url: PostgresUrl) -> list[str]:
     """Name the migrations that the database lacks; see `migrate.pending`."""
-    # A table that is locked, or a server that stands still, would hold up whoever asks for ever.
+    # A locked table or a stopped server would block the caller for ever.
     return _with_connection(
         url, lambda connection: _pending(connection, POSTGRESQL), statement_patience=CONNECT_PATIENCE
     )
@@ -73,25 +73,25 @@ async def _pending(connection: "Connection", steps: Migrations) -> list[str]:
 
 
 async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> None:
-    told: set[str] = set()
+    started: set[str] = set()
 
-    def tell(step: str) -> None:
-        if step not in told:
-            told.add(step)
+    def start(step: str) -> None:
+        if step not in started:
+            started.add(step)
             on_step(step)
 
     give_up_at = asyncio.get_running_loop().time() + LOCK_PATIENCE
     while True:
         try:
-            progress = await _advance(url, connection, tell, steps)
+            progress = await _advance(url, connection, start, steps)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            # Nothing was done, and whoever waited behind goes first.
+            # Nothing was done, and the transactions that waited behind go first.
             if asyncio.get_running_loop().time() >= give_up_at:
                 raise
-            progress = _Progress.HELD_UP
+            progress = _Progress.BLOCKED
         if progress is _Progress.DONE:
             return
-        if progress is _Progress.HELD_UP:
+        if progress is _Progress.BLOCKED:
             await asyncio.sleep(PAUSE)
 
 
@@ -99,9 +99,9 @@ async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, 
     """Run what fits one transaction, or one step that fits none."""
     async with connection.transaction():
         # Not waited for in the transaction, which looks at the database as of then: an index that is made concurrently
-        # waits for everybody who does.
+        # waits for every transaction that does.
         if not await connection.fetchval(sql.TRY_LOCK, _LOCK):
-            return _Progress.HELD_UP
+            return _Progress.BLOCKED
         scripts = [(revision, steps.script(revision)) for revision in await _pending(connection, steps)]
         # By a call without parameters, after which the driver leaves nothing open that still looks at it.
         await connection.execute(sql.GIVE_WAY)
@@ -143,7 +143,7 @@ def _with_connection(
         try:
             return thread.submit(asyncio.run, run()).result()
         except NotDurable as error:
-            # Not a matter of waiting: whoever starts a service on it has to be told.
+            # Waiting does not help: the start of the service has to fail with this.
             raise ValueError(error.reason) from None
 
 

@@ -1,7 +1,7 @@
 """
-Held connections to PostgreSQL: few, prepared, and each used by one caller at a time.
+A pool of connections to PostgreSQL: few, prepared, and each used by one caller at a time.
 
-The driver has a pool of its own. Holding connections in a list answers a look-up by primary key twice as fast (43 000 a
+The driver has a pool of its own. A list of connections answers a look-up by primary key twice as fast (43 000 a
 second instead of 22 000 with 64 callers), because nothing is wrapped, reset or shielded for each use; and no session
 state is ever set that would have to be undone.
 """
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 CONNECT_PATIENCE = 2.0
 """Seconds to wait for a new connection, the server's greeting included."""
 
-_TURN_SHARE = 0.4
-"""How much of a caller's patience may go into waiting for a connection that others use."""
+_SLOT_SHARE = 0.4
+"""The share of a caller's patience that it may wait for a connection."""
 
-LONGEST_LINE = 1024
+LONGEST_QUEUE = 1024
 """Callers that may wait for a connection; one more is refused at once."""
 
 _FITNESS = "SELECT current_setting('synchronous_commit', true), current_setting('in_hot_standby', true)"
 
-# A firewall forgets a silent connection, and does not say so: what is sent through it then is answered by nobody.
+# A firewall drops an idle connection without a sign: what is sent through it then has no answer.
 _LONGEST_IDLE = 300.0
-_MEND_PATIENCE = 2.0
+_RECOVER_PATIENCE = 2.0
 _CLOSE_PATIENCE = 2.0
 
 
@@ -41,10 +41,10 @@ async def connect(
     url: PostgresUrl, *, patience: float = CONNECT_PATIENCE, statement_patience: float | None = PATIENCE
 ) -> "Connection":
     """
-    Open a connection to a server that keeps what it acknowledges and is not behind another one.
+    Open a connection to a primary that keeps what it acknowledges.
 
     Args:
-        patience: Seconds in which it has to be there.
+        patience: Seconds to wait for it.
         statement_patience: Seconds that a statement may take, unless it says otherwise; None for as long as it takes.
 
     Raises:
@@ -99,14 +99,14 @@ class Pool:
     def __init__(self, url: PostgresUrl, *, patience: float = PATIENCE) -> None:
         self._url = url
         self._patience = patience
-        self._turns = asyncio.Semaphore(url.pool_size)
-        self._line = 0
+        self._slots = asyncio.Semaphore(url.pool_size)
+        self._waiting = 0
         self._idle: list[tuple[Connection, float]] = []
-        self._chores: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def deadline(self) -> float:
-        """Say when a caller who comes now has to have its answer, in the time of the event loop."""
+        """Give the time on the event loop's clock by which a call that begins now has to be answered."""
         return asyncio.get_running_loop().time() + self._patience
 
     async def fetch(self, statement: str, values: Sequence[Any], *, deadline: float) -> list[asyncpg.Record]:
@@ -124,12 +124,12 @@ class Pool:
             rows = await connection.fetch(statement, *values, timeout=self._left(deadline))
         except DRIVER_ERRORS as error:
             meaning = fault(error)
-            self._put_away(connection, error, meaning)
+            self._release_after_error(connection, error, meaning)
             raise meaning from error
         except BaseException:
-            self._do(self._mend(connection))
+            self._start(self._recover(connection))
             raise
-        self._give_back(connection)
+        self._release(connection)
         return rows
 
     async def close(self) -> None:
@@ -140,46 +140,46 @@ class Pool:
         try:
             async with asyncio.timeout(self._patience):
                 for _ in range(self._url.pool_size):
-                    await self._turns.acquire()
+                    await self._slots.acquire()
         except TimeoutError:
             pass
         while self._idle:
-            self._do(self._say_goodbye(self._idle.pop()[0]))
-        while self._chores:
-            await asyncio.wait(self._chores)
+            self._start(self._close_connection(self._idle.pop()[0]))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _take(self, deadline: float) -> "Connection":
         if self._closed:
             raise StorageUnavailable("the store is closed")
         if asyncio.get_running_loop().time() >= deadline:
             raise StorageUnavailable("PostgreSQL did not answer in time")
-        await self._wait_for_turn()
+        await self._wait_for_slot()
         try:
             return self._idle_connection() or await self._new_connection(deadline)
         except BaseException:
-            self._turns.release()
+            self._slots.release()
             raise
 
     async def _new_connection(self, deadline: float) -> "Connection":
         return await connect(self._url, patience=min(CONNECT_PATIENCE, self._left(deadline)))
 
-    async def _wait_for_turn(self) -> None:
-        if not self._turns.locked():
-            await self._turns.acquire()
+    async def _wait_for_slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
             return
-        if self._line >= LONGEST_LINE:
-            raise StorageUnavailable(f"{LONGEST_LINE} requests wait for a connection already")
-        self._line += 1
+        if self._waiting >= LONGEST_QUEUE:
+            raise StorageUnavailable(f"{LONGEST_QUEUE} requests wait for a connection already")
+        self._waiting += 1
         try:
-            async with asyncio.timeout(self._patience * _TURN_SHARE):
-                await self._turns.acquire()
+            async with asyncio.timeout(self._patience * _SLOT_SHARE):
+                await self._slots.acquire()
         except TimeoutError:
             raise StorageUnavailable(f"all {self._url.pool_size} connections stayed in use") from None
         finally:
-            self._line -= 1
+            self._waiting -= 1
 
     def _idle_connection(self) -> "Connection | None":
-        """Take the one that was used last, so that those not needed grow old and go."""
+        """Take the one that was used last, so that those not needed grow too old and are closed."""
         too_old = asyncio.get_running_loop().time() - _LONGEST_IDLE
         while self._idle:
             connection, since = self._idle.pop()
@@ -187,47 +187,47 @@ class Pool:
                 continue
             if since > too_old:
                 return connection
-            self._do(self._say_goodbye(connection))
+            self._start(self._close_connection(connection))
         return None
 
-    def _give_back(self, connection: "Connection") -> None:
+    def _release(self, connection: "Connection") -> None:
         self._idle.append((connection, asyncio.get_running_loop().time()))
-        self._turns.release()
+        self._slots.release()
 
-    def _put_away(self, connection: "Connection", error: BaseException, meaning: Exception) -> None:
+    def _release_after_error(self, connection: "Connection", error: BaseException, meaning: Exception) -> None:
         if isinstance(meaning, ConnectionLost):
             connection.terminate()
             while self._idle:
                 self._idle.pop()[0].terminate()
-            self._turns.release()
+            self._slots.release()
         elif isinstance(error, TimeoutError):
-            self._do(self._mend(connection))
+            self._start(self._recover(connection))
         else:
-            # The server said no, and is ready for the next statement.
-            self._give_back(connection)
+            # The server refused the statement, and is ready for the next one.
+            self._release(connection)
 
-    async def _mend(self, connection: "Connection") -> None:
-        """Wait until the server has given up a statement that was cut short; the caller does not wait for that."""
+    async def _recover(self, connection: "Connection") -> None:
+        """Wait until the server has ended a statement that was cut short; the caller does not wait for that."""
         try:
-            await connection.fetch("SELECT 1", timeout=_MEND_PATIENCE)
+            await connection.fetch("SELECT 1", timeout=_RECOVER_PATIENCE)
         except BaseException as error:
             connection.terminate()
-            self._turns.release()
+            self._slots.release()
             if not isinstance(error, DRIVER_ERRORS):
                 raise
         else:
-            self._give_back(connection)
+            self._release(connection)
 
-    async def _say_goodbye(self, connection: "Connection") -> None:
+    async def _close_connection(self, connection: "Connection") -> None:
         try:
             await connection.close(timeout=_CLOSE_PATIENCE)
         except DRIVER_ERRORS:
             connection.terminate()
 
-    def _do(self, chore: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _left(self, deadline: float) -> float:
         return max(deadline - asyncio.get_running_loop().time(), 0.001)

@@ -138,8 +138,8 @@ CREATE_GUARDED: Final = _create_guarded()
 """
 Values: as for `CREATE`, then for each of `GuardRow` an array of texts. Gives the keys that were created.
 
-Who adds a replay that another transaction has just added waits for it, and then adds nothing. Of creations with a bound
-there is one at a time, because what is counted is what others have committed.
+A transaction that adds a sealed answer which another one has just added waits for that one, and then adds nothing.
+Creations with a bound run one at a time, because a transaction counts what others have committed.
 """
 
 _WITH_SECRETS: Final = f"""
@@ -166,8 +166,8 @@ LIST: Final = f"""
 """
 Values: organization, the id to begin below, the most rows to give.
 
-Written so that every plan is a good one, whatever the server believes of the tables. An order by both columns can be
-had from `api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over everybody's keys.
+Written so that every plan is a good one, whatever the server's statistics are. An order by both columns can be had from
+`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over keys of all organizations.
 LATERAL with LIMIT is a look-up for each key of the page; a plain join may read every secret there is, because the plan
 of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
@@ -196,7 +196,7 @@ REVOKE: Final = f"""
 """
 Values: the event, the reason. Gives first whether the key was changed while this waited.
 
-`found` waits for whoever is changing the key and sees it as they left it, so that of two revocations one changes the
+`found` waits for a transaction that is changing the key and sees the result, so that of two revocations one changes the
 key and the other gives the first one's time. Secrets are seen as they were before the waiting.
 """
 
@@ -261,8 +261,8 @@ def _rotate() -> str:
 
 ROTATE: Final = _rotate()
 """
-Values: the event, the version that was read, the end of the current secret and its quiet seconds, then
-`SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no replay.
+Values: the event, the version that was read, the end of the current secret and its idle seconds, then
+`SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no sealed answer.
 """
 
 SET_RETIREMENT: Final = f"""
@@ -280,7 +280,7 @@ SET_RETIREMENT: Final = f"""
 """  # noqa: S608
 """Values: the event, the version that was read, the end."""
 
-NOTE_EXPIRING: Final = f"""
+ADD_EXPIRY_NOTICE: Final = f"""
     WITH changed AS (
         UPDATE api_keys SET noticed_days = ${_NEXT + 1}
         WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND revoked_at IS NULL AND expires_at = ${_NEXT}
@@ -310,8 +310,8 @@ PURGE: Final = """
     SELECT * FROM expired UNION ALL SELECT * FROM silent
 """
 """
-Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that somebody is taking over are left
-to them, and those that are locked here stay where they are until they are removed.
+Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that another
+transaction is replacing are left to it, and those that are locked here stay until they are removed.
 """
 
 _NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
@@ -321,7 +321,7 @@ def _events(of: str, value: str, *, and_: str = "") -> str:
     """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
     columns = f"e.{of}, e.id"
     return f"""
-        SELECT {audit_rows.PLACE_COLUMNS}
+        SELECT {audit_rows.LINK_COLUMNS}
         FROM (
             SELECT * FROM events e
             WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}
@@ -355,4 +355,4 @@ HAS_VERSION: Final = "SELECT to_regclass('alembic_version')"
 TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
 
 GIVE_WAY: Final = "SET LOCAL lock_timeout = '200ms'"
-"""Less than the second after which the server ends one of those who wait in a ring: it is never somebody else."""
+"""Less than the second after which the server ends one transaction of a deadlock: it is always this one."""

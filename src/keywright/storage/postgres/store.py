@@ -13,10 +13,10 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -43,7 +43,7 @@ LOOK_UP_LANES = 2
 
 @dataclass(frozen=True, slots=True)
 class _Creation:
-    """A creation as texts; `guard` is None where nothing may hold it up."""
+    """A creation as texts; `guard` is None where the creation has no condition."""
 
     rows: NewRows
     guard: sql.GuardRow | None
@@ -58,7 +58,7 @@ class PostgresStore(SharedStore):
     Args:
         url: The database; it has to be migrated by the time of the first call.
         on_batch: Called with the number of creations that shared a commit, for each commit.
-        patience: Seconds after which a caller has its answer, whatever it is.
+        patience: Seconds after which a caller has an answer or a fault.
     """
 
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
@@ -92,14 +92,14 @@ class PostgresStore(SharedStore):
         """See `Store.create`."""
         key = new.api_key
         added = rows.new_rows(new, POSTGRES_TEXTS)
-        if new.replay is None and new.most_active is None:
+        if new.sealed_answer is None and new.most_active is None:
             return await self._creations.submit(_Creation(added, None))
         guard = _guard(new, added)
         if new.most_active is None:
             return await self._creations.submit(_Creation(added, guard))
         outcome = await self._bounded.submit(_Creation(added, guard))
-        # Check for a replay before the cap: the first request may have taken the last place.
-        if outcome is not Outcome.DONE and not await self._is_answered(key.org_id, new.replay):
+        # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
+        if outcome is not Outcome.DONE and not await self._is_answered(key.org_id, new.sealed_answer):
             return Outcome.TOO_MANY
         return outcome
 
@@ -136,10 +136,10 @@ class PostgresStore(SharedStore):
             rotation.retires_at,
             rotation.quiet_seconds,
             *rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, POSTGRES),
-            *_answer_row(event.org_id, rotation.replay),
+            *_answer_row(event.org_id, rotation.sealed_answer),
         )
-        # Check for a replay: the first request has changed the key.
-        if outcome is Outcome.OUTDATED and await self._is_answered(event.org_id, rotation.replay):
+        # Check for a sealed answer: the first request has changed the key.
+        if outcome is Outcome.OUTDATED and await self._is_answered(event.org_id, rotation.sealed_answer):
             return Outcome.REPEATED
         return outcome
 
@@ -150,11 +150,11 @@ class PostgresStore(SharedStore):
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
         found = await self._write(sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
-        self._stir()
+        self._wake()
         if not found:
             return None
         overtaken, *row = found[0]
-        # Whoever deletes it meanwhile comes after the revocation.
+        # A deletion meanwhile comes after the revocation.
         newer = await self.get(event.org_id, event.key_id) if overtaken else None
         return newer or self._keys.read(row)
 
@@ -162,35 +162,35 @@ class PostgresStore(SharedStore):
         """See `Store.delete`."""
         return await self._change(sql.DELETE, event) is Outcome.DONE
 
-    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `KeyTaskStore.note_expiring`."""
-        return await self._change(sql.NOTE_EXPIRING, event, expires_at, days) is Outcome.DONE
+    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+        """See `KeyTaskStore.add_expiry_notice`."""
+        return await self._change(sql.ADD_EXPIRY_NOTICE, event, expires_at, days) is Outcome.DONE
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
         return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
-        """See `CheckingStore.find`."""
-        # Cut out of one long text by the server: one of another length would be cut out of others'.
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
+        """See `CheckingStore.find_key`."""
+        # The server cuts digests out of one long text: one of another length would shift the others.
         return await self._finds.submit(digest) if len(digest) == checking_rows.DIGEST_BYTES else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
         """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
         found = await self._write(checking_sql.REVOKE_VERIFIER, name, at)
-        self._stir()
+        self._wake()
         return self._verifier(tuple(found[0])) if found else None
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """See `SessionStore.confirm`. Numbers that no change has are passed over."""
         await self._write(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
-        """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""
-        if sightings:
-            uses = checking_rows.use_rows(sightings, POSTGRES_TEXTS)
-            await self._write(checking_sql.NOTE_USAGE, *zip(*uses, strict=True), *batch)
+    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+        """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
+        if usage:
+            uses = checking_rows.hourly_usage_rows(usage, POSTGRES_TEXTS)
+            await self._write(checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
@@ -223,15 +223,15 @@ class PostgresStore(SharedStore):
             for creation in new
         ]
 
-    async def _is_answered(self, org_id: UUID, replay: Replay | None) -> bool:
-        if replay is None:
+    async def _is_answered(self, org_id: UUID, sealed_answer: SealedAnswer | None) -> bool:
+        if sealed_answer is None:
             return False
-        return await self.replay(org_id, replay.request_digest, replay.created_at) is not None
+        return await self.sealed_answer(org_id, sealed_answer.request_digest, sealed_answer.created_at) is not None
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
-        """Execute what notes *event* for each row that it changes, and gives these rows."""
+        """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
         changed = await self._write(statement, *rows.event_row(event, POSTGRES), *values)
-        self._stir()
+        self._wake()
         return Outcome.DONE if changed else Outcome.OUTDATED
 
     async def _rows(self, statement: str, *values: Any) -> list[Row]:
@@ -257,11 +257,11 @@ class PostgresStore(SharedStore):
         try:
             return await self._fetch(statement, values, deadline)
         except ConnectionLost:
-            # Mostly a connection that died while it lay idle; reading twice does no harm.
+            # Mostly a connection that broke while it was idle; reading twice does no harm.
             return await self._fetch(statement, values, deadline)
 
     async def _write(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
-        # Never again after a lost connection, which does not tell whether the change was made.
+        # Not repeated after a lost connection: the change may have been made.
         return await self._fetch(statement, values, self._pool.deadline())
 
     async def _fetch(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":
@@ -281,7 +281,7 @@ def _columns_of(new: Sequence[NewRows]) -> list[Sequence[Any]]:
     return [column for table in (organizations, keys, secrets, events) for column in zip(*table, strict=True)]
 
 
-def _answer_row(org_id: UUID, answer: Replay | None) -> AnswerRow:
+def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow:
     """Give the row of a sealed answer; of none, one whose columns but the first are absent."""
     if answer is None:
         return AnswerRow(org_id, *[None] * (len(AnswerRow._fields) - 1))
@@ -295,9 +295,9 @@ def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow:
         asked_at=added.key.created_at,
         most_active=None if new.most_active is None else str(new.most_active),
     )
-    if new.replay is None:
+    if new.sealed_answer is None:
         return guard
-    answer = rows.answer_row(new.api_key.org_id, new.replay, POSTGRES_TEXTS)
+    answer = rows.answer_row(new.api_key.org_id, new.sealed_answer, POSTGRES_TEXTS)
     return guard._replace(**answer._asdict())
 
 

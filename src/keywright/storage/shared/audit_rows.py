@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.ports import Due, Link, Replay
+from keywright.service.management.ports import Due, Link, SealedAnswer
 from keywright.storage.shared.readers import Decoding
 from keywright.storage.shared.rows import EventRow
 
 EVENT_COLUMNS: Final = ", ".join(f"e.{column}" for column in EventRow._fields)
 """What a query selects of an event, `e`; all of it is NULL where a place in the chain has no event."""
 
-PLACE_COLUMNS: Final = f"c.position, c.hash, {EVENT_COLUMNS}"
+LINK_COLUMNS: Final = f"c.position, c.hash, {EVENT_COLUMNS}"
 """What a query selects for `link` and `event_and_link`: `c` is a place in the chain."""
 
 KNOWN_TYPES: Final = ", ".join(f"'{type_}'" for type_ in EventType)
@@ -23,7 +23,7 @@ def event(decoding: Decoding, row: EventRow) -> Event:
     Read an event.
 
     Raises:
-        ValueError: It is none that this version knows.
+        ValueError: This version knows no such event.
     """
     return Event(
         id=decoding.id(row.id),
@@ -40,7 +40,7 @@ def event(decoding: Decoding, row: EventRow) -> Event:
 
 
 def link(decoding: Decoding, position: int, hash_: bytes, *columns: Any) -> Link:
-    """Read a row of `PLACE_COLUMNS`, whatever somebody made of the event."""
+    """Read a row of `LINK_COLUMNS`, even where the event was altered."""
     row = EventRow(*columns)
     try:
         read = None if row.id is None else event(decoding, row)
@@ -50,7 +50,7 @@ def link(decoding: Decoding, position: int, hash_: bytes, *columns: Any) -> Link
 
 
 def event_and_link(decoding: Decoding, position: int | None, hash_: bytes, *columns: Any) -> tuple[Event, Link | None]:
-    """Read a row of `PLACE_COLUMNS`; the position is None for an event without a place."""
+    """Read a row of `LINK_COLUMNS`; the position is None for an event without a place."""
     row = EventRow(*columns)
     read = event(decoding, row)
     if position is None:
@@ -60,9 +60,9 @@ def event_and_link(decoding: Decoding, position: int | None, hash_: bytes, *colu
 
 def answer(
     decoding: Decoding, request_digest: bytes, fingerprint: bytes, sealed: bytes, created_at: Any, expires_at: Any
-) -> Replay:
+) -> SealedAnswer:
     """Read a sealed answer."""
-    return Replay(
+    return SealedAnswer(
         request_digest=request_digest,
         fingerprint=fingerprint,
         sealed=sealed,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from keywright.keys.record import Secret
 from keywright.service.change_feed import Change
-from keywright.service.checking_ports import Sighting
+from keywright.service.checking_ports import HourlyUsage
 from keywright.service.management.ports import Source, Usage
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier
@@ -41,7 +41,7 @@ class SessionRow(NamedTuple):
     outage_seconds: int
 
 
-class EndingRow(NamedTuple):
+class ReceiptRow(NamedTuple):
     """How a key ended, and a session that it concerns; without one, the rest is None."""
 
     ended_at: Any
@@ -55,7 +55,7 @@ class EndingRow(NamedTuple):
     outage_seconds: int
 
 
-class UseRow(NamedTuple):
+class HourlyUsageRow(NamedTuple):
     """Uses of one secret in one hour from one source."""
 
     key_id: Any
@@ -95,7 +95,7 @@ class UsageRow(NamedTuple):
     environment: str
 
 
-def change(decoding: Decoding, seq: int, changed_id: Any, occurred_at: Any, digests: Any, noted_at: Any) -> Change:
+def change(decoding: Decoding, seq: int, changed_id: Any, occurred_at: Any, digests: Any, written_at: Any) -> Change:
     """Read a change; *digests* are all those of the key or the verifier."""
     together = b"" if digests is None else decoding.digests(digests)
     return Change(
@@ -103,7 +103,7 @@ def change(decoding: Decoding, seq: int, changed_id: Any, occurred_at: Any, dige
         key_id=decoding.id(changed_id),
         digests=tuple(together[at : at + DIGEST_BYTES] for at in range(0, len(together), DIGEST_BYTES)),
         occurred_at=decoding.time(occurred_at),
-        noted_at=decoding.time(noted_at),
+        written_at=decoding.time(written_at),
     )
 
 
@@ -132,7 +132,7 @@ def session_row(session: Session) -> SessionRow:
     return row
 
 
-def ending(decoding: Decoding, rows: Sequence[EndingRow]) -> Receipt | None:
+def receipt(decoding: Decoding, rows: Sequence[ReceiptRow]) -> Receipt | None:
     """Read how a key ended; None for no rows. A key that concerns no session has one row."""
     if not rows:
         return None
@@ -143,7 +143,7 @@ def ending(decoding: Decoding, rows: Sequence[EndingRow]) -> Receipt | None:
     )
 
 
-def _acknowledgement(decoding: Decoding, row: EndingRow) -> Confirmation:
+def _acknowledgement(decoding: Decoding, row: ReceiptRow) -> Confirmation:
     return Confirmation(
         session=Session(
             id=decoding.id(row.session_id),
@@ -157,10 +157,10 @@ def _acknowledgement(decoding: Decoding, row: EndingRow) -> Confirmation:
     )
 
 
-def use_rows(uses: Iterable[Sighting], encoding: Encoding) -> list[UseRow]:
+def hourly_usage_rows(uses: Iterable[HourlyUsage], encoding: Encoding) -> list[HourlyUsageRow]:
     """Give the rows of uses; raise `ValueError` for a text that cannot be stored."""
     rows = [
-        UseRow(
+        HourlyUsageRow(
             key_id=encoding.id(use.key_id),
             digest=encoding.bytes(use.digest),
             hour=encoding.time(use.hour),

@@ -45,10 +45,10 @@ def query(dialect: Dialect, terms: Sequence[Term], *before: Any) -> Query:
 
 
 def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
-    """Say what *which* wants of a key; None when it wants what cannot be stored."""
+    """Give the conditions for keys; None where *which* has a text that cannot be stored, so that no key matches."""
     if not rows.is_storable((which.text, which.environment, which.external_id)):
         return None
-    terms = _standing_terms(which)
+    terms = _status_terms(which)
     if which.environment is not None:
         terms.append(Term("k.environment = {}", (which.environment,)))
     if which.external_id is not None:
@@ -63,7 +63,7 @@ def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
 
 
 def event_terms(which: EventFilter) -> list[Term] | None:
-    """Say what *which* wants of an event, but for its key; None when it wants what cannot be stored."""
+    """Give the conditions for events, without that for the key; None where no event can match."""
     if not rows.is_storable((which.subject,)):
         return None
     wanted = (
@@ -78,8 +78,8 @@ def event_terms(which: EventFilter) -> list[Term] | None:
 _USES = ("s.last_used_at", "r.last_used_at")
 
 
-def _standing_terms(which: KeyFilter) -> list[Term]:
-    """Say what is wanted of a key's standing and of its end."""
+def _status_terms(which: KeyFilter) -> list[Term]:
+    """Give the conditions for the status and the expiry."""
     terms = []
     if which.status is not None:
         terms.append(Term(f"k.revoked_at IS {'NOT ' if which.status is Status.REVOKED else ''}NULL"))
@@ -112,7 +112,7 @@ def _text_terms(dialect: Dialect, text: str) -> Iterator[Term]:
 
 
 def _public_terms(secret: str, text: str) -> Iterator[Term]:
-    """Say which public keys begin with *text*: a comparison of their bytes, for the text of none is stored."""
+    """Give the condition for public keys that begin with *text*: it compares bytes, because no text is stored."""
     if text.count("_") < _PARTS_OF_A_TEXT - 1:
         head = f"{secret}.brand || '_{text_format.Kind.PUBLIC}_' || k.environment || '_'"
         yield Term(f"substr({head}, 1, length({{0}})) = {{0}}", (text,))

@@ -1,9 +1,10 @@
 """
-Gathers what waits at the same time into one commit; both engines write through it, and SQLite reads through it too.
+Commits the items that wait at the same time together; both engines write through it, and SQLite reads through it too.
 
-Nothing waits for company: an item that finds a free lane leaves at once, and the next batch is what arrived meanwhile.
-What arrives at once is shared out among the free lanes. With all of it in one batch everybody would wait for the
-database, and then the database for everybody; with two, one is at work while the callers of the other come back.
+No item waits for others: one that finds a free lane starts a batch at once, and the next batch is what arrived
+meanwhile. Items that arrive together are divided among the free lanes. With all of them in one batch the callers would
+wait for the database, and then the database for the callers; with two, one is committed while the callers of the other
+go on.
 """
 
 import asyncio
@@ -21,14 +22,14 @@ Result = TypeVar("Result")
 OnBatch = Callable[[int], None]
 
 MOST_IN_A_BATCH = 256
-LONGEST_LINE = 4096
+LONGEST_QUEUE = 4096
 PATIENCE = 5.0
-"""Seconds after which a caller has its answer, whatever it is."""
+"""Seconds after which a caller has an answer or a fault."""
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[Item, Result]):
-    """An item in the line, and where its caller waits for the answer."""
+    """An item in the queue, and the future on which its caller waits."""
 
     item: Item
     answer: asyncio.Future[Result]
@@ -46,14 +47,14 @@ class _Waiter(Generic[Item, Result]):
 
 class GroupCommit(Generic[Item, Result]):
     """
-    A line of items before one or more lanes; each lane carries one batch at a time.
+    A queue of items before one or more lanes; each lane commits one batch at a time.
 
     Args:
-        commit: Carries a batch out, all of it or nothing, and gives a result for each item. It raises `ValueError` when
+        commit: Commits a batch, all of it or nothing, and gives a result for each item. It raises `ValueError` when
             an item of it cannot be carried out, and `StorageUnavailable` when nothing can.
         lanes: How many batches may be under way at once.
         most: How many items make a full batch.
-        line: How many items may wait; one more is refused at once.
+        longest_queue: How many items may wait; one more is refused at once.
         patience: Seconds a caller waits for its answer at most.
         on_batch: Called with the size of every batch that was carried out.
     """
@@ -64,66 +65,66 @@ class GroupCommit(Generic[Item, Result]):
         *,
         lanes: int = 1,
         most: int = MOST_IN_A_BATCH,
-        line: int = LONGEST_LINE,
+        longest_queue: int = LONGEST_QUEUE,
         patience: float = PATIENCE,
         on_batch: OnBatch | None = None,
     ) -> None:
         self._commit = commit
         self._lanes = lanes
         self._most = most
-        self._line = line
+        self._longest_queue = longest_queue
         self._patience = patience
         self._on_batch = on_batch
         self._waiting: deque[_Waiter[Item, Result]] = deque()
-        # Everyone who has no answer yet, and until when they wait, the most patient last.
+        # Every item without an answer, and until when its caller waits, in this order.
         self._unanswered: dict[_Waiter[Item, Result], float] = {}
         self._watch: asyncio.TimerHandle | None = None
-        self._flights: set[asyncio.Task[None]] = set()
-        self._flying = 0
-        # Of those that fly, how many have no batch yet.
-        self._boarding = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy_lanes = 0
+        # How many of the busy lanes have no batch yet.
+        self._starting_lanes = 0
         self._closed = False
 
     async def submit(self, item: Item) -> Result:
         """
-        Have *item* carried out with whatever else waits.
+        Commit *item* together with the items that wait.
 
-        A caller that is cancelled, or whose patience ends, takes its item out of the line; an item that has left with a
-        batch is carried out all the same.
+        A caller that is cancelled, or whose patience ends, takes its item out of the queue; an item that is part of
+        a batch is committed all the same.
 
         Raises:
             ValueError: It cannot be carried out; the others of its batch were.
-            StorageUnavailable: The line is full, nothing can be carried out, or the answer took too long.
+            StorageUnavailable: The queue is full, nothing can be carried out, or the answer took too long.
         """
         if self._closed:
             raise StorageUnavailable("the store is closed")
-        if len(self._waiting) >= self._line:
-            raise StorageUnavailable(f"{self._line} requests wait for the database already")
+        if len(self._waiting) >= self._longest_queue:
+            raise StorageUnavailable(f"{self._longest_queue} requests wait for the database already")
         loop = asyncio.get_running_loop()
         waiter: _Waiter[Item, Result] = _Waiter(item, loop.create_future())
         self._waiting.append(waiter)
         self._unanswered[waiter] = loop.time() + self._patience
         if self._watch is None:
             self._watch = loop.call_later(self._patience, self._look_at_the_clock)
-        self._take_off()
+        self._start_lane()
         try:
             return await waiter.answer
         finally:
             del self._unanswered[waiter]
             if waiter.answer.cancelled():
-                self._leave_line(waiter)
+                self._leave_queue(waiter)
 
     async def close(self) -> None:
         """Refuse new items, and return when all that were accepted have been carried out or refused."""
         self._closed = True
-        while self._flights:
-            await asyncio.wait(self._flights)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         if self._watch is not None:
             self._watch.cancel()
 
     def _look_at_the_clock(self) -> None:
-        """Answer those who have waited for long enough."""
-        # One timer for all of them: to set one for each costs more than all the rest of the waiting.
+        """Fail the items that have waited for too long."""
+        # One timer for all: a timer for each item costs more than all the rest of the waiting.
         self._watch = None
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -133,31 +134,31 @@ class GroupCommit(Generic[Item, Result]):
                 return
             if not waiter.answer.done():
                 waiter.fail(StorageUnavailable(f"the database took longer than {self._patience:g} s"))
-                self._leave_line(waiter)
+                self._leave_queue(waiter)
 
-    def _leave_line(self, waiter: _Waiter[Item, Result]) -> None:
+    def _leave_queue(self, waiter: _Waiter[Item, Result]) -> None:
         if waiter in self._waiting:
             self._waiting.remove(waiter)
 
-    def _take_off(self) -> None:
-        if self._flying < self._lanes:
-            # Counted by hand: a task is done a moment after its last look at the line, and an item that joins it in
+    def _start_lane(self) -> None:
+        if self._busy_lanes < self._lanes:
+            # Counted by hand: a task is done a moment after its last look at the queue, and an item that arrives in
             # between must find the lane free.
-            self._flying += 1
-            self._boarding += 1
-            flight = asyncio.get_running_loop().create_task(self._fly())
-            self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
+            self._busy_lanes += 1
+            self._starting_lanes += 1
+            task = asyncio.get_running_loop().create_task(self._run_lane())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _fly(self) -> None:
-        most = min(ceil(len(self._waiting) / self._boarding), self._most)
-        self._boarding -= 1
+    async def _run_lane(self) -> None:
+        most = min(ceil(len(self._waiting) / self._starting_lanes), self._most)
+        self._starting_lanes -= 1
         try:
             while batch := self._next_batch(most):
                 await self._settle(batch)
                 most = self._most
         finally:
-            self._flying -= 1
+            self._busy_lanes -= 1
 
     def _next_batch(self, most: int) -> list[_Waiter[Item, Result]]:
         batch: list[_Waiter[Item, Result]] = []
@@ -180,17 +181,17 @@ class GroupCommit(Generic[Item, Result]):
                 elif refusal is not None:
                     part[0].fail(refusal)
         finally:
-            # Only where the flight itself was ended, with the loop it runs in.
+            # Only where the task itself was cancelled, with the loop that it runs in.
             for waiter in (waiter for part in parts for waiter in part):
                 waiter.fail(StorageUnavailable("the service stopped while the database was at work"))
 
     async def _carry_out(self, part: list[_Waiter[Item, Result]]) -> ValueError | None:
-        """Give everyone in *part* an answer, unless an item of it is refused; then give the refusal."""
+        """Answer every item of *part*, unless one of them is refused; then return the refusal."""
         try:
             results = await self._commit([waiter.item for waiter in part])
         except ValueError as refusal:
             return refusal
-        except Exception as error:  # noqa: BLE001 - not dropped: everyone who waits raises it
+        except Exception as error:  # noqa: BLE001 - not dropped: every waiting caller raises it
             for waiter in part:
                 waiter.fail(_copy(error))
             return None
@@ -202,7 +203,7 @@ class GroupCommit(Generic[Item, Result]):
 
 
 def _copy(error: Exception) -> Exception:
-    """Give each caller a fault of its own: one that is raised in many places gathers the traceback of all of them."""
+    """Give each caller a fault of its own: an exception that is raised twice collects the tracebacks of both."""
     if isinstance(error, StorageUnavailable):
         return StorageUnavailable(error.reason, retry_after=error.retry_after)
     return error

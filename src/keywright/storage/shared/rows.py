@@ -16,7 +16,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, Secret
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import NewApiKey, Replay
+from keywright.service.management.ports import NewApiKey, SealedAnswer
 from keywright.strict_json import has_lone_surrogate
 
 Row = tuple[Any, ...]
@@ -47,7 +47,7 @@ def _time_as_text(value: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Writes values that are not texts as an engine takes them; as they are where nothing else is said."""
+    """Writes values that are not texts as an engine takes them; unchanged where no function is given."""
 
     id: Callable[[UUID], Any] = _same
     time: Callable[[datetime], Any] = _same
@@ -234,7 +234,7 @@ def event_row(event: Event, encoding: Encoding) -> EventRow:
     )
 
 
-def answer_row(org_id: UUID, answer: Replay, encoding: Encoding) -> AnswerRow:
+def answer_row(org_id: UUID, answer: SealedAnswer, encoding: Encoding) -> AnswerRow:
     """Give the row of a sealed answer."""
     return AnswerRow(
         encoding.id(org_id),

@@ -1,5 +1,5 @@
 """
-The statements that are the same on both engines. A `Dialect` has what an engine says in its own way.
+The statements that are the same on both engines. A `Dialect` has the parts that differ.
 
 Values are numbered as PostgreSQL numbers them, `$1`; SQLite's numbers have another mark.
 """
@@ -25,7 +25,7 @@ VERIFIER_COLUMNS: Final = ", ".join(VerifierRow._fields)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """
-    What an engine says in its own way.
+    The parts of statements that differ between the engines.
 
     Args:
         decoding: How it gives values.
@@ -75,14 +75,14 @@ ORGANIZATIONS: Final = """
 """
 
 LINKS: Final = f"""
-    SELECT {audit_rows.PLACE_COLUMNS} FROM event_chain c LEFT JOIN events e ON e.id = c.event_id
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c LEFT JOIN events e ON e.id = c.event_id
     WHERE c.org_id = $1 AND c.position > $2 ORDER BY c.position LIMIT $3
 """  # noqa: S608
 """Values: organization, position, the most rows to give."""
 
 CHAIN_END: Final = "SELECT position, hash FROM event_chain_heads WHERE org_id = $1"
 
-LOOSE: Final = """
+UNCHAINED: Final = """
     SELECT e.id FROM events e
     WHERE e.org_id = $1 AND e.digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event_chain c WHERE c.event_id = e.id)
     ORDER BY e.id LIMIT 100
@@ -137,11 +137,11 @@ FIND_VERIFIER: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers WHERE credenti
 
 
 def close_session(dialect: Dialect) -> str:
-    """Store that a session uses nothing any more. Values: session, verifier."""
+    """Store that a session has ended. Values: session, verifier."""
     return f"UPDATE verifier_sessions SET closed_at = {dialect.now} WHERE id = $1 AND verifier_id {dialect.same} $2"  # noqa: S608
 
 
-def note_session(dialect: Dialect) -> str:
+def renew_session(dialect: Dialect) -> str:
     """Store that a session is open. Values: a `SessionRow`."""
     return f"""
         INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at)
@@ -152,9 +152,9 @@ def note_session(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-def ending(dialect: Dialect) -> str:
+def receipt(dialect: Dialect) -> str:
     """
-    Tell how a key ended, a row for each session that it concerns. Values: organization, key.
+    Give how a key ended, a row for each session that it concerns. Values: organization, key.
 
     A session that acknowledged belongs here whenever it began. The time of reading is `clock` and not `now`, which may
     be before the snapshot in which the key's end was found.

@@ -9,11 +9,11 @@ from uuid import UUID
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
-from keywright.service.management.ports import Due, EventFilter, Link, Replay, Usage
+from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, statements
-from keywright.storage.shared.checking_rows import EndingRow, UsageRow, VerifierRow
+from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
 from keywright.storage.shared.statements import Dialect
@@ -29,8 +29,8 @@ class StoreFeed(ChangeFeed, Protocol):
         """Choose where the first reading begins; close and raise `StorageUnavailable` where nothing can be read."""
         ...
 
-    def stir(self) -> None:
-        """Say that something may have changed."""
+    def wake(self) -> None:
+        """Wake the reader: something may have changed."""
         ...
 
 
@@ -47,9 +47,9 @@ class SharedStore(ABC):
         self._decoding = dialect.decoding
         # Made once, and not for each call.
         self._idle = statements.idle(dialect)
-        self._note_session = statements.note_session(dialect)
+        self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
-        self._ending = statements.ending(dialect)
+        self._receipt = statements.receipt(dialect)
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
         self._feeds: set[StoreFeed] = set()
@@ -67,10 +67,10 @@ class SharedStore(ABC):
     def _open_feed(self) -> StoreFeed:
         """Make a reader of the changes, which leaves `_feeds` when it is closed."""
 
-    def _stir(self) -> None:
-        """Wake the readers of the changes, for there may be one."""
+    def _wake(self) -> None:
+        """Wake the readers: there may be a change."""
         for feed in self._feeds:
-            feed.stir()
+            feed.wake()
 
     async def _close_feeds(self) -> None:
         self._can_follow = False
@@ -86,8 +86,8 @@ class SharedStore(ABC):
         self._feeds.add(feed)
         return feed
 
-    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
-        """See `Store.replay`."""
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        """See `Store.sealed_answer`."""
         found = await self._rows(statements.ANSWER, org_id, request_digest, at)
         return audit_rows.answer(self._decoding, *found[0]) if found else None
 
@@ -122,12 +122,12 @@ class SharedStore(ABC):
             return position, hash_
         return 0, CHAIN_BEGINS
 
-    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
-        """See `AuditStore.loose_events`."""
-        return [self._decoding.id(id_) for (id_,) in await self._rows(statements.LOOSE, org_id)]
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
+        """See `AuditStore.unchained_events`."""
+        return [self._decoding.id(id_) for (id_,) in await self._rows(statements.UNCHAINED, org_id)]
 
-    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        """See `KeyTaskStore.quiet`."""
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+        """See `KeyTaskStore.idle_secrets`."""
         found = await self._rows(self._idle, at, lag_seconds, limit)
         return [audit_rows.idle(self._decoding, *row) for row in found]
 
@@ -150,18 +150,18 @@ class SharedStore(ABC):
         found = await self._rows(statements.FIND_VERIFIER, credential_digest)
         return self._verifier(found[0]) if found else None
 
-    async def note_session(self, session: Session) -> None:
-        """See `SessionStore.note_session`."""
-        await self._execute(self._note_session, *checking_rows.session_row(session))
+    async def renew_session(self, session: Session) -> None:
+        """See `SessionStore.renew_session`."""
+        await self._execute(self._renew_session, *checking_rows.session_row(session))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `SessionStore.close_session`."""
         await self._execute(self._close_session, session_id, verifier_id)
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
-        """See `Store.ending`."""
-        found = await self._rows(self._ending, org_id, key_id)
-        return checking_rows.ending(self._decoding, [EndingRow(*row) for row in found])
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """See `Store.receipt`."""
+        found = await self._rows(self._receipt, org_id, key_id)
+        return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         """See `Store.usage`."""

@@ -2,7 +2,7 @@
 The change feed of a SQLite file.
 
 One process writes at a time, and a number is drawn while it does, so that the numbers of changes are in the order in
-which they become visible: whoever has seen one has seen all before it.
+which they become visible: a reader that has seen one has seen all before it.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class SqliteChangeFeed:
         self._begins_after = 0
         self._last = 0
         # The thread waits for it, and the event loop sets it.
-        self._stirred = threading.Event()
+        self._woken = threading.Event()
         self._closed = False
 
     async def start(self) -> None:
@@ -63,8 +63,8 @@ class SqliteChangeFeed:
 
     async def read(self) -> Reading:
         """See `ChangeFeed.read`."""
-        self._stirred.clear()
-        # Noted here and not in the thread, so that what a caller who went away has not been given is given again.
+        self._woken.clear()
+        # Set here and not in the thread, so that changes which a cancelled caller did not receive are given again.
         changes = await self._in_thread(lambda: self._changes_after(self._last))
         if changes:
             self._last = changes[-1].seq
@@ -72,26 +72,26 @@ class SqliteChangeFeed:
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
-        if self._closed or self._stirred.is_set():
+        if self._closed or self._woken.is_set():
             return
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._watch, time.monotonic() + seconds)
         except asyncio.CancelledError:
             # The thread is to be free for the next call.
-            self.stir()
+            self.wake()
             raise
 
     async def close(self) -> None:
         """See `ChangeFeed.close`."""
         if not self._closed:
             self._closed = True
-            self.stir()
+            self.wake()
             self._forget(self)
             await asyncio.to_thread(self._let_go)
 
-    def stir(self) -> None:
-        """Say that something may have changed."""
-        self._stirred.set()
+    def wake(self) -> None:
+        """Wake the reader: something may have changed."""
+        self._woken.set()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._closed:
@@ -106,32 +106,32 @@ class SqliteChangeFeed:
             raise sqlite_file.fault(error) from error
 
     def _before_the_recent(self) -> int:
-        found = self._ask(sql.BEGIN_AFTER)
+        found = self._fetch(sql.BEGIN_AFTER)
         return found[0][0] if found else 0
 
     def _changes_after(self, seq: int) -> list[Change]:
         # Before the changes: what is committed in between is seen now, and looked for once more.
         self._version = self._data_version()
-        return [checking_rows.change(SQLITE, *row) for row in self._ask(sql.CHANGES, seq)]
+        return [checking_rows.change(SQLITE, *row) for row in self._fetch(sql.CHANGES, seq)]
 
     def _watch(self, deadline: float) -> None:
         """Return when there is something to read, or at *deadline*."""
-        while (left := deadline - time.monotonic()) > 0 and not self._stirred.wait(min(left, POLL_SECONDS)):
+        while (left := deadline - time.monotonic()) > 0 and not self._woken.wait(min(left, POLL_SECONDS)):
             try:
                 if self._data_version() != self._version:
                     return
             except (sqlite3.Error, StorageUnavailable):
-                # Whoever reads next is told.
+                # The next reading raises it.
                 self._disconnect()
-                self._stirred.wait(left)
+                self._woken.wait(left)
 
     def _data_version(self) -> Any:
-        return self._ask(sql.DATA_VERSION)
+        return self._fetch(sql.DATA_VERSION)
 
-    def _ask(self, statement: str, *values: Any) -> list[Any]:
+    def _fetch(self, statement: str, *values: Any) -> list[Any]:
         if self._connection is None:
             self._connection = sqlite_file.open_to_read(self._path)
-        # All of it: a statement that is not at its end holds on to what it saw, and later ones would see no more.
+        # All rows: an unfinished statement keeps its snapshot open, and later ones would read the same snapshot.
         return self._connection.execute(statement, values).fetchall()
 
     def _disconnect(self) -> None:

@@ -1,15 +1,11 @@
 """
-Connections to a SQLite file, and what its errors mean.
-
-Durability: WAL with `synchronous=FULL` syncs the log at every commit, so that what was acknowledged survives a power
-cut; `fullfsync` asks the same of macOS, whose plain fsync stops at the drive's cache.
+Connections to a SQLite file, and what its errors mean. `writer` opens those that write.
 """
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.migrations import MIGRATE
@@ -20,30 +16,7 @@ OLDEST = (3, 37)
 NOW = "now_microseconds()"
 """The time in SQL, on every connection: microseconds since 1970. SQLite's own functions round down to milliseconds."""
 
-_POLL = 0.001
-_WAL_PATIENCE = 2.0
 _READ_PATIENCE_MS = 2000
-_CHECKPOINT_PATIENCE_MS = 1000
-
-
-def create(path: Path) -> sqlite3.Connection:
-    """
-    Open a file to migrate it, creating it where it is missing.
-
-    Raises:
-        StorageUnavailable: It cannot be opened.
-    """
-    return _open(path, "rwc", _set_up_to_write)
-
-
-def open_to_write(path: Path) -> sqlite3.Connection:
-    """
-    Open an existing file for the one thread of this process that writes to it.
-
-    Raises:
-        StorageUnavailable: It cannot be opened.
-    """
-    return _open(path, "rw", _set_up_to_write)
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -53,20 +26,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     Raises:
         StorageUnavailable: It cannot be opened.
     """
-    return _open(path, "rw", _set_up_to_read)
-
-
-def begin(connection: sqlite3.Connection, patience: float) -> None:
-    """
-    Begin a transaction that may write, once no other process is in one.
-
-    Args:
-        patience: Seconds to wait for that.
-
-    Raises:
-        sqlite3.OperationalError: Another process was in one all the time.
-    """
-    _once_free(connection, "BEGIN IMMEDIATE", patience)
+    return open_file(path, "rw", _set_up_to_read)
 
 
 def version(connection: sqlite3.Connection) -> list[str]:
@@ -75,19 +35,6 @@ def version(connection: sqlite3.Connection) -> list[str]:
     if table.fetchone() is None:
         return []
     return [name for (name,) in connection.execute("SELECT version_num FROM alembic_version")]
-
-
-def checkpoint(connection: sqlite3.Connection) -> None:
-    """
-    Move what was committed from the log into the file, so that the log can start over.
-
-    In mode FULL, which holds the write lock: up to SQLite 3.51.2 a checkpoint that runs while another process starts
-    the log over can lose what was committed (https://sqlite.org/wal.html#walresetbug). That is why SQLite's own
-    checkpoints, which hold no such lock, are switched off.
-    """
-    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
-    connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
-    connection.execute("PRAGMA busy_timeout = 0")
 
 
 def fault(error: Exception) -> Exception:
@@ -106,40 +53,18 @@ def fault(error: Exception) -> Exception:
     return StorageUnavailable(f"SQLite: {error}")
 
 
-Look = Callable[[sqlite3.Connection], list[Any]]
-"""A question to the database."""
+def open_file(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """
+    Open a connection that has `NOW`.
 
+    Args:
+        path: The file.
+        mode: `rw` for an existing file, `rwc` to create one that is missing.
+        set_up: Executes the pragmas of the connection.
 
-class Reader:
-    """The one connection of this process that reads. Used by one thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-
-    def look(self, looks: Sequence[Look]) -> list[list[Any]]:
-        """
-        Answer all of *looks*.
-
-        Raises:
-            StorageUnavailable: One of them could not be answered.
-        """
-        if self._connection is None:
-            self._connection = open_to_read(self._path)
-        try:
-            return [look(self._connection) for look in looks]
-        except sqlite3.Error as error:
-            self.close()
-            raise fault(error) from error
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _open(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    Raises:
+        StorageUnavailable: The file cannot be opened or set up.
+    """
     if sqlite3.sqlite_version_info < OLDEST:
         raise StorageUnavailable(f"SQLite 3.37 or newer is needed, and this Python has {sqlite3.sqlite_version}")
     if mode == "rw" and not path.exists():
@@ -168,40 +93,7 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-def _set_up_to_write(connection: sqlite3.Connection) -> None:
-    mode = _once_free(connection, "PRAGMA journal_mode = WAL", _WAL_PATIENCE)
-    if mode != ("wal",):
-        raise sqlite3.OperationalError("no write-ahead log can be kept beside it")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")
-    connection.execute("PRAGMA foreign_keys = ON")
-    # `checkpoint` does it.
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-
-
 def _set_up_to_read(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA query_only = ON")
-    # Readers wait for nobody but a process that mends the log after a crash.
+    # A reader waits only while another process repairs the log after a crash.
     connection.execute(f"PRAGMA busy_timeout = {_READ_PATIENCE_MS}")
-
-
-def _once_free(connection: sqlite3.Connection, statement: str, patience: float) -> object:
-    """
-    Execute a statement that needs a lock, and give its first row.
-
-    The lock is asked for every millisecond. SQLite's own waiting pauses for up to 100 ms, and some statements it does
-    not wait for at all; with four processes writing, a commit then takes 105 ms at the 99th percentile instead of 20.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return connection.execute(statement).fetchone()
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= deadline:
-                raise
-            time.sleep(_POLL)
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    # The low byte is the kind; the rest says which lock.
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

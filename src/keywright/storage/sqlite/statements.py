@@ -59,7 +59,7 @@ SET_RETIREMENT: Final = """
 """
 """Values: when, the key, now."""
 
-NOTICE: Final = """
+ADD_EXPIRY_NOTICE: Final = """
     UPDATE api_keys SET noticed_days = ?1
     WHERE id = ?2 AND org_id = ?3 AND deleted_at IS NULL AND revoked_at IS NULL AND expires_at = ?4
         AND (noticed_days IS NULL OR noticed_days > ?1)
@@ -71,7 +71,7 @@ SET_CHAIN_HEAD: Final = """
     INSERT INTO event_chain_heads (org_id, position, hash) VALUES (?, ?, ?)
     ON CONFLICT (org_id) DO UPDATE SET position = excluded.position, hash = excluded.hash
 """
-ADD_PLACE: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) VALUES (?, ?, ?, ?)"
+ADD_LINK: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) VALUES (?, ?, ?, ?)"
 
 IS_ANSWERED: Final = "SELECT 1 FROM idempotent_answers WHERE org_id = ? AND request_digest = ? AND expires_at > ?"
 
@@ -103,7 +103,7 @@ ADD_EVENT: Final = _insert("events", rows.EventRow._fields)
 ADD_ANSWER: Final = _insert("idempotent_answers", rows.AnswerRow._fields).replace("INSERT", "INSERT OR REPLACE", 1)
 
 _EVENTS = f"""
-    SELECT {audit_rows.PLACE_COLUMNS} FROM events e LEFT JOIN event_chain c ON c.event_id = e.id
+    SELECT {audit_rows.LINK_COLUMNS} FROM events e LEFT JOIN event_chain c ON c.event_id = e.id
     WHERE e.org_id = ?1 AND e.id < ?2 AND e.type IN ({audit_rows.KNOWN_TYPES})
 """  # noqa: S608
 

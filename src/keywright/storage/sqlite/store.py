@@ -18,28 +18,30 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.shared import checking_rows, filters, rows
-from keywright.storage.shared.checking_rows import UseRow, VerifierRow
+from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
 from keywright.storage.shared.store import LAST_ID, SharedStore
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
-from keywright.storage.sqlite.file import Look, Reader
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing, keys
 
 T = TypeVar("T")
 
+ReadQuery = Callable[[sqlite3.Connection], list[Any]]
+"""Executes a query, and gives its rows."""
+
 _MOST_READS_TOGETHER = 16
-_LONGEST_LINE_OF_READS = 1024
+_LONGEST_QUEUE_OF_READS = 1024
 _MOST_KEYS_AT_ONCE = 1000
 
 
@@ -50,38 +52,38 @@ class SqliteStore(SharedStore):
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
         on_batch: Called with the number of changes that shared a commit, for each commit.
-        patience: Seconds after which a caller has its answer, whatever it is.
+        patience: Seconds after which a caller has an answer or a fault.
     """
 
     def __init__(self, path: Path, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
         super().__init__(sql.DIALECT)
         self._path = path
-        # Less than a caller waits, so that it hears what was wrong.
+        # Less than a caller waits, so that the caller gets the cause.
         self._writer = Writer(path, lock_patience=patience * 0.8)
         self._reader = Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-read")
         self._changes: GroupCommit[Change, Any] = GroupCommit(self._commit, patience=patience, on_batch=on_batch)
-        self._looks: GroupCommit[Look, list[Any]] = GroupCommit(
-            self._look,
+        self._queries: GroupCommit[ReadQuery, list[Any]] = GroupCommit(
+            self._execute_queries,
             most=_MOST_READS_TOGETHER,
-            line=_LONGEST_LINE_OF_READS,
+            longest_queue=_LONGEST_QUEUE_OF_READS,
             patience=patience,
         )
 
     async def start(self) -> None:
-        """Do nothing: the file is opened when it is needed, and again when it was lost. `check` tells how it is."""
+        """Do nothing: the file is opened when it is needed, and again after a fault. See `check`."""
 
     async def close(self) -> None:
-        """Finish what was accepted, then let go of the file."""
+        """Finish what was accepted, then close the file."""
         await self._close_feeds()
         await self._changes.close()
-        await self._looks.close()
+        await self._queries.close()
         await asyncio.to_thread(self._let_go)
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
-        answer = _answer_row(new.api_key.org_id, new.replay)
+        answer = _answer_row(new.api_key.org_id, new.sealed_answer)
         creation = Creation(rows.new_rows(new, SQLITE), answer, new.most_active)
         outcome: Outcome = await self._changes.submit(creation)
         return outcome
@@ -104,8 +106,8 @@ class SqliteStore(SharedStore):
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """See `Store.update`."""
-        changed, note = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.update(changed, api_key.version, note))
+        changed, row = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
+        return await self._change(lambda writing: writing.update(changed, api_key.version, row))
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
@@ -116,29 +118,29 @@ class SqliteStore(SharedStore):
             retires_at=SQLITE.time(rotation.retires_at),
             idle_seconds=rotation.quiet_seconds,
             event=rows.event_row(event, SQLITE),
-            answer=_answer_row(event.org_id, rotation.replay),
+            answer=_answer_row(event.org_id, rotation.sealed_answer),
         )
         return await self._change(lambda writing: writing.rotate(new))
 
     async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
         """See `Store.set_retirement`."""
-        note, at = rows.event_row(event, SQLITE), SQLITE.time(retires_at)
-        return await self._change(lambda writing: writing.set_retirement(note, version, at))
+        row, at = rows.event_row(event, SQLITE), SQLITE.time(retires_at)
+        return await self._change(lambda writing: writing.set_retirement(row, version, at))
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        note = rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.revoke(note, reason.value))
+        row = rows.event_row(event, SQLITE)
+        return await self._change(lambda writing: writing.revoke(row, reason.value))
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
-        note = rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.delete(note))
+        row = rows.event_row(event, SQLITE)
+        return await self._change(lambda writing: writing.delete(row))
 
-    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """See `KeyTaskStore.note_expiring`."""
-        note, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
-        return await self._change(lambda writing: writing.note_expiring(note, at, days))
+    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+        """See `KeyTaskStore.add_expiry_notice`."""
+        row, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
+        return await self._change(lambda writing: writing.add_expiry_notice(row, at, days))
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
@@ -146,8 +148,8 @@ class SqliteStore(SharedStore):
         purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
         return purged
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
-        """See `CheckingStore.find`."""
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
+        """See `CheckingStore.find_key`."""
         found = await self._read(lambda connection: connection.execute(sql.FIND, (digest,)).fetchall())
         return self._facts.facts(*found[0]) if found else None
 
@@ -155,7 +157,7 @@ class SqliteStore(SharedStore):
         """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
         row = await self._write(lambda connection: _revoke_verifier(connection, name, SQLITE.time(at)))
-        self._stir()
+        self._wake()
         return None if row is None else self._verifier(row)
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
@@ -163,11 +165,11 @@ class SqliteStore(SharedStore):
         acknowledged = [(session_id.bytes, seq) for seq in seqs]
         await self._write(lambda connection: connection.executemany(sql.ACKNOWLEDGE, acknowledged).rowcount)
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
-        """See `CheckingStore.note_usage`; a text that a database cannot store is a `ValueError`."""
-        if sightings:
-            uses = checking_rows.use_rows(sightings, SQLITE)
-            await self._write(lambda connection: _note_usage(connection, uses, rows.for_sqlite(batch)))
+    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+        """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
+        if usage:
+            uses = checking_rows.hourly_usage_rows(usage, SQLITE)
+            await self._write(lambda connection: _add_usage(connection, uses, rows.for_sqlite(batch)))
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
@@ -181,8 +183,8 @@ class SqliteStore(SharedStore):
         """See `Store.check`."""
         await self._read(self._check)
 
-    async def _read(self, look: Look) -> list[Any]:
-        return await self._looks.submit(look)
+    async def _read(self, query: ReadQuery) -> list[Any]:
+        return await self._queries.submit(query)
 
     async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
@@ -199,21 +201,21 @@ class SqliteStore(SharedStore):
         return await self._changes.submit(lambda writing: work(writing.connection))
 
     async def _change(self, work: Callable[[Writing], T]) -> T:
-        """Do what leaves an event."""
+        """Commit a change that adds an event."""
         result: T = await self._changes.submit(work)
-        self._stir()
+        self._wake()
         return result
 
     async def _commit(self, changes: Sequence[Change]) -> list[Any]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._write_thread, self._writer.commit, changes)
 
-    async def _look(self, looks: Sequence[Look]) -> list[list[Any]]:
+    async def _execute_queries(self, queries: Sequence[ReadQuery]) -> list[list[Any]]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._read_thread, self._reader.look, looks)
+        return await loop.run_in_executor(self._read_thread, self._reader.execute, queries)
 
     def _check(self, connection: sqlite3.Connection) -> list[Any]:
-        # A connection outlives its file, but what is written through it would be lost with it.
+        # A connection outlives its file, but what is written through it would be lost.
         if not self._path.exists():
             raise StorageUnavailable(f"the database {self._path} does not exist, {MIGRATE}")
         if migrations.SQLITE.missing(sqlite_file.version(connection)):
@@ -228,7 +230,36 @@ class SqliteStore(SharedStore):
         self._writer.close()
 
 
-def _answer_row(org_id: UUID, answer: Replay | None) -> AnswerRow | None:
+class Reader:
+    """The one connection of this process that reads. Used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def execute(self, queries: Sequence[ReadQuery]) -> list[list[Any]]:
+        """
+        Execute all of *queries*, and give the rows of each.
+
+        Raises:
+            StorageUnavailable: One of them failed.
+        """
+        if self._connection is None:
+            self._connection = sqlite_file.open_to_read(self._path)
+        try:
+            return [query(self._connection) for query in queries]
+        except sqlite3.Error as error:
+            self.close()
+            raise sqlite_file.fault(error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow | None:
     return None if answer is None else rows.answer_row(org_id, answer, SQLITE)
 
 
@@ -243,7 +274,7 @@ def _revoke_verifier(connection: sqlite3.Connection, name: str, at: int) -> Row 
     return revoked
 
 
-def _note_usage(connection: sqlite3.Connection, uses: Sequence[UseRow], batch: Row) -> None:
+def _add_usage(connection: sqlite3.Connection, uses: Sequence[HourlyUsageRow], batch: Row) -> None:
     if not connection.execute(sql.BEGIN_BATCH, batch).rowcount:
         return
     secrets: dict[tuple[bytes, bytes], list[Any]] = {}

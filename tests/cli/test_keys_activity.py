@@ -21,7 +21,7 @@ REVOKED: dict[str, Any] = {
 
 
 def test_events() -> None:
-    """Events are a line each: when, what, which key, who, from where and what of it; that there is more is said."""
+    """Events are a line each: when, what, which key, who, from where and what of it; that there are more is printed."""
     link = {"Link": f'<{EVENTS}?limit=2&cursor=x>; rel="next"'}
     with fake_service({("GET", f"{EVENTS}?limit=2"): Answer(200, [EVENT, REVOKED], link)}) as service:
         done = invoke(service, "events", "--limit", "2")
@@ -71,26 +71,26 @@ def test_hostile_events() -> None:
 
 
 def test_usage() -> None:
-    """Uses are shown by period, by place with the secret that was used, and by secret."""
+    """Usage is shown by period, by source with its secret, and by secret."""
     with fake_service({("GET", f"{ONE}/usage?period=hour"): Answer(200, USAGE)}) as service:
         shown = invoke(service, "usage", KEY_ID, "--period", "hour").stdout
         as_json = invoke(service, "usage", KEY_ID, "--period", "hour", "--json").stdout
     counts, sources, secrets = (block.splitlines() for block in shown.split("\n\n"))
     assert counts[1].split() == ["2026-11-23", "21:00:00", "UTC", "3"]
     assert sources[1].split()[:4] == ["192.0.2.0/24", "–", "billing-api", PAIR.private.display]
-    assert secrets[1].endswith("2026-11-23 21:01:00 UTC  it is current")
+    assert secrets[1].endswith("2026-11-23 21:01:00 UTC  current")
     assert json.loads(as_json) == USAGE
 
 
 def test_usage_of_an_unused_key() -> None:
-    """A key that nobody used has counts and no places."""
+    """An unused key has counts and no sources."""
     with fake_service({("GET", f"{ONE}/usage?period=day"): Answer(200, {**USAGE, "sources": []})}) as service:
         assert "Through" not in invoke(service, "usage", KEY_ID).stdout
 
 
 def test_receipt() -> None:
-    """A receipt says how many have confirmed, who has not, and how long the old state may be believed."""
-    done_receipt = {**RECEIPT, "pending": 0, "believed_until": None, "verifiers": []}
+    """A receipt shows which processes have acknowledged, and until when others may accept the key."""
+    done_receipt = {**RECEIPT, "pending": 0, "may_accept_until": None, "verifiers": []}
     with fake_service({("GET", f"{ONE}/revocation"): Answer(200, RECEIPT)}) as service:
         shown = invoke(service, "receipt", KEY_ID).stdout
         as_json = invoke(service, "receipt", KEY_ID, "--json").stdout
@@ -109,7 +109,7 @@ def test_no_receipt() -> None:
 
 
 def test_options() -> None:
-    """What a new key may be is shown in words; without a catalogue, any scope will do."""
+    """The options of a new key are shown; without a list of scopes, any scope is allowed."""
     with fake_service({("GET", OPTIONS_PATH): Answer(200, OPTIONS)}) as service:
         shown = invoke(service, "options").stdout
         as_json = invoke(service, "options", "--json").stdout
