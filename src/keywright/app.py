@@ -28,7 +28,7 @@ from keywright.api.openapi import DocumentRoute
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
@@ -117,7 +117,7 @@ def plugs_of(settings: Settings) -> Plugs:
     )
 
 
-def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> VerifyRoutes:
+def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> ServiceApp:
     """
     Build the application: verifications are answered first, the other routes come after them.
 
@@ -248,7 +248,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> VerifyRoutes:
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> ServiceApp:
     """Put the ways to check keys in front of *app*."""
     forward_auth = None
     if settings.forward_auth != "off":
@@ -258,7 +258,7 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Verify
     fast_path = None
     if settings.fast_path == "on":
         fast_path = FastPath(parts.checker, parts.callers, forward_auth)
-    return VerifyRoutes(app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path)
+    return ServiceApp(app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
@@ -282,7 +282,7 @@ def _key_tasks(plugs: Plugs) -> KeyTasks:
     return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
 
 
-def from_environment() -> VerifyRoutes:
+def from_environment() -> ServiceApp:
     """Build the application of a worker process; uvicorn calls this once in each."""
     settings = config.load()
     telemetry.configure_logging(settings.log_level, as_json=True)

@@ -17,7 +17,7 @@ from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify import fast_path as fast_path_module
 from keywright.api.verify.fast_path import LONGEST_CACHED, DefaultHeaders, FastPath, RequestHead
 from keywright.api.verify.forward_auth import Peer
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.cache import BOUND_SECONDS
@@ -79,7 +79,7 @@ class Side(CheckingPlane):
             for kind, change in KINDS.items()
         }
         self.fast_path = Watched(self.checker, self.callers)
-        self.app = VerifyRoutes(
+        self.app = ServiceApp(
             Application(), self.checker, self.callers, fast_path=self.fast_path if with_fast_path else None
         )
         self.state = ServerState()
@@ -383,5 +383,5 @@ async def test_long_questions_are_not_kept(side: Side) -> None:
 @pytest.mark.parametrize("setting", ["on", "off"])
 def test_the_setting(setting: Literal["on", "off"]) -> None:
     """The fast path is used unless the settings switch it off."""
-    app = create_app(Settings(issuer="https://id.acme.example/", audience="urn:acme", accelerator=setting))
+    app = create_app(Settings(issuer="https://id.acme.example/", audience="urn:acme", fast_path=setting))
     assert (app.fast_path is not None) is (setting == "on")

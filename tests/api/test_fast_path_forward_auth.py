@@ -12,7 +12,7 @@ from keywright.api.verify import forward_auth as forward_auth_module
 from keywright.api.verify.fast_path import DefaultHeaders, FastPath
 from keywright.api.verify.forward_auth import ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
@@ -42,7 +42,7 @@ class Door(Side):
         trusted = [ip_network("10.0.0.0/8")]
         forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
-        self.app = VerifyRoutes(
+        self.app = ServiceApp(
             Application(),
             self.checker,
             self.callers,

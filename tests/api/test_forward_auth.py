@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 
 from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
@@ -42,7 +42,7 @@ class Door(CheckingPlane):
         super().__init__()
         options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
         forward_auth = ForwardAuth(self.checker, self.verifiers, **options)
-        self.app = VerifyRoutes(PlainTextResponse("behind", 418), self.checker, self.callers, forward_auth=forward_auth)
+        self.app = ServiceApp(PlainTextResponse("behind", 418), self.checker, self.callers, forward_auth=forward_auth)
         self.http = self.caller()
 
     def caller(self, address: str = PROXY) -> httpx.AsyncClient:

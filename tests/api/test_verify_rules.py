@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.checking.verdicts import Caller
@@ -35,7 +35,7 @@ class Counter(CheckingPlane):
 
     def __init__(self) -> None:
         super().__init__()
-        app = VerifyRoutes(PlainTextResponse("behind", 418), self.checker, self.callers)
+        app = ServiceApp(PlainTextResponse("behind", 418), self.checker, self.callers)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright")
 
     def key(self, **change: Any) -> None:

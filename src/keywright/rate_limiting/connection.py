@@ -76,8 +76,8 @@ class Connection(asyncio.Protocol):
         Send a command and wait for its answer.
 
         Raises:
-            ConnectionLost: There was no answer in time, or the connection ended for another reason.
-            CallFailed: The answer is an error.
+            RedisConnectionLost: There was no answer in time, or the connection ended for another reason.
+            RedisCallFailed: The answer is an error.
         """
         if self._reason is not None:
             raise RedisConnectionLost(self._reason)
@@ -169,8 +169,8 @@ async def connect(server: RedisUrl, *, patience: float = PATIENCE_SECONDS) -> Co
     Open a connection, log in and choose the database, within `CONNECT_SECONDS`.
 
     Raises:
-        ConnectionLost: It cannot be reached.
-        CallFailed: It refuses the login or the database.
+        RedisConnectionLost: It cannot be reached.
+        RedisCallFailed: It refuses the login or the database.
     """
     connection = Connection(patience=patience)
     try:

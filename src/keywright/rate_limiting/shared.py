@@ -177,8 +177,8 @@ async def open_tested(server: RedisUrl, *, patience: float = PATIENCE_SECONDS) -
     Open a connection and test that Redis counts on it.
 
     Raises:
-        ConnectionLost: Redis cannot be reached.
-        CallFailed: It refuses the login, or to count.
+        RedisConnectionLost: Redis cannot be reached.
+        RedisCallFailed: It refuses the login, or to count.
     """
     connection = await connect(server, patience=patience)
     try:

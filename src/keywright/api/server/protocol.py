@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from keywright.api.http.problems import Refusal, write
 from keywright.api.verify.fast_path import FastPath, RequestHead
 from keywright.api.verify.forward_auth import FORWARD_AUTH
-from keywright.api.verify.routes import VerifyRoutes
+from keywright.api.verify.routes import ServiceApp
 from keywright.api.verify.schemas import VERIFY
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -288,7 +288,7 @@ class FastPathProtocol(BoundedHttpProtocol):
         """Begin to wait for a request."""
         super().connection_made(transport)
         if not self.access_log and self.limit_concurrency is None:
-            self._fast_path = self.app.fast_path if isinstance(self.app, VerifyRoutes) else None
+            self._fast_path = self.app.fast_path if isinstance(self.app, ServiceApp) else None
 
     def data_received(self, data: bytes) -> None:
         """Answer a whole request by the fast path if possible; otherwise parse it."""

@@ -29,7 +29,7 @@ from keywright.service.checking.verification import Checker
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
 
 
-class VerifyRoutes(Front):
+class ServiceApp(Front):
     """
     The whole application: checks in front, and behind them everything else.
 
