@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check history starts simulate lint types audit bench timing lock docs clean
+.PHONY: run test check covered history starts simulate lint types audit bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -17,9 +17,9 @@ COVERING = $(PYTEST) --cov --cov-report=term-missing:skip-covered $(COVERED)
 
 ## test: lint, types, import rules, known vulnerabilities, then every test; ARGS="-n0 tests/api -k create" runs only that
 ifeq ($(ARGS),)
-test: lint types audit
+test: .venv/.dev
+	@$(MAKE) --no-print-directory -j 2 lint types audit covered
 	@sh scripts/provision.sh
-	$(COVERING)
 	$(PYTEST) $(ON_ALL_CORES) $(COVERED:%=--ignore=%)
 else
 test: .venv/.dev
@@ -28,7 +28,10 @@ test: .venv/.dev
 endif
 
 ## check: lint, types, import rules, and the tests of what a key is and what is done with keys: a minute
-check: lint types
+check: .venv/.dev
+	@$(MAKE) --no-print-directory -j 2 lint types covered
+
+covered: .venv/.dev
 	$(COVERING)
 
 ## history: a million verifications under kills, stops, cuts and restarts, each held against what was revoked when

@@ -195,6 +195,10 @@ def codes_of(operation: dict[str, Any]) -> set[str]:
     return {code for answer in errors for code in answer["content"]["application/json"]["examples"]}
 
 
+@pytest.mark.early
+@pytest.mark.timeout(900)
+# Once, and on PostgreSQL, because it is stricter than SQLite in what texts and numbers it stores.
+@pytest.mark.parametrize("service", ["postgresql"], indirect=True)
 def test_schemathesis_finds_nothing(caller: Caller, tmp_path: Path) -> None:
     """Thousands of generated requests, good and bad, find no answer that the document does not describe."""
     token = caller.issuer.token(caller.organization, permissions=list(Permission))

@@ -46,6 +46,7 @@ def until_the_bound(*asks: Callable[[], Any]) -> list[Any]:
         answers = [ask() for ask in asks]
         if began - acknowledged > BOUND_SECONDS:
             return answers
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -12,6 +12,46 @@ from tests.simulation.guards import GUARDS
 from tests.simulation.searching import search
 
 MOST_SEEDS = 20_000
+# The first seed that breaks a promise without each guard. It is tried first, because searching for all of them takes a
+# minute; where it breaks none any more, because what a seed decides has changed, the search finds another one.
+SEEDS = {
+    "held unless overtaken": 17,
+    "joined unless overtaken": 29,
+    "joined within the bound": 64,
+    "joined once followed": 604,
+    "verifier: joined unless overtaken": 20,
+    "verifier: joined within the bound": 189,
+    "verifier: joined once followed": 731,
+    "fresh for those who hold": 87,
+    "stale is not held": 87,
+    "bound": 51,
+    "verifier: bound": 368,
+    "from the beginning of a reading": 103,
+    "missing numbers": 477,
+    "overlap": 18,
+    "missing numbers, and overlap": 18,
+    "begun again on a new connection": 198,
+    "cursor only where complete, and late changes": 416,
+    "first reading begins early": 564,
+    "nothing held from before following, and an early first reading": 17,
+    "first reading kept": 358,
+    "same number, other change": 262,
+    "fingerprint": 520,
+    "unknown cursor": 230,
+    "session before following": 156,
+    "session stored lately": 196,
+    "session before the feed": 644,
+    "feed once followed, and nothing covered": 976,
+    "position before the greeting": 1203,
+    "verifier: nothing held from before the greeting, and recent changes": 2,
+    "verifier: nothing held over a reset, and recent changes": 2,
+    "verifier: from before the request": 2,
+    "confirmed once dropped": 20,
+    "verifier: confirmed once dropped": 2,
+    "receipts from the commit": 11,
+    "sessions until the commit": 24,
+    "batches once": 674,
+}
 
 
 @pytest.mark.early
@@ -20,6 +60,6 @@ MOST_SEEDS = 20_000
 def test_without_a_guard_a_promise_is_broken(name: str, record_property: Callable[[str, object], None]) -> None:
     """Some schedule among those that are run always breaks a promise when the guard is out."""
     with GUARDS[name].out():
-        found = search(range(MOST_SEEDS))
+        found = search([SEEDS[name]] if name in SEEDS else []) or search(range(MOST_SEEDS))
     assert found is not None, GUARDS[name].what
     record_property("seeds", found.seed + 1)
