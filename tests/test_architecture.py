@@ -4,7 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from http import HTTPStatus
 from pathlib import Path
 
@@ -25,6 +27,7 @@ SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX))\b", re.DOTALL
 )
 IMPURE = {"time", "os", "random", "secrets", "uuid_utils", "socket", "threading", "logging"}
+MOST_MODULES_IN_A_PACKAGE = 16
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
@@ -104,6 +107,35 @@ def test_rooms_can_be_read_in_one_go() -> None:
     assert long_functions == set()
 
 
+def test_packages_can_be_read_at_a_glance() -> None:
+    """No package has more than a screen of modules side by side."""
+    found = Counter(name.rpartition("/")[0] for name in TREES if not name.endswith("__init__.py"))
+    assert {package: modules for package, modules in found.items() if modules > MOST_MODULES_IN_A_PACKAGE} == {}
+
+
+def test_no_import_circles() -> None:
+    """No modules import each other in a circle, imports for type checkers and inside functions included."""
+    # Fails with the circle.
+    TopologicalSorter({name: imported(name) for name in TREES}).prepare()
+
+
+def imported(name: str) -> set[str]:
+    """Give the modules of ours that a module imports."""
+    found: set[str] = set()
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "keywright":
+            found |= {file_of(f"{node.module}.{alias.name}") or file_of(node.module or "") for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {file_of(alias.name) for alias in node.names if alias.name.split(".")[0] == "keywright"}
+    return found - {""}
+
+
+def file_of(module: str) -> str:
+    """Give the file of a module, relative to the source; empty where there is none."""
+    path = "/".join(module.split(".")[1:])
+    return next((file for file in (f"{path}.py", f"{path}/__init__.py".lstrip("/")) if file in TREES), "")
+
+
 def test_modules_are_named_for_what_they_hold() -> None:
     """No module is called after nothing in particular."""
     assert {path.stem for path in MODULES} & VAGUE_NAMES == set()
@@ -120,12 +152,22 @@ def test_public_names_are_documented() -> None:
     assert {entry for entry in silent if "migrations/" not in entry} == set()
 
 
-@pytest.mark.parametrize("module", ["keywright.client", "keywright.keys.pair"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "keywright.client",
+        "keywright.keys.pair",
+        "keywright.service.checking.verification",
+        "keywright.service.checking.usage",
+        "keywright.service.checking.local_rate_limiter",
+        "keywright.compact_jws",
+    ],
+)
 def test_the_client_runs_on_the_bare_install(module: str) -> None:
     """What other people install imports nothing but its two dependencies and theirs."""
     probe = (
         f"import sys, {module}; "
-        "server = {'fastapi', 'starlette', 'uvicorn', 'pydantic', 'sqlalchemy', 'asyncpg', 'typer'}; "
+        "server = {'fastapi', 'starlette', 'uvicorn', 'pydantic', 'asyncpg', 'typer'}; "
         "print(sorted(server & {name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

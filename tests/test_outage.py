@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from keywright.dev.issuer import DevIssuer
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from tests.history.nodes import Node, create_verifier
 from tests.history.wire import Broken, Connection, Response
@@ -308,7 +308,7 @@ async def test_a_revocation_that_the_outage_overtook(cluster: PostgresCluster, i
             assert response.json()["code"] == "valid"
             assert response.json()["stale"] is True
             assert response.headers["keywright-stale"] == "true"
-            assert datetime.now(UTC) < datetime.fromisoformat(receipt["believed_until"])
+            assert datetime.now(UTC) < datetime.fromisoformat(receipt["may_accept_until"])
             # Who has heard of it goes on refusing.
             assert (await hears.verify(text)).json()["code"] == "revoked"
             await asyncio.sleep(PAUSE_SECONDS)
@@ -319,7 +319,7 @@ async def test_a_revocation_that_the_outage_overtook(cluster: PostgresCluster, i
                 response = await calls.verify(text)
                 assert (response.json()["code"], "stale" in response.json()) == ("revoked", False)
         await until(lambda: _confirmed(hears, path, 2))
-        assert (await hears.manage("GET", f"{path}/revocation")).json()["believed_until"] is None
+        assert (await hears.manage("GET", f"{path}/revocation")).json()["may_accept_until"] is None
 
 
 async def _refused(calls: Calls, text: str) -> bool:

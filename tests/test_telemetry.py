@@ -1,4 +1,4 @@
-"""The second wall around secrets: what looks like one is masked in every finished log line."""
+"""The second defence of secrets: text that looks like one is masked in every finished log line."""
 
 import io
 import json
@@ -119,7 +119,7 @@ class Unwritable(io.StringIO):
 
 
 def test_a_log_that_cannot_be_written() -> None:
-    """Whoever logs goes on where nothing can be written any more."""
+    """A log call succeeds although its line cannot be written."""
     root = logging.getLogger()
     before = (root.handlers, root.level)
     try:

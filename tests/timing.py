@@ -36,11 +36,10 @@ import httpx
 
 from keywright.dev.issuer import DevIssuer
 from keywright.keys import format as text_format
-from keywright.keys.digest import digest
-from keywright.keys.format import Kind, Parts
-from keywright.keys.known import KnownKeys
-from keywright.keys.verdict import ANY_USE
-from keywright.service.verification import Verification
+from keywright.keys.cache import KeyCache
+from keywright.keys.format import Kind, Parts, digest
+from keywright.keys.verdict import NO_REQUIREMENTS
+from keywright.service.checking.verification import Verification
 from keywright.storage.engine import open_store
 from tests.history.nodes import create_verifier
 from tests.live import bearer, environment, start_service
@@ -168,12 +167,15 @@ async def in_this_process(database: str, texts: Texts, stored: Sequence[str], me
     await store.start()
     try:
         verification = Verification(
-            store, KnownKeys(1000), brand="kw", now=time.time, monotonic=time.monotonic, outage_seconds=0
+            store, KeyCache(1000), brand="kw", now=time.time, monotonic=time.monotonic, outage_seconds=0
         )
         ordered = sorted(stored)
 
         async def verify(text: str) -> None:
-            assert (await verification.verify(text, ANY_USE)).facts is None
+            verdict = verification.verify_now(text, NO_REQUIREMENTS) or await verification.verify_from_store(
+                text, NO_REQUIREMENTS
+            )
+            assert verdict.facts is None
 
         async def compare_characters(text: str) -> None:
             nearest = ordered[bisect(ordered, text) - 1]

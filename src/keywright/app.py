@@ -1,4 +1,4 @@
-"""Puts the plugs in: builds the application out of settings, a store and an authenticator."""
+"""The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
 import secrets
@@ -15,13 +15,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
-from keywright.api.accelerator import Accelerator
-from keywright.api.callers import Callers
-from keywright.api.checking import Checkers, Checking
 from keywright.api.feed import FeedParts, FeedRoutes
-from keywright.api.forward_auth import ForwardAuth
 from keywright.api.health import HealthRoutes, MetricsRoutes
-from keywright.api.http.access_log import Observed
+from keywright.api.http.access_log import AccessLog
 from keywright.api.http.routing import Routes, Trust
 from keywright.api.keys.events import EventRoutes
 from keywright.api.keys.options import OptionsRoutes
@@ -29,22 +25,26 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.openapi import DocumentRoute
-from keywright.auth.access_token import AccessTokens
+from keywright.api.verify.callers import Callers
+from keywright.api.verify.fast_path import FastPath
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.routes import ServiceApp
+from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
-from keywright.auth.verified_tokens import VerifiedTokens
 from keywright.config import Settings
-from keywright.keys.known import KnownKeys
-from keywright.limits.engine import RunningLimiter, open_limiter
+from keywright.keys.cache import KeyCache
+from keywright.keys.usage import UsageBook
+from keywright.keys.verdict import Code
+from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.failures import FailureLimit
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
+from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
-from keywright.service.management.policy import Policy
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Seconds, Verification
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
@@ -57,24 +57,24 @@ _log = telemetry.Log("keywright")
 
 
 class SigningKeys(Protocol):
-    """The issuer's keys, followed in the background."""
+    """The issuer's signing keys, refreshed in the background."""
 
     async def start(self) -> None:
-        """Begin to follow them, without waiting."""
+        """Begin to refresh them in the background; wait for no fetch."""
         ...
 
     async def close(self) -> None:
-        """Stop following them."""
+        """Stop refreshing them."""
         ...
 
     def present(self) -> bool:
-        """Tell whether tokens can be checked."""
+        """Return whether there are keys to verify tokens with."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plugs:
-    """The parts with an outside; tests and production differ in nothing else."""
+    """The parts that reach outside the process. Tests replace these and nothing else."""
 
     store: RunningStore
     limiter: RunningLimiter
@@ -88,14 +88,14 @@ class Plugs:
 
 
 def plugs_of(settings: Settings) -> Plugs:
-    """Choose the parts that *settings* name. Nothing is opened yet."""
+    """Build the parts that *settings* select; no connection is opened yet."""
     key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
     return Plugs(
         store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.commit_batch.observe),
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
-            known_keys=settings.known_keys,
+            capacity=settings.cached_keys,
             on_outage=settings.limits_on_outage,
             on_uncounted=telemetry.limits_uncounted.inc,
         ),
@@ -117,25 +117,23 @@ def plugs_of(settings: Settings) -> Plugs:
     )
 
 
-def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> Checking:
+def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> ServiceApp:
     """
-    Build the application: verifications in front, and behind them everything else.
+    Build the application: verifications are answered first, the other routes come after them.
 
     Args:
-        settings: Everything an operator may choose.
-        change: Puts other parts in the place of those the settings name.
+        settings: All settings of the service.
+        change: Replaces some of the parts.
     """
     plugs = change(plugs_of(settings))
     checking = _checking(settings, plugs)
     edge = _edge(settings, plugs, checking)
-    forward_auth = _forward_auth(edge, settings, checking)
-    accelerator = Accelerator(checking.checkers, forward_auth) if settings.accelerator == "on" else None
-    return Checking(forward_auth or edge, checking.checkers, accelerator=accelerator)
+    return _in_front(edge, settings, checking)
 
 
 def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
-    """Everything but verifications, with what happens to every request."""
-    trust = Trust(authenticator=plugs.authenticator, callers=checking.checkers.callers, proxies=settings.proxy_networks)
+    """Build all routes but verifications, with the access log and CORS."""
+    trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
     edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
     if settings.cors_origins:
         edge = CORSMiddleware(
@@ -146,11 +144,11 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIA
             expose_headers=CORS_EXPOSED,
             max_age=600,
         )
-    return Observed(edge)
+    return AccessLog(edge)
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
-    """Every operation, with what it needs."""
+    """Build the classes that have the operations."""
     management = _management(settings, plugs)
     usage = UsageReports(plugs.store, plugs.clock)
     documented = [
@@ -196,21 +194,22 @@ def _policy(settings: Settings) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class _CheckingParts:
-    """The checking plane: what answers, what feeds verifiers, and what runs in the background."""
+    """The parts of verification: the checkers, the change feed, and the background tasks."""
 
-    checkers: Checkers
+    checker: Checker
+    callers: Callers
     verifiers: Verifiers
     feed: FeedParts
     background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    known, known_verifiers = KnownKeys(settings.known_keys), VerifierCache(10_000)
-    follower = ChangeFollower(plugs.store, [known, known_verifiers], monotonic=plugs.monotonic)
+    cache, verifier_cache = KeyCache(settings.cached_keys), VerifierCache(10_000)
+    follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
         store=plugs.store,
-        known=known_verifiers,
+        cache=verifier_cache,
         clock=plugs.clock,
         monotonic=plugs.monotonic,
         entropy=plugs.entropy,
@@ -221,22 +220,23 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
     verification = Verification(
         plugs.store,
-        known,
+        cache,
         brand=settings.key_brand,
         now=plugs.now,
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
     )
     return _CheckingParts(
-        Checkers(
-            callers=callers,
+        Checker(
             verification=verification,
             usage=usage,
             failures=FailureLimit(),
             limiter=plugs.limiter,
+            counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
             now=plugs.now,
             monotonic=plugs.monotonic,
         ),
+        callers,
         verifiers,
         FeedParts(
             store=plugs.store,
@@ -248,12 +248,17 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _forward_auth(app: ASGIApp, settings: Settings, checking: _CheckingParts) -> ForwardAuth | None:
-    if settings.forward_auth == "off":
-        return None
-    return ForwardAuth(
-        app, checking.checkers, checking.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
-    )
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> ServiceApp:
+    """Put the ways to check keys in front of *app*."""
+    forward_auth = None
+    if settings.forward_auth != "off":
+        forward_auth = ForwardAuth(
+            parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+        )
+    fast_path = None
+    if settings.fast_path == "on":
+        fast_path = FastPath(parts.checker, parts.callers, forward_auth)
+    return ServiceApp(app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
@@ -277,8 +282,8 @@ def _key_tasks(plugs: Plugs) -> KeyTasks:
     return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
 
 
-def from_environment() -> Checking:
-    """Build the application of a worker process; `uvicorn` calls it once in each."""
+def from_environment() -> ServiceApp:
+    """Build the application of a worker process; uvicorn calls this once in each."""
     settings = config.load()
     telemetry.configure_logging(settings.log_level, as_json=True)
     return create_app(settings)
@@ -291,13 +296,13 @@ def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyT
         await plugs.limiter.start()
         await plugs.store.start()
         _, process_tasks, key_tasks = background
-        # The tasks of the process begin to follow.
+        # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
         try:
             yield
         finally:
-            # The other way round: what is left to do is written before the store goes.
+            # In reverse order: the tasks write what is left before the store closes.
             for work in reversed(background):
                 await work.close()
             await plugs.signing_keys.close()

@@ -8,17 +8,18 @@ sentence that names it.
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from keywright.keys.addresses import is_loopback
 from keywright.keys.format import BRAND, ENVIRONMENT
 from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
 from keywright.keys.scopes import is_scope
-from keywright.limits import url as redis_url
+from keywright.rate_limiting import url as redis_url
 from keywright.service.principal import PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -37,7 +38,7 @@ class SettingsError(Exception):
 
 
 class DatabaseSettings(BaseModel):
-    """The settings of commands that work on the database alone: they know no issuer."""
+    """The settings of commands that need the database only, and no issuer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -47,7 +48,7 @@ class DatabaseSettings(BaseModel):
     )
     key_brand: str = Field(
         default="kw",
-        description="What every key begins with. A brand of your own lets secret scanners tell your keys from others'.",
+        description="The first part of every key. With a brand of your own, secret scanners can recognize your keys.",
     )
 
     @field_validator("key_brand")
@@ -59,7 +60,7 @@ class DatabaseSettings(BaseModel):
 
 
 class Settings(DatabaseSettings):
-    """Everything an operator may choose."""
+    """All settings of the service."""
 
     auth0_domain: str | None = Field(
         default=None,
@@ -80,71 +81,71 @@ class Settings(DatabaseSettings):
         default="org_id",
         min_length=1,
         max_length=255,
-        description="The claim that names the caller's organisation, such as `org_id` or `https://acme.example/org_id`.",
+        description="The claim with the caller's organization, such as `org_id` or `https://acme.example/org_id`.",
     )
     permissions: PermissionPolicy = Field(
         default=PermissionPolicy.AUTO,
-        description="`auto`: a token with a `permissions` claim is held to it, one without may do all that its "
-        "organisation may. `enforce`: every right must be in `permissions`, or in `scope` where that claim is absent.",
+        description="`auto`: a token with a `permissions` claim has those permissions, one without has all. `enforce`: "
+        "a permission must be in `permissions`, or in `scope` where that claim is absent.",
     )
     environments: tuple[str, ...] = Field(
         default=("live", "sandbox"),
-        description="The environments a key may belong to, separated by commas; the first is that of new keys.",
+        description="The environments of keys, separated by commas; the first is the default for new keys.",
     )
     max_life_days: int | None = Field(
         default=None,
         ge=1,
         le=36_500,
-        description="How many days a key may live, counted from the making of its current secret. A key that is "
-        "created without an expiry gets the latest there may be. Any number unless set.",
+        description="The longest life of a key in days, counted from the creation of its current secret. A key that is "
+        "created without an expiry gets the latest one allowed. No limit unless set.",
     )
-    require_expiry: bool = Field(default=False, description="`true`: whoever creates a key has to say when it expires.")
+    require_expiry: bool = Field(default=False, description="`true`: a request to create a key must have an expiry.")
     max_active_keys: int | None = Field(
         default=None,
         ge=1,
         le=1_000_000_000,
-        description="How many active keys an organisation may have. Any number unless set.",
+        description="How many active keys an organization may have. No limit unless set.",
     )
     scopes: Mapping[str, str] | None = Field(
         default=None,
-        description="Every scope there is and what it means, separated by semicolons, such as `reports:read=Read "
-        "reports; reports:write=Change reports`. A key can be given these, and wildcards that grant at least one of "
+        description="All scopes and their meanings, separated by semicolons, such as `reports:read=Read "
+        "reports; reports:write=Change reports`. A key may have these, and wildcards that grant at least one of "
         "them. Without it, any scope.",
     )
     outage_seconds: int = Field(
         default=300,
         ge=0,
         le=86_400,
-        description="How long keys known in memory go on working while the database is away, in seconds; 0 forbids it. "
-        "Answers are marked stale meanwhile; after that they are 503.",
+        description="How long cached keys are accepted while the database is unavailable, in seconds; 0 forbids it. "
+        "Such answers are marked stale; after that time they are 503.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Where processes count the rate limits of keys together: `redis://user:password@host:6379/0`, "
+        description="The Redis in which all processes count rate limits together: `redis://user:password@host:6379/0`, "
         "`rediss://…` for TLS, `unix:///run/redis.sock`. Without it every process counts alone.",
     )
     limits_on_outage: Literal["local", "refuse"] = Field(
         default="local",
-        description="What happens to keys with rate limits while Redis is away. `local`: every process counts alone. "
-        "`refuse`: they are 503.",
+        description="What happens to keys with rate limits while Redis is unavailable. `local`: every process counts "
+        "alone. `refuse`: the answer is 503.",
     )
-    known_keys: int = Field(
-        default=200_000, ge=2, le=100_000_000, description="How many keys each worker holds in memory at most."
+    cached_keys: int = Field(
+        default=200_000, ge=2, le=100_000_000, description="The most keys in the cache of each process."
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
         default="verifier",
-        description="Who may ask `/forward-auth` and `/ext-authz`. `verifier`: a proxy that sends its verifier "
-        "credential in `X-Keywright-Verifier`. `open`: whoever reaches the port, so only on a private network. "
-        "`off`: nobody; both are 404.",
+        description="Who may call `/forward-auth` and `/ext-authz`. `verifier`: a proxy that sends its verifier "
+        "credential in `X-Keywright-Verifier`. `open`: every client, so only on a private network. "
+        "`off`: no client; both are 404.",
     )
-    accelerator: Literal["on", "off"] = Field(
+    fast_path: Literal["on", "off"] = Field(
         default="on",
-        description="Whether verifications, and questions of proxies, that need nobody else are answered before they "
-        "take the way of other requests. The answers are the same; `off` is for finding out whether that is true.",
+        description="Whether the fast path answers verifications and forward authentication from the cache, before a "
+        "request is built. The answers are the same; set `off` to check that.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
-    workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")
+    workers: int = Field(default=1, ge=1, le=64, description="How many processes answer requests.")
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, separated by commas, such as "
@@ -152,25 +153,25 @@ class Settings(DatabaseSettings):
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
-        description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, separated by commas.",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas.",
     )
     metrics: str = Field(
         default="127.0.0.1:9464",
-        description="Where Prometheus metrics are served: an address of its own (`host:port`), `path` for `/metrics` "
+        description="The address of the Prometheus metrics: one of their own (`host:port`), `path` for `/metrics` "
         "on the API's own port, or `off`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least important messages that are logged."
+        default="info", description="The lowest level that is logged."
     )
     start_seconds: int = Field(
         default=60,
         ge=1,
         le=3600,
-        description="How long a start may take until requests are answered, migrations aside, and with several workers "
-        "that of each that replaces another one. The log then says what was waited for.",
+        description="How long a start may take until requests are answered, without migrations; also the limit for a "
+        "worker that replaces another one. After that the start fails, and the log names what it waited for.",
     )
     shutdown_seconds: int = Field(
-        default=20, ge=1, le=600, description="How long requests in flight may take to finish when the service stops."
+        default=20, ge=1, le=600, description="How long requests in progress may take to finish when the service stops."
     )
 
     @field_validator("environments", "cors_origins", "trusted_proxies", mode="before")
@@ -183,7 +184,7 @@ class Settings(DatabaseSettings):
     @field_validator("max_life_days", "max_active_keys", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
-        # A deployment that sets every variable sets some of them to nothing.
+        # A deployment that sets every variable sets some of them to an empty text.
         return None if value == "" else value
 
     @field_validator("scopes", mode="before")
@@ -259,19 +260,19 @@ class Settings(DatabaseSettings):
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """The networks whose `X-Forwarded-For` is believed."""
+        """The networks of the proxies whose `X-Forwarded-For` is trusted."""
         return tuple(ip_network(network) for network in self.trusted_proxies)
 
 
 def read_catalogue(text: str) -> Mapping[str, str] | None:
     """
-    Read the scopes there are, in their order, with what they mean: `reports:read=Read reports; reports:write=…`.
+    Read a list of scopes and meanings, in order: `reports:read=Read reports; reports:write=…`.
 
     Returns:
-        None where there are none, which allows any.
+        The meaning of each scope; None for an empty list, which allows any scope.
 
     Raises:
-        ValueError: It is written otherwise, names a scope twice, or a wildcard, which is no scope of its own.
+        ValueError: The list has another form, a scope twice, or a wildcard.
     """
     found: dict[str, str] = {}
     for entry in filter(str.strip, text.split(";")):
@@ -287,10 +288,10 @@ def read_catalogue(text: str) -> Mapping[str, str] | None:
 
 def load(**overrides: Any) -> Settings:
     """
-    Read the settings from the environment, whatever the case of its names; *overrides*, by field name, go before it.
+    Read the settings from the environment, in which names may have any case; *overrides*, by field name, win.
 
     Raises:
-        SettingsError: One of them is missing, malformed or weak.
+        SettingsError: A setting is missing, malformed or weak.
     """
     return _validated(Settings, overrides)
 
@@ -300,7 +301,7 @@ def load_database() -> DatabaseSettings:
     Read the settings of the database as `load` does; the other settings may be missing or wrong.
 
     Raises:
-        SettingsError: One of the two is malformed.
+        SettingsError: One of these settings is malformed.
     """
     return _validated(DatabaseSettings, {})
 
@@ -312,16 +313,6 @@ def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* is `localhost` or a loopback address, written without brackets."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_acceptable_issuer(issuer: str) -> bool:

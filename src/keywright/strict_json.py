@@ -1,8 +1,8 @@
 """
-JSON as RFC 8259 means it, and nothing looser: for request bodies and for tokens alike.
+Strict JSON (RFC 8259), for request bodies and for tokens.
 
-Python's own reader takes byte order marks, UTF-16, `NaN`, duplicate names and any depth. Each of them is a way for two
-readers of one text to see two different things.
+Python's own reader accepts byte order marks, UTF-16, `NaN`, duplicate names and any depth. With each of them two
+readers may read one text in two different ways.
 """
 
 import json
@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 16
 
-# Strings, one that never ends among them, and whatever else is no bracket. It never goes back over what it took.
+# Strings, also one without an end, and all other characters that are no brackets. Possessive, so it never backtracks.
 _NO_BRACKETS = re.compile(r'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[^][{}"]++)++', re.DOTALL)
 
 
 class NotStrict(ValueError):
-    """The bytes are not strict JSON; the message says why and quotes nothing."""
+    """The bytes are not strict JSON; the message has the reason and quotes nothing."""
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raw: Anything at all; the caller has bounded its length.
 
     Returns:
-        The object. Strings in it may hold lone surrogates, written as escapes; see `has_lone_surrogate`.
+        The object. Strings in it may contain lone surrogates, written as escapes; see `has_lone_surrogate`.
 
     Raises:
         NotStrict: Not UTF-8, a byte order mark, not JSON, not an object, a name given twice, a number that is not
@@ -47,7 +47,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
     except NotStrict:
         raise
     except ValueError:
-        # Not JSON, or an integer of more digits than the interpreter is willing to convert.
+        # Not JSON, or an integer with more digits than the interpreter converts.
         raise NotStrict("it is not JSON") from None
     if not isinstance(value, dict):
         raise NotStrict("it is not an object")
@@ -55,7 +55,7 @@ def read_object(raw: bytes) -> dict[str, Any]:
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Tell whether *text* holds half of a surrogate pair, which no UTF-8 can carry."""
+    """Tell whether *text* contains half of a surrogate pair, which UTF-8 cannot encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -96,5 +96,5 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-# Made once: json.loads with hooks builds a decoder for every call.
+# Made once: json.loads with hooks makes a decoder for every call.
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite_float)

@@ -1,6 +1,7 @@
-"""What is taken from the machine: the time, and numbers that nobody had before."""
+"""The clocks of the system, and new ids."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
@@ -9,16 +10,11 @@ import uuid_utils.compat
 
 _FORWARD_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
+"""Return the current time, aware, in UTC."""
 
-def utc_now() -> datetime:
-    """Tell the time."""
-    return datetime.now(UTC)
-
-
-def new_id() -> UUID:
-    """Give a fresh UUIDv7."""
-    return uuid_utils.compat.uuid7()
-
+new_id: Callable[[], UUID] = uuid_utils.compat.uuid7
+"""Return a new UUIDv7 (RFC 9562)."""
 
 boot_seconds = partial(time.clock_gettime, _FORWARD_CLOCK)
-"""Reads a clock that only goes forward, and goes on while the machine is suspended where there is such a clock."""
+"""Return the seconds of a monotonic clock; where the system has CLOCK_BOOTTIME, it also counts while suspended."""

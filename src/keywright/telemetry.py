@@ -1,8 +1,8 @@
 """
-Logs and metrics: how they are written, and which metrics exist. Knows no other room.
+Logs and metrics: their formats, and all metrics of the service. Imports no other package of ours.
 
-No secret may reach either. Values are never logged by the rooms; as a second wall, whatever looks like a private key or
-a token is masked in the finished line.
+Neither may contain a secret. The packages log no secret values; as a second defence, text that looks like a private key
+or a token is masked in the finished line.
 """
 
 import json
@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
-# Where the counters of several worker processes meet; prometheus_client reads it when it is imported.
+# The folder in which several workers keep their counters; prometheus_client reads the variable when it is imported.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 requests = Counter(
@@ -51,19 +51,19 @@ commit_batch = Histogram(
 )
 
 _KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")
-# Begins where a run of a token's characters begins and never goes back, so that a line of any kind is read once.
+# A match begins at the start of a run of base64url and never backtracks, so the time is linear in the line's length.
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9_-])(?P<shown>(?>[A-Za-z0-9_-]*?eyJ))[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
 )
 
 
-# The fields of a record of `Log`, and those that are bound to the present task.
+# The attribute of a record with the fields of `Log`; and the fields that are bound to the current task.
 _FIELDS = "keywright_fields"
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound log fields", default=MappingProxyType({}))
 
 
 def exposition() -> bytes:
-    """Write the metrics in Prometheus's text format; those of all workers where there are several."""
+    """Write the metrics of all workers in Prometheus's text format."""
     if MULTIPROCESS_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     gathered = CollectorRegistry()
@@ -73,24 +73,24 @@ def exposition() -> bytes:
 
 class Log:
     """
-    Writes log lines under one name, each an event in words and fields beside it.
+    Writes log lines under one name: each has a message, called event, and fields.
 
-    The standard library decides which levels are written, and where.
+    The logger of that name in `logging` decides which levels are written.
     """
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
     def debug(self, event: str, **fields: Any) -> None:
-        """Log what helps to find a fault."""
+        """Log a detail for debugging."""
         self.log(logging.DEBUG, event, **fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        """Log what happens as intended."""
+        """Log a normal event."""
         self.log(logging.INFO, event, **fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Log what an operator should look at."""
+        """Log an event that an operator should look at."""
         self.log(logging.WARNING, event, **fields)
 
     def error(self, event: str, **fields: Any) -> None:
@@ -106,45 +106,45 @@ class Log:
         if not self._logger.isEnabledFor(level):
             return
         trace = None if exc_info is None else (type(exc_info), exc_info, exc_info.__traceback__)
-        # Not by `Logger.log`: a line comes with every request, and the search for its caller in the stack takes longer
-        # than all the rest.
+        # `Logger.log` would search the stack for the caller, which takes longer than the rest of a line, and every
+        # request has a line.
         record = logging.LogRecord(self._logger.name, level, "", 0, event, None, trace)
         record.__dict__[_FIELDS] = fields
         self._logger.handle(record)
 
 
 def bind(**fields: Any) -> Token[Mapping[str, Any]]:
-    """Add fields to every line of this task, and of the tasks that it starts, until `unbind`."""
+    """Add fields to all lines of this task and of tasks that it starts, until `unbind`."""
     return _bound.set({**_bound.get(), **fields})
 
 
 def unbind(token: Token[Mapping[str, Any]]) -> None:
-    """Take away the fields of a `bind`."""
+    """Remove the fields of a `bind`."""
     _bound.reset(token)
 
 
 def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None) -> None:
     """
-    Send everything that is logged, libraries' messages included, to *stream* (standard error).
+    Write all log lines, those of libraries included, to *stream*.
 
     Args:
-        level: The least important level: debug, info, warning or error.
+        level: The lowest level that is written: debug, info, warning or error.
         as_json: One JSON object a line; otherwise lines for people.
-        stream: Where to write.
+        stream: Standard error by default.
     """
     handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_Formatter(_json_line if as_json else _line_for_people))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # These narrate every request or statement.
-    for noisy in ("httpx", "httpcore", "asyncio", "alembic"):
+    # These log a line for every request or statement.
+    for noisy in ("httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the overridden method's own name
-        """Drop a line that cannot be written, to a pipe whose reader has gone: it must not end a request."""
+        """Drop a line that cannot be written, such as to a closed pipe: it must not fail a request."""
 
 
 class _Formatter(logging.Formatter):
@@ -167,7 +167,7 @@ class _Formatter(logging.Formatter):
 
 
 def mask_secrets(line: str) -> str:
-    """Replace what looks like a private key or a token in a finished line."""
+    """Mask text that looks like a private key or a token; its first characters stay."""
     return _TOKENS.sub(_masked, _KEYS.sub(_masked, line))
 
 

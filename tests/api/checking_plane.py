@@ -2,19 +2,18 @@
 
 from uuid import UUID
 
-from keywright.api.callers import Callers
-from keywright.api.checking import Checkers
-from keywright.keys.known import KnownKeys
+from keywright.api.verify.callers import Callers
+from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint, mint_credential
+from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
-from keywright.service.failures import FailureLimit
+from keywright.service.checking.verification import FailureLimit, Verification
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Verification
 from keywright.service.verifiers import Verifier, VerifierCache, Verifiers
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
-from tests.service.fake_limiter import FakeLimiter
+from tests.service.fake_rate_limiter import FakeRateLimiter
+from tests.service.making_checkers import Verdicts, a_checker
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 KEY = PAIR.private.reveal()
@@ -49,30 +48,28 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.known, self.known_verifiers = KnownKeys(100), VerifierCache(10)
-        self.limiter = FakeLimiter(self.time)
+        self.cache, self.verifier_cache = KeyCache(100), VerifierCache(10)
+        self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(
             id=VERIFIER_ID, name="edge", display=CREDENTIAL.display, created_at=NOW
         )
         self.verifiers = Verifiers(
-            store=self.store, known=self.known_verifiers, clock=lambda: NOW, monotonic=self.time, entropy=bytes,
+            store=self.store, cache=self.verifier_cache, clock=lambda: NOW, monotonic=self.time, entropy=bytes,
             new_id=lambda: VERIFIER_ID, brand="kw", outage_seconds=OUTAGE_SECONDS,
         )  # fmt: skip
-        self.checkers = Checkers(
-            callers=Callers(self.verifiers, TwoTokens(), brand="kw"),
-            verification=Verification(
-                self.store, self.known, brand="kw", now=self.epoch, monotonic=self.time,
-                outage_seconds=OUTAGE_SECONDS,
-            ),
-            usage=self.usage,
-            failures=FailureLimit(),
-            limiter=self.limiter,
-            now=self.epoch,
-            monotonic=self.time,
+        self.callers = Callers(self.verifiers, TwoTokens(), brand="kw")
+        self.failures = FailureLimit()
+        self.verdicts = Verdicts()
+        verification = Verification(
+            self.store, self.cache, brand="kw", now=self.epoch, monotonic=self.time, outage_seconds=OUTAGE_SECONDS
+        )
+        self.checker = a_checker(
+            verification, self.time, now=self.epoch, usage=self.usage, failures=self.failures, limiter=self.limiter,
+            verdicts=self.verdicts,
         )  # fmt: skip
 
     def follow(self) -> None:
-        """Have what is held count from now on."""
-        self.known.followed(self.time())
-        self.known_verifiers.followed(self.time())
+        """Sync the caches: they are fresh from now on."""
+        self.cache.synced(self.time())
+        self.verifier_cache.synced(self.time())

@@ -48,7 +48,7 @@ def secrets_of(draw: st.DrawFn) -> Secret:
         first_used_at=draw(optional),
         last_used_at=draw(optional),
         retires_at=draw(optional),
-        quiet_seconds=draw(st.none() | st.integers(60, 10**6)),
+        idle_seconds=draw(st.none() | st.integers(60, 10**6)),
     )
 
 
@@ -137,7 +137,7 @@ def test_free_form(api_key: ApiKey, now: datetime) -> None:
     st.none() | st.builds(place_of, st.integers(1, 2**40), st.binary(min_size=32, max_size=32)),
 )
 def test_an_event(event: Event, place: Link | None) -> None:
-    """So is an event, with its place in the chain or without."""
+    """So is an event, with its link of the chain or without."""
     answer = event_response(event, place)
     assert written(answer) == by_pydantic(answer)
 

@@ -21,7 +21,7 @@ FAMILY_FIELDS = {
 
 
 def test_revoke(caller: Caller) -> None:
-    """A revoked key says so with the time, in the answer and ever after."""
+    """A revoked key shows its revocation with the time, in the answer and in every later one."""
     created = caller.create()
     response = caller.http.put(f"{KEYS}/{created['id']}/revoke")
     revoked = response.json()
@@ -35,7 +35,7 @@ def test_revoke(caller: Caller) -> None:
 
 
 def test_revoking_again_answers_the_same(caller: Caller) -> None:
-    """A second revocation changes nothing and answers what the first did, byte for byte."""
+    """A second revocation changes nothing and gives the answer of the first, byte for byte."""
     url = f"{KEYS}/{caller.create()['id']}/revoke"
     assert caller.http.put(url).content == caller.http.put(f"{url}/").content
 

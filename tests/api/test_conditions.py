@@ -32,7 +32,7 @@ VERSION = 7
     ],
 )
 def test_strong_comparison(if_match: list[str], goes_through: bool) -> None:
-    """A list goes through when one strong tag is the key's; weak ones never are, and `*` always is."""
+    """A list matches when one strong tag is the key's; weak tags never match, and `*` always does."""
     wanted = matching(if_match)
     assert wanted is not None
     assert wanted(VERSION) is goes_through
@@ -69,7 +69,7 @@ def test_no_condition() -> None:
     ids=lambda if_match: repr(if_match)[:20],
 )
 def test_malformed(if_match: list[str]) -> None:
-    """Anything else is refused, however long, and not told back."""
+    """Anything else is refused, however long, and not echoed."""
     with pytest.raises(Refusal) as caught:
         matching(if_match)
     assert caught.value.code == "invalid_request"

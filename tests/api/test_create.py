@@ -71,7 +71,7 @@ def test_every_field(caller: Caller) -> None:
 
 
 def test_a_name_alone(caller: Caller) -> None:
-    """What is not wished for is empty, and the only secret is the current one."""
+    """A field that is not given is empty, and the only secret is the current one."""
     created = caller.create()
     empty = {"scopes": [], "allowed_ips": [], "rate_limits": [], "external_id": None, "metadata": {}}
     assert {name: created[name] for name in empty} == empty
@@ -84,7 +84,7 @@ def test_a_name_alone(caller: Caller) -> None:
             "first_used_at": None,
             "last_used_at": None,
             "retires_at": None,
-            "retire_when_quiet_seconds": None,
+            "retire_when_idle_seconds": None,
         }
     ]
 
@@ -121,7 +121,7 @@ def test_the_pair_is_real(caller: Caller) -> None:
 
 @on_any_store
 def test_headers(caller: Caller) -> None:
-    """The answer says where the key is, and that nobody may keep a copy of the answer."""
+    """The answer has the path of the key, and forbids caches to store it."""
     response = caller.http.post(KEYS, json={"name": "a key"})
     assert response.headers["location"] == f"{KEYS}/{response.json()['id']}"
     assert response.headers["cache-control"] == "no-store"
@@ -217,7 +217,7 @@ def test_text_up_to_its_limit(caller: Caller, field: str, text: str) -> None:
     ids=lambda value: ascii(value)[:40],
 )
 def test_what_is_refused(caller: Caller, body: dict[str, object], where: list[str], type_: str) -> None:
-    """A flaw answers 422 with its place and its kind, and nothing is created."""
+    """A flaw answers 422 with its location and type, and nothing is created."""
     response = caller.http.post(KEYS, json=body)
     assert response.status_code == 422
     answer = response.json()

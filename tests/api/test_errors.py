@@ -110,14 +110,14 @@ def test_invalid_token(caller: Caller, kind: str) -> None:
 
 
 def test_organization_required(caller: Caller) -> None:
-    """A good token that names no organisation is told so."""
+    """A valid token without an organization is refused with its own code."""
     response = get(caller, [f"Bearer {caller.issuer.token(None)}"])
     assert_answer(response, 403, "organization_required")
     assert "www-authenticate" not in response.headers
 
 
 def test_insufficient_scope(caller: Caller) -> None:
-    """A token with permissions is held to them, and told which one it lacks."""
+    """A token with permissions is limited to them, and the answer names the missing one."""
     token = caller.issuer.token(caller.organization, permissions=["create:api_keys"])
     response = get(caller, [f"Bearer {token}"])
     assert_answer(response, 403, "insufficient_scope")
@@ -126,7 +126,7 @@ def test_insufficient_scope(caller: Caller) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/api/v2", "/api/v1/api-keys", f"{KEYS}/a/b/c", "/openapi.json/x", "//"])
 def test_unknown_path(caller: Caller, path: str) -> None:
-    """A path that is nobody's answers like a key that is nobody's."""
+    """An unknown path answers like an unknown key."""
     assert_answer(caller.http.get(path), 404, "not_found")
 
 
@@ -153,7 +153,7 @@ def test_method_not_allowed(caller: Caller, method: str, path: str, allowed: str
 
 
 def test_problem_documents(caller: Caller) -> None:
-    """Who asks for RFC 9457 gets the same answer in that form."""
+    """With `Accept: application/problem+json` the same answer has the form of RFC 9457."""
     response = caller.http.get(f"{KEYS}?limit=0", headers={"Accept": "application/problem+json"})
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -174,6 +174,6 @@ def test_request_id(caller: Caller, offered: str, kept: bool) -> None:
 
 
 def test_the_token_is_checked_before_the_body(caller: Caller) -> None:
-    """Without a good token not even the shape of the body is told."""
+    """Without a valid token the answer reveals nothing of the body's rules."""
     response = httpx.post(f"{caller.service.base_url}{KEYS}", content=b"nonsense", trust_env=False)
     assert_answer(response, 401, "missing_token")

@@ -45,7 +45,7 @@ def life(caller: Caller) -> dict[str, Any]:
 
 
 def test_everything_leaves_an_event(caller: Caller, life: dict[str, Any]) -> None:
-    """Every change leaves one event, newest first, with a place in a chain without gaps; deleted keys' stay."""
+    """Every change has one event, newest first, in a chain without gaps; events of deleted keys stay."""
     response = caller.http.get(f"{EVENTS}/")
     events = response.json()
     assert response.headers["cache-control"] == "private, no-cache"
@@ -59,7 +59,7 @@ def test_everything_leaves_an_event(caller: Caller, life: dict[str, Any]) -> Non
 
 
 def test_one_event(caller: Caller) -> None:
-    """An event says who did what to which key, when, from where, and by which request."""
+    """An event has its actor, type, key, time, address and request."""
     created = caller.http.post(KEYS, json={"name": "a key"}, headers={"X-Request-Id": "the-request-17"}).json()
     (event,) = told(caller)
     assert UUID(event.pop("id")).version == 7
@@ -83,7 +83,7 @@ def test_no_secret_is_told(caller: Caller, life: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 8])
 def test_pages(caller: Caller, life: dict[str, Any], limit: int) -> None:
-    """Following the links gives every event once, in order, with the filters that were asked for."""
+    """Following the links gives every event once, in order, with the given filters."""
     everything = told(caller)
     assert followed(caller, f"{EVENTS}?limit={limit}") == everything
     of_one = [event for event in everything if event["key_id"] == life["id"]]
@@ -92,7 +92,7 @@ def test_pages(caller: Caller, life: dict[str, Any], limit: int) -> None:
 
 
 def test_filters(caller: Caller, life: dict[str, Any]) -> None:
-    """A filter leaves out what it does not name; `since` is included and `until` is not."""
+    """A filter leaves out all other events; `since` is included and `until` is not."""
     everything = told(caller)
     assert told(caller, type="api_key.created") == [e for e in everything if e["type"] == "api_key.created"]
     assert told(caller, key_id=life["id"], type="api_key.created") == [everything[-1]]
@@ -106,7 +106,7 @@ def test_filters(caller: Caller, life: dict[str, Any]) -> None:
 
 
 def test_the_actor_is_who_did_it(caller: Caller) -> None:
-    """Two people of one organisation are told apart."""
+    """A filter by actor separates two people of one organization."""
     created = caller.create()
     with Caller(caller.service, caller.issuer, caller.organization, subject="auth0|bob") as bob:
         bob.http.put(f"{KEYS}/{created['id']}/revoke")
@@ -162,7 +162,7 @@ def test_the_key_of_a_path_is_no_parameter(caller: Caller) -> None:
 
 @on_any_store
 def test_the_permission_of_its_own(caller: Caller) -> None:
-    """Whoever may read keys may not read the trail for that."""
+    """The permission to read keys does not include the audit log."""
     token = caller.issuer.token(caller.organization, permissions=["read:api_keys"])
     response = httpx.get(
         f"{caller.service.base_url}{EVENTS}", headers={"Authorization": f"Bearer {token}"}, trust_env=False

@@ -133,7 +133,7 @@ async def test_a_verifier_that_is_revoked(service: Service) -> None:
 
 
 async def test_a_feed_that_falls_behind(service: Service) -> None:
-    """A feed ends when the log has forgotten what it has not sent; nothing is left out in silence."""
+    """A feed ends when the change log has dropped unsent changes; no change is skipped silently."""
     service.follower.log = ChangeLog(2)
     stream = (await service.open()).events(None)
     await anext(stream)

@@ -1,5 +1,6 @@
-"""What a proxy is told: the door to `/forward-auth` and `/ext-authz`, on a store under the test's control."""
+"""Answers to proxies: `/forward-auth` and `/ext-authz`, on a fake store."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -9,15 +10,15 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright import telemetry
-from keywright.api.forward_auth import ForwardAuth
 from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
-from keywright.service.failures import ALLOWED
+from keywright.service.checking.verification import MOST_FAILURES
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
 from tests.markdown import bare, read, table
 
@@ -40,7 +41,8 @@ class Door(CheckingPlane):
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
-        self.app = ForwardAuth(PlainTextResponse("behind", 418), self.checkers, self.verifiers, **options)
+        forward_auth = ForwardAuth(self.checker, self.verifiers, **options)
+        self.app = ServiceApp(PlainTextResponse("behind", 418), self.checker, self.callers, forward_auth=forward_auth)
         self.http = self.caller()
 
     def caller(self, address: str = PROXY) -> httpx.AsyncClient:
@@ -113,18 +115,17 @@ async def test_use_is_noted(door: Door) -> None:
     headers = {**BEARING, "User-Agent": "curl/8.1", "X-Forwarded-For": "203.0.113.9"}
     await door.ask(FORWARD_AUTH, headers)
     await door.ask(FORWARD_AUTH, {**headers, "X-API-Key": OTHER_KEY})
-    (sighting,) = next(door.usage.take_all(1_000_000.0))
-    assert (sighting.network, sighting.agent, sighting.verifier) == ("203.0.113.0/24", "curl", "edge")
-    assert sighting.count == 1
+    (record,) = next(door.usage.take_all())
+    assert (record.source.network, record.source.agent, record.source.verifier) == ("203.0.113.0/24", "curl", "edge")
+    assert record.uses == 1
 
 
 async def test_verdicts_are_counted(door: Door) -> None:
     """Verdicts given to proxies are counted with all others."""
-    counts = {code: telemetry.verdicts.labels(code.value) for code in (Code.VALID, Code.NOT_FOUND)}
-    before = {code: count._value.get() for code, count in counts.items()}
     await door.ask(FORWARD_AUTH, BEARING)
     await door.ask(FORWARD_AUTH, {"X-API-Key": "junk"})
-    assert {code: count._value.get() - before[code] for code, count in counts.items()} == dict.fromkeys(counts, 1)
+    await asyncio.sleep(0)
+    assert door.verdicts == {"valid": 1, "not_found": 1}
 
 
 # Keys that are not good
@@ -206,7 +207,7 @@ async def test_nothing_is_told_without_the_secret(door: Door) -> None:
     ],
 )
 async def test_ambiguous_keys(door: Door, headers: list[dict[str, str]]) -> None:
-    """Two keys, two headers of one name, in one piece or in two, and a malformed one are refused; nginx is told 403."""
+    """Two keys, two headers of one name, joined or not, and a malformed one are refused; nginx gets 403."""
     for path, status in ((FORWARD_AUTH, 400), (EXT_AUTHZ, 400), (f"{FORWARD_AUTH}?proxy=nginx", 403)):
         response = await door.ask(path, *headers)
         assert outcome(response) == (status, "invalid_request")
@@ -219,14 +220,14 @@ async def test_ambiguous_keys(door: Door, headers: list[dict[str, str]]) -> None
 
 
 async def exhaust(door: Door, forwarded: str) -> httpx.Response:
-    for number in range(ALLOWED + 1):
+    for number in range(MOST_FAILURES + 1):
         text = mint(number.to_bytes(32, "big"), brand="kw", environment="live").private.reveal()
         response = await door.ask(FORWARD_AUTH, {"X-API-Key": text, "X-Forwarded-For": forwarded})
     return response
 
 
 async def test_too_often(door: Door) -> None:
-    """Who tries one unknown key after another is turned away, nobody else, and nginx is told 403."""
+    """The failure limit refuses a client that tries many unknown keys, and no other; nginx gets 403."""
     response = await exhaust(door, "203.0.113.9")
     assert outcome(response) == (429, "rate_limited")
     assert response.headers["retry-after"] == "1"
@@ -237,18 +238,18 @@ async def test_too_often(door: Door) -> None:
 
 @pytest.mark.parametrize(("trusted", "forwarded"), [("10.0.0.0/8", ""), ("192.0.2.0/24", "203.0.113.9")])
 async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None:
-    """Where the client's address is not known, one client's failures shut nobody out, and no network is noted."""
+    """Without the client's address no failure limit applies, and usage has no network."""
     door = Door(trusted=[ip_network(trusted)])
     assert outcome(await exhaust(door, forwarded)) == (401, "not_found")
     assert (await door.ask(FORWARD_AUTH, {**BEARING, "X-Forwarded-For": forwarded})).status_code == 200
-    (sighting,) = next(door.usage.take_all(1_000_000.0))
-    assert sighting.network is None
+    (record,) = next(door.usage.take_all())
+    assert record.source.network is None
 
 
 async def test_outage(door: Door) -> None:
-    """While the database is away, known keys are answered and marked, unknown ones are 503, and never 401."""
-    door.verifiers.known.followed(door.time())
-    door.known.followed(door.time())
+    """While the database is unavailable, cached keys are accepted and marked stale; others are 503, never 401."""
+    door.verifiers.cache.synced(door.time())
+    door.cache.synced(door.time())
     assert (await door.ask(FORWARD_AUTH, BEARING)).status_code == 200
     door.store.away = True
     door.time.seconds += 30
@@ -278,7 +279,7 @@ async def test_addresses(door: Door) -> None:
 
 
 async def test_limits(door: Door) -> None:
-    """A key with limits is let through until one is spent; how they stand is told with every answer, nginx's too."""
+    """A key is accepted until one of its limits is used up; every answer has their states, also for nginx."""
     door.store.facts[PAIR.private.digest] = replace(FACTS, rate_limits=LIMITS)
     first = await door.ask(FORWARD_AUTH, BEARING)
     assert (first.status_code, identity(first)) == (200, IDENTITY)
@@ -298,7 +299,7 @@ async def test_limits(door: Door) -> None:
 
 
 async def test_limits_are_for_good_keys(door: Door) -> None:
-    """What another rule refuses is counted nowhere, and nothing is told of limits."""
+    """A request that another rule refuses takes nothing of a limit, and its answer has no states."""
     door.store.facts[PAIR.private.digest] = replace(FACTS, rate_limits=LIMITS)
     response = await door.ask(f"{FORWARD_AUTH}?scopes=no:such", BEARING)
     assert outcome(response) == (403, "insufficient_scope")
@@ -307,7 +308,7 @@ async def test_limits_are_for_good_keys(door: Door) -> None:
 
 
 async def test_a_key_without_limits(door: Door) -> None:
-    """Of a key without limits nothing is told of any."""
+    """The answer on a key without limits has no `RateLimit` headers."""
     assert "ratelimit" not in (await door.ask(FORWARD_AUTH, BEARING)).headers
 
 
@@ -348,12 +349,12 @@ async def test_credential_in_the_query(door: Door) -> None:
 
 
 async def test_open() -> None:
-    """Where it is open, nobody has to show anything, and what is shown does not matter."""
+    """In the mode `open` no credential is needed, and a credential is not checked."""
     door = Door(who="open")
     for headers in ({}, {"X-Keywright-Verifier": "junk"}):
         assert identity(await door.http.get(FORWARD_AUTH, headers={**BEARING, **headers})) == IDENTITY
     assert outcome(await door.http.get(FORWARD_AUTH)) == (401, "missing_key")
-    assert next(door.usage.take_all(1_000_000.0))[0].verifier == "forward-auth"
+    assert next(door.usage.take_all())[0].source.verifier == "forward-auth"
 
 
 @pytest.mark.parametrize("path", [FORWARD_AUTH, EXT_AUTHZ])
@@ -375,7 +376,7 @@ async def test_off(path: str) -> None:
     ],
 )  # fmt: skip
 async def test_unreadable_requirements(door: Door, query: str) -> None:
-    """Requirements that are mistyped, repeated or empty are the proxy's mistake, and nobody gets in by it."""
+    """Malformed, repeated or empty requirements are a misconfigured proxy, and no key is accepted."""
     if query.isascii():
         assert outcome(await door.ask(f"{FORWARD_AUTH}?{query}", BEARING)) == (400, "misconfigured_proxy")
     by_header = await door.ask(EXT_AUTHZ, BEARING, {"X-Keywright-Require": query})

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.api.http.idempotency import said
+from keywright.api.http.idempotency import canonical_request
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS, Caller
 from tests.conftest import database_url, on_any_store
@@ -95,7 +95,7 @@ def test_rotation(caller: Caller) -> None:
 
 
 def test_a_refusal_is_not_kept(caller: Caller) -> None:
-    """What was refused was not done: the same request goes through once what was in the way is gone."""
+    """A refused request was not done: the same request succeeds once the reason is gone."""
     created, key = caller.create(), fresh()
     url = f"{KEYS}/{created['id']}"
     caller.http.post(f"{url}/rotate")
@@ -117,7 +117,7 @@ def test_another_organization(caller: Caller) -> None:
 
 
 def test_the_permission_is_asked_again(caller: Caller) -> None:
-    """Whoever may not create keys gets no answer to a creation, whatever key they bring."""
+    """Without the permission to create keys no idempotency key opens the answer to a creation."""
     key = fresh()
     send(caller, key)
     with Caller(caller.service, caller.issuer, caller.organization, permissions=["read:api_keys"]) as reader:
@@ -129,7 +129,7 @@ def test_the_permission_is_asked_again(caller: Caller) -> None:
     "key", ["", "short", "x" * 21, "x" * 256, "x" * 30 + " " + "x" * 30, "x" * 30 + "\xe9", "x" * 30 + "\t" + "x"]
 )
 def test_malformed(caller: Caller, key: str) -> None:
-    """A key that could be guessed, or has anything but visible ASCII, is refused with the reason and not told back."""
+    """A guessable idempotency key, or one beyond visible ASCII, is refused with the reason and not echoed."""
     headers = [(b"Content-Type", b"application/json"), (b"Idempotency-Key", key.encode("latin-1"))]
     response = caller.http.post(KEYS, content=BODY, headers=headers)
     assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
@@ -154,7 +154,7 @@ def test_given_twice(caller: Caller) -> None:
 
 
 def test_the_answer_outlives_the_key(caller: Caller) -> None:
-    """The answer stays what it was when the key was changed since, and even when it was deleted."""
+    """The replayed answer stays the same when the key was changed since, and even when it was deleted."""
     key = fresh()
     first = send(caller, key)
     url = f"{KEYS}/{first.json()['id']}"
@@ -194,19 +194,19 @@ async def all_at_once(caller: Caller, key: str) -> list[httpx.Response]:
 
 
 def test_what_a_request_says() -> None:
-    """What is asked has one form, in which methods, paths, types and places are told apart."""
+    """Requests have one canonical form, in which methods, paths, types and positions differ."""
     same = [{"b": 1, "a": {"d": [], "c": None}}, {"a": {"c": None, "d": []}, "b": 1}]
-    assert len({said("POST", KEYS, body) for body in same}) == 1
+    assert len({canonical_request("POST", KEYS, body) for body in same}) == 1
     different = [
-        said("POST", KEYS, {}),
-        said("PUT", KEYS, {}),
-        said("POST", f"{KEYS}/x", {}),
-        said("POST", KEYS, {"a": 1}),
-        said("POST", KEYS, {"a": 1.0}),
-        said("POST", KEYS, {"a": True}),
-        said("POST", KEYS, {"a": "1"}),
-        said("POST", KEYS, {"a": [1]}),
-        said("POST", KEYS, {"a": "\ud800"}),
-        said("POST", KEYS, {"a": "\ud801"}),
+        canonical_request("POST", KEYS, {}),
+        canonical_request("PUT", KEYS, {}),
+        canonical_request("POST", f"{KEYS}/x", {}),
+        canonical_request("POST", KEYS, {"a": 1}),
+        canonical_request("POST", KEYS, {"a": 1.0}),
+        canonical_request("POST", KEYS, {"a": True}),
+        canonical_request("POST", KEYS, {"a": "1"}),
+        canonical_request("POST", KEYS, {"a": [1]}),
+        canonical_request("POST", KEYS, {"a": "\ud800"}),
+        canonical_request("POST", KEYS, {"a": "\ud801"}),
     ]
     assert len(set(different)) == len(different)

@@ -84,7 +84,7 @@ TARGET_ANSWERS: dict[str, tuple[int, str | None]] = {
 
 @on_any_store
 def test_every_operation_has_a_row(caller: Caller) -> None:
-    """No operation of the document is missing from the matrix, and each documents the permission it asks for."""
+    """No operation of the document is missing from the matrix, and each documents the permission it needs."""
     paths: dict[str, dict[str, Any]] = caller.http.get("/openapi.json").json()["paths"]
     documented = {
         (method.upper(), path): operation["x-permission"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the live service held against it."""
+"""The OpenAPI document, and the live service compared with it."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ def test_the_request_model(document: dict[str, Any]) -> None:
 
 @on_any_store
 def test_a_change_has_the_same_rules(document: dict[str, Any]) -> None:
-    """What may be changed is what may be wished for, with the same rules, and nothing of it is required."""
+    """The fields of an update are those of a creation, with the same rules, and none is required."""
     schemas = document["components"]["schemas"]
     new, change = schemas["CreateApiKeyRequestV2"], schemas["UpdateApiKeyRequest"]
     assert change["properties"].keys() == new["properties"].keys()
@@ -83,7 +83,7 @@ def test_a_change_has_the_same_rules(document: dict[str, Any]) -> None:
 
 
 def rules(field: dict[str, Any]) -> dict[str, Any]:
-    """What a field's schema demands, without what it says."""
+    """The constraints of a field's schema, without its descriptions."""
     return {name: rule for name, rule in field.items() if name not in ("title", "description", "default")}
 
 
@@ -152,7 +152,7 @@ def test_the_answer_models(document: dict[str, Any]) -> None:
     [(VERIFY, "VerifyRequest", "VerifyResponse"), (BATCH, "BatchRequest", "BatchResponse")],
 )
 def test_verifications(document: dict[str, Any], path: str, asked: str, told: str) -> None:
-    """What is answered in front of the routes is described like them: who may ask, what is asked, what is told."""
+    """The operations in front of the routes are documented like them: credentials, request, answers."""
     (operation,) = document["paths"][path].values()
     assert operation["security"] == [{"BearerAuth": []}, {"VerifierAuth": []}]
     assert document["components"]["securitySchemes"]["VerifierAuth"]["scheme"] == "bearer"
@@ -163,7 +163,7 @@ def test_verifications(document: dict[str, Any], path: str, asked: str, told: st
 
 @on_any_store
 def test_the_models_of_a_verification(document: dict[str, Any]) -> None:
-    """A verification asks for a key and no more than is known, and every verdict has its three members."""
+    """A verification requires a key and allows no unknown field, and every verdict has its three members."""
     schemas = document["components"]["schemas"]
     assert schemas["VerifyRequest"]["required"] == ["key"]
     assert schemas["VerifyRequest"]["additionalProperties"] is False

@@ -1,4 +1,4 @@
-"""What operators rely on: probes, metrics, logs, CORS."""
+"""The interfaces for operators: probes, metrics, logs, CORS."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -48,7 +48,7 @@ def page(browsed: LiveService, issuer: DevIssuer) -> Iterator[Caller]:
 
 
 def test_probes(caller: Caller) -> None:
-    """A service that can work says that it lives and that it is ready, to anybody, without a token."""
+    """A working service is live and ready, without a token."""
     base = caller.service.base_url
     caller.service.await_ready()
     for path in ("/livez", "/livez/", "/readyz"):
@@ -81,7 +81,7 @@ def test_not_ready_without_signing_keys() -> None:
 
 
 async def test_not_ready_before_the_changes_are_followed(tmp_path: Path) -> None:
-    """What is looked up before a process follows the changes is not cached, so it would not outlast an outage."""
+    """A process is not ready before its first reading: earlier look-ups are not cached for an outage."""
     url = f"sqlite:///{tmp_path}/keys.db"
     await asyncio.to_thread(migrate, url)
     settings = Settings(issuer="https://id.acme.example/", audience="urn:acme", database_url=url)
@@ -118,7 +118,7 @@ async def started(app: ASGIApp) -> AsyncIterator[None]:
     ],
 )
 def test_not_ready_without_a_database(issuer: DevIssuer, url: str) -> None:
-    """Anybody may ask whether the service is ready, and nobody learns where its database is; the log does."""
+    """Readiness needs no token and reveals nothing of the database; the log has the reason."""
     with start_service(environment(issuer, database_url=url)) as live:
         ready = httpx.get(f"{live.base_url}/readyz", trust_env=False)
         assert ready.status_code == 503
@@ -173,7 +173,7 @@ def test_log(caller: Caller) -> None:
 
 
 def test_preflight(page: Caller) -> None:
-    """A page of the origin may send what the API needs; the browser asks without a token."""
+    """A page of an allowed origin may send the API's headers; the preflight has no token."""
     response = httpx.options(
         f"{page.service.base_url}{KEYS}",
         headers={

@@ -1,4 +1,4 @@
-"""What an operator allows keys to be, as it is told and as it is enforced."""
+"""The operator's policy for keys, as it is published and as it is enforced."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ def test_options(bound: Caller) -> None:
 
 @on_any_store
 def test_options_without_rules(caller: Caller) -> None:
-    """Without rules of an operator, what is not limited is null."""
+    """Without rules of an operator, each limit is null."""
     assert caller.http.get(OPTIONS).json() == {
         "environments": ["live", "sandbox"],
         "scopes": None,
@@ -78,7 +78,7 @@ def test_a_key_without_an_expiry_gets_the_longest(bound: Caller) -> None:
     ids=str,
 )
 def test_what_the_policy_refuses(bound: Caller, fields: dict[str, Any], where: list[Any], kind: str) -> None:
-    """What the rules do not allow answers 422 with its place and its kind, in a new key and in a change alike."""
+    """A value against the policy answers 422 with location and type, in a creation and in an update."""
     created = bound.create()
     # Days from now: a time of its own would give the test another name in every process.
     fields = {name: in_days(value) if name == "expires_at" else value for name, value in fields.items()}

@@ -20,7 +20,7 @@ def test_list_is_a_bare_array_newest_first(caller: Caller) -> None:
 
 
 def test_an_organization_without_keys(caller: Caller) -> None:
-    """Nobody's keys are an empty array."""
+    """An organization without keys gets an empty array."""
     response = caller.http.get(f"{KEYS}/")
     assert (response.status_code, response.json()) == (200, [])
 
@@ -122,7 +122,7 @@ def several(caller: Caller) -> dict[str, str]:
     ids=str,
 )
 def test_filters(caller: Caller, several: dict[str, str], query: dict[str, str], found: list[str]) -> None:
-    """A filter leaves out what it does not name; with several, every one of them has to be met."""
+    """A filter leaves out all other keys; several filters must all match."""
     response = caller.http.get(KEYS, params=query)
     assert response.status_code == 200, response.text
     assert [several[key["id"]] for key in response.json()] == found
@@ -137,7 +137,7 @@ def test_what_is_shown_of_a_pair_is_found(caller: Caller) -> None:
 
 
 def test_filters_go_along(caller: Caller) -> None:
-    """The link to the next page asks for the same filters, and following it gives nothing else and nothing twice."""
+    """The link to the next page has the same filters, and following it gives no other key and none twice."""
     mark = "a&b=c #é+%"
     wanted = [caller.create(name=f"{mark} {number}", external_id=mark)["id"] for number in range(5)]
     for _ in range(3):
@@ -178,7 +178,7 @@ def test_malformed_id(caller: Caller, key_id: str) -> None:
 
 @on_any_store
 def test_head(caller: Caller) -> None:
-    """HEAD answers what GET does, without a body."""
+    """HEAD answers like GET, without a body."""
     created = caller.create()
     response = caller.http.head(f"{KEYS}/{created['id']}")
     assert (response.status_code, response.content) == (200, b"")

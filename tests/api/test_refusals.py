@@ -1,4 +1,4 @@
-"""What a use case refuses, as the edge answers it."""
+"""Refusals of use cases, as the edge answers them."""
 
 from typing import get_args
 
@@ -18,7 +18,7 @@ def test_every_code_is_in_the_table(code: RefusalCode) -> None:
 
 
 def test_flaws() -> None:
-    """A flaw that a use case found is told like one of the body: where it is, in a sentence, with a stable word."""
+    """A flaw that a use case found is answered like one of the body: location, sentence and stable word."""
     flaws = (Flaw("scopes", "There is no such scope.", "scope_unknown", (1,)), Flaw("expires_at", "Too late.", "late"))
     assert list(refusal_of(Refused("validation_failed", flaws)).errors) == [
         FieldError(("body", "scopes", 1), "There is no such scope.", "scope_unknown"),
@@ -27,6 +27,6 @@ def test_flaws() -> None:
 
 
 def test_when_to_try_again() -> None:
-    """What is worth another try, unchanged and soon, says when; nothing else does."""
+    """Only a refusal that may soon succeed unchanged has a Retry-After."""
     told = {code for code in CODES if "Retry-After" in refusal_of(Refused(code)).headers}
     assert told == {"idempotency_key_in_use", "changed_meanwhile"}

@@ -1,4 +1,4 @@
-"""The bodies that a client may send: what they mean, which are refused, and that the schema says the same."""
+"""The bodies that a client may send: their meaning, the refused ones, and the agreement of the schema."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ LIMIT = {"name": "minute", "limit": 100, "window_seconds": 60}
 
 
 def flaws(model: type[BaseModel], body: dict[str, Any]) -> list[tuple[list[str | int], str]]:
-    """Give the place and the kind of every flaw, none for a good body; and see that no flaw quotes the body."""
+    """Give location and type of every flaw, none for a good body; and check that no flaw quotes the body."""
     told: Sequence[FieldError] = []
     try:
         as_model(model, json.dumps(body).encode())
@@ -36,18 +36,18 @@ def flaws(model: type[BaseModel], body: dict[str, Any]) -> list[tuple[list[str |
     return [(list(error.loc[1:]), error.type) for error in told]
 
 
-def wish_of(**body: Any) -> NewKey:
-    return as_model(CreateApiKeyRequestV2, json.dumps({"name": "a key", **body}).encode()).wish()
+def command_of(**body: Any) -> NewKey:
+    return as_model(CreateApiKeyRequestV2, json.dumps({"name": "a key", **body}).encode()).command()
 
 
 def test_a_name_is_enough() -> None:
-    """A body of a name alone wishes for nothing else."""
-    assert wish_of() == NewKey(name="a key")
+    """A body with a name alone sets no other field."""
+    assert command_of() == NewKey(name="a key")
 
 
 def test_a_whole_wish() -> None:
     """Every field arrives as the use cases know it."""
-    assert wish_of(
+    assert command_of(
         description="what for",
         environment="sandbox",
         expires_at="2099-01-31T12:00:00.123456789+02:00",
@@ -71,8 +71,8 @@ def test_a_whole_wish() -> None:
 
 @pytest.mark.parametrize("field", ["description", "environment", "expires_at", "external_id"])
 def test_null_is_absent(field: str) -> None:
-    """What may be left out of a new key may be null."""
-    assert wish_of(**{field: None}) == wish_of()
+    """An optional field of a new key may be null."""
+    assert command_of(**{field: None}) == command_of()
 
 
 GOOD = [
@@ -181,14 +181,14 @@ def identify(value: object) -> str:
 
 @pytest.mark.parametrize("fields", GOOD, ids=identify)
 def test_up_to_the_limit(fields: dict[str, Any]) -> None:
-    """What is at its limit is taken, in a new key and in a change alike."""
+    """A value at its limit is accepted, in a creation and in an update."""
     assert flaws(CreateApiKeyRequestV2, {"name": "a key", **fields}) == []
     assert flaws(UpdateApiKeyRequest, fields) == []
 
 
 @pytest.mark.parametrize(("fields", "place", "kind"), BAD, ids=identify)
 def test_what_is_refused(fields: dict[str, Any], place: list[str | int], kind: str) -> None:
-    """What is beyond is refused with its place and its kind, in a new key and in a change alike, and not quoted."""
+    """A value beyond is refused with location and type, in a creation and in an update, and not quoted."""
     assert flaws(CreateApiKeyRequestV2, {"name": "a key", **fields}) == [(place, kind)]
     assert flaws(UpdateApiKeyRequest, fields) == [(place, kind)]
 
@@ -212,14 +212,14 @@ def test_what_cannot_be_cleared(field: str) -> None:
     [
         ({}, None),
         ({"overlap_seconds": 0}, None),
-        ({"overlap_seconds": 2_592_000, "retire_when_quiet_seconds": 2_592_000}, None),
-        ({"retire_when_quiet_seconds": 60.0}, None),
+        ({"overlap_seconds": 2_592_000, "retire_when_idle_seconds": 2_592_000}, None),
+        ({"retire_when_idle_seconds": 60.0}, None),
         ({"overlap_seconds": -1}, "greater_than_equal"),
         ({"overlap_seconds": 2_592_001}, "less_than_equal"),
         ({"overlap_seconds": "60"}, "int_type"),
         ({"overlap_seconds": None}, "int_type"),
-        ({"retire_when_quiet_seconds": 59}, "greater_than_equal"),
-        ({"retire_when_quiet_seconds": 2_592_001}, "less_than_equal"),
+        ({"retire_when_idle_seconds": 59}, "greater_than_equal"),
+        ({"retire_when_idle_seconds": 2_592_001}, "less_than_equal"),
         ({"overlap": 5}, "extra_forbidden"),
     ],
 )

@@ -21,7 +21,7 @@ import pytest
 
 from keywright.app import Plugs, create_app
 from keywright.config import Settings
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import mint_credential
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
@@ -290,4 +290,4 @@ async def test_a_session_that_begins_while_a_revocation_waits(url: str) -> None:
             assert await late.code(key) == "valid"
             receipt = (await revoking.http.get(f"{KEYS}/{key_id}/revocation")).json()
             assert (receipt["confirmed"], receipt["pending"]) == (1, 1)
-            assert datetime.fromisoformat(receipt["believed_until"]) > revoked_at + timedelta(seconds=301)
+            assert datetime.fromisoformat(receipt["may_accept_until"]) > revoked_at + timedelta(seconds=301)

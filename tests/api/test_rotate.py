@@ -63,12 +63,12 @@ def test_the_private_key_is_shown_once(caller: Caller) -> None:
         ({}, timedelta(days=1), None),
         ({"overlap_seconds": 60}, timedelta(seconds=60), None),
         ({"overlap_seconds": 2_592_000}, MONTH, None),
-        ({"retire_when_quiet_seconds": 3600}, MONTH, 3600),
-        ({"overlap_seconds": 7200, "retire_when_quiet_seconds": 3600}, timedelta(hours=2), 3600),
+        ({"retire_when_idle_seconds": 3600}, MONTH, 3600),
+        ({"overlap_seconds": 7200, "retire_when_idle_seconds": 3600}, timedelta(hours=2), 3600),
     ],
 )
 def test_overlap(caller: Caller, body: Any, overlap: timedelta, quiet: int | None) -> None:
-    """The old secret works for as long as was wished, or for the usual time, and says so."""
+    """The old secret works for the given or the default time, and the answer shows its end."""
     created = caller.create()
     response = (
         caller.http.post(f"{KEYS}/{created['id']}/rotate", json=body)
@@ -77,7 +77,7 @@ def test_overlap(caller: Caller, body: Any, overlap: timedelta, quiet: int | Non
     )
     new, old = response.json()["secrets"]
     assert between(new["created_at"], old["retires_at"]) == overlap
-    assert old["retire_when_quiet_seconds"] == quiet
+    assert old["retire_when_idle_seconds"] == quiet
     assert caller.http.get(f"{KEYS}/{created['id']}").json()["secrets"] == [new, old]
 
 
@@ -138,21 +138,21 @@ def test_an_expired_key(caller: Caller) -> None:
 
 @pytest.mark.parametrize(("if_match", "status"), [('"1"', 200), ('"2"', 412), ("one", 400)])
 def test_if_match(caller: Caller, if_match: str, status: int) -> None:
-    """A rotation goes through only while the key is as `If-Match` asks."""
+    """A rotation succeeds only while the key has a version of `If-Match`."""
     url = f"{KEYS}/{caller.create()['id']}"
     assert caller.http.post(f"{url}/rotate", headers={"If-Match": if_match}).status_code == status
     assert len(caller.http.get(url).json()["secrets"]) == (2 if status == 200 else 1)
 
 
 def test_more_time(caller: Caller) -> None:
-    """The old secret can be given more time, counted from now, and then waits for no quiet."""
+    """The old secret can get more time, counted from now, and then no longer ends for being idle."""
     url = f"{KEYS}/{caller.create()['id']}"
-    caller.http.post(f"{url}/rotate", json={"retire_when_quiet_seconds": 60, "overlap_seconds": 120})
+    caller.http.post(f"{url}/rotate", json={"retire_when_idle_seconds": 60, "overlap_seconds": 120})
     response = caller.http.put(f"{url}/rotation/", json={"overlap_seconds": 2_592_000})
     assert response.status_code == 200
     new, old = response.json()["secrets"]
     assert MONTH <= between(new["created_at"], old["retires_at"]) < MONTH + timedelta(minutes=5)
-    assert old["retire_when_quiet_seconds"] is None
+    assert old["retire_when_idle_seconds"] is None
     assert caller.http.get(url).json() == response.json()
 
 
@@ -171,7 +171,7 @@ def test_no_rotation_under_way(caller: Caller) -> None:
     "body", [{"overlap_seconds": -1}, {"overlap_seconds": 2_592_001}, {"overlap_seconds": "60"}, {"overlap": 60}]
 )
 def test_what_is_refused(caller: Caller, path: str, body: dict[str, Any]) -> None:
-    """A time out of its bounds or a field that nobody knows answers 422 and changes nothing."""
+    """A time out of its bounds or an unknown field answers 422 and changes nothing."""
     url = f"{KEYS}/{caller.create()['id']}"
     response = caller.http.request("POST" if path == "rotate" else "PUT", f"{url}/{path}", json=body)
     assert (response.status_code, response.json()["code"]) == (422, "validation_failed")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from keywright import client
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
 

@@ -1,4 +1,4 @@
-"""Operations: what a signature may ask for, the order in which it is read, and how paths lead to operations."""
+"""Operations: the inputs of a signature, the order of their reading, and the routing of paths."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from keywright.api.http.routing import HeaderInput, Input, PathInput, Query, Reader, Routes, Trust, operation
+from keywright.api.http.routing import HeaderInput, Input, InputReader, PathInput, Query, Routes, Trust, operation
 from keywright.app import create_app
 from keywright.config import Settings
 from tests.api.recording import OPERATIONS
@@ -17,24 +17,24 @@ from tests.api.recording import OPERATIONS
 class Noted(Input):
     """Gives its name, and writes down in the request that it was read."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> str:
             request.scope["state"].setdefault("read", []).append(name)
             return name
 
-        return Reader(read)
+        return InputReader(read)
 
 
 class Waiting(Noted):
     """Does the same as a coroutine."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         plain = super().reader(name, hint, trust)
 
         async def read(request: Request) -> Any:
             return plain.read(request)
 
-        return Reader(read)
+        return InputReader(read)
 
 
 class Limit(BaseModel):
@@ -118,15 +118,15 @@ async def test_methods_of_a_path(http: httpx.AsyncClient, states: list[dict[str,
 
 
 async def test_the_unexpected_is_a_fixed_sentence(http: httpx.AsyncClient) -> None:
-    """What nobody thought of is an answer all the same, and says nothing of what it was."""
+    """An unexpected error has an answer, too, which reveals nothing of the error."""
     answer = await http.post("/books")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "broken" not in answer.text
 
 
 def test_a_parameter_without_an_input() -> None:
-    """A signature that asks for what cannot be given is found when its module is imported."""
-    with pytest.raises(TypeError, match=r"get: nothing says where more is read from"):
+    """A signature with a parameter without an input fails when its module is imported."""
+    with pytest.raises(TypeError, match=r"get: the annotation of more has no Input"):
 
         class _Wrong:
             @operation("GET", "/")

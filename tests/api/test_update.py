@@ -1,4 +1,4 @@
-"""`PATCH /api/v2/api-keys/{key_id}`: what changes, what does not, and only while the key is as it was read."""
+"""`PATCH /api/v2/api-keys/{key_id}`: changed and unchanged fields, and the condition `If-Match`."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,7 +34,7 @@ def event_types(caller: Caller, key_id: str) -> list[str]:
 
 @pytest.mark.parametrize(("field", "value", "stored"), CHANGES, ids=[field for field, _, _ in CHANGES])
 def test_each_field(caller: Caller, field: str, value: Any, stored: Any) -> None:
-    """A field that is given replaces the old value, every other one stays, and reading gives what was answered."""
+    """A given field replaces the old value, all others stay, and a read gives the same answer."""
     created = caller.create()
     response = patch(caller, created["id"], **{field: value})
     assert response.status_code == 200, response.text
@@ -55,7 +55,7 @@ def test_several_fields_at_once(caller: Caller) -> None:
 
 
 def test_what_can_be_cleared(caller: Caller) -> None:
-    """Null, an empty list and an empty object take away what was there."""
+    """Null, an empty list and an empty object remove the old value."""
     created = caller.create(**{field: value for field, value, _ in CHANGES})
     empty: dict[str, Any] = {"description": None, "expires_at": None, "external_id": None}
     empty |= {"scopes": [], "allowed_ips": [], "rate_limits": [], "metadata": {}}
@@ -66,7 +66,7 @@ def test_what_can_be_cleared(caller: Caller) -> None:
 
 @pytest.mark.parametrize("what", ["nothing", "the same"])
 def test_nothing_different(caller: Caller, what: str) -> None:
-    """A change to what is there already is good, and leaves neither a new version nor an event."""
+    """An update without a difference succeeds, and makes neither a new version nor an event."""
     created = caller.create(**{field: value for field, value, _ in CHANGES})
     fields = [] if what == "nothing" else [*(field for field, _, _ in CHANGES), "environment"]
     response = patch(caller, created["id"], **{field: created[field] for field in fields})
@@ -95,7 +95,7 @@ def test_nothing_different(caller: Caller, what: str) -> None:
     ids=lambda value: ascii(value)[:40],
 )
 def test_what_is_refused(caller: Caller, changes: dict[str, Any], where: list[Any], kind: str) -> None:
-    """A flaw answers 422 with its place and its kind, quotes nothing, and changes nothing of the key."""
+    """A flaw answers 422 with location and type, quotes nothing, and does not change the key."""
     created = caller.create()
     response = patch(caller, created["id"], description="fine", **changes)
     assert (response.status_code, response.json()["code"]) == (422, "validation_failed")
@@ -143,7 +143,7 @@ def test_every_change_is_another_version(caller: Caller) -> None:
     ],
 )
 def test_if_match(caller: Caller, if_match: str, status: int) -> None:
-    """A change with `If-Match` goes through for a strong match, is refused without one, and for a malformed header."""
+    """A change with `If-Match` succeeds for a strong match, and is refused without one or for a malformed header."""
     created = caller.create()
     response = patch(caller, created["id"], if_match=if_match, name="another")
     assert response.status_code == status
@@ -153,7 +153,7 @@ def test_if_match(caller: Caller, if_match: str, status: int) -> None:
 
 
 def test_one_of_many_wins(caller: Caller) -> None:
-    """Of changes that all saw the same version, one goes through and the others are told."""
+    """Of changes on the condition of the same version, one succeeds and the others answer 412."""
     created = caller.create()
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda n: patch(caller, created["id"], if_match='"1"', name=f"name {n}"), range(8)))
@@ -179,7 +179,7 @@ def test_changes_side_by_side_lose_nothing(caller: Caller) -> None:
 
 
 def test_the_event_tells_the_difference(caller: Caller) -> None:
-    """The trail has what was before and after, of the fields that changed alone."""
+    """The audit log has the changed fields alone, before and after."""
     created = caller.create(scopes=["a:b"])
     patch(caller, created["id"], scopes=["a:b", "c:d"], name="a key")
     event = caller.http.get(f"{KEYS}/{created['id']}/events").json()[0]

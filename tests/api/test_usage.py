@@ -1,4 +1,4 @@
-"""How a key is used, told for each of its secrets."""
+"""The usage of a key, for each of its secrets."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
 from tests.conftest import on_any_store
@@ -16,11 +16,11 @@ USAGE = "/api/v2/verifier/usage"
 
 def report(verifier: Verifier, private_key: str, seen_at: datetime, *, count: int, network: str) -> None:
     """Report uses as an in-process verifier does."""
-    body = {"session": str(uuid4()), "batch": 1, "sightings": [a_sighting(private_key, seen_at, count, network)]}
+    body = {"session": str(uuid4()), "batch": 1, "usage": [an_hourly_usage(private_key, seen_at, count, network)]}
     assert verifier.http.post(USAGE, json=body).status_code == 204
 
 
-def a_sighting(private_key: str, seen_at: datetime, count: int, network: str) -> dict[str, Any]:
+def an_hourly_usage(private_key: str, seen_at: datetime, count: int, network: str) -> dict[str, Any]:
     return {
         "digest": digest(private_key).hex(),
         "hour": seen_at.replace(minute=0, second=0, microsecond=0).isoformat(),
@@ -37,7 +37,7 @@ def moment(text: str) -> datetime:
 
 
 def test_each_secret(caller: Caller, verifier: Verifier) -> None:
-    """Every secret a key ever had is told with its own last use, and every source with the secret that it used."""
+    """Every secret of a key is listed with its own last use, and every source with the secret that it used."""
     created = caller.create()
     url = f"{KEYS}/{created['id']}"
     rotated = caller.http.post(f"{url}/rotate").json()
@@ -68,7 +68,7 @@ def test_each_secret(caller: Caller, verifier: Verifier) -> None:
 def assert_read(
     key: dict[str, Any], rotated: dict[str, Any], created: dict[str, Any], earlier: datetime, later: datetime
 ) -> None:
-    """The key itself tells the first and last use of both secrets, and the latest of all as its own."""
+    """The key has the first and last use of both secrets, and the latest of all as its own."""
     new, old = key["secrets"]
     assert (new["public_key"], old["public_key"]) == (rotated["public_key"], created["public_key"])
     assert {moment(new["first_used_at"]), moment(new["last_used_at"])} == {earlier}
@@ -77,13 +77,13 @@ def assert_read(
 
 
 def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
-    """A session's batch that is reported twice is taken twice and counted once; a key that is unknown is skipped."""
+    """A session's batch that is reported twice is accepted twice and counted once; an unknown key is skipped."""
     created = caller.create()
     now = datetime.now(UTC)
-    uses = [a_sighting(text, now, 3, "192.0.2.0/24") for text in (created["private_key"], "unknown")]
+    uses = [an_hourly_usage(text, now, 3, "192.0.2.0/24") for text in (created["private_key"], "unknown")]
     sessions = [str(uuid4()) for _ in range(2)]
     for session, batch in ((0, 1), (0, 1), (1, 1), (0, 2), (0, 1)):
-        body = {"session": sessions[session], "batch": batch, "sightings": uses}
+        body = {"session": sessions[session], "batch": batch, "usage": uses}
         assert verifier.http.post(USAGE, json=body).status_code == 204
     usage = caller.http.get(f"{KEYS}/{created['id']}/usage").json()
     assert sum(day["count"] for day in usage["counts"]) == 9
@@ -92,8 +92,8 @@ def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
 @on_any_store
 @pytest.mark.parametrize("batch", [{}, {"batch": 0}, {"batch": -1}, {"batch": 2**63}, {"batch": None}], ids=repr)
 def test_a_batch_has_a_number(caller: Caller, verifier: Verifier, batch: dict[str, Any]) -> None:
-    """A report without a number from 1 upwards is refused, for nobody could tell whether it was counted before."""
-    answer = verifier.http.post(USAGE, json={"session": str(uuid4()), **batch, "sightings": []})
+    """A report without a number from 1 on is refused, because a repeated one could not be recognized."""
+    answer = verifier.http.post(USAGE, json={"session": str(uuid4()), **batch, "usage": []})
     assert answer.status_code == 422
     assert answer.json()["code"] == "validation_failed"
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from tests.api.caller import KEYS, Caller
 from tests.api.raw import exchange
@@ -185,17 +185,17 @@ def test_explain(caller: Caller, verifier: Verifier) -> None:
     key = created["private_key"]
     wrong = verifier.ask(key, environment="sandbox", explain=True).json()
     assert wrong["explanation"] == {
-        "rule": "The key belongs to the environment live.",
+        "reason": "The key belongs to the environment live.",
         "would_pass": "A key of the environment sandbox.",
     }
     lacking = verifier.ask(key, scopes=["read:orders", 'odd "scope"\n'], explain=True).json()
-    assert "read:orders" in lacking["explanation"]["rule"]
+    assert "read:orders" in lacking["explanation"]["reason"]
     assert lacking["explanation"]["would_pass"].endswith('odd "scope"\n.')
     assert "explanation" not in verifier.ask(key, explain=True).json()
     assert "explanation" not in verifier.ask(key, environment="sandbox").json()
     caller.http.put(f"{KEYS}/{created['id']}/revoke")
     (revoked,) = until_the_bound(lambda: verifier.ask(key, explain=True).json())
-    assert revoked["explanation"]["rule"] == "The key was revoked."
+    assert revoked["explanation"]["reason"] == "The key was revoked."
 
 
 def test_facts(caller: Caller, verifier: Verifier) -> None:

@@ -6,29 +6,29 @@ from typing import Any
 
 import pytest
 
-from keywright.api import verify_bodies
 from keywright.api.http.bodies import as_model
 from keywright.api.http.problems import Refusal
-from keywright.api.verify_bodies import LONGEST_REST, Question, read, read_batch
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.api.verify import bodies as verify_bodies
+from keywright.api.verify.bodies import LONGEST_REST, KeyCheck, read, read_batch
+from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.contract.errors import FieldError
-from keywright.keys.verdict import ANY_USE, Ask
+from keywright.keys.verdict import NO_REQUIREMENTS, Requirements
 from tests.api.checking_plane import KEY
 
 WHITE = [""] * 80 + [" ", "\n", "\t ", "\r\n"] * 5 + ["\f", "\v", "\0", "\u00a0", "\ufeff"]
 Told = tuple[str, str | None, list[FieldError]]
 
 
-def strictly(raw: bytes) -> Question | Told:
+def strictly(raw: bytes) -> KeyCheck | Told:
     """Read *raw* as the strict reader and the schema do, and nothing besides."""
     try:
         asked = as_model(VerifyRequest, raw)
     except Refusal as refusal:
         return refusal.code, refusal.detail, list(refusal.errors)
-    return Question(asked.key, verify_bodies.wish_of(asked))
+    return KeyCheck(asked.key, verify_bodies.options_of(asked))
 
 
-def quickly(raw: bytes) -> Question | Told:
+def quickly(raw: bytes) -> KeyCheck | Told:
     try:
         return read(raw)
     except Refusal as refusal:
@@ -80,7 +80,7 @@ def test_both_ways_of_reading_agree() -> None:
         expected = strictly(raw)
         assert quickly(raw) == expected, raw
         assert quickly(raw) == expected, raw
-        found.append(isinstance(expected, Question))
+        found.append(isinstance(expected, KeyCheck))
     assert 0.2 < sum(found) / len(found) < 0.8
 
 
@@ -103,18 +103,18 @@ def test_a_body_that_is_damaged_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "ask"),
+    ("body", "requirements"),
     [
-        ({}, ANY_USE),
-        ({"scopes": [], "environment": None, "method": "GET", "path": "/"}, ANY_USE),
-        ({"scopes": ["a:read"], "client_ip": "192.0.2.7"}, Ask(scopes=("a:read",), client_ip="192.0.2.7")),
+        ({}, NO_REQUIREMENTS),
+        ({"scopes": [], "environment": None, "method": "GET", "path": "/"}, NO_REQUIREMENTS),
+        ({"scopes": ["a:read"], "client_ip": "192.0.2.7"}, Requirements(scopes=("a:read",), client_ip="192.0.2.7")),
     ],
 )
-def test_what_is_asked(body: dict[str, Any], ask: Ask) -> None:
+def test_what_is_asked(body: dict[str, Any], requirements: Requirements) -> None:
     """What counts for the verdict is found in the body, and a body that asks for nothing is known to."""
     question = read(json.dumps({"key": KEY, **body}).encode())
-    assert (question.text, question.wish.ask) == (KEY, ask)
-    assert (question.wish.ask is ANY_USE) is (ask is ANY_USE)
+    assert (question.text, question.options.requirements) == (KEY, requirements)
+    assert (question.options.requirements is NO_REQUIREMENTS) is (requirements is NO_REQUIREMENTS)
 
 
 def test_long_bodies_are_not_remembered() -> None:
@@ -127,16 +127,16 @@ def test_long_bodies_are_not_remembered() -> None:
 # Batches
 
 
-def strictly_as_batch(raw: bytes) -> list[Question] | Told:
+def strictly_as_batch(raw: bytes) -> list[KeyCheck] | Told:
     """Read *raw* as the strict reader and the schema do, and nothing besides."""
     try:
         batch = as_model(BatchRequest, raw)
     except Refusal as refusal:
         return refusal.code, refusal.detail, list(refusal.errors)
-    return [Question(asked.key, verify_bodies.wish_of(asked)) for asked in batch.keys]
+    return [KeyCheck(asked.key, verify_bodies.options_of(asked)) for asked in batch.keys]
 
 
-def quickly_as_batch(raw: bytes) -> list[Question] | Told:
+def quickly_as_batch(raw: bytes) -> list[KeyCheck] | Told:
     try:
         return read_batch(raw)
     except Refusal as refusal:

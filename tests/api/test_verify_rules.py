@@ -9,10 +9,10 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from keywright.api.callers import Caller
-from keywright.api.checking import Checking
+from keywright.api.verify.routes import ServiceApp
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Code
+from keywright.keys.verdict import NO_REQUIREMENTS, Code
+from keywright.service.checking.verdicts import Caller
 from tests.api.checking_plane import (
     CREDENTIAL,
     FACTS,
@@ -35,13 +35,13 @@ class Counter(CheckingPlane):
 
     def __init__(self) -> None:
         super().__init__()
-        app = Checking(PlainTextResponse("behind", 418), self.checkers)
+        app = ServiceApp(PlainTextResponse("behind", 418), self.checker, self.callers)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright")
 
     def key(self, **change: Any) -> None:
         """Make the key one of another kind."""
         self.store.facts[PAIR.private.digest] = replace(FACTS, **change)
-        self.known.drop([PAIR.private.digest])
+        self.cache.drop([PAIR.private.digest])
 
     async def ask(self, key: str = KEY, *, facts: bool = False, bearer: str = "", **more: Any) -> dict[str, Any]:
         """Ask for a verdict that is given."""
@@ -67,7 +67,7 @@ async def counter(request: pytest.FixtureRequest) -> AsyncIterator[Counter]:
 
 
 async def test_addresses(counter: Counter) -> None:
-    """A key that is bound to networks is good from there, and from nowhere else and nowhere that is not told."""
+    """A key that is bound to networks is valid from them only, and never without an address."""
     counter.key(allowed_ips=("192.0.2.0/24", "2001:db8::/32"))
     for inside in ("192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1%eth0"):
         assert (await counter.ask(client_ip=inside))["code"] == "valid"
@@ -75,7 +75,7 @@ async def test_addresses(counter: Counter) -> None:
         assert (await counter.ask(client_ip=outside))["code"] == "ip_not_allowed"
     answer = await counter.ask(explain=True)
     assert answer["explanation"] == {
-        "rule": "The request came from an address that is not known.",
+        "reason": "The request came from an address that is not known.",
         "would_pass": "One from 192.0.2.0/24, 2001:db8::/32.",
     }
 
@@ -88,11 +88,11 @@ async def test_a_secret_that_was_replaced(counter: Counter) -> None:
     answer = await counter.ask(explain=True)
     assert (answer["code"], answer["explanation"]["would_pass"]) == ("expired", "The key's new secret.")
     counter.key(retires_at=NOW_SECONDS, expires_at=NOW_SECONDS)
-    assert (await counter.ask(explain=True))["explanation"]["rule"] == "The key has expired."
+    assert (await counter.ask(explain=True))["explanation"]["reason"] == "The key has expired."
 
 
 async def test_limits(counter: Counter) -> None:
-    """A key is good until one of its limits is spent; every answer says how they stand, a refusal when to return."""
+    """A key is valid until a limit is used up; every answer has the states, a refusal the time to retry."""
     counter.key(rate_limits=LIMITS)
     minute = {"name": "minute", "limit": 2, "window_seconds": 60}
     day = {"name": "day", "limit": 100, "window_seconds": 86_400}
@@ -110,23 +110,23 @@ async def test_limits(counter: Counter) -> None:
         {**day, "remaining": 98, "reset_seconds": 1728},
     ]
     assert spent["api_key"] == first["api_key"]
-    assert spent["explanation"]["rule"] == "A rate limit of the key is spent."
+    assert spent["explanation"]["reason"] == "A rate limit of the key is spent."
     counter.time.seconds += 29.5
     counter.follow()
     assert (await counter.ask())["retry_after_seconds"] == 1
     counter.time.seconds += 0.5
     assert (await counter.ask())["valid"]
-    (uses,) = counter.usage.take_all(NOW_SECONDS)
-    assert sum(sighting.count for sighting in uses) == 3
+    (uses,) = counter.usage.take_all()
+    assert sum(record.uses for record in uses) == 3
 
 
 async def test_whoever_judges_by_itself_reports_its_uses(counter: Counter) -> None:
     """A question for the facts of a key is no use of it: the verifier that asks counts and reports the use itself."""
     caller = Caller("edge", None, None)
     for _ in range(2):
-        verdict = await counter.checkers.verify(caller, KEY, ANY_USE, facts=True)
+        verdict = await counter.checker.facts_for(caller, KEY, NO_REQUIREMENTS)
         assert verdict.code is Code.VALID
-    assert list(counter.usage.take_all(NOW_SECONDS)) == []
+    assert list(counter.usage.take_all()) == []
 
 
 async def test_cost(counter: Counter) -> None:
@@ -154,7 +154,7 @@ async def test_cost(counter: Counter) -> None:
 async def test_limits_are_for_good_keys(
     counter: Counter, change: dict[str, Any], asked: dict[str, Any], code: str
 ) -> None:
-    """What another rule refuses takes nothing of a limit, and nothing is told of it."""
+    """A request that another rule refuses takes nothing of a limit, and its answer has no states."""
     counter.key(rate_limits=LIMITS, **change)
     answer = await counter.ask(**asked)
     assert answer["code"] == code
@@ -216,7 +216,7 @@ async def test_limits_during_an_outage(counter: Counter) -> None:
 
 
 async def test_facts(counter: Counter) -> None:
-    """Who judges by itself is told all that a verdict depends on, and counts limits by itself."""
+    """An in-process verifier gets all facts that a verdict depends on, and counts limits itself."""
     counter.key(
         rate_limits=LIMITS, allowed_ips=("192.0.2.0/24",), retires_at=NOW_SECONDS + 1.5, expires_at=NOW_SECONDS + 2
     )

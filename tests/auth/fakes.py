@@ -1,4 +1,4 @@
-"""Parts that tests put in the place of the network, the time and the key set."""
+"""Fakes of the network, the time and the key set."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from keywright.auth import rsa_key
-from keywright.auth.rsa_key import SigningKey
+from keywright.auth.rsa_key import IssuerKey
 from keywright.service.faults import AuthUnavailable
 from tests.auth.issuer import ISSUER
 
@@ -19,7 +19,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 class FakeTime:
-    """Time that goes on only when somebody sleeps or a test says so."""
+    """Time that advances only when code sleeps or a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -34,26 +34,26 @@ class FakeTime:
 
 
 class FakeKeys:
-    """A key set of some JWKs that notes who was asked for."""
+    """A key set of some JWKs that records the requested names."""
 
     def __init__(self, *jwks: dict[str, Any]) -> None:
         self.generation = 1
-        self.away = False
-        self.asked: list[str] = []
+        self.unavailable = False
+        self.requested: list[str] = []
         self.jwks = list(jwks)
 
     def present(self) -> bool:
-        return not self.away
+        return not self.unavailable
 
-    async def key(self, kid: str) -> SigningKey | None:
-        self.asked.append(kid)
-        if self.away:
-            raise AuthUnavailable("away", retry_after=7)
+    async def key(self, kid: str) -> IssuerKey | None:
+        self.requested.append(kid)
+        if self.unavailable:
+            raise AuthUnavailable("unavailable", retry_after=7)
         return next((rsa_key.read(jwk) for jwk in self.jwks if jwk["kid"] == kid), None)
 
 
 class FakeProvider:
-    """An issuer's two documents, answered as the test likes; `gate` holds answers back."""
+    """An issuer's two documents, with the answers of a test; `gate` delays them."""
 
     def __init__(self, *jwks: dict[str, Any]) -> None:
         self.requests: list[httpx.Request] = []
@@ -73,15 +73,15 @@ class FakeProvider:
         self.answers[DISCOVERY] = lambda _request: httpx.Response(200, content=json.dumps(document))
 
     def fail(self) -> None:
-        """Be away."""
+        """Be unavailable."""
 
         def refuse(_request: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("refused")
 
         self.answers = dict.fromkeys(self.answers, refuse)
 
-    def asked(self, path: str) -> int:
-        """How many requests for *path* came."""
+    def count_of(self, path: str) -> int:
+        """Return the number of requests for *path*."""
         return sum(request.url.path == path for request in self.requests)
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:

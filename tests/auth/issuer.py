@@ -1,4 +1,4 @@
-"""An issuer for tests: it signs whatever it is told to, well-formed or not."""
+"""An issuer for tests: it signs any input, well-formed or not."""
 
 import json
 from base64 import urlsafe_b64encode

@@ -1,4 +1,4 @@
-"""The authenticator: the order of its checks, whom it asks when, and what it remembers."""
+"""The authenticator: the order of its checks, its look-ups of keys, and its cache."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.auth.access_token import AccessTokens
-from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.service.faults import AuthUnavailable, InvalidToken, OrganizationRequired
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Organization, Principal
@@ -59,8 +58,8 @@ async def test_key_that_nobody_published(issuer: Issuer, access_tokens: AccessTo
 
 
 async def test_keys_away(issuer: Issuer, access_tokens: AccessTokens, keys: FakeKeys) -> None:
-    """Without signing keys it is our trouble, not the token's."""
-    keys.away = True
+    """Without signing keys the fault is ours, not the token's."""
+    keys.unavailable = True
     with pytest.raises(AuthUnavailable):
         await access_tokens.authenticate(issuer.token())
 
@@ -72,31 +71,31 @@ async def test_keys_away(issuer: Issuer, access_tokens: AccessTokens, keys: Fake
 async def test_nobody_is_asked_for_a_foreign_token(
     issuer: Issuer, access_tokens: AccessTokens, keys: FakeKeys, payload: bytes
 ) -> None:
-    """A key is asked for only when the token says it is from the configured issuer."""
+    """A key is looked up only for a token that names the configured issuer."""
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(issuer.sign(dumps(issuer.header(kid="key-2")), payload))
-    assert keys.asked == []
+    assert keys.requested == []
 
 
 @pytest.mark.parametrize("header", [{"alg": "HS256"}, {"typ": "JWE"}, {"crit": ["exp"]}, {"kid": 7}])
 async def test_nobody_is_asked_for_a_bad_header(
     issuer: Issuer, access_tokens: AccessTokens, keys: FakeKeys, header: dict[str, Any]
 ) -> None:
-    """A key is asked for only when the header is one that policy allows."""
+    """A key is looked up only for a header that policy allows."""
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(issuer.token(**header))
-    assert keys.asked == []
+    assert keys.requested == []
 
 
 async def test_signature_before_claims(access_tokens: AccessTokens, other_issuer: Issuer) -> None:
-    """What is wrong with the claims of a forged token is not told to the forger."""
+    """The refusal of a forged token has nothing about its claims."""
     payload = claims(aud="https://other.example", exp=0, org_id=None)
     with pytest.raises(InvalidToken, match="signature"):
         await access_tokens.authenticate(other_issuer.token(payload))
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "expected"),
     [
         (["aud", "exp", "nbf", "iat", "sub", "cnf"], "audience"),
         (["exp", "nbf", "iat", "sub", "cnf"], "expired"),
@@ -106,8 +105,8 @@ async def test_signature_before_claims(access_tokens: AccessTokens, other_issuer
         (["cnf"], "bound"),
     ],
 )
-async def test_order_of_claims(issuer: Issuer, access_tokens: AccessTokens, broken: list[str], told: str) -> None:
-    """Of several wrong claims, the first in the order of the rules is told."""
+async def test_order_of_claims(issuer: Issuer, access_tokens: AccessTokens, broken: list[str], expected: str) -> None:
+    """Of several wrong claims, the refusal names the first in the order of the rules."""
     wrong = {
         "aud": "https://other.example",
         "exp": 0,
@@ -119,24 +118,24 @@ async def test_order_of_claims(issuer: Issuer, access_tokens: AccessTokens, brok
         "permissions": 7,
     }
     changes = {name: wrong[name] for name in [*broken, "org_id", "permissions"]}
-    with pytest.raises(InvalidToken, match=told):
+    with pytest.raises(InvalidToken, match=expected):
         await access_tokens.authenticate(issuer.token(claims(**changes)))
 
 
 async def test_organization_before_permissions(issuer: Issuer, access_tokens: AccessTokens) -> None:
-    """The organisation is asked for before permissions are read."""
+    """The organization is required before permissions are read."""
     with pytest.raises(OrganizationRequired):
         await access_tokens.authenticate(issuer.token(claims(org_id=None, permissions=7)))
 
 
 @given(st.text(max_size=300) | st.binary(max_size=300))
 async def test_garbage(token: Any) -> None:
-    """Any garbage is refused by the one error, and nobody is asked about it."""
+    """Any garbage is refused by the one error, and causes no look-up."""
     keys = FakeKeys()
     access_tokens = AccessTokens(issuer=ISSUER, audience=AUDIENCE, key_set=keys, clock=FakeClock())
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(token)
-    assert keys.asked == []
+    assert keys.requested == []
 
 
 @pytest.mark.parametrize("algorithms", [[], ["none"], ["HS256"], ["RS256", "ES256"]])
@@ -151,7 +150,7 @@ async def test_remembered(issuer: Issuer, make_access_tokens: MakeAccessTokens, 
     access_tokens = make_access_tokens(verified=VerifiedTokens())
     first = await access_tokens.authenticate(issuer.token())
     assert await access_tokens.authenticate(issuer.token()) == first
-    assert keys.asked == ["key-1"]
+    assert keys.requested == ["key-1"]
 
 
 async def test_memory_knows_whole_tokens(
@@ -195,7 +194,7 @@ async def test_memory_ends_with_trust_in_the_keys(
     """When the keys are too old to be trusted, what they verified is not trusted either."""
     access_tokens = make_access_tokens(verified=VerifiedTokens())
     await access_tokens.authenticate(issuer.token())
-    keys.away = True
+    keys.unavailable = True
     with pytest.raises(AuthUnavailable):
         await access_tokens.authenticate(issuer.token())
 

@@ -143,7 +143,7 @@ async def test_payload_of_another_encoding(issuer: Issuer, access_tokens: Access
 
 @pytest.mark.parametrize("changes", HOSTILE.values(), ids=HOSTILE)
 async def test_hostile_claims(issuer: Issuer, access_tokens: AccessTokens, changes: dict[str, Any]) -> None:
-    """A claim that is missing, malformed or not meant for us is refused, in words that may stand in a header."""
+    """A claim that is missing, malformed or not meant for us is refused, in text that may stand in a header."""
     with pytest.raises(InvalidToken) as refusal:
         await access_tokens.authenticate(issuer.token(claims(**changes)))
     reason = refusal.value.reason
@@ -192,19 +192,19 @@ async def test_good_claims(issuer: Issuer, access_tokens: AccessTokens, changes:
 
 @pytest.mark.parametrize("payload", [claims(org_id=None), claims() | {"org_id": None}, claims(org_id="")])
 async def test_no_organization(issuer: Issuer, access_tokens: AccessTokens, payload: dict[str, Any]) -> None:
-    """A good token whose organisation is absent, null or empty is told apart from a bad one."""
+    """A good token whose organization is absent, null or empty has an error of its own."""
     with pytest.raises(OrganizationRequired):
         await access_tokens.authenticate(issuer.token(payload))
 
 
 async def test_no_organization_in_an_expired_token(issuer: Issuer, access_tokens: AccessTokens) -> None:
-    """Whether a token names an organisation is not told before it is known to be good."""
+    """A bad token without an organization is refused as a bad token."""
     with pytest.raises(InvalidToken):
         await access_tokens.authenticate(issuer.token(claims(org_id=None, exp=NOW - 60)))
 
 
 async def test_organization_of_auth0(issuer: Issuer, access_tokens: AccessTokens) -> None:
-    """An organisation that is no UUID gets the id that the contract derives from issuer and name."""
+    """An organization that is no UUID gets the id that the contract derives from issuer and name."""
     organization = (await access_tokens.authenticate(issuer.token())).organization
     assert organization.id == uuid5(uuid5(NAMESPACE_URL, ISSUER), "org_9ybsU1dN2dKfDkBi")
     assert organization.issuer == ISSUER
@@ -212,7 +212,7 @@ async def test_organization_of_auth0(issuer: Issuer, access_tokens: AccessTokens
 
 
 async def test_organization_that_is_a_uuid(issuer: Issuer, access_tokens: AccessTokens) -> None:
-    """An organisation that is a UUID stands for itself."""
+    """An organization that is a UUID stands for itself."""
     text = "5b0ddfd6-3bb5-4d57-9b0e-0a4de6d4a1b4"
     principal = await access_tokens.authenticate(issuer.token(claims(org_id=text)))
     assert principal.organization.id == UUID(text)
@@ -240,7 +240,7 @@ async def test_namespaced_organization_claim(issuer: Issuer, make_access_tokens:
 async def test_client(
     issuer: Issuer, access_tokens: AccessTokens, changes: dict[str, Any], client_id: str | None
 ) -> None:
-    """The client is `azp`, or else `client_id`, or nobody."""
+    """The client is `azp`, or else `client_id`, or None."""
     assert (await access_tokens.authenticate(issuer.token(claims(**changes)))).client_id == client_id
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keywright.auth.access_token import verify_jws
-from keywright.auth.compact import MAX_BYTES
+from keywright.compact_jws import MAX_BYTES
 from keywright.service.faults import InvalidToken
 from tests.auth.issuer import Issuer, b64, claims, dumps
 

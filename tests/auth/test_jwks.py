@@ -1,4 +1,4 @@
-"""The key set over time: how often the issuer is asked, who waits, and what an outage does."""
+"""The key set over time: how often the keys are fetched, which calls wait, and the effect of an outage."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 
 async def test_known_key(key_set: KeySet, provider: FakeProvider, fetched: list[str]) -> None:
-    """The first question fetches; the next ones do not."""
+    """The first call fetches; the next ones do not."""
     assert not key_set.present()
     first = await key_set.key("key-1")
     assert first is not None
@@ -44,11 +44,11 @@ async def test_known_key(key_set: KeySet, provider: FakeProvider, fetched: list[
 
 
 async def test_thousand_first_questions(key_set: KeySet, provider: FakeProvider) -> None:
-    """A thousand simultaneous first questions cause one fetch of the key set, two requests in all."""
+    """A thousand simultaneous first calls cause one fetch of the key set, two requests in all."""
     keys = await asyncio.gather(*(key_set.key("key-1") for _ in range(1000)))
     assert all(keys)
-    assert provider.asked(DISCOVERY) == 1
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(DISCOVERY) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_thousand_first_tokens(
@@ -61,7 +61,7 @@ async def test_thousand_first_tokens(
     tokens = [issuer.token(), other_issuer.token(), issuer.token(kid="key-2"), issuer.token(claims(iss="x"))] * 250
     verdicts = await asyncio.gather(*map(access_tokens.authenticate, tokens), return_exceptions=True)
     assert [isinstance(verdict, InvalidToken) for verdict in verdicts] == [False, True, True, True] * 250
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_cancelled_waiter(key_set: KeySet, provider: FakeProvider) -> None:
@@ -75,11 +75,11 @@ async def test_cancelled_waiter(key_set: KeySet, provider: FakeProvider) -> None
     provider.gate.set()
     assert all(await asyncio.gather(*waiters[5:]))
     assert all(waiter.cancelled() for waiter in waiters[:5])
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_all_waiters_cancelled(key_set: KeySet, provider: FakeProvider, fetched: list[str]) -> None:
-    """A fetch that nobody waits for any more still counts."""
+    """A fetch whose callers are all cancelled still counts."""
     provider.gate.clear()
     waiter = asyncio.create_task(key_set.key("key-1"))
     await settle()
@@ -96,14 +96,14 @@ async def test_unknown_keys(key_set: KeySet, provider: FakeProvider, time: FakeT
     await key_set.key("key-1")
     time.now += PAUSE_SECONDS
     for _ in range(3):
-        before = provider.asked(KEY_SET)
+        before = provider.count_of(KEY_SET)
         for number in range(5_000):
             assert await key_set.key(f"unknown-{number}") is None
         assert not any(await asyncio.gather(*(key_set.key(f"unknown-{n}") for n in range(5_000))))
-        assert provider.asked(KEY_SET) == before + 1
+        assert provider.count_of(KEY_SET) == before + 1
         time.now += PAUSE_SECONDS - 0.1
         assert await key_set.key("unknown") is None
-        assert provider.asked(KEY_SET) == before + 1
+        assert provider.count_of(KEY_SET) == before + 1
         time.now += 0.1
 
 
@@ -111,7 +111,7 @@ async def test_unknown_key_just_after_a_fetch(key_set: KeySet, provider: FakePro
     """The very first fetch counts: an unknown key does not cause a second one."""
     assert await key_set.key("unknown") is None
     assert await key_set.key("unknown") is None
-    assert provider.asked(KEY_SET) == 1
+    assert provider.count_of(KEY_SET) == 1
 
 
 async def test_pause_counts_from_the_attempt(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
@@ -134,7 +134,7 @@ async def test_rotated_key(issuer: Issuer, key_set: KeySet, provider: FakeProvid
     time.now += PAUSE_SECONDS
     found = await asyncio.gather(*(key_set.key("key-2") for _ in range(100)))
     assert all(found)
-    assert provider.asked(KEY_SET) == 2
+    assert provider.count_of(KEY_SET) == 2
     assert key_set.generation > generation
 
 
@@ -166,23 +166,23 @@ async def test_unchanged_keys(key_set: KeySet, provider: FakeProvider, time: Fak
     time.now += REFRESH_AFTER_SECONDS
     await key_set.key("key-1")
     await settle()
-    assert provider.asked(KEY_SET) == 2
+    assert provider.count_of(KEY_SET) == 2
     assert await key_set.key("key-1") is first
     assert key_set.generation == generation
 
 
 async def test_refreshed_ahead(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """Keys that will soon not be fresh are fetched in the background, once, and nobody waits for it."""
+    """Keys that will soon not be fresh are fetched in the background, once, and no call waits for it."""
     await key_set.key("key-1")
     time.now += REFRESH_AFTER_SECONDS - 1
     await key_set.key("key-1")
     await settle()
-    assert provider.asked(DISCOVERY) == 1
+    assert provider.count_of(DISCOVERY) == 1
     time.now += 1
     provider.gate.clear()
     assert all(await asyncio.gather(*(key_set.key("key-1") for _ in range(1000))))
     await settle()
-    assert provider.asked(DISCOVERY) == 2
+    assert provider.count_of(DISCOVERY) == 2
     provider.gate.set()
 
 
@@ -213,7 +213,7 @@ async def test_outage_of_an_hour(key_set: KeySet, provider: FakeProvider, time: 
 
 
 async def test_outage_is_not_pressed(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """During an outage the issuer is asked every 30 s, whatever the load."""
+    """During an outage the keys are fetched every 30 s, at any load."""
     await key_set.key("key-1")
     time.now += REFRESH_AFTER_SECONDS
     provider.fail()
@@ -227,7 +227,7 @@ async def test_outage_is_not_pressed(key_set: KeySet, provider: FakeProvider, ti
 
 
 async def test_longer_outage(issuer: Issuer, key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """Keys that have been stale for an hour are trusted no more; it is our trouble, and ends with the outage."""
+    """Keys that have been stale for an hour are no longer trusted; the fault is ours, and ends with the outage."""
     await key_set.key("key-1")
     answers = provider.answers
     provider.fail()
@@ -236,9 +236,9 @@ async def test_longer_outage(issuer: Issuer, key_set: KeySet, provider: FakeProv
     await settle()
     time.now += 0.1
     assert not key_set.present()
-    with pytest.raises(AuthUnavailable) as away:
+    with pytest.raises(AuthUnavailable) as refused:
         await key_set.key("key-1")
-    assert away.value.retry_after == PAUSE_SECONDS
+    assert refused.value.retry_after == PAUSE_SECONDS
     provider.answers = answers
     time.now += PAUSE_SECONDS
     assert await key_set.key("key-1")
@@ -246,14 +246,14 @@ async def test_longer_outage(issuer: Issuer, key_set: KeySet, provider: FakeProv
 
 
 async def test_key_rotated_in_during_an_outage(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """While the issuer is away an unknown key may be a new one, so it is our trouble; once it is back it is not."""
+    """While the issuer is unavailable an unknown key may be new, so the fault is ours; afterwards it is the token's."""
     await key_set.key("key-1")
     answers = provider.answers
     provider.fail()
     time.now += PAUSE_SECONDS
-    with pytest.raises(AuthUnavailable) as away:
+    with pytest.raises(AuthUnavailable) as refused:
         await key_set.key("key-2")
-    assert away.value.retry_after == PAUSE_SECONDS
+    assert refused.value.retry_after == PAUSE_SECONDS
     provider.answers = answers
     time.now += PAUSE_SECONDS
     assert await key_set.key("key-2") is None
@@ -263,9 +263,9 @@ async def test_never_obtainable(key_set: KeySet, provider: FakeProvider, fetched
     """Without ever having had keys it is our trouble, with the time after which trying again makes sense."""
     provider.fail()
     for _ in range(1000):
-        with pytest.raises(AuthUnavailable) as away:
+        with pytest.raises(AuthUnavailable) as refused:
             await key_set.key("key-1")
-        assert away.value.retry_after == 5
+        assert refused.value.retry_after == 5
     assert fetched == ["network"]
     assert len(provider.requests) == 1
     assert not key_set.present()
@@ -304,7 +304,7 @@ async def test_useless_set(
 async def test_defect_in_a_fetch(
     key_set: KeySet, provider: FakeProvider, time: FakeTime, fetched: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fetch that fails in a way nobody thought of is a failed fetch: logged, and tried again."""
+    """An unexpected exception is a failed fetch: logged, and tried again."""
 
     def break_down(_request: httpx.Request) -> httpx.Response:
         raise RuntimeError("nobody thought of this")
@@ -321,11 +321,11 @@ async def test_defect_in_a_fetch(
 
 
 async def test_started(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """Once started it fetches without being asked, and goes on doing so before the keys cease to be fresh."""
+    """After `start` it fetches without a request, and goes on doing so before the keys cease to be fresh."""
     began = time.now
     await key_set.start()
     assert not key_set.present()
-    await until(lambda: provider.asked(KEY_SET) == 10)
+    await until(lambda: provider.count_of(KEY_SET) == 10)
     assert time.now - began == pytest.approx(REFRESH_AFTER_SECONDS * 9, abs=PAUSE_SECONDS)
     assert key_set.present()
 
@@ -353,7 +353,7 @@ async def test_started_twice(key_set: KeySet, provider: FakeProvider) -> None:
 
 
 async def test_closed_during_a_fetch(key_set: KeySet, provider: FakeProvider) -> None:
-    """Closing ends the fetch under way; who waits for it is told that there are no keys, and is not cancelled."""
+    """Closing ends the fetch under way; a call that waits for it gets `AuthUnavailable`, and is not cancelled."""
     provider.gate.clear()
     await key_set.start()
     waiters = [asyncio.create_task(key_set.key("key-1")) for _ in range(10)]

@@ -1,4 +1,4 @@
-"""One fetch of the key set: what is asked, what is believed, and what is refused."""
+"""One fetch of the key set: its requests, and the answers that are accepted or refused."""
 
 import asyncio
 import gzip
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from keywright.auth.key_source import MAX_BODY_BYTES, FetchFailed, KeySource, is_loopback, read_key_set
+from keywright.auth.key_source import MAX_BODY_BYTES, FetchFailed, KeySource, is_on_this_machine, read_key_set
 from tests.auth.fakes import DISCOVERY, KEY_SET, FakeProvider
 from tests.auth.issuer import ISSUER, Issuer
 from tests.listening import Serve, serving
@@ -27,7 +27,7 @@ async def fetch(provider: FakeProvider, issuer: str = ISSUER) -> list[str]:
 async def failure_of(provider: FakeProvider, issuer: str = ISSUER) -> str:
     with pytest.raises(FetchFailed) as failed:
         await fetch(provider, issuer)
-    return failed.value.word
+    return failed.value.code
 
 
 def answering(status: int = 200, **parts: Any) -> Callable[[httpx.Request], httpx.Response]:
@@ -69,7 +69,7 @@ async def test_issuer_with_a_path(provider: FakeProvider, address: str) -> None:
     ],
 )
 async def test_no_discovery_document(provider: FakeProvider, answer: Callable[[httpx.Request], httpx.Response]) -> None:
-    """An issuer without a discovery document has its keys at the place that is customary, and nobody else is asked."""
+    """An issuer without a discovery document has its keys at the usual address, and no other is requested."""
     provider.answers[DISCOVERY] = answer
     assert await fetch(provider) == ["key-1"]
     assert {request.url.host for request in provider.requests} == {"acme.eu.auth0.com"}
@@ -78,7 +78,7 @@ async def test_no_discovery_document(provider: FakeProvider, answer: Callable[[h
 
 @pytest.mark.parametrize("name", ["https://acme.eu.auth0.com", "https://ACME.eu.auth0.com/", "", None, [ISSUER]])
 async def test_discovery_document_of_another_issuer(provider: FakeProvider, name: Any) -> None:
-    """A document that names another issuer, by as much as a slash, is believed in nothing."""
+    """A document that names another issuer, by as much as a slash, is not used."""
     provider.discover({"issuer": name, "jwks_uri": f"{ISSUER}.well-known/jwks.json"})
     assert await failure_of(provider) == "issuer"
     assert len(provider.requests) == 1
@@ -105,7 +105,7 @@ async def test_discovery_document_of_another_issuer(provider: FakeProvider, name
     ],
 )
 async def test_address_of_keys_that_is_not_asked(provider: FakeProvider, address: Any) -> None:
-    """Keys are fetched by https only, and never from this machine for an issuer that is elsewhere."""
+    """Keys are fetched by https only, and never from loopback for an issuer elsewhere."""
     provider.discover({"issuer": ISSUER, "jwks_uri": address})
     assert await failure_of(provider) == "jwks_uri"
     assert len(provider.requests) == 1
@@ -145,11 +145,11 @@ def test_issuer_that_may_not_be_asked(address: str) -> None:
 )
 def test_loopback(address: str, expected: bool) -> None:
     """This machine is `localhost`, 127.0.0.0/8 and ::1, and nothing that only looks like it."""
-    assert is_loopback(address) is expected
+    assert is_on_this_machine(address) is expected
 
 
 @pytest.mark.parametrize(
-    ("answer", "word"),
+    ("answer", "code"),
     [
         (answering(404), "status"),
         (answering(301, headers={"Location": "https://acme.eu.auth0.com/keys"}), "status"),
@@ -171,11 +171,11 @@ def test_loopback(address: str, expected: bool) -> None:
     ],
 )
 async def test_answer_that_is_no_key_set(
-    provider: FakeProvider, answer: Callable[[httpx.Request], httpx.Response], word: str
+    provider: FakeProvider, answer: Callable[[httpx.Request], httpx.Response], code: str
 ) -> None:
-    """A redirect, an error, too much, or anything but a strict key set is a failed fetch with a word for it."""
+    """A redirect, an error, too much, or anything but a strict key set is a failed fetch with a code."""
     provider.answers[KEY_SET] = answer
-    assert await failure_of(provider) == word
+    assert await failure_of(provider) == code
     assert len(provider.requests) == 2
 
 
@@ -257,7 +257,7 @@ async def real_failure(serve: Serve, deadline: float = 5) -> str:
                 await source.fetch()
         finally:
             await source.close()
-    return failed.value.word
+    return failed.value.code
 
 
 async def test_real_server(issuer: Issuer) -> None:
@@ -271,7 +271,7 @@ async def test_real_server(issuer: Issuer) -> None:
 async def test_proxy_of_the_environment_is_not_for_this_machine(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An issuer on this machine is asked directly, although the environment names a proxy for everybody else."""
+    """An issuer on loopback is requested directly, although the environment has a proxy."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -280,9 +280,9 @@ async def test_proxy_of_the_environment_is_not_for_this_machine(
 
 
 async def test_real_redirect(issuer: Issuer) -> None:
-    """A redirect is not followed, not even to a place that has the keys."""
-    async with http_server(responding("HTTP/1.1 200 OK\nConnection: close", key_set(issuer.jwk()))) as place:
-        serve = responding(f"HTTP/1.1 302 Found\nLocation: {place}\nContent-Length: 0\nConnection: close")
+    """A redirect is not followed, not even to an address that has the keys."""
+    async with http_server(responding("HTTP/1.1 200 OK\nConnection: close", key_set(issuer.jwk()))) as address:
+        serve = responding(f"HTTP/1.1 302 Found\nLocation: {address}\nContent-Length: 0\nConnection: close")
         assert await real_failure(serve) == "status"
 
 
@@ -316,7 +316,7 @@ async def test_real_slow_body() -> None:
 
 
 async def test_real_silence() -> None:
-    """A server that says nothing is given up at the deadline."""
+    """A server that does not answer is given up at the deadline."""
 
     async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -342,7 +342,7 @@ async def test_real_broken_answer(serve: Serve) -> None:
 
 
 async def test_real_nobody_there() -> None:
-    """An address where nobody listens is a failed fetch."""
+    """An address without a server is a failed fetch."""
     async with http_server(responding("HTTP/1.1 200 OK")) as address:
         pass
     source = KeySource(address, transport=None, deadline=5)

@@ -67,7 +67,7 @@ def test_hostile_key(issuer: Issuer, changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["use", "alg", "key_ops", "kid"])
 def test_null_is_not_absent(issuer: Issuer, name: str) -> None:
-    """A member that is null says something nobody understands, and the key is refused."""
+    """A key with a member that is null is refused."""
     with pytest.raises(InvalidToken):
         verify_jws(issuer.token(), issuer.jwk() | {name: None})
 

@@ -1,6 +1,6 @@
 import pytest
 
-from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.auth.access_token import VerifiedTokens
 from keywright.service.principal import Organization, Principal
 
 WHO = Principal(
@@ -59,5 +59,5 @@ def test_bounded() -> None:
 
 def test_no_room_at_all() -> None:
     """A memory without room is a mistake."""
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         VerifiedTokens(0)

@@ -1,4 +1,4 @@
-"""A service that answers what a test tells it to, over real HTTP on loopback."""
+"""A service with the answers of a test, over real HTTP on loopback."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ class Answer:
 
 @dataclass
 class FakeService:
-    """Answers by method and path, query included; `seen` holds what was asked, with the bearer token and the body."""
+    """Answers by method and path, query included; `seen` has the requests, with bearer token and body."""
 
     answers: Mapping[tuple[str, str], Answer]
     url: str = ""

@@ -21,7 +21,7 @@ SECRET: dict[str, Any] = {
     "first_used_at": None,
     "last_used_at": None,
     "retires_at": None,
-    "retire_when_quiet_seconds": None,
+    "retire_when_idle_seconds": None,
 }
 FIELDS: dict[str, Any] = {
     "id": KEY_ID,

@@ -1,4 +1,4 @@
-"""`keywright audit verify`, on trails that somebody with a database client has been at."""
+"""`keywright audit verify`, on audit logs that were changed with a database client."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def keywright(url: str, *arguments: str) -> Result:
 
 
 def findings(url: str, *arguments: str) -> list[tuple[str, int | None]]:
-    """Audit Acme and give what was found; the exit code has to say whether something was."""
+    """Audit Acme and return the findings; the exit code must be 1 if there are any."""
     done = keywright(url, "--org", str(ACME), "--json", *arguments)
     (line,) = done.stdout.splitlines()
     found = json.loads(line)["findings"]
@@ -64,7 +64,7 @@ async def fill(url: str) -> None:
 
 
 def alter(url: str, *statements: str) -> None:
-    """Do what only somebody does who may do anything with the database."""
+    """Change the database with all its rights."""
     if url.startswith("sqlite:"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
             guards = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
@@ -98,7 +98,7 @@ def hash_at(position: int) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with four events of each of two organisations."""
+    """A database with four events of each of two organizations."""
     url = database_url(request.param, tmp_path, request)
     migrate(url)
     asyncio.run(fill(url))
@@ -107,17 +107,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def head(url: str) -> str:
     (line,) = keywright(url, "--org", str(ACME), "--json").stdout.splitlines()
-    told: str = json.loads(line)["head"]
-    return told
+    head: str = json.loads(line)["head"]
+    return head
 
 
 def test_nothing_is_wrong(url: str) -> None:
-    """A trail that nobody touched is told with its head, for each organisation; the head is there later, too."""
+    """An unchanged audit log has no finding; its head is printed for each organization, and is still valid later."""
     done = keywright(url)
     assert (done.exit_code, done.stderr) == (0, "")
-    told = done.stdout.splitlines()
-    assert told[0::2] == [f"organization {org}: {EVENTS} events, nothing is wrong" for org in sorted((ACME, GLOBEX))]
-    assert all(line.startswith(f"  head {EVENTS}:") for line in told[1::2])
+    lines = done.stdout.splitlines()
+    assert lines[0::2] == [f"organization {org}: {EVENTS} events, nothing is wrong" for org in sorted((ACME, GLOBEX))]
+    assert all(line.startswith(f"  head {EVENTS}:") for line in lines[1::2])
     assert findings(url, "--head", head(url)) == []
 
 
@@ -158,7 +158,7 @@ def test_nothing_is_wrong(url: str) -> None:
     ids=lambda value: value[0][0] if isinstance(value[0], tuple) else "",
 )
 def test_what_is_wrong(url: str, statements: list[str], expected: list[tuple[str, int | None]]) -> None:
-    """Whatever was done to the rows is found at its place; another organisation's trail is not under suspicion."""
+    """Every change of the rows is found at its position; the log of the other organization has no finding."""
     alter(url, *statements)
     assert findings(url) == expected
     assert keywright(url, "--org", str(GLOBEX)).exit_code == 0
@@ -168,7 +168,7 @@ def test_what_is_wrong(url: str, statements: list[str], expected: list[tuple[str
 
 
 def test_a_clean_cut_needs_a_head(url: str) -> None:
-    """An end that was cut off with what is kept of it is found by an earlier head, and by nothing else."""
+    """An end that was cut off together with the stored end is found by an earlier head, and by nothing else."""
     remembered = head(url)
     alter(
         url,
@@ -181,10 +181,10 @@ def test_a_clean_cut_needs_a_head(url: str) -> None:
 
 
 def test_an_organization_that_is_gone(url: str) -> None:
-    """Where a head is given there have to be events; where none is, an organisation without any is a mistake."""
+    """With a head, an organization must have events; without one, an organization without events is an error."""
     unknown = str(new_id())
     done = keywright(url, "--org", unknown)
-    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "There are no events of that organization.\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "That organization has no events.\n")
     done = keywright(url, "--org", unknown, "--head", head(url))
     assert done.exit_code == 1
     assert SENTENCES[FindingKind.HEAD_NOT_REACHED] in done.stdout
@@ -192,7 +192,7 @@ def test_an_organization_that_is_gone(url: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["--head", "1:00"], ["--org", str(UUID(int=1)), "--head", "1:00"]])
 def test_a_head_that_is_none(tmp_path: Path, arguments: list[str]) -> None:
-    """A head without its organisation, or that is not one, is refused before anything is read."""
+    """A malformed head, or one without its organization, is refused before the database is read."""
     done = keywright(f"sqlite:///{tmp_path}/keywright.db", *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("--head ")
@@ -200,17 +200,17 @@ def test_a_head_that_is_none(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
-    """An audit makes nothing: a database that is not migrated is refused, one that is away is told."""
+    """An audit changes nothing: a database that is not migrated is refused, an unavailable one ends the command."""
     done = keywright(f"sqlite:///{tmp_path}/keywright.db")
     assert (done.exit_code, done.stdout) == (3, "")
     assert "run `keywright migrate`" in done.stderr
     assert list(tmp_path.iterdir()) == []
-    away = keywright("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
-    assert away.exit_code == 5
-    assert away.stderr.startswith("The database cannot be used: ")
-    assert "hunter22" not in away.stderr
+    unavailable = keywright("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
+    assert unavailable.exit_code == 5
+    assert unavailable.stderr.startswith("The database cannot be used: ")
+    assert "hunter22" not in unavailable.stderr
 
 
 def test_every_finding_has_a_sentence() -> None:
-    """Whatever may be found can be told."""
+    """Every kind of finding has a sentence."""
     assert set(SENTENCES) == set(FindingKind)

@@ -28,7 +28,7 @@ def claims(token: str) -> dict[str, Any]:
 def folder(tmp_path: Path) -> DevFolder:
     """A folder as a running `keywright dev` leaves it."""
     folder = DevFolder.create(tmp_path / "dev")
-    folder.remember(DevIssuer(folder.signing_key(), port=8081))
+    folder.save_address(DevIssuer(folder.signing_key(), port=8081))
     return folder
 
 
@@ -45,7 +45,7 @@ def test_token_of_a_demo_organization(folder: DevFolder) -> None:
 
 
 def test_every_claim_can_be_chosen(folder: DevFolder) -> None:
-    """Permissions, scope, subject, lifetime and audience are what was asked for."""
+    """Permissions, scope, subject, lifetime and audience are those of the options."""
     options = ["--org", "org_x", "--permissions", "create:api_keys,read:api_keys", "--scope", "openid profile"]
     done = invoke(
         "--dir", str(folder.path), "token", *options, "--subject", "me", "--expires-in", "60", "--audience", "urn:x"
@@ -72,7 +72,7 @@ def test_token_without_an_issuer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.1", "::", "keys.acme.example", "localhost.example"])
 def test_other_addresses_are_refused(host: str, tmp_path: Path) -> None:
-    """An issuer that gives tokens to anybody is for this machine only; nothing is made before that is known."""
+    """The issuer without sign-in is for loopback only; another host is refused before anything is created."""
     done = invoke("--host", host, "--dir", str(tmp_path / "dev"))
     assert done.exit_code == 2
     assert done.stderr.startswith("keywright dev listens on loopback addresses only")
@@ -81,18 +81,18 @@ def test_other_addresses_are_refused(host: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--port", "--issuer-port"])
 def test_busy_port_is_named(option: str, tmp_path: Path) -> None:
-    """A port in use is told with the option that chooses another."""
+    """A port in use is an error with the option that chooses another."""
     with fake_service({}) as other:
         port = other.url.rpartition(":")[2]
         free = {"--port": "0", "--issuer-port": "0", option: port}
-        done = invoke("--dir", str(tmp_path), *(word for pair in free.items() for word in pair))
+        done = invoke("--dir", str(tmp_path), *(argument for pair in free.items() for argument in pair))
     assert done.exit_code == 2
     assert f"127.0.0.1:{port}: Address already in use" in done.stderr
     assert done.stderr.rstrip().endswith(f"with {option}.")
 
 
 def test_folder_that_cannot_be_used(tmp_path: Path) -> None:
-    """A file in the place of the folder is told in a sentence."""
+    """A file in place of the folder is an error with a sentence."""
     (tmp_path / "dev").write_text("")
     done = invoke("--port", "0", "--issuer-port", "0", "--dir", str(tmp_path / "dev"))
     assert done.exit_code == 1

@@ -11,7 +11,7 @@ from keywright import __version__
 from tests.live import SOURCE, clean_environment
 
 # Not pydantic: Typer itself reads options with it.
-HEAVY = ("starlette", "uvicorn", "sqlalchemy", "alembic", "asyncpg", "prometheus_client")
+HEAVY = ("starlette", "uvicorn", "asyncpg", "prometheus_client")
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +91,7 @@ def test_the_supervisor_of_workers_is_light() -> None:
     ("missing", "arguments"), [("typer", ["--help"]), ("uvicorn", ["serve"]), ("prometheus_client", ["serve"])]
 )
 def test_without_the_packages(missing: str, arguments: list[str], tmp_path: Path) -> None:
-    """A command that lacks its packages says in one sentence how to have them."""
+    """A command without its packages ends with one sentence on how to install them."""
     code = f"""
         import os, sys
         sys.modules[{missing!r}] = None

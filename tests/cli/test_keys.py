@@ -20,11 +20,11 @@ def test_create_prints_the_private_key_once() -> None:
         done = invoke(service, "create", "Billing export", "--description", "Nightly job")
     assert done.exit_code == 0, done.output
     assert done.stdout.count(PRIVATE) == 1
-    assert "cannot be had again" in done.stderr
+    assert "cannot be read again" in done.stderr
     assert PRIVATE not in done.stderr
-    (asked,) = service.seen
-    assert asked[2] == f"Bearer {TOKEN}"
-    assert json.loads(asked[3]) == {"name": "Billing export", "description": "Nightly job"}
+    (sent,) = service.seen
+    assert sent[2] == f"Bearer {TOKEN}"
+    assert json.loads(sent[3]) == {"name": "Billing export", "description": "Nightly job"}
 
 
 def test_create_for_programs() -> None:
@@ -32,11 +32,11 @@ def test_create_for_programs() -> None:
     with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
         done = invoke(service, "create", "Billing export", "--json")
     assert json.loads(done.stdout) == {**FIELDS, "private_key": PRIVATE}
-    assert "cannot be had again" in done.stderr
+    assert "cannot be read again" in done.stderr
 
 
 def test_list_for_people() -> None:
-    """A table shows what tells keys apart; that there is more is said on standard error."""
+    """A table shows what tells keys apart; that there are more is printed on standard error."""
     link = {"Link": f'<{PATH}?limit=2&cursor=x>; rel="next"'}
     with fake_service({("GET", f"{PATH}?limit=2"): Answer(200, [FIELDS, REVOKED], link)}) as service:
         done = invoke(service, "list", "--limit", "2")
@@ -68,7 +68,7 @@ def test_empty_list() -> None:
 
 
 def test_show_revoke_and_delete() -> None:
-    """Each prints the key as it stands; away from a terminal nothing is asked."""
+    """Each prints the current key; without a terminal there is no confirmation."""
     answers = {
         ("GET", f"{PATH}/{KEY_ID}"): Answer(200, FIELDS),
         ("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED),
@@ -104,7 +104,7 @@ def test_names_cannot_act_on_the_terminal() -> None:
     ],
 )
 def test_refusals(answer: Answer, code: int) -> None:
-    """The service's own sentence and request id go to standard error; the exit code tells the kind."""
+    """The service's own sentence and request id go to standard error; the exit code depends on the kind."""
     with fake_service({("GET", f"{PATH}/{KEY_ID}"): answer}) as service:
         done = invoke(service, "show", KEY_ID, "--json")
     assert (done.exit_code, done.stdout) == (code, "")
@@ -118,7 +118,7 @@ def test_hostile_refusal() -> None:
 
 
 def test_validation_failure_names_the_field() -> None:
-    """What is wrong with a field is told with its name."""
+    """An error in a field is printed with the field's name."""
     flaw = {"loc": ["body", "name"], "msg": "String should have at most 100 characters", "type": "string_too_long"}
     with fake_service({("POST", PATH): problem(422, "validation_failed", [flaw])}) as service:
         done = invoke(service, "create", "x" * 101)
@@ -127,7 +127,7 @@ def test_validation_failure_names_the_field() -> None:
 
 
 def test_nobody_answers() -> None:
-    """A service that is not there is told with its address."""
+    """An unavailable service is an error with its address."""
     with fake_service({}) as service:
         gone = service.url
     done = invoke(gone, "list")
@@ -136,14 +136,14 @@ def test_nobody_answers() -> None:
 
 
 def test_proxies_do_not_lead_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy of the environment is not asked for a service on loopback."""
+    """A proxy of the environment is not used for a service on loopback."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with fake_service({("GET", f"{PATH}?limit=100"): Answer(200, [])}) as service:
         assert invoke(service, "list").exit_code == 0
 
 
 def test_something_else_answers() -> None:
-    """A wrong address is told as such."""
+    """A wrong address is an error with a sentence."""
     with fake_service({}) as service:
         done = invoke(service, "list")
     assert done.exit_code == 1
@@ -152,7 +152,7 @@ def test_something_else_answers() -> None:
 
 @pytest.mark.parametrize("token", ["", "  "])
 def test_no_token(token: str) -> None:
-    """Without a token nothing is sent, and the sentence says how to come by one."""
+    """Without a token nothing is sent, and the sentence explains how to get one."""
     with fake_service({}) as service:
         done = invoke(service, "list", token=token)
         assert service.seen == []
@@ -183,8 +183,8 @@ def test_create_with_everything() -> None:
         ]
         done = invoke(service, "create", "Billing export", *arguments)
     assert done.exit_code == 0, done.output
-    (asked,) = service.seen
-    assert json.loads(asked[3]) == {
+    (sent,) = service.seen
+    assert json.loads(sent[3]) == {
         "name": "Billing export",
         "environment": "sandbox",
         "expires_at": "2027-01-31T12:00:00Z",
@@ -200,7 +200,7 @@ def test_create_with_everything() -> None:
 
 
 def test_create_with_a_life() -> None:
-    """An expiry may be said as a duration from now."""
+    """An expiry may be a duration from now."""
     with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
         before = datetime.now(UTC)
         assert invoke(service, "create", "n", "--expires", "90d").exit_code == 0
@@ -262,17 +262,17 @@ def test_list_filters() -> None:
 
 
 def test_list_unused() -> None:
-    """Keys that were not used lately are asked for by a moment."""
+    """The filter for unused keys is sent as a time."""
     with fake_service({}) as service:
         invoke(service, "list", "--unused-since", "90d")
-    asked = httpx.URL(service.seen[0][1]).params["unused_since"]
-    age = datetime.now(UTC) - datetime.fromisoformat(asked)
+    sent = httpx.URL(service.seen[0][1]).params["unused_since"]
+    age = datetime.now(UTC) - datetime.fromisoformat(sent)
     assert timedelta(days=90) <= age < timedelta(days=91)
 
 
 def test_show_for_people() -> None:
     """What a key may do, and each of its secrets, are shown in words and units for people."""
-    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_quiet_seconds": 3600}
+    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_idle_seconds": 3600}
     used = {**SECRET, "last_used_at": "2026-11-24T00:00:00Z"}
     key = {**REVOKED, "secrets": [used, old]}
     with fake_service({("GET", f"{PATH}/{KEY_ID}"): Answer(200, key)}) as service:
@@ -330,7 +330,7 @@ def test_clear_everything() -> None:
     """Every field that may be empty can be emptied."""
     fields = ["description", "expires", "external-id", "scopes", "allowed-ips", "rate-limits", "metadata"]
     with fake_service({("PATCH", f"{PATH}/{KEY_ID}"): Answer(200, FIELDS)}) as service:
-        done = invoke(service, "update", KEY_ID, *(word for field in fields for word in ("--clear", field)))
+        done = invoke(service, "update", KEY_ID, *(argument for field in fields for argument in ("--clear", field)))
     assert done.exit_code == 0, done.output
     assert json.loads(service.seen[0][3]) == {
         "description": None,
@@ -363,7 +363,7 @@ def test_a_lost_answer_makes_one_key() -> None:
 
 
 def test_malformed_id() -> None:
-    """An id that is none is told without asking the service."""
+    """A malformed id is refused without a request."""
     with fake_service({}) as service:
         done = invoke(service, "show", "../livez")
         assert service.seen == []
@@ -382,6 +382,6 @@ def test_revoke_asks_on_a_terminal(answer: bytes, code: int, calls: int) -> None
 
 
 def test_revoke_yes_does_not_ask() -> None:
-    """--yes answers the question beforehand."""
+    """--yes skips the confirmation."""
     with fake_service({("PUT", f"{PATH}/{KEY_ID}/revoke"): Answer(200, REVOKED)}) as service:
         assert invoke(service, "revoke", KEY_ID, "--yes").exit_code == 0

@@ -35,14 +35,14 @@ def secret(pair: Any, **fields: Any) -> dict[str, Any]:
         **SECRET,
         "public_key": pair.public.text,
         "private_key_display": pair.private.display,
-        "retire_when_quiet_seconds": None,
+        "retire_when_idle_seconds": None,
         **fields,
     }
 
 
-def key(*, old_used: str | None = None, new_used: str | None = None, quiet: int | None = None) -> dict[str, Any]:
+def key(*, old_used: str | None = None, new_used: str | None = None, idle: int | None = None) -> dict[str, Any]:
     """A key that is being rotated."""
-    old = secret(OLD_PAIR, last_used_at=old_used, retires_at="2026-12-24T12:00:00Z", retire_when_quiet_seconds=quiet)
+    old = secret(OLD_PAIR, last_used_at=old_used, retires_at="2026-12-24T12:00:00Z", retire_when_idle_seconds=idle)
     new = secret(NEW_PAIR, first_used_at=new_used, last_used_at=new_used)
     return {**FIELDS, "secrets": [new, old]}
 
@@ -79,7 +79,7 @@ def source(pair: Any, network: str | None, last: str, agent: str | None = "curl"
     [
         ((), {}),
         (("--overlap", "7d"), {"overlap_seconds": 604_800}),
-        (("--idle", "1h"), {"retire_when_quiet_seconds": 3600}),
+        (("--idle", "1h"), {"retire_when_idle_seconds": 3600}),
         (("--overlap", "0s"), {"overlap_seconds": 0}),
     ],
 )
@@ -91,7 +91,7 @@ def test_rotate(arguments: tuple[str, ...], body: dict[str, int]) -> None:
     assert json.loads(service.seen[0][3]) == body
     assert done.stdout.count(PRIVATE) == 1
     assert OLD_PAIR.private.display in done.stdout
-    assert "cannot be had again" in done.stderr
+    assert "cannot be read again" in done.stderr
 
 
 def test_rotate_for_programs() -> None:
@@ -120,7 +120,7 @@ def test_no_rotation_under_way() -> None:
         assert invoke(service, "rotation", "end", KEY_ID).exit_code == 1
         waited = invoke(service, "rotation", "wait", KEY_ID)
     assert waited.exit_code == 1
-    assert "No rotation is under way" in waited.stderr
+    assert "No rotation is in progress" in waited.stderr
 
 
 @pytest.mark.parametrize("arguments", [("rotate", KEY_ID, "--overlap", "0s"), ("rotation", "end", KEY_ID)])
@@ -169,18 +169,18 @@ class Rotation:
         self.now += timedelta(seconds=seconds)
 
     def watch(
-        self, capture: pytest.CaptureFixture[str], *, quiet: int | None = None, rotation_quiet: int | None = None
+        self, capture: pytest.CaptureFixture[str], *, idle: int | None = None, rotation_idle: int | None = None
     ) -> list[str]:
-        """Watch to the end, and give the lines that were told."""
-        begun = read_key(key(quiet=rotation_quiet))
-        rotation_commands.watch(self.client, begun, idle_seconds=quiet, sleep=self.sleep)
-        told = capture.readouterr()
-        assert told.out == ""
-        return told.err.splitlines()
+        """Watch to the end, and return the printed lines."""
+        begun = read_key(key(idle=rotation_idle))
+        rotation_commands.watch(self.client, begun, idle_seconds=idle, sleep=self.sleep)
+        captured = capture.readouterr()
+        assert captured.out == ""
+        return captured.err.splitlines()
 
 
 def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
-    """An hour after the last use of the old secret, and as long as a use takes to be told, it is safe to end it."""
+    """It is safe to end the old secret an hour after its last use, plus the delay with which uses are written."""
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()))
     *_, last = rotation.watch(capsys)
     assert rotation.now - NOW == timedelta(hours=1, seconds=rotation_commands.LAG_SECONDS)
@@ -190,34 +190,34 @@ def test_safe_after_a_quiet_hour(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_use_begins_the_wait_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each use of the old secret is told with its place, once, and the quiet time counts from there."""
+    """Each use of the old secret is printed with its source, once, and the idle time counts from it."""
     used = (key(old_used=ago(-10), new_used=ago(5)), usage(source(OLD_PAIR, "192.0.2.0/24", ago(-10))))
     rotation = Rotation((key(old_used=ago(0), new_used=ago(5)), usage()), used)
-    lines = rotation.watch(capsys, quiet=600)
+    lines = rotation.watch(capsys, idle=600)
     assert rotation.now - NOW == timedelta(minutes=20, seconds=rotation_commands.LAG_SECONDS)
-    (told,) = [line for line in lines if "192.0.2.0/24" in line]
-    assert told == "  from 192.0.2.0/24 curl through billing-api, last 2026-11-24 12:10:00 UTC"
+    (line,) = [line for line in lines if "192.0.2.0/24" in line]
+    assert line == "  from 192.0.2.0/24 curl through billing-api, last 2026-11-24 12:10:00 UTC"
     assert len(lines) == len(set(lines))
 
 
 def test_the_new_secret_has_to_be_used_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """As long as nobody uses the new secret, the old one is not safe to end, however quiet it is."""
+    """While the new secret is unused, the old one is not safe to end, however long it is idle."""
     unused = [(key(old_used=ago(9999)), usage())] * 50
     rotation = Rotation(*unused, (key(old_used=ago(9999), new_used=ago(1)), usage()))
-    lines = rotation.watch(capsys, quiet=60)
+    lines = rotation.watch(capsys, idle=60)
     assert rotation.looks > 50
     assert any("first used –" in line for line in lines)
     assert "safe to end" in lines[-1]
 
 
 def test_the_quiet_time_of_the_rotation(capsys: pytest.CaptureFixture[str]) -> None:
-    """Unless told otherwise, the old secret has to be quiet for as long as the rotation says."""
-    rotation = Rotation((key(new_used=ago(0), quiet=900), usage()))
-    assert "not used for 15m" in rotation.watch(capsys, rotation_quiet=900)[-1]
+    """By default the idle time is that of the rotation."""
+    rotation = Rotation((key(new_used=ago(0), idle=900), usage()))
+    assert "not used for 15m" in rotation.watch(capsys, rotation_idle=900)[-1]
 
 
 def test_uses_of_the_new_secret_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only places that still use the old secret are of interest; unknown ones are told as such."""
+    """Only sources of the old secret are shown, unknown networks as such."""
     sources = usage(source(NEW_PAIR, "198.51.100.0/24", ago(0)), source(OLD_PAIR, None, ago(99), agent=None))
     lines = Rotation((key(new_used=ago(99), old_used=ago(99)), sources)).watch(capsys)
     assert not any("198.51.100" in line for line in lines)
@@ -225,7 +225,7 @@ def test_uses_of_the_new_secret_are_not_told(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_service_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """When the old secret ends meanwhile, that is said, and nothing is left to do."""
+    """When the old secret ends meanwhile, the watch reports it and ends."""
     rotation = Rotation((key(new_used=ago(1)), usage()), (ENDED, usage()))
     assert rotation.watch(capsys)[-1] == "The old secret has ended."
 
@@ -244,14 +244,14 @@ def test_an_overlap_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_service_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:
-    """A service that cannot be asked is asked again."""
+    """A call to an unavailable service is repeated."""
     rotation = Rotation((503, None), (503, None), (ENDED, usage()))
     assert rotation.watch(capsys)[-1] == "The old secret has ended."
     assert rotation.now - NOW == timedelta(seconds=2 * rotation_commands.PAUSE_SECONDS)
 
 
 def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> None:
-    """A key that is revoked in the middle of it is a failure that is told."""
+    """A key that is revoked during the watch is a failure with a sentence."""
     with pytest.raises(SystemExit) as caught:
         Rotation((REVOKED, usage())).watch(capsys)
     assert caught.value.code == exits.FAILED
@@ -259,7 +259,7 @@ def test_the_key_is_revoked_meanwhile(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_rotate_and_wait() -> None:
-    """With --wait the command goes on until the old secret needs nobody, and ends well; the result stays alone."""
+    """With --wait the command runs until the old secret is safe to end; standard output has the result only."""
     answers = {
         ("POST", f"{ONE}/rotate"): Answer(200, ROTATED),
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
@@ -279,7 +279,7 @@ def test_rotate_and_wait() -> None:
 
 
 def test_live_on_a_terminal() -> None:
-    """On a terminal what is seen is shown in place, and the end of it is a line of its own."""
+    """On a terminal the state is shown in place, and the end is a line of its own."""
     answers = {
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
         ("GET", f"{ONE}/usage?period=hour"): Answer(200, usage()),

@@ -5,16 +5,18 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.live import clean_environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
+from tests.storage.making import Database
 
 SERVICE = {"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}
-AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
+UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
 
 
 def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    # Nothing but the database's setting: a job that migrates knows no issuer.
+    # Only the database's setting: a job that migrates has no issuer.
     return subprocess.run(
         [sys.executable, "-m", "keywright", *arguments],
         env=clean_environment({"KEYWRIGHT_DATABASE_URL": url, **env}),
@@ -26,7 +28,7 @@ def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProc
 
 
 def test_migrate_sqlite(tmp_path: Path) -> None:
-    """Migrating says what it did, a line a step; done twice it says that nothing was to do."""
+    """A migration prints a line a step; the second run reports an up-to-date database."""
     url = f"sqlite:///{tmp_path}/keywright.db"
     first, second = keywright(url, "migrate"), keywright(url, "migrate")
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
@@ -57,9 +59,9 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_migrate_an_absent_database() -> None:
-    """A database that is away is told without its password."""
+    """An unavailable database is an error without its password."""
     for arguments in (["migrate"], ["migrate", "--check"]):
-        done = keywright(AWAY, *arguments)
+        done = keywright(UNAVAILABLE, *arguments)
         assert done.returncode == 5
         assert done.stderr.startswith("The database cannot be used: ")
         assert "hunter22" not in done.stderr
@@ -67,7 +69,7 @@ def test_migrate_an_absent_database() -> None:
 
 
 def test_migrate_something_else() -> None:
-    """A URL that names no database of ours is told by the setting's name, without its password."""
+    """An unsupported URL is an error with the setting's name, without its password."""
     for arguments in (["migrate"], ["migrate", "--check"]):
         done = keywright("mysql://me:hunter22@db/keys", *arguments)
         assert done.returncode == 2
@@ -87,3 +89,16 @@ def test_postgresql_is_migrated_by_command_only(postgres_cluster: PostgresCluste
     assert keywright(url, "migrate", "--check").returncode == 0
     with start_service({**SERVICE, "KEYWRIGHT_DATABASE_URL": url}) as service:
         assert httpx.get(f"{service.base_url}/readyz").json()["checks"]["database"] == "ok"
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_database_that_is_too_old(engine: str, postgres_cluster: PostgresCluster, tmp_path: Path) -> None:
+    """A database older than the oldest migration is refused by every command, with one sentence that names both."""
+    url = f"sqlite:///{tmp_path / 'old.db'}" if engine == "sqlite" else fresh_database(postgres_cluster)
+    assert keywright(url, "migrate").returncode == 0
+    Database(url).query("UPDATE alembic_version SET version_num = '20261126_0005'")
+    for arguments, code in ((["serve"], 3), (["migrate"], 5), (["migrate", "--check"], 5)):
+        refused = keywright(url, *arguments, KEYWRIGHT_PORT="0", KEYWRIGHT_METRICS="off", **SERVICE)
+        assert refused.returncode == code
+        (sentence,) = refused.stderr.splitlines()
+        assert "has revision 20261126_0005, and this version migrates from 20261130_0006 on" in sentence

@@ -20,7 +20,7 @@ class SetClock:
 
 
 class JumpingClock:
-    """Runs like the real one, and jumps when told, as for a process that was stopped meanwhile."""
+    """Runs like the real clock, and jumps on demand, as for a process that was stopped meanwhile."""
 
     def __init__(self) -> None:
         self.ahead = 0.0

@@ -4,7 +4,7 @@ from typing import Any
 
 from keywright.client.verifier import Verdict
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 
 
 def request(

@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from tests.listening import serving
@@ -279,7 +279,7 @@ class FakeService:
             session, batch = seen.body["session"], seen.body["batch"]
             if self.batches.get(session, 0) < batch:
                 self.batches[session] = batch
-                self.sightings += seen.body["sightings"]
+                self.sightings += seen.body["usage"]
             return 204, None, {}
         return 404, problem("not_found", "There is no such resource."), {}
 

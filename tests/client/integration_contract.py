@@ -68,10 +68,10 @@ def wsgi(app: Any) -> Get:
 
 
 class IntegrationContract:
-    """What holds for a guarded route as for an application that is guarded whole."""
+    """The guarantees of guarded routes and of guarded applications."""
 
     def guarded(self, fake: FakeService, **options: Any) -> AbstractAsyncContextManager[Guarded]:
-        """Run an application whose verifier nobody has started, with the options of `Guard`."""
+        """Run an application with the options of `Guard`, whose verifier was not started."""
         raise NotImplementedError
 
     async def test_a_good_key_passes(self, fake: FakeService) -> None:
@@ -87,7 +87,7 @@ class IntegrationContract:
         assert all(app.seen)
 
     async def test_the_first_request_starts_the_verifier(self, fake: FakeService) -> None:
-        """A verifier that nobody has started starts with the first request."""
+        """A verifier that was not started starts with the first request."""
         async with self.guarded(fake) as app:
             assert fake.asked(FEED) == []
             assert (await app.get({"X-API-Key": fake.create()})).status_code == 200
@@ -154,7 +154,7 @@ class IntegrationContract:
         assert "Retry-After" not in never.headers
 
     async def test_networks(self, fake: FakeService) -> None:
-        """A key that is bound to networks passes from there only, by the word of a trusted proxy and of nobody else."""
+        """A key with allowed networks passes from there only; only a trusted proxy may name the address."""
         limited = (RateLimit("minute", 9, 60),)
         key = {"X-API-Key": fake.create(allowed_ips=("203.0.113.0/24",), rate_limits=limited)}
         async with self.guarded(fake) as app:
@@ -180,7 +180,7 @@ class IntegrationContract:
         assert {source["agent"] for source in fake.sightings} == {"curl"}
 
     async def test_trouble_is_not_the_callers_fault(self, fake: FakeService, caplog: pytest.LogCaptureFixture) -> None:
-        """An unavailable service, and a credential that it refuses, are a 503 with a time; the log says why."""
+        """An unavailable service and a refused credential are a 503 with Retry-After; the log has the reason."""
         key = fake.create()
         async with self.guarded(fake) as app:
             troubles = [
@@ -198,7 +198,7 @@ class IntegrationContract:
 
 
 class MiddlewareContract(IntegrationContract):
-    """What holds, too, for an application that is guarded whole, but for `exempt`, by default `/healthz`."""
+    """The further guarantees of a guarded application, with `exempt`, by default `/healthz`."""
 
     async def test_exempt_paths(self, fake: FakeService) -> None:
         """A path that needs no key is exactly the one that is named."""

@@ -14,7 +14,7 @@ class LosesReports(httpx.AsyncBaseTransport):
         self.lost = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Deliver, and perhaps lose what comes back."""
+        """Send the request, and lose its answer where the test wants it."""
         response = await self._network.handle_async_request(request)
         if self.losing and request.url.path == USAGE:
             await response.aread()

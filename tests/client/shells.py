@@ -1,4 +1,4 @@
-"""Both verifiers behind one face, so that one test holds both to a rule."""
+"""Both verifiers behind one interface, so that one test covers both."""
 
 import asyncio
 from collections.abc import AsyncIterator

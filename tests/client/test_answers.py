@@ -35,7 +35,7 @@ def response(status: int = 200, body: Any = None, **headers: str) -> httpx.Respo
 
 
 def test_a_find() -> None:
-    """Facts are read as they are held: sixteen bytes an id, seconds of the epoch for a time."""
+    """Facts are read as they are cached: ids as 16 bytes, times as seconds of the epoch."""
     answer = read_answer(response(body=VALID))
     assert answer.facts == KeyFacts(
         id=UUID(str(SHOWN["id"])).bytes,
@@ -66,7 +66,7 @@ def test_everything_that_can_be_weighed() -> None:
 
 
 def test_limits_that_the_service_counted() -> None:
-    """A verdict of the service's own tells how the limits stand, and when to come again."""
+    """A verdict of the service has the states of the limits and the time to retry."""
     state = {"name": "minute", "limit": 100, "window_seconds": 60, "remaining": 0, "reset_seconds": 59.5}
     body = {"valid": False, "code": "rate_limited", "api_key": SHOWN, "rate_limits": [state], "retry_after_seconds": 3}
     verdict = read_answer(response(body=body)).verdict
@@ -77,7 +77,7 @@ def test_limits_that_the_service_counted() -> None:
 
 
 def test_a_key_without_an_end() -> None:
-    """A key that does not expire is held with an infinite time; fields that are not known are passed over."""
+    """A key that does not expire has an infinite time; unknown fields are ignored."""
     facts = {"revoked": True, "expires_at": None}
     answer = read_answer(response(body={**VALID, "valid": False, "code": "revoked", "facts": facts, "added_later": 1}))
     assert answer.facts is not None
@@ -85,9 +85,9 @@ def test_a_key_without_an_end() -> None:
 
 
 def test_without_facts() -> None:
-    """An answer without facts is a verdict of the service's own, not to be held."""
+    """An answer without facts is the service's verdict and is not cached."""
     body = {name: value for name, value in VALID.items() if name != "facts"}
-    explanation = {"rule": "The key lacks: c.", "would_pass": "A key with the scopes c."}
+    explanation = {"reason": "The key lacks: c.", "would_pass": "A key with the scopes c."}
     answer = read_answer(
         response(body={**body, "valid": False, "code": "insufficient_scope", "explanation": explanation})
     )
@@ -96,11 +96,11 @@ def test_without_facts() -> None:
     assert verdict.code is Code.INSUFFICIENT_SCOPE
     assert verdict.key is not None
     assert str(verdict.key.expires_at) == "2027-01-15 08:00:00+00:00"
-    assert verdict.explanation == (explanation["rule"], explanation["would_pass"])
+    assert verdict.explanation == (explanation["reason"], explanation["would_pass"])
 
 
 def test_what_is_not_to_be_held() -> None:
-    """Neither a stale answer nor one with facts that cannot be weighed here is to be held."""
+    """A stale answer is not cached, nor one with facts that this version cannot judge."""
     assert not read_answer(response(body={**VALID, "stale": True})).cacheable
     more = {**VALID["facts"], "added_later": []}
     assert not read_answer(response(body={**VALID, "facts": more})).cacheable
@@ -151,7 +151,7 @@ def test_no_answer(body: Any) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_verifier_is_refused(status: int) -> None:
-    """A refusal of the verifier itself is told apart from everything else, with its code and request id."""
+    """A refused credential is its own error, with code and request id."""
     with pytest.raises(CredentialRefused) as caught:
         read_answer(response(status, problem("invalid_token", "It was revoked.")))
     assert (caught.value.code, caught.value.status, caught.value.request_id) == (

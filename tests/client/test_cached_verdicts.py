@@ -1,74 +1,78 @@
-"""Uses, added up and bounded."""
+"""Cached verdicts, and the uses that are counted on them, added up and bounded."""
 
-from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, NEVER_STANDS, Standing, Uses, Words
+from keywright.client.verifier._cached_verdicts import NEVER_REPEATED, CachedVerdict, CachedVerdicts, RequestKey
 from keywright.client.verifier._verdicts import NOT_FOUND
+from keywright.keys.usage import HOUR_SECONDS
 
 NOW = 1_800_000_000.0
 
 
-def words(number: int, address: str | None = None, agent: str | None = None) -> Words:
+def request(number: int, address: str | None = None, agent: str | None = None) -> RequestKey:
     return number.to_bytes(32, "big"), (), None, address, agent
 
 
-def note(uses: Uses, said: Words, now: float = NOW, *, times: int = 1) -> None:
-    standing = Standing(NOT_FOUND, now, until=0.0, changes=NEVER_STANDS)
-    standing.count = times
-    uses.note(said, standing)
+def note(verdicts: CachedVerdicts, key: RequestKey, now: float = NOW, *, times: int = 1) -> None:
+    cached = CachedVerdict(NOT_FOUND, now, until=0.0, changes=NEVER_REPEATED)
+    cached.count = times
+    verdicts.add(key, cached)
 
 
-def reported(uses: Uses, most: int = 1_000_000) -> list[tuple[int, str | None, int]]:
-    uses.turn()
-    while uses.settle(100):
+def reported(verdicts: CachedVerdicts, most: int = 1_000_000) -> list[tuple[int, str | None, int]]:
+    verdicts.set_aside()
+    while verdicts.add_up(100):
         pass
-    return sorted(((int.from_bytes(use.digest, "big"), use.network, use.times) for use in uses.take(most)), key=str)
+    records = verdicts.usage.take(most)
+    return sorted(
+        ((int.from_bytes(each.source.digest, "big"), each.source.network, each.uses) for each in records), key=str
+    )
 
 
-def test_places_are_told_apart_up_to_a_number() -> None:
-    """Beyond the bound uses of a key are counted without their place, and beyond twice that only as lost."""
-    uses = Uses(most=2)
+def test_sources_are_told_apart_up_to_a_number() -> None:
+    """Beyond the bound uses of a key are counted without network and agent, and beyond twice that only as lost."""
+    verdicts = CachedVerdicts(most_sources=2)
     for number, address in enumerate(["192.0.2.1", "198.51.100.1", "203.0.113.1", "203.0.113.2"]):
-        note(uses, words(0, address), times=number + 1)
-    found = reported(uses)
+        note(verdicts, request(0, address), times=number + 1)
+    found = reported(verdicts)
     assert sum(times for _, _, times in found) == 10
     assert len(found) == 3
-    assert uses.lost == 0
+    assert verdicts.usage.lost == 0
     for number in range(9):
-        note(uses, words(number))
-    assert len(reported(uses)) == 4
-    assert uses.lost == 5
+        note(verdicts, request(number))
+    assert len(reported(verdicts)) == 4
+    assert verdicts.usage.lost == 5
 
 
 def test_hours_are_told_apart() -> None:
-    """The same place in two hours is two sightings."""
-    uses = Uses()
-    note(uses, words(0), NOW)
-    uses.turn()
-    note(uses, words(0), NOW + HOUR_SECONDS)
-    assert reported(uses) == [(0, None, 1), (0, None, 1)]
+    """The same source in two hours is two records."""
+    verdicts = CachedVerdicts()
+    note(verdicts, request(0), NOW)
+    verdicts.set_aside()
+    note(verdicts, request(0), NOW + HOUR_SECONDS)
+    assert reported(verdicts) == [(0, None, 1), (0, None, 1)]
 
 
 def test_batches() -> None:
     """What is taken is bounded, and what is not taken stays."""
-    uses = Uses()
+    verdicts = CachedVerdicts()
     for number in range(5):
-        note(uses, words(number))
-    assert len(reported(uses, 3)) == 3
-    assert len(reported(uses, 3)) == 2
-    assert reported(uses) == []
+        note(verdicts, request(number))
+    assert len(reported(verdicts, 3)) == 3
+    assert len(reported(verdicts, 3)) == 2
+    assert reported(verdicts) == []
 
 
-def test_replaced_words_stay_counted() -> None:
-    """When the same words get a new verdict, what was counted under the old one is kept."""
-    uses = Uses()
-    note(uses, words(0), times=3)
-    note(uses, words(0), times=4)
-    assert reported(uses) == [(0, None, 7)]
+def test_a_replaced_verdict_stays_counted() -> None:
+    """When the same request gets a new verdict, what was counted under the old one is kept."""
+    verdicts = CachedVerdicts()
+    note(verdicts, request(0), times=3)
+    note(verdicts, request(0), times=4)
+    assert reported(verdicts) == [(0, None, 7)]
 
 
-def test_recent_words_are_bounded() -> None:
-    """No more words are kept as they were said than the bound."""
-    uses = Uses(most_recent=10)
+def test_cached_verdicts_are_bounded() -> None:
+    """No more verdicts are cached than the bound."""
+    verdicts = CachedVerdicts(most=10)
     for number in range(95):
-        note(uses, words(number))
-        assert len(uses.recent) <= 10
-    assert len(reported(uses)) == 95
+        note(verdicts, request(number))
+        assert len(verdicts.recent) <= 10
+    assert len(reported(verdicts)) == 95

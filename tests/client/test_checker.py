@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_RECENT, Sighting
+from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_CACHED
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.usage import UsageRecord
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
 from tests.client.deciding import from_memory, request
@@ -28,7 +29,7 @@ def facts(**changes: Any) -> KeyFacts:
 
 
 class World:
-    """A memory and its clocks; followed up to now unless told otherwise."""
+    """A checker and its clocks; synced by default."""
 
     def __init__(self, *, outage_seconds: int = 300) -> None:
         self.clock = SetClock()
@@ -51,11 +52,11 @@ class World:
         self.checker.end(self.checker.begin(asking), answer)
         return self.checker.answered(asking, answer)
 
-    def sightings(self) -> list[Sighting]:
-        self.checker.set_uses_aside()
-        while self.checker.settle_uses(3):
+    def sightings(self) -> list[UsageRecord]:
+        self.checker.set_usage_aside()
+        while self.checker.add_up_usage(3):
             pass
-        return self.checker.take_uses(1_000_000)
+        return self.checker.take_usage(1_000_000)
 
 
 def words(
@@ -99,12 +100,12 @@ def test_what_is_no_key_of_ours_is_refused_without_asking(world: World, text: st
 
 
 def test_an_unknown_key_is_asked_for(world: World) -> None:
-    """What might be a key and is not held takes the service."""
+    """A well-formed key that is not cached takes the service."""
     assert world.verify_now() is None
 
 
 def test_a_held_key_is_judged_here(world: World) -> None:
-    """A known key gets its verdict without anybody, the same each time, with all that is known of it."""
+    """A cached key gets its verdict from memory, the same each time, with all its facts."""
     world.hold(facts(scopes=("a:read",), expires_at=NOW + 10))
     first, second = world.verify_now(), world.verify_now()
     assert first is not None
@@ -177,7 +178,7 @@ def test_a_dropped_key_is_asked_for(world: World) -> None:
 
 
 def test_an_overtaken_answer_is_not_held(world: World) -> None:
-    """What was on its way when the key changed is told, but is no ground for a second verdict."""
+    """An answer that a change invalidated gives one verdict and is not cached."""
     asking = request(TEXT)
     look_up = world.checker.begin(asking)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
@@ -188,7 +189,7 @@ def test_an_overtaken_answer_is_not_held(world: World) -> None:
 
 
 def test_a_change_between_the_answer_and_the_verdict(world: World) -> None:
-    """A key that is dropped after it was held and before its verdict was made leaves no verdict behind."""
+    """A key that is invalidated between its look-up and its verdict leaves no cached verdict."""
     asking = request(TEXT)
     answer = Answer(code=Code.VALID, facts=facts(), complete=True)
     assert world.checker.end(world.checker.begin(asking), answer) is False
@@ -207,7 +208,7 @@ def test_a_stale_answer_is_told_and_not_held(world: World) -> None:
 
 
 def test_facts_this_version_cannot_weigh(world: World) -> None:
-    """A key that is bound to more than this version knows is neither judged here nor held."""
+    """A key with facts that this version does not know is neither judged here nor cached."""
     assert world.answer(Answer(code=Code.VALID, facts=facts(), complete=False)) is None
     assert world.verify_now() is None
 
@@ -239,7 +240,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
     assert verdict is not None
     assert verdict.code is Code.EXPIRED
     assert verdict.explanation is not None
-    assert "rotation" in verdict.explanation.rule
+    assert "rotation" in verdict.explanation.reason
 
 
 def test_each_address_is_judged(world: World) -> None:
@@ -291,11 +292,11 @@ def test_every_request_pays(world: World) -> None:
     world.follow()
     assert world.verify_now()
     # What was refused was no use.
-    assert sum(use.times for use in world.sightings()) == 4
+    assert sum(use.uses for use in world.sightings()) == 4
 
 
 def test_a_refused_request_pays_nothing(world: World) -> None:
-    """What another rule refuses takes nothing off the limits, and tells nothing of them."""
+    """A request that another rule refuses takes nothing of the limits, and its verdict has no states."""
     world.hold(facts(rate_limits=(LIMIT,), scopes=("a:read",)))
     for _ in range(5):
         refused = world.verify_now(scopes=("b:read",))
@@ -328,7 +329,7 @@ def test_both_secrets_of_a_key_pay_into_one(world: World) -> None:
 
 
 def test_limits_outlive_a_change(world: World) -> None:
-    """A key that changed in something else goes on from what it had spent."""
+    """A change of anything but the limits keeps their state."""
     world.hold(facts(rate_limits=(LIMIT,)))
     assert world.verify_now(cost=2)
     world.checker.drop([digest(TEXT)])
@@ -338,7 +339,7 @@ def test_limits_outlive_a_change(world: World) -> None:
 
 
 def test_limits_hold_in_an_outage(world: World) -> None:
-    """With nobody to ask, a key still pays; the refusal says that it comes from memory."""
+    """In an outage a key still takes its cost; the refusal is marked stale."""
     world.hold(facts(rate_limits=(LIMIT,)))
     world.clock.go_on(5)
     verdicts = [world.checker.in_outage(request(TEXT)) for _ in range(3)]
@@ -359,7 +360,7 @@ def test_setting_the_clock_earns_nothing(world: World) -> None:
 
 
 def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
-    """What is proved of this machine's clock can be read, once the service has told its time."""
+    """The proven error of this machine's clock can be read after the service has sent its time."""
     assert world.checker.clock_error_seconds is None
     world.checker.set_time(NOW + 600, 2.0, world.clock.now)
     assert world.checker.clock_error_seconds == -600
@@ -371,7 +372,7 @@ def test_the_clock_is_told_by_how_much_it_is_off(world: World) -> None:
 
 
 def test_outage(world: World) -> None:
-    """With nobody to ask, a known key passes, marked stale, until `outage_seconds` after it was last followed."""
+    """In an outage a cached key is accepted, marked stale, until `outage_seconds` after the last sync."""
     world.hold()
     asking = request(TEXT)
     world.clock.go_on(1.1)
@@ -385,7 +386,7 @@ def test_outage(world: World) -> None:
 
 
 def test_outage_knows_no_unknown_keys(world: World) -> None:
-    """A key that is not held has no verdict while nobody can be asked."""
+    """A key that is not cached has no verdict in an outage."""
     assert world.checker.in_outage(request(TEXT)) is None
 
 
@@ -452,7 +453,7 @@ def test_uses_are_counted(world: World) -> None:
     world.verify_now()
     world.clock.go_on(10)
     world.checker.in_outage(request(TEXT, client_ip="192.0.2.7"))
-    uses = {(use.network, use.agent): use.times for use in world.sightings()}
+    uses = {(use.source.network, use.source.agent): use.uses for use in world.sightings()}
     assert uses == {("192.0.2.0/24", "curl"): 4, (None, None): 1, ("192.0.2.0/24", None): 1}
 
 
@@ -464,9 +465,9 @@ def test_when_a_key_was_used(world: World) -> None:
     world.clock.go_on(0.4)
     world.verify_now()
     (use,) = world.sightings()
-    assert (use.first, use.last, use.times) == (NOW, NOW + 0.4, 2)
-    assert use.hour == NOW // 3600
-    assert use.digest == digest(TEXT)
+    assert (use.first, use.last, use.uses) == (NOW, NOW + 0.4, 2)
+    assert use.source.hour == NOW // 3600
+    assert use.source.digest == digest(TEXT)
 
 
 def test_a_long_agent_is_cut(world: World) -> None:
@@ -476,18 +477,18 @@ def test_a_long_agent_is_cut(world: World) -> None:
     for end in ("a", "b"):
         assert world.verify_now(user_agent="curl/" + "x" * LONGEST_AGENT * 100 + end)
     (use,) = world.sightings()
-    assert (use.agent, use.times) == ("curl", 2)
+    assert (use.source.agent, use.uses) == ("curl", 2)
 
 
 def test_more_words_than_are_kept(world: World) -> None:
     """However many addresses come by, every use is counted once, and memory stays bounded."""
     world.hold()
     world.sightings()
-    many = 2 * MOST_RECENT + 10
+    many = 2 * MOST_CACHED + 10
     for number in range(many):
         world.verify_now(client_ip=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     uses = world.sightings()
-    assert sum(use.times for use in uses) == many
+    assert sum(use.uses for use in uses) == many
     assert len(uses) == -(-many // 256)
 
 
@@ -507,19 +508,19 @@ def test_threads(world: World) -> None:
     for _ in range(300):
         world.hold()
         world.hold(text=OTHER)
-        reported += sum(use.times for use in world.sightings())
+        reported += sum(use.uses for use in world.sightings())
         world.checker.drop([digest(TEXT)])
         assert world.verify_now() is None
     stop.set()
     for thread in threads:
         thread.join()
-    reported += sum(use.times for use in world.sightings())
+    reported += sum(use.uses for use in world.sightings())
     # `hold` makes a verdict itself, so two uses a round come from it.
     assert reported == sum(counted) + 600
 
 
 def test_length() -> None:
-    """The number of held keys is told."""
+    """The number of cached keys can be read."""
     world = World()
     world.hold()
     assert len(world.checker) == 1

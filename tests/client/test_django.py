@@ -1,4 +1,4 @@
-"""The Django integration: settings, and servers of both kinds; `integration_contract` has what all integrations do."""
+"""The Django integration: settings, and servers of both kinds; `integration_contract` tests the shared rules."""
 
 import asyncio
 from typing import Any
@@ -48,7 +48,7 @@ def test_both_kinds_of_server(fake: FakeService, view: Any, middleware: bool) ->
     ],
 )
 def test_settings_that_cannot_be(keywright: dict[str, Any], sentence: str) -> None:
-    """A mistake in the settings is told when the project starts."""
+    """A mistake in the settings fails the start of the project."""
     the_verifier.cache_clear()
     with override_settings(KEYWRIGHT=keywright), pytest.raises(ImproperlyConfigured, match=sentence):
         KeywrightDjangoMiddleware(lambda _request: None)

@@ -1,4 +1,4 @@
-"""The FastAPI dependency: lifespan, document, WebSockets; `integration_contract` has what all integrations do."""
+"""The FastAPI dependency: lifespan, document, WebSockets; `integration_contract` tests the shared rules."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -115,7 +115,7 @@ async def test_a_verifier_that_others_started_is_theirs(fake: FakeService) -> No
 
 
 async def test_no_verifier(fake: FakeService) -> None:
-    """A route without a verifier is a mistake that is told, not a route without a guard."""
+    """A route without a verifier is an error, not an unguarded route."""
     app = FastAPI()
 
     @app.get("/")

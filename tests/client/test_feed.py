@@ -10,8 +10,8 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
-from keywright.keys.digest import digest
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.format import digest
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
@@ -49,7 +49,7 @@ class World:
         return None if verdict is None else verdict.code
 
     def trusted_until(self) -> float:
-        """Find the last moment at which what is held counts, to the microsecond."""
+        """Find the last time at which the cache is fresh, to the microsecond."""
         at = self.clock.now
         low, high = at - 1000, at + 1000
         while high - low > 1e-6:
@@ -82,7 +82,7 @@ def test_how_long_a_beat_is_trusted(world: World, elapsed: float, age: float, re
 
 
 def test_followed_never_later_than_received(world: World) -> None:
-    """A service whose clock runs ahead cannot make what is held count for longer than from now on."""
+    """A service whose clock runs ahead cannot make the cache fresh for longer than the bound from now."""
     world.greet()
     world.clock.now = T0 + 1
     world.beat(elapsed=500.0)
@@ -100,7 +100,7 @@ def test_a_greeting_is_not_trusted(world: World) -> None:
 
 
 def test_what_was_looked_up_before_the_stream_began_is_forgotten(world: World) -> None:
-    """A key that was held before the first greeting may have changed before the stream began."""
+    """Keys that were cached before the first `hello` are dropped: they may have changed before the stream."""
     world.hold()
     look_up = world.checker.begin(REQUEST)
     world.greet()
@@ -151,7 +151,7 @@ def test_reset_forgets_everything(world: World) -> None:
 
 
 def test_after_a_reset_comes_a_greeting(world: World) -> None:
-    """A reset is followed by a greeting, which tells from where on the stream gives everything."""
+    """After a reset the `hello` has the cursor from which the stream is complete."""
     world.greet()
     world.send("reset", elapsed=0.0, age=0.0)
     with pytest.raises(StreamBroken):

@@ -1,21 +1,13 @@
-"""What middlewares share: finding the key, the caller's address, and the answers to refusals."""
+"""The shared part of the integrations: the key, the caller's address, and the answers to refusals."""
 
 import json
 import logging
-from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.integrations._guard import (
-    Guard,
-    KeyRefused,
-    RequestHeaders,
-    client_address,
-    presented_key,
-    refused_for_trouble,
-)
+from keywright.client.integrations._guard import Guard, KeyRefused, RequestHeaders, presented_key, refused_for_trouble
 from keywright.client.verifier import Verdict
 from keywright.keys.verdict import Code
 
@@ -62,26 +54,6 @@ def test_two_keys(authorization: list[str], api_key: list[str]) -> None:
     assert (caught.value.status, caught.value.code) == (400, "several_keys")
 
 
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "address"),
-    [
-        ("192.0.2.1", [], "192.0.2.1"),
-        ("192.0.2.1", ["203.0.113.9"], "192.0.2.1"),
-        ("10.0.0.1", [], "10.0.0.1"),
-        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1", "203.0.113.9, 10.0.0.2"], "203.0.113.9"),
-        ("::ffff:10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["unknown"], None),
-        (None, ["203.0.113.9"], None),
-        ("/run/socket", [], None),
-    ],
-)
-def test_client_address(peer: str | None, forwarded: list[str], address: str | None) -> None:
-    """Only what a trusted proxy wrote is believed, read from the right."""
-    assert client_address(peer, forwarded, [ip_network("10.0.0.0/8")]) == address
-
-
 def test_nobody_is_trusted_by_default() -> None:
     """Without trusted proxies the address is the peer's, whatever stands in the headers."""
     headers = RequestHeaders(["Bearer k"], [], ["1.1.1.1"], "curl/8", "10.0.0.1")
@@ -107,7 +79,7 @@ def test_nobody_is_trusted_by_default() -> None:
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], error: type[Exception]) -> None:
-    """A mistake is told when the middleware is made."""
+    """A mistake in an argument fails when the middleware is made."""
     with pytest.raises(error):
         Guard(**options)
 
@@ -138,7 +110,7 @@ def test_refusals(code: Code, status: int, challenge: str | None) -> None:
 
 
 def test_every_code_has_an_answer() -> None:
-    """No verdict is left without an answer: what is not valid is refused."""
+    """Every code has an answer: a verdict that is not valid is refused."""
     for code in Code:
         verdict = Verdict(code)
         if verdict:
@@ -158,7 +130,7 @@ def test_every_code_has_an_answer() -> None:
     ],
 )
 def test_trouble(error: KeywrightError, seconds: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Our own trouble is a 503 that says when to try again and not why; a refused credential is an error in the log."""
+    """A failed check is a 503 with Retry-After and without the reason; a refused credential is a log error."""
     refusal = refused_for_trouble(error)
     assert (refusal.status, refusal.code, refusal.headers) == (503, "service_unavailable", {"Retry-After": seconds})
     assert "credential" not in refusal.detail

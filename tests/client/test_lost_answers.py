@@ -29,7 +29,7 @@ class Losing(httpx.BaseTransport):
         self.delivered = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Deliver, and perhaps lose what comes back."""
+        """Send the request, and lose its answer where the test wants it."""
         response = self._network.handle_request(request)
         response.read()
         self.delivered += 1
@@ -80,7 +80,7 @@ def test_a_rotation(service: LiveService, token: str) -> None:
 
 
 def test_given_up_and_taken_up(service: LiveService, token: str) -> None:
-    """When every answer is lost, the key in the error brings what was made, to whoever goes on later."""
+    """When every answer is lost, the idempotency key of the error gives the result to a later call."""
     with client(service, token, lost=3) as (keys, _):
         with pytest.raises(ServiceUnavailable) as caught:
             keys.create("Billing export")

@@ -1,4 +1,4 @@
-"""Both management clients against a fake transport that answers as the contract says, or as nobody should."""
+"""Both management clients against a fake transport with good answers and with broken ones."""
 
 import copy
 import json
@@ -36,7 +36,7 @@ SECRET: dict[str, Any] = {
     "first_used_at": None,
     "last_used_at": "2026-11-24T00:00:00Z",
     "retires_at": None,
-    "retire_when_quiet_seconds": None,
+    "retire_when_idle_seconds": None,
 }
 FIELDS: dict[str, Any] = {
     "id": KEY_ID,
@@ -122,13 +122,13 @@ def test_a_missing_member() -> None:
 
 
 def test_a_time_without_a_zone() -> None:
-    """A time that does not say which moment it is is an error that says so."""
+    """A time without a zone is an error that names the flaw."""
     with pytest.raises(UnexpectedAnswer, match=r"timezone component - at `\$\.created_at`"):
         answering(200, {**FIELDS, "created_at": "2026-11-23T21:48:05"}).get(KEY_ID)
 
 
 def test_no_value_is_repeated() -> None:
-    """The error for a value that is not of the contract says where it stands, and not what it is."""
+    """The error for a wrong value names its location, and does not quote it."""
     body = {**FIELDS, "status": "kw_sk_live_` - at `x\nfor nobody"}
     with pytest.raises(UnexpectedAnswer, match=r"Invalid enum value - at `\$\.status`\.$") as caught:
         answering(200, body).get(KEY_ID)
@@ -137,7 +137,7 @@ def test_no_value_is_repeated() -> None:
 
 @pytest.mark.parametrize("text", [PAIR.public.text, PAIR.private.reveal()[:-1], 5])
 def test_unreadable_private_key(text: Any) -> None:
-    """What is no private key is an unexpected answer, and the error shows nothing of it."""
+    """A malformed private key is an unexpected answer, and the error does not quote it."""
     with pytest.raises(UnexpectedAnswer) as caught:
         answering(201, {**FIELDS, "private_key": text}).create("Billing export")
     told = "".join(traceback.format_exception(caught.value))
@@ -176,7 +176,7 @@ def test_malformed_id_is_not_sent(key_id: str) -> None:
 
 
 def test_pages_are_followed_by_cursor() -> None:
-    """Iterating asks for every page by the cursor of the link before, and at the client's own address only."""
+    """Iterating requests every page by the cursor of the link before, at the client's own address only."""
     seen: list[httpx.URL] = []
     links = {
         None: '<https://evil.example/api/v2/api-keys?limit=2&cursor=one>; rel="next"',
@@ -197,7 +197,7 @@ def test_pages_are_followed_by_cursor() -> None:
 
 
 def test_repeated_cursor_ends_the_iteration() -> None:
-    """A service that names the same next page over and over is not asked for ever."""
+    """Iterating ends when a service repeats a cursor."""
     link = '</api/v2/api-keys?cursor=same>; rel="next"'
     keys = answering(200, [FIELDS], {"Link": link})
     assert len(list(keys.iterate())) == 2
@@ -219,7 +219,7 @@ def test_refusal() -> None:
 
 
 def test_field_errors() -> None:
-    """A refused field is told by place, sentence and word; the sentence names the field."""
+    """A refused field has location, sentence and word; the text of the error names the field."""
     flaw = {"loc": ["body", "name"], "msg": "String should have at most 100 characters", "type": "string_too_long"}
     with pytest.raises(Refused) as caught:
         answering(422, problem("validation_failed", [flaw])).create("x" * 101)
@@ -230,7 +230,7 @@ def test_field_errors() -> None:
 
 @pytest.mark.parametrize("status", [503, 502, 504])
 def test_unavailable(status: int) -> None:
-    """Trouble of the service, or of a gateway before it, says when to try again."""
+    """An unavailable service or gateway is an error with the seconds until a retry."""
     with pytest.raises(ServiceUnavailable) as caught:
         answering(status, problem("storage_unavailable"), {"Retry-After": "7"}).list()
     assert caught.value.retry_after == 7
@@ -242,7 +242,7 @@ def test_unavailable(status: int) -> None:
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("[Errno 111] Connection refused"), httpx.ReadTimeout("slow")])
 def test_unreachable(error: httpx.TransportError) -> None:
-    """No answer at all is told with the address, and never with the token."""
+    """The error for a missing answer names the address, and never the token."""
 
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
@@ -270,7 +270,7 @@ def test_unreachable(error: httpx.TransportError) -> None:
     ],
 )
 def test_something_else_answers(response: httpx.Response) -> None:
-    """Whatever is not of the contract is told as such, with the address and without the body."""
+    """An answer beyond the contract is an error with the address and without the body."""
     with pytest.raises(UnexpectedAnswer, match=f"{BASE}/api/v2/api-keys answered {response.status_code}"):
         client(lambda _request: fresh(response)).list()
 
@@ -296,7 +296,7 @@ def test_bad_address(address: str) -> None:
 
 @pytest.mark.parametrize("token", ["", "a b", "line\nbreak", "tök"])
 def test_bad_token(token: str) -> None:
-    """What cannot be a token is refused without showing it."""
+    """A text that cannot be a token is refused and not quoted."""
     with pytest.raises(KeywrightError) as caught:
         new_client(BASE, token, transport=httpx.MockTransport(lambda _request: httpx.Response(200)))
     assert not token or token not in "".join(traceback.format_exception(caught.value))

@@ -1,4 +1,4 @@
-"""Each operation of both management clients: what is sent, and how the answer is read."""
+"""Each operation of both management clients: the request, and the reading of its answer."""
 
 import json
 from collections.abc import Callable
@@ -71,14 +71,14 @@ RECEIPT: dict[str, Any] = {
     "revoked_at": "2026-11-23T23:26:11.804821Z",
     "confirmed": 1,
     "pending": 1,
-    "believed_until": "2026-11-23T23:31:11Z",
+    "may_accept_until": "2026-11-23T23:31:11Z",
     "verifiers": [
         {
             "name": "billing-api",
             "kind": "verifier",
             "connected_at": "2026-11-23T20:00:00Z",
             "confirmed_at": None,
-            "believes_until": "2026-11-23T23:31:11Z",
+            "may_accept_until": "2026-11-23T23:31:11Z",
         }
     ],
 }
@@ -90,7 +90,7 @@ OPTIONS: dict[str, Any] = {
 
 
 class Recorder:
-    """A client whose service gives one answer to everything, and what was asked of it."""
+    """A client whose service gives one answer to everything, and the requests to it."""
 
     def __init__(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.seen: list[httpx.Request] = []
@@ -145,7 +145,7 @@ def test_create_with_everything() -> None:
 
 def test_a_key_is_read_whole() -> None:
     """Every field arrives with its type, and the entity tag with it; during a rotation both pairs are there."""
-    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_quiet_seconds": 3600}
+    old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_idle_seconds": 3600}
     recorder = Recorder({**FIELDS, "secrets": [SECRET, old]}, headers={"ETag": '"7"'})
     key = recorder.keys.get(KEY_ID)
     assert recorder.asked == ("GET", ONE, None)
@@ -157,7 +157,7 @@ def test_a_key_is_read_whole() -> None:
     assert current.retires_at is None
     assert current.last_used_at == datetime(2026, 11, 24, tzinfo=UTC)
     assert key.retiring is retiring
-    assert (retiring.retires_at, retiring.retire_when_quiet_seconds) == (datetime(2026, 12, 1, tzinfo=UTC), 3600)
+    assert (retiring.retires_at, retiring.retire_when_idle_seconds) == (datetime(2026, 12, 1, tzinfo=UTC), 3600)
     assert hash(key) == hash(recorder.keys.get(KEY_ID))
 
 
@@ -201,8 +201,8 @@ def test_rotate() -> None:
 def test_rotate_until_quiet() -> None:
     """Times that are not given are the service's to choose."""
     recorder = Recorder(NEW)
-    assert not recorder.keys.rotate(KEY_ID, retire_when_quiet_seconds=3600).replayed
-    assert recorder.asked == ("POST", f"{ONE}/rotate", {"retire_when_quiet_seconds": 3600})
+    assert not recorder.keys.rotate(KEY_ID, retire_when_idle_seconds=3600).replayed
+    assert recorder.asked == ("POST", f"{ONE}/rotate", {"retire_when_idle_seconds": 3600})
 
 
 def test_set_overlap() -> None:
@@ -274,7 +274,7 @@ def test_events() -> None:
 
 
 def test_events_without_a_place() -> None:
-    """An event from before there was a chain has no place in it."""
+    """An event older than the chain has no position in it."""
     recorder = Recorder([{**EVENT, "position": None, "hash": None}])
     (event,) = recorder.keys.key_events(KEY_ID, limit=5).events
     assert (event.position, event.hash) == (None, None)
@@ -283,7 +283,7 @@ def test_events_without_a_place() -> None:
 
 
 def test_usage() -> None:
-    """Uses are read by period, place and pair."""
+    """Usage is read by period, source and pair."""
     recorder = Recorder(USAGE)
     usage = recorder.keys.usage(KEY_ID, period="hour", since=NOON)
     assert recorder.asked == ("GET", f"{ONE}/usage", None)
@@ -293,16 +293,16 @@ def test_usage() -> None:
 
 
 def test_receipt() -> None:
-    """A receipt tells who has confirmed, and until when others may believe the old state."""
+    """A receipt has the acknowledgements, and the latest moment at which others may accept the key."""
     recorder = Recorder(RECEIPT)
     receipt = recorder.keys.receipt(KEY_ID)
     assert recorder.asked == ("GET", f"{ONE}/revocation", None)
     assert (receipt.confirmed, receipt.pending, len(receipt.verifiers)) == (1, 1, 1)
-    assert receipt.verifiers[0].believes_until == receipt.believed_until
+    assert receipt.verifiers[0].may_accept_until == receipt.may_accept_until
 
 
 def test_options() -> None:
-    """What a new key may be is read whole; without a catalogue there are no scopes to name."""
+    """The options of new keys are read completely; without a list of scopes they are None."""
     recorder = Recorder(OPTIONS)
     options = recorder.keys.options()
     assert recorder.asked == ("GET", "/api/v2/api-key-options", None)
@@ -330,7 +330,7 @@ def test_options() -> None:
     ],
 )
 def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
-    """What is not of the contract is told as such."""
+    """An answer beyond the contract is an UnexpectedAnswer."""
     with pytest.raises(UnexpectedAnswer):
         call(Recorder(body).keys)
 
@@ -350,7 +350,7 @@ def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
     ],
 )
 def test_what_cannot_be_sent(call: Callable[[Any], Any]) -> None:
-    """What cannot be said as it is meant is an error before anything is sent."""
+    """A value that JSON cannot represent is an error before anything is sent."""
     recorder = Recorder(FIELDS)
     with pytest.raises(KeywrightError):
         call(recorder.keys)
@@ -376,7 +376,7 @@ def test_a_condition_that_does_not_hold() -> None:
 
 
 def test_the_services_clock() -> None:
-    """What the service's clock showed is known after an answer that tells it."""
+    """After an answer with a date the client has the time of the service's clock."""
     recorder = Recorder(FIELDS, headers={"Date": "Tue, 24 Nov 2026 12:00:00 GMT"})
     assert recorder.keys.service_time is None
     recorder.keys.get(KEY_ID)

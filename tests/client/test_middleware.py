@@ -1,4 +1,4 @@
-"""The ASGI middleware: WebSockets, lifespans and event loops; `integration_contract` has what all integrations do."""
+"""The ASGI middleware: WebSockets, lifespans and event loops; `integration_contract` tests the shared rules."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
 
 class Application:
-    """Answers 200 and remembers what it was asked."""
+    """Answers 200 and records its requests."""
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -45,7 +45,7 @@ def application() -> Application:
 
 
 async def test_websockets(fake: FakeService, verifier: AsyncVerifier, application: Application) -> None:
-    """A WebSocket without a good key is never accepted; a server that can is told to answer as for a request."""
+    """A WebSocket without a valid key is never accepted; where the server can, it gets an HTTP answer."""
     app = KeywrightASGIMiddleware(application, verifier)
     assert await converse(app, [(b"x-api-key", fake.create().encode())]) == [{"type": "websocket.accept"}]
     assert await converse(app, []) == [{"type": "websocket.close", "code": 1008, "reason": "key_required"}]
@@ -90,7 +90,7 @@ async def test_started_and_closed_with_the_application(fake: FakeService, app: A
 
 
 async def test_an_application_that_cannot_start(fake: FakeService) -> None:
-    """What goes wrong in the application's own start is passed on, and nothing is left running."""
+    """An error in the application's own start is passed on, and nothing is left running."""
     verifier = AsyncVerifier(fake.url, fake.credential, timing=QUICK)
     life = Life(KeywrightASGIMiddleware(failing, verifier))
     await life.tell("startup")

@@ -106,7 +106,7 @@ def test_fork_before_the_first_use(fake: FakeService, key: str) -> None:
 
 
 def test_fork_while_threads_check(fake: FakeService, key: str) -> None:
-    """No lock that another thread held at the moment of the fork stops the child."""
+    """No lock that another thread had during the fork stops the child."""
     run(
         """
 verifier.start()

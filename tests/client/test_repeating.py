@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from keywright.client import KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
-from keywright.client._repeating import LONGEST_PAUSE
+from keywright.client._retries import LONGEST_PAUSE
 from tests.client.both_clients import fresh, kind_of_client, new_client
 from tests.client.test_management_client import BASE, FIELDS, KEY_ID, PAIR, TOKEN, problem
 
@@ -100,7 +100,7 @@ def test_the_keys_of_the_client_cannot_be_guessed(operation: Operation) -> None:
 
 @both
 def test_it_is_given_up_after_a_while(operation: Operation) -> None:
-    """A service that stays away is tried four times, with growing pauses; the error holds the key to go on with."""
+    """An unavailable service is tried four times, with growing pauses; the error has the idempotency key."""
     line = Line(httpx.ConnectError("refused"))
     with pytest.raises(ServiceUnavailable) as caught:
         operation(line.keys)
@@ -124,7 +124,7 @@ def test_it_is_given_up_after_a_while(operation: Operation) -> None:
     ],
 )
 def test_an_answer_is_an_answer(operation: Operation, result: httpx.Response, error: type[KeywrightError]) -> None:
-    """What the service said is not asked for again."""
+    """A request that the service answered is not retried."""
     line = Line(result)
     with pytest.raises(error):
         operation(line.keys)

@@ -15,8 +15,8 @@ from keywright.client.verifier import Verdict
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.keys.pair import mint
-from keywright.keys.rate_limits import RateLimit, spend
-from keywright.keys.verdict import Ask, Code, KeyFacts, judge
+from keywright.keys.rate_limits import RateLimit, decide_one
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from tests.client.clocks import SetClock
 from tests.client.deciding import from_memory, request
 
@@ -60,7 +60,7 @@ class Case(NamedTuple):
     """One row of the table."""
 
     facts: KeyFacts
-    ask: Ask
+    requirements: Requirements
     spent: int
     cost: int
 
@@ -84,21 +84,21 @@ def cases() -> Iterator[Case]:
             allowed_ips=allowed,
             rate_limits=limits,
         )
-        yield Case(facts, Ask(environment=environment, scopes=wanted, client_ip=ip), spent, cost)
+        yield Case(facts, Requirements(environment=environment, scopes=wanted, client_ip=ip), spent, cost)
 
 
 def plainly(case: Case) -> str:
     """Decide by the words of the documentation, as slowly and simply as it can be said."""
-    facts, ask = case.facts, case.ask
+    facts, requirements = case.facts, case.requirements
     if facts.revoked:
         return "revoked"
     if min(facts.expires_at, facts.retires_at) <= NOW:
         return "expired"
-    if ask.environment not in (None, "live"):
+    if requirements.environment not in (None, "live"):
         return "wrong_environment"
-    if not all(any(covers(grant, wish) for grant in facts.scopes) for wish in ask.scopes):
+    if not all(any(covers(grant, wish) for grant in facts.scopes) for wish in requirements.scopes):
         return "insufficient_scope"
-    if facts.allowed_ips and not lies_in(ask.client_ip, facts.allowed_ips):
+    if facts.allowed_ips and not lies_in(requirements.client_ip, facts.allowed_ips):
         return "ip_not_allowed"
     if case.cost and any(case.spent + case.cost > limit.limit for limit in facts.rate_limits):
         return "rate_limited"
@@ -120,18 +120,18 @@ def lies_in(text: str | None, networks: tuple[str, ...]) -> bool:
 
 def by_the_service(case: Case) -> str:
     """Decide as the service does: the shared decision first, then what the limits say."""
-    code = judge(case.facts, case.ask, NOW)
+    code = judge(case.facts, case.requirements, NOW)
     if code is not Code.VALID:
         return code.value
     for limit in case.facts.rate_limits:
-        before = spend(limit, 0.0, NOW, case.spent).earned_back_at
-        if not spend(limit, before, NOW, case.cost).allowed:
+        before = decide_one(limit, 0.0, NOW, case.spent).full_at
+        if not decide_one(limit, before, NOW, case.cost).allowed:
             return Code.RATE_LIMITED.value
     return code.value
 
 
 class InProcess:
-    """A verifier's decisions on one key, which it is told of by an answer."""
+    """A verifier's decisions on one key, whose facts come from an answer."""
 
     def __init__(self) -> None:
         self.clock = SetClock()
@@ -141,21 +141,21 @@ class InProcess:
         self.checker.synced(self.clock.now)
 
     def asked(self, case: Case) -> tuple[Any, ...]:
-        return case.ask.scopes, case.ask.environment, case.ask.client_ip, None, False
+        return case.requirements.scopes, case.requirements.environment, case.requirements.client_ip, None, False
 
     def by_a_fresh_answer(self, case: Case) -> Verdict | None:
         """Decide by what the service says of the key, which was asked without being told what the request wants."""
         self.forget()
         self.hold(case.facts)
-        self.spend(case)
-        said = judge(case.facts, Ask(client_ip=case.ask.client_ip), NOW)
+        self.decide_one(case)
+        said = judge(case.facts, Requirements(client_ip=case.requirements.client_ip), NOW)
         return self.tell(Answer(code=said, facts=case.facts, complete=True), case)
 
     def from_memory(self, case: Case) -> Verdict | None:
-        """Decide by what is held."""
+        """Decide by the cache."""
         self.forget()
         self.hold(case.facts)
-        self.spend(case)
+        self.decide_one(case)
         return from_memory(self.checker, TEXT, *self.asked(case), case.cost)
 
     def forget(self) -> None:
@@ -166,11 +166,14 @@ class InProcess:
         asking = request(TEXT)
         self.checker.end(self.checker.begin(asking), Answer(code=Code.VALID, facts=facts, complete=True))
 
-    def spend(self, case: Case) -> None:
-        """Have other requests spend before, whatever rule would refuse this one."""
+    def decide_one(self, case: Case) -> None:
+        """Let other requests use up the limit first, whatever rule would refuse this one."""
         if case.spent:
             free = replace(case.facts, revoked=False, expires_at=inf, retires_at=inf, allowed_ips=())
-            self.tell(Answer(code=Code.VALID, facts=free, complete=True), case._replace(ask=Ask(), cost=case.spent))
+            self.tell(
+                Answer(code=Code.VALID, facts=free, complete=True),
+                case._replace(requirements=Requirements(), cost=case.spent),
+            )
 
     def tell(self, answer: Answer, case: Case) -> Verdict | None:
         return self.checker.answered(request(TEXT, *self.asked(case), case.cost), answer)

@@ -1,4 +1,4 @@
-"""Verifiers of both kinds against a service over real HTTP that misbehaves when told to."""
+"""Both verifiers against a service over real HTTP that misbehaves on demand."""
 
 import asyncio
 import logging
@@ -83,7 +83,7 @@ async def test_one_string_is_no_collection_of_scopes(fake: FakeService, kind: Ki
 
 
 async def test_concurrent_first_sights_share_one_request(fake: FakeService, kind: Kind) -> None:
-    """Twenty requests with a new key ask the service once, and one that goes away takes nobody's answer along."""
+    """Twenty requests with a new key share one look-up, and a cancelled one does not cancel the others."""
     key = fake.create(scopes=("a:read",))
     # The clock stands still: after the bound each of them would be right to ask again.
     async with shell(kind, fake, clock=SetClock()) as verifier:
@@ -113,7 +113,7 @@ async def test_a_question_that_arrives_after_its_answer(fake: FakeService) -> No
         late = background.checker.decide(key)
         assert isinstance(late, UncachedRequest)
         assert await verifier.verify(key)
-        assert await asyncio.to_thread(background.ask, late)
+        assert await asyncio.to_thread(background.decide, late)
     assert len(fake.asked(VERIFY)) == 1
 
 
@@ -248,7 +248,7 @@ async def test_a_silent_feed_is_opened_again(fake: FakeService, kind: Kind) -> N
 
 
 async def test_a_service_that_is_behind_is_not_trusted(fake: FakeService, kind: Kind) -> None:
-    """A service that does not read its own changes says so, and what is held does not count."""
+    """The events of a service that does not read its changes do not keep the cache fresh."""
     key = fake.create()
     async with shell(kind, fake) as verifier:
         await verifier.followed()
@@ -259,7 +259,7 @@ async def test_a_service_that_is_behind_is_not_trusted(fake: FakeService, kind: 
 
 
 async def test_streams_end_and_are_gone_on_from(fake: FakeService, kind: Kind) -> None:
-    """When the service ends a stream, the next one goes on where it ended, without anything being forgotten."""
+    """When the service ends a stream, the next one goes on at its end, and the cache is kept."""
     key = fake.create()
     fake.stream_seconds = 0.1
     async with shell(kind, fake) as verifier:
@@ -371,7 +371,7 @@ async def test_an_outage(fake: FakeService, kind: Kind, canned: Canned | None) -
 
 
 async def test_an_outage_from_the_start(fake: FakeService, kind: Kind) -> None:
-    """A verifier starts while the service is away, and works when it comes."""
+    """A verifier starts while the service is unavailable, and works once it is available."""
     key = fake.create()
     fake.away = True
     async with shell(kind, fake) as verifier:
@@ -434,7 +434,7 @@ async def test_a_connection_that_breaks_is_tried_again(fake: FakeService, kind: 
 async def test_a_credential_that_is_refused(
     fake: FakeService, kind: Kind, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A revoked credential is an error of its own, told in the log; keys that were known do not pass on."""
+    """A revoked credential is its own error, and is logged; cached keys are not accepted any more."""
     key, clock = fake.create(), JumpingClock()
     refusal = Canned(status, problem("invalid_token", "The verifier credential is unknown or was revoked."))
     async with shell(kind, fake, clock=clock) as verifier:
@@ -471,7 +471,7 @@ async def test_a_credential_that_is_refused(
     ],
 )
 def test_options_that_cannot_be(kind: Kind, url: str, credential: str | None, options: dict[str, Any]) -> None:
-    """A mistake in the options is told when the verifier is made, without the credential."""
+    """A wrong option is an error when the verifier is made; the text does not contain the credential."""
     from keywright.client import AsyncVerifier, Verifier
 
     good = mint_credential(bytes(32), brand="kw").reveal()
@@ -481,7 +481,7 @@ def test_options_that_cannot_be(kind: Kind, url: str, credential: str | None, op
 
 
 def test_the_credential_is_not_shown(fake: FakeService, kind: Kind) -> None:
-    """No printed form of a verifier or its options holds the credential."""
+    """No printed form of a verifier or its options contains the credential."""
     from keywright.client import AsyncVerifier, Verifier
 
     made = (AsyncVerifier if kind == "async" else Verifier)(fake.url, fake.credential)
@@ -521,7 +521,7 @@ async def test_a_replaced_secret_on_a_clock_that_is_off(fake: FakeService, kind:
 async def test_a_verifier_is_told_that_its_clock_is_off(
     fake: FakeService, kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A machine whose clock is ten minutes off is told so by an attribute and by one line in the log."""
+    """A clock error of ten minutes is shown by an attribute and by one line in the log."""
     caplog.set_level(logging.WARNING, "keywright.client")
     fake.stream_seconds = 0.05
     async with shell(kind, fake, wall=WrongClock(-600)) as verifier:
@@ -582,7 +582,7 @@ async def test_what_is_no_cost(fake: FakeService, kind: Kind) -> None:
 
 
 async def test_limits_that_the_service_counts(fake: FakeService, kind: Kind) -> None:
-    """A key with rules this version does not know is counted by the service, told what the request costs."""
+    """The service counts a key with unknown rules, with the cost of the request."""
     key = fake.create(rate_limits=(RateLimit("minute", 8, 60),))
     fake.more_facts = {"added_later": []}
     state = {"name": "minute", "limit": 8, "window_seconds": 60, "remaining": 0, "reset_seconds": 60.0}
@@ -615,7 +615,7 @@ async def test_facts_that_only_the_service_can_weigh(fake: FakeService, kind: Ki
 
 
 async def test_a_limited_network(fake: FakeService, kind: Kind) -> None:
-    """A customer who guessed too often is limited, and nobody else who asks for the same key at the same time."""
+    """The failure limit refuses one customer, and no other that uses the same key at the same time."""
     key = fake.create()
     fake.limited = {"192.0.2.66"}
     async with shell(kind, fake) as verifier:
@@ -711,7 +711,7 @@ async def test_confirmations_wait_for_the_service(fake: FakeService, kind: Kind)
 
 
 async def test_a_living_session_says_so_and_takes_its_leave(fake: FakeService, kind: Kind) -> None:
-    """Without anything to confirm the session is kept alive, and its end is told, before the feed is left."""
+    """Without changes the session is kept alive, and its end is sent before the feed is closed."""
     async with shell(kind, fake, name="billing-api", outage_seconds=17) as verifier:
         await verifier.followed()
         await eventually_async(lambda: fake.asked(ACK), "a sign of life")

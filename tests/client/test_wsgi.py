@@ -1,4 +1,4 @@
-"""The WSGI middleware: where an application is mounted; `integration_contract` has what all integrations do."""
+"""The WSGI middleware: mounted applications; `integration_contract` tests the shared rules."""
 
 from typing import Any
 

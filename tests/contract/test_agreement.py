@@ -1,4 +1,4 @@
-"""Where something is written by hand, what it writes is of the contract."""
+"""Hand-written answers follow the contract."""
 
 from datetime import UTC, datetime
 from math import inf
@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from keywright.api.verify_answers import written
+from keywright.api.verify.bodies import write
 from keywright.contract import VerifyResponse, read
+from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, Explanation, KeyFacts
-from keywright.service.limits import LimitState, Spending
-from keywright.service.verification import Verdict
+from keywright.service.checking.verdicts import KeyVerdict
 
 LIMIT = RateLimit("minute", 100, 60)
 FACTS = KeyFacts(
@@ -29,13 +29,13 @@ FACTS = KeyFacts(
 )
 
 
-def read_back(verdict: Verdict, **more: Any) -> VerifyResponse:
-    return read(VerifyResponse, written(verdict, **more))
+def read_back(verdict: KeyVerdict, **more: Any) -> VerifyResponse:
+    return read(VerifyResponse, write(verdict, **more))
 
 
 def test_a_good_key() -> None:
     """A good key is answered with what may be known of it."""
-    answer = read_back(Verdict(Code.VALID, FACTS, None))
+    answer = read_back(KeyVerdict(Code.VALID, FACTS, None))
     assert (answer.valid, answer.code, answer.stale, answer.facts) == (True, Code.VALID, False, None)
     assert answer.api_key is not None
     assert (answer.api_key.id.bytes, answer.api_key.name, answer.api_key.scopes) == (FACTS.id, "Größe", FACTS.scopes)
@@ -45,16 +45,16 @@ def test_a_good_key() -> None:
 @pytest.mark.parametrize("code", list(Code))
 def test_no_key(code: Code) -> None:
     """Without the right secret there is no key in the answer, whatever else there is."""
-    answer = read_back(Verdict(code, None, None))
+    answer = read_back(KeyVerdict(code, None, None))
     assert answer.api_key is None
     assert not answer.valid
 
 
 def test_with_everything() -> None:
     """Facts, an explanation, the state of limits and the age of the answer stand where the contract has them."""
-    spending = Spending(False, (LimitState(LIMIT, 0, 59.5),), 2.5)
+    decision = RateLimitDecision(False, (LimitState(LIMIT, 0, 59.5),), 2.5)
     answer = read_back(
-        Verdict(Code.RATE_LIMITED, FACTS, None, stale=True, spending=spending),
+        KeyVerdict(Code.RATE_LIMITED, FACTS, None, stale=True, rate_limits=decision),
         explanation=Explanation("The rate limit minute.", "The same request later."),
         facts=True,
     )

@@ -36,7 +36,7 @@ def test_there_and_back(type_: type) -> None:
 
 
 def test_members_of_headers_are_not_written() -> None:
-    """What travels in a header is left out of a body, until a client has filled it in."""
+    """A member that travels in a header is absent from a body, until a client sets it."""
     key = read(ApiKeyResponse, KEY)
     assert b"etag" not in written(key)
     assert written(replace(key, etag='"7"')) == KEY[:-1] + b',"etag":"\\"7\\""}'
@@ -92,7 +92,7 @@ def test_unknown_members_are_passed_over() -> None:
     ],
 )
 def test_flaws(change: dict[str, Any], flaw: str) -> None:
-    """A flaw is told with its place and without any value."""
+    """A flaw is reported with its location and without any value."""
     body = msgspec.json.encode(EXAMPLES[CreatedApiKeyResponse] | change)
     with pytest.raises(ContractError) as caught:
         read(CreatedApiKeyResponse, body)
@@ -110,7 +110,7 @@ def test_every_member_is_required(name: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<h1>", b"[" * 100_000, b'{"detail":"\xff"}', b'{"detail":NaN}', b"[]"])
 def test_what_is_no_json(body: bytes) -> None:
-    """What is no JSON, or no object, is an error of the contract, too."""
+    """A body that is not JSON, or not an object, is an error of the contract, too."""
     with pytest.raises(ContractError) as caught:
         read(ErrorResponse, body)
     assert "During handling" not in "".join(traceback.format_exception(caught.value))

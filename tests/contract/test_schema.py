@@ -42,7 +42,7 @@ def test_sentences() -> None:
 
 
 def test_headers_are_no_members() -> None:
-    """What travels in headers is not described as a member of the body."""
+    """A member that travels in a header is not described as part of the body."""
     assert SCHEMAS["CreatedApiKeyResponse"]["properties"].keys() == EXAMPLES[CreatedApiKeyResponse].keys()
     assert SCHEMAS["CreatedApiKeyResponse"]["properties"]["private_key"]["type"] == "string"
 
@@ -68,6 +68,6 @@ def test_every_class_can_be_described(name: str) -> None:
 
 
 def test_other_strings_are_no_sentences() -> None:
-    """Only what stands directly below a member describes it."""
+    """Only a string directly below a member describes it."""
     members = schemas([Odd], reference="#/{name}")["Odd"]["properties"]
     assert all("description" not in member for member in members.values())

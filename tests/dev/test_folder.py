@@ -24,7 +24,7 @@ def test_key_is_made_once(folder: DevFolder) -> None:
 
 
 def test_only_the_owner_reads_the_key(folder: DevFolder) -> None:
-    """Whoever reads the key can sign tokens: mode 0600 in a folder of mode 0700, and nothing else left behind."""
+    """The key can sign tokens: it has mode 0600 in a folder of mode 0700, and nothing else left behind."""
     folder.signing_key()
     assert mode(folder.path) == 0o700
     assert mode(folder.path / "issuer-key.pem") == 0o600
@@ -46,7 +46,7 @@ def test_damaged_key(folder: DevFolder, content: bytes) -> None:
 
 
 def test_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
-    """A path that cannot be a folder is told in a sentence."""
+    """A path that cannot be a folder is an error with a sentence."""
     (tmp_path / "dev").write_text("")
     with pytest.raises(DevFolderError, match="cannot be used"):
         DevFolder.create(tmp_path / "dev")
@@ -55,7 +55,7 @@ def test_folder_in_the_way_of_a_file(tmp_path: Path) -> None:
 def test_issuer_is_remembered(folder: DevFolder) -> None:
     """Tokens signed from the folder are those of the issuer that was started there."""
     with DevIssuer(folder.signing_key(), audience="urn:x") as running:
-        folder.remember(running)
+        folder.save_address(running)
         again = folder.issuer()
         assert (again.url, again.audience, again.jwks()) == (running.url, running.audience, running.jwks())
 

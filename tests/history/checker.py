@@ -15,7 +15,7 @@ from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 
 
 class Outcome(IntEnum):
@@ -62,12 +62,12 @@ class Change(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """The receipt of a revocation or deletion; `believed_until` is None where it says that everybody confirmed."""
+    """The receipt of a revocation or deletion; `may_accept_until` is None where it says that everybody confirmed."""
 
     start: float
     end: float
     key: int
-    believed_until: float | None
+    may_accept_until: float | None
 
 
 class Window(NamedTuple):
@@ -219,13 +219,13 @@ def _unexplained_refusals(verifies: Iterable[Verify], lives: Mapping[int, _Life]
 
 def _believed_for_too_long(history: History) -> Iterator[Violation]:
     """Nobody accepts a key, in whatever way, after the moment until which its receipt says it may be believed."""
-    believed_until: dict[int, float] = {}
+    may_accept_until: dict[int, float] = {}
     for receipt in history.receipts:
         # Who was told that everybody confirmed relies on it from then on, not before.
-        until = receipt.end if receipt.believed_until is None else receipt.believed_until
-        believed_until[receipt.key] = min(until, believed_until.get(receipt.key, inf))
+        until = receipt.end if receipt.may_accept_until is None else receipt.may_accept_until
+        may_accept_until[receipt.key] = min(until, may_accept_until.get(receipt.key, inf))
     for verify in history.verifies:
-        late = verify.start - believed_until.get(verify.key, inf)
+        late = verify.start - may_accept_until.get(verify.key, inf)
         if verify.outcome is Outcome.VALID and late > 0:
             yield Violation("believed for longer than its receipt says", verify, f"by {late:.3f} s")
 

@@ -153,7 +153,7 @@ class Customer:
                 continue
             if response.status != 200:
                 raise AssertionError(f"receipt of key {key} through {node}: {response}")
-            self.receipts.append(Receipt(start, end, key, _monotonic(response.json()["believed_until"])))
+            self.receipts.append(Receipt(start, end, key, _monotonic(response.json()["may_accept_until"])))
 
     async def _ask(self, node: str, method: str, path: str, body: Any = None) -> Response | None:
         idle = self._idle[node]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from keywright.client.verifier import AsyncVerifier, Timing
 from keywright.dev.issuer import DevIssuer
-from keywright.keys.known import BOUND_SECONDS
+from keywright.keys.cache import BOUND_SECONDS
 from tests.history.managing import Customer, Kept
 from tests.history.nodes import Node, create_verifier
 from tests.history.revoking import BURST_SECONDS, burst

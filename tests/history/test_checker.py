@@ -131,13 +131,13 @@ def test_a_receipt_that_says_too_little() -> None:
     """Nobody accepts a key after a receipt said that all confirmed, nor after the moment that it names."""
     outage = {"windows": (Window(20.0, 60.0, ALL, away=True),), "outage_seconds": {"b": 30.0}}
     accepted = verify(25.0, Outcome.VALID, stale=True)
-    for believed_until, read_at, expected in [
+    for may_accept_until, read_at, expected in [
         (None, 24.0, ["believed for longer than its receipt says"]),
         (None, 25.5, []),
         (24.9, 21.0, ["believed for longer than its receipt says"]),
         (25.1, 21.0, []),
     ]:
-        receipt = Receipt(read_at - 0.1, read_at, 1, believed_until)
+        receipt = Receipt(read_at - 0.1, read_at, 1, may_accept_until)
         assert rules(accepted, receipts=(receipt,), **outage) == expected
 
 

@@ -15,22 +15,24 @@ import pytest
 
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
-from keywright.keys.known import KnownKeys, LookUp
+from keywright.keys.cache import KeyCache, LookUp
 from keywright.keys.pair import mint
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.verdicts import KeyVerdict
+from keywright.service.checking.verification import Verification
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
-from keywright.service.verification import Verdict, Verification
-from keywright.storage import postgres_sql as sql
-from keywright.storage import rows
-from keywright.storage.postgres import PostgresStore
-from keywright.storage.postgres_trail import PostgresTrail
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.store import PostgresStore
+from keywright.storage.shared import rows
 from keywright.storage.url import PostgresUrl, read
 from tests.history.checker import Change, Deed, History, Outcome, Verify, Window, violations
 from tests.postgres import PostgresCluster, migrated_database
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.making_checkers import CALLER, a_checker
 from tests.storage.making import UNSPECIFIED, an_event, an_organization, new_key
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
@@ -85,21 +87,22 @@ class Node:
         self,
         scene: Scene,
         *,
-        known: KnownKeys | None = None,
+        cache: KeyCache | None = None,
         verification: type[Verification] = Verification,
         outage_seconds: float = 60.0,
     ) -> None:
         self._scene = scene
-        self._known = KnownKeys(100) if known is None else known
-        self.follower = ChangeFollower(scene.store, [self._known], monotonic=scene.time)
+        self._cache = KeyCache(100) if cache is None else cache
+        self.follower = ChangeFollower(scene.store, [self._cache], monotonic=scene.time)
         self.verification = verification(
             scene.store,
-            self._known,
+            self._cache,
             brand="kw",
             now=lambda: 1_000_000.0,
             monotonic=scene.time,
             outage_seconds=outage_seconds,
         )
+        self.checker = a_checker(self.verification, scene.time)
 
     async def follow(self) -> None:
         """Follow the changes up to now."""
@@ -110,7 +113,7 @@ class Node:
     async def verify(self) -> None:
         """Verify the key, and note how it ended."""
         start = self._scene.time()
-        verdict = await self.verification.verify(TEXT, ANY_USE)
+        verdict = await self.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
         self._scene.saw(start, verdict.code, stale=verdict.stale)
 
 
@@ -125,19 +128,19 @@ async def until(condition: Callable[[], bool]) -> None:
 # A look-up that reads the active key, and fills the memory after the revocation was told.
 
 
-class HoldsWhatever(KnownKeys):
+class CachesEverything(KeyCache):
     """Holds whatever a look-up found: the first guard, taken out."""
 
     def end(self, look_up: LookUp, found: KeyFacts | None) -> None:
-        look_up.overtaken = False
+        look_up.invalidated = False
         super().end(look_up, found)
 
 
-@pytest.mark.parametrize(("known", "expected"), [(KnownKeys, []), (HoldsWhatever, ACCEPTED_TOO_LATE)])
-async def test_a_look_up_that_a_revocation_overtakes(known: type[KnownKeys], expected: list[str]) -> None:
+@pytest.mark.parametrize(("cache", "expected"), [(KeyCache, []), (CachesEverything, ACCEPTED_TOO_LATE)])
+async def test_a_look_up_that_a_revocation_overtakes(cache: type[KeyCache], expected: list[str]) -> None:
     """What a look-up read before a revocation is not held after it."""
     scene = Scene()
-    node = Node(scene, known=known(100))
+    node = Node(scene, cache=cache(100))
     await node.follow()
     scene.store.hold = asyncio.Event()
     slow = asyncio.create_task(node.verify())
@@ -157,9 +160,9 @@ class JoinsWhatever(Verification):
     """Waits for whatever look-up is under way, as if nothing had overtaken it."""
 
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
-        question = self._asking.get(presented)
-        if question is not None:
-            question.look_up.overtaken = False
+        shared_look_up = self._look_ups.get(presented)
+        if shared_look_up is not None:
+            shared_look_up.look_up.invalidated = False
         return await super()._look_up(presented, shared=shared)
 
 
@@ -174,7 +177,7 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
     await until(lambda: scene.store.look_ups == 1)
     scene.revoke()
     await node.follow()
-    late = asyncio.create_task(node.verification.verify(TEXT, ANY_USE))
+    late = asyncio.create_task(node.checker.check(CALLER, TEXT, NO_REQUIREMENTS))
     await asyncio.sleep(0)
     scene.store.hold.set()
     await slow
@@ -188,8 +191,8 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
 class AnswersFromMemory(Verification):
     """Answers from memory whoever is going to hold the answer: the second guard, taken out."""
 
-    async def verify(self, text: str, ask: Ask, *, from_memory: bool = True) -> Verdict:
-        return await super().verify(text, ask)
+    async def verify_from_store(self, text: str, requirements: Requirements, *, from_memory: bool = True) -> KeyVerdict:
+        return self.verify_now(text, requirements) or await super().verify_from_store(text, requirements)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +231,7 @@ class Verifier:
             self._scene.saw(start, decided.code)
             return
         look_up = self._checker.begin(decided)
-        said = await self._node.verification.verify(TEXT, ANY_USE, from_memory=False)
+        said = await self._node.checker.facts_for(CALLER, TEXT, NO_REQUIREMENTS)
         answer = self._answer(code=said.code, facts=said.facts, complete=True, stale=said.stale)
         self._checker.end(look_up, answer)
         self._scene.saw(start, answer.code, stale=answer.stale)
@@ -280,7 +283,7 @@ async def test_an_answer_from_a_node_in_an_outage(answer: type[Answer], expected
 async def test_a_process_that_was_stopped(bound: float, expected: list[str]) -> None:
     """What is held counts only for as long as the changes are followed, whatever kept a process from doing so."""
     scene = Scene()
-    node = Node(scene, known=KnownKeys(100, bound=bound))
+    node = Node(scene, cache=KeyCache(100, bound=bound))
     await node.follow()
     await node.verify()
     await node.follower.close()
@@ -323,7 +326,9 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
     for key in keys:
         await store.create(key)
     await revoking.execute("BEGIN")
-    await revoking.fetch(sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key)), "unspecified")
+    await revoking.fetch(
+        sql.REVOKE, *rows.event_row(an_event(EventType.REVOKED, keys[0].api_key), rows.POSTGRES), "unspecified"
+    )
     try:
         yield OnPostgres(url, store, keys, revoking)
     finally:
@@ -343,22 +348,22 @@ async def on_postgres(postgres_cluster: PostgresCluster) -> AsyncIterator[OnPost
 )
 async def test_numbers_out_of_order(on_postgres: OnPostgres, guards: dict[str, Any], expected: list[str]) -> None:
     """A change that shows after one with a higher number is not missed; either of the two guards sees to it."""
-    scene, known = Scene(), KnownKeys(100)
+    scene, cache = Scene(), KeyCache(100)
     slow, quick = on_postgres.keys
-    trail = PostgresTrail(on_postgres.url, **guards)
+    trail = PostgresChangeFeed(on_postgres.url, **guards)
     await trail.start()
-    follower = ChangeFollower(Trails(trail), [known], monotonic=scene.time)  # type: ignore[arg-type]
+    follower = ChangeFollower(Trails(trail), [cache], monotonic=scene.time)  # type: ignore[arg-type]
     follower.start()
     await until(lambda: follower.since == scene.time())
-    known.end(known.begin(slow.secret_digest), FACTS)
-    known.end(known.begin(quick.secret_digest), FACTS)
+    cache.end(cache.begin(slow.secret_digest), FACTS)
+    cache.end(cache.begin(quick.secret_digest), FACTS)
     await on_postgres.store.revoke(an_event(EventType.REVOKED, quick.api_key), UNSPECIFIED)
-    await until(lambda: known.get(quick.secret_digest) is None)
+    await until(lambda: cache.get(quick.secret_digest) is None)
     await on_postgres.revoking.execute("COMMIT")
     scene.note(Deed.REVOKE)
     scene.time.seconds += 1.5
     await until(lambda: follower.since == scene.time())
-    held = known.get(slow.secret_digest) if known.trusted_at(scene.time()) else None
+    held = cache.get(slow.secret_digest) if cache.fresh_at(scene.time()) else None
     scene.saw(scene.time(), Code.REVOKED if held is None else Code.VALID)
     assert scene.broken() == expected
     await follower.close()

@@ -1,11 +1,11 @@
-"""Networks that a key may be used from."""
+"""Networks that a key may be used from, and the addresses that requests come from."""
 
 import random
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
-from keywright.keys.addresses import canonical_network, is_allowed
+from keywright.keys.addresses import canonical_network, client_address, is_allowed, is_loopback, network_of
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,79 @@ def test_bit_by_bit() -> None:
         address = inside ^ (chance.randint(0, 1) << chance.randint(0, bits - 1))
         same = f"{address:0{bits}b}"[:length] == f"{network:0{bits}b}"[:length]
         assert is_allowed(str(kind(address)), (f"{kind(network)}/{length}",)) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("0.0.0.1", "0.0.0.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("::1", "::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        (None, None),
+        ("", None),
+        ("localhost", None),
+        ("192.0.2.77:443", None),
+    ],
+)
+def test_network(address: str | None, network: str | None) -> None:
+    """An address is described by its /24 or /48, and what is no address by nothing."""
+    assert network_of(address) == network
+
+
+PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["203.0.113.9"], "192.0.2.1"),
+        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["198.51.100.66, 203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["198.51.100.66", "203.0.113.9, 10.2.3.4"], "203.0.113.9"),
+        ("10.0.0.1", ["10.9.9.9"], "10.9.9.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.9, nonsense"], None),
+        ("10.0.0.1", [""], None),
+        ("::ffff:10.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("fd00::1", ["2001:db8::1"], "2001:db8::1"),
+        ("10.0.0.1", ["fe80::1%eth0"], None),
+        ("10.0.0.1", ["2001:db8::1%" + "A" * 200 + "<script>"], None),
+        ("10.0.0.1", ["203.0.113.9%1"], None),
+        ("10.0.0.1", ["203.0.113.9, fe80::1%eth0"], None),
+        ("fd00::1%eth0", ["203.0.113.9"], None),
+        ("10.0.0.1", ["203.0.113.9:4711"], None),
+        (None, ["203.0.113.9"], None),
+        ("/run/socket", [], None),
+        ("", [], None),
+    ],
+)
+def test_client_address(peer: str | None, forwarded: list[str], address: str | None) -> None:
+    """A forwarded address counts only as far as trusted proxies wrote it; what a caller forged is never reached."""
+    assert client_address(peer, forwarded, PROXIES) == address
+
+
+def test_without_trusted_proxies() -> None:
+    """Where no proxy is trusted, the address is the peer's."""
+    assert client_address("10.0.0.1", ["203.0.113.9"], ()) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("192.168.0.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    """A host is this machine where its name or its address says so, without asking a name server."""
+    assert is_loopback(host) is expected

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keywright.keys.format import is_private_key
 from keywright.keys.pair import (
     PrivateKey,
     PublicKey,
-    is_private_key,
     mint,
     mint_credential,
     parse,

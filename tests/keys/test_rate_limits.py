@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from keywright.keys.rate_limits import RateLimit, Spent, spend
+from keywright.keys.rate_limits import LimitDecision, RateLimit, decide_one
 
 HUNDRED = RateLimit("requests", 100, 60)
 
@@ -20,7 +20,7 @@ class Bucket:
         self._units = self._most
         self._at: Fraction | None = None
 
-    def spend(self, now: Fraction, cost: int) -> tuple[bool, int, Fraction, Fraction | None]:
+    def decide_one(self, now: Fraction, cost: int) -> tuple[bool, int, Fraction, Fraction | None]:
         if self._at is not None:
             self._units = min(self._most, self._units + (now - self._at) * self._per_second)
         self._at = now
@@ -32,13 +32,13 @@ class Bucket:
         return allowed, int(self._units), (self._most - self._units) / self._per_second, retry_after
 
 
-def told(spent: Spent) -> tuple[bool, int, float, float | None]:
-    return spent.allowed, spent.remaining, spent.reset_seconds, spent.retry_after_seconds
+def as_tuple(decision: LimitDecision) -> tuple[bool, int, float, float | None]:
+    return decision.allowed, decision.remaining, decision.reset_seconds, decision.retry_after_seconds
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_like_a_bucket(seed: int) -> None:
-    """With numbers that a float holds exactly, what is decided and told is what a bucket of exact numbers says."""
+    """With numbers that are exact as floats, the decision is that of a bucket of exact numbers."""
     chance = random.Random(seed)
     limit = RateLimit("r", chance.choice([1, 2, 8, 100]), 1)
     limit = limit._replace(window_seconds=limit.limit * chance.choice([1, 2, 4]))
@@ -46,9 +46,9 @@ def test_like_a_bucket(seed: int) -> None:
     for _ in range(300):
         now += chance.choice([0, 0, 0.125, 0.5, 1, 3, limit.window_seconds])
         cost = chance.choice([0, 1, 1, 1, 2, limit.limit, limit.limit + 1])
-        spent = spend(limit, kept, now, cost)
-        assert told(spent) == bucket.spend(Fraction(now), cost)
-        kept = spent.earned_back_at
+        decision = decide_one(limit, kept, now, cost)
+        assert as_tuple(decision) == bucket.decide_one(Fraction(now), cost)
+        kept = decision.full_at
 
 
 # Seconds since a machine was started, since 2025, and since 1970.
@@ -63,16 +63,16 @@ def test_any_numbers(units: int, clock: float) -> None:
     chance = random.Random(units)
     limit = RateLimit("r", units, chance.choice([1, 10, 60, 3600, 86_400]))
     kept, now, let_through = 0.0, clock * chance.uniform(0.9, 1.1), list[float]()
-    while (spent := spend(limit, kept, now, 1)).allowed:
-        kept = spent.earned_back_at
+    while (decision := decide_one(limit, kept, now, 1)).allowed:
+        kept = decision.full_at
         let_through.append(now)
-        assert spent.remaining == limit.limit - len(let_through)
+        assert decision.remaining == limit.limit - len(let_through)
     assert len(let_through) == limit.limit
     for _ in range(2000):
         now += chance.expovariate(2 * limit.limit / limit.window_seconds)
-        spent = spend(limit, kept, now, 1)
-        kept = spent.earned_back_at
-        let_through += [now] * spent.allowed
+        decision = decide_one(limit, kept, now, 1)
+        kept = decision.full_at
+        let_through += [now] * decision.allowed
     since = 0
     for until, at in enumerate(let_through):
         while at - let_through[since] >= limit.window_seconds:
@@ -84,26 +84,26 @@ def test_all_at_once_then_one_by_one() -> None:
     """A limit of 100 in 60 seconds lets 100 through at once, and after that one every 0.6 seconds."""
     kept = 0.0
     for left in reversed(range(100)):
-        spent = spend(HUNDRED, kept, 1000.0, 1)
-        assert (spent.allowed, spent.remaining, spent.retry_after_seconds) == (True, left, 0.0)
-        kept = spent.earned_back_at
-    refused = spend(HUNDRED, kept, 1000.0, 1)
+        decision = decide_one(HUNDRED, kept, 1000.0, 1)
+        assert (decision.allowed, decision.remaining, decision.retry_after_seconds) == (True, left, 0.0)
+        kept = decision.full_at
+    refused = decide_one(HUNDRED, kept, 1000.0, 1)
     assert (refused.allowed, refused.remaining, refused.reset_seconds) == (False, 0, pytest.approx(60))
     assert refused.retry_after_seconds == pytest.approx(0.6)
-    assert spend(HUNDRED, refused.earned_back_at, 1000.61, 1).allowed
+    assert decide_one(HUNDRED, refused.full_at, 1000.61, 1).allowed
 
 
 def test_what_could_never_be() -> None:
     """A cost beyond the limit is refused for good, and spends nothing."""
-    refused = spend(HUNDRED, 0.0, 1000.0, 101)
+    refused = decide_one(HUNDRED, 0.0, 1000.0, 101)
     assert (refused.allowed, refused.remaining, refused.retry_after_seconds) == (False, 100, None)
-    assert spend(HUNDRED, refused.earned_back_at, 1000.0, 100).allowed
+    assert decide_one(HUNDRED, refused.full_at, 1000.0, 100).allowed
 
 
 def test_asking_costs_nothing() -> None:
-    """A cost of nothing passes even where nothing is left, and tells how the limit stands."""
-    spent = spend(HUNDRED, 0.0, 1000.0, 100)
-    asked = spend(HUNDRED, spent.earned_back_at, 1000.0, 0)
-    assert (asked.allowed, asked.remaining, asked.earned_back_at) == (True, 0, spent.earned_back_at)
+    """A cost of 0 is allowed even where nothing is left, and gives the state of the limit."""
+    decision = decide_one(HUNDRED, 0.0, 1000.0, 100)
+    free = decide_one(HUNDRED, decision.full_at, 1000.0, 0)
+    assert (free.allowed, free.remaining, free.full_at) == (True, 0, decision.full_at)
     # Kept by a clock that was ahead: still nothing is left, and nothing is refused.
-    assert told(spend(HUNDRED, 2000.0, 1000.0, 0))[:2] == (True, 0)
+    assert as_tuple(decide_one(HUNDRED, 2000.0, 1000.0, 0))[:2] == (True, 0)

@@ -118,6 +118,6 @@ def test_lone_surrogate() -> None:
 @pytest.mark.parametrize("text", [" ", "\u3000", "\u00a0 \u2003"], ids=ascii)
 def test_blank_name(text: str) -> None:
     """A name of white space only is a flaw; a description of it is not."""
-    assert "can be seen" in (flaw_in_name(text) or "")
+    assert "visible character" in (flaw_in_name(text) or "")
     assert not re.search(NAME_PATTERN, text)
     assert flaw_in_description(text) is None

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from keywright.keys.scopes import is_of, is_scope, missing
+from keywright.keys.scopes import are_granted, is_of, is_scope, missing
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_every_pair() -> None:
     scopes = [f"{resource}:{action}" for resource, action in product(("a", "b", "A", "*"), repeat=2)]
     for granted, wanted in product(scopes, repeat=2):
         assert (missing((granted,), [wanted]) == []) is plainly_grants(granted, wanted)
+        assert are_granted((granted,), (wanted,)) is plainly_grants(granted, wanted)
 
 
 def test_what_is_missing_is_named() -> None:

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
 NOW = 1_000_000.0
 
@@ -26,7 +26,7 @@ ADDRESSES = [None, "", "somewhere", "203.0.113.9", *sorted(set[str]().union(*INS
 SCOPES = ["a:read", "a:write", "b:read", "a:*", "*:read", "*:*", "nothing"]
 
 
-def plainly(key: KeyFacts, ask: Ask) -> str:
+def plainly(key: KeyFacts, requirements: Requirements) -> str:
     """A second reading of the rules, in their order, in the plainest words."""
 
     def grants(has: str, wants: str) -> bool:
@@ -38,9 +38,12 @@ def plainly(key: KeyFacts, ask: Ask) -> str:
     refused = [
         ("revoked", key.revoked),
         ("expired", min(key.expires_at, key.retires_at) <= NOW),
-        ("wrong_environment", ask.environment not in (None, key.environment)),
-        ("insufficient_scope", not all(any(grants(has, wants) for has in key.scopes) for wants in ask.scopes)),
-        ("ip_not_allowed", bool(key.allowed_ips) and not any(ask.client_ip in INSIDE[net] for net in key.allowed_ips)),
+        ("wrong_environment", requirements.environment not in (None, key.environment)),
+        ("insufficient_scope", not all(any(grants(has, wants) for has in key.scopes) for wants in requirements.scopes)),
+        (
+            "ip_not_allowed",
+            bool(key.allowed_ips) and not any(requirements.client_ip in INSIDE[net] for net in key.allowed_ips),
+        ),
     ]
     return next((word for word, applies in refused if applies), "valid")
 
@@ -60,12 +63,12 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
             allowed_ips=tuple(chance.sample(list(INSIDE), chance.choice([0, 0, 1, 2]))),
             rate_limits=chance.choice([(), (RateLimit("r", 1, 1),)]),
         )
-        ask = Ask(
+        requirements = Requirements(
             environment=chance.choice([None, None, "live", "sandbox"]),
             scopes=tuple(chance.sample(SCOPES, chance.choice([0, 0, 1, 2]))),
             client_ip=chance.choice(ADDRESSES),
         )
-        asked = chance.choice([ask, ask, ask, ANY_USE])
+        asked = chance.choice([requirements, requirements, requirements, NO_REQUIREMENTS])
         verdict = judge(key, asked, NOW)
         assert verdict == plainly(key, asked), (key, asked)
         # Whoever is refused is told why, and nobody else.
@@ -78,44 +81,48 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
 
 def test_what_is_not_known() -> None:
     """A key that is not known is not found, whatever is asked of it, and nothing is explained."""
-    for ask in (ANY_USE, Ask(environment="live", scopes=("a:read",))):
-        assert judge(None, ask, NOW) is Code.NOT_FOUND
-        assert explain(Code.NOT_FOUND, None, ask, NOW) is None
+    for requirements in (NO_REQUIREMENTS, Requirements(environment="live", scopes=("a:read",))):
+        assert judge(None, requirements, NOW) is Code.NOT_FOUND
+        assert explain(Code.NOT_FOUND, None, requirements, NOW) is None
 
 
 def test_asking_for_nothing() -> None:
     """The shortcut for requests that ask for nothing decides like an ask that says so."""
     for key in (facts(), facts(revoked=True), facts(expires_at=NOW)):
-        assert judge(key, ANY_USE, NOW) is judge(key, Ask(), NOW)
+        assert judge(key, NO_REQUIREMENTS, NOW) is judge(key, Requirements(), NOW)
 
 
 @pytest.mark.parametrize(
-    ("key", "ask", "words"),
+    ("key", "requirements", "words"),
     [
-        (facts(revoked=True), ANY_USE, ("revoked", "Another key")),
-        (facts(expires_at=NOW), ANY_USE, ("expired", "later expiry")),
-        (facts(retires_at=NOW), ANY_USE, ("replaced by a rotation", "new secret")),
-        (facts(expires_at=NOW, retires_at=NOW), ANY_USE, ("expired", "later expiry")),
-        (facts(), Ask(environment="sandbox"), ("live", "sandbox")),
-        (facts(allowed_ips=("192.0.2.0/24",)), ANY_USE, ("not known", "192.0.2.0/24")),
-        (facts(allowed_ips=("192.0.2.0/24",)), Ask(client_ip="192.0.3.1"), ("another address", "192.0.2.0/24")),
-        (facts(scopes=("a:read",)), Ask(scopes=("a:read", "a:write")), ("a:write", "a:read, a:write")),
+        (facts(revoked=True), NO_REQUIREMENTS, ("revoked", "Another key")),
+        (facts(expires_at=NOW), NO_REQUIREMENTS, ("expired", "later expiry")),
+        (facts(retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
+        (facts(expires_at=NOW, retires_at=NOW), NO_REQUIREMENTS, ("expired", "later expiry")),
+        (facts(), Requirements(environment="sandbox"), ("live", "sandbox")),
+        (facts(allowed_ips=("192.0.2.0/24",)), NO_REQUIREMENTS, ("not known", "192.0.2.0/24")),
+        (
+            facts(allowed_ips=("192.0.2.0/24",)),
+            Requirements(client_ip="192.0.3.1"),
+            ("another address", "192.0.2.0/24"),
+        ),
+        (facts(scopes=("a:read",)), Requirements(scopes=("a:read", "a:write")), ("a:write", "a:read, a:write")),
     ],
 )
-def test_explanations(key: KeyFacts, ask: Ask, words: tuple[str, str]) -> None:
+def test_explanations(key: KeyFacts, requirements: Requirements, words: tuple[str, str]) -> None:
     """An explanation names the rule that refused and what would pass."""
-    explanation = explain(judge(key, ask, NOW), key, ask, NOW)
+    explanation = explain(judge(key, requirements, NOW), key, requirements, NOW)
     assert explanation is not None
-    assert words[0] in explanation.rule
+    assert words[0] in explanation.reason
     assert words[1] in explanation.would_pass
 
 
 def test_nothing_to_explain() -> None:
-    """A key that passed needs no explanation; one whose limit is spent may come again."""
-    assert explain(Code.VALID, facts(), ANY_USE, NOW) is None
-    spent = explain(Code.RATE_LIMITED, facts(), ANY_USE, NOW)
+    """A valid key has no explanation; that of a used-up limit says to retry."""
+    assert explain(Code.VALID, facts(), NO_REQUIREMENTS, NOW) is None
+    spent = explain(Code.RATE_LIMITED, facts(), NO_REQUIREMENTS, NOW)
     assert spent is not None
-    assert "spent" in spent.rule
+    assert "spent" in spent.reason
 
 
 def test_the_words() -> None:

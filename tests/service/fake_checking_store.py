@@ -7,7 +7,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change, Reading
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
@@ -48,7 +48,7 @@ class FakeTrail:
 
 
 class FakeCheckingStore:
-    """Keeps what it is given in plain containers; `away` makes it fail, `hold` makes look-ups wait."""
+    """Stores everything in plain containers; `away` makes it fail, `hold` makes look-ups wait."""
 
     def __init__(self) -> None:
         self.facts: dict[bytes, KeyFacts] = {}
@@ -56,7 +56,7 @@ class FakeCheckingStore:
         self.verifier_by_digest: dict[bytes, Verifier] = {}
         self.sessions: dict[UUID, Session] = {}
         self.confirmed: list[tuple[UUID, tuple[int, ...]]] = []
-        self.sightings: list[Sighting] = []
+        self.hourly_usage: list[HourlyUsage] = []
         self.batches: dict[UUID, int] = {}
         self.closed: list[UUID] = []
         self.trail: FakeTrail | None = None
@@ -72,9 +72,9 @@ class FakeCheckingStore:
     def tell(self, *digests: bytes, at: datetime = NOW) -> None:
         """Have the trail tell of a change that was written at some time."""
         seq = len(self.changes) + 1
-        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, noted_at=at))
+        self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, written_at=at))
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
         self.look_ups += 1
         # Read before the wait, as a slow answer is.
         facts = self.facts.get(digest)
@@ -112,7 +112,7 @@ class FakeCheckingStore:
                 return revoked
         return None
 
-    async def note_session(self, session: Session) -> None:
+    async def renew_session(self, session: Session) -> None:
         self.must_answer()
         self.sessions[session.id] = session
 
@@ -124,8 +124,8 @@ class FakeCheckingStore:
         self.must_answer()
         self.confirmed.append((session_id, tuple(seqs)))
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         self.must_answer()
         if self.batches.get(batch.reporter, 0) < batch.number:
             self.batches[batch.reporter] = batch.number
-            self.sightings += sightings
+            self.hourly_usage += records

@@ -15,8 +15,8 @@ from keywright.service.management.ports import (
     Link,
     NewApiKey,
     Outcome,
-    Replay,
     Rotation,
+    SealedAnswer,
     Usage,
 )
 from keywright.service.verifier_sessions import Receipt
@@ -38,14 +38,14 @@ class FakeStore:
         self.rotations: list[Rotation] = []
         self.trail: list[Event] = []
         self.chains: dict[UUID, list[Link]] = {}
-        self.replays: dict[tuple[UUID, bytes], Replay] = {}
+        self.sealed_answers: dict[tuple[UUID, bytes], SealedAnswer] = {}
         self.noticed: dict[UUID, int] = {}
         self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
         self.meanwhile: Callable[[], None] = lambda: None
 
     # Store
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         return self.receipts.get((org_id, key_id))
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
@@ -58,18 +58,18 @@ class FakeStore:
 
     async def create(self, new: NewApiKey) -> Outcome:
         key = new.api_key
-        if self._is_repeated(key.org_id, new.replay):
+        if self._is_repeated(key.org_id, new.sealed_answer):
             return Outcome.REPEATED
         active = [each for each in self._of(key.org_id) if each.status_at(key.created_at) is Status.ACTIVE]
         if new.most_active is not None and len(active) >= new.most_active:
             return Outcome.TOO_MANY
         self.keys[key.id] = key
         self.new.append(new)
-        self._note(new.event, new.replay)
+        self._note(new.event, new.sealed_answer)
         return Outcome.DONE
 
-    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
-        found = self.replays.get((org_id, request_digest))
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        found = self.sealed_answers.get((org_id, request_digest))
         return found if found is not None and found.expires_at > at else None
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -108,15 +108,15 @@ class FakeStore:
     async def rotate(self, rotation: Rotation) -> Outcome:
         self.meanwhile()
         event = rotation.event
-        if self._is_repeated(event.org_id, rotation.replay):
+        if self._is_repeated(event.org_id, rotation.sealed_answer):
             return Outcome.REPEATED
         stored = await self.get(event.org_id, event.key_id)
         if stored is None or stored.version != rotation.version or stored.retiring_at(event.occurred_at) is not None:
             return Outcome.OUTDATED
-        retiring = replace(stored.secret, retires_at=rotation.retires_at, quiet_seconds=rotation.quiet_seconds)
+        retiring = replace(stored.secret, retires_at=rotation.retires_at, idle_seconds=rotation.idle_seconds)
         self.keys[stored.id] = replace(stored, secret=rotation.secret, retiring=retiring, version=stored.version + 1)
         self.rotations.append(rotation)
-        self._note(event, rotation.replay)
+        self._note(event, rotation.sealed_answer)
         return Outcome.DONE
 
     async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
@@ -125,7 +125,7 @@ class FakeStore:
         retiring = None if stored is None else stored.retiring_at(event.occurred_at)
         if stored is None or stored.version != version or retiring is None:
             return Outcome.OUTDATED
-        retiring = replace(retiring, retires_at=retires_at, quiet_seconds=None)
+        retiring = replace(retiring, retires_at=retires_at, idle_seconds=None)
         self.keys[stored.id] = replace(stored, retiring=retiring, version=version + 1)
         self._note(event)
         return Outcome.DONE
@@ -170,13 +170,13 @@ class FakeStore:
         chain = self.chains.get(org_id)
         return (chain[-1].position, chain[-1].hash) if chain else (0, CHAIN_BEGINS)
 
-    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
         return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
 
     # KeyTaskStore
 
-    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         return [
             Due(org_id=key.org_id, key_id=key.id, version=key.version, public_key=key.retiring.public_key.text)
             for key in self.keys.values()
@@ -194,7 +194,7 @@ class FakeStore:
             and self.noticed.get(key.id, within_days + 1) > within_days
         ][:limit]
 
-    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         self.meanwhile()
         key = await self.get(event.org_id, event.key_id)
         if key is None or key.revoked_at is not None or key.expires_at != expires_at:
@@ -206,27 +206,27 @@ class FakeStore:
         return True
 
     async def purge(self, at: datetime, *, limit: int) -> int:
-        over = [place for place, replay in self.replays.items() if replay.expires_at <= at][:limit]
+        over = [place for place, sealed_answer in self.sealed_answers.items() if sealed_answer.expires_at <= at][:limit]
         for place in over:
-            del self.replays[place]
+            del self.sealed_answers[place]
         return len(over)
 
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]
 
-    def _is_repeated(self, org_id: UUID, replay: Replay | None) -> bool:
-        if replay is None:
+    def _is_repeated(self, org_id: UUID, sealed_answer: SealedAnswer | None) -> bool:
+        if sealed_answer is None:
             return False
-        found = self.replays.get((org_id, replay.request_digest))
-        return found is not None and found.expires_at > replay.created_at
+        found = self.sealed_answers.get((org_id, sealed_answer.request_digest))
+        return found is not None and found.expires_at > sealed_answer.created_at
 
-    def _note(self, event: Event, replay: Replay | None = None) -> None:
+    def _note(self, event: Event, sealed_answer: SealedAnswer | None = None) -> None:
         chain = self.chains.setdefault(event.org_id, [])
         hash_ = link(chain[-1].hash if chain else CHAIN_BEGINS, event.digest)
         chain.append(Link(position=len(chain) + 1, hash=hash_, digest=event.digest, event=event))
         self.trail.append(event)
-        if replay is not None:
-            self.replays[event.org_id, replay.request_digest] = replay
+        if sealed_answer is not None:
+            self.sealed_answers[event.org_id, sealed_answer.request_digest] = sealed_answer
 
 
 def fits(key: ApiKey, which: KeyFilter) -> bool:
@@ -250,7 +250,7 @@ def _is_unused(key: ApiKey, since: datetime) -> bool:
 
 def _says(key: ApiKey, text: str) -> bool:
     part = text.translate(_ASCII_LOWER)
-    if any(part in said.translate(_ASCII_LOWER) for said in (key.name, key.description or "")):
+    if any(part in text.translate(_ASCII_LOWER) for text in (key.name, key.description or "")):
         return True
     secrets = [key.secret] if key.retiring is None else [key.secret, key.retiring]
     return any(each.public_key.text.startswith(text) or each.display.endswith(text) for each in secrets)
@@ -268,7 +268,7 @@ def _tells(event: Event, which: EventFilter) -> bool:
 
 def _is_quiet(key: ApiKey, at: datetime, lag_seconds: float) -> bool:
     old, first_used_at = key.retiring_at(at), key.secret.first_used_at
-    if old is None or old.quiet_seconds is None or first_used_at is None or key.status_at(at) is not Status.ACTIVE:
+    if old is None or old.idle_seconds is None or first_used_at is None or key.status_at(at) is not Status.ACTIVE:
         return False
-    before = at - timedelta(seconds=old.quiet_seconds + lag_seconds)
+    before = at - timedelta(seconds=old.idle_seconds + lag_seconds)
     return first_used_at < before and (old.last_used_at is None or old.last_used_at < before)

@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.commands import Created, NewKey
+from keywright.service.management.commands import Created, NewKey, Policy
 from keywright.service.management.idempotency import Idempotency, IdempotentRequest
 from keywright.service.management.management import Management
-from keywright.service.management.policy import Policy
 from keywright.service.management.refusals import Refused
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore
@@ -37,12 +36,12 @@ ALICE = principal_of("org_acme")
 BOB = principal_of("org_globex")
 
 
-def repeatable(said: bytes = b"POST /api-keys {}", key: str = HEADER) -> IdempotentRequest:
-    """A request that may be repeated; its answer is the private key and nothing else."""
-    return IdempotentRequest(key, said, lambda created: created.private_key.reveal().encode())
+def idempotent_request(content: bytes = b"POST /api-keys {}", key: str = HEADER) -> IdempotentRequest:
+    """An idempotent request; its answer is the private key and nothing else."""
+    return IdempotentRequest(key, content, lambda created: created.private_key.reveal().encode())
 
 
-class House:
+class Scenario:
     """A store, a clock that is moved by hand, and one process of the service."""
 
     def __init__(self, store: FakeStore | None = None, **policy: Any) -> None:
@@ -69,13 +68,13 @@ class House:
     def entropy(self, count: int) -> bytes:
         return next(self._numbers).to_bytes(count, "big")
 
-    async def create(self, **wish: Any) -> Created:
+    async def create(self, **fields: Any) -> Created:
         """Create a key for Alice's organisation, which has to succeed."""
-        return made(await self.management.create(ALICE, ORIGIN, NewKey(**{"name": "name", **wish})))
+        return made(await self.management.create(ALICE, ORIGIN, NewKey(**{"name": "name", **fields})))
 
     async def rotate(self, key_id: UUID, **options: Any) -> Created:
         """Rotate a key of Alice's organisation, which has to succeed."""
-        given = {"overlap_seconds": None, "quiet_seconds": None, **options}
+        given = {"overlap_seconds": None, "idle_seconds": None, **options}
         return made(await self.management.rotate(ALICE, ORIGIN, key_id, **given))
 
     def once_meanwhile(self, change: Callable[[], None]) -> None:
@@ -99,7 +98,7 @@ def flaws_of(result: object) -> list[tuple[str, str, tuple[str | int, ...]]]:
     assert isinstance(result, Refused), result
     assert result.code == "validation_failed"
     assert all(flaw.msg.endswith(".") for flaw in result.flaws)
-    return [(flaw.field, flaw.type, flaw.place) for flaw in result.flaws]
+    return [(flaw.field, flaw.type, flaw.path) for flaw in result.flaws]
 
 
 def an_event(type_: EventType, number: int, **fields: Any) -> Event:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_follower import ChangeFollower
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
@@ -22,17 +22,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_changes_are_dropped_and_logged() -> None:
     """A change empties every cache and moves trust forward before it is in the log; closing ends the reading."""
-    store, time, known, others = FakeCheckingStore(), FakeTime(), KnownKeys(10), KnownKeys(10)
-    follower = ChangeFollower(store, [known, others], monotonic=time)
+    store, time, cache, others = FakeCheckingStore(), FakeTime(), KeyCache(10), KeyCache(10)
+    follower = ChangeFollower(store, [cache, others], monotonic=time)
     assert follower.since is None
     follower.start()
     await until(lambda: follower.since == time.seconds)
-    for memory in (known, others):
+    for memory in (cache, others):
         memory.end(memory.begin(DIGEST), FACTS)
     store.tell(DIGEST)
     await follower.news(0)
-    assert (known.get(DIGEST), others.get(DIGEST)) == (None, None)
-    assert known.trusted_at(time.seconds)
+    assert (cache.get(DIGEST), others.get(DIGEST)) == (None, None)
+    assert cache.fresh_at(time.seconds)
     await follower.close()
     assert store.trail is not None
     assert store.trail.closed
@@ -40,34 +40,34 @@ async def test_changes_are_dropped_and_logged() -> None:
 
 async def test_what_was_found_before_the_beginning() -> None:
     """What was looked up before the trail begins may have changed before it begins, so it is not believed after."""
-    time, known = FakeTime(), KnownKeys(10)
-    known.end(known.begin(DIGEST), FACTS)
-    under_way = known.begin(b"u" * 32)
-    follower = ChangeFollower(FakeCheckingStore(), [known], monotonic=time)
+    time, cache = FakeTime(), KeyCache(10)
+    cache.end(cache.begin(DIGEST), FACTS)
+    under_way = cache.begin(b"u" * 32)
+    follower = ChangeFollower(FakeCheckingStore(), [cache], monotonic=time)
     follower.start()
     await until(lambda: follower.since == time.seconds)
-    assert (len(known), under_way.overtaken) == (0, True)
+    assert (len(cache), under_way.invalidated) == (0, True)
     await follower.close()
 
 
 async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
     """What is acknowledged while the trail is being read may not be in its answer, so trust dates from before."""
-    store, time, known = FakeCheckingStore(), FakeTime(100.0), KnownKeys(10)
-    follower = ChangeFollower(store, [known], monotonic=time)
+    store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)
+    follower = ChangeFollower(store, [cache], monotonic=time)
     follower.start()
     await until(lambda: follower.since == 100.0)
     time.seconds = 200.0
     await until(lambda: follower.since == 200.0)
-    assert known.trusted_at(201.0)
-    assert not known.trusted_at(201.1)
+    assert cache.fresh_at(201.0)
+    assert not cache.fresh_at(201.1)
     await follower.close()
 
 
 async def test_an_absent_database_is_waited_for() -> None:
-    """While the database is away trust does not move; afterwards everything missed is told."""
-    store, time, known = FakeCheckingStore(), FakeTime(100.0), KnownKeys(10)
+    """During an outage of the database freshness does not advance; afterwards every missed change is read."""
+    store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)
     store.away = True
-    follower = ChangeFollower(store, [known], monotonic=time)
+    follower = ChangeFollower(store, [cache], monotonic=time)
     follower.start()
     await asyncio.sleep(0.01)
     assert follower.since is None
@@ -78,15 +78,15 @@ async def test_an_absent_database_is_waited_for() -> None:
     time.seconds = 200.0
     await asyncio.sleep(0.01)
     assert follower.since == 100.0
-    known.end(known.begin(DIGEST), FACTS)
+    cache.end(cache.begin(DIGEST), FACTS)
     store.away = False
     await until(lambda: follower.since == 200.0)
-    assert known.get(DIGEST) is None
+    assert cache.get(DIGEST) is None
     await follower.close()
 
 
 async def test_a_log_from_the_first_reading_on() -> None:
-    """The first reading is kept, and whoever waits at a position of the log goes on when something is behind it."""
+    """The first reading is logged, and a reader that waits at a position of the log resumes at the next change."""
     store = FakeCheckingStore()
     store.tell(b"o" * 32)
     follower = ChangeFollower(store, [], monotonic=FakeTime())

@@ -14,11 +14,11 @@ from tests.service.fake_checking_store import NOW
 def change(seq: int, *, after: float = 0.0, key: int | None = None) -> Change:
     """Give a change that was written so many seconds after noon; by default long after all lower ones."""
     at = NOW + timedelta(seconds=after or 100 * seq)
-    return Change(seq=seq, key_id=UUID(int=key or seq), digests=(bytes([seq]) * 32,), occurred_at=NOW, noted_at=at)
+    return Change(seq=seq, key_id=UUID(int=key or seq), digests=(bytes([seq]) * 32,), occurred_at=NOW, written_at=at)
 
 
 def read(log: ChangeLog, *changes: Change, begins_after: int = 0, complete_to: int | None = None) -> None:
-    """Add a reading that is complete to its last change, unless it says otherwise."""
+    """Add a reading that is complete to its last change, unless `complete_to` is given."""
     newest = max((each.seq for each in changes), default=begins_after)
     complete_to = newest if complete_to is None else complete_to
     log.add(Reading(changes=changes, begins_after=begins_after, complete_to=complete_to))
@@ -30,7 +30,7 @@ def seqs(changes: list[Change] | None) -> list[int] | None:
 
 
 def test_changes_stand_in_the_order_of_arrival() -> None:
-    """Whoever has read up to a position is given what came after it, as it came, and nothing twice."""
+    """A reader at a position gets the later changes in the order of arrival, and none twice."""
     log = ChangeLog()
     read(log, change(2), change(1))
     position = log.end
@@ -77,7 +77,7 @@ def test_what_was_written_shortly_before_is_given_again() -> None:
 
 
 def test_the_beginning_of_everything() -> None:
-    """Where the log has every change there is, a reader may go on from nothing; nobody else may."""
+    """Only from a log with every change a reader may begin with the empty cursor."""
     empty, whole, part = ChangeLog(), ChangeLog(), ChangeLog()
     assert (empty.missed(ORIGIN), empty.recent()) == (None, [])
     read(empty)
@@ -96,7 +96,7 @@ def test_a_cursor_of_nothing(cursor: str) -> None:
 
 
 def test_what_is_forgotten_cannot_be_gone_on_from() -> None:
-    """A full log forgets the oldest; nobody goes on from a place behind which something is missing."""
+    """A full log removes the oldest changes; a position or cursor before a removed change is refused."""
     log = ChangeLog(2)
     read(log, change(1), change(2))
     assert seqs(log.missed(cursor_of(change(1)))) == [2]
@@ -121,7 +121,7 @@ def test_a_high_number_that_is_forgotten_first() -> None:
 
 
 def test_a_database_that_lost_its_end() -> None:
-    """After a failover that lost changes, their numbers name others: those are given, and old cursors are unknown."""
+    """After a failover that lost changes, other changes get their numbers: those are given, old cursors refused."""
     log = ChangeLog()
     read(log, change(1), change(2), change(3))
     lost = log.cursor
@@ -152,7 +152,7 @@ def test_a_forgotten_change_does_not_take_its_successor_along() -> None:
 
 
 def test_a_log_without_its_beginning() -> None:
-    """Where no change is old enough to be named, the cursor is of use to nobody."""
+    """Where no change is old enough for a cursor, the log gives one that no log accepts."""
     log = ChangeLog()
     read(log, change(7), begins_after=4, complete_to=5)
     assert log.missed(log.cursor) is None

@@ -43,7 +43,7 @@ def test_the_same_name_at_another_issuer_is_another_organization() -> None:
 def test_granted(
     policy: PermissionPolicy, permissions: list[str] | None, scope: list[str], result: frozenset[str] | None
 ) -> None:
-    """A permissions claim always binds; without one `auto` allows all and `enforce` asks the scope."""
+    """A permissions claim always limits the token; without one `auto` allows all and `enforce` reads the scope."""
     assert granted(policy, permissions=permissions, scope=scope) == result
 
 
@@ -51,7 +51,7 @@ def test_granted(
     ("rights", "allowed"), [(None, True), (frozenset({"create:api_keys"}), True), (frozenset({"read:api_keys"}), False)]
 )
 def test_may(rights: frozenset[str] | None, allowed: bool) -> None:
-    """A principal may do what it was granted, and everything when it is held to nothing."""
+    """A principal has the permissions that it was granted, and all of them when no claim limits it."""
     principal = Principal(
         issuer=ISSUER, subject="s", client_id=None, organization=Organization.named(ISSUER, "o"), granted=rights
     )
@@ -70,7 +70,7 @@ def test_may(rights: frozenset[str] | None, allowed: bool) -> None:
 def test_checking_keys_never_goes_without_saying(
     rights: frozenset[str] | None, scope: frozenset[str], allowed: bool
 ) -> None:
-    """A token held to nothing may do all with its organisation's keys but check them, unless its scope says so."""
+    """A token without limits may do everything but verify keys, which its scope must name."""
     principal = Principal(
         issuer=ISSUER,
         subject="s",

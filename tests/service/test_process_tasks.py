@@ -7,20 +7,18 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import BOUND_SECONDS, KnownKeys
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.cache import BOUND_SECONDS, KeyCache
+from keywright.keys.usage import UsageBook, UsageSource, hour_of
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
 from keywright.service.change_log import ChangeLog
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage import UsageBook
 from keywright.service.verifier_sessions import Session
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 from tests.service.test_change_follower import until
 
-FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
 SESSION = Session(id=UUID(int=9), verifier_id=None, name="host:1", outage_seconds=300)
 
 
@@ -29,8 +27,8 @@ class Process:
 
     def __init__(self, store: FakeCheckingStore | None = None) -> None:
         self.store, self.usage = store or FakeCheckingStore(), UsageBook()
-        self.time, self.known = FakeTime(), KnownKeys(10)
-        self.follower = ChangeFollower(self.store, [self.known], monotonic=self.time)
+        self.time, self.cache = FakeTime(), KeyCache(10)
+        self.follower = ChangeFollower(self.store, [self.cache], monotonic=self.time)
         self.tasks = ProcessTasks(
             store=self.store,
             follower=self.follower,
@@ -39,6 +37,10 @@ class Process:
             epoch_seconds=lambda: 1_000_000.0,
             monotonic=self.time,
         )
+
+    def use_at(self, now: float) -> None:
+        """Note one use of a key."""
+        self.usage.note(UsageSource(b"d" * 32, hour_of(now), None, None, b"k" * 16, "v"), now)
 
     async def close(self) -> None:
         await self.tasks.close()
@@ -51,7 +53,7 @@ def process() -> Process:
 
 
 async def test_a_process_is_there_and_confirms(process: Process) -> None:
-    """A process notes its session, confirms what it dropped, and says goodbye."""
+    """A process stores its session, acknowledges the changes that it dropped, and closes the session."""
     process.follower.start()
     process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
@@ -133,7 +135,7 @@ async def test_trust_ends_for_a_session_that_cannot_be_renewed(process: Process)
     readings = process.store.readings
     await until(lambda: process.store.readings > readings + 2)
     assert process.follower.since == stored_at + STORED_SECONDS
-    assert not process.known.trusted_at(process.time())
+    assert not process.cache.fresh_at(process.time())
     await process.close()
 
 
@@ -142,11 +144,11 @@ class RefusesOnce(FakeCheckingStore):
 
     refused = False
 
-    async def note_session(self, session: Session) -> None:
+    async def renew_session(self, session: Session) -> None:
         if not self.refused:
             self.refused = True
             raise ValueError("refused")
-        await super().note_session(session)
+        await super().renew_session(session)
 
 
 async def test_a_session_that_is_refused() -> None:
@@ -160,17 +162,17 @@ async def test_a_session_that_is_refused() -> None:
 
 async def test_usage_is_written_and_flushed(process: Process) -> None:
     """What was noted is written while the process runs, and the rest when it ends."""
-    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    process.use_at(1_000_000.0)
     process.tasks.start()
-    await until(lambda: len(process.store.sightings) == 1)
-    process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
+    await until(lambda: len(process.store.hourly_usage) == 1)
+    process.use_at(1_000_001.0)
     await process.close()
-    assert [sighting.count for sighting in process.store.sightings] == [1, 1]
+    assert [record.count for record in process.store.hourly_usage] == [1, 1]
 
 
 async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> None:
-    """While the database is away nothing is lost: drops are confirmed and uses written when it is back."""
-    process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+    """An outage of the database loses nothing: changes are acknowledged and usage is written after it."""
+    process.use_at(1_000_000.0)
     process.follower.start()
     await until(lambda: process.follower.since is not None)
     process.store.tell(b"d" * 32)
@@ -179,11 +181,11 @@ async def test_an_absent_database_delays_and_loses_nothing(process: Process) -> 
     process.store.away = True
     process.tasks.start()
     await asyncio.sleep(0.02)
-    assert process.store.sightings == []
+    assert process.store.hourly_usage == []
     process.store.away = False
     await until(lambda: bool(process.store.confirmed))
     await process.close()
-    assert sum(sighting.count for sighting in process.store.sightings) == 1
+    assert sum(record.count for record in process.store.hourly_usage) == 1
 
 
 class LosesAnswers(FakeCheckingStore):
@@ -194,9 +196,9 @@ class LosesAnswers(FakeCheckingStore):
         self.lost = lost
         self.asked: list[tuple[UsageBatch, list[int]]] = []
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
-        self.asked.append((batch, [sighting.count for sighting in sightings]))
-        await super().note_usage(sightings, batch)
+    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+        self.asked.append((batch, [record.count for record in records]))
+        await super().add_usage(records, batch)
         if self.lost == "late":
             await asyncio.Event().wait()
         if self.lost == "broken":
@@ -209,11 +211,11 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
     store = LosesAnswers(lost)
     process = Process(store)
     for _ in range(3):
-        process.usage.note(FACTS, b"d" * 32, 1_000_000.0, verifier="v")
+        process.use_at(1_000_000.0)
     process.tasks.start()
     await until(lambda: bool(store.asked))
     for _ in range(4):
-        process.usage.note(FACTS, b"d" * 32, 1_000_001.0, verifier="v")
+        process.use_at(1_000_001.0)
     store.lost = None
     await process.close()
     first = UsageBatch(SESSION.id, 1)
@@ -221,11 +223,11 @@ async def test_uses_whose_answer_is_lost_are_counted_once(lost: str) -> None:
     assert len(repeated) > 1
     assert repeated == [(first, [3])] * len(repeated)
     assert last == (UsageBatch(SESSION.id, 2), [4])
-    assert [sighting.count for sighting in store.sightings] == [3, 4]
+    assert [record.count for record in store.hourly_usage] == [3, 4]
 
 
 async def test_ending_while_the_database_is_away(process: Process) -> None:
-    """A process can end though nobody takes its last words."""
+    """A process can end although the database takes neither its usage nor its acknowledgements."""
     process.tasks.start()
     await until(lambda: SESSION.id in process.store.sessions)
     process.store.away = True

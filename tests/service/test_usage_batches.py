@@ -1,6 +1,7 @@
 """Batches of uses, each counted once."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
@@ -8,27 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord, UsageSource
+from keywright.service.checking.usage import UsageBatches
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage_batches import UsageBatches
-from tests.service.fake_checking_store import NOW, FakeCheckingStore
+from tests.service.fake_checking_store import FakeCheckingStore
 
 REPORTER = UUID(int=7)
+SOURCE = UsageSource(b"d" * 32, 7, "192.0.2.0/24", "curl", UUID(int=1).bytes, "v")
 
 
-def uses(count: int) -> list[Sighting]:
-    sighting = Sighting(
-        key_id=UUID(int=1),
-        digest=b"d" * 32,
-        hour=NOW,
-        network=None,
-        agent=None,
-        verifier="v",
-        first_seen=NOW,
-        last_seen=NOW,
-        count=count,
-    )
-    return [sighting]
+def uses(count: int) -> list[UsageRecord]:
+    return [UsageRecord(SOURCE, count, 7 * HOUR_SECONDS + 1.000001, 7 * HOUR_SECONDS + 2.5)]
 
 
 class Scripted(FakeCheckingStore):
@@ -41,16 +33,16 @@ class Scripted(FakeCheckingStore):
 
     @property
     def counts(self) -> list[int]:
-        return [sighting.count for sighting in self.sightings]
+        return [record.count for record in self.hourly_usage]
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         assert batch.reporter == REPORTER
-        self.asked.append((batch.number, sum(sighting.count for sighting in sightings)))
+        self.asked.append((batch.number, sum(record.count for record in records)))
         fate = self._script.pop(0) if self._script else "written"
         if fate == "refused":
             raise ValueError(fate)
         if fate != "lost":
-            await super().note_usage(sightings, batch)
+            await super().add_usage(records, batch)
         if fate != "written":
             raise StorageUnavailable(fate)
 
@@ -63,6 +55,25 @@ async def test_batches_are_numbered() -> None:
     await batches.write([uses(5), uses(6)])
     await batches.write([uses(7)])
     assert store.asked == [(1, 5), (2, 6), (3, 7)]
+
+
+async def test_what_is_written() -> None:
+    """A record is written with its hour and its times in UTC, exact to the microsecond."""
+    store = Scripted()
+    await UsageBatches(store, REPORTER).write([uses(5)])
+    assert store.hourly_usage == [
+        HourlyUsage(
+            key_id=UUID(int=1),
+            digest=b"d" * 32,
+            hour=datetime(1970, 1, 1, 7, tzinfo=UTC),
+            network="192.0.2.0/24",
+            agent="curl",
+            verifier="v",
+            first_seen=datetime(1970, 1, 1, 7, 0, 1, 1, tzinfo=UTC),
+            last_seen=datetime(1970, 1, 1, 7, 0, 2, 500_000, tzinfo=UTC),
+            count=5,
+        )
+    ]
 
 
 async def test_nothing_newer_is_taken_before_an_answer() -> None:
@@ -81,7 +92,7 @@ async def test_nothing_newer_is_taken_before_an_answer() -> None:
 
 
 async def test_a_batch_that_is_refused() -> None:
-    """A batch that the database refuses is told once and dropped, and the next one has the next number."""
+    """A batch that the database refuses is one error and is dropped; the next one has the next number."""
     store = Scripted("refused")
     batches = UsageBatches(store, REPORTER)
     with pytest.raises(ValueError, match="refused"):

@@ -23,7 +23,7 @@ ALICE = Principal(
 
 
 class Counted(FakeCheckingStore):
-    """Has hourly counts of one key of one organization, and notes since when it was asked for them."""
+    """Has hourly counts of one key of one organization, and records the `since` of each call."""
 
     def __init__(self, hours: dict[datetime, int]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ async def test_days_of_one_key() -> None:
 
 @pytest.mark.parametrize("period", [HOUR, DAY])
 async def test_a_report_reaches_back_so_far(period: timedelta) -> None:
-    """A report that was asked for from long ago begins where reports of its period begin at the earliest."""
+    """A report with an early beginning is cut to the longest report of its period."""
     store = Counted({})
     report = await reports(store).of_key(ALICE, KEY, period, NOW - 2 * LONGEST[period])
     assert report is not None

@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
-from keywright.keys.known import KnownKeys
+from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint
+from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.verdicts import KeyVerdict
+from keywright.service.checking.verification import Verification, limited
 from keywright.service.faults import StorageUnavailable
-from keywright.service.limits import LimitState, Spending
-from keywright.service.verification import Verdict, Verification, limited
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.making_checkers import CALLER, a_checker
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
@@ -24,20 +26,24 @@ class Plane:
     """A verification with everything it stands on."""
 
     def __init__(self) -> None:
-        self.store, self.time, self.known = FakeCheckingStore(), FakeTime(), KnownKeys(100)
+        self.store, self.time, self.cache = FakeCheckingStore(), FakeTime(), KeyCache(100)
         self.store.facts[DIGEST] = FACTS
-        self.known.followed(self.time())
+        self.cache.synced(self.time())
         self.verification = Verification(
             self.store,
-            self.known,
+            self.cache,
             brand="kw",
             now=lambda: 1_000_000.0,
             monotonic=self.time,
             outage_seconds=OUTAGE_SECONDS,
         )
+        self.checker = a_checker(self.verification, self.time)
 
-    async def code(self, text: str = TEXT, ask: Ask = ANY_USE, *, from_memory: bool = True) -> Code:
-        return (await self.verification.verify(text, ask, from_memory=from_memory)).code
+    async def code(
+        self, text: str = TEXT, requirements: Requirements = NO_REQUIREMENTS, *, from_memory: bool = True
+    ) -> Code:
+        check = self.checker.check if from_memory else self.checker.facts_for
+        return (await check(CALLER, text, requirements)).code
 
 
 @pytest.fixture
@@ -46,10 +52,10 @@ def plane() -> Plane:
 
 
 async def test_asked_once_then_known(plane: Plane) -> None:
-    """The first sight of a key asks the database, the next ones nobody."""
+    """The first verification of a key reads the database, the next ones only the cache."""
     assert [await plane.code() for _ in range(3)] == [Code.VALID] * 3
     assert plane.store.look_ups == 1
-    assert plane.verification.verify_now(TEXT, Ask(environment="sandbox")).code is Code.WRONG_ENVIRONMENT  # type: ignore[union-attr]
+    assert plane.verification.verify_now(TEXT, Requirements(environment="sandbox")).code is Code.WRONG_ENVIRONMENT  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ async def test_what_is_no_key_costs_nothing(plane: Plane, text: str) -> None:
 
 
 async def test_unknown(plane: Plane) -> None:
-    """A well-formed key that nobody has is not found, and asked for again the next time."""
+    """A well-formed unknown key is not found, and is looked up again the next time."""
     other = mint(bytes(32), brand="kw", environment="live").private.reveal()
     assert [await plane.code(other), await plane.code(other)] == [Code.NOT_FOUND] * 2
     assert plane.store.look_ups == 2
@@ -77,23 +83,23 @@ async def test_what_is_held_counts_only_while_changes_are_followed(plane: Plane)
     plane.time.seconds += 1.0
     assert await plane.code() is Code.VALID
     plane.time.seconds += 0.001
-    assert plane.verification.verify_now(TEXT, ANY_USE) is None
+    assert plane.verification.verify_now(TEXT, NO_REQUIREMENTS) is None
     assert await plane.code() is Code.REVOKED
 
 
 async def test_asking_past_memory(plane: Plane) -> None:
-    """Who needs an answer from the database gets one, though the key is held."""
+    """A caller that needs the database's answer gets it, also for a cached key."""
     await plane.code()
     plane.store.facts[DIGEST] = REVOKED
     assert await plane.code(from_memory=False) is Code.REVOKED
 
 
 async def test_outage(plane: Plane) -> None:
-    """With the database away a held key goes on working, marked stale, for the outage time and no longer."""
+    """While the database is unavailable a cached key is accepted, marked stale, for the outage time only."""
     await plane.code()
     plane.store.away = True
     plane.time.seconds += 1.0 + OUTAGE_SECONDS
-    verdict = await plane.verification.verify(TEXT, ANY_USE)
+    verdict = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
     assert (verdict.code, verdict.stale) == (Code.VALID, True)
     plane.time.seconds += 0.001
     with pytest.raises(StorageUnavailable):
@@ -101,14 +107,14 @@ async def test_outage(plane: Plane) -> None:
 
 
 async def test_outage_of_an_unknown_key(plane: Plane) -> None:
-    """A key that is not held cannot be judged while the database is away: our trouble, not the caller's."""
+    """A key that is not cached raises `StorageUnavailable` while the database is unavailable."""
     plane.store.away = True
     with pytest.raises(StorageUnavailable):
         await plane.code()
 
 
 async def test_first_sights_share_a_look_up(plane: Plane) -> None:
-    """A hundred requests for a key that nobody holds ask the database once."""
+    """A hundred requests for a key that is not cached share one look-up."""
     plane.store.hold = asyncio.Event()
     asking = [asyncio.create_task(plane.code()) for _ in range(100)]
     await asyncio.sleep(0)
@@ -124,7 +130,7 @@ async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
     await asyncio.sleep(0)
     plane.store.facts[DIGEST] = REVOKED
     plane.time.seconds += 1.001
-    plane.known.followed(plane.time())
+    plane.cache.synced(plane.time())
     late = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
     plane.store.hold.set()
@@ -135,10 +141,11 @@ async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
 async def test_nobody_joins_a_look_up_before_the_changes_are_followed() -> None:
     """A process that receipts may not know of yet gives no request the answer of a look-up that began before it."""
     plane = Plane()
-    plane.known = KnownKeys(100)
+    plane.cache = KeyCache(100)
     plane.verification = Verification(
-        plane.store, plane.known, brand="kw", now=lambda: 1_000_000.0, monotonic=plane.time, outage_seconds=0
+        plane.store, plane.cache, brand="kw", now=lambda: 1_000_000.0, monotonic=plane.time, outage_seconds=0
     )
+    plane.checker = a_checker(plane.verification, plane.time)
     plane.store.hold = asyncio.Event()
     early = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
@@ -157,7 +164,7 @@ async def test_a_look_up_that_a_change_overtook_is_not_held(plane: Plane) -> Non
     slow = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
     plane.store.facts[DIGEST] = REVOKED
-    plane.known.drop([DIGEST])
+    plane.cache.drop([DIGEST])
     plane.store.hold.set()
     await slow
     assert await plane.code() is Code.REVOKED
@@ -174,7 +181,7 @@ async def test_a_caller_that_goes_away_takes_nobodys_answer_along(plane: Plane) 
 
 
 async def test_a_failure_that_nobody_waits_for_is_not_reported_as_lost(plane: Plane) -> None:
-    """When every caller has gone away, a failing look-up ends quietly."""
+    """When every caller was cancelled, a failing look-up logs nothing."""
     plane.store.hold = asyncio.Event()
     leaving = asyncio.create_task(plane.code())
     await asyncio.sleep(0)
@@ -201,20 +208,20 @@ async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane) -> None:
 
 
 async def test_held(plane: Plane) -> None:
-    """Without asking anybody the facts of a key are known once it was asked for, while that counts."""
-    assert plane.verification.held(DIGEST, plane.time()) is None
+    """The facts of a key are in the cache after its look-up, while the cache is fresh."""
+    assert plane.verification.get_fresh(DIGEST, plane.time()) is None
     await plane.code()
-    assert plane.verification.held(DIGEST, plane.time()) is FACTS
-    assert plane.verification.held(DIGEST, plane.time() + 1.001) is None
-    plane.known.drop([DIGEST])
-    assert plane.verification.held(DIGEST, plane.time()) is None
+    assert plane.verification.get_fresh(DIGEST, plane.time()) is FACTS
+    assert plane.verification.get_fresh(DIGEST, plane.time() + 1.001) is None
+    plane.cache.drop([DIGEST])
+    assert plane.verification.get_fresh(DIGEST, plane.time()) is None
     assert plane.store.look_ups == 1
 
 
 @pytest.mark.parametrize("allowed", [True, False])
 def test_limited(allowed: bool) -> None:
-    """A good verdict is no longer one where a limit is spent; everything else of it stays."""
-    spending = Spending(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
-    verdict = limited(Verdict(Code.VALID, FACTS, DIGEST, True), spending)
+    """A used-up limit changes only the code of a valid verdict."""
+    decision = RateLimitDecision(allowed, (LimitState(RateLimit("minute", 1, 60), 0, 60.0),), 0.0 if allowed else 60.0)
+    verdict = limited(KeyVerdict(Code.VALID, FACTS, DIGEST, True), decision)
     code = Code.VALID if allowed else Code.RATE_LIMITED
-    assert verdict == Verdict(code, FACTS, DIGEST, True, spending)
+    assert verdict == KeyVerdict(code, FACTS, DIGEST, True, decision)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -26,7 +26,7 @@ def longest(outage_seconds: int) -> timedelta:
 
 
 def test_receipt() -> None:
-    """A receipt counts who confirmed, and says of the others how long they may accept the old state at most."""
+    """A receipt counts the acknowledgements, and gives the latest moment at which the others may accept the key."""
     stamped = NOW + timedelta(seconds=10)
     at = stamped + timedelta(seconds=2)
     confirmations = [
@@ -53,7 +53,7 @@ def test_a_session_that_ended_before_others_confirmed() -> None:
 
 
 def test_a_session_that_ended_before_the_commit() -> None:
-    """A receipt says nothing of a time before the commit, although the only session that it names ended before that."""
+    """No time of a receipt is before the commit, although its only session was closed before that."""
     second = timedelta(seconds=1)
     confirmations = [confirmation(1, closed_at=NOW + second)]
     receipt = Receipt(ended_at=NOW, committed_by=NOW + 5 * second, confirmations=confirmations)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.keys.known import Known
+from keywright.keys.cache import DigestCache
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifiers import VerifierCache, Verifiers, flaw_in_verifier_name
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
@@ -22,12 +22,12 @@ def time() -> FakeTime:
 
 @pytest.fixture
 def verifiers(store: FakeCheckingStore, time: FakeTime) -> Verifiers:
-    known: VerifierCache = Known(10)
-    known.followed(time())
+    cache: VerifierCache = DigestCache(10)
+    cache.synced(time())
     numbers = iter(range(1, 100))
     return Verifiers(
         store=store,
-        known=known,
+        cache=cache,
         clock=lambda: NOW,
         monotonic=time,
         entropy=lambda count: next(numbers).to_bytes(count, "big"),
@@ -38,7 +38,7 @@ def verifiers(store: FakeCheckingStore, time: FakeTime) -> Verifiers:
 
 
 async def test_a_credential_is_recognized(verifiers: Verifiers, store: FakeCheckingStore) -> None:
-    """Who shows a verifier's credential is that verifier, asked for once; its text is not stored."""
+    """A credential identifies its verifier with one look-up; its text is not stored."""
     verifier, credential = await verifiers.create("billing-api")
     assert await verifiers.recognize(credential.reveal()) == verifier
     assert await verifiers.recognize(credential.reveal()) == verifier
@@ -49,31 +49,31 @@ async def test_a_credential_is_recognized(verifiers: Verifiers, store: FakeCheck
 
 @pytest.mark.parametrize("text", ["", "kw_vk_", "kw_sk_live_x", "é"])
 async def test_what_is_no_credential(verifiers: Verifiers, store: FakeCheckingStore, text: str) -> None:
-    """A text that is no credential of ours is nobody's, without a look-up."""
+    """A text that is no credential of the brand is recognized as none, without a look-up."""
     assert await verifiers.recognize(text) is None
     assert store.look_ups == 0
 
 
 async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:
-    """A revoked verifier is nobody as soon as the change is followed, and from the database at once."""
+    """A revoked verifier is refused once the change is read, and from the database at once."""
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     assert await verifiers.revoke("billing-api") is not None
-    verifiers.known.drop(store.changes[-1].digests)
+    verifiers.cache.drop(store.changes[-1].digests)
     assert await verifiers.recognize(credential.reveal()) is None
     assert await verifiers.recognize(credential.reveal()) is None
     assert await verifiers.revoke("nobody") is None
 
 
 async def test_a_name_is_taken_once(verifiers: Verifiers) -> None:
-    """Two verifiers of one name could not be told apart."""
+    """A second verifier of the same name is refused."""
     await verifiers.create("billing-api")
     with pytest.raises(ValueError, match="taken"):
         await verifiers.create("billing-api")
 
 
 async def test_outage(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
-    """With the database away a known verifier is recognised for the outage time; an unknown one cannot be."""
+    """While the database is unavailable a cached verifier is recognised for the outage time, no other."""
     _, credential = await verifiers.create("billing-api")
     await verifiers.recognize(credential.reveal())
     store.away = True
@@ -94,16 +94,16 @@ def test_names(name: str, good: bool) -> None:
 
 
 async def test_held(verifiers: Verifiers, store: FakeCheckingStore, time: FakeTime) -> None:
-    """Without asking anybody a verifier is known once it was recognised, while that counts and until it is revoked."""
+    """A verifier is in the cache after its look-up, while the cache is fresh and until it is revoked."""
     verifier, credential = await verifiers.create("billing-api")
-    assert verifiers.held(credential.digest, time()) is None
+    assert verifiers.cached(credential.digest, time()) is None
     await verifiers.recognize(credential.reveal())
     look_ups = store.look_ups
-    assert verifiers.held(credential.digest, time()) == verifier
-    assert verifiers.held(credential.digest, time() + 1.001) is None
+    assert verifiers.cached(credential.digest, time()) == verifier
+    assert verifiers.cached(credential.digest, time() + 1.001) is None
     await verifiers.revoke("billing-api")
-    verifiers.known.drop([credential.digest])
-    assert verifiers.held(credential.digest, time()) is None
+    verifiers.cache.drop([credential.digest])
+    assert verifiers.cached(credential.digest, time()) is None
     assert await verifiers.recognize(credential.reveal()) is None
-    assert verifiers.held(credential.digest, time()) is None
+    assert verifiers.cached(credential.digest, time()) is None
     assert store.look_ups == look_ups + 1

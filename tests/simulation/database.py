@@ -174,8 +174,8 @@ class Database:
         insort(self.rows, row)
         if self.note is not None:
             self.note("database", f"commits change {row.seq} of key {row.change.key_id.int & 0xFF}")
-        for stir in list(self.listeners.values()):
-            stir()
+        for wake in list(self.listeners.values()):
+            wake()
 
     def old_change(self, key: Key, *, ago: float = _HOUR_AGO) -> None:
         """Store a change that was committed long ago."""
@@ -185,7 +185,7 @@ class Database:
     @staticmethod
     def row(seq: int, key: Key, occurred_at: datetime, noted_at: datetime, *, ends: bool) -> Row:
         """Make the row of a change."""
-        change = Change(seq=seq, key_id=key.id, digests=(key.digest,), occurred_at=occurred_at, noted_at=noted_at)
+        change = Change(seq=seq, key_id=key.id, digests=(key.digest,), occurred_at=occurred_at, written_at=noted_at)
         return Row(seq, change, ends)
 
     # trouble
@@ -334,7 +334,7 @@ class Database:
 
     def _draw(self, drawn: "Drawn", writing: "Writing") -> None:
         drawn.seq = self.draw(writing.connection)
-        drawn.noted_at = self.now()
+        drawn.written_at = self.now()
 
     def _commit(
         self,
@@ -368,7 +368,7 @@ class Drawn:
 
     begun_at: datetime
     seq: int = 0
-    noted_at: datetime = EPOCH
+    written_at: datetime = EPOCH
 
 
 @dataclass(slots=True)

@@ -18,16 +18,16 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._feed import FeedReader
 from keywright.client.verifier._session import VerifierSession
-from keywright.keys.known import BOUND_SECONDS, Known
-from keywright.keys.verdict import ANY_USE
+from keywright.keys.cache import BOUND_SECONDS, DigestCache
+from keywright.keys.verdict import NO_REQUIREMENTS
 from keywright.service import change_log
 from keywright.service.background_tasks import BackgroundTasks
 from keywright.service.change_feed import Reading
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verification import Verification
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation import node, store
 from tests.simulation.node import Node
 
@@ -54,25 +54,25 @@ class Guard(NamedTuple):
             yield
 
 
-# keys.known
+# keys.cache
 
-_end = Known.end
+_end = DigestCache.end
 
 
-def _hold_whatever(self: Any, look_up: Any, found: Any) -> None:
-    overtaken, look_up.overtaken = look_up.overtaken, False
+def _cache_everything(self: Any, look_up: Any, found: Any) -> None:
+    invalidated, look_up.invalidated = look_up.invalidated, False
     _end(self, look_up, found)
-    look_up.overtaken = overtaken
+    look_up.invalidated = invalidated
 
 
-def _held_for_ever(self: Any, digest: bytes, now: float) -> Any:
+def _fresh_for_ever(self: Any, digest: bytes, now: float) -> Any:
     return self.get(digest)
 
 
 _client_synced = LocalChecker.synced
 
 
-def _trusted_for_ever(self: Any, since: float) -> None:
+def _client_fresh_for_ever(self: Any, since: float) -> None:
     _client_synced(self, since)
     self._fresh_until = inf
 
@@ -80,35 +80,37 @@ def _trusted_for_ever(self: Any, since: float) -> None:
 # look-ups that others join
 
 
-def _join_overtaken(self: Any, question: Any, now: float) -> bool:
-    return bool(self._known.ever_followed and now - question.since <= BOUND_SECONDS)
+def _join_invalidated(self: Any, shared_look_up: Any, now: float) -> bool:
+    return bool(self._cache.ever_synced and now - shared_look_up.since <= BOUND_SECONDS)
 
 
-def _join_old(self: Any, question: Any, now: float) -> bool:
-    return bool(self._known.ever_followed and not question.look_up.overtaken)
+def _join_old(self: Any, shared_look_up: Any, now: float) -> bool:
+    return bool(self._cache.ever_synced and not shared_look_up.look_up.invalidated)
 
 
-def _join_early(self: Any, question: Any, now: float) -> bool:
-    return bool(now - question.since <= BOUND_SECONDS and not question.look_up.overtaken)
+def _join_early(self: Any, shared_look_up: Any, now: float) -> bool:
+    return bool(now - shared_look_up.since <= BOUND_SECONDS and not shared_look_up.look_up.invalidated)
 
 
-def _client_joins_overtaken(self: Any, pending: Any) -> bool:
+def _client_joins_invalidated(self: Any, pending: Any) -> bool:
     return bool(self.checker.ever_synced and self.checker.clock() - pending.since <= BOUND_SECONDS)
 
 
 def _client_joins_old(self: Any, pending: Any) -> bool:
-    return bool(self.checker.ever_synced and not pending.look_up.overtaken)
+    return bool(self.checker.ever_synced and not pending.look_up.invalidated)
 
 
 def _client_joins_early(self: Any, pending: Any) -> bool:
-    return bool(self.checker.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.overtaken)
+    return bool(self.checker.clock() - pending.since <= BOUND_SECONDS and not pending.look_up.invalidated)
 
 
 # what verifiers are told
 
 
 async def _answer_from_memory(self: Any, text: str) -> Answer:
-    verdict = await self.verification.verify(text, ANY_USE)
+    verdict = self.verification.verify_now(text, NO_REQUIREMENTS)
+    if verdict is None:
+        verdict = await self.verification.verify_from_store(text, NO_REQUIREMENTS)
     return Answer(code=verdict.code, facts=verdict.facts, complete=verdict.facts is not None, stale=verdict.stale)
 
 
@@ -142,7 +144,7 @@ def _take(self: Any, reading: Reading, since: float) -> None:
     digests = [digest for change in reading.changes for digest in change.digests]
     for cache in self._caches:
         cache.drop(digests)
-        cache.followed(since)
+        cache.synced(since)
     self._since = since
 
 
@@ -235,7 +237,7 @@ async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: f
 
 
 async def _open_at_once(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.store.note_session(session)
+    await parts.store.renew_session(session)
     return api_feed.Stream(parts, session, credential, arrived)
 
 
@@ -325,22 +327,22 @@ def _concerns_before_the_end(row: Any, committed_by: Any, least: Any) -> bool:
 
 # uses
 
-_note_usage = store._note_usage
+_add_usage = store._add_usage
 
 
-def _note_whatever(database: Any, sightings: Sequence[Any], batch: Any) -> None:
+def _note_whatever(database: Any, records: Sequence[Any], batch: Any) -> None:
     database.batches.clear()
-    _note_usage(database, sightings, batch)
+    _add_usage(database, records, batch)
 
 
 _READER = "ChangeReader"
 
 GUARDS: dict[str, Guard] = {
     "held unless overtaken": Guard(
-        "What a look-up found is not held when a change overtook it.", ((Known, "end", _hold_whatever),)
+        "What a look-up found is not held when a change overtook it.", ((DigestCache, "end", _cache_everything),)
     ),
     "joined unless overtaken": Guard(
-        "A node joins no look-up that a change overtook.", ((Verification, "_may_join", _join_overtaken),)
+        "A node joins no look-up that a change overtook.", ((Verification, "_may_join", _join_invalidated),)
     ),
     "joined within the bound": Guard(
         "A node joins no look-up that began longer ago than the bound.", ((Verification, "_may_join", _join_old),)
@@ -350,7 +352,7 @@ GUARDS: dict[str, Guard] = {
     ),
     "verifier: joined unless overtaken": Guard(
         "A verifier joins no look-up that a change overtook.",
-        ((VerifierSession, "_may_join", _client_joins_overtaken),),
+        ((VerifierSession, "_may_join", _client_joins_invalidated),),
     ),
     "verifier: joined within the bound": Guard(
         "A verifier joins no look-up that began longer ago than the bound.",
@@ -366,9 +368,9 @@ GUARDS: dict[str, Guard] = {
         "A verifier does not hold what a node tells from memory in an outage.",
         ((Answer, "cacheable", property(lambda self: True)),),
     ),
-    "bound": Guard("What a node holds counts only within the bound.", ((Known, "held", _held_for_ever),)),
+    "bound": Guard("What a node holds counts only within the bound.", ((DigestCache, "get_fresh", _fresh_for_ever),)),
     "verifier: bound": Guard(
-        "What a verifier holds counts only within the bound.", ((LocalChecker, "synced", _trusted_for_ever),)
+        "What a verifier holds counts only within the bound.", ((LocalChecker, "synced", _client_fresh_for_ever),)
     ),
     "from the beginning of a reading": Guard(
         "A node trusts from the beginning of a reading on, not from its end.",
@@ -498,5 +500,5 @@ GUARDS: dict[str, Guard] = {
         "A receipt names sessions that began after the time that is stored with the key.",
         ((store, "_concerns", _concerns_before_the_end),),
     ),
-    "batches once": Guard("A batch of uses is counted once.", ((store, "_note_usage", _note_whatever),)),
+    "batches once": Guard("A batch of uses is counted once.", ((store, "_add_usage", _note_whatever),)),
 }

@@ -17,12 +17,11 @@ import httpx
 
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
 from keywright.client.verifier._calls import AnswerLost, NoAnswerInTime, Timing
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
-from keywright.service.checking_ports import Sighting as StoredSighting
-from keywright.service.checking_ports import UsageBatch
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from tests.simulation.database import Link
 from tests.simulation.loop import Handle, Loop, Process
 
@@ -130,9 +129,9 @@ class Calls:
         said = list(seqs)
         await self._post(lambda node: node.acknowledge(session, said, closed=closed))
 
-    async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """See `ServiceCalls.report`."""
-        stored = [_stored(seen) for seen in sightings]
+        stored = [_stored(seen) for seen in records]
         await self._post(lambda node: node.report(stored, UsageBatch(session, batch)))
 
     async def connected(self) -> None:
@@ -349,15 +348,16 @@ class Connection:
             self._loop.process = self._loop.world
 
 
-def _stored(seen: Sighting) -> StoredSighting:
-    return StoredSighting(
+def _stored(seen: UsageRecord) -> HourlyUsage:
+    source = seen.source
+    return HourlyUsage(
         key_id=UUID(int=0),
-        digest=seen.digest,
-        hour=_EPOCH + timedelta(seconds=seen.hour * HOUR_SECONDS),
-        network=seen.network,
-        agent=seen.agent,
+        digest=source.digest,
+        hour=_EPOCH + timedelta(seconds=source.hour * HOUR_SECONDS),
+        network=source.network,
+        agent=source.agent,
         verifier="v",
         first_seen=_EPOCH + timedelta(seconds=seen.first),
         last_seen=_EPOCH + timedelta(seconds=seen.last),
-        count=seen.times,
+        count=seen.uses,
     )

@@ -5,14 +5,16 @@ from uuid import UUID
 
 from keywright.api.feed import FeedParts, open_stream
 from keywright.client.verifier._answers import Answer
-from keywright.keys.known import Known, KnownKeys
-from keywright.keys.verdict import ANY_USE, Code
+from keywright.keys.cache import DigestCache, KeyCache
+from keywright.keys.usage import UsageBook
+from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking.local_rate_limiter import LocalRateLimiter
+from keywright.service.checking.verdicts import Caller, KeyVerdict
+from keywright.service.checking.verification import Checker, FailureLimit, Verification
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.usage import UsageBook
-from keywright.service.verification import Verdict, Verification
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import VerifierCache
 from tests.simulation.clocks import Clocks
@@ -24,6 +26,7 @@ from tests.simulation.store import Store
 
 CREDENTIAL = b"c" * 32
 VERIFIER_ID = UUID(int=77)
+_CALLER = Caller("v", None, None)
 
 
 class Node:
@@ -61,18 +64,27 @@ class Node:
         self.leaving = False
         self.session = Session(id=session, verifier_id=None, name=process.name, outage_seconds=outage_seconds)
         store = cast("Any", self.store)
-        self.known = KnownKeys(100)
-        known: list[Known[Any]] = [self.known, VerifierCache(100)]
-        self.follower = ChangeFollower(store, known, monotonic=clocks.monotonic)
+        self.cache = KeyCache(100)
+        caches: list[DigestCache[Any]] = [self.cache, VerifierCache(100)]
+        self.follower = ChangeFollower(store, caches, monotonic=clocks.monotonic)
         self.verification = Verification(
             store,
-            self.known,
+            self.cache,
             brand="kw",
             now=clocks.seconds,
             monotonic=clocks.monotonic,
             outage_seconds=outage_seconds,
         )
         self.usage = UsageBook()
+        self.checker = Checker(
+            verification=self.verification,
+            usage=self.usage,
+            failures=FailureLimit(),
+            limiter=LocalRateLimiter(monotonic=clocks.monotonic, capacity=1),
+            counters=dict.fromkeys(Code, lambda times: None),
+            now=clocks.seconds,
+            monotonic=clocks.monotonic,
+        )
         self.tasks = ProcessTasks(
             store=store,
             follower=self.follower,
@@ -98,14 +110,11 @@ class Node:
         await self.tasks.close()
         await self.follower.close()
 
-    async def verify(self, text: str, *, facts: bool = False) -> Verdict:
-        """Decide as `api.checking.Checkers` does: *facts* for a verifier, which judges the key from now on."""
-        verdict = self.verification.verify_now(text, ANY_USE)
-        if verdict is None or (facts and verdict.facts is not None):
-            verdict = await self.verification.verify_elsewhere(text, ANY_USE, from_memory=not facts)
-        if verdict.code is Code.VALID and verdict.facts is not None and verdict.digest is not None and not facts:
-            self.usage.note(verdict.facts, verdict.digest, self.clocks.seconds(), verifier="v")
-        return verdict
+    async def verify(self, text: str, *, facts: bool = False) -> KeyVerdict:
+        """Check a key: *facts* for a verifier, which decides on requests from then on."""
+        if facts:
+            return await self.checker.facts_for(_CALLER, text, NO_REQUIREMENTS)
+        return await self.checker.check(_CALLER, text, NO_REQUIREMENTS)
 
     async def answer(self, text: str) -> Answer:
         """Answer the look-up of a verifier, as it reads the answer."""
@@ -114,7 +123,7 @@ class Node:
 
     async def receipt(self, key: Key) -> Receipt | None:
         """Read the receipt of a key."""
-        return await self.store.ending(key.org_id, key.id)
+        return await self.store.receipt(key.org_id, key.id)
 
     async def acknowledge(self, session: UUID, seqs: list[int], *, closed: bool) -> None:
         """Do what `api.feed.ack` does."""
@@ -123,10 +132,10 @@ class Node:
         if closed:
             await self.store.close_session(session, VERIFIER_ID)
 
-    async def report(self, sightings: list[Sighting], batch: UsageBatch) -> None:
+    async def report(self, records: list[HourlyUsage], batch: UsageBatch) -> None:
         """Do what `api.feed.usage` does."""
-        known = [seen for seen in sightings if await self.store.find(seen.digest) is not None]
-        await self.store.note_usage(known, batch)
+        known = [seen for seen in records if await self.store.find_key(seen.digest) is not None]
+        await self.store.add_usage(known, batch)
 
     async def send_feed(self, connection: Connection, parameters: dict[str, str]) -> None:
         """Do what `api.feed.feed` does."""

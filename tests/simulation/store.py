@@ -10,10 +10,10 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
-from keywright.storage.change_reader import ChangeReader
+from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
 
@@ -83,8 +83,8 @@ class Store:
 
     # keys
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
-        """See `CheckingStore.find`."""
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
+        """See `CheckingStore.find_key`."""
         return await self.read(lambda database: _find(database, digest))  # type: ignore[no-any-return]
 
     async def create(self, key: Key, twist: Twist = NO_TWIST) -> None:
@@ -128,9 +128,9 @@ class Store:
 
     # sessions
 
-    async def note_session(self, session: Session) -> None:
-        """See `CheckingStore.note_session`."""
-        await self.write(Writing(lambda database, drawn: _note_session(database, drawn, session)))
+    async def renew_session(self, session: Session) -> None:
+        """See `CheckingStore.renew_session`."""
+        await self.write(Writing(lambda database, drawn: _renew_session(database, drawn, session)))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `CheckingStore.close_session`."""
@@ -140,16 +140,16 @@ class Store:
         """See `CheckingStore.confirm`."""
         await self.write(Writing(lambda database, drawn: _confirm(database, drawn, session_id, seqs)))
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
-        """See `CheckingStore.ending`."""
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """See `CheckingStore.receipt`."""
         return await self.read(lambda database: _ending(database, org_id, key_id))  # type: ignore[no-any-return]
 
     # uses
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
-        """See `CheckingStore.note_usage`."""
-        if sightings:
-            await self.write(Writing(lambda database, _: _note_usage(database, sightings, batch)))
+    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+        """See `CheckingStore.add_usage`."""
+        if records:
+            await self.write(Writing(lambda database, _: _add_usage(database, records, batch)))
 
 
 def _answer(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
@@ -171,7 +171,7 @@ class NumberedTrail:
         self._loop = store.database.loop
         self._begins_after = 0
         self._last = 0
-        self._stirred = False
+        self._woken = False
         self._waits: asyncio.Future[None] | None = None
         self._wakes: Handle | None = None
         self._closed = False
@@ -183,7 +183,7 @@ class NumberedTrail:
 
     async def read(self) -> Reading:
         """See `ChangeFeed.read`."""
-        self._stirred = False
+        self._woken = False
         last = self._last
         changes = await self._ask(lambda database: [row.change for row in database.rows if row.seq > last])
         if changes:
@@ -192,10 +192,10 @@ class NumberedTrail:
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
-        if self._stirred:
+        if self._woken:
             return
         self._waits = self._loop.create_future()
-        wakes = self._loop.call_later(max(0.0, min(seconds, self._longest())), self.stir)
+        wakes = self._loop.call_later(max(0.0, min(seconds, self._longest())), self.wake)
         try:
             await self._waits
         finally:
@@ -206,11 +206,11 @@ class NumberedTrail:
         """See `ChangeFeed.close`."""
         self._closed = True
         self._database.listeners.pop(self, None)
-        self.stir()
+        self.wake()
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Say that something may have changed."""
-        self._stirred = True
+        self._woken = True
         if self._waits is not None and not self._waits.done():
             self._waits.set_result(None)
 
@@ -222,7 +222,7 @@ class NumberedTrail:
             self._database.listeners[self] = self._notify
 
     def _notify(self) -> None:
-        self._loop.at(self._store.process, self._database.delay(), self.stir)
+        self._loop.at(self._store.process, self._database.delay(), self.wake)
 
     async def _ask(self, work: Callable[[Database], Any]) -> Any:
         if self._closed:
@@ -235,7 +235,7 @@ class NumberedTrail:
 
 
 class SimulatedTrail(NumberedTrail):
-    """The changes of PostgreSQL: `storage.postgres_trail`, with the real `ChangeReader`."""
+    """The changes of PostgreSQL: `storage.postgres.change_feed`, with the real `ChangeReader`."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -248,7 +248,7 @@ class SimulatedTrail(NumberedTrail):
 
     async def read(self) -> Reading:
         """See `ChangeFeed.read`."""
-        self._stirred = False
+        self._woken = False
         if self._term != self._database.term:
             await self._connect()
         reader, now, more = self._reader, self._loop.time(), True
@@ -261,7 +261,7 @@ class SimulatedTrail(NumberedTrail):
     def break_off(self) -> None:
         """Lose the connection."""
         self._term = None
-        self.stir()
+        self.wake()
 
     async def _connect(self) -> None:
         term = self._database.term
@@ -300,7 +300,7 @@ def changes_of(
         else:
             if row.seq in missing:
                 changes.append(row.change)
-            if since is not None and row.change.noted_at > since:
+            if since is not None and row.change.written_at > since:
                 recent.append(row.seq)
     return changes, recent, database.now()
 
@@ -308,7 +308,7 @@ def changes_of(
 def begin_at(database: Database) -> tuple[int, datetime]:
     """Do what `postgres_checking_sql.BEGIN_AT` does."""
     now = database.now()
-    old = [row.seq for row in database.rows if row.change.noted_at < now - RECENT]
+    old = [row.seq for row in database.rows if row.change.written_at < now - RECENT]
     return max(old, default=0), now
 
 
@@ -344,7 +344,7 @@ def _end(database: Database, drawn: Drawn, key: Key, at: datetime, *, deleted: b
         key.deleted = True
     else:
         key.revoked = True
-    row = database.row(drawn.seq, key, at, drawn.noted_at, ends=True)
+    row = database.row(drawn.seq, key, at, drawn.written_at, ends=True)
 
     def undo() -> None:
         key.ended_at, key.revoked, key.deleted = former
@@ -359,13 +359,13 @@ def _end(database: Database, drawn: Drawn, key: Key, at: datetime, *, deleted: b
 def _touch(database: Database, drawn: Drawn, key: Key, at: datetime) -> bool:
     if not key.created or key.deleted:
         return False
-    row = database.row(drawn.seq, key, at, drawn.noted_at, ends=False)
+    row = database.row(drawn.seq, key, at, drawn.written_at, ends=False)
     database.commit(lambda: database.rows.remove(row))
     database.tell(row)
     return True
 
 
-def _note_session(database: Database, drawn: Drawn, session: Session) -> None:
+def _renew_session(database: Database, drawn: Drawn, session: Session) -> None:
     row = database.sessions.get(session.id)
     if row is None:
         database.sessions[session.id] = SessionRow(session, drawn.begun_at, drawn.begun_at)
@@ -407,7 +407,7 @@ def _ending(database: Database, org_id: UUID, key_id: UUID) -> Receipt | None:
             confirmed[session_id] = min(at, confirmed.get(session_id, at))
     # The statement reads the clock some time after it chose what it sees.
     read_at = database.now() + timedelta(seconds=database.habits.clock_read_late * database.random.random())
-    written = min(row.change.noted_at for row in database.rows if row.seq in ends)
+    written = min(row.change.written_at for row in database.rows if row.seq in ends)
     longest = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
     committed_by = min(confirmed.values(), default=min(read_at, written + longest))
     least = min(key.ended_at, committed_by)
@@ -430,13 +430,13 @@ def _concerns(row: SessionRow, committed_by: datetime, least: datetime) -> bool:
     )
 
 
-def _note_usage(database: Database, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+def _add_usage(database: Database, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
     if database.batches.get(batch.reporter, 0) >= batch.number:
         return
     former = database.batches.get(batch.reporter, 0)
     database.batches[batch.reporter] = batch.number
     database.commit(lambda: database.batches.__setitem__(batch.reporter, former))
-    for seen in sightings:
+    for seen in records:
         for key in database.keys:
             if key.digest == seen.digest and key.created and not key.deleted:
                 key.uses += seen.count

@@ -56,21 +56,21 @@ class ContractStore(Store):
     async def close(self) -> None:
         """Close what was begun."""
         self.closed = True
-        for trail in self.trails:
-            await trail.close()
+        for feed in self.feeds:
+            await feed.close()
 
     @property
-    def trails(self) -> list[Any]:
-        """Give the trails that were begun."""
-        return self.__dict__.setdefault("_trails", [])  # type: ignore[no-any-return]
+    def feeds(self) -> list[Any]:
+        """Give the feeds that were begun."""
+        return self.__dict__.setdefault("_feeds", [])  # type: ignore[no-any-return]
 
     async def follow(self) -> Any:
         """See `CheckingStore.follow`."""
         if self.closed:
             raise StorageUnavailable("the store is closed")
-        trail = await super().follow()
-        self.trails.append(trail)
-        return trail
+        feed = await super().follow()
+        self.feeds.append(feed)
+        return feed
 
     async def create(self, new: NewApiKey) -> None:  # type: ignore[override]
         """Store a key."""
@@ -120,7 +120,7 @@ class Simulated:
 
     store = CheckingContract.store
     other = CheckingContract.other
-    trail = CheckingContract.trail
+    feed = CheckingContract.feed
     running = CheckingContract.running
 
     test_a_key_is_found_by_its_digest = CheckingContract.test_a_key_is_found_by_its_digest

@@ -95,7 +95,7 @@ class VerifierProcess:
         if not isinstance(decided, UncachedRequest):
             return decided
         assert self.session is not None
-        return await self.session.ask(decided)
+        return await self.session.decide(decided)
 
     async def leave(self) -> None:
         """End in an orderly way."""
@@ -231,12 +231,12 @@ class World:
     def _watch(self, place: "Node | VerifierProcess | None") -> None:
         """Have drops written down."""
         if isinstance(place, Node):
-            name, known = place.process.name, place.known
+            name, cache = place.process.name, place.cache
         else:
             assert place is not None
-            name, known = place.process.name, place.checker._known
+            name, cache = place.process.name, place.checker._cache
         numbers = {key.digest: key.number for key in self.database.keys}
-        drop, drop_all = known.drop, known.drop_all
+        drop, drop_all = cache.drop, cache.drop_all
 
         def noted_drop(digests: Any) -> None:
             told = list(digests)
@@ -248,7 +248,7 @@ class World:
             self.note(name, "drops everything")
             drop_all()
 
-        known.drop, known.drop_all = noted_drop, noted_drop_all  # type: ignore[method-assign]
+        cache.drop, cache.drop_all = noted_drop, noted_drop_all  # type: ignore[method-assign]
 
     def _do(self, item: Item) -> None:
         action = _ACTIONS[item.what]
@@ -513,7 +513,7 @@ class World:
         self.loop.run(self.plan.until + SETTLE_SECONDS + 3.0)
 
     def _hold_to_the_truth(self, place: "Node | VerifierProcess") -> None:
-        follows = place.known.trusted_at(place.clocks.monotonic()) if isinstance(place, Node) else place.checker.fresh
+        follows = place.cache.fresh_at(place.clocks.monotonic()) if isinstance(place, Node) else place.checker.fresh
         if not follows and place.up:
             self.wrong.append(Broken("does not follow again", place.process.name))
         for key in self.database.keys:

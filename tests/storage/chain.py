@@ -24,7 +24,7 @@ async def assert_chains(store: AuditStore, database: Database) -> None:
             head = link(head, place.digest)
             assert (place.position, place.hash) == (position, head)
         assert await store.chain_end(org_id) == (len(places), head)
-        assert await store.loose_events(org_id) == []
+        assert await store.unchained_events(org_id) == []
         found[org_id] = len(places)
     assert {org_id: count for org_id, count in found.items() if count} == expected
 

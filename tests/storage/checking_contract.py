@@ -28,9 +28,9 @@ from tests.storage.checking_making import (
     HOUR,
     a_batch,
     a_session,
-    a_sighting,
     a_verifier,
     add_event,
+    an_hourly_usage,
     confirmed_at,
     read_changes,
     was,
@@ -41,7 +41,7 @@ from tests.storage.making import NOON, UNSPECIFIED, Database, a_rotation, an_eve
 REVOKED_AT = NOON + timedelta(hours=1)
 """When `an_event` says that something happened."""
 
-# Nobody waits this long unless something is broken.
+# Waited out only when something is broken.
 LONG = 30.0
 
 CLOCKS = timedelta(milliseconds=1)
@@ -64,14 +64,14 @@ class FollowingContract:
             yield store
 
     @pytest.fixture
-    async def trail(self, store: RunningStore) -> AsyncIterator[ChangeFeed]:
-        """Give a trail whose first reading is over."""
-        trail = await store.follow()
-        await trail.read()
+    async def feed(self, store: RunningStore) -> AsyncIterator[ChangeFeed]:
+        """Give a change feed whose first reading is over."""
+        feed = await store.follow()
+        await feed.read()
         try:
-            yield trail
+            yield feed
         finally:
-            await trail.close()
+            await feed.close()
 
     @asynccontextmanager
     async def running(self, database: Database) -> AsyncIterator[RunningStore]:
@@ -93,7 +93,7 @@ class FollowingContract:
         """A created key is found at once, by every process, with what a verdict needs."""
         made = await _created(store, name="nightly \N{PILE OF POO}")
         for reader in (store, other):
-            assert await reader.find(made.secret_digest) == KeyFacts(
+            assert await reader.find_key(made.secret_digest) == KeyFacts(
                 id=made.api_key.id.bytes,
                 org_id=made.api_key.org_id.bytes,
                 name="nightly \N{PILE OF POO}",
@@ -107,13 +107,13 @@ class FollowingContract:
         """A digest that is no secret's finds nothing, whatever its length."""
         made = await _created(store)
         for digest in (bytes(32), b"", made.secret_digest[:31], made.secret_digest + b"\0", bytes(64)):
-            assert await store.find(digest) is None
+            assert await store.find_key(digest) is None
 
     async def test_the_end_of_a_key_is_exact(self, store: RunningStore) -> None:
         """The expiry is found as seconds since the epoch, to the microsecond."""
         expires_at = datetime(2027, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
         made = await _created(store, expires_at=expires_at)
-        found = await store.find(made.secret_digest)
+        found = await store.find_key(made.secret_digest)
         assert found is not None
         assert found.expires_at == expires_at.timestamp()
 
@@ -122,7 +122,7 @@ class FollowingContract:
         made = await _created(store)
         await _revoke(store, made)
         for reader in (store, other):
-            found = await reader.find(made.secret_digest)
+            found = await reader.find_key(made.secret_digest)
             assert found is not None
             assert found.revoked
 
@@ -133,14 +133,14 @@ class FollowingContract:
         for made in (first, second):
             await _delete(store, made)
             for reader in (store, other):
-                assert await reader.find(made.secret_digest) is None
+                assert await reader.find_key(made.secret_digest) is None
 
     async def test_both_secrets_find_a_rotated_key(self, store: RunningStore) -> None:
         """Both secrets of a rotated key find it, and each says when it ends itself, whether that is over or not."""
         made = await _created(store, expires_at=NOON + timedelta(days=300))
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
-        old, new = await store.find(made.secret_digest), await store.find(rotation.secret_digest)
+        old, new = await store.find_key(made.secret_digest), await store.find_key(rotation.secret_digest)
         assert old is not None
         assert new is not None
         assert (old.retires_at, new.retires_at) == (rotation.retires_at.timestamp(), inf)
@@ -154,21 +154,21 @@ class FollowingContract:
             "allowed_ips": ("192.0.2.0/24", "2001:db8::/32"),
             "rate_limits": (RateLimit("burst", 10, 1), RateLimit("day", 1_000_000_000, 86_400)),
         }
-        first, second = [await store.find((await _created(store, **may)).secret_digest) for _ in range(2)]
+        first, second = [await store.find_key((await _created(store, **may)).secret_digest) for _ in range(2)]
         assert first is not None
         assert second is not None
         assert {name: getattr(first, name) for name in may} == may
         assert all(getattr(first, name) is getattr(second, name) for name in may)
         assert isinstance(first.rate_limits[0], RateLimit)
 
-    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, trail: ChangeFeed) -> None:
-        """Whoever follows is told of a rotation, and of a new end of the old secret, by the digests of both."""
+    async def test_a_rotation_is_told_by_both_secrets(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """The feed names a rotation, and a new end of the old secret, by the digests of both."""
         made = await _created(store)
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
         event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
         await store.set_retirement(event, version=2, retires_at=NOON)
-        told = {change.seq: set(change.digests) for change in await read_changes(trail)}
+        told = {change.seq: set(change.digests) for change in await read_changes(feed)}
         assert list(told.values()) == [{made.secret_digest, rotation.secret_digest}] * 2
 
     async def test_everybody_gets_the_key_asked_for(self, store: RunningStore) -> None:
@@ -177,16 +177,16 @@ class FollowingContract:
         digests = [new.secret_digest for new in made for _ in range(7)] + [new_id().bytes * 2 for _ in range(90)]
         random.Random(7).shuffle(digests)
         names = {new.secret_digest: new.api_key.name for new in made}
-        found = await asyncio.gather(*map(store.find, digests))
+        found = await asyncio.gather(*map(store.find_key, digests))
         assert [facts and facts.name for facts in found] == [names.get(digest) for digest in digests]
 
     async def test_what_keys_share_is_held_once(self, store: RunningStore) -> None:
-        """Keys of one organisation and environment share the objects that name them, for there may be a million."""
+        """Keys of one organization and environment share the objects that name them, for there may be a million."""
         organization = an_organization()
         first, second = [new_key(organization) for _ in range(2)]
         await store.create(first)
         await store.create(second)
-        found = [await store.find(new.secret_digest) for new in (first, second)]
+        found = [await store.find_key(new.secret_digest) for new in (first, second)]
         assert found[0] is not None
         assert found[1] is not None
         assert found[0].org_id is found[1].org_id
@@ -196,14 +196,14 @@ class FollowingContract:
         """Cancelled look-ups leave their neighbours answered."""
         made = await _created(store)
         for _ in range(20):
-            tasks = [asyncio.ensure_future(store.find(made.secret_digest)) for _ in range(10)]
+            tasks = [asyncio.ensure_future(store.find_key(made.secret_digest)) for _ in range(10)]
             await asyncio.sleep(0)
             for task in tasks[::2]:
                 task.cancel()
             assert all([await task for task in tasks[1::2]])
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # the trail
+    # the change feed
 
     async def test_a_trail_begins_with_the_recent_changes(self, store: RunningStore, other: RunningStore) -> None:
         """The first reading gives what was changed lately, and every process reads it alike."""
@@ -212,28 +212,28 @@ class FollowingContract:
             await _revoke(store, new)
         readings = []
         for follower in (store, other):
-            trail = await follower.follow()
-            readings.append(await trail.read())
-            assert await read_changes(trail) == []
-            await trail.close()
+            feed = await follower.follow()
+            readings.append(await feed.read())
+            assert await read_changes(feed) == []
+            await feed.close()
         assert readings[0] == readings[1]
         assert [change.key_id for change in readings[0].changes] == [new.api_key.id for new in made]
         assert (readings[0].begins_after, readings[0].complete_to) == (0, readings[0].changes[-1].seq)
 
     async def test_what_changes_while_a_trail_begins(self, store: RunningStore, other: RunningStore) -> None:
-        """What is changed after a trail was asked for is given by it, before or after its first reading."""
+        """What is changed after a change feed was asked for is given by it, before or after its first reading."""
         made = [await _created(store) for _ in range(40)]
         asked_for = asyncio.Event()
 
         async def follow() -> set[bytes]:
             await asked_for.wait()
-            trail = await store.follow()
+            feed = await store.follow()
             given: set[bytes] = set()
             async with asyncio.timeout(LONG):
                 while len(given) < len(made):
-                    given |= _digests(await read_changes(trail))
-                    await trail.wait(0.05)
-            await trail.close()
+                    given |= _digests(await read_changes(feed))
+                    await feed.wait(0.05)
+            await feed.close()
             return given
 
         followers = [asyncio.ensure_future(follow()) for _ in range(4)]
@@ -242,77 +242,77 @@ class FollowingContract:
             await _revoke(other, new)
         assert await asyncio.gather(*followers) == [{new.secret_digest for new in made}] * 4
 
-    async def test_where_a_trail_is_complete(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_where_a_trail_is_complete(self, store: RunningStore, feed: ChangeFeed) -> None:
         """A reading is complete up to its last number, also where it gives nothing, and begins where the first did."""
-        assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=0)
+        assert await feed.read() == Reading(changes=[], begins_after=0, complete_to=0)
         made = await _created(store)
         await _revoke(store, made)
-        (change,) = await read_changes(trail)
-        assert await trail.read() == Reading(changes=[], begins_after=0, complete_to=change.seq)
+        (change,) = await read_changes(feed)
+        assert await feed.read() == Reading(changes=[], begins_after=0, complete_to=change.seq)
 
-    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, trail: ChangeFeed) -> None:
-        """A revocation and a deletion, by any process, are on the trail as soon as they are acknowledged."""
+    async def test_changes_are_on_the_trail(self, store: RunningStore, other: RunningStore, feed: ChangeFeed) -> None:
+        """A revocation and a deletion, by any process, are on the change feed as soon as they are acknowledged."""
         first, second = [await _created(store) for _ in range(2)]
         await _revoke(store, first)
-        assert _told(await read_changes(trail)) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
+        assert _told(await read_changes(feed)) == [(first.api_key.id, {first.secret_digest}, REVOKED_AT)]
         await _delete(other, second)
-        assert _told(await read_changes(trail)) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
-        assert await read_changes(trail) == []
+        assert _told(await read_changes(feed)) == [(second.api_key.id, {second.secret_digest}, REVOKED_AT)]
+        assert await read_changes(feed) == []
 
-    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_what_changes_nothing_is_not_on_the_trail(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Creations, second revocations, uses, sessions and verifiers that are added leave no change."""
         made = await _created(store)
         await _revoke(store, made)
-        await read_changes(trail)
+        await read_changes(feed)
         await _revoke(store, made)
-        await store.note_usage([a_sighting(made)], a_batch())
-        await store.note_session(a_session())
+        await store.add_usage([an_hourly_usage(made)], a_batch())
+        await store.renew_session(a_session())
         await store.add_verifier(*a_verifier())
         await _created(store)
-        assert await read_changes(trail) == []
+        assert await read_changes(feed) == []
 
-    async def test_every_secret_is_named(self, store: RunningStore, database: Database, trail: ChangeFeed) -> None:
+    async def test_every_secret_is_named(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
         """The change of a key names the digests of all its secrets, also of those that have retired."""
         made = await _created(store)
         rotation = a_rotation(made.api_key, overlap=timedelta())
         await store.rotate(rotation)
         digests = {made.secret_digest, rotation.secret_digest}
-        await read_changes(trail)
+        await read_changes(feed)
         await _revoke(store, made)
-        assert _told(await read_changes(trail)) == [(made.api_key.id, digests, REVOKED_AT)]
+        assert _told(await read_changes(feed)) == [(made.api_key.id, digests, REVOKED_AT)]
 
     async def test_whatever_happens_to_a_key_is_a_change(
-        self, store: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
         """An event of any kind but a creation is a change, also of a kind this version does not know."""
         made = await _created(store)
         for type_ in ("api_key.created", "api_key.renamed"):
             database.query(add_event(made.api_key, type_, database))
-        assert _told(await read_changes(trail)) == [(made.api_key.id, {made.secret_digest}, NOON)]
+        assert _told(await read_changes(feed)) == [(made.api_key.id, {made.secret_digest}, NOON)]
 
-    async def test_numbers_tell_changes_apart(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_numbers_tell_changes_apart(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Every change has a number of its own."""
         made = [await _created(store) for _ in range(20)]
         await asyncio.gather(*[_revoke(store, new) for new in made])
         await asyncio.gather(*[_delete(store, new) for new in made])
-        assert len({change.seq for change in await read_changes(trail)}) == 40
+        assert len({change.seq for change in await read_changes(feed)}) == 40
 
-    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_a_reading_that_is_given_up_loses_nothing(self, store: RunningStore, feed: ChangeFeed) -> None:
         """What a cancelled reading had begun to fetch is given by the next one."""
         for turns in range(12):
             made = await _created(store)
             await _revoke(store, made)
-            reading = asyncio.ensure_future(read_changes(trail))
+            reading = asyncio.ensure_future(read_changes(feed))
             for _ in range(turns):
                 await asyncio.sleep(0)
             reading.cancel()
             (outcome,) = await asyncio.gather(reading, return_exceptions=True)
             given = [] if isinstance(outcome, BaseException) else list(outcome)
-            given += await read_changes(trail)
+            given += await read_changes(feed)
             assert made.secret_digest in _digests(given)
 
     async def test_a_reading_that_fails_loses_nothing(
-        self, store: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
         """While the database does not answer readings say so, and the first one after that gives what was missed."""
         before, after = [await _created(store) for _ in range(2)]
@@ -320,56 +320,56 @@ class FollowingContract:
         database.query("ALTER TABLE changes RENAME TO hidden")
         for _ in range(3):
             with pytest.raises(StorageUnavailable):
-                await read_changes(trail)
-            await trail.wait(0.01)
+                await read_changes(feed)
+            await feed.wait(0.01)
         database.query("ALTER TABLE hidden RENAME TO changes")
         await _revoke(store, after)
-        assert _digests(await read_changes(trail)) >= {before.secret_digest, after.secret_digest}
+        assert _digests(await read_changes(feed)) >= {before.secret_digest, after.secret_digest}
 
-    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, trail: ChangeFeed) -> None:
-        """Whoever waits on a trail goes on when a key changes, in this process or in another one."""
+    async def test_a_change_ends_the_waiting(self, store: RunningStore, other: RunningStore, feed: ChangeFeed) -> None:
+        """A wait on a change feed ends when a key changes, in this process or in another one."""
         for changer in (store, other, store, other):
             made = await _created(store)
-            await read_changes(trail)
-            waiting = asyncio.ensure_future(_wait_for(trail, made.secret_digest))
+            await read_changes(feed)
+            waiting = asyncio.ensure_future(_wait_for(feed, made.secret_digest))
             await _revoke(changer, made)
             await asyncio.wait_for(waiting, LONG)
 
-    async def test_waiting_ends_by_itself(self, trail: ChangeFeed) -> None:
+    async def test_waiting_ends_by_itself(self, feed: ChangeFeed) -> None:
         """Where nothing changes, waiting ends when the time is over."""
-        await read_changes(trail)
+        await read_changes(feed)
         for seconds in (0.05, 0.001, 0, -1):
-            await asyncio.wait_for(trail.wait(seconds), LONG)
+            await asyncio.wait_for(feed.wait(seconds), LONG)
 
-    async def test_waiting_can_be_given_up(self, store: RunningStore, trail: ChangeFeed) -> None:
-        """A cancelled wait leaves a trail that reads and waits."""
-        await read_changes(trail)
-        waiting = asyncio.ensure_future(trail.wait(LONG))
+    async def test_waiting_can_be_given_up(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """A cancelled wait leaves a change feed that reads and waits."""
+        await read_changes(feed)
+        waiting = asyncio.ensure_future(feed.wait(LONG))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         made = await _created(store)
         await _revoke(store, made)
-        assert _digests(await asyncio.wait_for(read_changes(trail), LONG)) == {made.secret_digest}
-        await asyncio.wait_for(trail.wait(0.01), LONG)
+        assert _digests(await asyncio.wait_for(read_changes(feed), LONG)) == {made.secret_digest}
+        await asyncio.wait_for(feed.wait(0.01), LONG)
 
     async def test_a_closed_trail(self, store: RunningStore) -> None:
-        """A closed trail says so to whoever reads, holds up nobody who waits, and may be closed again."""
-        trail = await store.follow()
-        waiting = asyncio.ensure_future(trail.wait(LONG))
+        """A closed change feed refuses to be read, ends every wait, and may be closed again."""
+        feed = await store.follow()
+        waiting = asyncio.ensure_future(feed.wait(LONG))
         await asyncio.sleep(0)
-        await trail.close()
-        await trail.close()
+        await feed.close()
+        await feed.close()
         await asyncio.wait_for(waiting, LONG)
-        await asyncio.wait_for(trail.wait(LONG), LONG / 2)
+        await asyncio.wait_for(feed.wait(LONG), LONG / 2)
         with pytest.raises(StorageUnavailable, match="closed"):
-            await read_changes(trail)
+            await read_changes(feed)
 
     async def test_a_store_closes_its_trails(self, database: Database) -> None:
-        """When a store is closed, so are its trails, and no others can begin."""
+        """When a store is closed, so are its change feeds, and no others can begin."""
         async with self.running(database) as store:
-            trails = [await store.follow() for _ in range(3)]
-        for call in (*(trail.read for trail in trails), store.follow, lambda: store.find(bytes(32))):
+            feeds = [await store.follow() for _ in range(3)]
+        for call in (*(feed.read for feed in feeds), store.follow, lambda: store.find_key(bytes(32))):
             with pytest.raises(StorageUnavailable, match="closed"):
                 await call()
 
@@ -385,15 +385,15 @@ class FollowingContract:
                 await _revoke(changer, new)
                 acknowledged.add(new.secret_digest)
 
-        async def follow(trail: ChangeFeed) -> None:
+        async def follow(feed: ChangeFeed) -> None:
             given: set[bytes] = set()
             while len(given) < len(made):
                 stop = revoked.is_set()
                 before = set(acknowledged)
-                given |= _digests(await read_changes(trail))
+                given |= _digests(await read_changes(feed))
                 assert before <= given
                 assert not stop or len(given) == len(made)
-                await trail.wait(0.05)
+                await feed.wait(0.05)
 
         random.Random(11).shuffle(made)
         followers = [asyncio.ensure_future(follow(await follower.follow())) for follower in (store, other)]
@@ -415,7 +415,7 @@ class CheckingContract(FollowingContract):
         for reader in (store, other):
             assert await reader.find_verifier(digest) == verifier
             assert await reader.find_verifier(bytes(32)) is None
-            assert await reader.find(digest) is None
+            assert await reader.find_key(digest) is None
 
     async def test_verifiers_are_listed_newest_first(self, store: RunningStore) -> None:
         """All verifiers are listed, newest first, the revoked ones among them."""
@@ -467,17 +467,17 @@ class CheckingContract(FollowingContract):
             assert await reader.find_verifier(digest) == revoked
 
     async def test_no_verifier_cannot_be_revoked(self, store: RunningStore) -> None:
-        """A name that nobody bears gives nothing."""
+        """A name without a verifier gives nothing."""
         assert await store.revoke_verifier("nobody", REVOKED_AT) is None
 
     async def test_the_revocation_of_a_verifier_is_on_the_trail(
-        self, store: RunningStore, other: RunningStore, trail: ChangeFeed
+        self, store: RunningStore, other: RunningStore, feed: ChangeFeed
     ) -> None:
         """Revoking a verifier, by any process, is a change of its credential, once."""
         verifier, digest = a_verifier()
         await store.add_verifier(verifier, digest)
         await asyncio.gather(*[(store, other)[n % 2].revoke_verifier(verifier.name, REVOKED_AT) for n in range(8)])
-        assert _told(await read_changes(trail)) == [(verifier.id, {digest}, REVOKED_AT)]
+        assert _told(await read_changes(feed)) == [(verifier.id, {digest}, REVOKED_AT)]
         again = await store.follow()
         assert _told(await read_changes(again)) == [(verifier.id, {digest}, REVOKED_AT)]
 
@@ -492,7 +492,7 @@ class CheckingContract(FollowingContract):
 
     # sessions and confirmations
 
-    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, trail: ChangeFeed) -> None:
+    async def test_who_may_have_used_the_key(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
         """A receipt names the sessions that were open when the end of the key was committed, and no other."""
         made = await _created(store)
         second = timedelta(seconds=1)
@@ -510,12 +510,12 @@ class CheckingContract(FollowingContract):
         }
         sessions = {name: a_session(name=name) for name in moments}
         for name, session in sessions.items():
-            await store.note_session(session)
+            await store.renew_session(session)
             was(session, database, **{"connected_at": NOON, **moments[name]})
         await _revoke(store, made)
         confirming = a_session(name="confirms")
-        await store.note_session(confirming)
-        await store.confirm(confirming.id, [change.seq for change in await read_changes(trail)])
+        await store.renew_session(confirming)
+        await store.confirm(confirming.id, [change.seq for change in await read_changes(feed)])
         confirmed_at(confirming.id, committed_by, database)
         ending = await _ending(store, made)
         assert (ending.ended_at, ending.committed_by) == (REVOKED_AT, committed_by)
@@ -529,23 +529,23 @@ class CheckingContract(FollowingContract):
         )
 
     async def test_a_receipt_before_any_confirmation(self, store: RunningStore, other: RunningStore) -> None:
-        """Until somebody has confirmed, the commit is no later than the reading, whatever time the change bears."""
+        """Until a session has confirmed, the commit is no later than the reading, whatever time the change bears."""
         made = await _created(store)
         early, late = a_session(name="early"), a_session(name="late")
-        await store.note_session(early)
+        await store.renew_session(early)
         await _revoke(store, made)
-        await store.note_session(late)
+        await store.renew_session(late)
         before = datetime.now(UTC)
         first, second = await _ending(store, made), await _ending(other, made)
         assert before - CLOCKS < first.committed_by <= second.committed_by < datetime.now(UTC) + CLOCKS
         assert {each.session for each in first.confirmations} == {early, late}
 
     async def test_a_receipt_that_nobody_ever_confirms(self, store: RunningStore, database: Database) -> None:
-        """Where nobody was left to confirm, the commit is no later than the longest transaction lasts."""
+        """Where no session was left to confirm, the commit is no later than the longest transaction lasts."""
         made = await _created(store)
         early, late = a_session(name="early"), a_session(name="late")
         for session in (early, late):
-            await store.note_session(session)
+            await store.renew_session(session)
         await _revoke(store, made)
         longest = timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
         written_at(NOON, database)
@@ -556,14 +556,14 @@ class CheckingContract(FollowingContract):
         assert [each.session for each in ending.confirmations] == [early]
 
     async def test_a_confirmation_is_kept(
-        self, store: RunningStore, other: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, other: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
         """Once a session confirmed, every receipt says when; confirming again does not move that time."""
         session, silent, made = a_session(), a_session(), await _created(store)
         for noted in (session, silent):
-            await store.note_session(noted)
+            await store.renew_session(noted)
         await _revoke(store, made)
-        seqs = [change.seq for change in await read_changes(trail)]
+        seqs = [change.seq for change in await read_changes(feed)]
         await other.confirm(session.id, seqs)
         confirmed = await _confirmed(store, made)
         await store.confirm(session.id, seqs * 2)
@@ -571,25 +571,25 @@ class CheckingContract(FollowingContract):
         assert (confirmed[session] is None, confirmed[silent]) == (False, None)
         assert (await _ending(store, made)).committed_by == confirmed[session]
 
-    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Confirming the change of one key says nothing of another."""
         session = a_session()
-        await store.note_session(session)
+        await store.renew_session(session)
         first, second = [await _created(store) for _ in range(2)]
         for made in (first, second):
             await _revoke(store, made)
-        seqs = {change.key_id: change.seq for change in await read_changes(trail)}
+        seqs = {change.key_id: change.seq for change in await read_changes(feed)}
         await store.confirm(session.id, [seqs[first.api_key.id]])
         confirmed = [await _confirmed(store, made) for made in (first, second)]
         assert [(list(each), each[session] is None) for each in confirmed] == [([session], False), ([session], True)]
 
-    async def test_whoever_confirms_was_there(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_whoever_confirms_was_there(self, store: RunningStore, feed: ChangeFeed) -> None:
         """A session that could only be stored after it confirmed is on the receipt."""
         made = await _created(store)
         await _revoke(store, made)
         session = a_session()
-        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
-        await store.note_session(session)
+        await store.confirm(session.id, [change.seq for change in await read_changes(feed)])
+        await store.renew_session(session)
         (confirmation,) = (await _ending(store, made)).confirmations
         assert confirmation.session == session
         assert confirmation.confirmed_at is not None
@@ -599,70 +599,70 @@ class CheckingContract(FollowingContract):
         """Numbers that no change has are passed over, and so are none at all."""
         await store.confirm(new_id(), [1, 2**62, 0, -1])
         await store.confirm(new_id(), [])
-        assert database.table("confirmations") == []
+        assert database.table("acknowledgements") == []
 
     async def test_another_change_confirms_nothing(
-        self, store: RunningStore, database: Database, trail: ChangeFeed
+        self, store: RunningStore, database: Database, feed: ChangeFeed
     ) -> None:
-        """Whoever dropped a key for another reason before has not confirmed its revocation."""
+        """A session that dropped a key for another reason before has not confirmed its revocation."""
         session, made = a_session(), await _created(store)
-        await store.note_session(session)
+        await store.renew_session(session)
         database.query(add_event(made.api_key, "api_key.renamed", database))
-        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
+        await store.confirm(session.id, [change.seq for change in await read_changes(feed)])
         await _revoke(store, made)
         assert await _confirmed(store, made) == {session: None}
 
-    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, trail: ChangeFeed) -> None:
+    async def test_a_deleted_key_has_a_receipt(self, store: RunningStore, feed: ChangeFeed) -> None:
         """A deletion has a receipt like a revocation; a key that was revoked first keeps that one's time."""
         session = a_session()
-        await store.note_session(session)
+        await store.renew_session(session)
         deleted, both = [await _created(store) for _ in range(2)]
         await _delete(store, deleted)
         await _revoke(store, both)
         later = an_event(EventType.DELETED, both.api_key, occurred_at=REVOKED_AT + timedelta(days=1))
         await store.delete(later)
-        await store.confirm(session.id, [change.seq for change in await read_changes(trail)])
+        await store.confirm(session.id, [change.seq for change in await read_changes(feed)])
         for made in (deleted, both):
             assert (await _ending(store, made)).ended_at == REVOKED_AT
             confirmed = await _confirmed(store, made)
             assert (list(confirmed), confirmed[session] is None) == ([session], False)
 
     async def test_no_receipt(self, store: RunningStore) -> None:
-        """A key that works, that belongs to somebody else or that never was has no receipt."""
+        """A key that works, that belongs to another organization or that never existed has no receipt."""
         active, revoked, absent = await _created(store), await _created(store), new_key(an_organization())
         await _revoke(store, revoked)
-        assert await store.ending(active.api_key.org_id, active.api_key.id) is None
-        assert await store.ending(active.api_key.org_id, revoked.api_key.id) is None
-        assert await store.ending(absent.api_key.org_id, absent.api_key.id) is None
+        assert await store.receipt(active.api_key.org_id, active.api_key.id) is None
+        assert await store.receipt(active.api_key.org_id, revoked.api_key.id) is None
+        assert await store.receipt(absent.api_key.org_id, absent.api_key.id) is None
         assert (await _ending(store, revoked)).confirmations == []
 
     async def test_a_session_is_renewed(self, store: RunningStore, database: Database) -> None:
-        """The last state of a session counts; it began when it was first stored, and is open again when it is back."""
+        """The last state of a session counts; it began when it was first stored, and is open again after its return."""
         made, session = await _created(store), a_session()
-        await store.note_session(session)
+        await store.renew_session(session)
         was(session, database, connected_at=NOON, seen_at=NOON)
         await _revoke(store, made)
         for state in (replace(session, name="new name", outage_seconds=5), session):
-            await store.note_session(state)
+            await store.renew_session(state)
             (found,) = (await _ending(store, made)).confirmations
             assert (found.session, found.connected_at, found.closed_at) == (state, NOON, None)
         await store.close_session(session.id, None)
         (closed,) = (await _ending(store, made)).confirmations
         assert closed.closed_at is not None
-        await store.note_session(session)
+        await store.renew_session(session)
         (back,) = (await _ending(store, made)).confirmations
         assert (back.connected_at, back.closed_at) == (NOON, None)
         assert len(database.table("verifier_sessions")) == 1
 
     async def test_a_session_belongs_to_one_verifier(self, store: RunningStore) -> None:
-        """A session says whose it is, and nobody else can take it over or close it."""
+        """A session belongs to one verifier, and no other can take it over or close it."""
         verifiers = [a_verifier(name) for name in ("one", "two")]
         for verifier, digest in verifiers:
             await store.add_verifier(verifier, digest)
         session = a_session(verifier_id=verifiers[0][0].id)
-        await store.note_session(session)
+        await store.renew_session(session)
         for other_id in (verifiers[1][0].id, None):
-            await store.note_session(replace(session, verifier_id=other_id, name="other"))
+            await store.renew_session(replace(session, verifier_id=other_id, name="other"))
             await store.close_session(session.id, other_id)
         made = await _created(store)
         await _revoke(store, made)
@@ -673,7 +673,7 @@ class CheckingContract(FollowingContract):
         """A session of a verifier that does not exist is refused, and so is one that no column holds."""
         for changes in ({"verifier_id": new_id()}, {"name": "a\0b"}, {"name": ""}, {"outage_seconds": -1}):
             with pytest.raises(ValueError, match=r"refuses|cannot store"):
-                await store.note_session(a_session(**changes))
+                await store.renew_session(a_session(**changes))
 
     # usage
 
@@ -681,11 +681,11 @@ class CheckingContract(FollowingContract):
         """Uses noted by any process, together or one after another, are one sum by hour and by source."""
         made = await _created(store)
         minute = timedelta(minutes=1)
-        first = a_sighting(made, count=3)
+        first = an_hourly_usage(made, count=3)
         again = replace(first, count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
         elsewhere = replace(first, count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
-        await store.note_usage([first, again, elsewhere, elsewhere], a_batch())
-        await other.note_usage([replace(first, count=100)], a_batch())
+        await store.add_usage([first, again, elsewhere, elsewhere], a_batch())
+        await other.add_usage([replace(first, count=100)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(
             last_used_at=again.last_seen,
@@ -717,11 +717,11 @@ class CheckingContract(FollowingContract):
         """A batch that is written again, by any process, adds nothing, and the next number of its reporter does."""
         made = await _created(store)
         batch = a_batch()
-        uses = [a_sighting(made, count=3), a_sighting(made, network=None, count=4)]
+        uses = [an_hourly_usage(made, count=3), an_hourly_usage(made, network=None, count=4)]
         for writer in (store, store, other):
-            await writer.note_usage(uses, batch)
+            await writer.add_usage(uses, batch)
         assert await _counted(store, made) == (7, 7)
-        await store.note_usage(uses, batch._replace(number=2))
+        await store.add_usage(uses, batch._replace(number=2))
         assert await _counted(store, made) == (14, 14)
 
     async def test_an_older_batch_counts_nothing(self, store: RunningStore) -> None:
@@ -729,17 +729,17 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         batch = a_batch()
         for number, expected in ((5, 1), (4, 1), (1, 1), (5, 1), (2**40, 2), (6, 2)):
-            await store.note_usage([a_sighting(made)], batch._replace(number=number))
+            await store.add_usage([an_hourly_usage(made)], batch._replace(number=number))
             assert await _counted(store, made) == (expected, expected)
 
     async def test_reporters_do_not_disturb_each_other(self, store: RunningStore, other: RunningStore) -> None:
         """Each reporter has numbers of its own."""
         made = await _created(store)
         first, second = a_batch(), a_batch()
-        await store.note_usage([a_sighting(made)], first._replace(number=9))
+        await store.add_usage([an_hourly_usage(made)], first._replace(number=9))
         for number in (1, 2):
-            await other.note_usage([a_sighting(made)], second._replace(number=number))
-        await store.note_usage([a_sighting(made)], first._replace(number=10))
+            await other.add_usage([an_hourly_usage(made)], second._replace(number=number))
+        await store.add_usage([an_hourly_usage(made)], first._replace(number=10))
         assert await _counted(store, made) == (4, 4)
 
     async def test_a_batch_that_is_repeated_at_the_same_time(self, store: RunningStore, other: RunningStore) -> None:
@@ -748,7 +748,7 @@ class CheckingContract(FollowingContract):
         batches = [a_batch() for _ in range(4)]
         for number in range(1, 6):
             writings = [
-                writer.note_usage([a_sighting(new) for new in made], batch._replace(number=number))
+                writer.add_usage([an_hourly_usage(new) for new in made], batch._replace(number=number))
                 for writer in (store, other) * 3
                 for batch in batches
             ]
@@ -761,8 +761,8 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         batch = a_batch()
         with pytest.raises(ValueError, match="refuses"):
-            await store.note_usage([a_sighting(made), a_sighting(made, verifier="x" * 256)], batch)
-        await store.note_usage([a_sighting(made)], batch)
+            await store.add_usage([an_hourly_usage(made), an_hourly_usage(made, verifier="x" * 256)], batch)
+        await store.add_usage([an_hourly_usage(made)], batch)
         assert await _counted(store, made) == (1, 1)
 
     async def test_the_last_use_goes_forward_only(self, store: RunningStore) -> None:
@@ -771,7 +771,7 @@ class CheckingContract(FollowingContract):
         newest = HOUR + timedelta(minutes=30)
         for minutes in (10, 30, 20, 0):
             at = HOUR + timedelta(minutes=minutes)
-            await store.note_usage([a_sighting(made, first_seen=at, last_seen=at)], a_batch())
+            await store.add_usage([an_hourly_usage(made, first_seen=at, last_seen=at)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
@@ -786,8 +786,8 @@ class CheckingContract(FollowingContract):
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
         early, late = HOUR + timedelta(minutes=1), HOUR + timedelta(minutes=30)
-        await store.note_usage(
-            [a_sighting(made, last_seen=late), a_sighting(made, digest=rotation.secret_digest)], a_batch()
+        await store.add_usage(
+            [an_hourly_usage(made, last_seen=late), an_hourly_usage(made, digest=rotation.secret_digest)], a_batch()
         )
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         key = await store.get(made.api_key.org_id, made.api_key.id)
@@ -813,21 +813,6 @@ class CheckingContract(FollowingContract):
         assert usage is not None
         assert [each.public_key for each in usage.secrets] == shown
 
-    async def test_what_the_version_before_noted_is_added(self, store: RunningStore, database: Database) -> None:
-        """Sources that the version before noted of a key are its first secret's, and one that goes on is one."""
-        made = await _created(store)
-        seen = a_sighting(made)
-        await store.note_usage([seen, replace(seen, agent="curl")], a_batch())
-        database.query(
-            "INSERT INTO key_sources (key_id, network, agent, verifier, first_seen, last_seen, count)"
-            " SELECT secret_id, network, agent, verifier, first_seen, last_seen, 10 FROM secret_sources"
-            " WHERE agent = 'curl'"
-        )
-        usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
-        assert usage is not None
-        assert {source.agent: source.count for source in usage.sources} == {"python-httpx": 1, "curl": 11}
-        assert {source.public_key for source in usage.sources} == {made.api_key.secret.public_key.text}
-
     async def test_noting_uses_writes_nothing_else(self, store: RunningStore, database: Database) -> None:
         """Of what was there before, noting a use changes when a secret was first and last used, and nothing more."""
         made = await _created(store)
@@ -839,7 +824,7 @@ class CheckingContract(FollowingContract):
             return [[{**row, **uses} for row in database.table(name)] for name in tables]
 
         before = everything()
-        await store.note_usage([a_sighting(made)], a_batch())
+        await store.add_usage([an_hourly_usage(made)], a_batch())
         assert everything() == before
 
     async def test_uses_never_undo_a_revocation(self, store: RunningStore, other: RunningStore) -> None:
@@ -849,7 +834,7 @@ class CheckingContract(FollowingContract):
 
         async def keep_noting(writer: RunningStore) -> None:
             while not stop.is_set():
-                await writer.note_usage([a_sighting(new) for new in made], a_batch())
+                await writer.add_usage([an_hourly_usage(new) for new in made], a_batch())
 
         writers = [asyncio.ensure_future(keep_noting(writer)) for writer in (store, other)]
         for number, new in enumerate(made):
@@ -858,20 +843,20 @@ class CheckingContract(FollowingContract):
         stop.set()
         await asyncio.gather(*writers)
         for number, new in enumerate(made):
-            found = await store.find(new.secret_digest)
+            found = await store.find_key(new.secret_digest)
             assert found is None if number % 3 == 0 else found is not None and found.revoked
 
     async def test_uses_of_unknown_keys_are_passed_over(self, store: RunningStore, database: Database) -> None:
         """Uses of a key that is unknown, deleted or does not have that secret are passed over, the others noted."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
         await _delete(store, deleted)
-        await store.note_usage(
+        await store.add_usage(
             [
-                a_sighting(absent),
-                a_sighting(deleted),
-                a_sighting(made, digest=deleted.secret_digest),
-                a_sighting(made, key_id=new_id()),
-                a_sighting(made),
+                an_hourly_usage(absent),
+                an_hourly_usage(deleted),
+                an_hourly_usage(made, digest=deleted.secret_digest),
+                an_hourly_usage(made, key_id=new_id()),
+                an_hourly_usage(made),
             ],
             a_batch(),
         )
@@ -884,22 +869,22 @@ class CheckingContract(FollowingContract):
     async def test_no_uses(self, store: RunningStore, database: Database) -> None:
         """A key that was never used says so, and noting nothing does nothing."""
         made = await _created(store)
-        await store.note_usage([], a_batch())
+        await store.add_usage([], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(last_used_at=None, hours={}, sources=[], secrets=[made.api_key.secret])
 
     async def test_the_latest_sources_are_kept(self, store: RunningStore, database: Database) -> None:
         """Of a secret's sources the latest fifty are kept, whether they come together, one by one, or late."""
         made, neighbour = await _created(store), await _created(store)
-        sightings = []
+        records = []
         for minute in range(120):
             at = HOUR + timedelta(seconds=minute)
-            sightings.append(a_sighting(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
-        random.Random(3).shuffle(sightings)
-        await store.note_usage([a_sighting(neighbour, network=f"10.1.{n}.0/24") for n in range(50)], a_batch())
-        await store.note_usage(sightings[:100], a_batch())
-        for sighting in sightings[100:]:
-            await store.note_usage([sighting], a_batch())
+            records.append(an_hourly_usage(made, network=f"10.0.{minute}.0/24", first_seen=at, last_seen=at))
+        random.Random(3).shuffle(records)
+        await store.add_usage([an_hourly_usage(neighbour, network=f"10.1.{n}.0/24") for n in range(50)], a_batch())
+        await store.add_usage(records[:100], a_batch())
+        for record in records[100:]:
+            await store.add_usage([record], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
         assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
@@ -911,7 +896,9 @@ class CheckingContract(FollowingContract):
         made = [await _created(store) for _ in range(5)]
         numbers = random.Random(5)
         calls = [
-            (store, other)[n % 2].note_usage([a_sighting(new) for new in numbers.sample(made, len(made))], a_batch())
+            (store, other)[n % 2].add_usage(
+                [an_hourly_usage(new) for new in numbers.sample(made, len(made))], a_batch()
+            )
             for n in range(40)
         ]
         await asyncio.gather(*calls)
@@ -932,14 +919,16 @@ class CheckingContract(FollowingContract):
         """Of a batch with a value that no column holds, nothing is noted."""
         made = await _created(store)
         with pytest.raises(ValueError, match=r"refuses|cannot store|beyond|cannot be given"):
-            await store.note_usage([a_sighting(made), a_sighting(made, **change)], a_batch())
-        assert database.table("key_hours") == database.table("key_sources") == []
+            await store.add_usage([an_hourly_usage(made), an_hourly_usage(made, **change)], a_batch())
+        assert database.table("key_hours") == database.table("secret_sources") == []
 
     async def test_usage_since(self, store: RunningStore) -> None:
         """Hours before the moment asked for are left out, and those without a use are absent."""
         made = await _created(store)
         hours = [HOUR + timedelta(hours=n) for n in (0, 1, 5)]
-        await store.note_usage([a_sighting(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)], a_batch())
+        await store.add_usage(
+            [an_hourly_usage(made, hour=hour, count=n + 1) for n, hour in enumerate(hours)], a_batch()
+        )
         for since, expected in ((HOUR, {0, 1, 5}), (hours[1], {1, 5}), (hours[1] + timedelta(minutes=1), {5})):
             usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
             assert usage is not None
@@ -950,7 +939,7 @@ class CheckingContract(FollowingContract):
     async def test_usage_of_no_key(self, store: RunningStore) -> None:
         """A foreign, a deleted and an absent key have no usage."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
-        await store.note_usage([a_sighting(made), a_sighting(deleted)], a_batch())
+        await store.add_usage([an_hourly_usage(made), an_hourly_usage(deleted)], a_batch())
         await _delete(store, deleted)
         for org_id, key_id in (
             (absent.api_key.org_id, made.api_key.id),
@@ -967,7 +956,7 @@ class CheckingContract(FollowingContract):
         foreign = new_key(an_organization())
         await asyncio.gather(*map(store.create, [*made, foreign]))
         used = made[:1090]
-        await store.note_usage([a_sighting(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
+        await store.add_usage([an_hourly_usage(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
         await _delete(store, made[0])
         ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
         counts = await store.hourly_counts(organization.id, ids, since=HOUR)
@@ -992,17 +981,17 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
     """Give every call of the port, to be made on its own."""
     key = new.api_key
     return [
-        lambda: store.find(new.secret_digest),
+        lambda: store.find_key(new.secret_digest),
         store.follow,
         lambda: store.add_verifier(*a_verifier()),
         store.verifiers,
         lambda: store.find_verifier(bytes(32)),
         lambda: store.revoke_verifier("nobody", NOON),
-        lambda: store.note_session(a_session()),
+        lambda: store.renew_session(a_session()),
         lambda: store.close_session(new_id(), None),
         lambda: store.confirm(new_id(), [1]),
-        lambda: store.ending(key.org_id, key.id),
-        lambda: store.note_usage([a_sighting(new)], a_batch()),
+        lambda: store.receipt(key.org_id, key.id),
+        lambda: store.add_usage([an_hourly_usage(new)], a_batch()),
         lambda: store.usage(key.org_id, key.id, since=NOON),
         lambda: store.hourly_counts(key.org_id, [key.id], since=NOON),
     ]
@@ -1031,13 +1020,13 @@ async def _delete(store: RunningStore, made: NewApiKey) -> None:
     assert await store.delete(an_event(EventType.DELETED, made.api_key))
 
 
-async def _wait_for(trail: ChangeFeed, digest: bytes) -> None:
-    while digest not in _digests(await read_changes(trail)):
-        await trail.wait(LONG)
+async def _wait_for(feed: ChangeFeed, digest: bytes) -> None:
+    while digest not in _digests(await read_changes(feed)):
+        await feed.wait(LONG)
 
 
 async def _ending(store: RunningStore, made: NewApiKey) -> Receipt:
-    found = await store.ending(made.api_key.org_id, made.api_key.id)
+    found = await store.receipt(made.api_key.org_id, made.api_key.id)
     assert found is not None
     return found
 

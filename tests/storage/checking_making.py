@@ -8,7 +8,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import Change, ChangeFeed
-from keywright.service.checking_ports import Sighting, UsageBatch
+from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.management.ports import NewApiKey
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
@@ -19,14 +19,14 @@ HOUR = NOON.replace(minute=0, second=0, microsecond=0)
 
 
 def a_verifier(name: str = "billing-api", **changes: Any) -> tuple[Verifier, bytes]:
-    """Give a verifier nobody has made before, and its credential's digest."""
+    """Give a new verifier, and its credential's digest."""
     id_ = new_id()
     fields: dict[str, Any] = {"id": id_, "name": name, "display": "kw_vk_...abcd", "created_at": NOON}
     return Verifier(**{**fields, **changes}), sha256(id_.bytes).digest()
 
 
 def a_session(**changes: Any) -> Session:
-    """Give a session nobody has begun before, of a process of ours."""
+    """Give a new session, of a process of ours."""
     fields: dict[str, Any] = {"id": new_id(), "verifier_id": None, "name": "host:4711", "outage_seconds": 300}
     return Session(**{**fields, **changes})
 
@@ -40,6 +40,7 @@ def was(session: Session, database: Database, **times: datetime) -> None:
 def confirmed_at(session_id: UUID, at: datetime, database: Database) -> None:
     """Have a session's confirmations look as if they had come at another time."""
     where = f"session_id = {_literal(database, session_id)}"
+    # By the name before, which is a table on SQLite and a view on PostgreSQL, and can be updated on both.
     database.query(f"UPDATE confirmations SET confirmed_at = {_literal(database, at)} WHERE {where}")
 
 
@@ -48,12 +49,12 @@ def written_at(at: datetime, database: Database) -> None:
     database.query(f"UPDATE changes SET noted_at = {_literal(database, at)}")
 
 
-async def read_changes(trail: ChangeFeed) -> Sequence[Change]:
+async def read_changes(feed: ChangeFeed) -> Sequence[Change]:
     """Read, and give the changes alone."""
-    return (await trail.read()).changes
+    return (await feed.read()).changes
 
 
-def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
+def an_hourly_usage(made: NewApiKey, **changes: Any) -> HourlyUsage:
     """Give one use of a key a minute after noon."""
     at = HOUR + timedelta(minutes=1)
     fields: dict[str, Any] = {
@@ -67,7 +68,7 @@ def a_sighting(made: NewApiKey, **changes: Any) -> Sighting:
         "last_seen": at,
         "count": 1,
     }
-    return Sighting(**{**fields, **changes})
+    return HourlyUsage(**{**fields, **changes})
 
 
 def a_batch() -> UsageBatch:

@@ -20,7 +20,7 @@ from keywright.service.management.ports import NewApiKey, Outcome
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
-from keywright.storage.revision import HEAD
+from keywright.storage.migrations import SQLITE
 from tests.storage import life_contract
 from tests.storage.making import ISSUER, NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
 
@@ -111,7 +111,7 @@ class StoreContract:
         }
 
     async def test_an_organization_is_stored_once(self, store: RunningStore, database: Database) -> None:
-        """Further keys of an organisation leave it as it was first stored, whether they come one by one or together."""
+        """Further keys of an organization leave it as it was first stored, whether they come one by one or together."""
         organization = an_organization()
         await store.create(new_key(organization))
         await asyncio.gather(*[store.create(new_key(organization, created_at=LATER)) for _ in range(20)])
@@ -119,7 +119,7 @@ class StoreContract:
         assert database.table("organizations")[0]["created_at"] == NOON
 
     async def test_two_issuers_may_share_an_id(self, store: RunningStore) -> None:
-        """An organisation whose UUID another issuer uses, too, can still create keys."""
+        """An organization whose UUID another issuer uses, too, can still create keys."""
         ours = Organization(new_id(), ISSUER, "one")
         await store.create(new_key(ours))
         theirs = new_key(replace(ours, issuer="https://other.example/"))
@@ -171,7 +171,7 @@ class StoreContract:
         assert set(database.counts().values()) == {0}
 
     async def test_a_refusal_quotes_nothing(self, store: RunningStore) -> None:
-        """What is said about a refused key holds no value of it."""
+        """The refusal of a key quotes no value of it."""
         first = new_key(an_organization(), name="confidential")
         await store.create(first)
         for new in (_sharing("digest", first), new_key(an_organization(), name="confidential" * 9)):
@@ -211,10 +211,10 @@ class StoreContract:
         assert sorted(isinstance(outcome, ValueError) for outcome in outcomes) == [False, True]
         assert database.counts()["api_keys"] == database.counts()["events"] == 1
 
-    # get, and the organisation in every call
+    # get, and the organization in every call
 
     async def test_a_foreign_key_is_no_key(self, store: RunningStore, database: Database) -> None:
-        """To another organisation a key does not exist: it is not read, listed, revoked or deleted."""
+        """To another organization a key does not exist: it is not read, listed, revoked or deleted."""
         made, stranger = new_key(an_organization()), new_key(an_organization())
         await store.create(made)
         await store.create(stranger)
@@ -271,7 +271,7 @@ class StoreContract:
     # revoke
 
     async def test_revoke(self, store: RunningStore, database: Database) -> None:
-        """A revoked key is given back as of the event's time and stays so; its row and the trail say who did it."""
+        """A revoked key is given back as of the event's time and stays so; its row names the subject."""
         made = new_key(an_organization())
         await store.create(made)
         event = an_event(EventType.REVOKED, made.api_key)
@@ -350,7 +350,7 @@ class StoreContract:
         assert database.table("api_keys")[0]["revoked_at"] == LATER
 
     async def test_a_taken_event_id_undoes_the_change(self, store: RunningStore, database: Database) -> None:
-        """A change whose event cannot be stored is not made: the trail and the keys are one transaction."""
+        """A change whose event cannot be stored is not made: the change feed and the keys are one transaction."""
         made = new_key(an_organization())
         await store.create(made)
         with pytest.raises(ValueError, match="refuses"):
@@ -361,7 +361,7 @@ class StoreContract:
         assert database.counts()["events"] == 1
 
     async def test_the_trail_is_only_added_to(self, store: RunningStore, database: Database) -> None:
-        """An event can be neither changed nor removed, by anybody who speaks to the database."""
+        """An event can be neither changed nor removed, by any session of the database."""
         await store.create(new_key(an_organization()))
         for statement in ("UPDATE events SET subject = 'eve'", "DELETE FROM events"):
             with pytest.raises(Exception, match="events are only ever added"):
@@ -371,7 +371,7 @@ class StoreContract:
     # together, cancelled, closed
 
     async def test_everything_at_once(self, store: RunningStore, database: Database) -> None:
-        """Calls of every kind side by side leave keys and trail that agree."""
+        """Calls of every kind side by side leave keys and feed that agree."""
         made = [new_key(an_organization()) for _ in range(30)]
         await asyncio.gather(*map(store.create, made))
         calls: list[Awaitable[object]] = []
@@ -476,7 +476,7 @@ class StoreContract:
             await store.create(key)
         finally:
             await store.close()
-        assert unmigrated.query("SELECT version_num FROM alembic_version") == [{"version_num": HEAD}]
+        assert unmigrated.query("SELECT version_num FROM alembic_version") == [{"version_num": SQLITE.head}]
 
 
 def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable[object]]]:

@@ -1,7 +1,7 @@
 """
 A process that creates and rotates keys until it is ended: `python -m tests.storage.creating_child DATABASE_URL`.
 
-It prints a line for each secret once the store has acknowledged it: the organisation, the key, the digest of the secret
+It prints a line for each secret once the store has acknowledged it: the organization, the key, the digest of the secret
 and that of the request, in hex.
 """
 
@@ -10,9 +10,9 @@ import sys
 from dataclasses import replace
 
 from keywright.keys.record import ApiKey
-from keywright.service.management.ports import Replay
+from keywright.service.management.ports import SealedAnswer
 from keywright.storage.engine import RunningStore, open_store
-from tests.storage.making import a_replay, a_rotation, an_organization, new_key
+from tests.storage.making import a_rotation, a_sealed_answer, an_organization, new_key
 
 CREATORS = 32
 
@@ -27,17 +27,17 @@ async def main(url: str) -> None:
 async def _create(store: RunningStore) -> None:
     organization = an_organization()
     while True:
-        new = replace(new_key(organization), replay=a_replay())
+        new = replace(new_key(organization), sealed_answer=a_sealed_answer())
         await store.create(new)
-        _acknowledge(new.api_key, new.secret_digest, new.replay)
-        rotation = a_rotation(new.api_key, replay=a_replay())
+        _acknowledge(new.api_key, new.secret_digest, new.sealed_answer)
+        rotation = a_rotation(new.api_key, sealed_answer=a_sealed_answer())
         await store.rotate(rotation)
-        _acknowledge(new.api_key, rotation.secret_digest, rotation.replay)
+        _acknowledge(new.api_key, rotation.secret_digest, rotation.sealed_answer)
 
 
-def _acknowledge(key: ApiKey, digest: bytes, replay: Replay | None) -> None:
-    assert replay is not None
-    sys.stdout.write(f"{key.org_id} {key.id} {digest.hex()} {replay.request_digest.hex()}\n")
+def _acknowledge(key: ApiKey, digest: bytes, sealed_answer: SealedAnswer | None) -> None:
+    assert sealed_answer is not None
+    sys.stdout.write(f"{key.org_id} {key.id} {digest.hex()} {sealed_answer.request_digest.hex()}\n")
     sys.stdout.flush()
 
 

@@ -15,19 +15,19 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Status
-from keywright.service.checking_ports import Sighting
+from keywright.service.checking_ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
-from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, Replay
+from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits
 from tests.storage.chain import assert_chains
-from tests.storage.checking_making import a_batch, a_sighting
+from tests.storage.checking_making import a_batch, an_hourly_usage
 from tests.storage.making import (
     NOON,
     Database,
-    a_replay,
     a_rotation,
+    a_sealed_answer,
     an_event,
     an_organization,
     new_id,
@@ -89,7 +89,7 @@ class LifeContract:
         assert await _read(store, made.api_key) == replace(cleared, version=2)
 
     async def test_outdated_updates_change_nothing(self, store: RunningStore, database: Database) -> None:
-        """An update of a version that is not current, of another organisation's key or of a deleted one is outdated."""
+        """An update of a version that is not current, of another organization's key or of a deleted one is outdated."""
         made, stranger = await _created(store), await _created(store)
         event = an_event(EventType.UPDATED, made.api_key)
         posing = replace(event, org_id=stranger.api_key.org_id)
@@ -142,9 +142,9 @@ class LifeContract:
     async def test_rotate(self, store: RunningStore, database: Database) -> None:
         """A rotation gives the key its new secret, and the old one its end; the new row bears the event's id."""
         made = await _created(store)
-        rotation = a_rotation(made.api_key, quiet_seconds=600)
+        rotation = a_rotation(made.api_key, idle_seconds=600)
         assert await store.rotate(rotation) is Outcome.DONE
-        retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, quiet_seconds=600)
+        retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, idle_seconds=600)
         expected = replace(made.api_key, secret=rotation.secret, retiring=retiring, version=2)
         assert await _read(store, made.api_key) == expected
         assert await store.list_newest(expected.org_id, limit=5, before=None) == [expected]
@@ -163,7 +163,7 @@ class LifeContract:
         assert await store.rotate(late) is Outcome.DONE
         read = await _read(store, made.api_key)
         assert (read.secret, read.retiring) == (late.secret, replace(first.secret, retires_at=NOON + 2 * HOUR))
-        oldest = await store.find(made.secret_digest)
+        oldest = await store.find_key(made.secret_digest)
         assert oldest is not None
         assert oldest.retires_at == (NOON + HOUR).timestamp()
 
@@ -174,25 +174,25 @@ class LifeContract:
         outcomes = await asyncio.gather(*[(store, other)[n % 2].rotate(each) for n, each in enumerate(rotations)])
         assert sorted(outcome is Outcome.DONE for outcome in outcomes) == [False] * 19 + [True]
         for rotation, outcome in zip(rotations, outcomes, strict=True):
-            assert (await store.find(rotation.secret_digest) is not None) is (outcome is Outcome.DONE)
+            assert (await store.find_key(rotation.secret_digest) is not None) is (outcome is Outcome.DONE)
 
     async def test_rotations_change_no_foreign_key(self, store: RunningStore, database: Database) -> None:
-        """Neither a rotation of another organisation's key nor one of a deleted or unknown key is made."""
+        """Neither a rotation of another organization's key nor one of a deleted or unknown key is made."""
         made, stranger = await _created(store), await _created(store)
         posing = replace(made.api_key, org_id=stranger.api_key.org_id)
         nobody = new_key(made.organization).api_key
         for key in (posing, nobody):
-            assert await store.rotate(a_rotation(key, replay=a_replay())) is Outcome.OUTDATED
+            assert await store.rotate(a_rotation(key, sealed_answer=a_sealed_answer())) is Outcome.OUTDATED
         await store.delete(an_event(EventType.DELETED, made.api_key))
         assert await store.rotate(a_rotation(made.api_key)) is Outcome.OUTDATED
         assert database.counts()["api_key_secrets"] == 2
-        assert database.table("replays") == []
+        assert database.table("idempotent_answers") == []
 
     async def test_set_retirement(self, store: RunningStore) -> None:
         """The secret that is being replaced gets its new end and waits for no quiet; a third secret is not touched."""
         made = await _created(store)
         first = a_rotation(made.api_key, overlap=timedelta())
-        second = a_rotation(replace(made.api_key, version=2), quiet_seconds=60)
+        second = a_rotation(replace(made.api_key, version=2), idle_seconds=60)
         for rotation in (first, second):
             assert await store.rotate(rotation) is Outcome.DONE
         event = an_event(EventType.ROTATION_CHANGED, made.api_key, occurred_at=NOON)
@@ -200,7 +200,7 @@ class LifeContract:
         read = await _read(store, made.api_key)
         assert read.retiring == replace(first.secret, retires_at=NOON + DAY)
         assert (read.secret, read.version) == (second.secret, 4)
-        oldest = await store.find(made.secret_digest)
+        oldest = await store.find_key(made.secret_digest)
         assert oldest is not None
         assert oldest.retires_at == NOON.timestamp()
 
@@ -233,40 +233,42 @@ class LifeContract:
     # requests that are repeated
 
     async def test_a_replay_is_read_back(self, store: RunningStore) -> None:
-        """A replay is given to its organisation until it expires, and to nobody else."""
-        replay = a_replay()
-        made = await _created(store, replay=replay)
-        org_id, digest, end = made.api_key.org_id, replay.request_digest, replay.expires_at
-        assert await store.replay(org_id, digest, end - timedelta(microseconds=1)) == replay
-        assert await store.replay(org_id, digest, end) is None
-        assert await store.replay(new_id(), digest, NOON) is None
-        assert await store.replay(org_id, bytes(32), NOON) is None
+        """A sealed answer is given to its organization until it expires, and to no other."""
+        sealed_answer = a_sealed_answer()
+        made = await _created(store, sealed_answer=sealed_answer)
+        org_id, digest, end = made.api_key.org_id, sealed_answer.request_digest, sealed_answer.expires_at
+        assert await store.sealed_answer(org_id, digest, end - timedelta(microseconds=1)) == sealed_answer
+        assert await store.sealed_answer(org_id, digest, end) is None
+        assert await store.sealed_answer(new_id(), digest, NOON) is None
+        assert await store.sealed_answer(org_id, bytes(32), NOON) is None
 
     async def test_a_repeated_creation(self, store: RunningStore, database: Database) -> None:
-        """A request that was made before creates nothing; another organisation's of the same name has its own."""
-        organization, replay = an_organization(), a_replay()
-        first = _repeatable(organization, replay)
+        """A request that was made before creates nothing; another organization's of the same name has its own."""
+        organization, sealed_answer = an_organization(), a_sealed_answer()
+        first = _repeatable(organization, sealed_answer)
         assert await store.create(first) is Outcome.DONE
-        assert await store.create(_repeatable(organization, replay)) is Outcome.REPEATED
-        assert await store.create(_repeatable(an_organization(), replay)) is Outcome.DONE
+        assert await store.create(_repeatable(organization, sealed_answer)) is Outcome.REPEATED
+        assert await store.create(_repeatable(an_organization(), sealed_answer)) is Outcome.DONE
         assert await store.list_newest(organization.id, limit=5, before=None) == [first.api_key]
         assert database.counts() == {"organizations": 2, "api_keys": 2, "api_key_secrets": 2, "events": 2}
 
     async def test_a_replay_that_expired_is_taken_over(self, store: RunningStore) -> None:
-        """After its replay has expired a request may be made again, and its replay is the new one."""
-        organization, old = an_organization(), a_replay()
+        """After its sealed answer has expired a request may be made again, and its sealed answer is the new one."""
+        organization, old = an_organization(), a_sealed_answer()
         new = replace(old, sealed=b"new", created_at=old.expires_at, expires_at=old.expires_at + DAY)
-        for replay in (old, new):
-            assert await store.create(_repeatable(organization, replay)) is Outcome.DONE
-        assert await store.replay(organization.id, old.request_digest, new.created_at) == new
+        for sealed_answer in (old, new):
+            assert await store.create(_repeatable(organization, sealed_answer)) is Outcome.DONE
+        assert await store.sealed_answer(organization.id, old.request_digest, new.created_at) == new
 
     async def test_one_key_of_a_hundred_equal_creations(
         self, store: RunningStore, other: RunningStore, database: Database
     ) -> None:
         """Of a hundred equal requests at once, in two processes, one makes a key; others beside them are not kept."""
-        organization, replay = an_organization(), a_replay()
-        equal = [_repeatable(organization, replay) for _ in range(100)]
-        beside = [new_key(organization) for _ in range(20)] + [_repeatable(organization, a_replay()) for _ in range(20)]
+        organization, sealed_answer = an_organization(), a_sealed_answer()
+        equal = [_repeatable(organization, sealed_answer) for _ in range(100)]
+        beside = [new_key(organization) for _ in range(20)] + [
+            _repeatable(organization, a_sealed_answer()) for _ in range(20)
+        ]
         made = [*equal, *beside]
         outcomes = await asyncio.gather(*[(store, other)[n % 2].create(new) for n, new in enumerate(made)])
         assert sorted(outcome is Outcome.DONE for outcome in outcomes[:100]) == [False] * 99 + [True]
@@ -278,40 +280,40 @@ class LifeContract:
 
     async def test_a_refused_creation_leaves_no_replay(self, store: RunningStore, database: Database) -> None:
         """A creation that cannot be stored leaves its request unmade, whatever was stored beside it."""
-        organization, replay = an_organization(), a_replay()
+        organization, sealed_answer = an_organization(), a_sealed_answer()
         first = await _created(store)
-        odd = replace(_repeatable(organization, replay), secret_digest=first.secret_digest)
-        beside = [_repeatable(organization, a_replay()) for _ in range(5)]
+        odd = replace(_repeatable(organization, sealed_answer), secret_digest=first.secret_digest)
+        beside = [_repeatable(organization, a_sealed_answer()) for _ in range(5)]
         outcomes = await asyncio.gather(*map(store.create, [*beside[:2], odd, *beside[2:]]), return_exceptions=True)
         assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == [2]
-        assert await store.create(_repeatable(organization, replay)) is Outcome.DONE
-        assert len(database.table("replays")) == 6
+        assert await store.create(_repeatable(organization, sealed_answer)) is Outcome.DONE
+        assert len(database.table("idempotent_answers")) == 6
 
     async def test_a_repeated_rotation(self, store: RunningStore, other: RunningStore, database: Database) -> None:
-        """Of equal rotations at once, in two processes, one is made, and all others are told as repeated."""
-        made, replay = await _created(store), a_replay()
-        rotations = [a_rotation(made.api_key, replay=replay) for _ in range(20)]
+        """Of equal rotations at once, in two processes, one is made, and all others are repeated."""
+        made, sealed_answer = await _created(store), a_sealed_answer()
+        rotations = [a_rotation(made.api_key, sealed_answer=sealed_answer) for _ in range(20)]
         outcomes = await asyncio.gather(*[(store, other)[n % 2].rotate(each) for n, each in enumerate(rotations)])
         assert sorted(outcome.name for outcome in outcomes) == ["DONE"] + ["REPEATED"] * 19
         assert database.counts()["api_key_secrets"] == 2
-        assert await store.replay(made.api_key.org_id, replay.request_digest, NOON) == replay
+        assert await store.sealed_answer(made.api_key.org_id, sealed_answer.request_digest, NOON) == sealed_answer
 
     async def test_an_outdated_rotation_leaves_no_replay(self, store: RunningStore, database: Database) -> None:
         """A rotation that is not made leaves its request unmade."""
         made = await _created(store)
-        outdated = a_rotation(replace(made.api_key, version=7), replay=a_replay())
+        outdated = a_rotation(replace(made.api_key, version=7), sealed_answer=a_sealed_answer())
         assert await store.rotate(outdated) is Outcome.OUTDATED
-        assert database.table("replays") == []
+        assert database.table("idempotent_answers") == []
 
     async def test_purge(self, store: RunningStore, database: Database) -> None:
-        """Replays that have expired are removed, as many as are asked for, and no others."""
+        """Sealed answers that have expired are removed, as many as are asked for, and no others."""
         organization = an_organization()
         for number in range(5):
-            await store.create(_repeatable(organization, a_replay(expires_at=NOON + number * HOUR)))
+            await store.create(_repeatable(organization, a_sealed_answer(expires_at=NOON + number * HOUR)))
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 2
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 1
         assert await store.purge(NOON + 2 * HOUR, limit=2) == 0
-        assert {row["expires_at"] for row in database.table("replays")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
+        assert {row["expires_at"] for row in database.table("idempotent_answers")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
 
     async def test_purge_of_reporters(self, store: RunningStore, database: Database) -> None:
         """
@@ -322,12 +324,12 @@ class LifeContract:
         made = await _created(store)
         batches = [a_batch() for _ in range(4)]
         for batch in batches:
-            await store.note_usage([a_sighting(made)], batch)
+            await store.add_usage([an_hourly_usage(made)], batch)
         written = [row["written_at"] for row in database.table("usage_reporters")]
-        await store.note_usage([a_sighting(made)], batches[0]._replace(number=2))
+        await store.add_usage([an_hourly_usage(made)], batches[0]._replace(number=2))
         later = min(written) + 7 * DAY - HOUR
         assert await store.purge(later, limit=9) == 0
-        await store.create(_repeatable(an_organization(), a_replay(expires_at=later)))
+        await store.create(_repeatable(an_organization(), a_sealed_answer(expires_at=later)))
         age = 7 * 86_400_000_000 if database.is_sqlite else "interval '7 days'"
         database.query(f"UPDATE usage_reporters SET written_at = written_at - {age} WHERE batch = 1")
         assert [await store.purge(later, limit=3) for _ in range(2)] == [3, 1]
@@ -337,7 +339,7 @@ class LifeContract:
     # no more than so many active keys
 
     async def test_no_more_than_the_most(self, store: RunningStore, other: RunningStore, database: Database) -> None:
-        """Of many creations at once, in two processes, exactly as many are made as the organisation may have."""
+        """Of many creations at once, in two processes, exactly as many are made as the organization may have."""
         organization = an_organization()
         await store.create(new_key(organization))
         bounded = [replace(new_key(organization), most_active=5) for _ in range(20)]
@@ -373,16 +375,16 @@ class LifeContract:
         assert await store.create(later) is Outcome.DONE
 
     async def test_no_room_leaves_nothing(self, store: RunningStore, database: Database) -> None:
-        """A creation for which there is no room leaves neither its organisation nor its replay."""
-        new = replace(_repeatable(an_organization(), a_replay()), most_active=0)
+        """A creation for which there is no room leaves neither its organization nor its sealed answer."""
+        new = replace(_repeatable(an_organization(), a_sealed_answer()), most_active=0)
         assert await store.create(new) is Outcome.TOO_MANY
         assert set(database.counts().values()) == {0}
-        assert database.table("replays") == []
+        assert database.table("idempotent_answers") == []
 
     async def test_who_repeats_takes_no_room(self, store: RunningStore, other: RunningStore) -> None:
         """The request that took the last place is repeated, not refused, also when all come at once."""
-        organization, replay = an_organization(), a_replay()
-        equal = [replace(_repeatable(organization, replay), most_active=1) for _ in range(10)]
+        organization, sealed_answer = an_organization(), a_sealed_answer()
+        equal = [replace(_repeatable(organization, sealed_answer), most_active=1) for _ in range(10)]
         outcomes = await asyncio.gather(*[(store, other)[n % 2].create(new) for n, new in enumerate(equal)])
         assert sorted(outcome.name for outcome in outcomes) == ["DONE"] + ["REPEATED"] * 9
 
@@ -396,8 +398,8 @@ class LifeContract:
             assert await _all_pages(store, which, keys[0]) == expected, which
             assert len(expected) < len(keys), which
 
-    async def test_filters_keep_organisations_apart(self, store: RunningStore) -> None:
-        """A filter finds no key of another organisation and no deleted one."""
+    async def test_filters_keep_organizations_apart(self, store: RunningStore) -> None:
+        """A filter finds no key of another organization and no deleted one."""
         made, stranger = [await _created(store, external_id="same") for _ in range(2)]
         deleted = await _created_for(store, made.organization, external_id="same")
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
@@ -406,7 +408,7 @@ class LifeContract:
         assert stranger.api_key.org_id != made.api_key.org_id
 
     async def test_filters_nothing_can_fit(self, store: RunningStore) -> None:
-        """A filter for what no column holds or no key is fits nothing, and harms nobody."""
+        """A filter for a value that no column stores or no key has matches nothing, and harms no other call."""
         made = await _created(store)
         for text in ("\0", "\ud800", "kw_pk_live_!", "kw_sk_live_0", "kw_pk_live_zzz", "Kw_pk_live_" + "0" * 45):
             for which in (KeyFilter(at=NOON, text=text), KeyFilter(at=NOON, external_id=text)):
@@ -420,27 +422,27 @@ class LifeContract:
         due, busy, unused, patient, over, revoked = [await _created(store) for _ in range(6)]
         for made in (due, busy, unused, patient, over, revoked):
             end = 30 * timedelta(minutes=1) if made is over else DAY
-            rotation = a_rotation(made.api_key, overlap=end, quiet_seconds=None if made is patient else 600)
+            rotation = a_rotation(made.api_key, overlap=end, idle_seconds=None if made is patient else 600)
             await store.rotate(rotation)
             if made is not unused:
-                await store.note_usage([_use_of(made, rotation.secret_digest, at - timedelta(seconds=721))], a_batch())
+                await store.add_usage([_use_of(made, rotation.secret_digest, at - timedelta(seconds=721))], a_batch())
             late = timedelta(seconds=719 if made is busy else 721)
-            await store.note_usage([_use_of(made, made.secret_digest, at - late)], a_batch())
+            await store.add_usage([_use_of(made, made.secret_digest, at - late)], a_batch())
         await store.revoke(an_event(EventType.REVOKED, revoked.api_key), RevocationReason.UNSPECIFIED)
-        (found,) = await store.quiet(at, lag_seconds=120.0, limit=10)
+        (found,) = await store.idle_secrets(at, lag_seconds=120.0, limit=10)
         assert (found.org_id, found.key_id, found.version) == (due.api_key.org_id, due.api_key.id, 2)
         assert found.public_key == due.api_key.secret.public_key.text
-        assert len(await store.quiet(at + timedelta(seconds=10), lag_seconds=120.0, limit=1)) == 1
-        assert len(await store.quiet(at + timedelta(seconds=10), lag_seconds=120.0, limit=9)) == 2
+        assert len(await store.idle_secrets(at + timedelta(seconds=10), lag_seconds=120.0, limit=1)) == 1
+        assert len(await store.idle_secrets(at + timedelta(seconds=10), lag_seconds=120.0, limit=9)) == 2
 
     async def test_a_secret_nobody_uses_is_quiet(self, store: RunningStore) -> None:
         """A replaced secret that was never used is due as soon as its successor was used for long enough."""
         made = await _created(store)
-        rotation = a_rotation(made.api_key, overlap=DAY, quiet_seconds=600)
+        rotation = a_rotation(made.api_key, overlap=DAY, idle_seconds=600)
         await store.rotate(rotation)
-        await store.note_usage([_use_of(made, rotation.secret_digest, NOON)], a_batch())
-        assert await store.quiet(NOON + timedelta(seconds=600), lag_seconds=0.0, limit=9) == []
-        assert len(await store.quiet(NOON + timedelta(seconds=601), lag_seconds=0.0, limit=9)) == 1
+        await store.add_usage([_use_of(made, rotation.secret_digest, NOON)], a_batch())
+        assert await store.idle_secrets(NOON + timedelta(seconds=600), lag_seconds=0.0, limit=9) == []
+        assert len(await store.idle_secrets(NOON + timedelta(seconds=601), lag_seconds=0.0, limit=9)) == 1
 
     async def test_expiring(self, store: RunningStore) -> None:
         """Active keys that expire within so many days are due, the next first, and no others."""
@@ -463,15 +465,15 @@ class LifeContract:
         made = await _created(store, expires_at=end)
         events = [an_event(EventType.EXPIRING, made.api_key) for _ in range(10)]
         noted = await asyncio.gather(
-            *[(store, other)[n % 2].note_expiring(event, expires_at=end, days=3) for n, event in enumerate(events)]
+            *[(store, other)[n % 2].add_expiry_notice(event, expires_at=end, days=3) for n, event in enumerate(events)]
         )
         assert sum(noted) == 1
         assert await store.expiring(NOON, within_days=3, limit=9) == []
         assert await store.expiring(NOON, within_days=14, limit=9) == []
         assert len(await store.expiring(NOON, within_days=1, limit=9)) == 1
         event = an_event(EventType.EXPIRING, made.api_key)
-        assert await store.note_expiring(event, expires_at=end, days=14) is False
-        assert await store.note_expiring(event, expires_at=end, days=1) is True
+        assert await store.add_expiry_notice(event, expires_at=end, days=14) is False
+        assert await store.add_expiry_notice(event, expires_at=end, days=1) is True
         assert database.counts()["events"] == 3
         assert (await _read(store, made.api_key)).version == 1
 
@@ -483,14 +485,14 @@ class LifeContract:
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
         for new, expires_at in ((made, end + HOUR), (revoked, end), (deleted, end)):
             event = an_event(EventType.EXPIRING, new.api_key)
-            assert await store.note_expiring(event, expires_at=expires_at, days=1) is False
+            assert await store.add_expiry_notice(event, expires_at=expires_at, days=1) is False
         assert database.counts()["events"] == 5
 
     async def test_a_changed_expiry_is_noticed_again(self, store: RunningStore) -> None:
         """An update that changes the expiry forgets its notices, and one that does not keeps them."""
         end = NOON + DAY
         made = await _created(store, expires_at=end)
-        await store.note_expiring(an_event(EventType.EXPIRING, made.api_key), expires_at=end, days=1)
+        await store.add_expiry_notice(an_event(EventType.EXPIRING, made.api_key), expires_at=end, days=1)
         renamed = replace(made.api_key, name="renamed")
         await store.update(renamed, _updated(renamed))
         assert await store.expiring(NOON, within_days=1, limit=9) == []
@@ -498,7 +500,7 @@ class LifeContract:
         await store.update(moved, _updated(moved))
         assert len(await store.expiring(NOON, within_days=1, limit=9)) == 1
 
-    # the trail
+    # the change feed
 
     async def test_events(self, store: RunningStore, database: Database) -> None:
         """Events are given newest first and page by page, each with its place, also those of deleted keys."""
@@ -541,7 +543,7 @@ class LifeContract:
             ("api_key.created", False),
             ("api_key.revoked", True),
         ]
-        assert await store.loose_events(made.api_key.org_id) == []
+        assert await store.unchained_events(made.api_key.org_id) == []
 
 
 @asynccontextmanager
@@ -559,7 +561,7 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
     """Give every call that this contract adds, to be made on its own."""
     key, event = new.api_key, new.event
     return [
-        lambda: store.replay(key.org_id, bytes(32), NOON),
+        lambda: store.sealed_answer(key.org_id, bytes(32), NOON),
         lambda: store.list_newest(key.org_id, limit=1, before=None, which=KeyFilter(at=NOON, text="x")),
         lambda: store.update(key, event),
         lambda: store.rotate(a_rotation(key)),
@@ -568,28 +570,28 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
         store.chained_organizations,
         lambda: store.links(key.org_id, after=0, limit=1),
         lambda: store.chain_end(key.org_id),
-        lambda: store.loose_events(key.org_id),
-        lambda: store.quiet(NOON, lag_seconds=1.0, limit=1),
+        lambda: store.unchained_events(key.org_id),
+        lambda: store.idle_secrets(NOON, lag_seconds=1.0, limit=1),
         lambda: store.expiring(NOON, within_days=1, limit=1),
-        lambda: store.note_expiring(event, expires_at=NOON, days=1),
+        lambda: store.add_expiry_notice(event, expires_at=NOON, days=1),
         lambda: store.purge(NOON, limit=1),
     ]
 
 
-async def _created(store: RunningStore, *, replay: Replay | None = None, **changes: object) -> NewApiKey:
-    return await _created_for(store, an_organization(), replay=replay, **changes)
+async def _created(store: RunningStore, *, sealed_answer: SealedAnswer | None = None, **changes: object) -> NewApiKey:
+    return await _created_for(store, an_organization(), sealed_answer=sealed_answer, **changes)
 
 
 async def _created_for(
-    store: RunningStore, organization: Organization, *, replay: Replay | None = None, **changes: object
+    store: RunningStore, organization: Organization, *, sealed_answer: SealedAnswer | None = None, **changes: object
 ) -> NewApiKey:
-    made = replace(new_key(organization, **changes), replay=replay)
+    made = replace(new_key(organization, **changes), sealed_answer=sealed_answer)
     assert await store.create(made) is Outcome.DONE
     return made
 
 
-def _repeatable(organization: Organization, replay: Replay) -> NewApiKey:
-    return replace(new_key(organization, created_at=replay.created_at), replay=replay)
+def _repeatable(organization: Organization, sealed_answer: SealedAnswer) -> NewApiKey:
+    return replace(new_key(organization, created_at=sealed_answer.created_at), sealed_answer=sealed_answer)
 
 
 async def _read(store: RunningStore, key: ApiKey) -> ApiKey:
@@ -602,8 +604,8 @@ def _updated(key: ApiKey) -> Event:
     return an_event(EventType.UPDATED, key)
 
 
-def _use_of(made: NewApiKey, digest: bytes, at: datetime) -> Sighting:
-    return a_sighting(made, digest=digest, first_seen=at, last_seen=at)
+def _use_of(made: NewApiKey, digest: bytes, at: datetime) -> HourlyUsage:
+    return an_hourly_usage(made, digest=digest, first_seen=at, last_seen=at)
 
 
 async def _many_keys(store: RunningStore) -> list[ApiKey]:
@@ -624,8 +626,8 @@ async def _many_keys(store: RunningStore) -> list[ApiKey]:
     await store.revoke(an_event(EventType.REVOKED, made[3].api_key), RevocationReason.UNSPECIFIED)
     rotation = a_rotation(made[0].api_key)
     await store.rotate(rotation)
-    await store.note_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)], a_batch())
-    await store.note_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)], a_batch())
+    await store.add_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)], a_batch())
+    await store.add_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)], a_batch())
     return await store.list_newest(organization.id, limit=99, before=None)
 
 

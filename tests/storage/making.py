@@ -19,7 +19,7 @@ import uuid_utils.compat
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.ports import NewApiKey, Replay, Rotation
+from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.principal import Organization
 from keywright.storage.url import SqliteUrl, read
 
@@ -41,12 +41,12 @@ def new_id() -> UUID:
 
 
 def an_organization() -> Organization:
-    """Give an organisation nobody has used before."""
+    """Give a new organization."""
     return Organization.named(ISSUER, f"org_{new_id()}")
 
 
 def new_key(organization: Organization, *, name: str = "billing", **changes: Any) -> NewApiKey:
-    """Give a creation nobody has made before; *changes* are fields of the API key."""
+    """Give a new creation; *changes* are fields of the API key."""
     pair = mint(sha256(next(_numbers).to_bytes(8, "big") + new_id().bytes).digest(), brand="kw", environment="live")
     key = ApiKey(
         id=new_id(),
@@ -93,22 +93,22 @@ def a_rotation(
         secret=Secret.of(pair, created_at=at),
         secret_digest=pair.private.digest,
         retires_at=at + overlap,
-        quiet_seconds=None,
+        idle_seconds=None,
         event=an_event(EventType.ROTATED, key, occurred_at=at),
     )
     return replace(rotation, **changes)
 
 
-def a_replay(**changes: Any) -> Replay:
-    """Give the sealed answer of a request nobody has made before, kept for a day from noon."""
-    replay = Replay(
+def a_sealed_answer(**changes: Any) -> SealedAnswer:
+    """Give the sealed answer of a new request, kept for a day from noon."""
+    sealed_answer = SealedAnswer(
         request_digest=sha256(new_id().bytes).digest(),
         fingerprint=bytes(32),
         sealed=b"\0sealed",
         created_at=NOON,
         expires_at=NOON + timedelta(days=1),
     )
-    return replace(replay, **changes)
+    return replace(sealed_answer, **changes)
 
 
 def in_a_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -16,7 +16,16 @@ from tests.postgres import migrated_database
 from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.life_contract import running
-from tests.storage.making import NOON, UNSPECIFIED, Database, a_replay, a_rotation, an_event, an_organization, new_key
+from tests.storage.making import (
+    NOON,
+    UNSPECIFIED,
+    Database,
+    a_rotation,
+    a_sealed_answer,
+    an_event,
+    an_organization,
+    new_key,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -60,10 +69,10 @@ async def test_links_are_what_is_written(store: RunningStore) -> None:
 
 async def test_a_change_that_is_not_made_has_no_place(store: RunningStore, database: Database) -> None:
     """What is refused, outdated or repeated leaves neither an event nor a place."""
-    organization, replay = an_organization(), a_replay()
-    made = replace(new_key(organization), replay=replay)
+    organization, sealed_answer = an_organization(), a_sealed_answer()
+    made = replace(new_key(organization), sealed_answer=sealed_answer)
     await store.create(made)
-    await store.create(replace(new_key(organization), replay=replay))
+    await store.create(replace(new_key(organization), sealed_answer=sealed_answer))
     await store.create(replace(new_key(organization), most_active=1))
     await store.rotate(a_rotation(replace(made.api_key, version=9)))
     with pytest.raises(ValueError, match="refuses"):
@@ -73,12 +82,12 @@ async def test_a_change_that_is_not_made_has_no_place(store: RunningStore, datab
 
 
 async def test_chains_of_many_at_once(store: RunningStore, database: Database) -> None:
-    """Whatever two processes do to few organisations at once, every chain is unbroken and nobody has to give way."""
+    """Whatever two processes do to few organizations at once, every chain is unbroken and no call fails."""
     organizations = [an_organization() for _ in range(4)]
 
     async def live(number: int, store: RunningStore) -> None:
         organization = organizations[number % 4]
-        made = replace(new_key(organization), replay=a_replay() if number % 3 == 0 else None)
+        made = replace(new_key(organization), sealed_answer=a_sealed_answer() if number % 3 == 0 else None)
         await store.create(made)
         key = made.api_key
         await store.update(replace(key, name="renamed"), an_event(EventType.UPDATED, key))
@@ -97,7 +106,7 @@ async def test_chains_of_many_at_once(store: RunningStore, database: Database) -
 
 
 async def test_chains_of_batches_at_once(store: RunningStore, database: Database) -> None:
-    """Creations that share commits with others of the same organisations, in two processes, all have their places."""
+    """Creations that share commits with others of the same organizations, in two processes, all have their places."""
     organizations = [an_organization() for _ in range(5)]
     async with running(database.url) as other:
         await asyncio.gather(
@@ -113,7 +122,7 @@ async def test_what_tampering_shows(store: RunningStore, database: Database) -> 
     made = [new_key(organization) for _ in range(4)]
     for new in made:
         await store.create(new)
-    _let_anybody_write(database)
+    _disable_guards(database)
     altered, unreadable, removed, loose = [_id(database, new) for new in made]
     database.query(f"UPDATE events SET subject = 'auth0|eve' WHERE id = {altered}")
     database.query(f"UPDATE events SET type = 'api_key.blessed' WHERE id = {unreadable}")
@@ -125,19 +134,19 @@ async def test_what_tampering_shows(store: RunningStore, database: Database) -> 
     assert first.digest == made[0].event.digest != first.event.digest
     assert (second.event, second.digest) == (None, made[1].event.digest)
     assert (third.event, third.digest) == (None, None)
-    assert await store.loose_events(organization.id) == [made[3].event.id]
+    assert await store.unchained_events(organization.id) == [made[3].event.id]
     assert (await store.chain_end(organization.id))[0] == 4
 
 
 async def test_places_are_only_added(store: RunningStore, database: Database) -> None:
-    """A place in a chain can be neither changed nor removed by whoever does not switch the guard off first."""
+    """A place in a chain can be neither changed nor removed unless the guard is switched off first."""
     await store.create(new_key(an_organization()))
     for statement in ("UPDATE event_chain SET position = 2", "DELETE FROM event_chain"):
         with pytest.raises(Exception, match="events are only ever added"):
             database.query(statement)
 
 
-def _let_anybody_write(database: Database) -> None:
+def _disable_guards(database: Database) -> None:
     if database.is_sqlite:
         for trigger in ("events_refuse_update", "events_refuse_delete", "event_chain_refuse_delete"):
             database.query(f"DROP TRIGGER {trigger}")

@@ -44,7 +44,7 @@ async def test_killed_while_changing(database: Database) -> None:
     """
     Whatever was acknowledged before a SIGKILL is there, whole, however often it happens.
 
-    Keys, secrets, events, their chains and the replays of requests agree, also in what was never acknowledged.
+    Keys, secrets, events, their chains and the sealed answers of requests agree, also in what was never acknowledged.
     """
     acknowledged: list[Acknowledged] = []
     for number in range(KILLS):
@@ -53,14 +53,14 @@ async def test_killed_while_changing(database: Database) -> None:
     try:
         for told in acknowledged:
             assert await store.get(told.org_id, told.key_id) is not None
-            assert await store.replay(told.org_id, told.request_digest, NOON) is not None
+            assert await store.sealed_answer(told.org_id, told.request_digest, NOON) is not None
         await assert_chains(store, database)
     finally:
         await store.close()
     keys = {row["secret_digest"]: row["key_id"] for row in database.table("api_key_secrets")}
     assert all(keys[told.digest] == told.key_id for told in acknowledged)
     # Each secret came of a request of its own.
-    assert len(keys) == len(database.table("replays"))
+    assert len(keys) == len(database.table("idempotent_answers"))
     assert_trail_agrees(database)
 
 

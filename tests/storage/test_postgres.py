@@ -14,20 +14,20 @@ import pytest
 
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
-from keywright.storage import postgres_sql as sql
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate, pending
-from keywright.storage.postgres import PostgresStore
+from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.store import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
 from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
-from tests.storage.checking_making import HOUR, a_batch, a_sighting
+from tests.storage.checking_making import HOUR, a_batch, an_hourly_usage
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
 # Enough for a server that answers, and little to wait for in a test.
 SHORT = 1.0
-# What a caller may take to hear that the database is away: the promise is "within a few seconds".
+# The time until a caller learns that the database is unavailable: the promise is "within a few seconds".
 FEW_SECONDS = 10.0
 PATIENT = 30.0
 
@@ -87,7 +87,7 @@ class TestSerializable(StoreContract):
 
 
 async def test_server_away(postgres_cluster: PostgresCluster, database: Database) -> None:
-    """While the server is away every call says so in time; when it is back every call works, at once."""
+    """While the server is unavailable every call says so in time; when it is available every call works, at once."""
     store = _store(database)
     before, after = new_key(an_organization()), new_key(an_organization())
     try:
@@ -205,7 +205,7 @@ async def test_a_revocation_that_waited_sees_what_happened(hasty: PostgresStore,
     deletion = f"UPDATE api_keys SET deleted_at = now(), deleted_by = 'x' WHERE id = '{made.api_key.id}'"
     async with _Locked(database, deletion) as transaction:
         revocation = asyncio.ensure_future(hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
-        await _until(lambda: _somebody_waits(database))
+        await _until(lambda: _a_transaction_waits(database))
         await transaction.commit()
         assert await revocation is None
 
@@ -218,7 +218,7 @@ async def test_all_connections_in_use(database: Database) -> None:
         await store.create(made)
         async with _Locked(database, "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"):
             revocation = asyncio.ensure_future(store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
-            await _until(lambda: _somebody_waits(database))
+            await _until(lambda: _a_transaction_waits(database))
             with pytest.raises(StorageUnavailable, match="in use"):
                 await asyncio.wait_for(store.get(made.api_key.org_id, made.api_key.id), FEW_SECONDS)
             revocation.cancel()
@@ -280,7 +280,7 @@ async def test_a_server_that_forgets(postgres_cluster: PostgresCluster) -> None:
 
 
 async def test_the_session_is_left_alone(hasty: PostgresStore, database: Database) -> None:
-    """The store sets nothing in its session that a pooler could hand to somebody else."""
+    """The store sets nothing in its session that a pooler could hand to another client."""
     made = new_key(an_organization())
     await hasty.create(made)
     await hasty.list_newest(made.api_key.org_id, limit=5, before=None)
@@ -304,11 +304,11 @@ async def test_connections_say_whose_they_are(database: Database) -> None:
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 async def test_pages_cost_the_same_for_everybody(hasty: PostgresStore, database: Database, plan: str) -> None:
-    """A small organisation's page touches few blocks, however many keys others have and whatever plan is kept."""
+    """A small organization's page touches few blocks, however many keys others have and whatever plan is kept."""
     big, small = an_organization(), an_organization()
     await hasty.create(new_key(big))
     _fill(database, big.id)
-    # By these statistics there is one organisation, and whoever believed them would walk down the primary key.
+    # By these statistics there is one organization, and a plan made from them would walk down the primary key.
     database.query("ANALYZE api_keys")
     few = [new_key(small) for _ in range(3)]
     for new in few:
@@ -326,7 +326,7 @@ async def test_pages_cost_the_same_for_everybody(hasty: PostgresStore, database:
 
 
 def _fill(database: Database, org_id: UUID) -> None:
-    """Give an organisation twenty thousand keys."""
+    """Give an organization twenty thousand keys."""
     database.query(
         f"""
         WITH key AS (
@@ -343,13 +343,13 @@ def _fill(database: Database, org_id: UUID) -> None:
 async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:
     """A batch that is repeated while its first transaction still runs waits for it, and is counted once."""
     stores, made = [_store(database, patience=PATIENT) for _ in range(2)], new_key(an_organization())
-    uses, batch = [a_sighting(made, count=3)], a_batch()
+    uses, batch = [an_hourly_usage(made, count=3)], a_batch()
     try:
         await stores[0].create(made)
         async with _Locked(database, "SELECT FROM api_key_secrets FOR UPDATE") as secrets:
             writings = []
             for number, store in enumerate(stores, start=1):
-                writings.append(asyncio.ensure_future(store.note_usage(uses, batch)))
+                writings.append(asyncio.ensure_future(store.add_usage(uses, batch)))
                 await _until(partial(_are_waiting, database, number))
             await secrets.commit()
             await asyncio.gather(*writings)
@@ -422,7 +422,7 @@ async def _works(store: PostgresStore) -> bool:
     return True
 
 
-async def _somebody_waits(database: Database) -> bool:
+async def _a_transaction_waits(database: Database) -> bool:
     return any(row["wait_event_type"] == "Lock" for row in _connections(database))
 
 

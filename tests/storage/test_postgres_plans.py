@@ -8,8 +8,8 @@ import pytest
 
 from keywright.keys.record import Status
 from keywright.service.management.ports import EventFilter, KeyFilter
-from keywright.storage import audit_rows, filters
-from keywright.storage import postgres_sql as sql
+from keywright.storage.postgres import statements as sql
+from keywright.storage.shared import filters, statements
 from tests.postgres import PostgresCluster, migrated_database
 from tests.storage.making import NOON, Database
 
@@ -23,13 +23,13 @@ FILLED = f"""
     INSERT INTO api_key_secrets (id, key_id, public_key, secret_digest, brand, display, created_at)
     SELECT id, id, sha256(id::text::bytea), sha256(('s' || id)::bytea), 'kw', 'x', now() FROM api_keys;
     INSERT INTO api_key_secrets
-        (id, key_id, public_key, secret_digest, brand, display, created_at, retires_at, quiet_seconds)
+        (id, key_id, public_key, secret_digest, brand, display, created_at, retires_at, idle_seconds)
     SELECT md5('r' || id)::uuid, id, sha256(('p' || id)::bytea), sha256(('d' || id)::bytea), 'kw', 'x', now(),
         now() + random() * interval '90 days', CASE WHEN random() < 0.01 THEN 60 END
     FROM api_keys;
     INSERT INTO events (id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data, digest)
     SELECT id, org_id, id, 'api_key.created', now(), 'x', 'x', 'x', '{{}}', sha256(id::text::bytea) FROM api_keys;
-    INSERT INTO replays
+    INSERT INTO idempotent_answers
     SELECT org_id, sha256(id::text::bytea), sha256(''), '', now(), now() + random() * interval '1 day' FROM api_keys;
     INSERT INTO usage_reporters SELECT id, 1, now() - random() * interval '7 days' FROM api_keys;
     ANALYZE
@@ -38,7 +38,7 @@ FILLED = f"""
 
 @pytest.fixture(scope="module")
 def filled(postgres_cluster: PostgresCluster) -> Database:
-    """Give a database with many keys, secrets, events and replays of many organisations."""
+    """Give a database with many keys, secrets, events and sealed answers of many organizations."""
     database = Database(migrated_database(postgres_cluster))
     for statement in FILLED.split(";\n"):
         database.query(statement)
@@ -57,18 +57,18 @@ async def connection(filled: Database) -> AsyncIterator["asyncpg.Connection[asyn
 
 
 def _listed(**wanted: object) -> str:
-    terms = filters.key_terms(filters.POSTGRES, KeyFilter(at=NOON, **wanted))  # type: ignore[arg-type]
+    terms = filters.key_terms(sql.DIALECT, KeyFilter(at=NOON, **wanted))  # type: ignore[arg-type]
     assert terms is not None
-    return sql.LIST_SOME.format(filters.query(filters.POSTGRES, terms, None, None, None).conditions)
+    return sql.LIST_SOME.format(filters.query(sql.DIALECT, terms, None, None, None).conditions)
 
 
 def _events(statement: str, *before: None) -> str:
     terms = filters.event_terms(EventFilter(subject="x", since=NOON))
     assert terms is not None
-    return statement.format(filters.query(filters.POSTGRES, terms, *before).conditions)
+    return statement.format(filters.query(sql.DIALECT, terms, *before).conditions)
 
 
-# By its id, with its organisation or without.
+# By its id, with its organization or without.
 ONE_KEY = "Index Scan using api_keys_"
 STATEMENTS = {
     "get": (sql.GET, ONE_KEY),
@@ -83,14 +83,14 @@ STATEMENTS = {
     "delete": (sql.DELETE, ONE_KEY),
     "events": (_events(sql.DIALECT.events_of_organization, None, None, None), "events_newest_idx"),
     "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None), "events_of_key_idx"),
-    "links": (audit_rows.LINKS, "event_chain_pkey"),
-    "chain end": (audit_rows.CHAIN_END, "event_chain_heads"),
-    "replay": (audit_rows.REPLAY, "replays_pkey"),
-    "purge": (sql.PURGE, "replays_expires_at_idx"),
+    "links": (statements.LINKS, "event_chain_pkey"),
+    "chain end": (statements.CHAIN_END, "event_chain_heads"),
+    "idempotent answer": (statements.ANSWER, "idempotent_answers_pkey"),
+    "purge": (sql.PURGE, "idempotent_answers_expires_at_idx"),
     "purge of reporters": (sql.PURGE, "usage_reporters_written_at_idx"),
-    "quiet": (sql.DIALECT.quiet, "api_key_secrets_quiet_idx"),
-    "expiring": (audit_rows.EXPIRING, "api_keys_expires_at_idx"),
-    "notice": (sql.NOTE_EXPIRING, ONE_KEY),
+    "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
+    "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
+    "notice": (sql.ADD_EXPIRY_NOTICE, ONE_KEY),
 }
 
 
@@ -102,5 +102,5 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
     nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
     assert index in plan, plan
-    # A table of as many rows as there are organisations is read as it likes.
+    # A table of as many rows as there are organizations is read as it likes.
     assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", ""), plan

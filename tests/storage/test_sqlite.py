@@ -13,7 +13,7 @@ import pytest
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
-from keywright.storage.sqlite import SqliteStore
+from keywright.storage.sqlite.store import SqliteStore
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.making import Database, an_organization, new_key
 
@@ -80,7 +80,7 @@ async def test_another_process_writes_for_long(hasty: SqliteStore, path: Path, d
 
 
 async def test_a_creation_waits_for_another_process(database: Database, path: Path) -> None:
-    """A creation that finds the file held waits, and is stored when it is free."""
+    """A creation that finds the file locked waits, and is stored when it is free."""
     store = SqliteStore(path)
     made = new_key(an_organization())
     try:

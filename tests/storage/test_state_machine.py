@@ -1,4 +1,4 @@
-"""The life of keys, any calls in any order, on both stores against the one in memory, which is so held to them, too."""
+"""The life of keys: any calls in any order, on both stores against the one in memory, which this tests, too."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -23,7 +23,7 @@ from tests.service.fake_store import FakeStore
 from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.life_contract import EVERYTHING
-from tests.storage.making import NOON, Database, a_replay, a_rotation, an_event, an_organization, new_key
+from tests.storage.making import NOON, Database, a_rotation, a_sealed_answer, an_event, an_organization, new_key
 
 pytestmark = pytest.mark.early
 
@@ -41,7 +41,7 @@ TEXTS = st.none() | st.sampled_from(["BILL", "kw_pk_live", "0", "a"])
 
 
 class KeyLife(RuleBasedStateMachine):
-    """Two organisations that do whatever can be done with keys, their own and each other's."""
+    """Two organizations that do whatever can be done with keys, their own and each other's."""
 
     url: str
     made: Bundle[ApiKey] = Bundle("made")
@@ -65,7 +65,7 @@ class KeyLife(RuleBasedStateMachine):
         return answer
 
     def posing(self, owner: int, key: ApiKey) -> ApiKey:
-        """Give the key as it stands, as if it were the organisation's own."""
+        """Give the key as it stands, as if it were the organization's own."""
         return replace(self.model.keys.get(key.id, key), org_id=self.organizations[owner].id)
 
     @rule(
@@ -93,13 +93,15 @@ class KeyLife(RuleBasedStateMachine):
         """A creation is stored, unless it is repeated or there is no room for it."""
         fields = {**(EVERYTHING if more else {}), "name": name, "description": description, "expires_at": expires_at}
         new = new_key(self.organizations[owner], created_at=at, **fields)
-        replay = None if request is None else a_replay(request_digest=request, created_at=at, expires_at=at)
-        self.both("create", replace(new, replay=replay, most_active=most))
+        sealed_answer = (
+            None if request is None else a_sealed_answer(request_digest=request, created_at=at, expires_at=at)
+        )
+        self.both("create", replace(new, sealed_answer=sealed_answer, most_active=most))
         return new.api_key
 
     @rule(owner=OWNERS, key=made)
     def get(self, owner: int, key: ApiKey) -> None:
-        """A key is read by its organisation as it stands, and by no other."""
+        """A key is read by its organization as it stands, and by no other."""
         self.both("get", self.organizations[owner].id, key.id)
 
     @rule(owner=OWNERS, size=st.integers(1, 5), at=MOMENTS, status=st.none() | st.sampled_from(Status), text=TEXTS)
@@ -123,9 +125,14 @@ class KeyLife(RuleBasedStateMachine):
     def rotate(self, owner: int, key: ApiKey, at: datetime, hours: int, request: bytes | None, stale: bool) -> None:
         """A rotation is made of a key as it stands, unless it is repeated or the last one still overlaps."""
         read = self.posing(owner, key)
-        replay = None if request is None else a_replay(request_digest=request, created_at=at, expires_at=at)
+        sealed_answer = (
+            None if request is None else a_sealed_answer(request_digest=request, created_at=at, expires_at=at)
+        )
         read = replace(read, version=read.version + stale)
-        self.both("rotate", a_rotation(read, at=at, overlap=timedelta(hours=hours), replay=replay, quiet_seconds=hours))
+        self.both(
+            "rotate",
+            a_rotation(read, at=at, overlap=timedelta(hours=hours), sealed_answer=sealed_answer, idle_seconds=hours),
+        )
 
     @rule(owner=OWNERS, key=made, at=MOMENTS, until=MOMENTS)
     def set_retirement(self, owner: int, key: ApiKey, at: datetime, until: datetime) -> None:
@@ -136,17 +143,17 @@ class KeyLife(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, key=made, reason=st.sampled_from(RevocationReason))
     def revoke(self, owner: int, key: ApiKey, reason: RevocationReason) -> None:
-        """A revocation by its organisation marks the key once; by another one it finds nothing."""
+        """A revocation by its organization marks the key once; by another one it finds nothing."""
         self.both("revoke", an_event(EventType.REVOKED, self.posing(owner, key), occurred_at=NOON), reason)
 
     @rule(owner=OWNERS, key=made)
     def delete(self, owner: int, key: ApiKey) -> None:
-        """A deletion by its organisation ends the key; by another one it finds nothing."""
+        """A deletion by its organization ends the key; by another one it finds nothing."""
         self.both("delete", an_event(EventType.DELETED, self.posing(owner, key)))
 
     @rule(at=MOMENTS, days=st.integers(0, 2))
     def give_notice(self, at: datetime, days: int) -> None:
-        """Whoever is due is given notice once."""
+        """A key that is due gets one notice."""
         mine = {organization.id for organization in self.organizations}
         due = [each for each in self.do(self.model.expiring(at, within_days=days, limit=99)) if each.org_id in mine]
         found = [each for each in self.do(self.store.expiring(at, within_days=days, limit=999)) if each.org_id in mine]
@@ -154,12 +161,12 @@ class KeyLife(RuleBasedStateMachine):
         for each in due:
             assert each.expires_at is not None
             event = an_event(EventType.EXPIRING, self.model.keys[each.key_id])
-            self.both("note_expiring", event, expires_at=each.expires_at, days=days)
+            self.both("add_expiry_notice", event, expires_at=each.expires_at, days=days)
 
     @rule(owner=OWNERS, request=REQUESTS, at=MOMENTS)
-    def replay(self, owner: int, request: bytes | None, at: datetime) -> None:
-        """A replay is there until it expires."""
-        self.both("replay", self.organizations[owner].id, request or bytes(32), at)
+    def sealed_answer(self, owner: int, request: bytes | None, at: datetime) -> None:
+        """A sealed answer is there until it expires."""
+        self.both("sealed_answer", self.organizations[owner].id, request or bytes(32), at)
 
     @rule(owner=OWNERS, key=made, size=st.integers(1, 5), of_key=st.booleans())
     def events(self, owner: int, key: ApiKey, size: int, of_key: bool) -> None:

@@ -1,12 +1,12 @@
 """
-The feed of changes for verifiers (Server-Sent Events), their confirmations, and the uses they report.
+The change feed for verifiers (Server-Sent Events), their acknowledgements, and the usage that they report.
 
-The feed's promise, on which verifiers stake their answers: whatever was acknowledged before the moment that an event
-names has been sent before that event. The moment is told as `elapsed - age`, seconds after the request arrived, so that
-no clock has to agree with another.
+The promise of the feed, on which verdicts of in-process verifiers depend: all changes acknowledged before the time in
+an event were sent before that event. The time is `elapsed - age`, in seconds after the request arrived, so that no two
+clocks have to agree.
 
-A feed begins at a position in the log of the process's own follower and sends everything behind it, in the follower's
-order. It reads nothing itself: a change cannot fall between two readings, for there is one.
+A feed begins at a position in the process's change log and sends all changes after it, in the same order. It reads no
+database itself: the change follower is the only reader, so no change can be lost between two readers.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from keywright.api.callers import Caller
 from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.problems import Refusal
-from keywright.api.http.routing import HeaderInput, Input, Query, Reader, Trust, operation
-from keywright.keys.digest import digest as digest_of
-from keywright.keys.known import BOUND_SECONDS
+from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
+from keywright.keys.cache import BOUND_SECONDS
+from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking_ports import CheckingStore, Sighting, UsageBatch
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.verdicts import Caller
+from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock
-from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
 
 PREFIX = "/api/v2/verifier"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
 BEAT_SECONDS = 0.2
-# Clocks run at slightly different rates; a stream that ends now and then never lets them drift apart by much.
+# Clocks have slightly different rates; the end of a stream bounds their drift.
 LONGEST_STREAM_SECONDS = 300.0
-# A process that starts begins to follow within some milliseconds; one that cannot has nothing to send.
+# A new process begins to follow within some milliseconds; one that cannot follow has nothing to send.
 BEGIN_PATIENCE_SECONDS = 2.0
 _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
@@ -50,12 +50,12 @@ _MOST_USAGE_BYTES = 512 * 1024
 
 
 class FeedStore(CheckingStore, SessionStore, Protocol):
-    """Where the feed keeps sessions, and looks up and adds up what verifiers report."""
+    """The store of verifier sessions, and of the usage that verifiers report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedParts:
-    """What the feed needs; the same for every request."""
+    """The parts of the feed; the same for every request."""
 
     store: FeedStore
     follower: ChangeFollower
@@ -65,7 +65,7 @@ class FeedParts:
 
 @dataclass(frozen=True, slots=True)
 class _Subscriber:
-    """A verifier that calls, and the digest of the credential it called with."""
+    """The calling verifier, and the digest of its credential."""
 
     verifier: Verifier
     credential_digest: bytes
@@ -83,7 +83,7 @@ class FeedQuery(BaseModel):
 
 
 class AckBody(BaseModel):
-    """What a session has dropped."""
+    """The changes that a session has applied, by their numbers; `closed` ends the session."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,8 +92,8 @@ class AckBody(BaseModel):
     closed: bool = False
 
 
-class SightingBody(BaseModel):
-    """Uses of one key, added up by the verifier that saw them."""
+class UsageRecordBody(BaseModel):
+    """One usage record, added up by the verifier that accepted the uses."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,19 +107,19 @@ class SightingBody(BaseModel):
 
 
 class UsageBody(BaseModel):
-    """A batch of uses; `batch` numbers those of the session, from 1, and the same number is counted once."""
+    """A batch of usage records; `batch` numbers those of the session, from 1, and the same number is counted once."""
 
     model_config = ConfigDict(extra="forbid")
 
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
-    sightings: list[SightingBody] = Field(max_length=_MOST_REPORTED)
+    usage: list[UsageRecordBody] = Field(max_length=_MOST_REPORTED)
 
 
 class SubscriberInput(Input):
-    """The verifier that calls."""
+    """The calling verifier."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         async def read(request: Request) -> _Subscriber:
             authorization = request.headers.getlist("authorization")
             caller: Caller = await trust.callers.recognize(authorization)
@@ -127,14 +127,14 @@ class SubscriberInput(Input):
                 raise Refusal("verifier_required")
             return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
 
-        return Reader(read)
+        return InputReader(read)
 
 
 ByVerifier = Annotated[_Subscriber, SubscriberInput()]
 
 
 class FeedRoutes:
-    """`/api/v2/verifier/…`: what verifiers read and report."""
+    """The routes of verifiers, `/api/v2/verifier/…`: feed, acknowledgements, usage."""
 
     def __init__(self, parts: FeedParts) -> None:
         self._parts = parts
@@ -146,7 +146,7 @@ class FeedRoutes:
         query: Query[FeedQuery],
         last_event_id: Annotated[str | None, Field(pattern=CURSOR), HeaderInput()],
     ) -> Response:
-        """Send the changes as they happen, and a beat when nothing does."""
+        """Send the changes as they happen, and a beat when there are none."""
         arrived = self._parts.monotonic()
         session = Session(
             id=query.session,
@@ -163,9 +163,9 @@ class FeedRoutes:
         )
 
     @operation("POST", f"{PREFIX}/ack")
-    async def ack(self, subscriber: ByVerifier, confirmation: Body[AckBody]) -> Response:
-        """Note what a session has dropped; `closed` ends it."""
-        body = confirmation.model
+    async def ack(self, subscriber: ByVerifier, ack: Body[AckBody]) -> Response:
+        """Note the changes that a session has applied; `closed` ends it."""
+        body = ack.model
         if body.seqs:
             await self._parts.store.confirm(body.session, body.seqs)
         if body.closed:
@@ -176,31 +176,31 @@ class FeedRoutes:
     async def usage(
         self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
     ) -> Response:
-        """Add up the uses that a verifier saw."""
+        """Add up the uses that a verifier accepted."""
         body = report.model
-        sightings = [await _sighting(self._parts, seen, subscriber.verifier.name) for seen in body.sightings]
-        known = [sighting for sighting in sightings if sighting is not None]
-        await self._parts.store.note_usage(known, UsageBatch(body.session, body.batch))
+        found = [await _usage_record(self._parts, reported, subscriber.verifier.name) for reported in body.usage]
+        records = [record for record in found if record is not None]
+        await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
         return Response(status_code=204)
 
 
-async def _sighting(parts: FeedParts, seen: SightingBody, verifier: str) -> Sighting | None:
-    digest = bytes.fromhex(seen.digest)
-    facts = await parts.store.find(digest)
+async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: str) -> HourlyUsage | None:
+    digest = bytes.fromhex(reported.digest)
+    facts = await parts.store.find_key(digest)
     if facts is None:
         return None
     # A verifier whose clock is ahead must not move the last use into the future.
     now = parts.clock()
-    return Sighting(
+    return HourlyUsage(
         key_id=UUID(bytes=facts.id),
         digest=digest,
-        hour=min(seen.hour, now).replace(minute=0, second=0, microsecond=0),
-        network=seen.network,
-        agent=seen.agent,
+        hour=min(reported.hour, now).replace(minute=0, second=0, microsecond=0),
+        network=reported.network,
+        agent=reported.agent,
         verifier=verifier,
-        first_seen=min(seen.first_seen, now),
-        last_seen=min(seen.last_seen, now),
-        count=seen.count,
+        first_seen=min(reported.first_seen, now),
+        last_seen=min(reported.last_seen, now),
+        count=reported.count,
     )
 
 
@@ -213,10 +213,12 @@ async def open_stream(
     patience: float = BEGIN_PATIENCE_SECONDS,
 ) -> "Stream":
     """
-    Prepare a feed for a session, once receipts know of it.
+    Store the session, so that receipts name it, and prepare its stream.
 
     Args:
-        credential: The digest of the credential that it was opened with.
+        parts: The parts of the feed.
+        session: The verifier session.
+        credential: The digest of the credential of the request.
         arrived: When the request arrived, by the monotonic clock of *parts*.
         patience: Seconds to wait until this process follows the changes.
 
@@ -228,7 +230,7 @@ async def open_stream(
             await parts.follower.begun()
     except TimeoutError:
         raise StorageUnavailable("the changes are not followed yet") from None
-    await parts.store.note_session(session)
+    await parts.store.renew_session(session)
     return Stream(parts, session, credential, arrived)
 
 
@@ -246,9 +248,9 @@ class Stream:
 
     async def events(self, cursor: str | None) -> AsyncIterator[bytes]:
         """
-        Give the events of the stream, until it has lasted long enough or the verifier was revoked.
+        Give the events of the stream, for `LONGEST_STREAM_SECONDS` or until the verifier is revoked.
 
-        It ends, too, when the log has forgotten what was not sent yet.
+        It ends, too, when the change log has dropped changes that were not sent yet.
         """
         beginning = self._begin(cursor)
         if beginning is None:
@@ -262,7 +264,7 @@ class Stream:
             await self._renew()
 
     def _begin(self, cursor: str | None) -> bytes | None:
-        """Take a position in the log, and give what comes before it; None when the verifier was revoked just now."""
+        """Set the position in the change log, and give the events before it; None for a revoked verifier."""
         log = self._follower.log
         recent = log.recent()
         if self._ends(recent):
@@ -271,12 +273,12 @@ class Stream:
         self._position = log.end
         hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
-            # Nobody can say what was missed. The recent changes are sent to be confirmed.
+            # It is unknown which changes were missed. The recent ones are sent to be acknowledged.
             return self._event("reset") + hello + self._drop(recent)
         return hello + self._drop(missed)
 
     async def _next(self) -> bytes | None:
-        """Wait for changes, or for the time of a beat; None when the stream cannot go on."""
+        """Wait for changes, or for the time of a beat; None when the stream ends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._follower.news(self._position)
@@ -287,15 +289,15 @@ class Stream:
         return self._drop(changes) if changes else self._event("beat", cursor=self._follower.log.cursor)
 
     def _ends(self, changes: Sequence[Change]) -> bool:
-        """Tell whether the verifier itself is among the changes: it is revoked then, for good."""
+        """Tell whether the changes name the verifier itself: then it was revoked, for good."""
         return any(self._credential in change.digests for change in changes)
 
     @property
     def _covered(self) -> float:
         """
-        The moment up to which everything is sent once the event that is written now is sent.
+        The time before which all changes are sent once the current event is sent.
 
-        That is how far the follower has come: all that it has read is before the position, or in the event.
+        It is the last sync of the change follower: the changes it has read are before the position, or in the event.
         """
         since = self._follower.since
         return -inf if since is None else since
@@ -315,4 +317,4 @@ class Stream:
         now = self._parts.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + RENEW_EVERY_SECONDS
-            await self._parts.store.note_session(self._session)
+            await self._parts.store.renew_session(self._session)

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can do its work, and its metrics."""
+"""The liveness, the readiness and the metrics of the process."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,19 +11,19 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.management.ports import Store
 
 _log = telemetry.Log("keywright.health")
-# A probe must answer before its own caller gives up; Kubernetes waits one second unless told otherwise.
-_PATIENCE_SECONDS = 0.8
+# The answer must come before the probe gives up; Kubernetes waits one second by default.
+_TIMEOUT_SECONDS = 0.8
 
 
 class HealthRoutes:
     """
-    `/livez` and `/readyz`, for anybody.
+    `/livez` and `/readyz`, which need no credential.
 
     Args:
-        store: Has to answer, and to be migrated.
+        store: Must answer and be migrated.
         signing_keys_present: Whether tokens can be verified.
-        changes_followed: Whether the changes are followed. What is looked up before is not cached, and so would not
-            outlast an outage.
+        changes_followed: Whether the change follower has begun. A key that is looked up earlier is not cached, so it
+            would not survive an outage of the database.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class HealthRoutes:
 
     @operation("GET", "/livez")
     async def livez(self) -> Response:
-        """Answer as long as the process answers anything."""
+        """Answer 200 while the process answers requests."""
         return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
     @operation("GET", "/readyz")
@@ -55,20 +55,20 @@ class HealthRoutes:
 
 
 class MetricsRoutes:
-    """`/metrics`, where the operator wants it on the API's own address."""
+    """`/metrics` on the API's own address, with `KEYWRIGHT_METRICS=path`."""
 
     @operation("GET", "/metrics")
     async def metrics(self) -> Response:
-        """Write the metrics of all processes in Prometheus' text format."""
+        """Answer the metrics of all processes in Prometheus' text format."""
         return Response(telemetry.exposition(), media_type=telemetry.METRICS_CONTENT_TYPE)
 
 
 async def _database(store: Store) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             await store.check()
     except StorageUnavailable as fault:
-        # For the log alone: it may name hosts and files, and anybody may ask.
+        # For the log alone: the reason may name hosts and files, and the route needs no credential.
         _log.warning("not ready", reason=fault.reason)
         return "unavailable"
     except TimeoutError:

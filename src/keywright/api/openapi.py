@@ -1,7 +1,7 @@
 """
-The OpenAPI document, derived from the operations: what their signatures read, what they answer, and how they may fail.
+The OpenAPI document, derived from the operations: their inputs, answers and errors.
 
-Bodies of requests are models of pydantic; answers are classes of the contract, lists and unions of them.
+Bodies of requests are pydantic models. Answers are classes of the contract, or lists and unions of them.
 """
 
 import re
@@ -16,12 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from keywright import contract
-from keywright.api.checking import BATCH, VERIFY
 from keywright.api.http.bodies import BodyInput, body_model_of
 from keywright.api.http.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
-from keywright.api.http.routing import Asked, Operation, PathInput, QueryInput, operation, operations_of
+from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operation, operations_of
 from keywright.api.keys.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
-from keywright.api.verify_schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.api.verify.schemas import BATCH, MOST_IN_A_BATCH, VERIFY, BatchRequest, VerifyRequest
 from keywright.contract.schema import schemas as schemas_of
 from keywright.service.management.audit_log import EventType
 from keywright.service.principal import Permission
@@ -30,17 +29,17 @@ _REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = """API keys for the organizations of a product whose users sign in through Auth0.
 
 Every request carries an Auth0 access token: `Authorization: Bearer <token>`. The organization comes from the token.
-API servers, which check keys, carry a verifier's credential instead.
-A key of another organization, a deleted key and a key that never was give one and the same 404."""
+API servers, which check keys, send a verifier's credential instead.
+A key of another organization, a deleted key and an unknown key give the same 404."""
 
 _HEADERS = {
-    "ETag": "The version of the key, for `If-Match`. It covers all that can be changed here; uses leave it as it is",
+    "ETag": "The version of the key, for `If-Match`. It changes with every change to the key, but not with a use",
     "Location": "The path of the new key",
     "Link": 'The next page, `rel="next"`; absent on the last',
-    "Idempotency-Replayed": "`true` where this is the answer to an earlier request; otherwise absent",
-    "Retry-After": "Seconds until trying again makes sense",
+    "Idempotency-Replayed": "`true` for the answer to an earlier request with this idempotency key; otherwise absent",
+    "Retry-After": "Seconds until a retry makes sense",
     "WWW-Authenticate": "The challenge of RFC 6750",
-    "Keywright-Stale": "`true` while the answer comes from memory because the database cannot be asked; otherwise "
+    "Keywright-Stale": "`true` while the answer comes from the cache because the database cannot be reached; otherwise "
     "absent",
 }
 
@@ -61,10 +60,10 @@ _FACTS_HEADER = {
     "name": "Keywright-Facts",
     "in": "header",
     "required": False,
-    "description": "`1`: answer from the database, with `facts`, and count no limits: the caller judges by itself",
+    "description": "`1`: answer from the database, with `facts`, and count no rate limits: the caller decides itself",
     "schema": {"type": "string"},
 }
-# Of every operation, whatever its signature reads.
+# Codes that every operation may answer.
 _OF_ALL = ("internal", "storage_unavailable")
 _OF_VERIFICATIONS = (
     *("invalid_request", "invalid_json", "missing_token", "invalid_token", "organization_required"),
@@ -80,9 +79,9 @@ class DocumentRoute:
     `/openapi.json`.
 
     Args:
-        groups: Objects with operations; those without a tag are left out.
-        version: Of the service.
-        environments: Those that a key may belong to.
+        groups: Objects with operations; operations without a tag are left out.
+        version: The version of the service.
+        environments: The environments of keys.
     """
 
     def __init__(self, groups: Iterable[object], *, version: str, environments: Sequence[str]) -> None:
@@ -91,12 +90,12 @@ class DocumentRoute:
 
     @operation("GET", "/openapi.json")
     async def openapi(self) -> Response:
-        """Answer the document. It is built in a thread, in the time of hundreds of requests, when it is first read."""
+        """Answer the document. The first request builds it in a thread, because that takes as long as hundreds."""
         return JSONResponse(await run_in_threadpool(self._document))
 
 
 def document(operations: Sequence[Operation], *, version: str, environments: Sequence[str]) -> dict[str, Any]:
-    """Build the document of these operations, verifications included."""
+    """Build the document of *operations* and of the verifications."""
     schemas = _Schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for found in operations:
@@ -117,21 +116,22 @@ def document(operations: Sequence[Operation], *, version: str, environments: Seq
 
 class _Schemas:
     """
-    The schemas of every type that the document names: of requests by pydantic, of answers by the contract.
+    The schemas of the document: those of requests by pydantic, those of answers by the contract.
 
-    `components` are those that others refer to. The model of a query is none of them: its fields are parameters.
+    `components` are the schemas that others refer to. Models of queries are not among them: their fields are
+    parameters.
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        asked = [asked for found in operations for asked in found.inputs]
-        read = {kind for each in asked if (kind := _type_of(each)) is not None} | {VerifyRequest, BatchRequest}
+        params = [param for found in operations for param in found.inputs]
+        read = {kind for each in params if (kind := _type_of(each)) is not None} | {VerifyRequest, BatchRequest}
         types: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
             (kind, "validation", TypeAdapter(kind)) for kind in read
         ]
         found, definitions = TypeAdapter.json_schemas(types, ref_template=_REFERENCE.format(name="{model}"))
         self._requests = {kind: schema for (kind, _), schema in found.items()}
         components = definitions["$defs"]
-        queries = {_type_of(each) for each in asked if isinstance(each.input, QueryInput)}
+        queries = {_type_of(each) for each in params if isinstance(each.input, QueryInput)}
         self._queries = {kind: components.pop(kind.__name__) for kind in queries}
         written = {kind for found in operations for kind in _classes_of(found.answers)}
         answers = schemas_of(written | _ANSWERS, reference=_REFERENCE)
@@ -139,41 +139,41 @@ class _Schemas:
         self.components: dict[str, Any] = dict(sorted({**answers, **components}.items()))
 
     def request(self, kind: Any) -> dict[str, Any]:
-        """Describe a body of a request."""
+        """Describe the body of a request."""
         return {"content": {"application/json": {"schema": self._requests[kind]}}}
 
-    def parameters(self, asked: Asked) -> list[dict[str, Any]]:
-        """Describe what an input reads of path, query and headers."""
-        kind = _type_of(asked)
-        if isinstance(asked.input, PathInput):
-            return [{"name": asked.name, "in": "path", "required": True, "schema": self._requests[kind]}]
-        if isinstance(asked.input, QueryInput):
+    def parameters(self, param: Parameter) -> list[dict[str, Any]]:
+        """Describe the parameters that an input reads from path, query and headers."""
+        kind = _type_of(param)
+        if isinstance(param.input, PathInput):
+            return [{"name": param.name, "in": "path", "required": True, "schema": self._requests[kind]}]
+        if isinstance(param.input, QueryInput):
             query = self._queries[kind]
             return [
                 {"name": name, "in": "query", "required": name in query.get("required", ()), **_field(schema)}
                 for name, schema in query["properties"].items()
             ]
-        return [] if asked.input.header is None else [dict(asked.input.header)]
+        return [] if param.input.header is None else [dict(param.input.header)]
 
 
 def _field(schema: dict[str, Any]) -> dict[str, Any]:
-    # A query cannot say null; a parameter without another default is left out.
+    # A query cannot contain null, so a default of null is not published.
     schema = {name: value for name, value in schema.items() if (name, value) != ("default", None)}
     description = schema.get("description")
     return {"schema": schema} if description is None else {"description": description, "schema": schema}
 
 
-def _type_of(asked: Asked) -> Any:
-    if isinstance(asked.input, BodyInput):
-        return body_model_of(asked.hint)
-    if isinstance(asked.input, QueryInput):
-        return get_args(asked.hint)[0]
-    return asked.hint if isinstance(asked.input, PathInput) else None
+def _type_of(param: Parameter) -> Any:
+    if isinstance(param.input, BodyInput):
+        return body_model_of(param.hint)
+    if isinstance(param.input, QueryInput):
+        return get_args(param.hint)[0]
+    return param.hint if isinstance(param.input, PathInput) else None
 
 
 def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
-    inputs = [asked.input for asked in found.inputs]
-    parameters = [parameter for asked in found.inputs for parameter in schemas.parameters(asked)]
+    inputs = [param.input for param in found.inputs]
+    parameters = [parameter for param in found.inputs for parameter in schemas.parameters(param)]
     headers = [*found.headers, *(name for each in inputs for name in each.headers)]
     good: dict[str, Any] = {"description": HTTPStatus(found.status).phrase}
     if headers:
@@ -188,9 +188,9 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
     }
     if parameters:
         described["parameters"] = parameters
-    for asked in found.inputs:
-        if isinstance(asked.input, BodyInput):
-            described["requestBody"] = {"required": asked.input.required, **schemas.request(_type_of(asked))}
+    for param in found.inputs:
+        if isinstance(param.input, BodyInput):
+            described["requestBody"] = {"required": param.input.required, **schemas.request(_type_of(param))}
     codes = [*found.refusals, *(code for each in inputs for code in each.codes)]
     return described | {
         "responses": {str(found.status): good, **_error_responses(codes)},
@@ -200,7 +200,7 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _error_responses(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Describe the answers to what may go wrong, by status, in both of their forms."""
+    """Describe the error answers by status, in both of their forms."""
     by_status: dict[int, list[str]] = {}
     for code, problem in PROBLEMS.items():
         if code in {*codes, *_OF_ALL}:
@@ -209,11 +209,11 @@ def _error_responses(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _verifications(schemas: _Schemas) -> dict[str, Any]:
-    """Describe what `checking` answers in front of every route."""
+    """Describe the operations that `checking` answers in front of all routes."""
     one = {
         "summary": "Verify API Key",
-        "description": "Check a presented key. A refusal is an answer like any other, with `valid: false` and the "
-        "reason in `code`. A token's bearer learns of its organization's keys only; a verifier checks all keys.",
+        "description": "Check a presented key. A refusal is a normal answer with `valid: false` and the reason in "
+        "`code`. The bearer of a token can check its organization's keys only; a verifier checks all keys.",
         "operationId": "verify_api_key",
         "parameters": [_FACTS_HEADER],
         **_verification(schemas.request(VerifyRequest), _answer(contract.VerifyResponse)),
@@ -281,7 +281,7 @@ def _schema_of(kind: Any) -> dict[str, Any]:
 
 
 def _classes_of(kind: Any) -> set[type]:
-    """Give the classes of the contract that a list or union is made of."""
+    """Give the classes of the contract in a list or union."""
     if parts := get_args(kind):
         return {found for part in parts for found in _classes_of(part)}
     return set() if kind is None else {kind}

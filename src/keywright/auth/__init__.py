@@ -1,5 +1,5 @@
 """
-Who is calling: access tokens of one issuer, and the keys that the issuer signs them with.
+Access tokens of one issuer, and the signing keys that verify them.
 
-Knows JSON Web Tokens and fetches signing keys; knows no database and no HTTP request of ours.
+Reads JSON Web Tokens and fetches signing keys. Not here: the database, and requests to the service.
 """

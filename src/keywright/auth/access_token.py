@@ -1,47 +1,53 @@
 """
-Access tokens: from text of anybody's making to the principal it speaks for, or a refusal.
+Access tokens: from untrusted text to the principal of the token, or a refusal.
 
-Every signature check goes the way of `verify_jws`: `compact.read`, then `SigningKey.verify`. The order of all checks is
-the order of the lines in `AccessTokens.authenticate` and `claims.check`.
+Every signature check takes the two steps of `verify_jws`: `compact_jws.read`, then `IssuerKey.verify`. The order of
+all checks is that of the lines in `AccessTokens.authenticate` and `claims.check`.
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
+from keywright import compact_jws
 from keywright.auth import claims as claim_rules
-from keywright.auth import compact, rsa_key
+from keywright.auth import rsa_key
 from keywright.auth.claims import ClaimRules
-from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, SigningKey
-from keywright.auth.verified_tokens import VerifiedTokens
+from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, IssuerKey
+from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
 from keywright.service.principal import PermissionPolicy, Principal
 
+MAX_CACHED_SECONDS = 60
+DEFAULT_CAPACITY = 10_000
+_TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
+
 
 def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset[str] = DEFAULT_ALGORITHMS) -> bytes:
     """
-    Check a token against one public key: all that can be decided from the two alone, the signature included.
+    Verify the header policy and the signature of a token with one public key.
 
     Args:
-        token: Anything at all, of any type, size and maker.
+        token: Untrusted input of any type and size.
         jwk: A JSON Web Key (RFC 7517), or anything else.
-        algorithms: The values of `alg` to accept, as far as they are supported.
+        algorithms: The accepted values of `alg`; unsupported ones are ignored.
 
     Returns:
         The payload, exactly as signed. It need not be JSON, and no claim in it is checked.
 
     Raises:
-        InvalidToken: Whatever is wrong with either. Nothing else is ever raised.
+        InvalidToken: The token or the key is refused. No other exception is raised.
     """
-    jws = compact.read(compact.as_ascii(token), algorithms & SUPPORTED_ALGORITHMS)
+    jws = _read(_as_ascii(token), algorithms & SUPPORTED_ALGORITHMS)
     key = rsa_key.read(jwk)
     if key is None:
-        raise InvalidToken("The signing key is not one that may be used.")
+        raise InvalidToken("The signing key may not be used.")
     return key.verify(jws)
 
 
 class Keys(Protocol):
-    """What is asked of the issuer's key set; `jwks.KeySet` is the real one."""
+    """The port to the issuer's key set; `jwks.KeySet` implements it."""
 
     @property
     def generation(self) -> int:
@@ -49,12 +55,83 @@ class Keys(Protocol):
         ...
 
     def present(self) -> bool:
-        """Tell whether there are keys that may be trusted now."""
+        """Return whether there are keys, and they are not too old to be trusted."""
         ...
 
-    async def key(self, kid: str) -> SigningKey | None:
-        """Give the key called *kid*, None when the issuer has none; raise `AuthUnavailable` when it cannot be told."""
+    async def key(self, kid: str) -> IssuerKey | None:
+        """Return the key called *kid*, None if the issuer has none; raise `AuthUnavailable` if that is unknown."""
         ...
+
+
+class _Entry(NamedTuple):
+    principal: Principal
+    since: float
+    until: float
+
+
+class VerifiedTokens:
+    """
+    A bounded cache of verified tokens, by their SHA-256; a full one drops its oldest entry.
+
+    The next request with a cached token needs no RSA operation. Refusals are not cached.
+
+    Args:
+        capacity: The most entries, at least 1.
+    """
+
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        if capacity < 1:
+            raise ValueError("the capacity of verified tokens must be at least 1")
+        self._capacity = capacity
+        self._entries: dict[bytes, _Entry] = {}
+        self._generation: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, token: bytes, *, generation: int, now: float) -> Principal | None:
+        """
+        Return the principal of *token*, if this generation of the key set verified it at most a minute ago.
+
+        Args:
+            token: The whole token.
+            generation: The current generation of the key set; a new one empties the cache.
+            now: Seconds since the epoch.
+        """
+        self._use_generation(generation)
+        digest = sha256(token).digest()
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        # Without the lower bound, a clock that was set back would extend the minute.
+        if entry.since <= now < entry.until:
+            return entry.principal
+        del self._entries[digest]
+        return None
+
+    def add(self, token: bytes, principal: Principal, *, generation: int, now: float, expires: float) -> None:
+        """
+        Cache *token* for at most a minute, and never past *expires*.
+
+        Args:
+            token: The whole token.
+            principal: The principal of the token.
+            generation: The generation of the key set that verified it.
+            now: Seconds since the epoch.
+            expires: Its `exp`, without leeway.
+        """
+        self._use_generation(generation)
+        until = min(now + MAX_CACHED_SECONDS, expires)
+        if until <= now:
+            return
+        while len(self._entries) >= self._capacity:
+            del self._entries[next(iter(self._entries))]
+        self._entries[sha256(token).digest()] = _Entry(principal, now, until)
+
+    def _use_generation(self, generation: int) -> None:
+        if generation != self._generation:
+            self._entries.clear()
+            self._generation = generation
 
 
 class AccessTokens:
@@ -62,14 +139,14 @@ class AccessTokens:
     Verifies the access tokens of one issuer for one audience. Implements `service.ports.Authenticator`.
 
     Args:
-        issuer: What `iss` must be, byte for byte; Auth0's ends in a slash.
+        issuer: The exact value of `iss`; Auth0's ends in a slash.
         audience: The API identifier that `aud` must be, or contain.
         key_set: The issuer's signing keys.
-        clock: Tells the time.
-        org_claim: The name of the claim that names the organisation.
+        clock: The current time, aware.
+        org_claim: The name of the organization claim.
         permissions: How permissions are read from a token.
-        algorithms: The values of `alg` to accept, out of RS256, RS384, RS512 and PS256.
-        verified: Where verified tokens are remembered; without it every token is verified every time.
+        algorithms: The accepted values of `alg`, out of RS256, RS384, RS512 and PS256.
+        verified: The cache of verified tokens; without it every request verifies its token.
 
     Raises:
         ValueError: No algorithm is given, or one that is not supported.
@@ -97,20 +174,20 @@ class AccessTokens:
 
     async def authenticate(self, token: str) -> Principal:
         """
-        Check *token*, which may be anything at all.
+        Verify *token*, which is untrusted text of any size.
 
         Raises:
-            InvalidToken: It cannot be trusted.
-            OrganizationRequired: It names no organisation.
-            AuthUnavailable: There are no signing keys to check it with.
+            InvalidToken: The token is refused.
+            OrganizationRequired: The token is good, but names no organization.
+            AuthUnavailable: There are no signing keys to verify it with.
         """
-        raw = compact.as_ascii(token)
-        known = self._recall(raw)
-        if known is not None:
-            return known
-        jws = compact.read(raw, self._algorithms)
-        claims = compact.read_json(jws.payload, "payload")
-        # Before the key is asked for, which may mean asking the issuer for it.
+        verified = self._find_verified(token)
+        if verified is not None:
+            return verified
+        raw = _as_ascii(token)
+        jws = _read(raw, self._algorithms)
+        claims = _read_claims(jws)
+        # Before the key is looked up, which can cause a fetch: a foreign token must not cause one.
         claim_rules.check_issuer(claims, self._rules)
         key = await self._key_set.key(jws.kid)
         if key is None:
@@ -118,19 +195,41 @@ class AccessTokens:
         key.verify(jws)
         now = self._now()
         principal = claim_rules.check(claims, self._rules, now=now)
-        self._remember(raw, principal, now=now, expires=claims["exp"])
+        self._add_verified(raw, principal, now=now, expires=claims["exp"])
         return principal
 
-    def _recall(self, token: bytes) -> Principal | None:
-        # Without keys that may be trusted, what they verified is not trusted either.
+    def _find_verified(self, token: str) -> Principal | None:
+        # When the keys are too old to be trusted, so are the tokens that they verified.
         if self._verified is None or not self._key_set.present():
             return None
-        return self._verified.find(token, generation=self._key_set.generation, now=self._now())
+        raw = token.encode(errors="surrogatepass")
+        return self._verified.find(raw, generation=self._key_set.generation, now=self._now())
 
-    def _remember(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
+    def _add_verified(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
         if self._verified is not None:
             generation = self._key_set.generation
             self._verified.add(token, principal, generation=generation, now=now, expires=expires)
 
     def _now(self) -> float:
         return self._clock().timestamp()
+
+
+def _as_ascii(token: bytes | str) -> bytes:
+    try:
+        return compact_jws.as_ascii(token)
+    except MalformedJws as flaw:
+        raise InvalidToken(str(flaw)) from None
+
+
+def _read(token: bytes, algorithms: frozenset[str]) -> Jws:
+    try:
+        return compact_jws.read(token, algorithms, _TYPES)
+    except MalformedJws as flaw:
+        raise InvalidToken(str(flaw)) from None
+
+
+def _read_claims(jws: Jws) -> dict[str, Any]:
+    try:
+        return compact_jws.read_json(jws.payload, "payload")
+    except MalformedJws as flaw:
+        raise InvalidToken(str(flaw)) from None

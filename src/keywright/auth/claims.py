@@ -1,7 +1,7 @@
 """
-What a token must say for us to act on it: the claims of RFC 7519 and RFC 9068 as Auth0 writes them.
+The rules for the claims of a token: RFC 7519 and RFC 9068, as Auth0 writes them.
 
-Pure: the claims, the rules and the time decide. Whether the claims are genuine is decided elsewhere, before.
+Pure functions of claims, rules and time. The signature is verified before, in `access_token`.
 """
 
 import re
@@ -15,26 +15,26 @@ from keywright.service.principal import Organization, PermissionPolicy, Principa
 LEEWAY_SECONDS = 5
 MAX_AHEAD_SECONDS = 60
 MAX_CHARACTERS = 255
-# From there on not every whole number has a double of its own, and two readers may see two times.
+# Above this a double cannot represent every whole number, and two readers may read two times.
 _INSTANT_LIMIT = 2**53
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Claims = dict[str, Any]
 
-# The id of an organisation is two SHA-1 hashes of the same few names, over and over.
+# An organization id costs two SHA-1 hashes, and few names recur in all tokens.
 _organization_named = lru_cache(maxsize=4096)(Organization.named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRules:
     """
-    What claims are held to.
+    The values that claims must have.
 
     Args:
-        issuer: What `iss` must be, byte for byte.
-        audience: What `aud` must be, or contain.
-        org_claim: The name of the claim that names the organisation.
-        permissions: How permissions are read.
+        issuer: The exact value of `iss`.
+        audience: The value of `aud`, or one of its members.
+        org_claim: The name of the organization claim.
+        permissions: How permissions are read from the claims.
     """
 
     issuer: str
@@ -44,23 +44,23 @@ class ClaimRules:
 
 
 def check_issuer(claims: Claims, rules: ClaimRules) -> None:
-    """Refuse (`InvalidToken`) what another issuer wrote; nothing is asked of anybody on behalf of such a token."""
+    """Refuse (`InvalidToken`) a token of another issuer, before it can cause a fetch of keys."""
     if claims.get("iss") != rules.issuer:
         raise InvalidToken("The token is from another issuer.")
 
 
 def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     """
-    Hold verified claims to the rules.
+    Check the claims of a token whose signature is verified.
 
     Args:
         claims: The payload, read strictly.
-        rules: What they are held to.
+        rules: The values that they must have.
         now: Seconds since the epoch.
 
     Raises:
-        InvalidToken: They are malformed, or not meant for us, or not for now.
-        OrganizationRequired: They name no organisation.
+        InvalidToken: A claim is malformed, or the token is for another audience or time.
+        OrganizationRequired: The organization claim is absent, null or empty.
     """
     check_issuer(claims, rules)
     _check_audience(claims.get("aud"), rules.audience)
@@ -100,7 +100,7 @@ def _check_times(claims: Claims, now: float) -> None:
 
 
 def _instant(claims: Claims, name: str) -> float:
-    """Read a NumericDate: seconds since the epoch, whole or not."""
+    """Read a NumericDate (RFC 7519, section 2): seconds since the epoch, whole or not."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _INSTANT_LIMIT:
         raise InvalidToken(f"The {name} claim is missing or malformed.")
@@ -108,12 +108,12 @@ def _instant(claims: Claims, name: str) -> float:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    """Tell whether *value* is 1 to 255 characters, none of them a control character."""
+    """Return whether *value* is 1 to 255 characters, none of them a control character."""
     return isinstance(value, str) and 0 < len(value) <= MAX_CHARACTERS and _CONTROL.search(value) is None
 
 
 def _client_id(claims: Claims) -> str | None:
-    """Give `azp`, as Auth0 calls it, or else RFC 9068's `client_id`."""
+    """Return Auth0's `azp`, or else `client_id` (RFC 9068), or None."""
     for name in ("azp", "client_id"):
         if name in claims:
             client_id: object = claims[name]

@@ -1,22 +1,21 @@
 """
-Where signing keys come from: the issuer's discovery document and its key set, both over HTTPS.
+One fetch of the signing keys: the issuer's discovery document and its key set, both over HTTPS.
 
-Lives here: one fetch, and how the two documents are read. When to fetch, and what to do when it fails, is decided in
-`jwks`.
+`jwks` decides when to fetch, and what a failed fetch means.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from keywright import strict_json
 from keywright.auth import rsa_key
-from keywright.auth.compact import is_kid
-from keywright.auth.rsa_key import SigningKey
+from keywright.auth.rsa_key import IssuerKey
+from keywright.compact_jws import is_kid
+from keywright.keys.addresses import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -31,16 +30,16 @@ _NO_PROXY = dict.fromkeys(("all://", "http://", "https://"))
 
 class FetchFailed(Exception):
     """
-    One fetch gave no key set.
+    A fetch returned no key set.
 
     Args:
-        word: Why, in one word that never changes: `timeout`, `network`, `status`, `encoding`, `too_large`, `not_json`,
+        code: The cause, stable: `timeout`, `network`, `status`, `encoding`, `too_large`, `not_json`,
             `issuer`, `jwks_uri`, `too_many_keys` or `no_usable_key`.
     """
 
-    def __init__(self, word: str) -> None:
-        super().__init__(word)
-        self.word = word
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class KeySource:
@@ -49,16 +48,16 @@ class KeySource:
 
     Args:
         issuer: Its `https` address, or an `http` one on a loopback host.
-        transport: What carries the requests; by default the network, through the proxy that the environment names.
-        deadline: Seconds that one fetch may take, all its requests together.
+        transport: The transport of the requests; by default the network, through the proxy of the environment.
+        deadline: The most seconds for one fetch, all its requests together.
 
     Raises:
-        ValueError: The issuer is neither.
+        ValueError: The issuer is another address.
     """
 
     def __init__(self, issuer: str, *, transport: "httpx.AsyncBaseTransport | None", deadline: float) -> None:
-        local = is_loopback(issuer)
-        if not _may_be_asked(issuer, loopback=local):
+        local = is_on_this_machine(issuer)
+        if not _is_allowed(issuer, loopback=local):
             raise ValueError("the issuer must be an https address, or an http one on a loopback host")
         self._issuer = issuer
         self._base = issuer if issuer.endswith("/") else f"{issuer}/"
@@ -67,15 +66,15 @@ class KeySource:
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
-    async def fetch(self) -> Mapping[str, SigningKey]:
+    async def fetch(self) -> Mapping[str, IssuerKey]:
         """
-        Ask for the keys as they are now.
+        Fetch the current keys.
 
         Returns:
-            At least one usable key, by `kid`.
+            The usable keys by `kid`, at least one.
 
         Raises:
-            FetchFailed: There was no such answer in time.
+            FetchFailed: The fetch failed, or took longer than the deadline.
         """
         if self._client is None:
             # httpx takes a tenth of a second to import, and loads rich; the service starts without it.
@@ -91,7 +90,7 @@ class KeySource:
             raise FetchFailed("network") from error
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
 
@@ -104,34 +103,34 @@ class KeySource:
                 timeout=self._deadline,
                 follow_redirects=False,
                 limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
-                # A compressed body could hold a thousand times what was counted.
+                # A compressed body could expand to a thousand times the bytes that were counted.
                 headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-                # A proxy of the environment leads away from this machine.
+                # A proxy would not reach a loopback address of this host.
                 mounts=_NO_PROXY if self._loopback else None,
             )
         return self._client
 
     async def _key_set_address(self) -> str:
-        """Look into the discovery document; an issuer without one has its keys at the place that is customary."""
-        customary = f"{self._base}.well-known/jwks.json"
+        """Return the key set's address from the discovery document, or the usual address if there is no document."""
+        default = f"{self._base}.well-known/jwks.json"
         try:
             document = strict_json.read_object(await self._get(f"{self._base}.well-known/openid-configuration"))
         except strict_json.NotStrict:
-            return customary
+            return default
         except FetchFailed as failure:
-            if failure.word != "status":
+            if failure.code != "status":
                 raise
-            return customary
-        return self._announced(document) or customary
+            return default
+        return self._advertised_address(document) or default
 
-    def _announced(self, document: dict[str, Any]) -> str | None:
-        """Give the `jwks_uri` of a discovery document, None when it is no such document."""
+    def _advertised_address(self, document: dict[str, Any]) -> str | None:
+        """Return the `jwks_uri` of a discovery document; None if the document is something else."""
         if "issuer" not in document and "jwks_uri" not in document:
             return None
         if document.get("issuer") != self._issuer:
             raise FetchFailed("issuer")
         address = document.get("jwks_uri")
-        if not isinstance(address, str) or not _may_be_asked(address, loopback=self._loopback):
+        if not isinstance(address, str) or not _is_allowed(address, loopback=self._loopback):
             raise FetchFailed("jwks_uri")
         return address
 
@@ -149,15 +148,15 @@ class KeySource:
             return bytes(body)
 
 
-def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
+def read_key_set(body: bytes) -> Mapping[str, IssuerKey]:
     """
     Read a JWK Set (RFC 7517, section 5).
 
-    Keys that are not for us are passed over, as the RFC asks. A `kid` that appears twice stands for no key, whatever
-    kinds of key the two are: which one signed would be a guess.
+    Unusable keys are ignored, as the RFC requires. A `kid` that appears twice is ignored, too: which of the two keys
+    signed a token would be a guess.
 
     Raises:
-        FetchFailed: It is not a set, has more than 32 members, or none of them is usable.
+        FetchFailed: The body is no key set, has more than 32 members, or no usable one.
     """
     try:
         members = strict_json.read_object(body).get("keys")
@@ -176,27 +175,22 @@ def read_key_set(body: bytes) -> Mapping[str, SigningKey]:
     return usable
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+def is_on_this_machine(address: str) -> bool:
+    """Return whether the host of a URL is a loopback one; see `is_loopback`."""
     url = _read(address)
-    if url is None or url.hostname is None:
-        return False
-    try:
-        return url.hostname == "localhost" or ip_address(url.hostname).is_loopback
-    except ValueError:
-        return False
+    return url is not None and url.hostname is not None and is_loopback(url.hostname)
 
 
-def _may_be_asked(address: str, *, loopback: bool) -> bool:
-    """Tell whether a URL is https; or http on this machine, for an issuer that is itself on this machine."""
+def _is_allowed(address: str, *, loopback: bool) -> bool:
+    """Return whether a URL is https, or http on a loopback host for an issuer on a loopback host."""
     url = _read(address)
     if url is None or not url.hostname or "@" in url.netloc:
         return False
-    return url.scheme == "https" or (url.scheme == "http" and loopback and is_loopback(address))
+    return url.scheme == "https" or (url.scheme == "http" and loopback and is_on_this_machine(address))
 
 
 def _read(address: str) -> SplitResult | None:
-    """Take a URL apart; None for what is none, or holds characters that `urlsplit` would drop."""
+    """Split a URL; None if it is malformed, or has characters that `urlsplit` would drop."""
     try:
         url = urlsplit(address)
         _ = url.port

@@ -1,7 +1,7 @@
 """
-Signing keys of an issuer: RSA public keys, read from JWKs (RFC 7517, RFC 7518 section 6.3), and what they verify.
+Signing keys of an issuer: RSA public keys, read from JWKs (RFC 7517, RFC 7518 section 6.3). They verify signatures.
 
-The one place that checks a signature. A key is prepared once, not once for every token.
+No other module checks a token's signature. A key is parsed once, not once for every token.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from keywright.auth import base64url
-from keywright.auth.compact import Jws
+from keywright.compact_jws import Jws, decode_base64url
 from keywright.service.faults import InvalidToken
 
 MIN_BITS = 2048
@@ -36,8 +35,8 @@ SUPPORTED_ALGORITHMS = frozenset(_SCHEMES)
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A public key ready for use; `kid` and `algorithm` are None where its JWK does not bind it to one."""
+class IssuerKey:
+    """A parsed public key; `kid` and `algorithm` are None if its JWK has no such member."""
 
     kid: str | None
     algorithm: str | None
@@ -45,13 +44,13 @@ class SigningKey:
 
     def verify(self, jws: Jws) -> bytes:
         """
-        Check the signature of a token.
+        Verify the signature of a token.
 
         Returns:
             The payload, exactly as signed.
 
         Raises:
-            InvalidToken: This key did not sign it, or is not meant to.
+            InvalidToken: The signature is wrong, or the token names another key or algorithm.
         """
         if self.kid not in (None, jws.kid) or self.algorithm not in (None, jws.algorithm):
             raise InvalidToken("The token names another signing key or algorithm than the key does.")
@@ -63,16 +62,16 @@ class SigningKey:
         return jws.payload
 
 
-def read(jwk: object) -> SigningKey | None:
+def read(jwk: object) -> IssuerKey | None:
     """
-    Prepare the key of a JWK.
+    Parse the key of a JWK.
 
     Args:
-        jwk: A JSON object, or anything else.
+        jwk: Untrusted input, such as a member of a key set.
 
     Returns:
-        The key, or None unless it is an RSA key of 2048 to 8192 bits that is meant for checking signatures by an
-        algorithm known here.
+        The key; None unless it is an RSA key of 2048 to 8192 bits for verifying signatures with a supported
+        algorithm.
     """
     if not isinstance(jwk, dict) or jwk.get("kty") != "RSA" or not _is_for_verifying(jwk):
         return None
@@ -82,7 +81,7 @@ def read(jwk: object) -> SigningKey | None:
     public = _public_key(jwk.get("n"), jwk.get("e"))
     if public is None or not (algorithm is None or algorithm in SUPPORTED_ALGORITHMS):
         return None
-    return SigningKey(kid, algorithm, public)
+    return IssuerKey(kid, algorithm, public)
 
 
 def _is_for_verifying(jwk: dict[Any, Any]) -> bool:
@@ -94,7 +93,7 @@ def _public_key(modulus: object, exponent: object) -> RSAPublicKey | None:
     n, e = _read_integer(modulus, _LONGEST_MODULUS), _read_integer(exponent, _LONGEST_EXPONENT)
     if n is None or e is None or not MIN_BITS <= n.bit_length() <= MAX_BITS or e.bit_length() > _MAX_EXPONENT_BITS:
         return None
-    # An even one of either is no RSA key, and libraries differ in how they fail on it.
+    # An even modulus or exponent is no RSA key, and libraries fail on it in different ways.
     if n % 2 == 0 or e % 2 == 0 or e < 3:
         return None
     try:
@@ -107,5 +106,5 @@ def _read_integer(text: object, longest: int) -> int | None:
     """Read a Base64urlUInt (RFC 7518, section 2): base64url, big-endian, as few bytes as possible."""
     if not isinstance(text, str) or len(text) > longest or not text.isascii():
         return None
-    raw = base64url.decode(text.encode("ascii"))
+    raw = decode_base64url(text.encode("ascii"))
     return None if not raw or raw[0] == 0 else int.from_bytes(raw, "big")

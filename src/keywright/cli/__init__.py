@@ -1,8 +1,8 @@
 """
-The command line. Wiring, like `keywright.app`: it may know every room.
+The command line. Wiring, like `keywright.app`: it may import every package.
 
-Every command imports what it needs when it runs, so that `keywright --help` and `keywright keys` start at once and the
-latter needs nothing of the server. Only `exits` says how a command ends.
+Every command imports what it needs when it runs: `keywright --help` and `keywright keys` start fast, and the
+latter needs no package of the server. Exit codes are in `exits`.
 """
 
 import signal
@@ -12,7 +12,7 @@ _SENTENCE = "This command needs packages that are not installed: pip install 'ke
 
 
 def main() -> None:
-    """Run the command that the process was started with."""
+    """Run the command of `sys.argv`."""
     try:
         _run()
     except ModuleNotFoundError as missing:
@@ -20,13 +20,13 @@ def main() -> None:
             raise
         sys.exit(_SENTENCE)
     except KeyboardInterrupt:
-        # As Typer ends a command.
+        # The exit code of Typer.
         sys.exit(128 + signal.SIGINT)
 
 
 def _run() -> None:
-    # As containers start the service: without options there is nothing to read, and Typer takes as long to import as
-    # the database takes to open.
+    # Containers start the service without options. Then Typer is not needed, and its import takes as long as opening
+    # the database.
     if sys.argv[1:] == ["serve"]:
         from keywright.cli.server.serve import run
 

@@ -20,22 +20,22 @@ _MOST_DETAILS = 80
 
 Since = Annotated[
     datetime | None,
-    option_types.past_option("From so long ago on, such as 7d, or from a time on."),
+    option_types.past_option("The start: a time, or a duration before now, such as 7d."),
 ]
 
 
 def events(
-    key_id: Annotated[str | None, typer.Argument(metavar="ID", help="Of this key only.")] = None,
+    key_id: Annotated[str | None, typer.Argument(metavar="ID", help="Events of this key only.")] = None,
     type_: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Of this type only, such as api_key.revoked.")
+        str | None, typer.Option("--type", metavar="TYPE", help="Events of this type only, such as api_key.revoked.")
     ] = None,
-    actor: Annotated[str | None, typer.Option(metavar="SUBJECT", help="By the bearer of such a token only.")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="SUBJECT", help="Events by this subject only.")] = None,
     since: Since = None,
     until: Annotated[
         datetime | None,
-        option_types.past_option("Until so long ago, or until a time."),
+        option_types.past_option("The end: a time, or a duration before now."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events a page holds.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most events on a page.")] = 100,
     everything: AllPages = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,11 +55,11 @@ def events(
 
 def usage(
     key_id: KeyId,
-    period: Annotated[Literal["day", "hour"], typer.Option(metavar="PERIOD", help="Add up by day or by hour.")] = "day",
+    period: Annotated[Literal["day", "hour"], typer.Option(metavar="PERIOD", help="Count by day or by hour.")] = "day",
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how often a key was used, where from, and with which of its secrets."""
+    """Show how often a key was used, by period, by source and by secret."""
     with service() as client:
         found = client.usage(key_id, period=period, since=since)
     print_answer(found, _print_usage, as_json=as_json)
@@ -95,7 +95,7 @@ def _print_events(events: Sequence["EventResponse"]) -> None:
 
 
 def _details(data: Mapping[str, Any]) -> str:
-    """Name the changed fields, or shorten the other details; the JSON form has all of them."""
+    """Return the names of the changed fields, or the other details, shortened; JSON has all of them."""
     after = data.get("after")
     if isinstance(after, Mapping):
         return f"changed {', '.join(sorted(after))}"
@@ -108,7 +108,7 @@ def _text(value: Any) -> str:
 
 
 def _print_usage(usage: "UsageResponse") -> None:
-    """Print the uses by period, then by source, then by secret."""
+    """Print the usage by period, then by source, then by secret."""
     print_rows((usage.period.capitalize(), "Uses"), [(moment(one.start), str(one.count)) for one in usage.counts])
     if usage.sources:
         displays = {secret.public_key: secret.private_key_display for secret in usage.secrets}
@@ -132,7 +132,7 @@ def _print_usage(usage: "UsageResponse") -> None:
             (
                 one.private_key_display,
                 moment(one.last_used_at),
-                moment(one.retires_at) if one.retires_at else "it is current",
+                moment(one.retires_at) if one.retires_at else "current",
             )
             for one in usage.secrets
         ],
@@ -145,11 +145,15 @@ def _print_receipt(receipt: "RevocationResponse") -> None:
         {
             "Revoked": moment(receipt.revoked_at),
             "Confirmed": f"{receipt.confirmed} of {receipt.confirmed + receipt.pending}",
-            "Believed": "by nobody" if receipt.believed_until is None else f"until {moment(receipt.believed_until)}",
+            "Believed": "by nobody"
+            if receipt.may_accept_until is None
+            else f"until {moment(receipt.may_accept_until)}",
         }
     )
     if receipt.verifiers:
-        rows = [(one.name, one.kind, moment(one.confirmed_at), moment(one.believes_until)) for one in receipt.verifiers]
+        rows = [
+            (one.name, one.kind, moment(one.confirmed_at), moment(one.may_accept_until)) for one in receipt.verifiers
+        ]
         typer.echo()
         print_rows(("Name", "Kind", "Confirmed", "Believes until"), rows)
 

@@ -1,7 +1,7 @@
 """
-All commands. Each noun has its module; what a command needs beside the options is imported when it runs.
+All commands. Each noun has a module, which imports at the top only what its options need.
 
-The options of `serve` and `doctor` stand here, because their modules import the server's packages.
+The options of `serve` and `doctor` are here, because their modules import the server's packages.
 """
 
 from typing import Annotated
@@ -38,7 +38,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def keywright(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """API keys for products whose users sign in through Auth0."""
@@ -46,14 +46,14 @@ def keywright(
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on; before KEYWRIGHT_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; before KEYWRIGHT_PORT.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes answer; before KEYWRIGHT_WORKERS.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; overrides KEYWRIGHT_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; overrides KEYWRIGHT_PORT.")] = None,
+    workers: Annotated[int | None, typer.Option(help="The number of processes; overrides KEYWRIGHT_WORKERS.")] = None,
 ) -> None:
     """
     Run the service with the settings of the environment.
 
-    An embedded database is migrated first; a PostgreSQL one must have been, with `keywright migrate`.
+    A SQLite database is migrated first. Migrate a PostgreSQL one with `keywright migrate` before.
     """
     from keywright.cli.server.serve import run
 
@@ -65,7 +65,7 @@ app.command()(migrate)
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check the settings, the issuer, the database and Redis, and say how to fix what is wrong."""
+    """Check the settings, the issuer, the database and Redis, and show how to fix each fault."""
     from keywright.cli.doctor.examination import run
 
     run(as_json=as_json)

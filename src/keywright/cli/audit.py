@@ -1,4 +1,4 @@
-"""`keywright audit verify`: proves the audit log on the database itself, without a service and without trust in one."""
+"""`keywright audit verify`: proves the audit log on the database itself, without a service."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 SENTENCES: Mapping[str, str] = {
     "event_altered": "the event differs from the one that was written",
-    "hash_altered": "the hash does not follow from the event and the hash before it",
+    "hash_altered": "the hash does not match the event and the hash before it",
     "event_removed": "the event was removed",
-    "places_removed": "the place was removed, and maybe others after it",
-    "event_loose": "the event was inserted later: it has no place in the chain",
+    "places_removed": "the position was removed, and maybe others after it",
+    "event_loose": "the event was inserted later: it has no position in the chain",
     "end_cut_off": "the end of the chain was cut off here",
     "end_altered": "the stored end of the chain differs from the end of the chain",
-    "head_not_reached": "the chain was longer when the given head was kept",
-    "head_differs": "the chain was written anew since the given head was kept",
+    "head_not_reached": "the chain was longer when the given head was printed",
+    "head_differs": "the chain was computed again after the given head was printed",
 }
-"""A sentence for each `service.audit.FindingKind`."""
+"""A sentence for each `service.management.audit.FindingKind`."""
 
 audit = typer.Typer(
     no_args_is_help=True,
@@ -35,25 +35,25 @@ audit = typer.Typer(
 
 @audit.callback()
 def group() -> None:
-    """Have `verify` be a command of its own even while there is no other."""
+    """Keep `verify` a subcommand: Typer runs an only command without its name."""
 
 
 @audit.command()
 def verify(
-    org: Annotated[UUID | None, typer.Option(help="The id of one organization; all of them without it.")] = None,
+    org: Annotated[UUID | None, typer.Option(help="The id of one organization; all organizations by default.")] = None,
     head: Annotated[
         str | None,
-        typer.Option(help="POSITION:HASH as an earlier run printed it for the organization; it has to be there still."),
+        typer.Option(help="POSITION:HASH of the organization from an earlier run; the chain must still have it."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON for each organization, and nothing else on standard output.")
+        bool, typer.Option("--json", help="Print one JSON object a line for each organization, and nothing else.")
     ] = False,
 ) -> None:
     """
-    Read all events, compute their chain anew and say what was altered, removed, added or cut off.
+    Read all events, compute their chain again, and report events that were altered, removed, inserted or cut off.
 
-    Prints the head of every chain: keep it elsewhere, since whoever can write to the database can write a new chain.
-    Exit code 1 when something is wrong.
+    Prints the head of every chain. Store it elsewhere: a user who can write to the database can compute a new chain.
+    Exit code 1 if there is a finding.
     """
     from keywright.cli import database
 
@@ -71,15 +71,15 @@ def _earlier_head(org: UUID | None, text: str | None) -> "Head | None":
     if text is None:
         return None
     if org is None:
-        exits.stop("--head is that of one organization: name it with --org.", exits.MISUSED)
+        exits.stop("--head needs --org, the id of its organization.", exits.MISUSED)
     head = Head.read(text)
     if head is None:
-        exits.stop("--head has to be POSITION:HASH, as an earlier run printed it.", exits.MISUSED)
+        exits.stop("--head must be POSITION:HASH, as an earlier run printed it.", exits.MISUSED)
     return head
 
 
 async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | None", *, as_json: bool) -> int:
-    """Print each report as soon as it is complete; give the number of organizations with findings."""
+    """Print each report when it is complete; return the number of organizations with findings."""
     wrong = 0
     async for report in _reports(store, org, earlier):
         wrong += report.found > 0
@@ -90,10 +90,10 @@ async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | 
 async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | None") -> AsyncIterator["Report"]:
     from keywright.service.management.audit import audit
 
-    known = await store.chained_organizations()
-    if org is not None and org not in known and earlier is None:
-        exits.stop("There are no events of that organization.", exits.FAILED)
-    for org_id in known if org is None else [org]:
+    organizations = await store.chained_organizations()
+    if org is not None and org not in organizations and earlier is None:
+        exits.stop("That organization has no events.", exits.FAILED)
+    for org_id in organizations if org is None else [org]:
         yield await audit(store, org_id, remembered=earlier)
 
 
@@ -101,8 +101,8 @@ def _lines(report: "Report") -> Iterator[str]:
     verdict = "nothing is wrong" if not report.found else f"{report.found} wrong"
     yield f"organization {report.org_id}: {report.head.position} events, {verdict}"
     for kind, position, event_id in report.findings:
-        places = {"position": position, "event": event_id}
-        where = ", ".join(f"{name} {value}" for name, value in places.items() if value is not None)
+        location = {"position": position, "event": event_id}
+        where = ", ".join(f"{name} {value}" for name, value in location.items() if value is not None)
         yield f"  {where}: {SENTENCES[kind]}"
     if report.found > len(report.findings):
         yield f"  and {report.found - len(report.findings)} more"

@@ -1,4 +1,4 @@
-"""The database of a command: migrated for it, refused, or left for later."""
+"""The database of a command: check its migrations, run work on its store."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,6 +9,7 @@ from keywright import telemetry
 from keywright.cli import exits
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate as storage
+from keywright.storage.migrations import TooOld
 
 if TYPE_CHECKING:
     from keywright.storage.engine import RunningStore
@@ -19,16 +20,16 @@ Result = TypeVar("Result")
 
 
 def is_embedded(url: str) -> bool:
-    """Tell whether *url* is a SQLite file, which only this machine uses and therefore migrates."""
+    """Return whether *url* is a SQLite file, which the service itself migrates: no other host uses it."""
     return url.startswith("sqlite:")
 
 
 def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -> None:
     """
-    Make sure that the service can work with the database at *url*, or end the command.
+    Migrate or check the database at *url*; end the command if the service cannot use it.
 
-    An embedded database is migrated. Another one that is not migrated is refused: several services may share it, so its
-    operator decides when it changes. One that is unavailable is accepted: the service answers 503 until it is back.
+    An embedded database is migrated. Another one must be migrated already: several services may share it, so its
+    operator decides when it changes. An unavailable one is accepted: the service answers 503 until it is available.
 
     Args:
         on_step: Called with the name of each migration as it begins.
@@ -46,6 +47,8 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
             return
     except ValueError as error:
         exits.stop(f"KEYWRIGHT_DATABASE_URL: {error}.", exits.MISUSED)
+    except TooOld as fault:
+        exits.stop(f"The database cannot be used: {fault.reason}.", exits.NOT_MIGRATED)
     except StorageUnavailable as fault:
         if is_embedded(url):
             exits.stop(f"The database cannot be used: {fault.reason}.", exits.FAILED)
@@ -55,7 +58,7 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
 
 
 def require_migrated(url: str) -> None:
-    """End the command unless the database at *url* is there and up to date; nothing is changed."""
+    """End the command unless the database at *url* is available and up to date; change nothing."""
     with ending_where_unusable():
         pending = storage.pending(url)
     _require_nothing(pending)
@@ -63,7 +66,7 @@ def require_migrated(url: str) -> None:
 
 def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
     """Open the database at *url*, await *work* on its store, and close it; an unavailable one ends the command."""
-    # Not at the top: what supervises workers opens no store.
+    # Not at the top: the supervisor of workers opens no store, and the import takes memory.
     from keywright.storage.engine import open_store
 
     async def open_and_work() -> Result:
@@ -81,7 +84,7 @@ def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result
 
 @contextmanager
 def ending_where_unusable() -> Iterator[None]:
-    """End the command where the URL is wrong or the database is unavailable."""
+    """End the command if the URL is wrong or the database is unavailable."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`keywright dev`: the embedded issuer and the service in one process, on loopback and nowhere else."""
+"""`keywright dev`: the embedded issuer and the service in one process, on loopback only."""
 
 from contextlib import ExitStack
 from functools import partial
@@ -29,10 +29,10 @@ def run(
     ),
 ) -> None:
     """
-    Run everything on this machine, for trying it: the service, an issuer of tokens, and two demo organizations.
+    Run a demo on this host: the service, an issuer of tokens, and two demo organizations.
 
-    Prints a session to paste into another terminal. It listens on loopback only: whoever reads its folder can sign
-    tokens.
+    Prints a session to paste into another terminal. Listens on loopback only: every process that can read its folder
+    can sign tokens.
     """
     context.obj = folder
     if context.invoked_subcommand is None:
@@ -44,11 +44,11 @@ def token(
     context: typer.Context,
     org: Annotated[str, typer.Option(help="acme, globex, or an organization's id.")],
     permissions: Annotated[
-        str | None, typer.Option(help="The token's `permissions`, separated by commas; without it, none are stated.")
+        str | None, typer.Option(help="The token's `permissions`, separated by commas; absent by default.")
     ] = None,
     scope: Annotated[str | None, typer.Option(help="The token's `scope`, separated by spaces.")] = None,
     subject: Annotated[str, typer.Option(help="The token's `sub`.")] = "auth0|demo",
-    expires_in: Annotated[int, typer.Option(help="Seconds from now; negative for one that has expired.")] = 43_200,
+    expires_in: Annotated[int, typer.Option(help="Seconds from now; negative for an expired token.")] = 43_200,
     audience: Annotated[str | None, typer.Option(help="Another `aud` than the service's.")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="The folder of `keywright dev`.")] = None,
 ) -> None:
@@ -71,12 +71,12 @@ def token(
 def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
     """Serve until Ctrl-C or SIGTERM; print the session to paste once requests are answered."""
     from keywright.cli.server import listening, metrics
-    from keywright.config import is_loopback
+    from keywright.keys.addresses import is_loopback
 
     if not is_loopback(host):
         exits.stop(
-            "keywright dev listens on loopback addresses only, because its issuer gives tokens to anybody; "
-            "`keywright serve` is for others.",
+            "keywright dev listens on loopback addresses only, because its issuer has no sign-in; "
+            "use `keywright serve` on other addresses.",
             exits.MISUSED,
         )
     with ExitStack() as stack:
@@ -101,7 +101,7 @@ def _start_issuer(path: Path, host: str, port: int, stack: ExitStack) -> "tuple[
     except (OSError, OverflowError) as error:
         where, why = listening.shown(host, port), listening.reason(error)
         exits.stop(f"Cannot listen on {where}: {why}. Choose another port with --issuer-port.", exits.MISUSED)
-    folder.remember(issuer)
+    folder.save_address(issuer)
     return folder, issuer
 
 
@@ -127,12 +127,12 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
     database.prepare(folder.database_url)
     url = listening.bound_url(listener, host)
     if not process.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
-        exits.stop("The service could not start; the log says why.", exits.FAILED)
+        exits.stop("The service could not start; the log has the cause.", exits.FAILED)
 
 
 def _print_session(url: str, folder: "DevFolder", issuer: "DevIssuer") -> None:
     from keywright.dev import session
 
-    typer.echo(f"Keywright is at {url} and its issuer at {issuer.url}; all of it is kept in {folder.path}.", err=True)
-    typer.echo(f"Metrics are at {url}/metrics. Ctrl-C ends it. Paste this into another terminal:\n", err=True)
+    typer.echo(f"Keywright is at {url} and its issuer at {issuer.url}; their data is in {folder.path}.", err=True)
+    typer.echo(f"Metrics are at {url}/metrics. Ctrl-C stops both. Paste this into another terminal:\n", err=True)
     typer.echo(session.script(url, issuer))

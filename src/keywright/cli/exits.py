@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and one sentence on standard error."""
+"""The exit codes of commands, and the sentence on standard error before an exit."""
 
 import signal
 import sys
@@ -24,7 +24,7 @@ def stop(sentence: str, code: int) -> NoReturn:
 
 @contextmanager
 def ending_on(kind: type[Exception], *, code: int, advice: str = "") -> Iterator[None]:
-    """End the command on an error of this *kind*: with its message, a sentence, and *advice* behind it."""
+    """End the command on an error of this *kind*: print its message, which is a sentence, and *advice*."""
     try:
         yield
     except kind as error:
@@ -32,7 +32,7 @@ def ending_on(kind: type[Exception], *, code: int, advice: str = "") -> Iterator
 
 
 def load_settings(**overrides: Any) -> "Settings":
-    """Read the settings, *overrides* that are not None before the environment; end the command where one is wrong."""
+    """Read the settings; *overrides* that are not None win over the environment. A wrong one ends the command."""
     from keywright import config
 
     with ending_on(config.SettingsError, code=MISUSED):
@@ -40,7 +40,7 @@ def load_settings(**overrides: Any) -> "Settings":
 
 
 def load_database_settings() -> "DatabaseSettings":
-    """Read the settings of the database alone, whatever the others are; end the command where one is wrong."""
+    """Read the settings of the database only; a wrong one ends the command."""
     from keywright import config
 
     with ending_on(config.SettingsError, code=MISUSED):
@@ -49,7 +49,7 @@ def load_database_settings() -> "DatabaseSettings":
 
 @contextmanager
 def unwinding_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the process through its `finally` clauses, except while a server has taken the signal over."""
+    """Let SIGTERM raise SystemExit, so that `finally` clauses run, except while a server handles the signal."""
     former = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         yield

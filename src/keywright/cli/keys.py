@@ -1,4 +1,4 @@
-"""`keywright keys …`: API keys through a running service. Needs none of the server's packages."""
+"""`keywright keys …`: API keys through a running service. Needs no package of the server."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ keys = typer.Typer(
 
 # Parameters of `create` and `update` that are not fields of a key.
 _NO_FIELDS = ("key_id", "clear", "if_match", "as_json")
-# What `update --clear` sends for each field that may be empty.
+# The values that `update --clear` sends, by the name of the field.
 _EMPTY: Mapping[str, Mapping[str, Any]] = {
     "description": {"description": None},
     "expires": {"expires_at": None},
@@ -43,7 +43,7 @@ def _clearable(text: str) -> str:
     return text
 
 
-Description = Annotated[str | None, typer.Option(help="What it is for, at most 255 characters.")]
+Description = Annotated[str | None, typer.Option(help="The purpose of the key, at most 255 characters.")]
 Environment = Annotated[str | None, typer.Option(metavar="NAME", help="Such as live or sandbox.")]
 Expires = Annotated[
     datetime | None,
@@ -51,15 +51,15 @@ Expires = Annotated[
         "--expires",
         parser=option_types.moment_ahead,
         metavar="DURATION|TIME",
-        help="When it stops working: 90d from now, or a time such as 2027-01-31T12:00:00Z.",
+        help="The expiry: 90d from now, or a time such as 2027-01-31T12:00:00Z.",
     ),
 ]
 Scopes = Annotated[
-    list[str] | None, typer.Option("--scope", metavar="SCOPE", help="What it may do, resource:action; repeatable.")
+    list[str] | None, typer.Option("--scope", metavar="SCOPE", help="A scope of the key, resource:action; repeatable.")
 ]
 AllowedIps = Annotated[
     list[str] | None,
-    typer.Option("--allow-ip", metavar="CIDR", help="Where it may be used from, an address or block; repeatable."),
+    typer.Option("--allow-ip", metavar="CIDR", help="An address or network that may use the key; repeatable."),
 ]
 RateLimits = Annotated[
     list[RateLimit] | None,
@@ -67,19 +67,19 @@ RateLimits = Annotated[
         "--rate-limit",
         parser=option_types.rate_limit,
         metavar="NAME=LIMIT/DURATION",
-        help="How often it may be used, such as minute=100/60s; repeatable.",
+        help="A rate limit of the key, such as minute=100/60s; repeatable.",
     ),
 ]
-ExternalId = Annotated[str | None, typer.Option(help="What your own records call its owner.")]
+ExternalId = Annotated[str | None, typer.Option(help="The id of the key's owner in your own records.")]
 Metadata = Annotated[
     dict[str, Any] | None,
-    typer.Option(parser=option_types.json_object, metavar="JSON", help="Anything else, a JSON object up to 8 KiB."),
+    typer.Option(parser=option_types.json_object, metavar="JSON", help="Other data, a JSON object up to 8 KiB."),
 ]
 
 
 @keys.command("list")
 def list_keys(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many keys a page holds.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most keys on a page.")] = 100,
     everything: AllPages = False,
     status: Annotated[
         Literal["active", "expired", "revoked", "expiring"] | None,
@@ -95,7 +95,7 @@ def list_keys(
     external_id: ExternalId = None,
     unused_since: Annotated[
         datetime | None,
-        option_types.past_option("Keys that existed and were not used for so long, such as 90d, or since a time."),
+        option_types.past_option("Keys created before a time, or a duration ago such as 90d, and not used since."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +114,7 @@ def list_keys(
 @keys.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="What people will call the key, 1 to 100 characters.")],
+    name: Annotated[str, typer.Argument(help="The name of the key, 1 to 100 characters.")],
     description: Description = None,
     environment: Environment = None,
     expires_at: Expires = None,
@@ -125,7 +125,7 @@ def create(
     metadata: Metadata = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a key. Its private half is printed this once."""
+    """Create a key. Its private key is printed only this time."""
     with service() as client:
         created = client.create(**_given(context))
     output.print_created(created, as_json=as_json)
@@ -133,7 +133,7 @@ def create(
 
 @keys.command()
 def show(key_id: KeyId, as_json: AsJson = False) -> None:
-    """Show one key: what it may do, and its secrets."""
+    """Show all fields of one key, and its secrets."""
     with service() as client:
         output.print_key(client.get(key_id), as_json=as_json)
 
@@ -142,7 +142,7 @@ def show(key_id: KeyId, as_json: AsJson = False) -> None:
 def update(
     context: typer.Context,
     key_id: KeyId,
-    name: Annotated[str | None, typer.Option(help="What people will call the key, 1 to 100 characters.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the key, 1 to 100 characters.")] = None,
     description: Description = None,
     expires_at: Expires = None,
     scopes: Scopes = None,
@@ -157,14 +157,14 @@ def update(
     if_match: IfMatch = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a key. A given value replaces the old one, a list as a whole; the other fields stay as they are."""
+    """Change a key. A new value replaces the old one, a list as a whole; other fields do not change."""
     given = _given(context)
     cleared = {name: empty for field in clear or () for name, empty in _EMPTY[field].items()}
     twice = sorted(given.keys() & cleared.keys())
     if twice:
         exits.stop(f"{twice[0]} is both set and cleared.", exits.MISUSED)
     if not given and not cleared:
-        exits.stop("Nothing is to be changed: name a field.", exits.MISUSED)
+        exits.stop("There is nothing to change: give at least one field.", exits.MISUSED)
     with service() as client:
         output.print_key(client.update(key_id, **given, **cleared, if_match=if_match), as_json=as_json)
 
@@ -194,7 +194,7 @@ def revoke(
 
 @keys.command()
 def delete(key_id: KeyId, yes: Yes = False) -> None:
-    """Delete a key: it stops working at once and is listed no more. Asks first when run on a terminal."""
+    """Delete a key for good: it is refused from now on, and no longer listed. Asks first when run on a terminal."""
     confirm(not yes, f"Delete {key_id} for good?")
     with service() as client:
         client.delete(key_id)
@@ -206,7 +206,7 @@ for command in (activity.events, activity.usage, activity.receipt, activity.opti
 
 
 def _given(context: typer.Context) -> dict[str, Any]:
-    """Give the fields of a key that the command line has, by their names in the API."""
+    """Return the fields of a key that were given as options, by their names in the API."""
     fields = {name: value for name, value in context.params.items() if name not in _NO_FIELDS}
     return {name: value for name, value in fields.items() if value not in (None, (), [])}
 

@@ -1,4 +1,4 @@
-"""`keywright migrate`: brings the database up to date, and nothing else."""
+"""`keywright migrate`: brings the database up to date."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from keywright.cli import exits
 
 def migrate(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 when something is pending.")
+        bool, typer.Option("--check", help="Change nothing; exit code 1 if migrations are pending.")
     ] = False,
 ) -> None:
     """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""

@@ -13,18 +13,18 @@ from keywright.keys.rate_limits import RateLimit
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _RATE_LIMIT = re.compile(r"([^=]+)=([0-9]{1,10})/(.+)")
-# Longer than anything the service takes; beyond it the calendar ends.
+# Longer than any duration that the service accepts; larger ones overflow datetime.
 _LONGEST_SECONDS = 1000 * 366 * 86_400
 
-# No option takes the access token: a shell keeps its command lines, and `ps` shows them to everyone.
-KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+# No option takes the access token: shells store command lines, and `ps` shows them to every user.
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 IfMatch = Annotated[
     str | None,
-    typer.Option(metavar="ETAG", help="Only while the key is as it was read: the `etag` that `show --json` printed."),
+    typer.Option(metavar="ETAG", help="Refuse if the key has changed since `show --json` printed this `etag`."),
 ]
-AllPages = Annotated[bool, typer.Option("--all", help="All pages instead of the first.")]
+AllPages = Annotated[bool, typer.Option("--all", help="Read all pages, not only the first.")]
 
 
 def duration_option(help: str) -> Any:  # noqa: A002 - the word of `typer.Option`
@@ -47,7 +47,7 @@ def duration(text: str) -> int:
 
 
 def moment_ahead(text: str) -> datetime:
-    """Read a moment to come: a duration from now, or a time with an offset."""
+    """Read a moment in the future: a duration from now, or a time with an offset."""
     return _moment(text, +1)
 
 
@@ -89,7 +89,7 @@ def _moment(text: str, direction: int) -> datetime:
         try:
             return datetime.now(UTC) + direction * timedelta(seconds=duration(text))
         except OverflowError:
-            raise typer.BadParameter("the calendar ends before that") from None
+            raise typer.BadParameter("it is too long: the moment is out of the calendar's range") from None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""API keys on standard output: for people, or as JSON like the API's own. A new private key is printed here, once."""
+"""API keys on standard output: for people, or as the API's JSON. Here a new private key is printed, once."""
 
 import dataclasses
 import json
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Shorter names look alike; columns are left out before names are cut below this.
+# Shorter names look alike, so columns are omitted before names are cut below this.
 _NAME_WIDTH = 20
 _NAME_STUB_WIDTH = 6
 
 
 def print_key(key: "ApiKeyResponse", *, as_json: bool) -> None:
-    """Print one key, with its entity tag where the answer had one."""
+    """Print one key, with its entity tag if the answer has one."""
     from keywright.contract.codec import ABSENT
 
     key = dataclasses.replace(key, etag=key.etag or ABSENT)
@@ -30,60 +30,60 @@ def print_key(key: "ApiKeyResponse", *, as_json: bool) -> None:
 
 
 def print_created(created: "CreatedApiKeyResponse", *, as_json: bool) -> None:
-    """Print a key with a new pair, its private key included; the warning about that goes to standard error."""
+    """Print a key with a new pair and its private key; a warning about it goes to standard error."""
     from keywright.contract.codec import ABSENT
 
-    # A repeated answer has the same key, so the result does not tell it apart.
+    # The answer to a repeated request has the same key, so the output is the same.
     print_key(dataclasses.replace(created, replayed=ABSENT), as_json=as_json)
     if not as_json:
         typer.echo(f"\n{created.private_key.reveal()}")
-    typer.echo("The private key is shown this once and cannot be had again. Keep it like a password.", err=True)
+    typer.echo("The private key is shown only this time and cannot be read again. Store it like a password.", err=True)
 
 
 def print_keys(keys: Sequence["ApiKeyResponse"], *, as_json: bool) -> None:
     """
     Print one line a key.
 
-    On a terminal the line fits: columns are left out or shortened, then names are cut. Ids stay whole, because the
-    other commands take them. A file or a pipe gets every column.
+    On a terminal the line fits: columns are omitted or shortened, then names are cut. Ids are never cut, because the
+    other commands need them. A file or a pipe gets every column.
     """
     print_answer(keys, lambda keys: print_fitted(list(_layouts(keys))), as_json=as_json)
 
 
 def print_answer(answer: Answer, print_for_people: Callable[[Answer], None], *, as_json: bool) -> None:
-    """Print an answer of the service, as JSON or with *print_for_people*; a new key's includes the private key."""
+    """Print an answer of the service, as JSON or with *print_for_people*. JSON of a new key has the private key."""
     if as_json:
         from keywright.contract import written
 
-        # By the contract's writer, so that the JSON is that of the API; the standard library indents it.
+        # Written by the contract, so the JSON is the API's; the standard library indents it.
         typer.echo(json.dumps(json.loads(written(answer)), indent=2))
     else:
         print_for_people(answer)
 
 
 def mention_more(count: int) -> None:
-    """Say on standard error that the *count* rows printed are not all."""
-    typer.echo(f"These are the newest {count}; there are more: --all shows them.", err=True)
+    """Note on standard error that there are more rows than the *count* printed."""
+    typer.echo(f"These are the newest {count}. There are more: use --all.", err=True)
 
 
 def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:
-    """Give the ways to show *keys*, the fullest first."""
+    """Yield the layouts for *keys*, the fullest first."""
     ids = {"ID": [str(key.id) for key in keys]}
     names = {"Name": [key.name for key in keys]}
     displays = {"Key": [key.private_key_display for key in keys]}
-    # People compare the last characters, which differ from key to key.
+    # The last characters differ from key to key.
     endings = {"Key": [f"…{key.private_key_display[-4:]}" for key in keys]}
     created = {"Created": [day(key.created_at) for key in keys]}
     statuses = {"Status": [_status(key) for key in keys]}
-    words = {"Status": [key.status.value for key in keys]}
+    plain_statuses = {"Status": [key.status.value for key in keys]}
     used = {"Last used": [day(key.last_used_at) for key in keys]}
     for columns in (
         {**names, **displays, **created, **statuses, **used},
-        {**names, **displays, **created, **words, **used},
-        {**names, **endings, **created, **words, **used},
-        {**names, **endings, **words, **used},
-        {**names, **endings, **words},
-        {**names, **words},
+        {**names, **displays, **created, **plain_statuses, **used},
+        {**names, **endings, **created, **plain_statuses, **used},
+        {**names, **endings, **plain_statuses, **used},
+        {**names, **endings, **plain_statuses},
+        {**names, **plain_statuses},
     ):
         yield Layout({**ids, **columns}, _NAME_WIDTH)
     yield Layout({**ids, **names}, _NAME_STUB_WIDTH)
@@ -108,8 +108,8 @@ def _fields(key: "ApiKeyResponse") -> Iterator[tuple[str, str]]:
     yield "Rate limits", ", ".join(map(_limit, key.rate_limits)) or "–"
     yield "External id", key.external_id or "–"
     yield "Metadata", json.dumps(dict(key.metadata), ensure_ascii=False) if key.metadata else "–"
-    for place, secret in enumerate(key.secrets, 1):
-        yield f"Secret {place}", _secret(secret)
+    for number, secret in enumerate(key.secrets, 1):
+        yield f"Secret {number}", _secret(secret)
 
 
 def _status(key: "ApiKeyResponse") -> str:
@@ -126,6 +126,6 @@ def _secret(secret: "SecretResponse") -> str:
     end = "current"
     if secret.retires_at is not None:
         end = f"works until {moment(secret.retires_at)}"
-    if secret.retire_when_quiet_seconds is not None:
-        end += f", or {shown_duration(secret.retire_when_quiet_seconds)} without use"
+    if secret.retire_when_idle_seconds is not None:
+        end += f", or {shown_duration(secret.retire_when_idle_seconds)} without use"
     return f"{secret.private_key_display} of {day(secret.created_at)}, {end}, {used}"

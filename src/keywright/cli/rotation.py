@@ -2,7 +2,7 @@
 `keywright keys rotate` and `keywright keys rotation …`.
 
 The watch of a rotation ends when it is safe to end the old secret: the new one is in use, and the old one has been idle
-for long enough since. Services and verifiers write uses with a delay, so the watch adds that delay to the idle time.
+long enough since. Services and verifiers write usage with a delay, so the watch adds that delay to the idle time.
 """
 
 import time
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keywright.contract import ApiKeyResponse, SecretResponse, SourceResponse
 
 IDLE_SECONDS = 3600
-"""The idle time of the old secret, where neither the command nor the rotation has one."""
+"""The idle time of the old secret in seconds, if neither the command nor the rotation has one."""
 
 LAG_SECONDS = 120
 PAUSE_SECONDS = 5.0
@@ -38,13 +38,13 @@ def rotate(
     overlap: Annotated[
         int | None,
         option_types.duration_option(
-            "How long the old secret goes on working, such as 7d, at most 30d; 1d unless given, and 30d with --idle."
+            "How long the old secret remains valid, such as 7d, at most 30d; by default 1d, and 30d with --idle."
         ),
     ] = None,
     idle: Annotated[
         int | None,
         option_types.duration_option(
-            "End the old secret sooner: once it was not used for so long after the new one's first use, such as 1h."
+            "End the old secret sooner: when it was idle for so long after the new one's first use, such as 1h."
         ),
     ] = None,
     wait: Annotated[
@@ -56,14 +56,14 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """
-    Give a key a new secret, which is printed this once. The old one goes on working beside it for a while.
+    Give a key a new secret. Its private key is printed only this time. The old secret remains valid for a while.
 
-    With an overlap of 0s the old one ends at once; that asks first when run on a terminal.
+    With an overlap of 0s the old secret ends at once. On a terminal, the command asks first.
     """
     if overlap == 0:
         confirm(not yes, f"End the present secret of {key_id} at once?")
     with service() as client:
-        rotated = client.rotate(key_id, overlap_seconds=overlap, retire_when_quiet_seconds=idle, if_match=if_match)
+        rotated = client.rotate(key_id, overlap_seconds=overlap, retire_when_idle_seconds=idle, if_match=if_match)
         output.print_created(rotated, as_json=as_json)
         if wait:
             watch(client, rotated, idle_seconds=idle)
@@ -74,16 +74,14 @@ def wait_until_idle(
     key_id: KeyId,
     idle: Annotated[
         int | None,
-        option_types.duration_option(
-            "How long the old secret must not have been used; the idle time of the rotation unless given, or 1h."
-        ),
+        option_types.duration_option("The idle time of the old secret; by default that of the rotation, or 1h."),
     ] = None,
 ) -> None:
     """Show the last uses of the old secret until it has ended or is safe to end."""
     with service() as client:
         key = client.get(key_id)
         if key.retiring is None:
-            exits.stop("No rotation is under way: only the current secret of the key works.", exits.FAILED)
+            exits.stop("No rotation is in progress: the key has only its current secret.", exits.FAILED)
         watch(client, key, idle_seconds=idle)
 
 
@@ -101,31 +99,31 @@ def extend(
     key_id: KeyId,
     overlap: Annotated[
         int,
-        option_types.duration_option("How long it goes on working from now, such as 7d, at most 30d."),
+        option_types.duration_option("How long it remains valid from now, such as 7d, at most 30d."),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Let the old secret work for so long from now, longer or shorter than before."""
+    """Set the time for which the old secret remains valid, longer or shorter than before."""
     with service() as client:
         output.print_key(client.set_overlap(key_id, overlap_seconds=overlap), as_json=as_json)
 
 
 class _State(NamedTuple):
-    """A rotation at one moment: both secrets, and the latest sources of uses of the old one."""
+    """The state of a rotation: both secrets, and the sources of the old one."""
 
     old: "SecretResponse"
     new: "SecretResponse"
     sources: tuple["SourceResponse", ...]
 
     def idle_time(self, now: datetime) -> timedelta | None:
-        """Give the time for which the new secret alone has been in use; None before its first use."""
+        """Return the time for which only the new secret has been used; None before its first use."""
         if self.new.first_used_at is None:
             return None
         return now - max(self.new.first_used_at, self.old.last_used_at or self.new.first_used_at)
 
     @property
     def lines(self) -> list[str]:
-        """The state for people. No line shows the time that has passed, so a line changes only with a use."""
+        """The state for people. No line has an elapsed time, so a line changes only with a use."""
         lines = [
             f"Old secret {self.old.private_key_display}: last used {moment(self.old.last_used_at)}, "
             f"works until {moment(self.old.retires_at)}.",
@@ -145,19 +143,19 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """
-    Show the last uses of the old secret until it has ended or is safe to end, and say which; on standard error.
+    Show the last uses of the old secret on standard error, until it has ended or is safe to end.
 
     Args:
-        client: Calls the service; while that is unavailable, the call is repeated.
-        key: As the rotation left it.
-        idle_seconds: How long the old secret must not have been used; None for that of the rotation, or an hour.
-        sleep: Waits for so many seconds.
+        client: The client of the service; calls are repeated while the service is unavailable.
+        key: The key after the rotation.
+        idle_seconds: The idle time of the old secret; None for that of the rotation, or an hour.
+        sleep: Waits for some seconds.
     """
     old = key.retiring
     if old is None:
         typer.echo("The old secret has ended.", err=True)
         return
-    least = timedelta(seconds=idle_seconds or old.retire_when_quiet_seconds or IDLE_SECONDS)
+    least = timedelta(seconds=idle_seconds or old.retire_when_idle_seconds or IDLE_SECONDS)
     with _display() as show:
         while (state := _look(client, key, old.public_key, sleep)) is not None:
             show(state)
@@ -169,7 +167,7 @@ def watch(
         typer.echo("The old secret has ended.", err=True)
         return
     typer.echo(
-        f"It is safe to end the old secret: since the new one is in use it was not used for "
+        f"It is safe to end the old secret: the new one is in use, and the old one was not used for "
         f"{shown_duration(least.total_seconds())}. To end it: keywright keys rotation end {key.id}",
         err=True,
     )
@@ -178,7 +176,7 @@ def watch(
 def _look(
     client: "ManagementClient", key: "ApiKeyResponse", old_public_key: str, sleep: Callable[[float], None]
 ) -> _State | None:
-    """Read the state of the rotation; None when the old secret does not work any more."""
+    """Read the state of the rotation; None if the old secret has ended."""
     from keywright.client.errors import ServiceUnavailable
 
     while True:
@@ -188,7 +186,7 @@ def _look(
         except ServiceUnavailable:
             sleep(PAUSE_SECONDS)
     if now.is_revoked:
-        exits.stop("The key was revoked meanwhile: none of its secrets works.", exits.FAILED)
+        exits.stop("The key was revoked meanwhile: none of its secrets is valid.", exits.FAILED)
     old = next((secret for secret in now.secrets if secret.public_key == old_public_key), None)
     if old is None or old.retires_at is None:
         return None
@@ -198,7 +196,7 @@ def _look(
 
 @contextmanager
 def _display() -> Iterator[Callable[[_State], None]]:
-    """Give a function that shows a state: in place on a terminal, elsewhere the lines that have changed."""
+    """Yield a function that shows a state: on a terminal in place, elsewhere only the changed lines."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text

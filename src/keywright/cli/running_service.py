@@ -1,4 +1,4 @@
-"""The running service that `keywright keys …` calls, and the end of a command that it refuses."""
+"""The client of `keywright keys …`, and the exit codes for its errors."""
 
 import os
 import sys
@@ -21,15 +21,15 @@ _NOT_ALLOWED_STATUSES = frozenset({401, 403})
 
 @contextmanager
 def service() -> Iterator["ManagementClient"]:
-    """Give a client with the address and token of the environment; an error that it raises ends the command."""
+    """Yield a client with the address and token of the environment; an error of the client ends the command."""
     token = os.environ.get("KEYWRIGHT_TOKEN", "").strip()
     if not token:
         exits.stop(
-            "KEYWRIGHT_TOKEN is not set: it is the access token to call the service with "
-            "(beside `keywright dev`: export KEYWRIGHT_TOKEN=$(keywright dev token --org acme)).",
+            "KEYWRIGHT_TOKEN is not set: it is the access token for the service "
+            "(with `keywright dev`: export KEYWRIGHT_TOKEN=$(keywright dev token --org acme)).",
             exits.MISUSED,
         )
-    # Not at the top: httpx takes longer to import than all the rest of the command line.
+    # Not at the top: the import of httpx takes longer than that of the rest of the command line.
     from keywright.client import ManagementClient
     from keywright.client.errors import KeywrightError
 
@@ -41,8 +41,8 @@ def service() -> Iterator["ManagementClient"]:
 
 
 def confirm(ask: bool, question: str) -> None:
-    """Ask on a terminal whether to go on; no ends the command."""
-    # A script cannot answer, and its call is its decision.
+    """Ask for confirmation if *ask* and standard input is a terminal; no ends the command."""
+    # A script cannot answer.
     if ask and sys.stdin.isatty() and not typer.confirm(question, err=True):
         exits.stop("Nothing was changed.", exits.FAILED)
 

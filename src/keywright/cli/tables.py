@@ -1,8 +1,8 @@
 """
 Tables and times for people.
 
-Names and descriptions are text of other people; nothing printed here can act on a terminal. rich is imported when a
-table is printed, because most commands print none.
+Names and descriptions are untrusted text: control characters are replaced before they reach a terminal. rich is
+imported when a table is printed, because most commands print none.
 """
 
 import sys
@@ -21,34 +21,34 @@ _UNLIMITED = 1_000_000
 
 
 class Layout(NamedTuple):
-    """Columns by heading, and the cells of a terminal that the column `Name` needs at least: it alone may be cut."""
+    """Columns by heading, and the least width in cells of the column `Name`, which alone may be cut."""
 
     columns: Mapping[str, Sequence[str]]
     name_width: int
 
 
 def printable(text: str) -> str:
-    """Replace every character that a terminal might take for a command."""
+    """Replace every character that is not printable, such as the start of an escape sequence."""
     return "".join(character if character.isprintable() else _REPLACEMENT for character in text)
 
 
 def moment(time: datetime | None) -> str:
-    """Write a moment for people, to the second; a dash for none."""
+    """Format a time in UTC, to the second; a dash for None."""
     return "–" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def day(time: datetime | None) -> str:
-    """Write the day of a moment, in UTC; a dash for none."""
+    """Format the date of a time in UTC; a dash for None."""
     return "–" if time is None else f"{time.astimezone(UTC):%Y-%m-%d}"
 
 
 def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, one line a row, whole; a terminal that is too narrow breaks the lines itself."""
+    """Print a table, one line a row. Nothing is cut: a narrow terminal wraps the lines."""
     _print(_unlimited(), _table(headings, rows))
 
 
 def print_fields(fields: Mapping[str, str]) -> None:
-    """Print one line a field, whole, so that a value can be copied from a narrow terminal."""
+    """Print one line a field. Nothing is cut, so a value can be copied from a narrow terminal."""
     table = _table(("", ""), list(fields.items()))
     table.show_header, table.columns[0].style = False, "bold"
     _print(_unlimited(), table)
@@ -59,7 +59,7 @@ def print_fitted(layouts: Sequence[Layout]) -> None:
     Print one line a row, in the first layout that fits the terminal.
 
     Args:
-        layouts: The fullest first, which a file or a pipe gets. Where none fits, the last one is printed whole.
+        layouts: The fullest first, which a file or a pipe gets. If none fits, the last one is printed uncut.
     """
     from rich.console import Console
 
@@ -74,7 +74,7 @@ def print_fitted(layouts: Sequence[Layout]) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Show a count on standard error, where that is a terminal, while *what* goes on; the block sets the count."""
+    """Show *what* and a count on standard error, if that is a terminal; the block sets the count."""
     from rich.console import Console
 
     with Console(stderr=True).status(f"{what} …") as status:
@@ -88,7 +88,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], name_width: i
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for heading in headings:
         is_name = heading == "Name"
-        # Bold are the letters, not the cell: `_print` removes only spaces without a style.
+        # The text is bold, not the cell: `_print` removes only spaces without a style.
         table.add_column(
             Text.assemble((heading, "bold")), no_wrap=not is_name, max_width=name_width if is_name else None
         )
@@ -110,6 +110,6 @@ def _width(table: "Table") -> int:
 def _print(console: "Console", table: "Table") -> None:
     with console.capture() as captured:
         console.print(table)
-    # rich fills every line up to the width of the table.
+    # rich pads every line to the width of the table.
     for line in captured.get().splitlines():
         print(line.rstrip())

@@ -1,7 +1,7 @@
 """
 `keywright verifiers …`: the API servers that may check keys.
 
-The commands work on the database itself, because verifiers belong to the operator and not to a tenant.
+The commands work on the database itself, because verifiers belong to the operator and not to an organization.
 """
 
 import dataclasses
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 verifiers = typer.Typer(
     no_args_is_help=True,
-    help="Make, list and revoke verifiers: the API servers that may check keys. Works on the database that "
+    help="Create, list and revoke verifiers: the API servers that may check keys. Works on the database that "
     "KEYWRIGHT_DATABASE_URL names, whether or not the service runs.",
 )
 
-Name = Annotated[str, typer.Argument(help="What the verifier is called: letters, digits, dots, underscores, hyphens.")]
+Name = Annotated[str, typer.Argument(help="The name of the verifier: letters, digits, dots, underscores, hyphens.")]
 Result = TypeVar("Result")
 
 
 @verifiers.command()
 def create(name: Name, as_json: AsJson = False) -> None:
-    """Make a verifier. Its credential is printed this once."""
+    """Create a verifier. Its credential is printed only this time."""
     from keywright.service.verifiers import flaw_in_verifier_name
 
     flaw = flaw_in_verifier_name(name)
@@ -40,10 +40,10 @@ def create(name: Name, as_json: AsJson = False) -> None:
     try:
         verifier, credential = _run(lambda verifiers: verifiers.create(name))
     except ValueError:
-        exits.stop(f"There is a verifier called {name} already; revoke it, or choose another name.", exits.FAILED)
+        exits.stop(f"A verifier called {name} exists; revoke it, or choose another name.", exits.FAILED)
     text = credential.reveal()
     typer.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
-    typer.echo("The credential is shown this once and cannot be had again. Keep it like a password.", err=True)
+    typer.echo("The credential is shown only this time and cannot be read again. Store it like a password.", err=True)
 
 
 @verifiers.command("list")
@@ -67,12 +67,12 @@ def revoke(name: Name) -> None:
 
 
 def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
-    """Run *work* on the verifiers of the database, which is migrated first where it is embedded."""
+    """Run *work* on the verifiers of the database; an embedded database is migrated first."""
     import secrets
 
     from keywright import system
     from keywright.cli import database
-    from keywright.keys.known import Known
+    from keywright.keys.cache import DigestCache
     from keywright.service.verifiers import Verifiers
 
     settings = exits.load_database_settings()
@@ -83,7 +83,7 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
         lambda store: work(
             Verifiers(
                 store=store,
-                known=Known(2),
+                cache=DigestCache(2),
                 clock=system.utc_now,
                 monotonic=system.boot_seconds,
                 entropy=secrets.token_bytes,

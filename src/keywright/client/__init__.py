@@ -1,8 +1,8 @@
 """
-What other people install: calls to a Keywright service from Python, and the checking of keys inside an API server.
+The Python SDK: calls to a Keywright service, and the verification of keys inside an API server.
 
-Knows `keywright.contract`, `keywright.keys`, httpx and the standard library, and nothing of the service itself. Only
-what is exported here, and by the modules for frameworks, is promised to stay.
+It imports `keywright.contract`, `keywright.keys`, httpx and the standard library, and nothing of the service. Only the
+names exported here and by the modules for frameworks are stable.
 """
 
 from keywright.client._answers import ApiKeyPage, AuditLogPage
@@ -27,9 +27,9 @@ from keywright.contract import (
     SecretResponse,
     UsageResponse,
 )
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""How the answers of a service are read: into the classes of the contract, or the errors of `errors`."""
+"""Reads the answers of a service as classes of the contract, or as the errors of `errors`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +20,8 @@ from keywright.contract import (
     read,
 )
 
-# What gateways answer in the place of a service that is away.
-_AWAY = frozenset({502, 503, 504})
+# The answers of a gateway in place of an unavailable service.
+_UNAVAILABLE = frozenset({502, 503, 504})
 _REQUEST_ID_MAX = 200
 
 _Answer = TypeVar("_Answer")
@@ -44,12 +44,12 @@ class AuditLogPage:
 
 
 def read_key(response: httpx.Response) -> ApiKeyResponse:
-    """Read an answer that holds one key."""
+    """Read an answer with one key and its `ETag`."""
     return replace(_read(ApiKeyResponse, response), etag=response.headers.get("ETag"))
 
 
 def read_created(response: httpx.Response) -> CreatedApiKeyResponse:
-    """Read an answer that holds a key with a new pair."""
+    """Read an answer with a new pair, its `ETag`, and whether it was replayed."""
     created, headers = _read(CreatedApiKeyResponse, response), response.headers
     return replace(created, etag=headers.get("ETag"), replayed=headers.get("Idempotency-Replayed") == "true")
 
@@ -66,23 +66,23 @@ def read_events(response: httpx.Response) -> AuditLogPage:
 
 
 def reader(type_: type[_Answer]) -> Callable[[httpx.Response], _Answer]:
-    """Make what reads an answer of *type_*."""
+    """Make the function that reads an answer as *type_*."""
     return lambda response: _read(type_, response)
 
 
 def error_of(response: httpx.Response) -> KeywrightError:
-    """Turn an answer with another status than expected into the error to raise."""
+    """Make the error to raise for an answer with an unexpected status."""
     after = read_retry_after(response)
     try:
         answer = read(ErrorResponse, response.content)
     except ContractError:
-        if response.status_code in _AWAY:
+        if response.status_code in _UNAVAILABLE:
             return ServiceUnavailable("The service is not available right now.", retry_after=after)
         return not_keywright(response)
     errors = () if isinstance(answer.detail, str) else answer.detail
     detail = answer.detail if isinstance(answer.detail, str) else " ".join(map(_sentence, answer.detail))
     request_id = answer.request_id[:_REQUEST_ID_MAX]
-    if response.status_code in _AWAY:
+    if response.status_code in _UNAVAILABLE:
         return ServiceUnavailable(detail, retry_after=after, request_id=request_id)
     status = response.status_code
     return Refused(answer.code, status, detail, request_id=request_id, errors=errors, retry_after=after)
@@ -90,20 +90,20 @@ def error_of(response: httpx.Response) -> KeywrightError:
 
 def not_keywright(response: httpx.Response, flaw: str | None = None) -> UnexpectedAnswer:
     """
-    Make the error for an answer that no Keywright service gives.
+    Make the error for an answer that is not a Keywright service's.
 
     Args:
-        response: The answer. Nothing of its body is repeated, which may hold anything, a private key included.
-        flaw: What is wrong with it, where that is known.
+        response: The answer. The error does not quote its body, which may contain a private key.
+        flaw: The flaw of the answer; None where it is not known.
     """
-    # The address only, without what it may hold of credentials.
+    # Without the parts of the address that may contain credentials.
     address = response.request.url.copy_with(username=None, password=None, query=None)
     reason = "." if flaw is None else f": {flaw}."
     return UnexpectedAnswer(f"{address} answered {response.status_code}, but not as a Keywright service does{reason}")
 
 
 def read_date(response: httpx.Response) -> datetime | None:
-    """Read when an answer was sent, by the clock of whoever sent it; None where the header is absent or unreadable."""
+    """Read the `Date` of an answer, by the sender's clock; None where the header is absent or malformed."""
     try:
         return parsedate_to_datetime(response.headers["Date"])
     except (KeyError, TypeError, ValueError):
@@ -111,7 +111,7 @@ def read_date(response: httpx.Response) -> datetime | None:
 
 
 def read_retry_after(response: httpx.Response) -> int | None:
-    """Read how many seconds to wait; None where the header is absent or of its other form, a date."""
+    """Read the seconds of `Retry-After`; None where the header is absent or has its other form, a date."""
     value = response.headers.get("Retry-After", "")
     return int(value) if value.isdecimal() and len(value) < 10 else None
 

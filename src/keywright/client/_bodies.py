@@ -1,6 +1,5 @@
 """
-What is sent to a service to make or change a key. What cannot be sent as it is meant is refused here; the rules for
-the values themselves are the service's.
+The bodies of requests. A value that JSON cannot represent is refused here; the service checks all other rules.
 """
 
 import json
@@ -14,7 +13,7 @@ from keywright.contract import RateLimitResponse
 from keywright.keys.rate_limits import RateLimit
 
 AnyRateLimit: TypeAlias = RateLimit | RateLimitResponse
-"""A rate limit of one's own, or one out of an answer."""
+"""A new rate limit, or one from an answer."""
 
 
 class Unchanged(Enum):
@@ -27,7 +26,7 @@ class Unchanged(Enum):
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
-"""In place of a value: leave this field as it is."""
+"""In place of a value: do not change this field."""
 
 
 def body_of(fields: Mapping[str, Any]) -> bytes:
@@ -35,10 +34,10 @@ def body_of(fields: Mapping[str, Any]) -> bytes:
     Write the body of a request.
 
     Args:
-        fields: By the names of the contract; times, tuples and rate limits included.
+        fields: Values by the names of the contract; aware times and tuples are allowed.
 
     Raises:
-        KeywrightError: It holds what JSON or UTF-8 cannot carry; none of it is repeated.
+        KeywrightError: A value cannot be written as JSON in UTF-8; the error does not quote it.
     """
     try:
         return json.dumps(dict(fields), ensure_ascii=False, allow_nan=False, default=_plain).encode()
@@ -48,10 +47,10 @@ def body_of(fields: Mapping[str, Any]) -> bytes:
 
 def texts(name: str, values: Collection[str]) -> tuple[str, ...]:
     """
-    Bring the values of a list of strings into the form that is sent.
+    Give the values of a list of strings as a tuple.
 
     Raises:
-        TypeError: They are one string, which would be taken for its letters.
+        TypeError: *values* is one string, which would be read as its letters.
     """
     if isinstance(values, str):
         raise TypeError(f"{name} must be a collection of strings, not one string")
@@ -59,16 +58,16 @@ def texts(name: str, values: Collection[str]) -> tuple[str, ...]:
 
 
 def plain_limits(limits: Iterable[AnyRateLimit]) -> list[dict[str, Any]]:
-    """Write rate limits as the contract has them; JSON would make lists of tuples."""
+    """Write rate limits as JSON objects; `json` would write a named tuple as a list."""
     return [{"name": limit.name, "limit": limit.limit, "window_seconds": limit.window_seconds} for limit in limits]
 
 
 def moment(time: datetime) -> str:
     """
-    Write a moment as RFC 3339 has it.
+    Write a time as RFC 3339 in UTC.
 
     Raises:
-        ValueError: It has no zone, so nobody knows which moment it is.
+        ValueError: The time has no zone, so it names no moment.
     """
     if time.tzinfo is None:
         raise ValueError("a time without a zone")

@@ -1,7 +1,6 @@
 """
-Every operation of the management API, described once: what to send, what to expect, and how to read it. No I/O.
-
-`_management` makes methods of these functions, and carries the calls out.
+The operations of the management API as functions that return a `Call`: the request, and the reader of its answer. No
+I/O. `_management` makes methods of these functions and sends the calls.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -28,10 +27,10 @@ Result_co = TypeVar("Result_co", covariant=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Result_co]):
     """
-    One request: its method, path and content, the status of a good answer, and how that is read.
+    One request: its method, path and content, the status of a good answer, and the reader of that answer.
 
-    `repeatable` requests are sent with an idempotency key, *idempotency_key* or a new one, and again with the same one
-    when the answer was lost.
+    A `idempotent` request is sent with *idempotency_key* or a new one, and sent again with the same one when its answer
+    was lost.
     """
 
     method: str
@@ -41,7 +40,7 @@ class Call(Generic[Result_co]):
     body: bytes | None = field(default=None, repr=False)
     parameters: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    repeatable: bool = False
+    idempotent: bool = False
     idempotency_key: str | None = field(default=None, repr=False)
 
 
@@ -62,20 +61,20 @@ def create(
     Create a key.
 
     Args:
-        name: 1 to 100 characters that people will read.
+        name: 1 to 100 characters, for people.
         description: At most 255 characters, or None.
         environment: Such as `live`; None for the service's first.
-        expires_at: When it is to stop working, aware and in the future; None for never, as far as that is allowed.
+        expires_at: When it stops working, aware and in the future; None for never, if the policy allows it.
         scopes: What it may do, each `resource:action`.
         allowed_ips: Addresses and CIDR blocks that it may be used from; none for any.
-        rate_limits: How often it may be used, at most 4 limits of different names.
-        external_id: What your own records call its owner, at most 255 characters.
+        rate_limits: How often it may be used, at most 4 limits with different names.
+        external_id: The id of its owner in your own records, at most 255 characters.
         metadata: Any JSON object of at most 8 KiB.
-        idempotency_key: Names this creation, 22 to 255 characters that nobody can guess; made up unless given. The
-            same call with the same key within 24 hours gives the same answer and creates nothing.
+        idempotency_key: Names this creation: 22 to 255 random characters; None to generate one. The same call with the
+            same idempotency key within 24 hours gives the same answer and creates nothing.
 
     Returns:
-        The key with its private half, which cannot be had again.
+        The key with its private key, which no other answer shows.
     """
     lists = {"scopes": texts("scopes", scopes), "allowed_ips": texts("allowed_ips", allowed_ips)}
     fields = {
@@ -103,16 +102,16 @@ def list_page(
     unused_since: datetime | None = None,
 ) -> Call[ApiKeyPage]:
     """
-    Read one page of keys, newest first; what is given narrows it.
+    Read one page of keys, newest first. All given filters apply.
 
     Args:
-        limit: How many at most, 1 to 1000.
+        limit: The most keys of the page, 1 to 1000.
         cursor: The `next` of the page before; None for the first page.
         status: `active`, `expired`, `revoked`, or `expiring`: active, and expiring within 14 days.
         q: Part of the name or description, the beginning of the public key, or the end of the private one.
         environment: Such as `live`.
-        external_id: What your own records call the owner.
-        unused_since: Keys that were not used at this moment or later, and existed by then; aware.
+        external_id: The id of the owner in your own records.
+        unused_since: Keys that existed at this moment and were not used since; aware.
     """
     which = {"status": status, "q": q, "environment": environment, "external_id": external_id}
     page = {"limit": limit, "cursor": cursor}
@@ -140,12 +139,12 @@ def update(
     if_match: str | None = None,
 ) -> Call[ApiKeyResponse]:
     """
-    Replace fields of a key; those that are not given stay as they are. See `create` for what they mean.
+    Replace fields of a key; all others stay as they are. See `create` for their meaning.
 
     Args:
         environment: It is part of the key's text, so only the present one is accepted.
-        if_match: The `etag` of the key as it was read: when it has been changed since, nothing is changed, and
-            `Refused` has the code `precondition_failed`. None to change it however it is by now.
+        if_match: The `etag` of the key that was read. If the key was changed since, nothing is changed, and `Refused`
+            has the code `precondition_failed`. None to change any version.
     """
     fields = {
         "name": name,
@@ -166,30 +165,31 @@ def rotate(
     key_id: UUID | str,
     *,
     overlap_seconds: int | None = None,
-    retire_when_quiet_seconds: int | None = None,
+    retire_when_idle_seconds: int | None = None,
     if_match: str | None = None,
     idempotency_key: str | None = None,
 ) -> Call[CreatedApiKeyResponse]:
     """
-    Give a key a new pair; the old one goes on working beside it for a while.
+    Give a key a new pair; the old pair still works beside it for a while.
 
     Args:
-        key_id: Which.
-        overlap_seconds: For how long, 0 to 2592000 (30 days); None for a day, or 30 days with the next argument.
-        retire_when_quiet_seconds: End the old pair sooner: once it has not been used for so long (60 to 2592000)
-            after the first use of the new one.
+        key_id: The id of the key.
+        overlap_seconds: How long the old pair works, 0 to 2592000 (30 days); None for a day, or 30 days with the next
+            argument.
+        retire_when_idle_seconds: End the old pair sooner: once it was not used for this long (60 to 2592000) after
+            the first use of the new one.
         if_match: As for `update`.
         idempotency_key: As for `create`.
 
     Returns:
-        The key with the private half of its new pair, which cannot be had again.
+        The key with its new private key, which no other answer shows.
     """
-    fields = {"overlap_seconds": overlap_seconds, "retire_when_quiet_seconds": retire_when_quiet_seconds}
-    return _with_new_pair(_path(key_id, "/rotate"), _there(fields), idempotency_key, headers=_condition(if_match))
+    fields = {"overlap_seconds": overlap_seconds, "retire_when_idle_seconds": retire_when_idle_seconds}
+    return _with_new_pair(_path(key_id, "/rotate"), _present(fields), idempotency_key, headers=_condition(if_match))
 
 
 def set_overlap(key_id: UUID | str, *, overlap_seconds: int) -> Call[ApiKeyResponse]:
-    """Have the pair that is being rotated out work for so many seconds from now; 0 ends it at once."""
+    """Set the end of the replaced pair, in seconds from now; 0 ends it at once."""
     body = body_of({"overlap_seconds": overlap_seconds})
     return Call(method="PUT", path=_path(key_id, "/rotation"), read=read_key, body=body)
 
@@ -199,7 +199,7 @@ def revoke(key_id: UUID | str, *, reason: RevocationReason | str | None = None) 
     Revoke a key for good; revoking it again gives the same answer, with the first reason.
 
     Args:
-        key_id: Which.
+        key_id: The id of the key.
         reason: `key_compromise`, `superseded`, `cessation_of_operation`, `privilege_withdrawn` or `unspecified`.
     """
     body = None if reason is None else body_of({"reason": reason})
@@ -207,7 +207,7 @@ def revoke(key_id: UUID | str, *, reason: RevocationReason | str | None = None) 
 
 
 def delete(key_id: UUID | str) -> Call[None]:
-    """Delete a key: it stops working at once and is listed no more."""
+    """Delete a key: it stops working within a second and is no longer listed."""
     return Call(method="DELETE", path=_path(key_id), read=_nothing, expect=httpx.codes.NO_CONTENT)
 
 
@@ -222,16 +222,16 @@ def events(
     until: datetime | None = None,
 ) -> Call[AuditLogPage]:
     """
-    Read one page of what was done to the organization's keys, deleted ones included, newest first.
+    Read one page of the audit log, newest first; events of deleted keys are included. All given filters apply.
 
     Args:
-        limit: How many at most, 1 to 1000.
+        limit: The most events of the page, 1 to 1000.
         cursor: The `next` of the page before; None for the first page.
-        key_id: Of this key only.
-        type: Of this type only, such as `api_key.revoked`.
-        actor: By the bearer of a token with this subject only.
-        since: From this moment on; aware.
-        until: Before this moment; aware.
+        key_id: Events of this key.
+        type: Events of this type, such as `api_key.revoked`.
+        actor: Events by bearers of tokens with this subject.
+        since: Events from this moment on; aware.
+        until: Events before this moment; aware.
     """
     which = {"key_id": key_id, "type": type, "actor": actor, "since": since, "until": until}
     parameters = _given({"limit": limit, "cursor": cursor, **which})
@@ -239,44 +239,44 @@ def events(
 
 
 def key_events(key_id: UUID | str, *, limit: int = 100, cursor: str | None = None) -> Call[AuditLogPage]:
-    """Read one page of what was done to one key, newest first; of a deleted one, too."""
+    """Read one page of the events of one key, newest first; the key may be deleted."""
     parameters = _given({"limit": limit, "cursor": cursor})
     return Call(method="GET", path=_path(key_id, "/events"), read=read_events, parameters=parameters)
 
 
 def usage(key_id: UUID | str, *, period: str = "day", since: datetime | None = None) -> Call[UsageResponse]:
     """
-    Read how a key was used.
+    Read the usage of a key.
 
     Args:
-        key_id: Which.
+        key_id: The id of the key.
         period: `day` or `hour`.
-        since: Where to begin, aware; None for 7 days ago, or 24 hours.
+        since: The beginning of the report, aware; None for 7 days ago, or 24 hours ago with `hour`.
     """
     parameters = _given({"period": period, "since": since})
     return Call(method="GET", path=_path(key_id, "/usage"), read=reader(UsageResponse), parameters=parameters)
 
 
 def receipt(key_id: UUID | str) -> Call[RevocationResponse]:
-    """Read how far the revocation or deletion of a key has come; `Refused` with `not_revoked` for another key."""
+    """Read the receipt of a revocation or deletion; `Refused` with `not_revoked` for any other key."""
     return Call(method="GET", path=_path(key_id, "/revocation"), read=reader(RevocationResponse))
 
 
 def options() -> Call[OptionsResponse]:
-    """Read what a new key may be: environments, scopes, and the operator's rules."""
+    """Read the environments, scopes and operator's rules for new keys."""
     return Call(method="GET", path=OPTIONS, read=reader(OptionsResponse))
 
 
 def _with_new_pair(
     path: str, fields: Mapping[str, Any], idempotency_key: str | None, **more: Any
 ) -> Call[CreatedApiKeyResponse]:
-    """Describe a call that gives a private key: it can be repeated when the answer was lost."""
+    """Make a call that gives a private key; it is sent again when its answer was lost."""
     return Call(
         method="POST",
         path=path,
         read=read_created,
         body=body_of(fields),
-        repeatable=True,
+        idempotent=True,
         idempotency_key=idempotency_key,
         **more,
     )
@@ -287,7 +287,7 @@ def _path(key_id: UUID | str, rest: str = "") -> str:
 
 
 def _uuid(key_id: UUID | str) -> UUID:
-    """Read an id; one that is no UUID must not reach another route."""
+    """Read an id; any other text could lead to another route."""
     try:
         return key_id if isinstance(key_id, UUID) else UUID(key_id)
     except ValueError:
@@ -303,10 +303,10 @@ def _condition(if_match: str | None) -> dict[str, str]:
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in _there(parameters).items()}
+    return {name: _text(value) for name, value in _present(parameters).items()}
 
 
-def _there(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -315,7 +315,7 @@ def _text(value: Any) -> str:
         text = moment(value) if isinstance(value, datetime) else str(value)
         text.encode()
     except ValueError:
-        raise KeywrightError("A filter is no text that UTF-8 can carry, or a time without a zone.") from None
+        raise KeywrightError("A filter cannot be written in UTF-8, or is a time without a zone.") from None
     return text
 
 

@@ -1,11 +1,11 @@
 """
-The management API as Python calls: everything that can be done with the keys of one organization.
+The clients of the management API, for the keys of one organization.
 
     with ManagementClient("https://keys.acme.example", token) as keys:
         created = keys.create("Billing export", scopes=["invoices:read"])
         hand_over(created.private_key.reveal())
 
-`AsyncManagementClient` has the same methods, each to be awaited. `_calls` describes them.
+`AsyncManagementClient` has the same methods as coroutines. `_calls` defines them.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from keywright import __version__
 from keywright.client import _calls as calls
 from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
 from keywright.client._calls import Call
-from keywright.client._repeating import PAUSES, Tries, check_idempotency_key, new_idempotency_key
-from keywright.client.address import is_loopback, service_address
+from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
+from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.contract import ApiKeyResponse, EventResponse
 
@@ -34,14 +34,14 @@ Result = TypeVar("Result")
 AnyPage = TypeVar("AnyPage", ApiKeyPage, AuditLogPage)
 
 Step = httpx.Request | float
-"""What a client has to do next: send a request, or wait for so many seconds."""
+"""The next step of a client: send a request, or wait for so many seconds."""
 
 Outcome = httpx.Response | httpx.RequestError | None
-"""What came of a step; None of a wait."""
+"""The outcome of a step; None after a wait."""
 
 
 class _Method(Generic[Parameters, Result]):
-    """A method of both clients, made of the function that describes its call."""
+    """A method of both clients, made from the function that returns its call."""
 
     def __init__(self, describe: Callable[Parameters, Call[Result]]) -> None:
         self._describe = describe
@@ -66,7 +66,7 @@ class _Method(Generic[Parameters, Result]):
 
 
 class _Client:
-    """What both clients have in common: the operations, and the steps of a call. It does no I/O."""
+    """The operations and the steps of a call, for both clients. It does no I/O."""
 
     create = _Method(calls.create)
     list = _Method(calls.list_page)
@@ -86,15 +86,15 @@ class _Client:
         self._base = service_address(base_url)
         self._pauses = tuple(pauses)
         self.service_time: datetime | None = None
-        """What the service's clock showed when it last answered, to the second; None where the answer did not say."""
+        """The service's clock at its last answer, to the second; None where that answer had no `Date`."""
         if not token or not token.isascii() or not token.isprintable() or " " in token:
-            # Refused before anything is sent, and without the token: httpx would quote it.
-            raise KeywrightError("The token is empty or holds characters that no access token has.")
+            # Refused here, because an error of httpx would quote the token.
+            raise KeywrightError("The token is empty or contains characters that no access token has.")
         self._settings: dict[str, Any] = {
             "timeout": timeout,
             "follow_redirects": False,
-            # A proxy of the environment leads away from this machine.
-            "trust_env": not is_loopback(self._base),
+            # A proxy from the environment would send requests for loopback to another machine.
+            "trust_env": not is_on_this_machine(self._base),
             "headers": {
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
@@ -103,17 +103,17 @@ class _Client:
         }
 
     def _steps(self, http: httpx.Client | httpx.AsyncClient, call: Call[Result]) -> Generator[Step, Outcome, Result]:
-        """Give the steps of a call one after the other; each takes what came of the one before."""
-        if not call.repeatable:
+        """Give the steps of a call one after the other; each gets the outcome of the one before."""
+        if not call.idempotent:
             return self._result(call, (yield self._request(http, call, {})))
         if call.idempotency_key is not None:
             check_idempotency_key(call.idempotency_key)
-        key, tries = call.idempotency_key or new_idempotency_key(), Tries(self._pauses)
+        key, retries = call.idempotency_key or new_idempotency_key(), Retries(self._pauses)
         while True:
             try:
                 return self._result(call, (yield self._request(http, call, {"Idempotency-Key": key})))
             except KeywrightError as error:
-                pause = tries.pause_after(error)
+                pause = retries.pause_after(error)
                 if pause is None:
                     error.idempotency_key = key
                     raise
@@ -146,22 +146,23 @@ class ManagementClient(_Client):
     """
     Calls one service with one access token.
 
-    Creations and rotations are tried again, a few times, when their answer was lost: each is sent with an idempotency
-    key, so that it is done once however often it is sent. Nothing else is tried twice.
+    Creations and rotations are retried a few times when their answer was lost. Each is sent with an idempotency key, so
+    it is done once however often it is sent. Other calls are not retried.
 
-    Every call raises `Refused` when the service says no, `ServiceUnavailable` when it is away, and `UnexpectedAnswer`
-    when something else answers; `KeywrightError` is all three, and what is raised for a value that cannot be sent.
+    Every call raises `Refused` when the service refuses, `ServiceUnavailable` when it is unavailable, and
+    `UnexpectedAnswer` when another server answers. `KeywrightError` is the base of all three, and is raised itself for
+    a value that cannot be sent.
 
     Args:
-        base_url: Where the service is, such as `https://keys.acme.example`; what follows the host is kept.
-        token: An access token. Its organization is the one whose keys are seen.
-        transport: What carries the requests; by default the network.
+        base_url: The address of the service, such as `https://keys.acme.example`; a path is kept.
+        token: An access token. The client sees the keys of its organization.
+        transport: Carries the requests; by default the network.
         timeout: Seconds to wait for a connection, and for every part of an answer.
-        pauses: Seconds before each further try of a creation or rotation; none for a single try.
+        pauses: Seconds before each retry of a creation or rotation; empty for no retry.
         sleep: Waits for so many seconds.
 
     Raises:
-        KeywrightError: *base_url* is no http(s) address, or *token* cannot stand in a header.
+        KeywrightError: *base_url* is no http(s) address, or *token* is not allowed in a header.
     """
 
     def __init__(
@@ -222,7 +223,7 @@ class ManagementClient(_Client):
             return error
 
     def _pages(self, describe: Callable[[str | None], Call[AnyPage]]) -> Iterator[AnyPage]:
-        """Read page after page, by their cursors; a service that repeats a cursor is not asked again."""
+        """Read page after page by their cursors; end when a cursor is repeated."""
         cursor = None
         while True:
             page = self.carry_out(describe(cursor))
@@ -234,7 +235,7 @@ class ManagementClient(_Client):
 
 class AsyncManagementClient(_Client):
     """
-    The same for an event loop: every method is awaited, and both `iterate` are for `async for`.
+    The same for an event loop: every method is a coroutine, and both `iterate` methods are for `async for`.
 
         async with AsyncManagementClient("https://keys.acme.example", token) as keys:
             created = await keys.create("Billing export", scopes=["invoices:read"])
@@ -242,7 +243,7 @@ class AsyncManagementClient(_Client):
     Args:
         base_url: As for `ManagementClient`.
         token: As for `ManagementClient`.
-        transport: What carries the requests; by default the network.
+        transport: Carries the requests; by default the network.
         timeout: As for `ManagementClient`.
         pauses: As for `ManagementClient`.
         sleep: Waits for so many seconds, without blocking the loop.

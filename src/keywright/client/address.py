@@ -1,20 +1,19 @@
-"""The address of a service, as its callers give it."""
-
-from ipaddress import ip_address
+"""The address of a service: check it, and find out whether it is this machine."""
 
 import httpx
 
 from keywright.client.errors import KeywrightError
+from keywright.keys.addresses import is_loopback
 
 _MAX_PORT = 65535
 
 
 def service_address(text: str) -> str:
     """
-    Read the address of a service, such as `https://keys.acme.example`; what follows the host is kept.
+    Read the address of a service, such as `https://keys.acme.example`; a path after the host is kept.
 
     Raises:
-        KeywrightError: It is no http(s) address, or holds credentials, which are not repeated.
+        KeywrightError: It is no http(s) address, or contains credentials, which the error does not repeat.
     """
     try:
         url = httpx.URL(text)
@@ -26,10 +25,6 @@ def service_address(text: str) -> str:
     return str(url).rstrip("/")
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether an address is this machine's own; a proxy of the environment would lead away from it."""
-    host = httpx.URL(address).host
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+def is_on_this_machine(address: str) -> bool:
+    """Tell whether an address is on this machine; requests to it must not use a proxy of the environment."""
+    return is_loopback(httpx.URL(address).host)

@@ -1,11 +1,11 @@
 """
-What can go wrong when a service is called.
+The exceptions of calls to a service.
 
     KeywrightError
-    ├── Refused                the service answered, and the answer is no
-    │   └── CredentialRefused  it does not accept the credential of this verifier
-    ├── ServiceUnavailable     the service is away or cannot work right now; try again later
-    └── UnexpectedAnswer       whatever answered is no Keywright service
+    ├── Refused                the service refused the request, or failed at it
+    │   └── CredentialRefused  the service does not accept the credential of this verifier
+    ├── ServiceUnavailable     the service is unavailable; retry later
+    └── UnexpectedAnswer       the answer is not a Keywright service's
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ class KeywrightError(Exception):
     """
     The root of the tree; its text is a sentence for people.
 
-    `idempotency_key` is given where a creation or rotation failed: the same call with it gives what was done, if it was
-    done, and does it otherwise. It is as secret as the private key that it may bring.
+    `idempotency_key` is set where a creation or rotation failed. The same call with it gives the first answer if the
+    change was made, and makes the change otherwise. It is as secret as the private key in that answer.
     """
 
     idempotency_key: str | None = None
@@ -26,15 +26,15 @@ class KeywrightError(Exception):
 
 class Refused(KeywrightError):
     """
-    The service turned the request down, or failed at it.
+    The service refused the request, or failed at it.
 
     Args:
         code: Stable, for programs, such as `not_found`.
         status: The HTTP status.
-        detail: A sentence.
-        request_id: Finds the request in the service's log; None when something before the service answered.
-        errors: For `validation_failed`, every flaw.
-        retry_after: Seconds after which trying again makes sense, where the service said so.
+        detail: A sentence for people.
+        request_id: Finds the request in the service's log; None when a proxy before the service answered.
+        errors: All flaws, with `validation_failed`.
+        retry_after: Seconds until a retry makes sense; None where the service gave none.
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class Refused(KeywrightError):
 
 class CredentialRefused(Refused):
     """
-    The service does not accept the credential of this verifier: no key can be checked until somebody mends that.
+    The service does not accept the credential of this verifier. No key can be checked until it has a valid one.
 
-    It says nothing about the key that was to be checked, so whoever presented it must not be told it is bad.
+    This is no verdict on the presented key, so its caller must not get an answer that the key is invalid.
     """
 
 
 class ServiceUnavailable(KeywrightError):
     """
-    The service cannot be reached or cannot work right now. A change that was asked for may or may not have been made.
+    The service is unavailable. A requested change may or may not have been made.
 
     Args:
-        detail: A sentence.
-        retry_after: Seconds after which trying again makes sense, where the service said so.
+        detail: A sentence for people.
+        retry_after: Seconds until a retry makes sense; None where the service gave none.
         request_id: As for `Refused`.
     """
 
@@ -82,4 +82,4 @@ class ServiceUnavailable(KeywrightError):
 
 
 class UnexpectedAnswer(KeywrightError):
-    """The answer is not one that a Keywright service gives; the address is probably wrong."""
+    """The answer is not a Keywright service's; the address is probably wrong."""

@@ -1,5 +1,5 @@
 """
-The HTTP contract: the shape of every answer, each written once, as a frozen dataclass with the name of its schema.
+The HTTP contract: the shape of every answer, as a frozen dataclass with the name of its schema.
 
 The API writes its answers from these classes, the OpenAPI document describes them, the client reads answers into them,
 and the command line prints them. The members of a class stand in the order in which they are written. A member with a

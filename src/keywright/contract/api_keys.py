@@ -1,4 +1,4 @@
-"""API keys: what a creation, a rotation, a list and every change answer."""
+"""API keys, as the answers to a creation, a rotation, a list and every change show them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class RateLimitResponse:
     """At most `limit` units at once and, over time, in `window_seconds`."""
 
     name: str
-    """Tells the limits of one key apart."""
+    """Unique among the limits of one key."""
     limit: Positive
     window_seconds: Positive
 
@@ -33,8 +33,8 @@ class SecretResponse:
     last_used_at: AwareTime | None
     retires_at: AwareTime | None
     """When it stops working; null for the current pair"""
-    retire_when_quiet_seconds: Count | None
-    """It stops sooner, once it has not been used for so long after the first use of the new pair"""
+    retire_when_idle_seconds: Count | None
+    """It stops sooner: once it was not used for this long after the first use of the new pair"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,11 @@ class ApiKeyResponse:
     rate_limits: tuple[RateLimitResponse, ...]
     """How often the key may be used; none for any number of uses"""
     external_id: str | None
-    """What the caller's own records call its owner"""
+    """The id of the key's owner in the caller's own records"""
     metadata: Mapping[str, Any] = field(hash=False)
-    """A JSON object of the caller's own"""
+    """A JSON object that the caller chose"""
     secrets: tuple[SecretResponse, ...]
-    """The pairs that still work or are current, newest first"""
+    """The current pair, then the one that a rotation replaced while it still works"""
     etag: str | None = in_header("ETag")
     """The version of the key, for `if_match`; None in a list"""
 
@@ -85,16 +85,16 @@ class ApiKeyResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedApiKeyResponse(ApiKeyResponse):
-    """An API key with a new pair, and the private half of it, which is shown this once."""
+    """An API key with a new pair, and the private key of that pair, which no other answer shows."""
 
     private_key: PrivateKey
     """The private key for authentication; in this answer only"""
     replayed: bool = in_header("Idempotency-Replayed")
-    """Whether an earlier request with the same idempotency key did this"""
+    """Whether this is the answer to an earlier request with the same idempotency key"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedApiKeyResponse(ApiKeyResponse):
-    """An API key, with how it was used lately."""
+    """An API key with its recent usage."""
 
     usage: DaysResponse

@@ -10,7 +10,7 @@ from keywright.contract.codec import AwareTime, Count
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActorResponse:
-    """Who did it: the bearer of an access token, or the service itself, whose issuer and subject are `keywright`."""
+    """Who made the change: the bearer of an access token, or the service, with issuer and subject `keywright`."""
 
     issuer: str
     subject: str
@@ -28,11 +28,11 @@ class EventResponse:
     occurred_at: AwareTime
     actor: ActorResponse
     request_id: str
-    """The `X-Request-Id` of the answer to the request that did it"""
+    """The `X-Request-Id` of the answer to the request that made the change"""
     address: str | None
-    """Where that request came from, as far as it is known"""
+    """The address that the request came from; null where it is not known"""
     data: Mapping[str, Any] = field(hash=False)
-    """What is worth keeping of the change; never a secret"""
+    """Details of the change; never a secret"""
     position: Count | None
     """The place in the chain of the organization's events, from 1; null for an event older than the chain"""
     hash: str | None

@@ -1,4 +1,4 @@
-"""How the classes of the contract become JSON, and are read back."""
+"""Writes the classes of the contract as JSON, and reads them back."""
 
 import re
 from collections.abc import Hashable
@@ -14,7 +14,7 @@ from keywright.keys.format import Kind
 from keywright.keys.pair import PrivateKey
 
 AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
-"""A time with an offset; one without is refused, because nobody knows which moment it is."""
+"""A time with an offset; one without is refused, because it names no moment."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 """A whole number that is not negative."""
@@ -35,7 +35,7 @@ _Type = TypeVar("_Type")
 
 
 class ContractError(ValueError):
-    """A body is not of the contract; the text says what is wrong and where, and quotes no value."""
+    """A body does not follow the contract. The text names the flaw and its place, and quotes no value."""
 
 
 def in_header(name: str) -> Any:
@@ -47,18 +47,18 @@ def written(value: Any) -> bytes:
     """
     Write an answer as compact JSON in UTF-8.
 
-    Times are RFC 3339 with `Z` for UTC, and microseconds where there are any; not-a-number and infinity become null. A
-    private key is written as its text: the one place where it leaves the service.
+    Times are RFC 3339 with `Z` for UTC, and microseconds unless they are 0; not-a-number and infinity become null. A
+    private key is written as its text. It leaves the service nowhere else.
     """
     return _encoder.encode(value)
 
 
 def read(type_: type[_Type], body: bytes) -> _Type:
     """
-    Read an answer; members that the class does not know are passed over.
+    Read an answer; members that the class does not know are ignored.
 
     Raises:
-        ContractError: It is no JSON, a member is missing, or a value has the wrong type.
+        ContractError: The body is not JSON, a member is missing, or a value has the wrong type.
     """
     try:
         found: _Type = _decoder(cast("Hashable", type_)).decode(body)

@@ -1,4 +1,4 @@
-"""Answers that refuse a request, in both of their forms."""
+"""Error answers, as plain JSON and as problem documents."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ class FieldError:
     """One flaw of a body or parameter."""
 
     loc: tuple[str | int, ...]
-    """Where: `body`, `query` or `path`, then the field"""
+    """`body`, `query` or `path`, then the path of the field"""
     msg: str
-    """A sentence"""
+    """A sentence for people, which does not quote the value"""
     type: str
     """A stable word for the flaw"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorResponse:
-    """The answer to a request that is refused, or that failed."""
+    """The answer to a request that was refused or failed."""
 
     detail: str | tuple[FieldError, ...]
-    """A sentence; for 422 the list of flaws"""
+    """A sentence; the list of flaws with `validation_failed`"""
     code: str
     """Stable, for programs"""
     request_id: str
@@ -31,7 +31,7 @@ class ErrorResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemResponse:
-    """The same answer as RFC 9457 has it, for `Accept: application/problem+json`."""
+    """The same answer in the form of RFC 9457, for `Accept: application/problem+json`."""
 
     type: str
     title: str
@@ -40,4 +40,4 @@ class ProblemResponse:
     code: str
     request_id: str
     errors: tuple[FieldError, ...] = ABSENT
-    """Every flaw of a body or parameter, where there is any"""
+    """Every flaw of body and parameters; present with `validation_failed`"""

@@ -43,7 +43,7 @@ _API_KEY = ApiKeyResponse(
             first_used_at=None,
             last_used_at=None,
             retires_at=None,
-            retire_when_quiet_seconds=None,
+            retire_when_idle_seconds=None,
         ),
     ),
 )

@@ -1,8 +1,8 @@
 """
-The events of the change feed (Server-Sent Events): what the data of each holds.
+The events of the change feed (Server-Sent Events), each with the members of its data.
 
-`elapsed` is how long the stream has lasted, and `age` how long ago the service began to read the changes that it has
-sent, both in seconds.
+`elapsed` is the age of the stream, and `age` the time since the service began its last complete reading of the changes,
+both in seconds.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from keywright.contract.codec import Count
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedReset:
-    """`reset`: nobody knows what was missed; the cache is to be emptied."""
+    """`reset`: changes may have been missed; the verifier empties its cache."""
 
     elapsed: float
     age: float
@@ -20,12 +20,12 @@ class FeedReset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedHello:
-    """`hello`: where the stream begins."""
+    """`hello`: the first event of a stream."""
 
     time: float
     """The service's clock, in seconds since the epoch"""
     bound: float
-    """Seconds after which a cache that hears nothing is not fresh any more"""
+    """Seconds without an event after which a cache is no longer fresh"""
     cursor: str
     elapsed: float
     age: float
@@ -33,10 +33,10 @@ class FeedHello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedDrop:
-    """`drop`: keys that changed; the event's id is the cursor after them."""
+    """`drop`: keys that changed. The event's id is the cursor behind these changes."""
 
     digests: tuple[str, ...]
-    """The digests of their private keys, 64 hexadecimal digits each"""
+    """The digests of the keys' texts, 64 hexadecimal digits each"""
     seqs: tuple[Count, ...]
     """The numbers of the changes, for the acknowledgement"""
     elapsed: float

@@ -1,4 +1,4 @@
-"""What a form for keys may offer."""
+"""The options of new keys, for a form that creates them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from keywright.contract.codec import Count
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeResponse:
-    """A scope that there is."""
+    """One scope that the operator listed."""
 
     scope: str
     description: str
@@ -18,19 +18,19 @@ class PolicyResponse:
     """The rules for every organization."""
 
     max_life_seconds: Count | None
-    """How long a key may live at most; null for any time"""
+    """The longest life of a key; null for no limit"""
     expiry_required: bool
-    """Whether a new key has to say when it expires"""
+    """Whether a new key must have an expiry"""
     max_active_keys: Count | None
-    """How many active keys an organization may have; null for any"""
+    """The most active keys an organization may have; null for no limit"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionsResponse:
-    """What a form for keys may offer."""
+    """The environments, scopes and rules for new keys."""
 
     environments: tuple[str, ...]
-    """The first is that of new keys unless they say another"""
+    """The first is the default of new keys"""
     scopes: tuple[ScopeResponse, ...] | None
-    """Every scope there is; null for any of the grammar"""
+    """The scopes that may be granted; null where any well-formed scope may be"""
     policy: PolicyResponse

@@ -13,27 +13,27 @@ ProcessKind = Annotated[str, Meta(extra_json_schema={"enum": ["server", "verifie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierSessionResponse:
-    """A process that had keys in its cache when the key changed."""
+    """A process that may have had the key in its cache when the key ended."""
 
     name: str
     kind: ProcessKind
     connected_at: AwareTime
     confirmed_at: AwareTime | None
-    """When it acknowledged the change"""
-    believes_until: AwareTime | None
-    """The longest it can still believe the old state; null once confirmed"""
+    """When it acknowledged the change; null until then"""
+    may_accept_until: AwareTime | None
+    """The latest moment at which it may still accept the key; null once it acknowledged"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationResponse:
-    """How far a revocation or deletion has come."""
+    """The receipt of a revocation or deletion: which processes acknowledged it."""
 
     key_id: UUID
     revoked_at: AwareTime
     confirmed: Count
-    """How many processes acknowledged it"""
+    """The number of processes that acknowledged it"""
     pending: Count
-    """How many have not yet"""
-    believed_until: AwareTime | None
-    """The latest moment anybody can still believe the old state; null once all have confirmed"""
+    """The number of processes that did not yet"""
+    may_accept_until: AwareTime | None
+    """The latest moment at which any process may still accept the key; null once all acknowledged"""
     verifiers: tuple[VerifierSessionResponse, ...]

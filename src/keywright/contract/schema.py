@@ -1,4 +1,4 @@
-"""The JSON schemas of the contract, for the OpenAPI document. Nothing that answers requests imports this."""
+"""The JSON schemas of the contract, for the OpenAPI document. No code on the path of a request imports this."""
 
 import ast
 import inspect
@@ -15,11 +15,14 @@ from keywright.contract.examples import EXAMPLES
 
 def schemas(types: Iterable[type], *, reference: str) -> dict[str, Any]:
     """
-    Describe *types*, and every class that they are made of, by the names of the classes.
+    Describe *types* and every class that their members use.
 
     Args:
         types: Classes of the contract.
-        reference: How one schema refers to another, with `{name}` in the place of the name.
+        reference: The reference to another schema, with `{name}` in place of its name.
+
+    Returns:
+        A schema for each class, by the name of the class.
     """
     _, found = msgspec.json.schema_components(types, schema_hook=_of_text, ref_template=reference)
     for type_ in _with_parts(types):
@@ -28,12 +31,12 @@ def schemas(types: Iterable[type], *, reference: str) -> dict[str, Any]:
 
 
 def _of_text(_type: type) -> dict[str, Any]:
-    # The private key alone has a class that is not of JSON.
+    # `PrivateKey` is the only class of a member that msgspec cannot describe.
     return {"type": "string"}
 
 
 def _with_parts(types: Iterable[type]) -> list[type]:
-    """Give *types* and the classes that their members are of, each once."""
+    """Give *types* and the classes of their members, each once."""
     found: list[type] = []
     waiting = [msgspec.inspect.type_info(type_) for type_ in types]
     while waiting:
@@ -46,7 +49,7 @@ def _with_parts(types: Iterable[type]) -> list[type]:
 
 
 def _parts_of(info: Any) -> Iterator[Any]:
-    """Give what a list, a union or an annotated type is made of."""
+    """Give the member types of a list, a union or an annotated type."""
     if isinstance(info, msgspec.inspect.Metadata):
         yield info.type
     yield from getattr(info, "types", ())
@@ -56,7 +59,7 @@ def _parts_of(info: Any) -> Iterator[Any]:
 
 
 def _complete(schema: dict[str, Any], type_: type) -> None:
-    """Add the sentences that stand below the members and the example; take out what travels in headers."""
+    """Add the descriptions of the members and the example; remove members that travel in headers."""
     sentences = {name: text for base in reversed(type_.__mro__[:-1]) for name, text in _sentences(base)}
     members: tuple[Field[Any], ...] = fields(type_)
     for member in members:
@@ -69,7 +72,7 @@ def _complete(schema: dict[str, Any], type_: type) -> None:
 
 
 def _sentences(type_: type) -> Iterator[tuple[str, str]]:
-    """Read the strings that stand below the members of a class."""
+    """Read the docstring below each member of a class."""
     (found,) = ast.parse(inspect.getsource(type_)).body
     body = found.body if isinstance(found, ast.ClassDef) else []
     for member, below in pairwise(body):

@@ -1,4 +1,4 @@
-"""How a key is used."""
+"""The usage of a key: counts by period, sources, and the last use of each secret."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +13,7 @@ Period = Annotated[str, Meta(extra_json_schema={"enum": ["hour", "day"]})]
 
 @dataclass(frozen=True, slots=True)
 class CountResponse:
-    """Accepted uses in one period, which begins at `start`."""
+    """The accepted uses in one hour or day."""
 
     start: AwareTime
     count: Count
@@ -21,22 +21,22 @@ class CountResponse:
 
 @dataclass(frozen=True, slots=True)
 class DaysResponse:
-    """Accepted uses by day."""
+    """The accepted uses of the last days."""
 
     days: tuple[CountResponse, ...]
-    """The last 7 days in UTC, today last, those without uses included"""
+    """The last 7 days in UTC, today last; days without uses are included"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceResponse:
-    """Where a key was used from lately."""
+    """A network and user agent from which a key was used recently."""
 
     public_key: str
-    """Of the pair that was used"""
+    """The public key of the pair that was used"""
     network: str | None
-    """/24 or /48 in CIDR form"""
+    """A /24 or /48 in CIDR form; null where the address is not known"""
     agent: str | None
-    """The family of the user agent"""
+    """The family of the user agent; null where it is not known"""
     verifier: str
     first_seen: AwareTime
     last_seen: AwareTime
@@ -45,25 +45,25 @@ class SourceResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretUseResponse:
-    """A pair that a key has or had, and when it was used last."""
+    """A current or former pair of a key, and its last use."""
 
     public_key: str
     private_key_display: str
     last_used_at: AwareTime | None
     retires_at: AwareTime | None
-    """When it stops working, or did; null for the current pair"""
+    """When it stops or stopped working; null for the current pair"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageResponse:
-    """How a key was used."""
+    """The usage of one key."""
 
     key_id: UUID
     last_used_at: AwareTime | None
     period: Period
     counts: tuple[CountResponse, ...]
-    """Every period since `since`, those without uses included"""
+    """Every period from `since` to now; periods without uses are included"""
     sources: tuple[SourceResponse, ...]
-    """The latest first, 50 at most"""
+    """The latest first, at most 50"""
     secrets: tuple[SecretUseResponse, ...]
-    """Every pair that the key ever had, newest first"""
+    """All current and former pairs, newest first"""

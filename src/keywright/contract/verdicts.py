@@ -1,4 +1,4 @@
-"""Verdicts on presented keys. `api.verify_answers` writes them by hand, because one is written for every check."""
+"""Verdicts on presented keys. `api.verify.bodies` writes them by hand, because every check writes one."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,12 +10,12 @@ from keywright.contract.codec import AwareTime, Count, Positive
 from keywright.keys.verdict import Code
 
 WholeSeconds = Annotated[float, Meta(ge=0, extra_json_schema={"type": "integer"})]
-"""Written as a whole number; a client takes a fraction, too."""
+"""Written as a whole number; a client also reads a fraction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedKey:
-    """The key whose secret was presented."""
+    """The API key that the presented key belongs to."""
 
     id: UUID
     org_id: UUID
@@ -27,62 +27,62 @@ class VerifiedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStateResponse:
-    """A limit of the key, and how it stands after this request."""
+    """The state of a rate limit after this request."""
 
     name: str
     limit: Positive
-    """Units at once, and over time in a window"""
+    """The most units at once, and over time in a window"""
     window_seconds: Positive
     remaining: Count
-    """Units that could be spent right now"""
+    """Units that may be used now"""
     reset_seconds: WholeSeconds
-    """Seconds until the limit is whole again, rounded up"""
+    """Seconds until all units may be used again, rounded up"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplanationResponse:
-    """Which rule refused, and what would pass."""
+    """The rule that refused, and what it would accept."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsResponse:
-    """What an in-process verifier judges a key by."""
+    """The facts by which an in-process verifier decides on a key."""
 
     revoked: bool
     expires_at: float | None
     """Seconds since the epoch; null for never"""
     retires_at: float | None = None
-    """Likewise for the secret that was presented"""
+    """When the presented secret stops working, in seconds since the epoch; null for the current secret"""
     allowed_ips: tuple[str, ...] = ()
     """Networks in CIDR form; none for any"""
     rate_limits: tuple[tuple[str, Positive, Positive], ...] = ()
-    """Each as name, limit and seconds of the window"""
+    """Each as name, limit and seconds of the window; none for any number of uses"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResponse:
-    """A verdict. A refusal is an answer, not an error; without the right secret it is always `not_found`."""
+    """A verdict. A refusal is an answer, not an error. A text that is not a key's secret is always `not_found`."""
 
     valid: bool
     code: Code
     api_key: VerifiedKey | None
     rate_limits: tuple[LimitStateResponse, ...] | None = None
-    """Present where limits of the key were counted: where it has any and no other rule refused"""
+    """Present where the key has limits and no other rule refused"""
     retry_after_seconds: Count | None = None
-    """Present with `rate_limited`: when to try again; null where the cost is beyond a limit for ever"""
+    """Present with `rate_limited`: seconds until the next try; null where the cost is above a limit"""
     stale: bool = False
-    """Present, and true, while the database cannot be asked"""
+    """Present, and true, while the database cannot be reached"""
     explanation: ExplanationResponse | None = None
-    """Present where `explain` asked for it and a rule refused"""
+    """Present where the request has `explain` and a rule refused"""
     facts: FactsResponse | None = None
-    """Present where `Keywright-Facts: 1` asked for them"""
+    """Present where the request has `Keywright-Facts: 1`"""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResponse:
-    """A verdict for each key, in order."""
+    """A verdict for each key, in the order of the request."""
 
     results: tuple[VerifyResponse, ...]

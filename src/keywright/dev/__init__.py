@@ -1,5 +1,5 @@
 """
-Everything on one machine: an issuer on loopback, two demo organisations, the service on a SQLite file.
+A demo on one host: an issuer on loopback, two organizations, and the service on a SQLite file.
 
-For trying and developing, never for production: the issuer gives a token to whoever can read its folder.
+For trials and development, never for production: every process that can read the folder can sign tokens.
 """

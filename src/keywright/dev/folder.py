@@ -1,4 +1,4 @@
-"""The folder that `keywright dev` keeps its things in: the issuer's signing key and address, and the database."""
+"""The folder of `keywright dev`: the issuer's signing key and address, and the database."""
 
 import contextlib
 import json
@@ -18,26 +18,26 @@ _ISSUER_NAME = "issuer.json"
 
 
 class DevFolderError(Exception):
-    """The folder cannot be used; the message is one sentence that says why and what to do."""
+    """The folder cannot be used; the message is one sentence with the cause and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevFolder:
-    """A folder that only its owner may read. What it holds can be thrown away."""
+    """A folder that only its owner can read. Its contents can be deleted at any time."""
 
     path: Path
 
     @classmethod
     def create(cls, path: Path) -> Self:
         """
-        Make the folder, unless it is there.
+        Create the folder if it does not exist.
 
         Raises:
-            DevFolderError: That is not possible.
+            DevFolderError: It cannot be created or written to.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Nothing of it belongs into a repository.
+            # None of the files belongs in a repository.
             (path / ".gitignore").write_text("*\n")
         except OSError as error:
             raise DevFolderError(f"{path} cannot be used: {error.strerror}.") from None
@@ -45,57 +45,57 @@ class DevFolder:
 
     @property
     def database_url(self) -> str:
-        """The database of the demo service."""
+        """The URL of the demo's SQLite file."""
         return f"sqlite:///{self.path.resolve() / 'keywright.db'}"
 
     def signing_key(self) -> SigningKey:
         """
-        Give the issuer's key, the same on every start; it is made when there is none.
+        Return the issuer's key, the same on every start; the first call creates it.
 
         Raises:
-            DevFolderError: The file cannot be read, or is no key.
+            DevFolderError: The file cannot be read, or has no RSA key.
         """
         path = self.path / _KEY_NAME
         if not path.exists():
-            self._keep(path, SigningKey.generate())
+            self._store_key(path, SigningKey.generate())
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError):
             key = None
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise DevFolderError(f"{path} is no readable RSA key; delete it to have a new one made.")
+            raise DevFolderError(f"{path} is no readable RSA key; delete it, and the next start creates a new one.")
         return SigningKey(key)
 
-    def remember(self, issuer: DevIssuer) -> None:
-        """Write down where a running issuer is, for `issuer`."""
+    def save_address(self, issuer: DevIssuer) -> None:
+        """Store the address and audience of a running issuer, for `issuer`."""
         (self.path / _ISSUER_NAME).write_text(
             json.dumps({"host": issuer.host, "port": issuer.port, "audience": issuer.audience})
         )
 
     def issuer(self) -> DevIssuer:
         """
-        Give the issuer that was last started here, for signing; it is not started again.
+        Return the issuer that was last started in this folder, to sign with; this does not start it.
 
         Raises:
-            DevFolderError: None was.
+            DevFolderError: No issuer was started here.
         """
         try:
-            known = json.loads((self.path / _ISSUER_NAME).read_text())
-            host, port, audience = str(known["host"]), int(known["port"]), str(known["audience"])
+            saved = json.loads((self.path / _ISSUER_NAME).read_text())
+            host, port, audience = str(saved["host"]), int(saved["port"]), str(saved["audience"])
         except (OSError, ValueError, TypeError, KeyError):
             raise DevFolderError(f"There is no issuer in {self.path} yet; start `keywright dev` first.") from None
         return DevIssuer(self.signing_key(), host=host, port=port, audience=audience)
 
-    def _keep(self, path: Path, key: SigningKey) -> None:
+    def _store_key(self, path: Path, key: SigningKey) -> None:
         pem = key.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        # mkstemp gives mode 0600 from the beginning, and a file appears under its name whole or not at all.
+        # mkstemp creates the file with mode 0600, and the link gives it its name only when it is complete.
         handle, temporary = tempfile.mkstemp(dir=self.path)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(pem)
-            # A link, unlike a rename, leaves the key of somebody who was faster in place.
+            # A link, unlike a rename, does not replace the key of a process that was faster.
             with contextlib.suppress(FileExistsError):
                 Path(path).hardlink_to(temporary)
         finally:

@@ -1,11 +1,10 @@
 """
-An OpenID Connect issuer on loopback: RS256, discovery and a key set over real HTTP, so that the service meets the same
-code path as with Auth0. `keywright dev` runs it, and so do the tests.
+An OpenID Connect issuer on loopback, for `keywright dev` and the tests: RS256, discovery and a key set over real HTTP,
+so that the service runs the same code as with Auth0.
 
-It has no sign-in: whoever holds the object signs what they like.
+It has no sign-in: any code with the object can sign any claims.
 """
 
-import base64
 import hashlib
 import json
 import socket
@@ -22,24 +21,26 @@ from uuid import uuid4
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from keywright.compact_jws import encode_base64url
+
 AUDIENCE = "urn:keywright:dev"
 KEY_BITS = 2048
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 KEY_SET_PATH = "/.well-known/jwks.json"
 
-# What the two demo organisations are called, and their ids as Auth0 would write them.
+# The names of the two demo organizations, and their ids in Auth0's form.
 DEMO_ORGANIZATIONS = {"acme": "org_AcmeDemo00000001", "globex": "org_GlobexDemo000001"}
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An RSA key and the `kid` it is published under: its RFC 7638 thumbprint."""
+    """An RSA key; its `kid` is its RFC 7638 thumbprint."""
 
     key: rsa.RSAPrivateKey
 
     @classmethod
     def generate(cls) -> Self:
-        """Make a fresh key; this takes about a tenth of a second."""
+        """Generate a key of 2048 bits; this takes about a tenth of a second."""
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS))
 
     @property
@@ -49,16 +50,16 @@ class SigningKey:
         return _base64url(hashlib.sha256(_json(required)).digest())
 
     def jwk(self) -> dict[str, str]:
-        """Give the public half as a JSON Web Key (RFC 7517)."""
+        """Return the public key as a JSON Web Key (RFC 7517)."""
         return {**self._numbers, "kid": self.kid, "use": "sig", "alg": "RS256"}
 
     def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
         """
-        Sign *claims* with RS256 as they are.
+        Sign *claims*, unchanged, with RS256.
 
         Args:
             claims: The payload; nothing is added to it.
-            header: What to put over `alg`, `typ` and `kid`; the signature stays RS256 whatever it says.
+            header: Members that replace `alg`, `typ` and `kid`, or are added; the signature is always RS256.
         """
         head = {"alg": "RS256", "typ": "JWT", "kid": self.kid, **(header or {})}
         signed = f"{_base64url(_json(head))}.{_base64url(_json(claims))}"
@@ -72,10 +73,10 @@ class SigningKey:
 
 class DevIssuer:
     """
-    The issuer: a signing key, its documents, and an HTTP server for them in a thread.
+    An issuer: a signing key, its documents, and an HTTP server for them in a thread.
 
     Args:
-        key: The key to sign with; a fresh one by default.
+        key: The key to sign with; a new one by default.
         host: A loopback address.
         port: The port of the HTTP server; 0 takes a free one when the server starts, and keeps it from then on.
         audience: The `aud` of `token`.
@@ -93,14 +94,14 @@ class DevIssuer:
 
     @property
     def url(self) -> str:
-        """The `iss` of its tokens, which ends in a slash as Auth0's does."""
+        """The `iss` of the tokens; it ends in a slash, as Auth0's does."""
         if not self.port:
             raise RuntimeError("the issuer has no port before it is started")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/"
 
     def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
-        """Sign *claims* as they are with the current key; *header* goes over `alg`, `typ` and `kid`."""
+        """Sign *claims*, unchanged, with the current key; *header* replaces `alg`, `typ` and `kid`."""
         return self._keys[0].sign(claims, header)
 
     def token(
@@ -114,14 +115,14 @@ class DevIssuer:
         expires_in: int = 3600,
     ) -> str:
         """
-        Sign an access token such as Auth0 gives.
+        Sign an access token of the form of Auth0's.
 
         Args:
-            organization: The `org_id`: a name of `DEMO_ORGANIZATIONS`, or the id itself; None leaves the claim out.
-            permissions: The `permissions` claim; None leaves it out, as Auth0 does where RBAC is off.
-            scope: The `scope` claim; None leaves it out.
-            audience: Another `aud` than the issuer's own.
-            expires_in: Seconds from now; negative for a token that has expired.
+            organization: The `org_id`: a name of `DEMO_ORGANIZATIONS`, or an id; None omits the claim.
+            permissions: The `permissions` claim; None omits it, as Auth0 does without RBAC.
+            scope: The `scope` claim; None omits it.
+            audience: The `aud`; the issuer's own by default.
+            expires_in: Seconds from now; negative for an expired token.
         """
         now = int(time.time())
         claims: dict[str, Any] = {
@@ -142,11 +143,11 @@ class DevIssuer:
         return self.sign(claims)
 
     def jwks(self) -> dict[str, Any]:
-        """Give the key set (RFC 7517), the current key first."""
+        """Return the key set (RFC 7517), the current key first."""
         return {"keys": [key.jwk() for key in self._keys]}
 
     def discovery(self) -> dict[str, Any]:
-        """Give the discovery document (OpenID Connect Discovery 1.0, section 3)."""
+        """Return the discovery document (OpenID Connect Discovery 1.0, section 3)."""
         return {
             "issuer": self.url,
             "jwks_uri": self.url.rstrip("/") + KEY_SET_PATH,
@@ -156,12 +157,12 @@ class DevIssuer:
         }
 
     def rotate(self, *, keep: bool = True) -> None:
-        """Sign with a fresh key from now on; the former ones stay published while *keep*."""
+        """Sign with a new key from now on; with *keep*, the former ones stay published."""
         self._keys = [SigningKey.generate(), *(self._keys if keep else [])]
 
     def start(self) -> None:
         """
-        Serve the documents from a thread, at the same port after a `stop`.
+        Serve the documents in a thread; after a `stop`, at the same port.
 
         Raises:
             OSError: The port is in use.
@@ -187,7 +188,7 @@ class DevIssuer:
         self.stop()
 
     def answer(self, path: str) -> dict[str, Any] | None:
-        """Give the document at *path*, if there is one; `fetches` counts those of the key set."""
+        """Return the document at *path*, or None; `fetches` counts the requests for the key set."""
         if path == KEY_SET_PATH:
             self.fetches += 1
             return self.jwks()
@@ -195,7 +196,7 @@ class DevIssuer:
 
 
 class _Server(ThreadingTCPServer):
-    # Not http.server's own server, which asks the name service for the name of its address before it listens.
+    # http.server's own server would look up the name of its address before it listens.
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
@@ -207,7 +208,7 @@ class _Server(ThreadingTCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # HTTP/1.0: every connection ends with its answer, so that nothing outlives `stop`.
+    # HTTP/1.0: every connection ends with its answer, so none is open after `stop`.
     server: _Server
     timeout = 10
 
@@ -222,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the overridden method's own name
-        """Say nothing; the service logs its fetches."""
+        """Log nothing; the service logs its fetches."""
 
 
 def _json(value: Any) -> bytes:
@@ -230,7 +231,7 @@ def _json(value: Any) -> bytes:
 
 
 def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return encode_base64url(raw).decode()
 
 
 def _big_endian(number: int) -> bytes:

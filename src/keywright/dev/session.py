@@ -1,10 +1,10 @@
-"""What `keywright dev` prints: a session to paste into another terminal. A test runs it as printed."""
+"""The shell session that `keywright dev` prints, to paste into another terminal. A test runs it as printed."""
 
 from keywright.dev.issuer import DevIssuer
 
 TOKEN_SECONDS = 12 * 3600
 
-# Headings are `echo`es: an interactive zsh takes a comment for a command.
+# Headings are `echo`es: an interactive zsh runs a comment as a command.
 _SESSION = """\
 API={url}/api/v2/api-keys
 TOKEN_ACME={acme}
@@ -22,7 +22,7 @@ curl -sS -w '\\n' "$API" -H "Authorization: Bearer $TOKEN_ACME"
 echo "3. Get the key:"
 curl -sS -w '\\n' "$API/$KEY_ID" -H "Authorization: Bearer $TOKEN_ACME"
 
-echo "4. Globex is not told that it exists:"
+echo "4. For Globex the key does not exist:"
 curl -sS -w '\\n' "$API/$KEY_ID" -H "Authorization: Bearer $TOKEN_GLOBEX"
 
 echo "5. Revoke it for good:"
@@ -32,11 +32,11 @@ curl -sS -w '\\n' -X PUT "$API/$KEY_ID/revoke" -H "Authorization: Bearer $TOKEN_
 
 def script(url: str, issuer: DevIssuer) -> str:
     """
-    Write the session for a POSIX shell with curl and sed.
+    Return the session for a POSIX shell with curl and sed.
 
     Args:
-        url: Where the service is, without a slash at the end.
-        issuer: Signs the tokens of the two demo organisations, which live twelve hours.
+        url: The service's address, without a slash at the end.
+        issuer: Signs the tokens of the two demo organizations; they are valid for twelve hours.
     """
     acme, globex = (
         issuer.token(name, subject=f"auth0|{name}", expires_in=TOKEN_SECONDS) for name in ("acme", "globex")

@@ -1,5 +1,5 @@
 """
-What a key is: its text, its pair, its record. Pure: no clock, no randomness, no I/O, no settings.
+API keys: text, pair, record, verdict, cache, rate limits, usage. Pure: no clock, no randomness, no I/O, no settings.
 
-Needs nothing but the standard library and `cryptography`, because other people install it with the client.
+It needs only the standard library and `cryptography`, because it is installed with the client.
 """

@@ -1,14 +1,21 @@
 """
-Networks that a key may be used from: IPv4 and IPv6 addresses and CIDR blocks, in one canonical form.
+Addresses: the networks that a key is bound to, and the address of a client, also behind proxies.
 
-An address stands for the network of itself alone. IPv4 addresses that came mapped into IPv6 (`::ffff:a.b.c.d`, as a
-dual-stack socket shows them) are IPv4 addresses.
+An address is also a network of one address. IPv4 addresses mapped into IPv6 (`::ffff:a.b.c.d`, as a dual-stack socket
+shows them) are IPv4 addresses.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
 
 MOST_NETWORKS = 100
+# Characters of an IPv6 address with an IPv4 address at its end.
+_LONGEST = 45
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 def canonical_network(text: str) -> str | None:
@@ -19,7 +26,7 @@ def canonical_network(text: str) -> str | None:
         None where *text* is neither: also for a block with bits beyond its length, which may be a typing error, and
         for an address with a zone.
     """
-    # A zone is the name of an interface of one machine; `ipaddress` takes it for a part of the address.
+    # A zone names an interface of one machine; `ipaddress` would keep it as part of the address.
     if "%" in text:
         return None
     try:
@@ -31,17 +38,65 @@ def canonical_network(text: str) -> str | None:
 @lru_cache(maxsize=65_536)
 def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
     """
-    Tell whether *address* lies in one of *networks*; never where it is not known or no address.
+    Tell whether *address* lies in one of *networks*; False for None and for text that is no address.
 
     Args:
-        address: Anything at all, from anyone; the zone of an IPv6 address is passed over.
+        address: Anything at all, from anyone; the zone of an IPv6 address is ignored.
         networks: In canonical form.
     """
-    known = _read(address)
-    return known is not None and any(known in network for network in _networks(networks))
+    found = _read(address)
+    return found is not None and any(found in network for network in _networks(networks))
 
 
-def _read(address: str | None) -> IPv4Address | IPv6Address | None:
+@lru_cache(maxsize=4096)
+def network_of(address: str | None) -> str | None:
+    """
+    Give the network of an address in CIDR form: /24 for IPv4, /48 for IPv6; None for text that is no address.
+
+    An owner can recognise a source of requests by it; it does not identify a person.
+
+    Args:
+        address: Anything at all, from anyone; the zone of an IPv6 address is ignored.
+    """
+    found = _read(address)
+    return None if found is None else str(ip_network(f"{found}/{24 if found.version == 4 else 48}", strict=False))
+
+
+def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
+    """
+    Give the address of the client, not of a trusted proxy.
+
+    `X-Forwarded-For` is read from the right, as long as the hop that wrote an entry is trusted. Entries that a client
+    wrote itself stand further left and are never reached.
+
+    Args:
+        peer: The address of the other end of the connection; None or anything else where it has none.
+        forwarded: The values of all `X-Forwarded-For` headers.
+        trusted: The networks of trusted proxies.
+
+    Returns:
+        An IPv4 or IPv6 address without a zone, or None when it is unknown (a Unix socket, a malformed hop behind a
+        proxy).
+    """
+    hop = _read_hop(peer or "")
+    if trusted:
+        hops = [entry for value in forwarded for entry in value.split(",")]
+        while hop is not None and hops and any(hop.address in network for network in trusted):
+            hop = _read_hop(hops.pop().strip())
+    return None if hop is None else hop.text
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine: `localhost`, or an address of 127.0.0.0/8 or ::1, without brackets."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(address: str | None) -> Address | None:
     try:
         found = ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -49,12 +104,29 @@ def _read(address: str | None) -> IPv4Address | IPv6Address | None:
     return getattr(found, "ipv4_mapped", None) or found
 
 
+class _Hop(NamedTuple):
+    address: Address
+    text: str
+
+
+def _read_hop(text: str) -> _Hop | None:
+    # A longer text is no address; it must not fill the cache.
+    return _read_short_hop(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _read_short_hop(text: str) -> _Hop | None:
+    # A zone may be any text, so an entry with one is malformed.
+    address = None if "%" in text else _read(text)
+    return None if address is None else _Hop(address, str(address))
+
+
 @lru_cache(maxsize=16_384)
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(map(ip_network, texts))
 
 
-def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+def _unmapped(network: Network) -> Network:
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < _MAPPED_BITS:
         return network

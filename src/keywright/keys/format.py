@@ -2,26 +2,29 @@
 The text of a key, `{brand}_{kind}_{environment}_{body}{checksum}`, and of a verifier's credential, which belongs to no
 environment: `{brand}_vk_{body}{checksum}`.
 
-Lives here: the alphabet, the widths, the checksum, and the two directions between text and 32 bytes. What the bytes
-mean lives in `pair`. Specification: docs/reference/key-format.md; vectors: tests/vectors/key_format.json.
+Lives here: the alphabet, the widths, the checksum, the two directions between text and 32 bytes, and the digest by
+which a text is looked up. What the bytes mean lives in `pair`. Specification: docs/reference/key-format.md; vectors:
+tests/vectors/key_format.json.
 """
 
 import re
 from enum import StrEnum
+from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
 
 PAYLOAD_BYTES = 32
+DIGEST_BYTES = 32
 BODY_WIDTH = 43
 CHECKSUM_WIDTH = 6
 _TAIL_WIDTH = BODY_WIDTH + CHECKSUM_WIDTH
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Two digits at a time: half the divisions of a number that does not fit a machine word.
+# Two digits at a time need half the divisions of a number larger than a machine word.
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _PAIR_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _PAIR_BASE = len(_PAIRS)
-# The most that Python still divides by in one pass: it counts in words of 30 bits.
+# The largest power of the base that Python divides by in one pass: its digits have 30 bits.
 _FOUR_BASE = _PAIR_BASE**2
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
@@ -35,8 +38,12 @@ MAX_LENGTH = _LONGEST_PREFIX + _TAIL_WIDTH
 MIN_LENGTH = _SHORTEST_PREFIX + _TAIL_WIDTH
 
 
+# Copied for every text, which costs less than a new one.
+_DOMAIN = sha256(b"keywright.v1\0")
+
+
 class Kind(StrEnum):
-    """What a text carries: a half of a pair, or a verifier's credential."""
+    """The kind of a text: a half of a pair, or a verifier's credential."""
 
     PRIVATE = "sk"
     PUBLIC = "pk"
@@ -47,7 +54,7 @@ _KINDS = {kind.value: kind for kind in Kind}
 
 
 class Parts(NamedTuple):
-    """What a well-formed text says; the environment of a verifier's credential is empty."""
+    """The parts of a well-formed text; the environment of a verifier's credential is empty."""
 
     kind: Kind
     brand: str
@@ -60,7 +67,7 @@ class Parts(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """What a well-formed text says, its payload still in base62; the environment of a credential is empty."""
+    """The parts of a well-formed text, its payload still in base62; the environment of a credential is empty."""
 
     kind: Kind
     brand: str
@@ -73,7 +80,7 @@ class Outline(NamedTuple):
 
 def encode(parts: Parts) -> str:
     """
-    Write the one text of *parts*.
+    Write the text of *parts*, of which there is exactly one.
 
     Raises:
         ValueError: The brand, the environment or the payload is not of the format.
@@ -85,14 +92,14 @@ def encode(parts: Parts) -> str:
     if len(parts.payload) != PAYLOAD_BYTES:
         raise ValueError("a key carries 32 bytes")
     body = _to_base62(int.from_bytes(parts.payload, "big"), BODY_WIDTH)
-    place = f"_{parts.environment}" if parts.environment else ""
-    unchecked = f"{parts.brand}_{parts.kind.value}{place}_{body}"
+    environment = f"_{parts.environment}" if parts.environment else ""
+    unchecked = f"{parts.brand}_{parts.kind.value}{environment}_{body}"
     return unchecked + checksum(unchecked)
 
 
 def decode(text: str) -> Parts | None:
     """
-    Read a text back.
+    Read a text.
 
     Args:
         text: Anything at all, of any length, from anyone.
@@ -108,13 +115,13 @@ def decode(text: str) -> Parts | None:
 
 def outline(text: str) -> Outline | None:
     """
-    Read a text as far as it takes to know that it is well-formed; nothing is trimmed, folded or repaired.
+    Read a text without decoding its payload; nothing is trimmed, folded or repaired.
 
     Args:
         text: Anything at all, of any length, from anyone.
 
     Returns:
-        What it says, or None where `decode` gives None.
+        Its parts, or None where `decode` gives None.
     """
     if not (MIN_LENGTH <= len(text) <= MAX_LENGTH and text.isascii()):
         return None
@@ -129,12 +136,18 @@ def outline(text: str) -> Outline | None:
     return Outline(_KINDS[half or verifier], brand, environment or "", body)
 
 
+def is_private_key(text: str, *, brand: str) -> bool:
+    """Tell whether *text*, which may be anything at all, is a well-formed private key of a brand."""
+    found = outline(text)
+    return found is not None and found.kind is Kind.PRIVATE and found.brand == brand
+
+
 def span(digits: str) -> tuple[bytes, bytes] | None:
     """
-    Give the least and the greatest payload whose body begins with *digits*; None where none does.
+    Give the least and the greatest payload whose body begins with *digits*; None where there is none.
 
     Args:
-        digits: Anything at all; what is beyond a body is passed over.
+        digits: Anything at all; characters beyond the width of a body are ignored.
     """
     body = digits[:BODY_WIDTH]
     least, greatest = body.ljust(BODY_WIDTH, _ALPHABET[0]), body.ljust(BODY_WIDTH, _ALPHABET[-1])
@@ -144,8 +157,8 @@ def span(digits: str) -> tuple[bytes, bytes] | None:
 
 
 def checksum(unchecked: str) -> str:
-    """Six base62 digits of the CRC-32 (zlib's) of all the ASCII before them. For typing errors, not for security."""
-    # What `_to_base62` gives, pair by pair: every text that is presented comes by here.
+    """Give six base62 digits of the CRC-32 (zlib's) of the ASCII text. For typing errors, not for security."""
+    # The result of `_to_base62`, without its loop: every presented text passes here.
     value, low = divmod(crc32(unchecked.encode("ascii")), _PAIR_BASE)
     high, middle = divmod(value, _PAIR_BASE)
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
@@ -154,6 +167,26 @@ def checksum(unchecked: str) -> str:
 def display(text: str) -> str:
     """Mask a well-formed text for people: everything up to the body, three dots, the last four characters."""
     return f"{text[:-_TAIL_WIDTH]}...{text[-4:]}"
+
+
+def digest(text: str) -> bytes:
+    """
+    Hash the text of a private key: SHA-256 over `keywright.v1`, a NUL and the ASCII text, 32 bytes.
+
+    A fast hash is the right one here: the text holds 256 random bits, which cannot be searched. OWASP ASVS 5.0 (6.5.2)
+    and NIST SP 800-63B (5.1.2.2) ask for a slow one below 112 bits only.
+
+    Raises:
+        UnicodeEncodeError: *text* is not ASCII; a text that was parsed is.
+    """
+    return digest_of(text.encode("ascii"))
+
+
+def digest_of(text: bytes) -> bytes:
+    """Hash the text of a private key that was not decoded yet, as `digest` does."""
+    hashing = _DOMAIN.copy()
+    hashing.update(text)
+    return hashing.digest()
 
 
 def _is_environment(parts: Parts) -> bool:
@@ -171,14 +204,14 @@ def _to_base62(value: int, width: int) -> str:
 
 
 def _payload(body: str) -> bytes:
-    """Give the bytes of a body of base62 digits that is at most the greatest."""
+    """Give the 32 bytes of a body of base62 digits, at most the greatest body."""
     value = 0
-    # Two digits at a time, of an odd number of them.
+    # Two digits at a time; the number of digits is odd.
     padded = "0" + body
     for start in range(0, BODY_WIDTH, 2):
         value = value * _PAIR_BASE + _PAIR_VALUES[padded[start : start + 2]]
     return value.to_bytes(PAYLOAD_BYTES, "big")
 
 
-# The digits stand in the order of ASCII, so texts of one width compare as their numbers do.
+# The digits are in the order of ASCII, so texts of one width compare as their numbers do.
 _GREATEST_BODY = _to_base62((1 << 8 * PAYLOAD_BYTES) - 1, BODY_WIDTH)

@@ -1,8 +1,8 @@
 """
 The pair: an Ed25519 key (RFC 8032) whose seed is the private key and whose public key is the public key.
 
-`PrivateKey` is the one place in the house that holds a private key as text. It prints as its display everywhere;
-`reveal()` alone gives the text, and tests/test_architecture.py lists the files that may call it.
+`PrivateKey` is the only class that has a private key as text. It prints as its display everywhere; only `reveal()`
+gives the text, and tests/test_architecture.py lists the files that may call it.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keywright.keys import format as text_format
-from keywright.keys.digest import digest
-from keywright.keys.format import Kind, Parts
+from keywright.keys.format import Kind, Parts, digest
 
 SEED_BYTES = 32
 
@@ -34,12 +33,12 @@ class PrivateKey:
         _set(self, "environment", parts.environment)
 
     def reveal(self) -> str:
-        """Give the text. Whoever calls this is answerable for where it goes."""
+        """Give the text. The caller is responsible for where it goes."""
         return self._text  # type: ignore[attr-defined, no-any-return]
 
     @property
     def digest(self) -> bytes:
-        """The 32 bytes under which the service knows this key."""
+        """The 32 bytes by which the service stores and finds this key."""
         return digest(self.reveal())
 
     def __repr__(self) -> str:
@@ -60,7 +59,7 @@ class PrivateKey:
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        # Pickling gives the display, a plain string: no secret reaches a queue, a cache or a crash report that way.
+        # Pickling gives the display, a plain string: no secret gets into a queue, a cache or a crash report that way.
         return (str, (self.display,))
 
     def __copy__(self) -> Self:
@@ -77,7 +76,7 @@ _set = object.__setattr__
 
 
 class VerifierCredential(PrivateKey):
-    """What an API server shows to be let check keys; guarded like a private key, and half of no pair."""
+    """The credential by which an API server may check keys; printed like a private key, but not part of a pair."""
 
     __slots__ = ()
 
@@ -87,7 +86,7 @@ class PublicKey:
     """
     The public half: 32 bytes of an Ed25519 public key, and the brand and environment it was minted with.
 
-    The brand is kept with the key, not read from the settings: a key shows the same text for life.
+    The brand is stored with the key, not read from the settings, so that its text never changes.
     """
 
     value: bytes
@@ -96,18 +95,18 @@ class PublicKey:
 
     @property
     def text(self) -> str:
-        """The key as its holder sees it, `{brand}_pk_…`."""
+        """The text of the key, `{brand}_pk_…`."""
         return _public_text(self)
 
 
-# A key is shown more than once: in its event, in its answer, in every list.
+# The text is written more than once: into the event, the answer, every list.
 @lru_cache(maxsize=16_384)
 def _public_text(key: PublicKey) -> str:
     return text_format.encode(Parts(Kind.PUBLIC, key.brand, key.environment, key.value))
 
 
 class KeyPair(NamedTuple):
-    """Both halves, together only while the pair is handed to its holder."""
+    """Both halves of a new pair; afterwards only the public key is stored."""
 
     private: PrivateKey
     public: PublicKey
@@ -118,7 +117,7 @@ def mint(seed: bytes, *, brand: str, environment: str) -> KeyPair:
     Make the pair of a seed.
 
     Args:
-        seed: 32 bytes from a cryptographic source; whoever has them has the key.
+        seed: 32 bytes from a cryptographic source; they are the secret.
         brand: 1 to 12 characters, `[a-z][a-z0-9]*`.
         environment: 1 to 16 characters, `[a-z][a-z0-9]*`.
 
@@ -136,7 +135,7 @@ def parse(text: str, *, brand: str) -> PrivateKey | None:
 
     Args:
         text: Anything at all, of any length, from anyone.
-        brand: The brand a key must bear to be one of ours.
+        brand: The brand that the key must have.
 
     Returns:
         The key, or None when *text* has the wrong shape, a wrong checksum, another brand or is a public key.
@@ -145,12 +144,6 @@ def parse(text: str, *, brand: str) -> PrivateKey | None:
     if parts is None or parts.kind is not Kind.PRIVATE or parts.brand != brand:
         return None
     return PrivateKey(parts)
-
-
-def is_private_key(text: str, *, brand: str) -> bool:
-    """Tell whether `parse` would give a key, without making one."""
-    found = text_format.outline(text)
-    return found is not None and found.kind is Kind.PRIVATE and found.brand == brand
 
 
 def parse_public(text: str) -> PublicKey | None:

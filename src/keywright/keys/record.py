@@ -1,7 +1,7 @@
 """
-The record of an API key: what is known of it, and what it is worth at a given moment.
+The record of an API key, and its status at a given time.
 
-Nothing here is secret: a record holds the public half of the pair, and the display of the private one.
+Nothing here is secret: a record has the public half of the pair, and the display of the private one.
 """
 
 import re
@@ -20,9 +20,9 @@ NAME_MAX = 100
 DESCRIPTION_MAX = 255
 EXTERNAL_ID_MAX = 255
 
-# Characters nobody can see or that make text read otherwise than it is stored: controls (NUL among them, which
-# PostgreSQL cannot store) and bidirectional embeddings, overrides and isolates. The two patterns are for publishing;
-# they leave out lone surrogates, because an ECMAScript engine without the `u` flag takes half an emoji for one.
+# Characters that are invisible or change the order of displayed text: controls (NUL among them, which PostgreSQL cannot
+# store) and bidirectional embeddings, overrides and isolates. The two patterns are published in the OpenAPI document;
+# they allow lone surrogates, because an ECMAScript engine without the `u` flag reads half an emoji as one.
 _HIDDEN = r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 DESCRIPTION_PATTERN = rf"^[^{_HIDDEN}]*$"
 NAME_PATTERN = rf"^[^{_HIDDEN}]*[^\s{_HIDDEN}][^{_HIDDEN}]*$"
@@ -30,7 +30,7 @@ _FORBIDDEN_CHARACTER = re.compile(rf"[{_HIDDEN}\ud800-\udfff]")
 
 
 class Status(StrEnum):
-    """What a key is worth."""
+    """Whether a key can be used, as management shows it."""
 
     ACTIVE = "active"
     REVOKED = "revoked"
@@ -38,7 +38,7 @@ class Status(StrEnum):
 
 
 class RevocationReason(StrEnum):
-    """Why a key was revoked: the words of RFC 5280, section 5.3.1, that apply to keys."""
+    """Why a key was revoked: the reasons of RFC 5280, section 5.3.1, that apply to keys."""
 
     UNSPECIFIED = "unspecified"
     KEY_COMPROMISE = "key_compromise"
@@ -50,11 +50,10 @@ class RevocationReason(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
     """
-    One pair of an API key, as far as it may be known.
+    One pair of an API key, as it is stored.
 
-    `retires_at` is None for the current pair, and the end of a pair that a rotation has replaced. Where
-    `quiet_seconds` is given, that pair ends sooner: as soon as it has not been used for so long after the first use of
-    the pair that replaced it.
+    `retires_at` is None for the current pair, and the end of a pair that a rotation has replaced. With `idle_seconds`
+    the replaced pair ends sooner: once it was idle for so long after the first use of the new pair.
     """
 
     public_key: PublicKey
@@ -63,11 +62,11 @@ class Secret:
     first_used_at: datetime | None = None
     last_used_at: datetime | None = None
     retires_at: datetime | None = None
-    quiet_seconds: int | None = None
+    idle_seconds: int | None = None
 
     @classmethod
     def of(cls, pair: KeyPair, *, created_at: datetime) -> Self:
-        """What is kept of a pair that was just minted."""
+        """Give the secret to store for a pair that was just minted."""
         return cls(public_key=pair.public, display=pair.private.display, created_at=created_at)
 
 
@@ -76,9 +75,9 @@ class ApiKey:
     """
     One API key. Times are aware, in UTC; `created_by` is the subject of the token that created it.
 
-    `secret` is the current pair, `retiring` the one that the last rotation replaced, None where there was none.
-    `scopes` are of the grammar of `scopes`, `allowed_ips` networks in canonical form (`addresses`), none for any.
-    `metadata` is a JSON object. `version` counts the changes that management made; uses are none.
+    `secret` is the current pair, `retiring` the pair that the last rotation replaced, None without a rotation.
+    `scopes` follow the grammar of the module `scopes`. `allowed_ips` are networks in canonical form (`addresses`);
+    an empty tuple allows any address. `metadata` is a JSON object. `version` counts changes by management, not uses.
     """
 
     id: UUID
@@ -102,17 +101,17 @@ class ApiKey:
 
     @property
     def last_used_at(self) -> datetime | None:
-        """When either pair was used last."""
+        """The time of the last use of either pair; None for an unused key."""
         current, old = self.secret.last_used_at, None if self.retiring is None else self.retiring.last_used_at
         return current or old if current is None or old is None else max(current, old)
 
     def retiring_at(self, now: datetime) -> Secret | None:
-        """Give the pair that was replaced and still works at *now*, if there is one."""
+        """Give the replaced pair if it still works at *now*."""
         old = self.retiring
         return old if old is not None and old.retires_at is not None and old.retires_at > now else None
 
     def status_at(self, now: datetime) -> Status:
-        """Say what the key is worth at *now*; a revoked key stays revoked when it expires."""
+        """Give the status at *now*; a revoked key stays revoked when it expires."""
         if self.revoked_at is not None:
             return Status.REVOKED
         if self.expires_at is not None and self.expires_at <= now:
@@ -121,15 +120,15 @@ class ApiKey:
 
 
 def flaw_in_name(name: str) -> str | None:
-    """Say in one sentence, without quoting it, what is wrong with the characters of a key's name, if anything is."""
+    """Describe a flaw in the characters of a key's name in one sentence that does not quote it; None for none."""
     flaw = flaw_in_description(name)
     if flaw is None and name.isspace():
-        return "A name needs a character that can be seen."
+        return "A name needs a visible character."
     return flaw
 
 
 def flaw_in_description(description: str) -> str | None:
-    """Say in one sentence, without quoting it, what is wrong with the characters of a description, if anything is."""
+    """Describe a flaw in the characters of a description in one sentence that does not quote it; None for none."""
     if _FORBIDDEN_CHARACTER.search(description):
         return "Control characters, lone surrogates and bidirectional overrides are not allowed."
     return None

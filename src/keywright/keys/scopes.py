@@ -1,5 +1,5 @@
 """
-Scopes: what a key may do, as `resource:action`, each part a word or `*` for any.
+Scopes: what a key may do, as `resource:action`. Each part is a word, or `*` for any word.
 
     reports:read      reads reports
     reports:*         does anything with reports
@@ -17,35 +17,38 @@ MOST_SCOPES = 100
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PATTERN = rf"^({_WORD}|\*):({_WORD}|\*)$"
-_SCOPE = re.compile(PATTERN[1:-1])
+
+is_scope = re.compile(PATTERN[1:-1]).fullmatch
+"""Gives a match where a text is of the grammar, and None where it is not."""
 
 
-def is_scope(text: str) -> bool:
-    """Tell whether *text* is of the grammar."""
-    return _SCOPE.fullmatch(text) is not None
-
-
-def missing(granted: tuple[str, ...], wanted: Iterable[str]) -> list[str]:
+def missing(granted: tuple[str, ...], required: Iterable[str]) -> list[str]:
     """
-    Name what is wanted and not granted, in the order it is wanted.
+    List the required scopes that are not granted, in the order of *required*.
 
-    A wanted `*` is a wish for everything, which only a granted `*` in that place fulfils. A wish that is not of the
-    grammar is never granted.
+    A required `*` is granted only by a `*` in the same part. Text that is no scope is never granted.
     """
-    return [scope for scope in wanted if not _grants(granted, scope)]
+    return [scope for scope in required if not _grants(granted, scope)]
+
+
+# Requests may require long lists, each different: the cache is small.
+@lru_cache(maxsize=2048)
+def are_granted(granted: tuple[str, ...], required: tuple[str, ...]) -> bool:
+    """Tell whether no scope of *required* is `missing`."""
+    return not missing(granted, required)
 
 
 def is_of(catalogue: Collection[str], scope: str) -> bool:
-    """Tell whether a catalogue, which holds no wildcards, has a scope; a wildcard when it grants one that it has."""
-    return scope in catalogue or ("*" in scope and any(scope in _ways(known) for known in catalogue))
+    """Tell whether *scope* is in a catalogue, which has no wildcards, or is a wildcard that grants one of it."""
+    return scope in catalogue or ("*" in scope and any(scope in _granting_scopes(entry) for entry in catalogue))
 
 
 @lru_cache(maxsize=16_384)
-def _grants(granted: tuple[str, ...], wanted: str) -> bool:
-    return is_scope(wanted) and not _ways(wanted).isdisjoint(granted)
+def _grants(granted: tuple[str, ...], required: str) -> bool:
+    return is_scope(required) is not None and not _granting_scopes(required).isdisjoint(granted)
 
 
-def _ways(wanted: str) -> set[str]:
-    """Give the scopes that each grant what is wanted."""
-    resource, _, action = wanted.partition(":")
-    return {wanted, f"{resource}:*", f"*:{action}", "*:*"}
+def _granting_scopes(required: str) -> set[str]:
+    """Give all scopes that grant *required*."""
+    resource, _, action = required.partition(":")
+    return {required, f"{resource}:*", f"*:{action}", "*:*"}

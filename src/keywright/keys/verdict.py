@@ -1,9 +1,9 @@
 """
-The verdict on a presented key: one pure decision, the same on the server and in the callers' own processes.
+The verdict on a presented key: one pure decision, the same in the service and in in-process verifiers.
 
-Nothing about a key is told before its secret matched: a text that is malformed, unknown or wrong is one answer,
-`not_found`. After that the order is fixed, and the first rule that refuses is the verdict: revoked, expired, wrong
-environment, insufficient scope, address not allowed, rate limited.
+A caller without the secret learns nothing: a malformed, unknown or wrong text is always `not_found`. After that the
+order is fixed, and the first rule that refuses is the verdict: revoked, expired, wrong environment, insufficient
+scope, address not allowed, rate limited.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from keywright.keys.addresses import is_allowed
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.scopes import missing
+from keywright.keys.scopes import are_granted, missing
 
 
 class Code(StrEnum):
-    """What was decided. The words never change."""
+    """The code of a verdict, as the HTTP API and the SDK have it. The values never change."""
 
     VALID = "valid"
     NOT_FOUND = "not_found"
@@ -32,12 +32,12 @@ class Code(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
     """
-    What a verdict needs to know of a key; small, because a process may hold a million of them.
+    The facts of a key that a verdict depends on; small, because a process may cache a million of them.
 
     `id` and `org_id` are the 16 bytes of a UUID. `expires_at` is in seconds since the epoch, infinite for a key that
-    does not expire, and `retires_at` is the same for the secret that was presented, which a rotation may have replaced.
-    `scopes` is what the key may do; a key that was given none may do nothing that asks for one. `allowed_ips` are
-    networks in canonical form, none for any. `rate_limits` are for whoever counts: no verdict here depends on them.
+    does not expire; `retires_at` is the same for the presented secret, which a rotation may have replaced. A key
+    without `scopes` is refused wherever a scope is required. `allowed_ips` are networks in canonical form; an empty
+    tuple allows any address. `rate_limits` are for the rate limiter: `judge` does not read them.
     """
 
     id: bytes
@@ -53,11 +53,11 @@ class KeyFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Requirements:
     """
-    What a request asks of the key that it presents: an environment, scopes. Nothing, unless told.
+    The requirements of a request for the key that it presents: an environment, scopes. By default none.
 
-    `client_ip` is where the request came from, as far as it is known; any text at all.
+    `client_ip` is the address of the request, None where it is unknown; any text at all.
     """
 
     environment: str | None = None
@@ -65,23 +65,23 @@ class Ask:
     client_ip: str | None = None
 
 
-ANY_USE = Ask()
+NO_REQUIREMENTS = Requirements()
 
 
 class Explanation(NamedTuple):
-    """Which rule refused, and what would pass; sentences for the developer of an API server."""
+    """The rule that refused, and a key that would pass; sentences for the developer of an API server."""
 
-    rule: str
+    reason: str
     would_pass: str
 
 
-def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
+def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Code:
     """
-    Decide.
+    Decide on a key by all rules but its rate limits.
 
     Args:
-        facts: What is known of the key whose secret was presented; None when there is no such key.
-        ask: What the request asks of it.
+        facts: The facts of the key with the presented secret; None when there is no such key.
+        requirements: What the request requires of the key.
         now: Seconds since the epoch.
     """
     if facts is None:
@@ -90,26 +90,26 @@ def judge(facts: KeyFacts | None, ask: Ask, now: float) -> Code:
         return Code.REVOKED
     if facts.expires_at <= now or facts.retires_at <= now:
         return Code.EXPIRED
-    # By far the most common request asks for nothing.
-    if ask is not ANY_USE:
-        if ask.environment is not None and ask.environment != facts.environment:
+    # By far the most requests require nothing.
+    if requirements is not NO_REQUIREMENTS:
+        if requirements.environment is not None and requirements.environment != facts.environment:
             return Code.WRONG_ENVIRONMENT
-        if ask.scopes and missing(facts.scopes, ask.scopes):
+        if requirements.scopes and not are_granted(facts.scopes, requirements.scopes):
             return Code.INSUFFICIENT_SCOPE
-    if facts.allowed_ips and not is_allowed(ask.client_ip, facts.allowed_ips):
+    if facts.allowed_ips and not is_allowed(requirements.client_ip, facts.allowed_ips):
         return Code.IP_NOT_ALLOWED
     return Code.VALID
 
 
-def explain(code: Code, facts: KeyFacts | None, ask: Ask, now: float) -> Explanation | None:
+def explain(code: Code, facts: KeyFacts | None, requirements: Requirements, now: float) -> Explanation | None:
     """
-    Say which rule refused and what would pass; None for a key that passed and for one that is not known.
+    Explain a refusal; None for a key that passed and for an unknown one.
 
     Args:
-        code: What was decided.
-        facts: Of which key.
-        ask: What was asked of it.
-        now: When, in seconds since the epoch.
+        code: The code that `judge` gave.
+        facts: The facts of the key.
+        requirements: What the request required of it.
+        now: The time of the decision, in seconds since the epoch.
     """
     if facts is None or code is Code.VALID:
         return None
@@ -117,13 +117,14 @@ def explain(code: Code, facts: KeyFacts | None, ask: Ask, now: float) -> Explana
         return Explanation("The secret was replaced by a rotation.", "The key's new secret.")
     if code is Code.WRONG_ENVIRONMENT:
         return Explanation(
-            f"The key belongs to the environment {facts.environment}.", f"A key of the environment {ask.environment}."
+            f"The key belongs to the environment {facts.environment}.",
+            f"A key of the environment {requirements.environment}.",
         )
     if code is Code.INSUFFICIENT_SCOPE:
-        lacking = ", ".join(missing(facts.scopes, ask.scopes))
-        return Explanation(f"The key lacks: {lacking}.", f"A key with the scopes {', '.join(ask.scopes)}.")
+        lacking = ", ".join(missing(facts.scopes, requirements.scopes))
+        return Explanation(f"The key lacks: {lacking}.", f"A key with the scopes {', '.join(requirements.scopes)}.")
     if code is Code.IP_NOT_ALLOWED:
-        came_from = "from an address that is not known" if ask.client_ip is None else "from another address"
+        came_from = "from an address that is not known" if requirements.client_ip is None else "from another address"
         return Explanation(f"The request came {came_from}.", f"One from {', '.join(facts.allowed_ips)}.")
     return _ALWAYS[code]
 

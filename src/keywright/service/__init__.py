@@ -1,5 +1,5 @@
 """
-What is done with keys: the use cases, and the ports they need from the outside.
+The use cases, and the ports that they need.
 
-Reads no clock, environment or randomness of its own, and knows no database, no HTTP and no token format.
+This package reads no clock, environment or randomness of its own, and knows no database, HTTP or token format.
 """

@@ -1,12 +1,11 @@
 """
-What a serving process does in the background.
+The background tasks of a process that serves requests.
 
-For itself: it renews its session, acknowledges the changes that its caches have dropped, and writes usage. For the keys
-of all organizations: it retires replaced secrets that are idle, notes that keys are about to expire, and purges. Every
-process does the latter; the store makes sure that each thing is done once.
+For itself, a process renews its session, acknowledges the changes that its caches have dropped, and writes usage. For
+the keys of all organizations, it retires idle replaced secrets, gives notice of expiries, and purges. Every process
+does the latter; the store makes sure that each step is done once.
 
-None of it delays an answer, and none of it ends when the database is unavailable: what is left is done later, within
-bounds.
+No task delays an answer, and none ends when the database is unavailable: the work is done later, within bounds.
 """
 
 import asyncio
@@ -16,16 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from keywright.keys.usage import UsageBook
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.ports import Seconds
+from keywright.service.checking.usage import UsageBatches
 from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
 from keywright.service.management.ports import Due, KeyTaskStore, Outcome
 from keywright.service.ports import Clock, NewId
-from keywright.service.usage import UsageBook
-from keywright.service.usage_batches import UsageBatches
-from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
@@ -35,21 +34,22 @@ PURGE_EVERY_SECONDS = 60.0
 PAUSE_SECONDS = 0.5
 
 LAG_SECONDS = 120.0
-"""How late a use may be written that is made now, with room to spare: `usage` writes a key once a minute."""
+"""The longest time from a use to its writing, with a margin: `usage` writes a key once a minute."""
 
 NOTICE_DAYS = (1, 3, 14)
-"""How many days ahead notice of an expiry is given; the fewest first, so that a key gets the one that applies."""
+"""Days before an expiry at which notice is given; ascending, so that a key gets the notice that applies."""
 
 MOST_AT_ONCE = 500
+"""The most keys or rows in one batch."""
 
 
 class Task(NamedTuple):
     """
-    Work that is done again and again.
+    Work that is repeated until the process ends.
 
     Args:
-        name: What it does; for whoever lists the tasks of a process.
-        work: One round of it. StorageUnavailable and ValueError end the round and not the task.
+        name: The name of the asyncio task.
+        work: One round. StorageUnavailable and ValueError end the round and not the task.
         pause_seconds: The pause after a round.
         after_failure: The pause after a round that failed.
     """
@@ -60,13 +60,13 @@ class Task(NamedTuple):
     after_failure: float
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Repeat the work until cancelled."""
         while True:
             pause = self.pause_seconds
             try:
                 await self.work()
             except (StorageUnavailable, ValueError):
-                # The latter is how a database refuses data; the next round may have other data.
+                # ValueError: the database refused the data; the next round may have other data.
                 pause = self.after_failure
             await asyncio.sleep(pause)
 
@@ -82,12 +82,12 @@ class BackgroundTasks(ABC):
         """Give the tasks."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start all tasks on the running loop."""
         loop = asyncio.get_running_loop()
         self._running = [loop.create_task(task.run(), name=task.name) for task in self.tasks()]
 
     async def close(self) -> None:
-        """Stop all of them, wherever they are."""
+        """Cancel all tasks and wait for their end."""
         for task in self._running:
             task.cancel()
         if self._running:
@@ -95,7 +95,7 @@ class BackgroundTasks(ABC):
 
 
 class ProcessStore(CheckingStore, SessionStore, Protocol):
-    """Where a process stores its session, its acknowledgements and the uses that it noted."""
+    """Stores the session of a process, its acknowledgements and its usage."""
 
 
 @dataclass(kw_only=True)
@@ -104,10 +104,10 @@ class ProcessTasks(BackgroundTasks):
     The tasks of one process for itself.
 
     Args:
-        store: Where its tasks write.
-        follower: The follower of this process. It begins once the session is stored.
-        usage: The uses that this process noted.
-        session: This process.
+        store: Stores the session, acknowledgements and usage.
+        follower: The change follower of this process. It begins once the session is stored.
+        usage: The usage book of this process.
+        session: The session of this process.
         epoch_seconds: Seconds since the epoch, for the usage book.
         monotonic: The clock of *follower*.
     """
@@ -119,7 +119,7 @@ class ProcessTasks(BackgroundTasks):
     epoch_seconds: Seconds
     monotonic: Seconds
     _batches: UsageBatches = field(init=False)
-    # The position in the follower's log up to which changes are acknowledged, and the time before which none is.
+    # The position in the follower's log up to which changes are acknowledged. Changes before `_since` are not.
     _acknowledged: int = field(default=0, init=False)
     _since: datetime | None = field(default=None, init=False)
 
@@ -133,36 +133,36 @@ class ProcessTasks(BackgroundTasks):
         yield Task("writing usage", self._write_usage, WRITE_USAGE_EVERY_SECONDS, WRITE_USAGE_EVERY_SECONDS)
 
     async def close(self) -> None:
-        """Stop, write what is left if the database takes it, and close the session."""
+        """Stop, write the rest if the database is available, and close the session."""
         await super().close()
         try:
             await self._acknowledge()
-            await self._batches.write(self.usage.take_all(self.epoch_seconds()))
+            await self._batches.write(self.usage.take_all())
             await self.store.close_session(self.session.id, self.session.verifier_id)
         except StorageUnavailable:
-            # The counts of the last seconds are lost with the process; nothing of it was acknowledged to anybody.
+            # The usage of the last seconds is lost with the process. No caller was promised that it is stored.
             return
 
     async def _renew(self) -> None:
-        asked_at = self.monotonic()
-        await self.store.note_session(self.session)
-        # Not before: a receipt would leave out a process that caches and has no session.
-        self.follower.session_stored(asked_at)
+        sent_at = self.monotonic()
+        await self.store.renew_session(self.session)
+        # Only after the session is stored: a receipt would leave out a process that caches without a session.
+        self.follower.session_stored(sent_at)
 
     async def _acknowledge_next(self) -> None:
         await self.follower.news(self._acknowledged)
         await self._acknowledge()
 
     async def _acknowledge(self) -> None:
-        """Acknowledge what the log has, which the caches dropped before it came there."""
+        """Acknowledge the changes in the log; the caches dropped them before they were logged."""
         log = self.follower.log
         position = max(self._acknowledged, log.begin)
         changes = log.after(position) or []
         if changes and self._since is None:
-            # The first reading goes back further than this process; receipts of the old changes do not wait for it.
-            newest = max(change.noted_at for change in changes)
+            # The first reading also has changes from before this process; their receipts do not wait for it.
+            newest = max(change.written_at for change in changes)
             self._since = newest - timedelta(seconds=LONGEST_TRANSACTION_SECONDS)
-        seqs = [change.seq for change in changes if self._since is None or change.noted_at > self._since]
+        seqs = [change.seq for change in changes if self._since is None or change.written_at > self._since]
         if seqs:
             await self.store.confirm(self.session.id, seqs)
         self._acknowledged = position + len(changes)
@@ -177,9 +177,9 @@ class KeyTasks(BackgroundTasks):
     The tasks of one process for the keys of all organizations.
 
     Args:
-        store: What is due, and where it is done.
+        store: Gives the keys that are due, and stores the changes.
         clock: The time.
-        new_id: For events.
+        new_id: Makes the ids of events.
     """
 
     store: KeyTaskStore
@@ -201,7 +201,7 @@ class KeyTasks(BackgroundTasks):
         """
 
         async def batch() -> int:
-            due = await self.store.quiet(self.clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
+            due = await self.store.idle_secrets(self.clock(), lag_seconds=LAG_SECONDS, limit=MOST_AT_ONCE)
             return sum([await self._retire(key) for key in due])
 
         await _while_full(batch)
@@ -213,13 +213,13 @@ class KeyTasks(BackgroundTasks):
         Raises:
             StorageUnavailable: The database is unavailable; what was done stays done.
         """
-        # One moment for all: a key must not move from one number of days to the next in between.
+        # One moment for all numbers of days: a key must not move from one to the next in between.
         at = self.clock()
         for days in NOTICE_DAYS:
 
             async def batch(days: int = days) -> int:
                 due = await self.store.expiring(at, within_days=days, limit=MOST_AT_ONCE)
-                return sum([await self._note_expiring(key, days) for key in due])
+                return sum([await self._add_expiry_notice(key, days) for key in due])
 
             await _while_full(batch)
 
@@ -237,11 +237,11 @@ class KeyTasks(BackgroundTasks):
         outcome = await self.store.set_retirement(event, version=due.version, retires_at=event.occurred_at)
         return outcome is Outcome.DONE
 
-    async def _note_expiring(self, due: Due, days: int) -> bool:
-        # Whatever is due for this reason has an expiry.
+    async def _add_expiry_notice(self, due: Due, days: int) -> bool:
+        # A key that is due for this reason has an expiry.
         expires_at = due.expires_at or self.clock()
         event = self._event(EventType.EXPIRING, due, {"days": days, "expires_at": rfc3339(expires_at)})
-        return await self.store.note_expiring(event, expires_at=expires_at, days=days)
+        return await self.store.add_expiry_notice(event, expires_at=expires_at, days=days)
 
     def _event(self, type_: EventType, due: Due, data: dict[str, object]) -> Event:
         id_ = self.new_id()
@@ -260,6 +260,6 @@ class KeyTasks(BackgroundTasks):
 
 
 async def _while_full(batch: Callable[[], Awaitable[int]]) -> None:
-    """Do one batch after another, until one is not full: the rest is not due, or another process is at it."""
+    """Run batches until one is not full: then nothing more is due, or another process works on the rest."""
     while await batch() == MOST_AT_ONCE:
         pass

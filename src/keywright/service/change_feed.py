@@ -13,31 +13,31 @@ from typing import Protocol
 from uuid import UUID
 
 LONGEST_TRANSACTION_SECONDS = 15 * 60.0
-"""How long a transaction may last that has written an event, at most; readers look for its number so long."""
+"""The longest transaction that writes an event; a reader waits this long for a missing number."""
 
 
 LATE = timedelta(seconds=10)
 """
-How much earlier than a change another one may be written that becomes visible after it, where numbers do not tell.
+How much earlier a change may be written that becomes visible after a given one, where numbers do not show the order.
 
-Twice the time in which the caller of a change is answered.
+Twice the time within which the caller of a change gets its answer.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """
-    A change to a key after which what is cached of it no longer counts.
+    A change to a key, which invalidates the cached key.
 
-    `seq` numbers its event: unique, though not in the order of commits. `digests` are those of all
-    the key's secrets. `noted_at` is when the database wrote the event, by its own clock.
+    `seq` is the number of its event: unique, though not in the order of commits. `digests` are those of all secrets of
+    the key. `written_at` is when the database wrote the event, by its own clock.
     """
 
     seq: int
     key_id: UUID
     digests: tuple[bytes, ...]
     occurred_at: datetime
-    noted_at: datetime
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class Reading:
     """
     One reading of the changes.
 
-    The reader gives every change with a number above `begins_after`, which is the same in all its readings. Of those
-    numbered up to `complete_to`, all that are visible or may still become visible have been given by now.
+    A reader gives every change with a number above `begins_after`, which is the same in all its readings. Up to
+    `complete_to` it has given all changes: none with such a number can become visible later.
     """
 
     changes: Sequence[Change]
@@ -55,32 +55,32 @@ class Reading:
 
 
 class ChangeFeed(Protocol):
-    """The changes, read by one reader from the position on that its first reading names."""
+    """The changes for one reader, from `begins_after` of its first reading on."""
 
     async def read(self) -> Reading:
         """
-        Give every change not given before that was acknowledged to anybody before this call began.
+        Give every new change that was acknowledged to its caller before this call began.
 
         The first reading begins with the recent changes: those of the last 15 minutes or the last 1 000, and at least
-        the newest one. A change may be given twice, but none is left out, in whatever order transactions become
-        visible.
+        the newest one. A change may be given twice, but none is left out, whatever the order in which transactions
+        become visible.
 
         Raises:
-            StorageUnavailable: The database is unavailable; a later call gives what is missed now.
+            StorageUnavailable: The database is unavailable; a later call gives the changes that this one missed.
         """
         ...
 
     async def wait(self, seconds: float) -> None:
-        """Return when something may have changed, and after *seconds* at the latest; never raises."""
+        """Return when there may be a change, and after *seconds* at the latest; never raise."""
         ...
 
     async def close(self) -> None:
-        """Release its connection."""
+        """Release the connection."""
         ...
 
 
 class ChangeStore(Protocol):
-    """The store of `management`, which has the changes. The same rules hold."""
+    """The part of the store with the changes. The rules of `management.ports.Store` hold."""
 
     async def follow(self) -> ChangeFeed:
         """Choose the position from which a reader follows the changes; its first reading begins there."""

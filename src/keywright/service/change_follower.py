@@ -1,11 +1,12 @@
 """
-The follower of the changes: each process invalidates its cached keys as soon as the change feed names them.
+The change follower: each process invalidates its cached keys as soon as the change feed names them.
 
-A cache counts for the bound after the moment at which the last complete reading of the feed began. So a process that
-was stopped, a slow database and a cut connection need no special case: trust lapses by itself.
+A cache is fresh for the bound after the begin of the last complete reading of the feed. So a process that was stopped,
+a slow database and a cut connection need no special case: freshness ends by itself.
 
-Every reading is put into one log. The feeds to verifiers begin at a position of that log and send everything behind it,
-and so do the acknowledgements of this process: what is sent, dropped and acknowledged comes from the same readings.
+Every reading goes into one log. A feed to a verifier begins at a position of that log and sends everything behind it.
+The acknowledgements of this process do the same. So the changes that are sent, dropped and acknowledged come from the
+same readings.
 """
 
 import asyncio
@@ -13,22 +14,22 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from keywright.keys.known import BOUND_SECONDS, Known
+from keywright.keys.cache import BOUND_SECONDS, DigestCache
 from keywright.service.change_feed import ChangeFeed, ChangeStore, Reading
 from keywright.service.change_log import ChangeLog
+from keywright.service.checking.ports import Seconds
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verification import Seconds
 from keywright.service.verifier_sessions import SESSION_SECONDS
 
 READ_EVERY_SECONDS = 0.1
-"""How often the feed is read when nothing wakes its reader; a tenth of the bound."""
+"""The pause between two readings when nothing wakes the reader; a tenth of the bound."""
 
 STORED_SECONDS = SESSION_SECONDS - 20 * BOUND_SECONDS
 """
-How long after its session was stored a process may trust what it reads.
+How long after its session was stored a process may trust its readings.
 
-Less than the time for which a receipt reckons with a session that is not renewed, by the bound and by what two clocks
-may differ in an outage of a day.
+A receipt counts a session for `SESSION_SECONDS` after its last renewal. This is less, by the bound and by the
+difference of two clocks in an outage of a day.
 """
 
 _PAUSE_SECONDS = 0.25
@@ -39,12 +40,12 @@ class ChangeFollower:
     Reads the change feed for one process.
 
     Args:
-        store: Has the changes.
-        caches: The caches to invalidate, by the digests that changes name.
-        monotonic: The clock of the caches.
+        store: Gives the change feed.
+        caches: The caches to invalidate, by the digests of the changes.
+        monotonic: The clock of the caches, in seconds.
     """
 
-    def __init__(self, store: ChangeStore, caches: Sequence[Known[Any]], *, monotonic: Seconds) -> None:
+    def __init__(self, store: ChangeStore, caches: Sequence[DigestCache[Any]], *, monotonic: Seconds) -> None:
         self.log = ChangeLog()
         self._store = store
         self._caches = caches
@@ -52,13 +53,13 @@ class ChangeFollower:
         self._task: asyncio.Task[None] | None = None
         self._since: float | None = None
         self._stored_at = inf
-        # Set once for each reading that gave something, and then replaced.
+        # Set once for each reading with changes, and then replaced.
         self._news = asyncio.Event()
         self._begun = asyncio.Event()
 
     @property
     def since(self) -> float | None:
-        """The moment at which the last complete reading began: nothing before it is missing. None before the first."""
+        """When the last complete reading began: no earlier change is missing. None before the first reading."""
         return self._since
 
     def start(self) -> None:
@@ -68,33 +69,33 @@ class ChangeFollower:
 
     def session_stored(self, at: float) -> None:
         """
-        Note that receipts name this process, and begin to follow.
+        Note that receipts name this process from now on, and begin to follow.
 
         Args:
-            at: When the database was asked to store it.
+            at: When the request to store the session was sent, by *monotonic*.
         """
         self._stored_at = at
         self.start()
 
     async def close(self) -> None:
-        """Stop following; what is cached lapses within the bound."""
+        """Stop following; the caches are no longer fresh within the bound."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def begun(self) -> None:
-        """Wait for the first reading: before it the log has no position to begin at."""
+        """Wait for the first reading: before it, the log has no position."""
         await self._begun.wait()
 
     async def news(self, position: int) -> None:
-        """Wait until the log has something at *position*."""
+        """Wait until the log has a change at *position*."""
         while self.log.end <= position:
             await self._news.wait()
 
     async def _follow(self) -> None:
         feed = await self._begin()
         for cache in self._caches:
-            # What was looked up before the feed begins may have changed before it begins.
+            # A key that was looked up before the feed begins may have changed in between.
             cache.drop_all()
         try:
             while True:
@@ -111,19 +112,19 @@ class ChangeFollower:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _read(self, feed: ChangeFeed) -> None:
-        # Before the reading begins: a change that is acknowledged during the reading may not be part of it.
+        # Read before the reading begins: a change that is acknowledged during the reading may not be part of it.
         since = min(self._monotonic(), self._stored_at + STORED_SECONDS)
         try:
             reading = await feed.read()
         except StorageUnavailable:
-            # A later reading gives what this one could not.
+            # A later reading gives these changes.
             await asyncio.sleep(_PAUSE_SECONDS)
             return
-        # From here to the end without a pause: `since` is never seen without the changes before it.
+        # No await from here on: another task never sees `since` before the caches dropped the changes before it.
         digests = [digest for change in reading.changes for digest in change.digests]
         for cache in self._caches:
             cache.drop(digests)
-            cache.followed(since)
+            cache.synced(since)
         self._since = since
         self._log(reading)
 

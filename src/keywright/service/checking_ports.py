@@ -14,9 +14,9 @@ from keywright.keys.verdict import KeyFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class HourlyUsage:
     """
-    A use of a key, added up over a moment: which key and secret, from where, through whom, how often.
+    The uses of one secret in one hour from one source, through one verifier.
 
     `hour` is the beginning of the hour, in UTC. `network` is a /24 or /48 in CIDR form, None where the address is not
     known. `agent` is the family of the user agent, such as `python-httpx`, None where there is none.
@@ -35,7 +35,7 @@ class Sighting:
 
 class UsageBatch(NamedTuple):
     """
-    The name of a batch of uses: who reports it, and its number.
+    The name of a batch of usage: its reporter and its number.
 
     Batches of one reporter are numbered from 1, upwards. A number that is not above the last one written was written
     before.
@@ -51,7 +51,7 @@ class CheckingStore(Protocol):
     returns, `StorageUnavailable` within a few seconds.
     """
 
-    async def find(self, digest: bytes) -> KeyFacts | None:
+    async def find_key(self, digest: bytes) -> KeyFacts | None:
         """
         Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
 
@@ -59,7 +59,7 @@ class CheckingStore(Protocol):
         """
         ...
 
-    async def note_usage(self, sightings: Sequence[Sighting], batch: UsageBatch) -> None:
+    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         """
         Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
 
@@ -67,7 +67,7 @@ class CheckingStore(Protocol):
         the batch; a key that is unknown by now is passed over.
 
         A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
-        so a batch may be repeated when nobody knows what became of it, also while its first transaction still runs. The
+        so a batch may be repeated when its result is not known, also while its first transaction still runs. The
         last number of a reporter is kept for 7 days: see `ports.KeyTaskStore.purge`.
         """
         ...

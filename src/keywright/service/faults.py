@@ -1,23 +1,23 @@
 """
-What can go wrong that is not an answer, each with a code that never changes.
+The exceptions of the service, each with a stable code. Refusals of use cases are values, not exceptions.
 
     Fault
-    ├── InvalidToken              the caller's token is bad, expired or meant for somebody else
-    ├── OrganizationRequired      the token is good, but names no organization
-    ├── PermissionMissing         the token is good, but does not allow this
-    └── Unavailable               our own trouble; the same request may succeed later
-        ├── AuthUnavailable       the issuer's signing keys could never be had
+    ├── InvalidToken              the caller's token is malformed, expired or for another audience
+    ├── OrganizationRequired      the token is valid, but names no organization
+    ├── PermissionMissing         the token is valid, but lacks a permission
+    └── Unavailable               a fault on our side; the same request may succeed later
+        ├── AuthUnavailable       the issuer's signing keys could not be fetched
         ├── StorageUnavailable    the database is unavailable or too busy
-        └── LimitsUnavailable     what is left of a key's limits cannot be told
+        └── LimitsUnavailable     the shared counts of rate limits cannot be reached
 
-Statuses and sentences for callers live in `api/problems.py`.
+Statuses and sentences for callers are in `api/http/problems.py`.
 """
 
 from typing import ClassVar
 
 
 class Fault(Exception):
-    """The root of the tree; `code` is stable and meant for programs."""
+    """The root of the tree; `code` is stable, for programs."""
 
     code: ClassVar[str] = "internal"
 
@@ -27,8 +27,8 @@ class InvalidToken(Fault):
     The token cannot be trusted.
 
     Args:
-        reason: A sentence for the caller, without anything out of the token; printable ASCII without quotes or
-            backslashes, since it goes into `error_description` (RFC 6750, section 3).
+        reason: A sentence for the caller that quotes nothing of the token; printable ASCII without quotes or
+            backslashes, because it goes into `error_description` (RFC 6750, section 3).
     """
 
     code = "invalid_token"
@@ -39,13 +39,13 @@ class InvalidToken(Fault):
 
 
 class OrganizationRequired(Fault):
-    """The token is good but names no organization to act for."""
+    """The token is valid but names no organization."""
 
     code = "organization_required"
 
 
 class PermissionMissing(Fault):
-    """The token is good but lacks *permission*."""
+    """The token is valid but lacks *permission*."""
 
     code = "insufficient_scope"
 
@@ -56,11 +56,11 @@ class PermissionMissing(Fault):
 
 class Unavailable(Fault):
     """
-    Our own trouble.
+    A fault on our side.
 
     Args:
-        reason: For the log, never for the caller.
-        retry_after: Seconds after which trying again makes sense.
+        reason: A sentence for the log, never for the caller.
+        retry_after: Seconds until a retry makes sense.
     """
 
     def __init__(self, reason: str, *, retry_after: int = 1) -> None:
@@ -70,18 +70,18 @@ class Unavailable(Fault):
 
 
 class AuthUnavailable(Unavailable):
-    """The issuer's signing keys could never be had, or are older than may be trusted."""
+    """The issuer's signing keys could not be fetched, or are too old to be trusted."""
 
     code = "auth_unavailable"
 
 
 class StorageUnavailable(Unavailable):
-    """The database is unavailable, too busy or not migrated. What was asked may or may not have been stored."""
+    """The database is unavailable, too busy or not migrated. The change may or may not have been stored."""
 
     code = "storage_unavailable"
 
 
 class LimitsUnavailable(Unavailable):
-    """The count that the processes share cannot be reached, and the settings want no other."""
+    """The shared counts of rate limits cannot be reached, and the settings allow no local ones."""
 
     code = "limits_unavailable"

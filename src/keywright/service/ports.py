@@ -1,4 +1,4 @@
-"""What every use case needs from outside, as contracts: time, randomness, ids, and the principal behind a token."""
+"""The ports of every use case: time, randomness, ids, and the principal of a token."""
 
 from datetime import datetime
 from typing import Protocol
@@ -8,7 +8,7 @@ from keywright.service.principal import Principal
 
 
 class Clock(Protocol):
-    """Tells the time: aware, in UTC, to the microsecond."""
+    """Gives the time: aware, in UTC, to the microsecond."""
 
     def __call__(self) -> datetime: ...
 
@@ -20,21 +20,21 @@ class Entropy(Protocol):
 
 
 class NewId(Protocol):
-    """Gives a UUIDv7 that was never given before; later ones sort after earlier ones of the same process."""
+    """Gives a new UUIDv7; later ones sort after earlier ones of the same process."""
 
     def __call__(self) -> UUID: ...
 
 
 class Authenticator(Protocol):
-    """Turns an access token into the principal it speaks for."""
+    """Verifies access tokens."""
 
     async def authenticate(self, token: str) -> Principal:
         """
-        Check *token*, which may be anything at all.
+        Verify *token*, which may be any text, and give its principal.
 
         Raises:
-            InvalidToken: It cannot be trusted.
-            OrganizationRequired: It names no organization.
-            AuthUnavailable: There are no signing keys to check it with.
+            InvalidToken: The token cannot be trusted.
+            OrganizationRequired: The token names no organization.
+            AuthUnavailable: There are no signing keys to verify it with.
         """
         ...

@@ -1,4 +1,4 @@
-"""Who is calling: the organization and the rights that a verified access token carries."""
+"""The principal of a request: the organization and the permissions of a verified access token."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 
 class Permission(StrEnum):
-    """What a token may allow its bearer to do."""
+    """A permission, as the claims of a token name it."""
 
     CREATE = "create:api_keys"
     READ = "read:api_keys"
@@ -28,7 +28,7 @@ class PermissionPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """A tenant: the UUID under which its keys are kept, and the name its issuer knows it by."""
+    """A tenant: the UUID of its rows, and its issuer with the id that the issuer gave it."""
 
     id: UUID
     issuer: str
@@ -37,10 +37,10 @@ class Organization:
     @classmethod
     def named(cls, issuer: str, external_id: str) -> Self:
         """
-        Give the organization that *issuer* calls *external_id*.
+        Give the organization with the id *external_id* at *issuer*.
 
-        A canonical UUID stands for itself; any other name becomes `uuid5(uuid5(NAMESPACE_URL, issuer), name)`, so that
-        every process derives the same id without asking anybody.
+        A canonical UUID is kept; any other id becomes `uuid5(uuid5(NAMESPACE_URL, issuer), external_id)`, so that every
+        process derives the same UUID without a look-up.
         """
         identifier = _canonical_uuid(external_id) or uuid5(uuid5(NAMESPACE_URL, issuer), external_id)
         return cls(identifier, issuer, external_id)
@@ -51,8 +51,8 @@ class Principal:
     """
     The bearer of a verified access token.
 
-    `granted` has the permissions that it is limited to; None stands for all that its organization may do. `scope` has
-    the words of the token's `scope` claim.
+    `granted` are the permissions of the token; None for all permissions but `verify:api_keys`. `scope` are the values
+    of its `scope` claim.
     """
 
     issuer: str
@@ -63,7 +63,7 @@ class Principal:
     scope: frozenset[str] = frozenset()
 
     def may(self, permission: Permission) -> bool:
-        """Tell whether the token allows *permission*; checking keys is for services, and never goes without saying."""
+        """Return whether the token has *permission*. `verify:api_keys` is for services and must always be explicit."""
         if self.granted is not None:
             return permission in self.granted
         return permission is not Permission.VERIFY or permission in self.scope
@@ -73,13 +73,16 @@ def granted(
     policy: PermissionPolicy, *, permissions: Iterable[str] | None, scope: Iterable[str]
 ) -> frozenset[str] | None:
     """
-    Read the rights out of a token's claims.
+    Read the permissions from the claims of a token.
 
     Args:
-        policy: `auto`: a token with a `permissions` claim is held to it, one without may do all that its organization
-            may. `enforce`: the right must be in `permissions`, or in `scope` where that claim is absent.
-        permissions: Auth0's `permissions` claim, None where the token has none.
-        scope: The words of the `scope` claim.
+        policy: `auto`: the `permissions` claim limits a token; without the claim it is not limited. `enforce`: the
+            permission must be in `permissions`, or in `scope` where that claim is absent.
+        permissions: Auth0's `permissions` claim; None where the token has none.
+        scope: The values of the `scope` claim.
+
+    Returns:
+        The permissions that limit the token; None where none do.
     """
     if permissions is not None:
         return frozenset(permissions)

@@ -1,11 +1,11 @@
 """
 Sessions of the processes that cache keys, and receipts: which of them have acknowledged a revocation.
 
-Every process of ours and every connected verifier has a session, and renews it while it runs. So a receipt can say of
-each silent session for how long it may accept the old state at most.
+Every process of the service and every connected verifier has a session, and renews it while it runs. So a receipt can
+give, for each session without an acknowledgement, the latest moment at which it may accept the old state.
 
-A receipt is never more favourable than the truth. So it counts from a moment that is certainly not before the commit,
-and it names every session that was stored before that moment and not closed. All its times are the database's.
+A receipt never promises too much. It counts from a moment that is certainly not before the commit, and names every
+session that was stored before that moment and not closed. All its times are the database's.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,22 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 
 SESSION_SECONDS = 60.0
-"""How long after its last renewal a session may use what it cached, before its outage time begins to count."""
+"""How long after its last renewal a session may use its cache, before its outage time begins to count."""
 
 RENEW_EVERY_SECONDS = 10.0
+"""The pause between two renewals of a session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
-    A process that caches keys and follows the changes: a server process of ours, or a connected verifier.
+    A process that caches keys and follows the changes: a process of the service, or a connected verifier.
 
-    `verifier_id` is None for a process of ours. `name` is for people, such as `billing-api` or
-    `host:4711`. `outage_seconds` is how long it may use its cache while it reaches neither service nor database.
+    `verifier_id` is None for a process of the service. `name` is for people, such as `billing-api` or `host:4711`.
+    `outage_seconds` is how long it may use its cache while it reaches neither service nor database.
     """
 
     id: UUID
@@ -40,9 +41,10 @@ class Session:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """
-    A session that may have used the old state of a key, and when it confirmed that it dropped it, if it has.
+    A session that may have used the old state of a key, and the time of its acknowledgement.
 
-    All times are readings of the database's clock: when the session was first stored, confirmed, and closed.
+    All times are of the database's clock: when the session was first stored, acknowledged the change, and was closed;
+    None where it did not.
     """
 
     session: Session
@@ -59,9 +61,9 @@ class Confirmation:
         """
         if self.confirmed_at is not None:
             return None
-        # A session that followed the changes to any moment after the commit has dropped the key. So one that has not is
-        # still where it was before, and its cache counts for the bound after that, or, if it reaches nobody, for its
-        # outage time beyond; measured by its own clock.
+        # A session that has read the changes up to a moment after the commit has dropped the key. One that has not read
+        # so far uses its cache for the bound after the commit, and for its outage time beyond if it reaches neither
+        # service nor database; measured by its own clock.
         seconds = BOUND_SECONDS + self.session.outage_seconds
         until = committed_by + timedelta(seconds=seconds + CLOCK_RATE * seconds)
         return until if self.closed_at is None else min(until, self.closed_at)
@@ -73,7 +75,7 @@ class Receipt:
     The revocation or deletion of a key, and the sessions that it concerns.
 
     `ended_at` is the time stored with the key, which may be earlier than the commit. `committed_by` is a moment of the
-    database's clock that is certainly not before the commit: the first confirmation of any session, or else the time
+    database's clock that is certainly not before the commit: the first acknowledgement of any session, or else the time
     of this reading, or `change_feed.LONGEST_TRANSACTION_SECONDS` after the event was written if that is earlier.
     """
 
@@ -83,15 +85,15 @@ class Receipt:
 
     @property
     def confirmed(self) -> int:
-        """How many sessions have confirmed."""
+        """The number of sessions that acknowledged the change."""
         return sum(each.confirmed_at is not None for each in self.confirmations)
 
     @property
     def may_accept_until(self) -> datetime | None:
-        """The latest moment at which any session may accept the old state; None when all have confirmed."""
+        """The latest moment at which any session may accept the old state; None once all acknowledged."""
         if self.confirmed == len(self.confirmations):
             return None
-        # One that ended without confirming may have ended before another one confirmed, and even before the commit.
+        # A session may end without an acknowledgement before another one acknowledges, and even before the commit.
         ends = [each.may_accept_until(self.committed_by) or each.confirmed_at for each in self.confirmations]
         return max(self.committed_by, *(end for end in ends if end is not None))
 
@@ -99,14 +101,14 @@ class Receipt:
 class SessionStore(Protocol):
     """The sessions in the store of management, whose rules hold. An adapter promises every sentence written here."""
 
-    async def note_session(self, session: Session) -> None:
-        """Store a session, or that it is still open; the database's clock tells when."""
+    async def renew_session(self, session: Session) -> None:
+        """Store a session, or renew it, at the time of the database's clock."""
         ...
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
-        """Store that a session uses nothing any more; one that is not stored, or another's, is passed over."""
+        """Store that a session no longer uses its cache; ignore an unknown session and one of another verifier."""
         ...
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """Store that a session dropped what these events changed; those confirmed before keep their time."""
+        """Store that a session acknowledged these changes; earlier acknowledgements keep their time."""
         ...

@@ -6,17 +6,17 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from keywright.keys.digest import digest as digest_of
-from keywright.keys.known import Known
+from keywright.keys.cache import DigestCache
+from keywright.keys.format import digest as digest_of
 from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential, parse_credential
+from keywright.service.checking.ports import Seconds
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock, Entropy, NewId
-from keywright.service.verification import Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verifier:
-    """An API server that checks keys, without its credential."""
+    """The record of an API server that checks keys, without its credential."""
 
     id: UUID
     name: str
@@ -29,11 +29,11 @@ class VerifierStore(Protocol):
     """The verifiers in the store of management, whose rules hold. An adapter promises every sentence written here."""
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
-        """Store a verifier; ValueError when its name is taken by one that is not revoked."""
+        """Store a verifier; raise ValueError when a verifier that is not revoked has this name."""
         ...
 
     async def verifiers(self) -> Sequence[Verifier]:
-        """Give all of them, newest first."""
+        """Give all verifiers, newest first, revoked ones included."""
         ...
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
@@ -41,11 +41,11 @@ class VerifierStore(Protocol):
         ...
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
-        """Revoke the verifier of that name for good; None where there is none, revoked before or not."""
+        """Revoke the verifier with this name for good, again if it was revoked before; None where there is none."""
         ...
 
 
-VerifierCache = Known[Verifier]
+VerifierCache = DigestCache[Verifier]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Verifiers:
     """
 
     store: VerifierStore
-    known: VerifierCache
+    cache: VerifierCache
     clock: Clock
     monotonic: Seconds
     entropy: Entropy
@@ -68,10 +68,10 @@ class Verifiers:
 
     async def create(self, name: str) -> tuple[Verifier, VerifierCredential]:
         """
-        Make a verifier; its credential exists nowhere but in this answer.
+        Create a verifier; its credential is in this result only.
 
         Raises:
-            ValueError: There is one of that name, which is not revoked.
+            ValueError: There is a verifier with this name that is not revoked.
         """
         credential = mint_credential(self.entropy(SEED_BYTES), brand=self.brand)
         verifier = Verifier(id=self.new_id(), name=name, display=credential.display, created_at=self.clock())
@@ -79,12 +79,12 @@ class Verifiers:
         return verifier, credential
 
     async def revoke(self, name: str) -> Verifier | None:
-        """Revoke the verifier of that name; every process refuses it within the bound."""
+        """Revoke the verifier with this name; every process refuses it within the bound."""
         return await self.store.revoke_verifier(name, self.clock())
 
     async def recognize(self, text: str) -> Verifier | None:
         """
-        Give the verifier with this credential; None where there is none, or it is revoked.
+        Give the verifier with this credential; None where there is none or it is revoked.
 
         Raises:
             StorageUnavailable: The cache cannot answer, and the database is unavailable.
@@ -93,27 +93,27 @@ class Verifiers:
             return None
         digest = digest_of(text)
         # A digest that is cached belongs to exactly one text, so one that is cached needs no parsing.
-        verifier = self.known.get(digest)
+        verifier = self.cache.get(digest)
         if verifier is None and parse_credential(text, brand=self.brand) is None:
             return None
-        if verifier is None or not self.known.trusted_at(self.monotonic()):
+        if verifier is None or not self.cache.fresh_at(self.monotonic()):
             verifier = await self._look_up(digest, verifier)
         return None if verifier is None or verifier.revoked_at is not None else verifier
 
     async def _look_up(self, digest: bytes, cached: Verifier | None) -> Verifier | None:
-        look_up = self.known.begin(digest)
+        look_up = self.cache.begin(digest)
         found = None
         try:
             found = await self.store.find_verifier(digest)
         except StorageUnavailable:
-            if cached is None or not self.known.trusted_at(self.monotonic(), grace=self.outage_seconds):
+            if cached is None or not self.cache.fresh_at(self.monotonic(), grace=self.outage_seconds):
                 raise
             return cached
         finally:
-            self.known.end(look_up, found)
+            self.cache.end(look_up, found)
         return found
 
-    def held(self, digest: bytes, at: float) -> Verifier | None:
+    def cached(self, digest: bytes, at: float) -> Verifier | None:
         """
         Give the verifier whose credential has this digest, from the cache alone.
 
@@ -122,14 +122,14 @@ class Verifiers:
             at: Now, in seconds on the clock of the cache.
 
         Returns:
-            None where no verifier is cached for it, the cache does not count at present, or the verifier was revoked.
+            None where no verifier is cached for it, the cache is not fresh, or the verifier was revoked.
         """
-        cached = self.known.held(digest, at)
+        cached = self.cache.get_fresh(digest, at)
         return None if cached is None or cached.revoked_at is not None else cached
 
 
 def flaw_in_verifier_name(name: str) -> str | None:
-    """Say what is wrong with a verifier's name, if anything is: it goes into logs, lists and command lines."""
+    """Give the flaw of a verifier's name as a sentence, None without one. It goes into logs and command lines."""
     if 1 <= len(name) <= 64 and name.isascii() and all(c.isalnum() or c in "._-" for c in name):
         return None
     return "A verifier's name has 1 to 64 letters, digits, dots, underscores and hyphens."

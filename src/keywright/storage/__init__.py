@@ -1,7 +1,6 @@
 """
-Keeps keys and their trail, in SQLite or in PostgreSQL. All SQL of the house is in this room, and nothing else is.
+Keeps keys, their audit log and what checking them needs, in SQLite or in PostgreSQL. All SQL stands in this package.
 
-`engine.open_store` opens the store of a database URL; `migrate.migrate` brings a database to the version of this code.
-Neither imports SQLAlchemy or Alembic: migrations are written with them, rendered to SQL ahead of time by
-`migrations/render.py`, and shipped as text.
+`engine.open_store` opens the store of a database URL; `migrate.migrate` brings a database to the version of this code,
+by the numbered SQL files of `migrations`.
 """

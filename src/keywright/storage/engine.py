@@ -1,15 +1,17 @@
-"""Opens the store that a database URL names."""
+"""Opens the store that a database URL names, and asks its server for the time."""
 
+from datetime import datetime
 from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking_ports import CheckingStore
+from keywright.service.faults import StorageUnavailable
 from keywright.service.management.ports import AuditStore, KeyTaskStore
 from keywright.service.verifier_sessions import SessionStore
 from keywright.service.verifiers import VerifierStore
 from keywright.storage import url as database_url
-from keywright.storage.gather import OnBatch
-from keywright.storage.sqlite import SqliteStore
+from keywright.storage.shared.group_commit import OnBatch
+from keywright.storage.sqlite.store import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
@@ -17,17 +19,17 @@ class RunningStore(AuditStore, KeyTaskStore, ChangeStore, CheckingStore, Session
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:
-        """Open it. A database that is away now is found when it is back; `check` tells."""
+        """Open it. A database that is unavailable now is found later; `check` raises until then."""
         ...
 
     async def close(self) -> None:
-        """Finish what was accepted, then let go of the database."""
+        """Finish what was accepted, then close every connection."""
         ...
 
 
 def open_store(url: str, *, on_batch: OnBatch | None = None) -> RunningStore:
     """
-    Give the store of a database, without reaching for it yet.
+    Give the store of a database. Nothing is opened yet.
 
     Args:
         url: See `url.read`.
@@ -40,6 +42,34 @@ def open_store(url: str, *, on_batch: OnBatch | None = None) -> RunningStore:
     if isinstance(place, SqliteUrl):
         return SqliteStore(place.path, on_batch=on_batch)
     # Its driver takes a tenth of a second to import.
-    from keywright.storage.postgres import PostgresStore
+    from keywright.storage.postgres.store import PostgresStore
 
     return PostgresStore(place, on_batch=on_batch)
+
+
+async def server_time(url: str) -> datetime | None:
+    """
+    Ask the server at *url* for its time, aware; None for a file, which has no clock but this machine's.
+
+    Raises:
+        ValueError: The URL is malformed, or names a server that does not keep what it acknowledges.
+        StorageUnavailable: The server cannot be reached.
+    """
+    place = database_url.read(url)
+    if isinstance(place, SqliteUrl):
+        return None
+    # Its driver takes a tenth of a second to import.
+    from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable
+    from keywright.storage.postgres.pool import connect
+
+    try:
+        connection = await connect(place)
+    except NotDurable as error:
+        raise ValueError(error.reason) from None
+    try:
+        shown: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    except DRIVER_ERRORS as error:
+        raise StorageUnavailable(f"PostgreSQL: {type(error).__name__}") from error
+    finally:
+        connection.terminate()
+    return shown

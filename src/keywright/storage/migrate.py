@@ -11,9 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 from keywright.service.faults import StorageUnavailable
-from keywright.storage import sqlite_file
+from keywright.storage import migrations
 from keywright.storage import url as database_url
-from keywright.storage.revision import OnStep, missing, script
+from keywright.storage.migrations import Migrations, OnStep
+from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import writer
 from keywright.storage.url import SqliteUrl
 
 LOCK_PATIENCE = 60.0
@@ -26,13 +28,14 @@ def pending(url: str) -> list[str]:
 
     Raises:
         ValueError: The URL is malformed, or names a server that does not keep what it acknowledges.
+        TooOld: The database is older than the oldest migration.
         StorageUnavailable: The database cannot be reached.
     """
     place = database_url.read(url)
     if isinstance(place, SqliteUrl):
         return _pending_in_file(place.path)
     # Its driver takes a tenth of a second to import.
-    from keywright.storage import postgres_migrate
+    from keywright.storage.postgres import migrate as postgres_migrate
 
     return postgres_migrate.pending(place)
 
@@ -54,9 +57,9 @@ def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
         return
     place = database_url.read(url)
     if isinstance(place, SqliteUrl):
-        _migrate_file(place.path, on_step)
+        migrate_file(place.path, on_step)
         return
-    from keywright.storage import postgres_migrate
+    from keywright.storage.postgres import migrate as postgres_migrate
 
     postgres_migrate.migrate(place, on_step)
 
@@ -73,31 +76,32 @@ def statements(text: str) -> Iterator[str]:
 
 def _pending_in_file(path: Path) -> list[str]:
     if not path.exists():
-        return missing(())
+        return migrations.SQLITE.missing(())
     with closing(sqlite_file.open_to_read(path)) as connection:
         try:
-            return missing(sqlite_file.version(connection))
+            return migrations.SQLITE.missing(sqlite_file.version(connection))
         except sqlite3.Error as error:
             raise sqlite_file.fault(error) from error
 
 
-def _migrate_file(path: Path, on_step: OnStep) -> None:
-    with closing(sqlite_file.create(path)) as connection:
+def migrate_file(path: Path, on_step: OnStep, steps: Migrations = migrations.SQLITE) -> None:
+    """Run those of *steps* that a SQLite file lacks; see `migrate`."""
+    with closing(writer.create(path)) as connection:
         try:
-            while _advance(connection, on_step):
+            while _advance(connection, on_step, steps):
                 pass
         except sqlite3.Error as error:
             # Closing rolls back.
             raise StorageUnavailable(f"SQLite: {error}") from error
 
 
-def _advance(connection: sqlite3.Connection, on_step: OnStep) -> bool:
-    """Run one migration, so that those who wait to write get in between; tell whether there was one to run."""
-    sqlite_file.begin(connection, LOCK_PATIENCE)
-    revisions = missing(sqlite_file.version(connection))
+def _advance(connection: sqlite3.Connection, on_step: OnStep, steps: Migrations) -> bool:
+    """Run one migration in a transaction, so that writers get in between; give whether there was one."""
+    writer.begin(connection, LOCK_PATIENCE)
+    revisions = steps.missing(sqlite_file.version(connection))
     for revision in revisions[:1]:
         on_step(revision)
-        for statement in statements(script("sqlite", revision)):
+        for statement in statements(steps.script(revision)):
             connection.execute(statement)
     connection.execute("COMMIT")
     return bool(revisions)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keywright.cli.doctor import database as database_checks
-from keywright.cli.doctor.findings import Level
+from keywright.cli.doctor.results import Level
 from keywright.dev.issuer import DevIssuer
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
@@ -53,12 +53,12 @@ def test_sound_settings(settings: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_lines_for_people(settings: dict[str, str]) -> None:
-    """People get a line a finding on standard output, with how to mend it below."""
+    """People get a line a finding on standard output, with the fix below it."""
     done = doctor({**settings, "KEYWRIGHT_AUDIENCES": "x"})
     lines = done.stdout.splitlines()
     assert done.returncode == 0
     assert any(line.startswith("ok") and "signing keys" in line for line in lines)
-    warned = next(place for place, line in enumerate(lines) if line.startswith("warn"))
+    warned = next(number for number, line in enumerate(lines) if line.startswith("warn"))
     assert "KEYWRIGHT_AUDIENCES" in lines[warned]
     assert "→ Did you mean KEYWRIGHT_AUDIENCE?" in lines[warned + 1]
 
@@ -75,34 +75,34 @@ def test_beside_a_running_service(settings: dict[str, str]) -> None:
 
 
 def test_bad_settings() -> None:
-    """Settings that stop the start are told by the same sentence, and mistyped variables with them."""
+    """Wrong settings fail with the sentence of the start, and mistyped variables are listed, too."""
     found = doctor({"KEYWRIGHT_ISUER": "https://i.example/"}, "--json")
     assert found.returncode == 1
     first, second = json.loads(found.stdout)
     assert first["level"] == "fail"
     assert first["message"] == "KEYWRIGHT_AUDIENCE is required: the identifier of your API in Auth0."
-    assert second["mend"] == "Did you mean KEYWRIGHT_ISSUER?"
+    assert second["fix"] == "Did you mean KEYWRIGHT_ISSUER?"
 
 
 def test_absent_issuer(settings: dict[str, str]) -> None:
-    """An issuer that cannot be reached fails; the rest is looked at nevertheless."""
+    """An issuer that cannot be reached fails; the other checks run nevertheless."""
     found = findings({**settings, "KEYWRIGHT_ISSUER": "http://127.0.0.1:9/"}, code=1)
     assert found["issuer"]["level"] == "fail"
     assert found["database"]["level"] == "ok"
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "expected"),
     [
         ("postgresql://keywright:hunter22@127.0.0.1:9/keywright", "It cannot be used"),
         ("mysql://keywright:hunter22@127.0.0.1/keywright", "KEYWRIGHT_DATABASE_URL"),
     ],
 )
-def test_bad_database(settings: dict[str, str], url: str, told: str) -> None:
-    """A database that cannot be used fails, and its password is not told."""
+def test_bad_database(settings: dict[str, str], url: str, expected: str) -> None:
+    """A database that cannot be used fails, and its password is not shown."""
     found = findings({**settings, "KEYWRIGHT_DATABASE_URL": url}, code=1)
     assert found["database"]["level"] == "fail"
-    assert told in found["database"]["message"]
+    assert expected in found["database"]["message"]
     assert "hunter22" not in json.dumps(found)
 
 
@@ -111,24 +111,26 @@ def test_unmigrated_postgresql(settings: dict[str, str], postgres_cluster: Postg
     url = fresh_database(postgres_cluster)
     found = findings({**settings, "KEYWRIGHT_DATABASE_URL": url}, code=1)
     assert found["database"]["level"] == "ok"
-    assert found["migrations"]["mend"] == "Run `keywright migrate`."
+    assert found["migrations"]["fix"] == "Run `keywright migrate`."
 
 
 @pytest.mark.parametrize(
-    ("off", "level", "told"),
+    ("off", "level", "expected"),
     [
         (timedelta(0), Level.OK, "agree"),
         (timedelta(minutes=10), Level.WARN, "600 s ahead of"),
         (timedelta(minutes=-10), Level.WARN, "600 s behind"),
     ],
 )
-async def test_a_clock_that_is_off(postgres_cluster: PostgresCluster, off: timedelta, level: Level, told: str) -> None:
-    """A machine whose clock differs from that of the database server is told so, and in which direction."""
+async def test_a_clock_that_is_off(
+    postgres_cluster: PostgresCluster, off: timedelta, level: Level, expected: str
+) -> None:
+    """A clock that differs from the database server's is a warning with its direction."""
     url = fresh_database(postgres_cluster)
     found = await database_checks.check(url, now=lambda: datetime.now(UTC) + off)
     (clock,) = [finding for finding in found if finding.subject == "clock"]
     assert clock.level is level
-    assert told in re.sub(r"(599|601) s", "600 s", clock.message)
+    assert expected in re.sub(r"(599|601) s", "600 s", clock.message)
 
 
 async def test_a_file_has_no_clock(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ async def test_a_file_has_no_clock(tmp_path: Path) -> None:
 
 
 def test_forgetful_postgresql(settings: dict[str, str], postgres_cluster: PostgresCluster) -> None:
-    """A PostgreSQL that may lose what it acknowledged fails, with the setting that mends it."""
+    """A PostgreSQL that may lose what it acknowledged fails, with the setting that fixes it."""
     url = fresh_database(postgres_cluster)
     separator = "&" if "?" in url else "?"
     forgetful = f"{url}{separator}options=-c%20synchronous_commit%3Doff"
@@ -155,11 +157,11 @@ def test_redis(settings: dict[str, str], redis_server: RedisServer) -> None:
 
 @pytest.mark.parametrize(("on_outage", "code", "level"), [("local", 0, "warn"), ("refuse", 1, "fail")])
 def test_absent_redis(settings: dict[str, str], on_outage: str, code: int, level: str) -> None:
-    """A Redis that is away is as bad as what the settings make of that, and its password is not told."""
-    away = {"KEYWRIGHT_REDIS_URL": "redis://:hunter22@127.0.0.1:9", "KEYWRIGHT_LIMITS_ON_OUTAGE": on_outage}
-    found = findings({**settings, **away}, code=code)
+    """An unavailable Redis is a warning or a failure, as the settings say, and its password is not shown."""
+    unavailable = {"KEYWRIGHT_REDIS_URL": "redis://:hunter22@127.0.0.1:9", "KEYWRIGHT_LIMITS_ON_OUTAGE": on_outage}
+    found = findings({**settings, **unavailable}, code=code)
     assert found["limits"]["level"] == level
-    assert "KEYWRIGHT_REDIS_URL" in found["limits"]["mend"]
+    assert "KEYWRIGHT_REDIS_URL" in found["limits"]["fix"]
     assert "hunter22" not in json.dumps(found)
 
 
@@ -172,7 +174,7 @@ def test_redis_that_refuses(settings: dict[str, str], own_redis: RedisServer) ->
 
 
 def test_workers_that_count_alone(settings: dict[str, str]) -> None:
-    """Several workers without a Redis are told what that does to limits."""
+    """Several workers without a Redis are a warning with the effect on limits."""
     found = findings({**settings, "KEYWRIGHT_WORKERS": "4"}, code=0)
     assert found["limits"]["level"] == "warn"
     assert "4 times" in found["limits"]["message"]

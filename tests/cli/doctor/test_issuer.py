@@ -1,4 +1,4 @@
-"""What the doctor says about issuers of every kind; a fake transport stands for each."""
+"""The doctor's checks of issuers; a fake transport stands for each issuer."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import pytest
 
 from keywright.auth.key_source import FetchFailed
 from keywright.cli.doctor import issuer as issuer_checks
-from keywright.cli.doctor.findings import Finding, Level
+from keywright.cli.doctor.results import CheckResult, Level
 from keywright.dev.issuer import DevIssuer, SigningKey
 
 ADDRESS = "https://acme.eu.auth0.com/"
@@ -39,7 +39,7 @@ def transport(documents: Mapping[str, Any], *, clock: datetime | None = NOW) -> 
     return httpx.MockTransport(handler)
 
 
-async def look(transport: httpx.AsyncBaseTransport) -> dict[str, Finding]:
+async def look(transport: httpx.AsyncBaseTransport) -> dict[str, CheckResult]:
     found = await issuer_checks.check(ADDRESS, transport=transport, now=lambda: NOW)
     return {finding.subject: finding for finding in found}
 
@@ -62,7 +62,7 @@ async def test_embedded_issuer() -> None:
 
 
 async def test_unreachable_issuer() -> None:
-    """An issuer that is away fails, with what to look at."""
+    """An unavailable issuer fails, with what to check."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[Errno -2] Name or service not known", request=request)
@@ -71,7 +71,7 @@ async def test_unreachable_issuer() -> None:
     assert set(found) == {"issuer"}
     assert found["issuer"].level is Level.FAIL
     assert "Name or service not known" in found["issuer"].message
-    assert "HTTPS_PROXY" in (found["issuer"].mend or "")
+    assert "HTTPS_PROXY" in (found["issuer"].fix or "")
 
 
 @pytest.mark.parametrize("announced", ["https://acme.eu.auth0.com", "https://other.eu.auth0.com/", None, 5])
@@ -85,14 +85,14 @@ async def test_other_issuer(announced: object) -> None:
 
 
 async def test_no_discovery_document() -> None:
-    """Without a discovery document the customary place of the keys is enough, and it is said."""
+    """Without a discovery document the usual address of the keys is used, with a warning."""
     found = await look(transport({KEYS: documents()[KEYS]}))
     assert found["issuer"].level is Level.WARN
     assert found["signing keys"].level is Level.OK
 
 
 async def test_something_else_at_the_address() -> None:
-    """A page that is no discovery document is told."""
+    """A page that is no discovery document is a warning."""
     found = await look(transport({DISCOVERY: ["welcome"]}))
     assert found["issuer"].level is Level.WARN
     assert found["signing keys"].level is Level.FAIL
@@ -108,32 +108,32 @@ async def test_something_else_at_the_address() -> None:
     ],
 )
 async def test_no_usable_key(keys: list[Any]) -> None:
-    """A key set without a usable RSA key fails, and says what makes one usable."""
+    """A key set without a usable RSA key fails, and the message has the requirements."""
     found = await look(transport({**documents(), KEYS: {"keys": keys}}))
     assert found["signing keys"].level is Level.FAIL
     assert "2048" in found["signing keys"].message
 
 
 @pytest.mark.parametrize(
-    ("offset", "told"),
+    ("offset", "expected"),
     [(31, "31 s behind"), (-31, "31 s ahead of"), (3600, "3600 s behind")],
 )
-async def test_clock_difference(offset: int, told: str) -> None:
-    """A difference of more than 30 s between the clocks is told, with its direction."""
+async def test_clock_difference(offset: int, expected: str) -> None:
+    """A difference of more than 30 s between the clocks is a warning with its direction."""
     found = await look(transport(documents(), clock=NOW + timedelta(seconds=offset)))
     assert found["clock"].level is Level.WARN
-    assert told in found["clock"].message
+    assert expected in found["clock"].message
 
 
 @pytest.mark.parametrize("offset", [-30, 30])
 async def test_small_clock_difference(offset: int) -> None:
-    """A difference of 30 s is none."""
+    """A difference of 30 s is allowed."""
     found = await look(transport(documents(), clock=NOW + timedelta(seconds=offset)))
     assert found["clock"].level is Level.OK
 
 
 async def test_issuer_without_a_clock() -> None:
-    """Where the issuer tells no time, nothing is said about it."""
+    """Without a Date header there is no result about the clock."""
     assert "clock" not in await look(transport(documents(), clock=None))
 
 
@@ -147,12 +147,12 @@ async def test_odd_date(date: str) -> None:
     assert (await look(httpx.MockTransport(handler)))["issuer"].level is Level.OK
 
 
-def _words_of_fetch_failed() -> list[str]:
+def _codes_of_fetch_failed() -> list[str]:
     documentation = FetchFailed.__doc__ or ""
-    return documentation.split("changes:")[1].replace("`", " ").replace(",", " ").replace(".", " ").split()
+    return documentation.split("stable:")[1].replace("`", " ").replace(",", " ").replace(".", " ").split()
 
 
 def test_every_failure_is_explained() -> None:
-    """Each word with which a fetch may fail has a sentence for operators."""
-    words = {word for word in _words_of_fetch_failed() if word != "or"}
-    assert words == set(issuer_checks._FAILURES)
+    """Each code of a failed fetch has a sentence for operators."""
+    codes = {code for code in _codes_of_fetch_failed() if code != "or"}
+    assert codes == set(issuer_checks._FAILURES)

@@ -1,4 +1,4 @@
-"""What the doctor says about settings and ports."""
+"""The doctor's checks of settings and ports."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from keywright import config
 from keywright.cli.doctor import settings as setting_checks
-from keywright.cli.doctor.findings import Level
+from keywright.cli.doctor.results import Level
 from keywright.cli.server import metrics
 from keywright.config import Settings
 from tests.cli.fake_service import Answer, fake_service
@@ -32,20 +32,20 @@ def test_mistyped_variable(name: str, near: str) -> None:
     (finding,) = setting_checks.unknown_variables([name, "KEYWRIGHT_AUDIENCE", "PATH"])
     assert finding.level is Level.WARN
     assert name in finding.message
-    assert finding.mend == f"Did you mean {near}?"
+    assert finding.fix == f"Did you mean {near}?"
 
 
 def test_strange_variable() -> None:
     """Without a near name the advice is to remove it."""
     (finding,) = setting_checks.unknown_variables(["KEYWRIGHT_ZZZZZZ"])
-    assert finding.mend == "Remove it."
+    assert finding.fix == "Remove it."
 
 
 @pytest.mark.parametrize("name", ["KEYWRIGHT_SERVICE_HOST", "KEYWRIGHT_PORT_8080_TCP_ADDR"])
 def test_service_links(name: str) -> None:
-    """What Kubernetes puts into pods is known for what it is."""
+    """Variables that Kubernetes sets in pods are recognized."""
     (finding,) = setting_checks.unknown_variables([name])
-    assert "enableServiceLinks" in (finding.mend or "")
+    assert "enableServiceLinks" in (finding.fix or "")
 
 
 @pytest.mark.parametrize("name", ["KEYWRIGHT_PORT", "keywright_port", "KEYWRIGHT_TOKEN", "KEYWRIGHT_URL", "HOME"])
@@ -79,12 +79,12 @@ async def test_ports_of_another_program() -> None:
         port = int(other.url.rpartition(":")[2])
         found = await setting_checks.ports(settings(port=port, metrics=f"127.0.0.1:{port}"))
     assert [finding.level for finding in found] == [Level.FAIL] * 2
-    assert "KEYWRIGHT_PORT" in (found[0].mend or "")
-    assert "KEYWRIGHT_METRICS" in (found[1].mend or "")
+    assert "KEYWRIGHT_PORT" in (found[0].fix or "")
+    assert "KEYWRIGHT_METRICS" in (found[1].fix or "")
 
 
 async def test_silent_program() -> None:
-    """A program that has the port and says nothing is another program."""
+    """A program that has the port and does not answer is another program."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
         silent.settimeout(0)
         (finding, _) = await setting_checks.ports(settings(port=silent.getsockname()[1]))
@@ -92,7 +92,7 @@ async def test_silent_program() -> None:
 
 
 async def test_port_of_a_running_service() -> None:
-    """The doctor may be asked while the service runs."""
+    """The doctor may run while the service runs."""
     with metrics.served("127.0.0.1:0") as url:
         assert url is not None
         (_, finding) = await setting_checks.ports(
@@ -104,6 +104,6 @@ async def test_port_of_a_running_service() -> None:
 
 @pytest.mark.parametrize("address", ["no-such-host.invalid:9464", "203.0.113.1:9464"])
 async def test_impossible_address(address: str) -> None:
-    """An address that this machine cannot listen on fails."""
+    """An address that this host cannot listen on fails."""
     (_, finding) = await setting_checks.ports(settings(metrics=address))
     assert finding.level is Level.FAIL

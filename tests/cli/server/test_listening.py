@@ -24,7 +24,7 @@ def test_listens(host: str) -> None:
 
 
 def test_port_in_use() -> None:
-    """A busy port is told in a sentence, and is not shared."""
+    """A busy port is an error with a sentence, and is not shared."""
     with listening.listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(CannotListen, match=rf"^Cannot listen on 127\.0\.0\.1:{port}: Address already in use\.$"):
@@ -35,7 +35,7 @@ def test_port_in_use() -> None:
     ("host", "port"), [("no-such-host.invalid", 0), ("x" * 300, 0), ("127.0.0.1", 70000), ("", -1)]
 )
 def test_impossible_address(host: str, port: int) -> None:
-    """Whatever is wrong with an address, it is one kind of error."""
+    """Every wrong address is the same kind of error."""
     with pytest.raises(CannotListen):
         listening.listen(host, port)
 

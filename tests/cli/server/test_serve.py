@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 PATH = "/api/v2/api-keys"
 # Nothing listens on the discard port of loopback.
-AWAY = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
+UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
 
 
 def serve(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def settings(issuer: DevIssuer, tmp_path: Path) -> dict[str, str]:
 
 
 def test_ready_is_one_json_line(issuer: DevIssuer, settings: dict[str, str]) -> None:
-    """One line says where the service and its metrics are, even where only errors are logged."""
+    """One line has the addresses of service and metrics, even if only errors are logged."""
     with start_service({**settings, "KEYWRIGHT_LOG_LEVEL": "error"}) as service:
         httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer)).raise_for_status()
         assert service.metrics_url is not None
@@ -55,7 +55,7 @@ def test_ready_is_one_json_line(issuer: DevIssuer, settings: dict[str, str]) -> 
 
 
 def test_every_line_is_json(issuer: DevIssuer, settings: dict[str, str]) -> None:
-    """Whatever is logged, from the migration to the stop, is a JSON object a line."""
+    """Every log line, from the migration to the stop, is a JSON object."""
     with start_service(settings) as service:
         httpx.post(f"{service.base_url}{PATH}", json={"name": "x"}, headers=bearer(issuer)).raise_for_status()
         service.process.send_signal(signal.SIGTERM)
@@ -114,18 +114,18 @@ def test_database_that_cannot_be_written(settings: dict[str, str], tmp_path: Pat
 
 
 def test_absent_postgresql(issuer: DevIssuer, settings: dict[str, str]) -> None:
-    """A PostgreSQL that is away is warned about and answered with 503, and does not stop the start."""
-    with start_service({**settings, "KEYWRIGHT_DATABASE_URL": AWAY}) as service:
+    """An unavailable PostgreSQL causes a warning and answers with 503, and does not stop the start."""
+    with start_service({**settings, "KEYWRIGHT_DATABASE_URL": UNAVAILABLE}) as service:
         answer = httpx.get(f"{service.base_url}{PATH}", headers=bearer(issuer), timeout=30)
         ready = httpx.get(f"{service.base_url}/readyz", timeout=30)
-        (away,) = [line for line in service.log() if line["logger"] == "keywright.database"]
+        (warning,) = [line for line in service.log() if line["logger"] == "keywright.database"]
         assert "hunter22" not in service.log_path.read_text()
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
     assert "Retry-After" in answer.headers
     assert ready.status_code == 503
     assert ready.json()["checks"]["database"] != "ok"
-    assert away["level"] == "warning"
-    assert away["event"].startswith("the database cannot be reached")
+    assert warning["level"] == "warning"
+    assert warning["event"].startswith("the database cannot be reached")
 
 
 def test_issuer_without_a_slash(issuer: DevIssuer, settings: dict[str, str]) -> None:
@@ -144,7 +144,7 @@ def test_command_line_goes_before_the_environment(settings: dict[str, str]) -> N
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_requests_in_flight_finish(issuer: DevIssuer, settings: dict[str, str], workers: int) -> None:
-    """What was begun before SIGTERM is answered and kept, then the process ends well."""
+    """A request that began before SIGTERM is answered and stored; then the process ends with code 0."""
     body = b'{"name": "in flight"}'
     with start_service(settings, workers=workers) as service:
         host, port = urlsplit(service.base_url).netloc.split(":")
@@ -153,7 +153,7 @@ def test_requests_in_flight_finish(issuer: DevIssuer, settings: dict[str, str], 
                 f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             )
             token = bearer(issuer)["Authorization"]
-            # The interim answer tells that the request reached the route: it waits for its body.
+            # The interim answer shows that the request reached the route, which waits for the body.
             connection.sendall(f"{head}Authorization: {token}\r\nExpect: 100-continue\r\n\r\n".encode())
             assert connection.recv(1000).startswith(b"HTTP/1.1 100")
             service.process.send_signal(signal.SIGTERM)

@@ -51,7 +51,7 @@ sys.meta_path.insert(0, Hold())
 """
 # Much more than it takes to come to where processes are held, on a machine that is busy.
 LIMIT_SECONDS = 30
-ENDING = "The service could not start; the log says why."
+ENDING = "The service could not start; the log has the cause."
 
 
 class Holding:
@@ -135,7 +135,7 @@ def test_a_clock_ends_with_its_limit() -> None:
 
 
 def test_a_clock_waits_for_what_is_next() -> None:
-    """Whoever waits is woken for the next mention or for the end, whichever is first, and at once for what is due."""
+    """The wait lasts until the next log line or the limit, whichever is first, and is 0 if one is due."""
     clock = StartClock(100.0, 8)
     assert [clock.wait(now) for now in (100.0, 104.0, 106.0)] == [5.0, 1.0, 0.0]
     clock.seconds_to_mention(106.0)
@@ -143,7 +143,7 @@ def test_a_clock_waits_for_what_is_next() -> None:
 
 
 class Noted:
-    """A log that keeps its lines, and what they say the start waits for."""
+    """A log that records its lines, and what the start waits for."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, tuple[str, ...]]] = []
@@ -176,7 +176,7 @@ def test_a_start_that_is_over_is_not_ended() -> None:
     start = Start(StartClock(time.monotonic() - 1000, 1), log, over.set)
     start.end()
     with start.watched():
-        """Nothing is looked at."""
+        """Nothing is checked."""
     assert (log.lines, over.is_set(), start.took_too_long) == ([], False, False)
 
 

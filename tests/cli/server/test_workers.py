@@ -1,4 +1,4 @@
-"""What a supervisor knows of its workers: that each of them is asked about the server that it runs."""
+"""The pings of a supervisor: each worker answers for the server that it runs."""
 
 import inspect
 import socket
@@ -76,7 +76,7 @@ def running(process: Process, listener: socket.socket) -> Iterator[Meeting]:
     """Run what *process* runs in a thread of this process, its two threads meeting, until it answers requests."""
     main = threading.Thread(target=process.target, args=([listener],), name="main thread of a worker")
     meeting = Meeting(main)
-    # The question that the second thread answers as soon as it is there.
+    # The ping that the second thread answers at once.
     process.parent_conn.send(b"ping")
     former = threading.gettrace()
     threading.settrace(meeting.trace)
@@ -99,7 +99,7 @@ def config() -> uvicorn.Config:
 
 
 def test_a_server_for_each_thread() -> None:
-    """uvicorn's own worker can make two servers; it then answers requests and never says that it is ready."""
+    """uvicorn's own worker can make two servers; it then answers requests and never reports that it is ready."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = Process(config(), [listener])
         with running(process, listener) as meeting:
@@ -109,7 +109,7 @@ def test_a_server_for_each_thread() -> None:
 
 
 def test_one_server_for_both_threads() -> None:
-    """A worker makes one server before it has a second thread, and says that it is ready once requests are answered."""
+    """A worker makes one server before its second thread, and reports that it is ready when it answers requests."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         worker = Worker(config(), [listener], StartClock(0, 60))
         with running(worker, listener) as meeting:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
-from keywright.service.management.ports import NewApiKey, Outcome, Replay, Rotation
+from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from tests.service.fake_store import FakeStore
 
 
@@ -31,9 +31,9 @@ class FragileStore(FakeStore):
         """All moments that there were so far."""
         return [Point(call, side) for call in range(len(self.calls)) for side in ("before", "after")]
 
-    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
-        call = await self._enter("replay")
-        found = await super().replay(org_id, request_digest, at)
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        call = await self._enter("sealed_answer")
+        found = await super().sealed_answer(org_id, request_digest, at)
         await self._leave(call)
         return found
 

@@ -21,7 +21,7 @@ EVENT = an_event(
 
 
 def test_the_digest_is_written_down() -> None:
-    """The digest is that of a text which anybody can write: JSON with sorted names, no spaces, and escapes."""
+    """The digest is over the documented form: JSON with sorted names, no spaces, and escapes."""
     text = (
         '{"address":"192.0.2.1","client_id":"dashboard",'
         '"data":{"after":{"name":"b","scopes":["a:b"]},"before":{"name":"\\u00e9"}},'
@@ -52,7 +52,7 @@ def test_the_digest_is_written_down() -> None:
     ids=str,
 )
 def test_everything_counts(change: dict[str, Any]) -> None:
-    """An event that says anything else has another digest."""
+    """An event with any other field has another digest."""
     assert replace(EVENT, **change).digest != EVENT.digest
 
 
@@ -63,14 +63,14 @@ def test_a_way_through_a_database_changes_nothing() -> None:
 
 
 def test_link() -> None:
-    """A hash is over the one before it and the digest: whoever changes either changes every hash that follows."""
+    """A hash covers the one before it and the digest: a change of either changes every later hash."""
     first = link(CHAIN_BEGINS, b"a" * 32)
     assert first == sha256(bytes(32) + b"a" * 32).digest()
     assert len({link(first, b"b" * 32), link(CHAIN_BEGINS, b"b" * 32), link(first, b"c" * 32), first}) == 4
 
 
 def test_times() -> None:
-    """A time is told in UTC to the microsecond, also where it has none."""
+    """A time is written in UTC to the microsecond, also where that is 0."""
     assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02T03:04:05.000000Z"
     assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1)))) == "2026-01-02T02:04:05.000000Z"
     assert rfc3339(None) is None

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keywright.service.management.commands import Created, NewKey
 from keywright.service.management.idempotency import KEPT, Answered, IdempotentRequest, Sealing
 from keywright.service.management.management import Management
-from keywright.service.management.ports import Replay
+from keywright.service.management.ports import SealedAnswer
 from keywright.service.management.refusals import Refused
 from tests.service.management.fragile_store import FragileStore, Point
-from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, House, repeatable
+from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, Scenario, idempotent_request
 
 REUSED = Refused("idempotency_key_reused")
 IN_USE = Refused("idempotency_key_in_use")
@@ -30,12 +30,12 @@ def store() -> FragileStore:
 
 
 @pytest.fixture
-def house(store: FragileStore) -> House:
-    return House(store)
+def scenario(store: FragileStore) -> Scenario:
+    return Scenario(store)
 
 
 async def create(service: Management, what: IdempotentRequest | None = None, name: str = "name") -> object:
-    return await service.create(ALICE, ORIGIN, NewKey(name=name), what or repeatable())
+    return await service.create(ALICE, ORIGIN, NewKey(name=name), what or idempotent_request())
 
 
 def answered(result: object) -> Answered:
@@ -46,136 +46,136 @@ def answered(result: object) -> Answered:
 # Sealing
 
 
-async def test_as_it_is_written_down(house: House, store: FragileStore) -> None:
-    """What is stored is what the module's docstring says, to the byte: digest, fingerprint, and the sealed answer."""
-    answer = answered(await create(house.management))
-    (stored,) = store.replays.values()
-    header, said, org = HEADER.encode(), b"POST /api-keys {}", ALICE.organization.id.bytes
+async def test_as_it_is_written_down(scenario: Scenario, store: FragileStore) -> None:
+    """Digest, fingerprint and sealed answer are stored as the module's docstring defines them, to the byte."""
+    answer = answered(await create(scenario.management))
+    (stored,) = store.sealed_answers.values()
+    header, content, org = HEADER.encode(), b"POST /api-keys {}", ALICE.organization.id.bytes
     domain = b"keywright.idempotency.v1"
 
     def derived(use: bytes, salt: bytes | None) -> bytes:
         return HKDF(algorithm=SHA256(), length=32, salt=salt, info=domain + b" " + use).derive(header)
 
     assert stored.request_digest == sha256(domain + b"\0" + header).digest()
-    assert stored.fingerprint == hmac_digest(derived(b"fingerprint", None), said, "sha256")
+    assert stored.fingerprint == hmac_digest(derived(b"fingerprint", None), content, "sha256")
     salt, nonce, sealed = stored.sealed[:16], stored.sealed[16:28], stored.sealed[28:]
     associated = org + stored.request_digest + stored.fingerprint
     assert AESGCM(derived(b"answer", salt)).decrypt(nonce, sealed, associated) == answer.body
     assert (stored.created_at, stored.expires_at) == (NOW, NOW + timedelta(hours=24))
 
 
-async def test_nothing_stored_tells_the_answer(house: House, store: FragileStore) -> None:
+async def test_nothing_stored_tells_the_answer(scenario: Scenario, store: FragileStore) -> None:
     """Neither the answer nor the idempotency key is in what is stored, and two answers are sealed differently."""
-    answer = answered(await create(house.management))
-    await create(house.management, repeatable(key=HEADER[::-1]))
-    first, second = store.replays.values()
-    for replay in (first, second):
-        told = repr(replay).encode() + replay.sealed
+    answer = answered(await create(scenario.management))
+    await create(scenario.management, idempotent_request(key=HEADER[::-1]))
+    first, second = store.sealed_answers.values()
+    for sealed_answer in (first, second):
+        told = repr(sealed_answer).encode() + sealed_answer.sealed
         assert answer.body not in told
         assert HEADER.encode() not in told
     assert first.sealed[:28] != second.sealed[:28]
     assert first.fingerprint != second.fingerprint
 
 
-def sealing(org: UUID = ALICE.organization.id, key: str = HEADER, said: bytes = b"said") -> Sealing:
-    return Sealing(org, IdempotentRequest(key, said, lambda created: b"answer"), lambda count: b"e" * count)
+def sealing(org: UUID = ALICE.organization.id, key: str = HEADER, content: bytes = b"said") -> Sealing:
+    return Sealing(org, IdempotentRequest(key, content, lambda created: b"answer"), lambda count: b"e" * count)
 
 
-def sealed(created: Created) -> Replay:
+def sealed(created: Created) -> SealedAnswer:
     return sealing().seal(created, NOW)
 
 
-async def test_only_the_same_request_opens_it(house: House) -> None:
+async def test_only_the_same_request_opens_it(scenario: Scenario) -> None:
     """Another organisation, another idempotency key, another request: none of them opens an answer."""
-    replay = sealed(await house.create())
-    assert sealing().open(replay) == b"answer"
-    for other in (sealing(org=BOB.organization.id), sealing(key=HEADER[::-1]), sealing(said=b"says")):
-        assert other.open(replay) is None
+    sealed_answer = sealed(await scenario.create())
+    assert sealing().open(sealed_answer) == b"answer"
+    for other in (sealing(org=BOB.organization.id), sealing(key=HEADER[::-1]), sealing(content=b"says")):
+        assert other.open(sealed_answer) is None
         # Not even where somebody has put it in the place of the other's.
-        moved = replace(replay, request_digest=other.request_digest, fingerprint=other.fingerprint)
+        moved = replace(sealed_answer, request_digest=other.request_digest, fingerprint=other.fingerprint)
         assert other.open(moved) is None
 
 
-async def test_what_was_altered_does_not_open(house: House) -> None:
+async def test_what_was_altered_does_not_open(scenario: Scenario) -> None:
     """An answer of which any byte was altered, or any end cut off, is not opened."""
-    replay = sealed(await house.create())
-    for place in range(len(replay.sealed)):
-        altered = bytearray(replay.sealed)
+    sealed_answer = sealed(await scenario.create())
+    for place in range(len(sealed_answer.sealed)):
+        altered = bytearray(sealed_answer.sealed)
         altered[place] ^= 1
-        assert sealing().open(replace(replay, sealed=bytes(altered))) is None
-        assert sealing().open(replace(replay, sealed=replay.sealed[:place])) is None
+        assert sealing().open(replace(sealed_answer, sealed=bytes(altered))) is None
+        assert sealing().open(replace(sealed_answer, sealed=sealed_answer.sealed[:place])) is None
 
 
 # Repeating
 
 
-async def test_the_second_gets_the_answer_of_the_first(house: House, store: FragileStore) -> None:
-    """A repeated request is answered the same bytes and told so; there is one key and one event."""
-    first = answered(await create(house.management))
+async def test_the_second_gets_the_answer_of_the_first(scenario: Scenario, store: FragileStore) -> None:
+    """A repeated request gets the same bytes, marked as replayed; there is one key and one event."""
+    first = answered(await create(scenario.management))
     assert not first.replayed
-    for service in (house.management, house.process()):
+    for service in (scenario.management, scenario.process()):
         assert await create(service) == Answered(first.body, replayed=True)
     assert len(store.keys) == len(store.trail) == 1
 
 
-async def test_another_request_under_the_same_key(house: House, store: FragileStore) -> None:
+async def test_another_request_under_the_same_key(scenario: Scenario, store: FragileStore) -> None:
     """An idempotency key stands for one request: with another one it is refused, and nothing is done."""
-    await create(house.management)
-    assert await create(house.management, repeatable(said=b"POST /api-keys {other}")) == REUSED
+    await create(scenario.management)
+    assert await create(scenario.management, idempotent_request(content=b"POST /api-keys {other}")) == REUSED
     assert len(store.keys) == 1
 
 
-async def test_an_altered_replay(house: House, store: FragileStore) -> None:
+async def test_an_altered_replay(scenario: Scenario, store: FragileStore) -> None:
     """Where the stored answer does not open nothing is done a second time."""
-    await create(house.management)
-    ((place, replay),) = store.replays.items()
-    store.replays[place] = replace(replay, sealed=replay.sealed[::-1])
-    assert await create(house.management) == REUSED
+    await create(scenario.management)
+    ((place, sealed_answer),) = store.sealed_answers.items()
+    store.sealed_answers[place] = replace(sealed_answer, sealed=sealed_answer.sealed[::-1])
+    assert await create(scenario.management) == REUSED
     assert len(store.keys) == 1
 
 
-async def test_organizations_do_not_share_keys(house: House, store: FragileStore) -> None:
+async def test_organizations_do_not_share_keys(scenario: Scenario, store: FragileStore) -> None:
     """The same idempotency key of two organisations stands for two requests."""
-    mine = answered(await create(house.management))
-    theirs = answered(await house.management.create(BOB, ORIGIN, NewKey(name="name"), repeatable()))
+    mine = answered(await create(scenario.management))
+    theirs = answered(await scenario.management.create(BOB, ORIGIN, NewKey(name="name"), idempotent_request()))
     assert not theirs.replayed
     assert mine.body != theirs.body
 
 
-async def test_after_a_day(house: House, store: FragileStore) -> None:
+async def test_after_a_day(scenario: Scenario, store: FragileStore) -> None:
     """An answer can be had for 24 hours; after that the same request is a new one."""
-    first = answered(await create(house.management))
-    house.now += KEPT - SECOND
-    assert answered(await create(house.management)).body == first.body
-    house.now += SECOND
-    again = answered(await create(house.management))
+    first = answered(await create(scenario.management))
+    scenario.now += KEPT - SECOND
+    assert answered(await create(scenario.management)).body == first.body
+    scenario.now += SECOND
+    again = answered(await create(scenario.management))
     assert not again.replayed
     assert again.body != first.body
 
 
 async def test_replays_come_before_the_policy() -> None:
     """What was done is answered, even where it would not be done any more."""
-    house = House(max_active=1)
-    first = answered(await create(house.management))
-    assert await create(house.management, repeatable(key=HEADER[::-1])) == Refused("too_many_keys")
-    assert await create(house.management) == Answered(first.body, replayed=True)
-    house.policy = replace(house.policy, expiry_required=True)
-    assert await create(house.process()) == Answered(first.body, replayed=True)
+    scenario = Scenario(max_active=1)
+    first = answered(await create(scenario.management))
+    assert await create(scenario.management, idempotent_request(key=HEADER[::-1])) == Refused("too_many_keys")
+    assert await create(scenario.management) == Answered(first.body, replayed=True)
+    scenario.policy = replace(scenario.policy, expiry_required=True)
+    assert await create(scenario.process()) == Answered(first.body, replayed=True)
 
 
-async def test_a_refusal_is_not_kept(house: House, store: FragileStore) -> None:
+async def test_a_refusal_is_not_kept(scenario: Scenario, store: FragileStore) -> None:
     """What was refused did nothing: the same request is tried anew when it is repeated."""
-    key_id = (await house.create()).api_key.id
-    await house.management.rotate(ALICE, ORIGIN, key_id, overlap_seconds=60, quiet_seconds=None)
+    key_id = (await scenario.create()).api_key.id
+    await scenario.management.rotate(ALICE, ORIGIN, key_id, overlap_seconds=60, idle_seconds=None)
 
     async def rotate() -> object:
-        return await house.management.rotate(
-            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, idempotent=repeatable()
+        return await scenario.management.rotate(
+            ALICE, ORIGIN, key_id, overlap_seconds=None, idle_seconds=None, idempotent=idempotent_request()
         )
 
     assert await rotate() == Refused("rotation_under_way")
-    assert store.replays == {}
-    house.now += 60 * SECOND
+    assert store.sealed_answers == {}
+    scenario.now += 60 * SECOND
     first = answered(await rotate())
     # A rotation is under way again, and this is the request that began it.
     assert await rotate() == Answered(first.body, replayed=True)
@@ -184,19 +184,19 @@ async def test_a_refusal_is_not_kept(house: House, store: FragileStore) -> None:
 # At the same time
 
 
-async def test_a_hundred_at_once(house: House, store: FragileStore) -> None:
+async def test_a_hundred_at_once(scenario: Scenario, store: FragileStore) -> None:
     """A hundred equal requests at the same time make one key, and all of them are answered the same."""
-    answers = [answered(each) for each in await asyncio.gather(*(create(house.management) for _ in range(100)))]
+    answers = [answered(each) for each in await asyncio.gather(*(create(scenario.management) for _ in range(100)))]
     assert len({answer.body for answer in answers}) == 1
     assert [answer.replayed for answer in answers].count(False) == 1
     assert len(store.keys) == len(store.trail) == 1
     # One asked the store for all.
-    assert store.calls == ["replay", "create"]
+    assert store.calls == ["sealed_answer", "create"]
 
 
-async def test_a_hundred_in_many_processes(house: House, store: FragileStore) -> None:
+async def test_a_hundred_in_many_processes(scenario: Scenario, store: FragileStore) -> None:
     """The same in ten processes that know nothing of each other."""
-    processes = [house.process() for _ in range(10)]
+    processes = [scenario.process() for _ in range(10)]
     answers = [answered(each) for each in await asyncio.gather(*(create(each) for each in processes * 10))]
     assert len({answer.body for answer in answers}) == 1
     assert [answer.replayed for answer in answers].count(False) == 1
@@ -205,16 +205,18 @@ async def test_a_hundred_in_many_processes(house: House, store: FragileStore) ->
     assert store.calls.count("create") == 10
 
 
-async def test_another_request_at_the_same_time(house: House, store: FragileStore) -> None:
+async def test_another_request_at_the_same_time(scenario: Scenario, store: FragileStore) -> None:
     """Another request under the same idempotency key is refused while the first is under way."""
-    first, other = await asyncio.gather(create(house.management), create(house.management, repeatable(said=b"other")))
+    first, other = await asyncio.gather(
+        create(scenario.management), create(scenario.management, idempotent_request(content=b"other"))
+    )
     assert isinstance(first, Answered)
     assert other == REUSED
 
 
-async def test_one_that_takes_too_long(house: House, store: FragileStore) -> None:
-    """Whoever has waited long enough for the same request is told that it is under way; it is done all the same."""
-    service = house.process(wait_seconds=0.0)
+async def test_one_that_takes_too_long(scenario: Scenario, store: FragileStore) -> None:
+    """A request that waited long enough for the same running one is refused as in use; the running one is completed."""
+    service = scenario.process(wait_seconds=0.0)
     first = asyncio.ensure_future(create(service))
     await asyncio.sleep(0)
     assert await create(service) == IN_USE
@@ -222,19 +224,19 @@ async def test_one_that_takes_too_long(house: House, store: FragileStore) -> Non
     assert await create(service) == Answered(answer.body, replayed=True)
 
 
-async def test_refusals_are_each_ones_own(house: House, store: FragileStore) -> None:
-    """Whoever waited for one that was refused is judged by itself: another version may be the one it meant."""
-    key_id = (await house.create()).api_key.id
+async def test_refusals_are_each_ones_own(scenario: Scenario, store: FragileStore) -> None:
+    """A request that waited for a refused one is decided on its own: its condition may name another version."""
+    key_id = (await scenario.create()).api_key.id
 
     async def rotate(version: int) -> object:
-        return await house.management.rotate(
+        return await scenario.management.rotate(
             ALICE,
             ORIGIN,
             key_id,
             overlap_seconds=None,
-            quiet_seconds=None,
+            idle_seconds=None,
             matching=lambda found: found == version,
-            idempotent=repeatable(),
+            idempotent=idempotent_request(),
         )
 
     refused, done = await asyncio.gather(rotate(7), rotate(1))
@@ -242,50 +244,50 @@ async def test_refusals_are_each_ones_own(house: House, store: FragileStore) -> 
     assert isinstance(done, Answered)
 
 
-async def test_a_replay_that_is_gone_when_it_is_read(house: House, store: FragileStore) -> None:
+async def test_a_replay_that_is_gone_when_it_is_read(scenario: Scenario, store: FragileStore) -> None:
     """A request that the store knows and then does not know any more is done."""
-    await create(house.management)
-    house.now += KEPT - SECOND
+    await create(scenario.management)
+    scenario.now += KEPT - SECOND
 
     def a_second_passes(point: Point) -> None:
         if store.calls[point.call] == "create" and point.side == "after":
-            house.now += SECOND
+            scenario.now += SECOND
 
     # It looks before the first answer is there, and again after that has been forgotten.
-    (first,) = store.replays.items()
-    store.replays.clear()
+    (first,) = store.sealed_answers.items()
+    store.sealed_answers.clear()
 
     def the_first_comes_in_between(point: Point) -> None:
         if store.calls[point.call] == "create" and point.side == "before":
-            store.replays.update([first])
+            store.sealed_answers.update([first])
             store.at_point = a_second_passes
 
     store.at_point = the_first_comes_in_between
-    answer = answered(await create(house.process()))
+    answer = answered(await create(scenario.process()))
     assert not answer.replayed
     assert len(store.keys) == 2
 
 
-async def test_a_replay_that_comes_and_goes(house: House, store: FragileStore) -> None:
+async def test_a_replay_that_comes_and_goes(scenario: Scenario, store: FragileStore) -> None:
     """A request that the store knows whenever it is to be done, and never when it is looked for, is given up on."""
-    await create(house.management)
-    ((place, replay),) = store.replays.items()
+    await create(scenario.management)
+    ((place, sealed_answer),) = store.sealed_answers.items()
 
     def come_and_go(point: Point) -> None:
         if store.calls[point.call] == "create":
-            store.replays[place] = replay
+            store.sealed_answers[place] = sealed_answer
         else:
-            store.replays.clear()
+            store.sealed_answers.clear()
 
     store.at_point = come_and_go
-    assert await create(house.process()) == IN_USE
+    assert await create(scenario.process()) == IN_USE
     assert len(store.keys) == 1
 
 
-async def test_what_cannot_be_repeated_is_never_known(house: House) -> None:
-    """A request without an idempotency key is what it is every time; a store that says otherwise is not believed."""
+async def test_what_cannot_be_repeated_is_never_known(scenario: Scenario) -> None:
+    """A request without an idempotency key is never replayed, whatever the store returns."""
 
     async def known_already(_seal: object) -> None:
         return None
 
-    assert await house.management.idempotency.once(ALICE.organization.id, None, known_already) == IN_USE
+    assert await scenario.management.idempotency.once(ALICE.organization.id, None, known_already) == IN_USE

@@ -10,38 +10,38 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from keywright.keys.digest import digest
+from keywright.keys.format import digest
 from keywright.keys.pair import parse
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.commands import NewKey
 from keywright.service.management.idempotency import Answered
 from keywright.service.management.management import Management
 from tests.service.management.fragile_store import FragileStore, Point
-from tests.service.managing import ALICE, ORIGIN, House, made, repeatable
+from tests.service.managing import ALICE, ORIGIN, Scenario, idempotent_request, made
 
 Request = Callable[[Management], Awaitable[object]]
 
 
-async def house_and_request(operation: str) -> tuple[House, FragileStore, Request]:
-    """A house in which one request is to be made, and the request."""
+async def scenario_and_request(operation: str) -> tuple[Scenario, FragileStore, Request]:
+    """A scenario in which one request is to be made, and the request."""
     store = FragileStore()
-    house = House(store)
+    scenario = Scenario(store)
     if operation == "create":
-        return house, store, lambda service: service.create(ALICE, ORIGIN, NewKey(name="name"), repeatable())
-    key_id = made(await house.management.create(ALICE, ORIGIN, NewKey(name="name"))).api_key.id
+        return scenario, store, lambda service: service.create(ALICE, ORIGIN, NewKey(name="name"), idempotent_request())
+    key_id = made(await scenario.management.create(ALICE, ORIGIN, NewKey(name="name"))).api_key.id
     store.calls.clear()
     return (
-        house,
+        scenario,
         store,
         lambda service: service.rotate(
-            ALICE, ORIGIN, key_id, overlap_seconds=None, quiet_seconds=None, idempotent=repeatable()
+            ALICE, ORIGIN, key_id, overlap_seconds=None, idle_seconds=None, idempotent=idempotent_request()
         ),
     )
 
 
 async def points_of(operation: str) -> list[Point]:
-    _, store, request = await house_and_request(operation)
-    await request(House(store).management)
+    _, store, request = await scenario_and_request(operation)
+    await request(Scenario(store).management)
     return store.points()
 
 
@@ -50,7 +50,9 @@ def secrets_made(store: FragileStore, operation: str) -> list[bytes]:
     return [each.secret_digest for each in (store.new if operation == "create" else store.rotations)]
 
 
-async def repeat(house: House, store: FragileStore, operation: str, request: Request, service: Management) -> bytes:
+async def repeat(
+    scenario: Scenario, store: FragileStore, operation: str, request: Request, service: Management
+) -> bytes:
     """Ask once more: there has to be an answer, and exactly the secret of the answer in the store."""
     store.at_point = lambda point: None
     answer = await request(service)
@@ -66,9 +68,9 @@ async def repeat(house: House, store: FragileStore, operation: str, request: Req
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 @pytest.mark.parametrize("same_process", [True, False])
 async def test_the_store_goes_away(operation: str, same_process: bool) -> None:
-    """A store that goes away before or after any call: a second request finds what was done, or does it."""
+    """When the store fails before or after any call, the same request finds the change or makes it."""
     for point in await points_of(operation):
-        house, store, request = await house_and_request(operation)
+        scenario, store, request = await scenario_and_request(operation)
 
         def away(at: Point, point: Point = point) -> None:
             if at == point:
@@ -76,16 +78,16 @@ async def test_the_store_goes_away(operation: str, same_process: bool) -> None:
 
         store.at_point = away
         with pytest.raises(StorageUnavailable):
-            await request(house.management)
+            await request(scenario.management)
         assert len(secrets_made(store, operation)) <= 1
-        await repeat(house, store, operation, request, house.management if same_process else house.process())
+        await repeat(scenario, store, operation, request, scenario.management if same_process else scenario.process())
 
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_process_dies(operation: str) -> None:
     """A process that ends before or after any call leaves nothing, or everything and the answer to it."""
     for point in await points_of(operation):
-        house, store, request = await house_and_request(operation)
+        scenario, store, request = await scenario_and_request(operation)
 
         def die(at: Point, point: Point = point) -> None:
             if at == point:
@@ -94,16 +96,16 @@ async def test_the_process_dies(operation: str) -> None:
 
         store.at_point = die
         with pytest.raises(asyncio.CancelledError):
-            await request(house.management)
-        await repeat(house, store, operation, request, house.process())
+            await request(scenario.management)
+        await repeat(scenario, store, operation, request, scenario.process())
 
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_caller_goes_away(operation: str) -> None:
-    """A caller that goes away at any moment leaves the request to be finished; whoever repeats it has the answer."""
+    """When a caller disconnects at any moment, the request is completed, and the same request gets the answer."""
     for point in await points_of(operation):
-        house, store, request = await house_and_request(operation)
-        first = asyncio.ensure_future(request(house.management))
+        scenario, store, request = await scenario_and_request(operation)
+        first = asyncio.ensure_future(request(scenario.management))
 
         def leave(at: Point, point: Point = point, first: "asyncio.Future[object]" = first) -> None:
             if at == point:
@@ -112,16 +114,16 @@ async def test_the_caller_goes_away(operation: str) -> None:
         store.at_point = leave
         with pytest.raises(asyncio.CancelledError):
             await first
-        await repeat(house, store, operation, request, house.management)
+        await repeat(scenario, store, operation, request, scenario.management)
 
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_first_of_many_goes_away(operation: str) -> None:
-    """The first of many callers takes nobody's answer along: all others are told one secret, of one key."""
+    """When the first of many callers disconnects, all others get the same secret of one key."""
     for point in await points_of(operation):
-        house, store, request = await house_and_request(operation)
-        first = asyncio.ensure_future(request(house.management))
-        others = [asyncio.ensure_future(request(house.management)) for _ in range(5)]
+        scenario, store, request = await scenario_and_request(operation)
+        first = asyncio.ensure_future(request(scenario.management))
+        others = [asyncio.ensure_future(request(scenario.management)) for _ in range(5)]
 
         def leave(at: Point, point: Point = point, first: "asyncio.Future[object]" = first) -> None:
             if at == point:
@@ -130,16 +132,16 @@ async def test_the_first_of_many_goes_away(operation: str) -> None:
         store.at_point = leave
         answers = await asyncio.gather(*others)
         assert first.cancelled()
-        body = await repeat(house, store, operation, request, house.management)
+        body = await repeat(scenario, store, operation, request, scenario.management)
         assert answers == [Answered(body, replayed=True)] * 5
 
 
 @pytest.mark.parametrize("operation", ["create", "rotate"])
 async def test_the_work_is_cancelled_under_many(operation: str) -> None:
-    """Work that is cancelled, not its caller, strands nobody: the others do it, once."""
+    """When the task itself is cancelled, the other callers make the change, once."""
     for point in await points_of(operation):
-        house, store, request = await house_and_request(operation)
-        requests = [asyncio.ensure_future(request(house.management)) for _ in range(5)]
+        scenario, store, request = await scenario_and_request(operation)
+        requests = [asyncio.ensure_future(request(scenario.management)) for _ in range(5)]
 
         def cancel(at: Point, point: Point = point) -> None:
             if at == point:
@@ -148,6 +150,6 @@ async def test_the_work_is_cancelled_under_many(operation: str) -> None:
         store.at_point = cancel
         first, *answers = await asyncio.gather(*requests, return_exceptions=True)
         assert isinstance(first, asyncio.CancelledError)
-        body = await repeat(house, store, operation, request, house.management)
+        body = await repeat(scenario, store, operation, request, scenario.management)
         assert {answer.body for answer in answers if isinstance(answer, Answered)} == {body}
         assert len(answers) == 4

@@ -14,25 +14,25 @@ from keywright.service.management.commands import NewKey
 from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.service.management.refusals import Refused
 from keywright.service.verifier_sessions import Receipt
-from tests.service.managing import ALICE, BOB, DAY, ISSUER, NOW, ORIGIN, SECOND, House, flaws_of, made
+from tests.service.managing import ALICE, BOB, DAY, ISSUER, NOW, ORIGIN, SECOND, Scenario, flaws_of, made
 
 ALL = EventFilter()
 KEY = UUID(int=7)
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def scenario() -> Scenario:
+    return Scenario()
 
 
-async def test_create(house: House) -> None:
+async def test_create(scenario: Scenario) -> None:
     """A creation stores the public half, the digest and an event, and gives the private half to its caller alone."""
-    created = await house.create(name="name", description="what for")
-    (new,) = house.store.new
+    created = await scenario.create(name="name", description="what for")
+    (new,) = scenario.store.new
     assert new.api_key == created.api_key
     assert (new.api_key.name, new.api_key.description, new.api_key.environment) == ("name", "what for", "live")
     assert (new.api_key.org_id, new.api_key.created_by) == (ALICE.organization.id, ALICE.subject)
-    assert (new.organization, new.replay, new.most_active) == (ALICE.organization, None, None)
+    assert (new.organization, new.sealed_answer, new.most_active) == (ALICE.organization, None, None)
     assert new.secret_digest == created.private_key.digest
     assert new.api_key.secret.display == created.private_key.display
     assert created.private_key.reveal() not in repr(new)
@@ -40,9 +40,9 @@ async def test_create(house: House) -> None:
     assert parse_public(new.api_key.secret.public_key.text) == new.api_key.secret.public_key
 
 
-async def test_everything_that_can_be_wished(house: House) -> None:
-    """A key is made as it was wished for, in its environment, and the event tells all that it was given."""
-    wish = NewKey(
+async def test_everything_that_can_be_wished(scenario: Scenario) -> None:
+    """A key is created with the fields of its command, in its environment, and the event has all of them."""
+    new = NewKey(
         name="name",
         description="what for",
         environment="sandbox",
@@ -53,10 +53,10 @@ async def test_everything_that_can_be_wished(house: House) -> None:
         external_id="customer-7",
         metadata={"team": "b", "share": 0.5},
     )
-    key = made(await house.management.create(ALICE, ORIGIN, wish)).api_key
-    assert all(getattr(key, name) == getattr(wish, name) for name in wish.__slots__)
+    key = made(await scenario.management.create(ALICE, ORIGIN, new)).api_key
+    assert all(getattr(key, name) == getattr(new, name) for name in new.__slots__)
     assert key.secret.public_key.environment == "sandbox"
-    assert house.store.trail[0].data == {
+    assert scenario.store.trail[0].data == {
         "name": "name",
         "description": "what for",
         "environment": "sandbox",
@@ -70,12 +70,12 @@ async def test_everything_that_can_be_wished(house: House) -> None:
     }
 
 
-async def test_the_event_says_who_what_which_when_and_from_where(house: House) -> None:
+async def test_the_event_says_who_what_which_when_and_from_where(scenario: Scenario) -> None:
     """Every change leaves one event with its actor, its key, its time and its origin."""
-    key = (await house.create()).api_key
-    await house.management.revoke(ALICE, ORIGIN, key.id)
-    await house.management.delete(ALICE, ORIGIN, key.id)
-    events = house.store.trail
+    key = (await scenario.create()).api_key
+    await scenario.management.revoke(ALICE, ORIGIN, key.id)
+    await scenario.management.delete(ALICE, ORIGIN, key.id)
+    events = scenario.store.trail
     assert [event.type for event in events] == [EventType.CREATED, EventType.REVOKED, EventType.DELETED]
     assert len({event.id for event in events}) == 3
     for event in events:
@@ -85,59 +85,59 @@ async def test_the_event_says_who_what_which_when_and_from_where(house: House) -
     assert events[0].data == {"name": "name", "environment": "live", "public_key": key.secret.public_key.text}
 
 
-async def test_every_key_has_its_own_pair(house: House) -> None:
+async def test_every_key_has_its_own_pair(scenario: Scenario) -> None:
     """Two creations share neither id nor pair."""
-    first, second = await house.create(), await house.create()
+    first, second = await scenario.create(), await scenario.create()
     assert first.api_key.id != second.api_key.id
     assert first.private_key != second.private_key
 
 
 async def test_what_the_policy_does_not_allow() -> None:
-    """A wish against the policy is refused with every flaw of it, and nothing is stored."""
-    house = House(max_life=timedelta(days=30), scopes={"reports:read": "Read reports"})
-    wish = NewKey(name="n", environment="moon", expires_at=NOW + 31 * DAY, scopes=("reports:*", "reports:write"))
-    assert flaws_of(await house.management.create(ALICE, ORIGIN, wish)) == [
+    """A command against the policy is refused with all of its flaws, and nothing is stored."""
+    scenario = Scenario(max_life=timedelta(days=30), scopes={"reports:read": "Read reports"})
+    new = NewKey(name="n", environment="moon", expires_at=NOW + 31 * DAY, scopes=("reports:*", "reports:write"))
+    assert flaws_of(await scenario.management.create(ALICE, ORIGIN, new)) == [
         ("scopes", "scope_unknown", (1,)),
         ("environment", "environment_unknown", ()),
         ("expires_at", "expiry_too_late", ()),
     ]
-    assert house.store.trail == []
+    assert scenario.store.trail == []
 
 
 async def test_as_many_as_there_may_be() -> None:
     """One active key more than there may be is refused; a revoked one makes room."""
-    house = House(max_active=1)
-    first = await house.create()
-    assert await house.management.create(ALICE, ORIGIN, NewKey(name="n")) == Refused("too_many_keys")
-    await house.management.revoke(ALICE, ORIGIN, first.api_key.id)
-    await house.create()
+    scenario = Scenario(max_active=1)
+    first = await scenario.create()
+    assert await scenario.management.create(ALICE, ORIGIN, NewKey(name="n")) == Refused("too_many_keys")
+    await scenario.management.revoke(ALICE, ORIGIN, first.api_key.id)
+    await scenario.create()
 
 
 @pytest.mark.parametrize("reason", RevocationReason)
-async def test_revoke_is_for_good(house: House, reason: RevocationReason) -> None:
+async def test_revoke_is_for_good(scenario: Scenario, reason: RevocationReason) -> None:
     """A revocation keeps its reason; a second one answers what the first did and leaves no second event."""
-    key = (await house.create()).api_key
-    first = await house.management.revoke(ALICE, ORIGIN, key.id, reason)
+    key = (await scenario.create()).api_key
+    first = await scenario.management.revoke(ALICE, ORIGIN, key.id, reason)
     assert first is not None
     assert (first.revoked_at, first.revocation_reason) == (NOW, reason)
-    assert await house.management.revoke(ALICE, ORIGIN, key.id) == first
-    assert [event.data for event in house.store.trail[1:]] == [{"reason": reason.value}]
+    assert await scenario.management.revoke(ALICE, ORIGIN, key.id) == first
+    assert [event.data for event in scenario.store.trail[1:]] == [{"reason": reason.value}]
 
 
-async def test_a_reason_need_not_be_given(house: House) -> None:
-    """A revocation without a reason has the one that says nothing."""
-    key = await house.management.revoke(ALICE, ORIGIN, (await house.create()).api_key.id)
+async def test_a_reason_need_not_be_given(scenario: Scenario) -> None:
+    """A revocation without a reason has the reason `unspecified`."""
+    key = await scenario.management.revoke(ALICE, ORIGIN, (await scenario.create()).api_key.id)
     assert key is not None
     assert key.revocation_reason is RevocationReason.UNSPECIFIED
 
 
-async def test_organizations_do_not_see_each_other(house: House) -> None:
-    """To one organisation another's key is no key, whatever is asked of it."""
-    management, key = house.management, (await house.create()).api_key
+async def test_organizations_do_not_see_each_other(scenario: Scenario) -> None:
+    """For every operation the key of another organization is treated as absent."""
+    management, key = scenario.management, (await scenario.create()).api_key
     not_found = Refused("not_found")
     assert await management.get(BOB, key.id) is None
     assert await management.update(BOB, ORIGIN, key.id, {"name": "mine"}) == not_found
-    assert await management.rotate(BOB, ORIGIN, key.id, overlap_seconds=0, quiet_seconds=None) == not_found
+    assert await management.rotate(BOB, ORIGIN, key.id, overlap_seconds=0, idle_seconds=None) == not_found
     assert await management.set_overlap(BOB, ORIGIN, key.id, overlap_seconds=0) == not_found
     assert await management.revoke(BOB, ORIGIN, key.id) is None
     assert await management.delete(BOB, ORIGIN, key.id) is False
@@ -146,39 +146,39 @@ async def test_organizations_do_not_see_each_other(house: House) -> None:
     assert await management.get(ALICE, key.id) == key
 
 
-async def test_pages(house: House) -> None:
-    """Pages follow each other without gap or repeat, newest first, and the last one says so."""
-    made = [(await house.create(name=f"{number}")).api_key for number in range(5)]
-    first = await house.management.list_page(ALICE, limit=2, before=None)
-    second = await house.management.list_page(ALICE, limit=2, before=first.next)
-    third = await house.management.list_page(ALICE, limit=2, before=second.next)
+async def test_pages(scenario: Scenario) -> None:
+    """Pages follow each other without gap or repeat, newest first, and the last one has no next."""
+    made = [(await scenario.create(name=f"{number}")).api_key for number in range(5)]
+    first = await scenario.management.list_page(ALICE, limit=2, before=None)
+    second = await scenario.management.list_page(ALICE, limit=2, before=first.next)
+    third = await scenario.management.list_page(ALICE, limit=2, before=second.next)
     assert [*first.items, *second.items, *third.items] == made[::-1]
     assert third.next is None
-    assert (await house.management.list_page(ALICE, limit=5, before=None)).next is None
+    assert (await scenario.management.list_page(ALICE, limit=5, before=None)).next is None
 
 
-async def test_a_list_of_some(house: House) -> None:
+async def test_a_list_of_some(scenario: Scenario) -> None:
     """A filter is handed on: a list of expired keys has no other."""
-    await house.create(name="lasting")
-    short = (await house.create(name="short", expires_at=NOW + SECOND)).api_key
+    await scenario.create(name="lasting")
+    short = (await scenario.create(name="short", expires_at=NOW + SECOND)).api_key
     which = KeyFilter(at=NOW + SECOND, status=Status.EXPIRED)
-    page = await house.management.list_page(ALICE, limit=10, before=None, which=which)
+    page = await scenario.management.list_page(ALICE, limit=10, before=None, which=which)
     assert page.items == [short]
 
 
-async def test_pages_of_events(house: House) -> None:
-    """Events come newest first, each with its place in the chain, page after page, those of deleted keys too."""
+async def test_pages_of_events(scenario: Scenario) -> None:
+    """Events come newest first, each with its link of the chain, page after page, those of deleted keys too."""
     for _ in range(3):
-        await house.create()
-    key = (await house.create()).api_key
-    await house.management.delete(ALICE, ORIGIN, key.id)
-    first = await house.management.events_page(ALICE, limit=3, before=None, which=ALL)
-    second = await house.management.events_page(ALICE, limit=3, before=first.next, which=ALL)
+        await scenario.create()
+    key = (await scenario.create()).api_key
+    await scenario.management.delete(ALICE, ORIGIN, key.id)
+    first = await scenario.management.events_page(ALICE, limit=3, before=None, which=ALL)
+    second = await scenario.management.events_page(ALICE, limit=3, before=first.next, which=ALL)
     told = [*first.items, *second.items]
-    assert [event for event, _ in told] == house.store.trail[::-1]
+    assert [event for event, _ in told] == scenario.store.trail[::-1]
     assert [place and place.position for _, place in told] == [5, 4, 3, 2, 1]
     assert second.next is None
-    of_one = await house.management.events_page(ALICE, limit=2, before=None, which=replace(ALL, key_id=key.id))
+    of_one = await scenario.management.events_page(ALICE, limit=2, before=None, which=replace(ALL, key_id=key.id))
     assert [event.type for event, _ in of_one.items] == [EventType.DELETED, EventType.CREATED]
     assert of_one.next is None
 
@@ -186,8 +186,8 @@ async def test_pages_of_events(house: House) -> None:
 RECEIPT = Receipt(ended_at=NOW, committed_by=NOW, confirmations=[])
 
 
-async def test_a_receipt(house: House) -> None:
+async def test_a_receipt(scenario: Scenario) -> None:
     """A receipt is that of the principal's organization; to another one there is none."""
-    house.store.receipts[ALICE.organization.id, KEY] = RECEIPT
-    assert await house.management.receipt(ALICE, KEY) == RECEIPT
-    assert await house.management.receipt(BOB, KEY) is None
+    scenario.store.receipts[ALICE.organization.id, KEY] = RECEIPT
+    assert await scenario.management.receipt(ALICE, KEY) == RECEIPT
+    assert await scenario.management.receipt(BOB, KEY) is None

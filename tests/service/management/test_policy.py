@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keywright.service.management.policy import Policy
+from keywright.service.management.commands import Policy
 from tests.service.managing import DAY, ENVIRONMENTS, NOW, SECOND
 
 MONTH = timedelta(days=30)
@@ -15,17 +15,17 @@ def policy(**rules: Any) -> Policy:
     return Policy(environments=ENVIRONMENTS, **rules)
 
 
-def words(found: Policy, **wished: Any) -> list[str]:
-    return [flaw.type for flaw in found.flaws(now=NOW, **{"since": NOW, **wished})]
+def flaw_types(found: Policy, **fields: Any) -> list[str]:
+    return [flaw.type for flaw in found.flaws(now=NOW, **{"since": NOW, **fields})]
 
 
 def test_without_rules_anything_goes() -> None:
-    """Without rules only time and the environments bound what is wished."""
+    """Without rules only the time and the environments limit a new key."""
     assert policy().environment_of(None) == "live"
     assert policy().environment_of("sandbox") == "sandbox"
-    assert words(policy()) == []
-    assert words(policy(), environment="sandbox", expires_at=(None,), scopes=("any:thing",)) == []
-    assert words(policy(), environment="test") == ["environment_unknown"]
+    assert flaw_types(policy()) == []
+    assert flaw_types(policy(), environment="sandbox", expires_at=(None,), scopes=("any:thing",)) == []
+    assert flaw_types(policy(), environment="test") == ["environment_unknown"]
     assert policy().expiry(None, since=NOW) is None
 
 
@@ -46,37 +46,37 @@ def test_without_rules_anything_goes() -> None:
 def test_expiry(rules: dict[str, Any], expires_at: datetime | None, word: str | None) -> None:
     """An expiry lies in the future and within the longest life; it has to be given where that is the rule."""
     found = policy(**rules)
-    assert words(found, expires_at=(found.expiry(expires_at, since=NOW),)) == ([] if word is None else [word])
+    assert flaw_types(found, expires_at=(found.expiry(expires_at, since=NOW),)) == ([] if word is None else [word])
 
 
 def test_the_longest_life_is_that_of_keys_without_an_expiry() -> None:
-    """Whoever names no expiry gets the latest there may be, counted from the making of the secret."""
+    """Without an expiry a key gets the latest allowed one, counted from the creation of the secret."""
     assert policy(max_life=MONTH).expiry(None, since=NOW - DAY) == NOW - DAY + MONTH
     assert policy(max_life=MONTH).expiry(NOW + DAY, since=NOW) == NOW + DAY
 
 
 def test_a_life_is_counted_from_the_secret() -> None:
     """A secret that was made earlier has to end earlier."""
-    assert words(policy(max_life=MONTH), since=NOW - DAY, expires_at=(NOW + MONTH,)) == ["expiry_too_late"]
+    assert flaw_types(policy(max_life=MONTH), since=NOW - DAY, expires_at=(NOW + MONTH,)) == ["expiry_too_late"]
 
 
 @pytest.mark.parametrize("scope", ["reports:read", "reports:*", "*:read", "*:*", "bills:write"])
 def test_known_scopes(scope: str) -> None:
-    """A scope of the catalogue is known, and so is a wildcard that grants one of it."""
-    assert words(policy(scopes={"reports:read": "", "bills:write": ""}), scopes=(scope,)) == []
+    """A listed scope is allowed, and so is a wildcard that grants a listed one."""
+    assert flaw_types(policy(scopes={"reports:read": "", "bills:write": ""}), scopes=(scope,)) == []
 
 
 @pytest.mark.parametrize("scope", ["reports:write", "bills:read", "books:*", "*:delete", "Reports:read"])
 def test_unknown_scopes(scope: str) -> None:
-    """Any other scope is refused, at its place in the list."""
+    """Any other scope is refused, with its index in the list."""
     found = policy(scopes={"reports:read": "", "bills:write": ""})
     (flaw,) = found.flaws(now=NOW, since=NOW, scopes=("reports:read", scope))
-    assert (flaw.field, flaw.type, flaw.place) == ("scopes", "scope_unknown", (1,))
+    assert (flaw.field, flaw.type, flaw.path) == ("scopes", "scope_unknown", (1,))
     assert scope not in flaw.msg
 
 
 def test_flaws_quote_nothing() -> None:
-    """No sentence repeats what was wished."""
+    """No sentence quotes the value."""
     found = policy(scopes={}, max_life=MONTH)
     flaws = found.flaws(now=NOW, since=NOW, environment="x-1", expires_at=(NOW + 99 * DAY,), scopes=("x-1:x-1",))
     assert len(flaws) == 3

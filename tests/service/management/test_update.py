@@ -10,7 +10,7 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.refusals import Refused
-from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, House, flaws_of
+from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, Scenario, flaws_of
 
 EVERYTHING: dict[str, Any] = {
     "name": "other",
@@ -25,28 +25,30 @@ EVERYTHING: dict[str, Any] = {
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def scenario() -> Scenario:
+    return Scenario()
 
 
-async def update(house: House, key: ApiKey, **changes: Any) -> ApiKey | Refused:
-    return await house.management.update(ALICE, ORIGIN, key.id, changes)
+async def update(scenario: Scenario, key: ApiKey, **changes: Any) -> ApiKey | Refused:
+    return await scenario.management.update(ALICE, ORIGIN, key.id, changes)
 
 
-async def test_everything_that_can_be_changed(house: House) -> None:
-    """Each field that is given replaces the old value, in the answer and in the store; the version is one more."""
-    key = (await house.create()).api_key
-    changed = await update(house, key, **EVERYTHING)
+async def test_everything_that_can_be_changed(scenario: Scenario) -> None:
+    """Each given field replaces the old value, in the answer and in the store; the version is one more."""
+    key = (await scenario.create()).api_key
+    changed = await update(scenario, key, **EVERYTHING)
     assert changed == replace(key, **EVERYTHING, version=2)
-    assert house.store.keys[key.id] == changed
+    assert scenario.store.keys[key.id] == changed
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-async def test_one_field_alone(house: House, name: str) -> None:
-    """A field that is not given stays as it is, and the event tells of the one that changed, before and after."""
-    key = (await house.create(description="d", external_id="e", metadata={"a": 1})).api_key
-    assert await update(house, key, **{name: EVERYTHING[name]}) == replace(key, **{name: EVERYTHING[name]}, version=2)
-    event = house.store.trail[-1]
+async def test_one_field_alone(scenario: Scenario, name: str) -> None:
+    """A field that is not given stays as it is, and the event has only the changed one, before and after."""
+    key = (await scenario.create(description="d", external_id="e", metadata={"a": 1})).api_key
+    assert await update(scenario, key, **{name: EVERYTHING[name]}) == replace(
+        key, **{name: EVERYTHING[name]}, version=2
+    )
+    event = scenario.store.trail[-1]
     assert event.type is EventType.UPDATED
     assert (list(event.data), list(event.data["before"]), list(event.data["after"])) == (
         ["before", "after"],
@@ -55,11 +57,11 @@ async def test_one_field_alone(house: House, name: str) -> None:
     )
 
 
-async def test_what_the_event_tells(house: House) -> None:
-    """Before and after are told in values that an event may hold."""
-    key = (await house.create(metadata={"b": 0.5, "a": "é"})).api_key
-    await update(house, key, **EVERYTHING)
-    assert house.store.trail[-1].data == {
+async def test_what_the_event_tells(scenario: Scenario) -> None:
+    """Before and after are values that an event may contain."""
+    key = (await scenario.create(metadata={"b": 0.5, "a": "é"})).api_key
+    await update(scenario, key, **EVERYTHING)
+    assert scenario.store.trail[-1].data == {
         "before": {
             "name": "name",
             "description": None,
@@ -84,80 +86,80 @@ async def test_what_the_event_tells(house: House) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING, {"environment": "live"}, {"metadata": {"team": "b"}}], ids=str)
-async def test_nothing_different(house: House, changes: dict[str, Any]) -> None:
+async def test_nothing_different(scenario: Scenario, changes: dict[str, Any]) -> None:
     """Where nothing becomes different nothing is stored: no event, no version; also long after an expiry."""
-    key = (await house.create(**EVERYTHING)).api_key
-    house.now += 2 * DAY
-    assert await update(house, key, **changes) == key
-    assert len(house.store.trail) == 1
+    key = (await scenario.create(**EVERYTHING)).api_key
+    scenario.now += 2 * DAY
+    assert await update(scenario, key, **changes) == key
+    assert len(scenario.store.trail) == 1
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0, False), ([1], [True])])
-async def test_what_json_tells_apart(house: House, old: object, new: object) -> None:
-    """Values of metadata that JSON tells apart are different, even where Python has them equal."""
-    key = (await house.create(metadata={"a": old})).api_key
-    changed = await update(house, key, metadata={"a": new})
+async def test_what_json_tells_apart(scenario: Scenario, old: object, new: object) -> None:
+    """Values of metadata that differ in JSON are different, even where Python has them equal."""
+    key = (await scenario.create(metadata={"a": old})).api_key
+    changed = await update(scenario, key, metadata={"a": new})
     assert isinstance(changed, ApiKey)
     assert repr(changed.metadata["a"]) == repr(new)
     assert changed.version == 2
 
 
-async def test_clearing(house: House) -> None:
-    """What is optional can be taken away again."""
-    key = (await house.create(**EVERYTHING)).api_key
+async def test_clearing(scenario: Scenario) -> None:
+    """Optional fields can be removed again."""
+    key = (await scenario.create(**EVERYTHING)).api_key
     nothing = {"description": None, "expires_at": None, "external_id": None}
     none = {"scopes": (), "allowed_ips": (), "rate_limits": (), "metadata": {}}
-    assert await update(house, key, **nothing, **none) == replace(key, **nothing, **none, version=2)
+    assert await update(scenario, key, **nothing, **none) == replace(key, **nothing, **none, version=2)
 
 
 @pytest.mark.parametrize("environment", ["sandbox", "moon", None])
-async def test_the_environment_stays(house: House, environment: str | None) -> None:
+async def test_the_environment_stays(scenario: Scenario, environment: str | None) -> None:
     """A key's environment is part of its text: another one is refused with everything else that came along."""
-    key = (await house.create()).api_key
-    found = await update(house, key, environment=environment, expires_at=NOW)
+    key = (await scenario.create()).api_key
+    found = await update(scenario, key, environment=environment, expires_at=NOW)
     assert flaws_of(found) == [("expires_at", "expiry_in_the_past", ()), ("environment", "environment_fixed", ())]
-    assert house.store.keys[key.id] == key
+    assert scenario.store.keys[key.id] == key
 
 
 async def test_the_policy_looks_at_what_changes() -> None:
     """The policy applies to what is given and becomes different; what was there before it is not its business."""
-    house = House()
-    key = (await house.create(scopes=("old:scope",))).api_key
-    house.policy = replace(house.policy, scopes={"new:scope": ""}, expiry_required=True)
-    house.management = house.process()
-    assert isinstance(await update(house, key, name="n", scopes=("old:scope",), expires_at=None), ApiKey)
-    found = await update(house, key, scopes=("new:scope", "old:scope"))
+    scenario = Scenario()
+    key = (await scenario.create(scopes=("old:scope",))).api_key
+    scenario.policy = replace(scenario.policy, scopes={"new:scope": ""}, expiry_required=True)
+    scenario.management = scenario.process()
+    assert isinstance(await update(scenario, key, name="n", scopes=("old:scope",), expires_at=None), ApiKey)
+    found = await update(scenario, key, scopes=("new:scope", "old:scope"))
     assert flaws_of(found) == [("scopes", "scope_unknown", (1,))]
 
 
 async def test_the_longest_life() -> None:
     """An expiry may move within the life of the current secret; without one a key gets the latest there may be."""
-    house = House(max_life=timedelta(days=30))
-    key = (await house.create(expires_at=NOW + DAY)).api_key
-    house.now += SECOND
-    assert flaws_of(await update(house, key, expires_at=NOW + 31 * DAY)) == [("expires_at", "expiry_too_late", ())]
-    cleared = await update(house, key, expires_at=None)
+    scenario = Scenario(max_life=timedelta(days=30))
+    key = (await scenario.create(expires_at=NOW + DAY)).api_key
+    scenario.now += SECOND
+    assert flaws_of(await update(scenario, key, expires_at=NOW + 31 * DAY)) == [("expires_at", "expiry_too_late", ())]
+    cleared = await update(scenario, key, expires_at=None)
     assert isinstance(cleared, ApiKey)
     assert cleared.expires_at == NOW + 30 * DAY
-    house.now += DAY
-    rotated = (await house.rotate(key.id)).api_key
+    scenario.now += DAY
+    rotated = (await scenario.rotate(key.id)).api_key
     assert rotated.expires_at == NOW + 30 * DAY
-    assert isinstance(await update(house, key, expires_at=house.now + 30 * DAY), ApiKey)
+    assert isinstance(await update(scenario, key, expires_at=scenario.now + 30 * DAY), ApiKey)
 
 
-async def test_a_key_that_expired_can_be_given_another_expiry(house: House) -> None:
+async def test_a_key_that_expired_can_be_given_another_expiry(scenario: Scenario) -> None:
     """An expiry is no end: a later one lets the key work again. A revocation is."""
-    key = (await house.create(expires_at=NOW + SECOND)).api_key
-    house.now += DAY
-    assert isinstance(await update(house, key, expires_at=house.now + DAY), ApiKey)
-    await house.management.revoke(ALICE, ORIGIN, key.id)
-    assert await update(house, key, name="n") == Refused("key_revoked")
+    key = (await scenario.create(expires_at=NOW + SECOND)).api_key
+    scenario.now += DAY
+    assert isinstance(await update(scenario, key, expires_at=scenario.now + DAY), ApiKey)
+    await scenario.management.revoke(ALICE, ORIGIN, key.id)
+    assert await update(scenario, key, name="n") == Refused("key_revoked")
 
 
-async def test_matching(house: House) -> None:
+async def test_matching(scenario: Scenario) -> None:
     """A change of a version that the caller did not mean is refused, also where nothing would become different."""
-    key = (await house.create()).api_key
-    change = house.management.update
+    key = (await scenario.create()).api_key
+    change = scenario.management.update
     refused = Refused("precondition_failed")
     assert await change(ALICE, ORIGIN, key.id, {"name": "n"}, matching=lambda version: version == 2) == refused
     assert await change(ALICE, ORIGIN, key.id, {}, matching=lambda version: False) == refused
@@ -165,34 +167,34 @@ async def test_matching(house: House) -> None:
     assert await change(ALICE, ORIGIN, key.id, {"name": "m"}, matching=lambda version: version == 1) == refused
 
 
-def interfere(house: House, key: ApiKey, **changes: Any) -> None:
-    stored = house.store.keys[key.id]
-    house.store.keys[key.id] = replace(stored, **changes, version=stored.version + 1)
+def interfere(scenario: Scenario, key: ApiKey, **changes: Any) -> None:
+    stored = scenario.store.keys[key.id]
+    scenario.store.keys[key.id] = replace(stored, **changes, version=stored.version + 1)
 
 
-async def test_a_change_in_between(house: House) -> None:
+async def test_a_change_in_between(scenario: Scenario) -> None:
     """A change that others overtake is made to what they left: neither is lost."""
-    key = (await house.create()).api_key
-    house.once_meanwhile(lambda: interfere(house, key, description="theirs"))
-    changed = await update(house, key, name="mine")
+    key = (await scenario.create()).api_key
+    scenario.once_meanwhile(lambda: interfere(scenario, key, description="theirs"))
+    changed = await update(scenario, key, name="mine")
     assert isinstance(changed, ApiKey)
     assert (changed.name, changed.description, changed.version) == ("mine", "theirs", 3)
-    assert house.store.trail[-1].data["before"] == {"name": "name"}
+    assert scenario.store.trail[-1].data["before"] == {"name": "name"}
 
 
-async def test_a_change_in_between_of_a_version_that_was_meant(house: House) -> None:
-    """Whoever meant one version is told that it is gone."""
-    key = (await house.create()).api_key
-    house.once_meanwhile(lambda: interfere(house, key, description="theirs"))
-    found = await house.management.update(
+async def test_a_change_in_between_of_a_version_that_was_meant(scenario: Scenario) -> None:
+    """A change on the condition of an earlier version is refused."""
+    key = (await scenario.create()).api_key
+    scenario.once_meanwhile(lambda: interfere(scenario, key, description="theirs"))
+    found = await scenario.management.update(
         ALICE, ORIGIN, key.id, {"name": "mine"}, matching=lambda version: version == key.version
     )
     assert found == Refused("precondition_failed")
 
 
-async def test_changes_again_and_again(house: House) -> None:
+async def test_changes_again_and_again(scenario: Scenario) -> None:
     """A key that others change each time it was read is given up on, unchanged."""
-    key = (await house.create()).api_key
-    house.store.meanwhile = lambda: interfere(house, key)
-    assert await update(house, key, name="mine") == Refused("changed_meanwhile")
-    assert house.store.keys[key.id].name == "name"
+    key = (await scenario.create()).api_key
+    scenario.store.meanwhile = lambda: interfere(scenario, key)
+    assert await update(scenario, key, name="mine") == Refused("changed_meanwhile")
+    assert scenario.store.keys[key.id].name == "name"

@@ -1,1 +1,1 @@
-"""What happens to every request to the HTTP API: routing, credentials, bodies, conditions, problems, the access log."""
+"""The parts that every operation of the HTTP API shares: routing, credentials, bodies, problems, the access log."""

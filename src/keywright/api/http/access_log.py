@@ -1,4 +1,4 @@
-"""What happens to every request before and after its operation: an id, a log line, metrics, headers of every answer."""
+"""The outermost layer: it gives every request an id, a log line and metrics, and adds headers to every answer."""
 
 import logging
 import re
@@ -17,12 +17,12 @@ _log = telemetry.Log(_NAME)
 _is_read_at = logging.getLogger(_NAME).isEnabledFor
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_DEBUG_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
-class Observed:
-    """Give every request an id, and write down how it ended: the route, never the path or the query as sent."""
+class AccessLog:
+    """Gives every request an id, and logs its outcome with the route's template, never with the path or the query."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        # Not counted: customers see it, and would see how many others there are.
+        # Random: from a counter, customers could read how many requests others send.
         raw_id = _offered_id(scope) or secrets.token_hex(16).encode()
         request_id = raw_id.decode()
         scope.setdefault("state", {}).update(request_id=request_id, log={})
@@ -49,7 +49,7 @@ class Observed:
         try:
             await self._app(scope, receive, observe)
         finally:
-            _write_down(scope, status, time.perf_counter() - started)
+            _record(scope, status, time.perf_counter() - started)
             telemetry.unbind(bound)
 
 
@@ -58,21 +58,21 @@ def _offered_id(scope: Scope) -> bytes | None:
     return offered[0] if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]) else None
 
 
-def _write_down(scope: Scope, status: int, seconds: float) -> None:
-    # A path may hold anything, a private key pasted by mistake among it; the route's template cannot.
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    # A path may contain a private key that was pasted by mistake; the route's template cannot.
     route = scope["state"].get("route", "unmatched")
     method = scope["method"] if scope["method"] in _METHODS else "other"
     requests, request_seconds = _measures(method, route, status)
     requests.inc()
     request_seconds.observe(seconds)
-    level = logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
-    # A line that nobody reads would be put together all the same.
+    level = logging.DEBUG if route in _DEBUG_ROUTES else logging.INFO
+    # Otherwise a line would be formatted that no handler writes.
     if _is_read_at(level):
         details: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
         _log.log(level, "request", **details, **scope["state"]["log"])
 
 
-# As many as there are routes with their methods and statuses, and some; finding them costs more than counting.
+# `labels` costs more than counting. The size exceeds the number of routes times their methods and statuses.
 @lru_cache(maxsize=1024)
 def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return telemetry.requests.labels(method, route, status), telemetry.request_seconds.labels(route)

@@ -1,4 +1,4 @@
-"""Request bodies: read with a bound, as strict JSON, and only after the token was found good."""
+"""Request bodies: read with a bound, as strict JSON, and only after the token was verified."""
 
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args
 
@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from keywright import strict_json
 from keywright.api.http.problems import Refusal, validation_refusal
-from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024
@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class ParsedBody(NamedTuple, Generic[Model]):
-    """A body as its model, and the JSON object that it was read from."""
+    """A validated body, and the JSON object that it was read from."""
 
     model: Model
     json: dict[str, Any]
@@ -24,11 +24,11 @@ class ParsedBody(NamedTuple, Generic[Model]):
 
 class BodyInput(Input):
     """
-    A strict JSON object, held to a model, with all flaws of its fields in one refusal.
+    A strict JSON object that a model validates. One refusal lists all flaws of its fields.
 
     Args:
-        required: Whether there has to be a body; where not, none is an empty object.
-        most: How many bytes it may have.
+        required: Whether there must be a body; if not, an absent one is an empty object.
+        most: The most bytes it may have.
     """
 
     codes = ("invalid_json", "payload_too_large", "unsupported_media_type", "validation_failed")
@@ -37,7 +37,7 @@ class BodyInput(Input):
         self.required = required
         self._most = most
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         model = body_model_of(hint)
 
         async def read(request: Request) -> ParsedBody[Any]:
@@ -45,12 +45,13 @@ class BodyInput(Input):
             value = _as_object(raw)
             return ParsedBody(_as_model(model, value), value)
 
-        return Reader(read)
+        return InputReader(read)
 
 
 Body = Annotated[ParsedBody[Model], BodyInput()]
 """The body of a request: `new: Body[CreateApiKeyRequestV2]`. It stands behind the principal in a signature."""
 OptionalBody = Annotated[ParsedBody[Model], BodyInput(required=False)]
+"""A body that may be absent; every field of its model has a default."""
 
 
 def body_model_of(hint: Any) -> Any:
@@ -59,13 +60,13 @@ def body_model_of(hint: Any) -> Any:
 
 
 async def read_json_bytes(request: Request, *, most: int = MAX_BODY_BYTES) -> bytes:
-    """Read a body that says it is JSON, of at most *most* bytes; nothing is said of its content."""
+    """Read a body of content type JSON with at most *most* bytes; its content is not checked."""
     _require_json(request)
     return await _read_bounded(request, most)
 
 
 def as_model(model: type[Model], raw: bytes) -> Model:
-    """Read strict JSON and hold it to *model*; raises `Refusal` for any flaw."""
+    """Read strict JSON and validate it as *model*; raise `Refusal` for any flaw."""
     return _as_model(model, _as_object(raw))
 
 
@@ -84,7 +85,7 @@ def _as_model(model: type[Model], value: dict[str, Any]) -> Model:
 
 
 async def _read_optional(request: Request) -> bytes:
-    """Read a body that may be left out; only one that is there has to say that it is JSON."""
+    """Read a body that may be absent; only a present one needs the content type of JSON."""
     raw = await _read_bounded(request, MAX_BODY_BYTES)
     if raw:
         _require_json(request)
@@ -92,7 +93,7 @@ async def _read_optional(request: Request) -> bytes:
 
 
 def _require_json(request: Request) -> None:
-    # What nearly everybody says.
+    # The usual header needs no parsing.
     if request.headers.get("content-type") == "application/json" and "content-encoding" not in request.headers:
         return
     media_type, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
@@ -112,7 +113,7 @@ async def _read_bounded(request: Request, most: int) -> bytes:
     while not is_whole:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            # Nobody is left to read the answer; the log line is what it is for.
+            # No client reads this answer; it is for the log line.
             raise Refusal("invalid_request", "The client left before its request was whole.")
         body += message.get("body", b"")
         if len(body) > most:
@@ -122,5 +123,5 @@ async def _read_bounded(request: Request, most: int) -> bytes:
 
 
 def _too_large() -> Refusal:
-    # The connection is closed, or the rest of the body would have to be read to find the next request.
+    # Without closing, the rest of the body would have to be read to find the next request.
     return Refusal("payload_too_large", headers={"Connection": "close"})

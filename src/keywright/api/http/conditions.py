@@ -1,21 +1,21 @@
-"""Requests that go through only while a key has the version that was read: `If-Match` (RFC 9110, section 13.1.1)."""
+"""Conditional requests: `If-Match` with the version of the key that was read (RFC 9110, section 13.1.1)."""
 
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from keywright.api.http.problems import Refusal
-from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust
 
-# One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). Nothing is given back
-# once taken, or a header of spaces would be read in every possible way.
+# One element of the list with the comma behind it; an element may be empty (section 5.6.1.2). The quantifiers are
+# possessive: with backtracking, a header of many spaces would take quadratic time.
 _ELEMENT = re.compile(r'[ \t]*+(?:(W/)?"([!#-~\x80-\xff]*+)"[ \t]*+)?+(,|\Z)')
 
-# The same for the document.
+# The same in the regular expressions of JSON Schema, for the OpenAPI document.
 _ETAG = '((W/)?"[!#-~]*")'
 
 Matching = Callable[[int], bool]
-"""Tells whether a version of a key is one that the request wants to find."""
+"""Return whether a version of a key meets the condition."""
 
 
 def matching(if_match: Sequence[str]) -> Matching | None:
@@ -26,10 +26,10 @@ def matching(if_match: Sequence[str]) -> Matching | None:
         if_match: The values of all headers of that name; several are one list.
 
     Returns:
-        None where there is no such header. `*` matches every version; a weak tag matches none (strong comparison).
+        None without the header. `*` matches every version; a weak tag matches none (strong comparison).
 
     Raises:
-        Refusal: `invalid_request` for what is neither `*` nor a list of entity tags.
+        Refusal: `invalid_request` where the header is neither `*` nor a list of entity tags.
     """
     if not if_match:
         return None
@@ -58,7 +58,7 @@ def _strong_tags(text: str) -> set[str]:
 _HEADER: dict[str, Any] = {
     "name": "If-Match",
     "in": "header",
-    "description": "Go through only while the key has one of these entity tags, or `*`",
+    "description": "Change the key only while it has one of these entity tags; `*` for any",
     "schema": {
         "type": "string",
         "pattern": rf"^(\*|{_ETAG}?([ \t]*,[ \t]*{_ETAG}?)*)$",
@@ -73,8 +73,8 @@ class IfMatchInput(Input):
     codes = ("invalid_request", "precondition_failed")
     header = _HEADER
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        return Reader(lambda request: matching(request.headers.getlist("if-match")))
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
+        return InputReader(lambda request: matching(request.headers.getlist("if-match")))
 
 
 IfMatch = Annotated[Matching | None, IfMatchInput()]

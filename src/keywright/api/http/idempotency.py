@@ -1,8 +1,8 @@
 """
-Requests that may be sent again: the `Idempotency-Key` header, what a request says, and the answer that is kept for it.
+Idempotent requests: the `Idempotency-Key` header, the canonical form of a request, and its stored answer.
 
-The key is a secret of the caller: the answer that is kept, a private key in it, opens with it alone. So it is never
-logged, and a short one is refused, because it could be guessed.
+The idempotency key is a secret of the caller: it alone opens the stored answer, which contains a private key. So it is
+never logged, and a short one is refused, because it could be guessed.
 """
 
 import json
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keywright.api.http.problems import Refusal, refusal_of
-from keywright.api.http.routing import Input, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust
 from keywright.service.management.commands import Created
 from keywright.service.management.idempotency import Answered, IdempotentRequest
 from keywright.service.management.refusals import Refused
@@ -24,13 +24,13 @@ _KEY = re.compile(KEY_PATTERN[1:-1])
 
 
 class Reply(NamedTuple):
-    """A good answer as it is kept: the headers that belong to it, and the body."""
+    """A good answer as it is stored: its own headers, and the body."""
 
     headers: dict[str, str]
     body: bytes
 
     def packed(self) -> bytes:
-        """Write it in one piece: a line of JSON for the headers, then the body."""
+        """Write it as bytes: the headers as one line of JSON, then the body."""
         return json.dumps(self.headers, separators=(",", ":")).encode() + b"\n" + self.body
 
     @classmethod
@@ -40,33 +40,33 @@ class Reply(NamedTuple):
         return cls(json.loads(headers), body)
 
 
-def said(method: str, path: str, value: dict[str, Any]) -> bytes:
+def canonical_request(method: str, path: str, value: dict[str, Any]) -> bytes:
     """
-    Say in one form what a request asks: two requests that ask the same give the same bytes.
+    Write a request in its canonical form: equal requests give equal bytes.
 
     Args:
         method: In capitals.
         path: In its canonical form: no slash at the end, ids in lower case.
-        value: The body as it was read; an absent one is an empty object.
+        value: The parsed body; an absent one is an empty object.
     """
     return f"{method} {path}\n{json.dumps(value, sort_keys=True, separators=(',', ':'))}".encode()
 
 
-def repeatable(
+def idempotent_request(
     key: str | None, method: str, path: str, value: dict[str, Any], reply: Callable[[Created], Reply]
 ) -> IdempotentRequest | None:
-    """Give what the use cases need to answer a request again, which is as `said` has it; None for one without a key."""
+    """Make the idempotent request of the use cases, with `canonical_request` as its content; None without a key."""
     if key is None:
         return None
-    return IdempotentRequest(key, said(method, path, value), lambda created: reply(created).packed())
+    return IdempotentRequest(key, canonical_request(method, path, value), lambda created: reply(created).packed())
 
 
 def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], Reply], *, status: int) -> Response:
     """
-    Write what became of a request that shows a private key, fresh or again; no cache may keep it.
+    Write the answer that shows a private key, new or replayed; no cache may store it.
 
     Raises:
-        Refusal: It was refused.
+        Refusal: The use case refused.
     """
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
@@ -79,8 +79,8 @@ def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], 
 _HEADER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A secret of the caller's own making, fresh for every request that is meant anew. Sent again "
-    "within 24 hours with the same body, the request is not done again: it gets the same answer",
+    "description": "A secret that the caller makes for each new request. The same request with the same secret "
+    "within 24 hours is not done twice: it gets the same answer",
     "schema": {
         "type": "string",
         "format": "idempotency-key",
@@ -92,14 +92,14 @@ _HEADER: dict[str, Any] = {
 
 
 class IdempotencyInput(Input):
-    """The `Idempotency-Key` header; None where the request has none."""
+    """The `Idempotency-Key` header; None without one."""
 
     codes = ("invalid_request", "idempotency_key_in_use", "idempotency_key_reused")
     headers = ("Idempotency-Replayed",)
     header = _HEADER
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
-        return Reader(_idempotency_key)
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
+        return InputReader(_idempotency_key)
 
 
 def _idempotency_key(request: Request) -> str | None:

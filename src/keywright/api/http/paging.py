@@ -1,4 +1,4 @@
-"""Pages of a list, newest first: where one begins, and the link to the next (RFC 8288)."""
+"""Pages of a list, newest first, and the link to the next page (RFC 8288)."""
 
 import base64
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class PageQuery(BaseModel):
-    """The parameters of every list; an unknown one is refused, because a mistyped filter must not show everything."""
+    """The parameters of every list; an unknown one is refused: a mistyped filter must not show all entries."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=100, ge=1, le=1000, description="How many entries a page holds")
+    limit: int = Field(default=100, ge=1, le=1000, description="The most entries of a page")
     # 16 bytes in base64url; the last of the 22 characters carries two bits only.
     cursor: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{21}[AQgw]$")] | None = Field(
-        default=None, description='Where the page begins; from the previous page\'s `Link: <…>; rel="next"`'
+        default=None, description='The start of the page, from the previous page\'s `Link: <…>; rel="next"`'
     )
 
     @property
@@ -26,9 +26,9 @@ class PageQuery(BaseModel):
         return None if self.cursor is None else UUID(bytes=base64.urlsafe_b64decode(self.cursor + "=="))
 
     def link_to(self, path: str, following: UUID | None) -> dict[str, str]:
-        """Give the header with the link to the page below *following*, every other parameter as it was asked."""
+        """Give the `Link` header to the page below *following*, with all other parameters of this request."""
         if following is None:
             return {}
         cursor = base64.urlsafe_b64encode(following.bytes).decode().rstrip("=")
-        asked: Mapping[str, Any] = self.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
-        return {"Link": f'<{path}?{urlencode({"limit": self.limit, **asked, "cursor": cursor})}>; rel="next"'}
+        filters: Mapping[str, Any] = self.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True)
+        return {"Link": f'<{path}?{urlencode({"limit": self.limit, **filters, "cursor": cursor})}>; rel="next"'}

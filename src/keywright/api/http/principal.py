@@ -1,8 +1,8 @@
 """
-Who sends a request, and from where: the principal that an access token names, and the origin of an event.
+The principal of a request, read from its access token, and the origin of an event.
 
-The permission that an operation needs is a parameter of its signature: `principal: MayCreate`. It stands first, so that
-nothing else of a request is read before the token was verified.
+An operation names the permission that it needs in its signature: `principal: MayCreate`. This parameter stands first,
+so nothing else of a request is read before the token was verified.
 """
 
 import re
@@ -14,15 +14,15 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from keywright.api.http import client_address
 from keywright.api.http.problems import REALM, Refusal
-from keywright.api.http.routing import Input, PathInput, Reader, Trust
+from keywright.api.http.routing import Input, InputReader, PathInput, Trust
+from keywright.keys.addresses import client_address
 from keywright.service.faults import PermissionMissing
 from keywright.service.management.audit_log import Origin
 from keywright.service.principal import Permission, Principal
 
-# RFC 6750, section 2.1: one space, then b64token. What the token itself must look like is for others to say. A flag
-# that lets case pass would be asked at each of a token's many characters.
+# RFC 6750, section 2.1: one space, then b64token. `auth` checks the token itself. IGNORECASE would slow down the match
+# of each of the token's many characters.
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
 _SCHEME = "bearer"
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -49,7 +49,7 @@ def bearer_of(authorization: Sequence[str]) -> str:
 
 
 class PrincipalInput(Input):
-    """The bearer of an access token that has a permission."""
+    """The bearer of an access token with a permission."""
 
     codes = (
         *("invalid_request", "missing_token", "invalid_token"),
@@ -59,7 +59,7 @@ class PrincipalInput(Input):
     def __init__(self, permission: Permission) -> None:
         self.permission: Permission = permission
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         authenticator, permission = trust.authenticator, self.permission
 
         async def read(request: Request) -> Principal:
@@ -69,18 +69,19 @@ class PrincipalInput(Input):
             request.state.log["org"] = str(principal.organization.id)
             return principal
 
-        return Reader(read)
+        return InputReader(read)
 
 
 class OriginInput(Input):
-    """The id of the request, and the address of the caller where it can be known."""
+    """The id of the request and the address of the caller, None where it is not known."""
 
-    def reader(self, name: str, hint: Any, trust: Trust) -> Reader:
+    def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> Origin:
-            address = client_address.of(request.scope, trusted=trust.proxies)
+            peer = None if request.client is None else request.client.host
+            address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
             return Origin(request_id=request.state.request_id, address=address)
 
-        return Reader(read)
+        return InputReader(read)
 
 
 def _malformed(sentence: str) -> Refusal:
@@ -88,7 +89,7 @@ def _malformed(sentence: str) -> Refusal:
 
 
 def _canonical_uuid(value: object) -> object:
-    # pydantic also reads braces, urn:uuid: and bare hexadecimal; one key has one path.
+    # pydantic also accepts braces, urn:uuid: and bare hexadecimal; then one key would have several paths.
     if isinstance(value, str) and not _CANONICAL_UUID.fullmatch(value):
         raise PydanticCustomError("uuid_parsing", "The id must be a UUID: 8-4-4-4-12 hexadecimal digits.")
     return value

@@ -1,9 +1,8 @@
 """
-Every answer that is not the wished-for one: one table from code to status, one way to write it.
+Error answers: the one table from code to status, and the one function that writes them.
 
-Refusals of the edge itself are raised as `Refusal`; what a use case refuses arrives as
-`service.management.refusals.Refused` and becomes one here; faults of the rooms below arrive as `service.faults.Fault`.
-Nothing written here quotes what the caller sent.
+The edge raises `Refusal`. A refusal of a use case (`service.management.refusals.Refused`) becomes a `Refusal` here; the
+packages below raise `service.faults.Fault`. No answer quotes a value that the caller sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +22,11 @@ _log = telemetry.Log("keywright.api")
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
-# Longer than any name of ours, shorter than any private key: one that was pasted in the wrong place is not told back.
+# Longer than any name of ours, shorter than any private key: a key pasted in the wrong place is not echoed.
 _MAX_SHOWN_NAME = 40
 
-# What pydantic says in the words of Python, said in those of JSON.
-_WORDS = {
+# Sentences in the words of JSON, in place of pydantic's in the words of Python.
+_JSON_SENTENCES = {
     "model_type": "Input should be an object",
     "dict_type": "Input should be an object",
     "list_type": "Input should be an array",
@@ -35,7 +34,7 @@ _WORDS = {
 
 
 class Problem(NamedTuple):
-    """What a code means to a caller: the HTTP status, a title, and the sentence used when there is none better."""
+    """The answer for a code: the HTTP status, a title, and the sentence unless the `Refusal` has a better one."""
 
     status: int
     title: str
@@ -73,9 +72,9 @@ PROBLEMS = {
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
     "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
 }
-# Worth another try, and when: whatever was in the way is gone by then.
+# Seconds until a retry may succeed.
 RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1}
-# What a proxy is told of a request with a key, for its client; the sentences say no more than the codes.
+# The answers of forward authentication, which a proxy passes on to its client.
 KEY_PROBLEMS = {
     "invalid_request": PROBLEMS["invalid_request"],
     "misconfigured_proxy": Problem(400, "Proxy misconfigured", "The proxy in front asks for something unknown."),
@@ -93,12 +92,12 @@ KEY_PROBLEMS = {
 
 class Refusal(Exception):
     """
-    The edge turns a request down.
+    The edge refuses a request.
 
     Args:
         code: A code of `problems`.
-        detail: A better sentence than the table's.
-        errors: For `validation_failed`, the flaws.
+        detail: A sentence in place of the table's.
+        errors: The flaws, for `validation_failed`.
         headers: Further headers of the answer.
     """
 
@@ -120,31 +119,33 @@ class Refusal(Exception):
 
 
 class KeyRefusal(Refusal):
-    """A request that presents an API key, or should, is not let through."""
+    """Forward authentication refuses a request."""
 
     problems = KEY_PROBLEMS
 
 
 def validation_refusal(error: ValidationError, *where: str) -> Refusal:
-    """Give the refusal of a value that pydantic found flaws in; *where* goes before the location of each."""
+    """Make `validation_failed` from the flaws that pydantic found; *where* goes before the location of each."""
     return Refusal(
         "validation_failed",
         errors=[
-            FieldError((*where, *map(_shown, flaw["loc"])), _WORDS.get(flaw["type"], flaw["msg"]), flaw["type"])
+            FieldError(
+                (*where, *map(_shown, flaw["loc"])), _JSON_SENTENCES.get(flaw["type"], flaw["msg"]), flaw["type"]
+            )
             for flaw in error.errors(include_input=False, include_url=False)
         ],
     )
 
 
 def refusal_of(refused: Refused) -> Refusal:
-    """Give the refusal for what a use case did not do. Flaws of fields are flaws of the body."""
-    errors = [FieldError(("body", flaw.field, *flaw.place), flaw.msg, flaw.type) for flaw in refused.flaws]
+    """Make a `Refusal` from the refusal of a use case; flaws of fields become flaws of the body."""
+    errors = [FieldError(("body", flaw.field, *flaw.path), flaw.msg, flaw.type) for flaw in refused.flaws]
     seconds = RETRY_SECONDS.get(refused.code)
     return Refusal(refused.code, errors=errors, headers={} if seconds is None else {"Retry-After": str(seconds)})
 
 
 def answer_to(error: Exception, request: Request) -> Response:
-    """Write the answer to a request that met *error*, and note why for its log line; the unexpected is logged whole."""
+    """Write the answer for *error* and note its code for the log line; an unexpected error is logged with traceback."""
     if isinstance(error, Refusal):
         request.state.log["code"] = error.code
         return answer(error, request)
@@ -161,7 +162,7 @@ def answer(refusal: Refusal, request: Request) -> Response:
 
 
 def answer_fault(fault: Fault, request: Request) -> Response:
-    """Write a fault of the rooms below."""
+    """Write a fault of the packages below as an answer."""
     return answer(_refusal_of(fault), request)
 
 
@@ -192,8 +193,8 @@ def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Res
 
 
 def _shown(part: str | int) -> str | int:
-    # The name of an unknown field is the caller's own text. It is told, because it is what a mistyped name needs, but
-    # only when it looks like a name.
+    # The name of an unknown field is the caller's own text. It is shown, because it explains a mistyped name, but only
+    # when it looks like a name.
     if isinstance(part, int) or (len(part) <= _MAX_SHOWN_NAME and part.isascii() and part.isidentifier()):
         return part
     return "?"
@@ -224,5 +225,5 @@ def _refusal_of(fault: Fault) -> Refusal:
 
 
 def _wants_problem(request: Request) -> bool:
-    """Problem documents go to those who name the type; everybody else gets plain JSON."""
+    """Tell whether `Accept` names the type of problem documents; without it the answer is plain JSON."""
     return any(PROBLEM_TYPE in value.lower() for value in request.headers.getlist("accept"))

@@ -1,1 +1,1 @@
-"""The management of API keys over HTTP: the operations, what they read, and what they answer."""
+"""The management of API keys over HTTP: the operations, their requests and their answers."""

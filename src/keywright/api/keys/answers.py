@@ -1,7 +1,7 @@
 """
-How the operations on keys answer: the records of the service as classes of the contract, written as JSON.
+The answers of the operations on keys: records of the service become classes of the contract, written as JSON.
 
-A key is answered with its entity tag, and no shared cache may keep it.
+The answer with a key has its entity tag, and no shared cache may store it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,7 @@ from keywright.contract.revocation import RevocationResponse, VerifierSessionRes
 from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event
-from keywright.service.management.commands import Created
-from keywright.service.management.policy import Policy
+from keywright.service.management.commands import Created, Policy
 from keywright.service.management.ports import Link, Source
 from keywright.service.management.refusals import Refused
 from keywright.service.management.usage_reports import Count
@@ -49,29 +48,29 @@ def path_of(api_key: ApiKey) -> str:
 
 def etag_of(api_key: ApiKey) -> str:
     """
-    Give the strong entity tag of a key as it stands (RFC 9110, section 8.8.3).
+    Give the strong entity tag of a key (RFC 9110, section 8.8.3).
 
-    It covers all that management can change. Uses are no change: they move `last_used_at` and leave the tag.
+    It covers all that management can change. A use moves `last_used_at` and leaves the tag.
     """
     return f'"{api_key.version}"'
 
 
 def answer(body: object, headers: Mapping[str, str] = _NONE) -> Response:
-    """Answer a class of the contract, or a list of one, with further headers; no shared cache may keep it."""
+    """Answer an instance or a list of a class of the contract; no shared cache may store the answer."""
     headers = {**headers, "Cache-Control": "private, no-cache"}
     return Response(written(body), media_type="application/json", headers=headers)
 
 
 def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
     """
-    Answer a key as it stands.
+    Answer one key.
 
     Args:
-        outcome: What the use case gave, None where there is no such key.
-        clock: Asked only now, so that an end which the use case has just set is told as one.
+        outcome: The result of the use case; None where there is no such key.
+        clock: Read here, after the use case: an end that it set to now then shows in the status.
 
     Raises:
-        Refusal: There is none, or the use case refused.
+        Refusal: There is no such key, or the use case refused.
     """
     if outcome is None:
         raise Refusal("not_found")
@@ -81,27 +80,27 @@ def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
 
 
 def shown_once(created: Created, now: datetime) -> Reply:
-    """Say a key with its new private half; only `idempotency.answer_of` sends it."""
+    """Write a key with its new private key; only `idempotency.answer_of` sends it."""
     return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, now)))
 
 
 def api_key_response(key: ApiKey, now: datetime) -> ApiKeyResponse:
-    """Give *key* as it stands at *now*."""
+    """Give *key* with its state at *now*."""
     return ApiKeyResponse(**_members(key, now))
 
 
 def created_response(created: Created, now: datetime) -> CreatedApiKeyResponse:
-    """Give a key with a new pair, and the private half of it."""
+    """Give a key with a new pair, and the private key."""
     return CreatedApiKeyResponse(**_members(created.api_key, now), private_key=created.private_key)
 
 
 def used_response(key: ApiKey, now: datetime, days: Sequence[Count]) -> UsedApiKeyResponse:
-    """Give *key* with its uses of the last days."""
+    """Give *key* with its accepted uses of the last days."""
     return UsedApiKeyResponse(**_members(key, now), usage=DaysResponse(tuple(map(count_response, days))))
 
 
-def event_response(event: Event, place: Link | None) -> EventResponse:
-    """Give an event with its place in the chain, None for one that has none."""
+def event_response(event: Event, link: Link | None) -> EventResponse:
+    """Give an event with its position and hash; None for an event older than the chain."""
     return EventResponse(
         id=event.id,
         type=event.type,
@@ -111,30 +110,30 @@ def event_response(event: Event, place: Link | None) -> EventResponse:
         request_id=event.origin.request_id,
         address=event.origin.address,
         data=_free_form(event.data),
-        position=None if place is None else place.position,
-        hash=None if place is None else place.hash.hex(),
+        position=None if link is None else link.position,
+        hash=None if link is None else link.hash.hex(),
     )
 
 
 def revocation_response(key_id: UUID, receipt: Receipt) -> RevocationResponse:
-    """Give the receipt of a revocation."""
+    """Give the receipt of a revocation or deletion, with its counts."""
     return RevocationResponse(
         key_id=key_id,
         revoked_at=receipt.ended_at,
         confirmed=receipt.confirmed,
         pending=len(receipt.confirmations) - receipt.confirmed,
-        believed_until=receipt.may_accept_until,
+        may_accept_until=receipt.may_accept_until,
         verifiers=tuple(_session_response(each, receipt.committed_by) for each in receipt.confirmations),
     )
 
 
 def count_response(count: Count) -> CountResponse:
-    """Give the uses of one period."""
+    """Give the accepted uses of one period."""
     return CountResponse(count.start, count.count)
 
 
 def source_response(source: Source) -> SourceResponse:
-    """Give a source of uses."""
+    """Give a network and user agent that used the key."""
     return SourceResponse(
         public_key=source.public_key,
         network=source.network,
@@ -147,7 +146,7 @@ def source_response(source: Source) -> SourceResponse:
 
 
 def secret_use_response(secret: Secret) -> SecretUseResponse:
-    """Give the last use of a pair."""
+    """Give a pair with its last use."""
     return SecretUseResponse(
         public_key=secret.public_key.text,
         private_key_display=secret.display,
@@ -157,7 +156,7 @@ def secret_use_response(secret: Secret) -> SecretUseResponse:
 
 
 def options_response(policy: Policy) -> OptionsResponse:
-    """Give what a new key may be."""
+    """Give the environments, scopes and rules for new keys."""
     life, scopes = policy.max_life, policy.scopes
     return OptionsResponse(
         environments=tuple(policy.environments),
@@ -189,7 +188,7 @@ def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
         "status": key.status_at(now),
-        # Keys that were revoked before reasons were asked for have none.
+        # Keys that were revoked before there were reasons have none.
         "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
         "scopes": key.scopes,
         "allowed_ips": key.allowed_ips,
@@ -208,7 +207,7 @@ def _secret_response(secret: Secret) -> SecretResponse:
         first_used_at=secret.first_used_at,
         last_used_at=secret.last_used_at,
         retires_at=secret.retires_at,
-        retire_when_quiet_seconds=secret.quiet_seconds,
+        retire_when_idle_seconds=secret.idle_seconds,
     )
 
 
@@ -218,10 +217,10 @@ def _session_response(confirmation: Confirmation, committed_by: datetime) -> Ver
         kind="server" if confirmation.session.verifier_id is None else "verifier",
         connected_at=confirmation.connected_at,
         confirmed_at=confirmation.confirmed_at,
-        believes_until=confirmation.may_accept_until(committed_by),
+        may_accept_until=confirmation.may_accept_until(committed_by),
     )
 
 
 def _free_form(value: Mapping[str, Any]) -> Any:
-    """Give a JSON object that is written as it always was: msgspec writes 1e16 where pydantic writes 1e+16."""
+    """Give a JSON object that pydantic has written: it writes 1e+16 as released, where msgspec writes 1e16."""
     return msgspec.Raw(to_json(value, inf_nan_mode="null")) if value else value

@@ -1,4 +1,4 @@
-"""The operations that read the audit log: what was done to an organization's keys, by whom, and from where."""
+"""The operations that read the audit log of an organization."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ EventPage = Page[tuple[Event, Link | None]]
 
 
 class KeyEventsQuery(PageQuery):
-    """The parameters of a list of one key's events."""
+    """The parameters of the list of one key's events."""
 
     type: EventType | None = None
     actor: Subject | None = Field(default=None, description="The subject of the access token")
@@ -36,7 +36,7 @@ class KeyEventsQuery(PageQuery):
 
 
 class EventsQuery(KeyEventsQuery):
-    """The parameters of a list of events."""
+    """The parameters of the list of an organization's events."""
 
     key_id: CanonicalUuid | None = None
 
@@ -50,8 +50,8 @@ class EventRoutes:
     @operation("GET", PATH, tag=TAG, summary="List API Key Events", answers=list[EventResponse], headers=("Link",))
     async def list_api_key_events(self, principal: MayReadEvents, query: Query[EventsQuery]) -> Response:
         """
-        What was done to the organization's keys, deleted ones included, newest first. The next page is in the `Link`
-        header.
+        List the changes to the organization's keys, newest first, those of deleted keys included. The next page is in
+        the `Link` header.
         """
         return _listed(await self._page(principal, query, query.key_id), query, PATH)
 
@@ -66,7 +66,7 @@ class EventRoutes:
     async def list_events_of_api_key(
         self, principal: MayReadEvents, key_id: KeyId, query: Query[KeyEventsQuery]
     ) -> Response:
-        """What was done to one key, newest first. It stays readable when the key is deleted."""
+        """List the changes to one key, newest first. The list stays readable after the key is deleted."""
         page = await self._page(principal, query, key_id)
         if not page.items and not await self._has_events(principal, key_id):
             raise Refusal("not_found")
@@ -77,11 +77,11 @@ class EventRoutes:
         return await self._management.events_page(principal, limit=query.limit, before=query.before, which=which)
 
     async def _has_events(self, principal: Principal, key_id: UUID) -> bool:
-        """Tell whether the organization has any event of the key: a page may be empty because of its filters."""
+        """Tell whether the organization has an event of the key: a page may be empty because of its filters."""
         which = EventFilter(key_id=key_id)
         page = await self._management.events_page(principal, limit=1, before=None, which=which)
         return bool(page.items)
 
 
 def _listed(page: EventPage, query: PageQuery, path: str) -> Response:
-    return answer([event_response(event, place) for event, place in page.items], query.link_to(path, page.next))
+    return answer([event_response(event, link) for event, link in page.items], query.link_to(path, page.next))

@@ -1,4 +1,4 @@
-"""The operation that reads what a form for keys may offer: environments, scopes, and the rules of the operator."""
+"""The operation that reads the options of new keys."""
 
 from starlette.responses import Response
 
@@ -19,5 +19,5 @@ class OptionsRoutes:
 
     @operation("GET", PATH, tag=TAG, summary="Get API Key Options", answers=OptionsResponse)
     async def get_api_key_options(self, _principal: MayRead) -> Response:
-        """What a new key may be: the environments and scopes there are, and the rules that the operator made."""
+        """Get the environments, scopes and rules of the operator for new keys."""
         return answer(options_response(self._management.policy))

@@ -1,8 +1,8 @@
 """
-What a client may send about keys, version 2: the fields, each a type that holds its rules and publishes them, and the
-bodies that are made of them.
+The bodies of requests on keys, version 2, and their fields. The type of a field checks its rules and publishes them.
 
-A flaw is reported in one sentence that does not quote the value. What a schema cannot say, its description does.
+A flaw is reported in one sentence that does not quote the value. A rule that a schema cannot express stands in the
+description.
 """
 
 import json
@@ -31,22 +31,22 @@ from keywright.service.management.commands import Changes, NewKey
 from keywright.strict_json import has_lone_surrogate
 
 MOST_SEARCHED = 100
-# Of an access token; nobody's is longer.
+# The longest subject of an access token, which an event stores.
 SUBJECT_MAX = 255
 MOST_METADATA_BYTES = 8 * 1024
-# An address with a zone or a length is 49 characters at most; anything longer is not worth reading.
+# An address with a zone or a length has at most 49 characters; a longer text is refused unread.
 _NETWORK_MAX = 64
 _DATE_TIME_MAX = 64
-# RFC 3339, section 5.6; a leap second is none of Python's and is refused.
+# RFC 3339, section 5.6. Python has no leap seconds, so one is refused.
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def date_time(value: object) -> datetime:
     """
-    Read a moment as RFC 3339 writes it, offset included, into UTC; finer parts than microseconds are cut off.
+    Read a date and time of RFC 3339 with an offset into UTC; parts below a microsecond are cut off.
 
     Raises:
-        PydanticCustomError: It is anything else.
+        PydanticCustomError: The value is anything else.
     """
     if isinstance(value, str) and len(value) <= _DATE_TIME_MAX and _DATE_TIME.fullmatch(value):
         try:
@@ -59,7 +59,7 @@ def date_time(value: object) -> datetime:
 
 
 def whole(value: object) -> object:
-    """Let 1.0 be 1: in JSON they are one number, and some languages write every number like the latter."""
+    """Accept 1.0 as 1: in JSON they are one number, and some languages write all numbers with a fraction."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -107,13 +107,13 @@ class RateLimitBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN, description="Tells the limits of one key apart")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN, description="Unique among the limits of one key")]
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(whole)]
     window_seconds: Annotated[int, Field(ge=1, le=WINDOW_SECONDS_MAX), BeforeValidator(whole)]
 
     @property
     def value(self) -> RateLimit:
-        """The same as the rooms below know it."""
+        """The same limit as a value of the domain."""
         return RateLimit(self.name, self.limit, self.window_seconds)
 
 
@@ -185,9 +185,9 @@ RateLimits = Annotated[
 Metadata = Annotated[dict[str, Any], AfterValidator(_checked_metadata)]
 
 LONGEST_OVERLAP_SECONDS = int(timedelta(days=30).total_seconds())
-SHORTEST_QUIET_SECONDS = 60
+SHORTEST_IDLE_SECONDS = 60
 
-_WISH: dict[str, Any] = {
+_EXAMPLE: dict[str, Any] = {
     "name": "Billing export",
     "description": "Nightly job",
     "expires_at": "2099-12-31T00:00:00Z",
@@ -199,31 +199,31 @@ _WISH: dict[str, Any] = {
 }
 
 Overlap = Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
-Quiet = Annotated[int, Field(ge=SHORTEST_QUIET_SECONDS, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
+Idle = Annotated[int, Field(ge=SHORTEST_IDLE_SECONDS, le=LONGEST_OVERLAP_SECONDS), BeforeValidator(whole)]
 
 
 def _empty(published: Any) -> Any:
-    """Publish a default as any other; what is a default's own it would copy deeply for every request."""
+    """Declare an empty default and publish it; pydantic would deep-copy a plain default for every request."""
     return Field(default_factory=type(published), json_schema_extra={"default": published})
 
 
 class CreateApiKeyRequestV2(BaseModel):
-    """What a new key is called, and what it may do."""
+    """The fields of a new key."""
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"name": "Billing export", "description": "Nightly job"}, _WISH]},
+        json_schema_extra={"examples": [{"name": "Billing export", "description": "Nightly job"}, _EXAMPLE]},
     )
 
     name: Name
     description: Annotated[Description | None, Field(description="What the key is for")] = None
     environment: Annotated[
-        Environment | None, Field(description="Where the key is for; the first of the service's environments if absent")
+        Environment | None, Field(description="The environment; the first of the service's environments if absent")
     ] = None
     expires_at: Annotated[
         DateTime | None,
-        Field(description="When the key stops working, in the future; null for never, as far as the policy allows"),
+        Field(description="When the key stops working, in the future; null for never, if the policy allows it"),
     ] = None
     scopes: Annotated[Scopes, Field(description="What the key may do, each `resource:action`, `*` for any")] = _empty(
         []
@@ -232,12 +232,12 @@ class CreateApiKeyRequestV2(BaseModel):
         Networks, Field(description="Addresses and CIDR blocks that the key may be used from; none for any")
     ] = _empty([])
     rate_limits: Annotated[RateLimits, Field(description="How often the key may be used; no name twice")] = _empty([])
-    external_id: Annotated[ExternalId | None, Field(description="What your own records call the key's owner")] = None
+    external_id: Annotated[ExternalId | None, Field(description="The id of the key's owner in your own records")] = None
     metadata: Annotated[Metadata, Field(description="Anything else, up to 8 KiB as compact JSON in UTF-8")] = _empty({})
 
-    def wish(self) -> NewKey:
-        """The same as the use cases know it."""
-        # What was not given is of the same worth there.
+    def command(self) -> NewKey:
+        """Give the command of the use case."""
+        # NewKey has the same defaults.
         return NewKey(**_given(self, self.model_fields_set))
 
 
@@ -246,7 +246,7 @@ def _absent() -> Any:
 
 
 class UpdateApiKeyRequest(BaseModel):
-    """What is to change: each field that is given replaces the old value, and the others stay as they are."""
+    """The fields to change: each given field replaces the old value, and all others stay as they are."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -257,7 +257,7 @@ class UpdateApiKeyRequest(BaseModel):
     name: Name = Field(default_factory=_absent)
     description: Description | None = Field(default_factory=_absent)
     environment: Environment = Field(
-        default_factory=_absent, description="Part of the key's text: only the value that it has is accepted"
+        default_factory=_absent, description="Part of the key's text: only the present value is accepted"
     )
     expires_at: DateTime | None = Field(default_factory=_absent, description="In the future, or null for never")
     scopes: Scopes = Field(default_factory=_absent)
@@ -267,39 +267,39 @@ class UpdateApiKeyRequest(BaseModel):
     metadata: Metadata = Field(default_factory=_absent)
 
     def changes(self) -> Changes:
-        """Give the fields that were given, as the use cases know them."""
+        """Give the command of the use case: the given fields alone."""
         return _given(self, self.model_fields_set)
 
 
 class RotateApiKeyRequest(BaseModel):
-    """How long the old secret goes on working beside the new one."""
+    """How long the old secret still works beside the new one."""
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"overlap_seconds": 3600}, {"retire_when_quiet_seconds": 86_400}]},
+        json_schema_extra={"examples": [{"overlap_seconds": 3600}, {"retire_when_idle_seconds": 86_400}]},
     )
 
     overlap_seconds: Overlap = Field(
         default_factory=_absent,
-        description="From now; 86400 unless given, and 2592000 with `retire_when_quiet_seconds`. 0 ends it at once",
+        description="Seconds from now. Default: 86400, and 2592000 with `retire_when_idle_seconds`. 0 ends it at once",
     )
-    retire_when_quiet_seconds: Quiet = Field(
+    retire_when_idle_seconds: Idle = Field(
         default_factory=_absent,
-        description="End the old secret sooner: once it has not been used for so long after the new one's first use",
+        description="End the old secret sooner: once it was not used for this long after the new one's first use",
     )
 
 
 class SetRotationRequest(BaseModel):
-    """How much longer the old secret of a rotation goes on working."""
+    """How much longer the old secret of a rotation still works."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"overlap_seconds": 0}]})
 
-    overlap_seconds: Overlap = Field(description="From now; 0 ends it at once")
+    overlap_seconds: Overlap = Field(description="Seconds from now; 0 ends it at once")
 
 
 class RevokeApiKeyRequest(BaseModel):
-    """Why a key is revoked."""
+    """The reason of a revocation."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"reason": "key_compromise"}]}
@@ -313,7 +313,7 @@ def _given(body: BaseModel, names: set[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Lists of a body are tuples further in, and limits are no models there."""
+    """Give a value of a body as the domain has it: lists become tuples, and limits plain values."""
     if isinstance(value, list):
         return tuple(member.value if isinstance(member, RateLimitBody) else member for member in value)
     return value

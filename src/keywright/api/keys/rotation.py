@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from keywright.api.http.bodies import Body, OptionalBody
 from keywright.api.http.conditions import IfMatch
-from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, idempotent_request
 from keywright.api.http.principal import FromWhere, KeyId, MayUpdate
 from keywright.api.http.routing import operation
 from keywright.api.keys.answers import PATH, TAG, one_key, shown_once
@@ -39,8 +39,8 @@ class RotationRoutes:
         origin: FromWhere,
     ) -> Response:
         """
-        Give a key a new pair. The private key is in this answer only. The old one works for a while longer; until it
-        has ended, the key cannot be rotated again.
+        Give a key a new pair. The private key is in this answer only. The old pair still works for a while; until it
+        ends, the key cannot be rotated again.
         """
 
         def reply(created: Created) -> Reply:
@@ -51,9 +51,9 @@ class RotationRoutes:
             origin,
             key_id,
             overlap_seconds=overlap.model.overlap_seconds,
-            quiet_seconds=overlap.model.retire_when_quiet_seconds,
+            idle_seconds=overlap.model.retire_when_idle_seconds,
             matching=matching,
-            idempotent=repeatable(key, "POST", f"{PATH}/{key_id}/rotate", overlap.json, reply),
+            idempotent=idempotent_request(key, "POST", f"{PATH}/{key_id}/rotate", overlap.json, reply),
         )
         return answer_of(outcome, reply, status=200)
 
@@ -69,7 +69,7 @@ class RotationRoutes:
     async def set_rotation(
         self, principal: MayUpdate, key_id: KeyId, overlap: Body[SetRotationRequest], origin: FromWhere
     ) -> Response:
-        """End the old secret of a rotation at once, or let it work for longer."""
+        """Set another end for the old secret of a rotation: at once, or later."""
         seconds = overlap.model.overlap_seconds
         outcome = await self._management.set_overlap(principal, origin, key_id, overlap_seconds=seconds)
         return one_key(outcome, self._management.clock)

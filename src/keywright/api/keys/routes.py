@@ -1,4 +1,4 @@
-"""The operations on keys: create, list, get, update, revoke, delete. Rotations have a module of their own."""
+"""The operations on keys: create, list, get, update, revoke, delete. `rotation` has those of a rotation."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from keywright.api.http.bodies import Body, OptionalBody
 from keywright.api.http.conditions import IfMatch
-from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, repeatable
+from keywright.api.http.idempotency import IdempotencyKey, Reply, answer_of, idempotent_request
 from keywright.api.http.paging import PageQuery
 from keywright.api.http.principal import FromWhere, KeyId, MayCreate, MayDelete, MayRead, MayRevoke, MayUpdate
 from keywright.api.http.problems import Refusal
@@ -44,27 +44,27 @@ EXPIRING_WITHIN = timedelta(days=14)
 
 
 class ListQuery(PageQuery):
-    """The parameters of a list of keys."""
+    """The parameters of the list of keys."""
 
     include: Literal["usage"] | None = Field(
-        default=None, description="`usage` adds to each key how often it was used in each of the last 7 days"
+        default=None, description="`usage` adds to each key its uses on each of the last 7 days"
     )
     status: Literal["active", "expired", "revoked", "expiring"] | None = Field(
         default=None, description="`expiring`: active, and expiring within 14 days"
     )
     q: SearchedText | None = Field(
         default=None,
-        description="Part of the name or description, or the beginning of the public key or the end of the private "
-        "one as they are shown",
+        description="Part of the name or description, the beginning of the public key, or the end of the private "
+        "key as it is shown",
     )
     environment: Environment | None = None
     external_id: ExternalId | None = None
     unused_since: DateTime | None = Field(
-        default=None, description="Keys that were not used at this moment or later, and existed by then"
+        default=None, description="Keys that existed at this moment and were not used since"
     )
 
     def which(self, now: datetime) -> KeyFilter:
-        """The same as the use cases know it."""
+        """Give the filter of the use case; `expiring` becomes active keys with an early expiry."""
         expiring = self.status == "expiring"
         status = Status.ACTIVE if expiring else None if self.status is None else Status(self.status)
         return KeyFilter(
@@ -80,11 +80,11 @@ class ListQuery(PageQuery):
 
 class KeyRoutes:
     """
-    `/api/v2/api-keys` and what is done to one key.
+    `/api/v2/api-keys` and `…/{key_id}`.
 
     Args:
         management: The use cases.
-        usage: Tells how keys were used, for lists.
+        usage: Adds usage to lists.
     """
 
     def __init__(self, management: Management, usage: UsageReports) -> None:
@@ -110,8 +110,8 @@ class KeyRoutes:
             headers, body = shown_once(created, self._management.clock())
             return Reply({"Location": path_of(created.api_key), **headers}, body)
 
-        once = repeatable(key, "POST", PATH, new.json, reply)
-        return answer_of(await self._management.create(principal, origin, new.model.wish(), once), reply, status=201)
+        once = idempotent_request(key, "POST", PATH, new.json, reply)
+        return answer_of(await self._management.create(principal, origin, new.model.command(), once), reply, status=201)
 
     @operation(
         "GET",
@@ -122,7 +122,7 @@ class KeyRoutes:
         headers=("Link",),
     )
     async def list_api_keys(self, principal: MayRead, query: Query[ListQuery]) -> Response:
-        """The organization's keys, newest first, a page at a time. The next page is in the `Link` header."""
+        """List the organization's keys, newest first. The next page is in the `Link` header."""
         now = self._management.clock()
         which = query.which(now)
         page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
@@ -136,7 +136,7 @@ class KeyRoutes:
 
     @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))
     async def get_api_key(self, principal: MayRead, key_id: KeyId) -> Response:
-        """Get a key as it stands."""
+        """Get one key."""
         return one_key(await self._management.get(principal, key_id), self._management.clock)
 
     @operation(
@@ -157,8 +157,7 @@ class KeyRoutes:
         origin: FromWhere,
     ) -> Response:
         """
-        Replace fields of a key; the others stay as they are. What it may do from now on holds for every verification
-        within a second.
+        Replace fields of a key; the others stay as they are. Every verification follows the change within a second.
         """
         updated = await self._management.update(principal, origin, key_id, changes.model.changes(), matching=matching)
         return one_key(updated, self._management.clock)
@@ -169,13 +168,13 @@ class KeyRoutes:
     async def revoke_api_key(
         self, principal: MayRevoke, key_id: KeyId, why: OptionalBody[RevokeApiKeyRequest], origin: FromWhere
     ) -> Response:
-        """Revoke a key for good. Revoking it again gives the same answer, the first reason in it."""
+        """Revoke a key for good. Revoking it again gives the same answer, with the first reason."""
         revoked = await self._management.revoke(principal, origin, key_id, why.model.reason)
         return one_key(revoked, self._management.clock)
 
     @operation("DELETE", KEY_PATH, tag=TAG, summary="Delete API Key", status=204)
     async def delete_api_key(self, principal: MayDelete, key_id: KeyId, origin: FromWhere) -> Response:
-        """Delete a key. It stops working at once and is listed no more."""
+        """Delete a key. It stops working within a second and is no longer listed."""
         if not await self._management.delete(principal, origin, key_id):
             raise Refusal("not_found")
         return Response(status_code=204)

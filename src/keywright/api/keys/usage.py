@@ -1,4 +1,4 @@
-"""The operations that report on a key: how far its revocation has come, and how it is used."""
+"""The operations that report on a key: the receipt of its revocation, and its usage."""
 
 from typing import Literal
 
@@ -30,7 +30,9 @@ class UsageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     period: Literal["hour", "day"] = "day"
-    since: DateTime | None = Field(default=None, description="7 days ago, or 24 hours for hours, unless given")
+    since: DateTime | None = Field(
+        default=None, description="The start of the report. Default: 7 days ago, or 24 hours ago with `hour`"
+    )
 
 
 class ReceiptRoutes:
@@ -50,8 +52,8 @@ class ReceiptRoutes:
     )
     async def get_revocation(self, principal: MayRead, key_id: KeyId) -> Response:
         """
-        Who has confirmed that a revoked or deleted key is dropped, who has not, and how long the old state can still be
-        believed. It stays readable.
+        Get the receipt of a revocation or deletion: which processes acknowledged it, which did not yet, and until when
+        they may still accept the key. The receipt stays readable after a deletion.
         """
         receipt = await self._management.receipt(principal, key_id)
         if receipt is None:
@@ -67,7 +69,7 @@ class UsageRoutes:
 
     @operation("GET", f"{PATH}/{{key_id}}/usage", tag=TAG, summary="Get API Key Usage", answers=UsageResponse)
     async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
-        """Accepted uses by hour or day, and where they came from lately."""
+        """Get the accepted uses by hour or day, and the recent sources."""
         period = HOUR if query.period == "hour" else DAY
         report = await self._usage.of_key(principal, key_id, period, query.since)
         if report is None:

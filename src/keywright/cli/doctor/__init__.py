@@ -1,1 +1,1 @@
-"""`keywright doctor`: one module a subject, each with checks that change nothing and give findings."""
+"""`keywright doctor`: one module a subject. The checks change nothing and return results."""

@@ -1,63 +1,67 @@
-"""What `keywright doctor` says about the database: reachable, migrated, keeping what it acknowledges; and its clock."""
+"""The checks of the database: is it available, migrated and durable, and is its clock right."""
 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from keywright.cli.database import COMMAND, is_embedded
-from keywright.cli.doctor import findings
-from keywright.cli.doctor.findings import Finding
+from keywright.cli.doctor import results
+from keywright.cli.doctor.results import CheckResult
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
-from keywright.storage.server_clock import server_time
+from keywright.storage.engine import server_time
+from keywright.storage.migrations import TooOld
 
 CLOCK_SECONDS = 5
-"""By how much the clocks of servers that share a database may differ without anybody noticing."""
+"""The difference of clocks, in seconds, that does no harm."""
 
 
-async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Finding]:
+async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[CheckResult]:
     """
-    Look at the database at *url*, changing nothing.
+    Check the database at *url*; change nothing.
 
     Args:
         url: As in the settings.
-        now: Tells the time, aware.
+        now: The current time, aware.
     """
     try:
         database_url.read(url)
     except ValueError as error:
-        return [findings.fail("database", f"KEYWRIGHT_DATABASE_URL: {error}.", "Correct it.")]
+        return [results.fail("database", f"KEYWRIGHT_DATABASE_URL: {error}.", "Correct it.")]
     try:
         pending = await asyncio.to_thread(migrate.pending, url)
     except ValueError as error:
-        # The server's own fault: it would acknowledge what a crash takes back.
-        return [findings.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
+        # A setting of the server: it would acknowledge transactions that a crash can lose.
+        return [results.fail("database", f"{error}.", "ALTER DATABASE … SET synchronous_commit = on;")]
+    except TooOld as fault:
+        fix = "Migrate it with an earlier version, then with this one."
+        return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
     except StorageUnavailable as fault:
-        mend = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
-        return [findings.fail("database", f"It cannot be used: {fault.reason}.", mend)]
-    sound = findings.ok("database", "It answers, and keeps what it acknowledges.")
+        fix = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
+        return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
+    sound = results.ok("database", "It is available, and its commits are durable.")
     return [sound, _migrations(url, pending), *await _clock(url, now)]
 
 
-def _migrations(url: str, pending: list[str]) -> Finding:
+def _migrations(url: str, pending: list[str]) -> CheckResult:
     if not pending:
-        return findings.ok("migrations", "The database is up to date.")
+        return results.ok("migrations", "The database is up to date.")
     if is_embedded(url):
-        return findings.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
-    return findings.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
+        return results.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
+    return results.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
 
 
-async def _clock(url: str, now: Callable[[], datetime]) -> list[Finding]:
+async def _clock(url: str, now: Callable[[], datetime]) -> list[CheckResult]:
     before = now()
     try:
         theirs = await server_time(url)
     except (StorageUnavailable, ValueError):
-        # It answered a moment ago; whatever is the matter now, it is not the clock.
+        # The database was available a moment ago; this says nothing about its clock.
         return []
     if theirs is None:
         return []
     after = now()
-    # The server looked at its clock somewhere in between.
+    # The server read its clock between the two.
     ahead = max((before - theirs).total_seconds(), 0) + min((after - theirs).total_seconds(), 0)
-    return [findings.clock("the database", ahead, CLOCK_SECONDS, "keys expire at the wrong time")]
+    return [results.clock("the database", ahead, CLOCK_SECONDS, "keys expire at the wrong time")]

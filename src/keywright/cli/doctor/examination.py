@@ -1,4 +1,4 @@
-"""`keywright doctor`: looks at everything the service depends on, in the order in which it would fail."""
+"""`keywright doctor`: checks all that the service depends on, in the order in which a start would fail."""
 
 import asyncio
 import os
@@ -9,34 +9,34 @@ from rich.console import Console
 
 from keywright import config
 from keywright.cli import exits
-from keywright.cli.doctor import database, findings, issuer, limits, settings
-from keywright.cli.doctor.findings import Finding, Level
+from keywright.cli.doctor import database, issuer, limits, results, settings
+from keywright.cli.doctor.results import CheckResult, Level
 from keywright.config import Settings, SettingsError
 
 
 def run(*, as_json: bool) -> None:
-    """Print what is found; exit code 1 where something fails."""
-    with Console(stderr=True).status("looking …"):
+    """Print the results; exit code 1 if a check fails."""
+    with Console(stderr=True).status("checking …"):
         found = asyncio.run(examine())
     if as_json:
-        findings.print_json(found)
+        results.print_json(found)
     else:
-        findings.print_table(found)
-    if any(finding.level is Level.FAIL for finding in found):
+        results.print_table(found)
+    if any(result.level is Level.FAIL for result in found):
         raise typer.Exit(exits.FAILED)
 
 
-async def examine() -> list[Finding]:
-    """Check the settings, the ports, the issuer, the database and the counting of rate limits."""
+async def examine() -> list[CheckResult]:
+    """Check the settings, the ports, the issuer, the database and Redis."""
     unknown = settings.unknown_variables(os.environ)
     try:
         chosen = config.load()
     except SettingsError as error:
-        return [findings.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
+        return [results.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
     return [*settings.check(chosen), *unknown, *await _surroundings(chosen)]
 
 
-async def _surroundings(chosen: Settings) -> list[Finding]:
+async def _surroundings(chosen: Settings) -> list[CheckResult]:
     found = await asyncio.gather(
         issuer.check(chosen.issuer),
         database.check(chosen.database_url.get_secret_value()),

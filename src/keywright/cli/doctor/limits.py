@@ -1,30 +1,30 @@
-"""What `keywright doctor` says about rate limits: who counts them, and whether Redis can."""
+"""The checks of rate limits: which processes count them, and whether Redis is available."""
 
-from keywright.cli.doctor import findings
-from keywright.cli.doctor.findings import Finding
+from keywright.cli.doctor import results
+from keywright.cli.doctor.results import CheckResult
 from keywright.config import Settings
-from keywright.limits import url as redis_url
-from keywright.limits.connection import CallFailed, ConnectionLost
-from keywright.limits.shared import opened
+from keywright.rate_limiting import url as redis_url
+from keywright.rate_limiting.connection import RedisCallFailed, RedisConnectionLost
+from keywright.rate_limiting.shared import open_tested
 
 
-async def check(settings: Settings) -> list[Finding]:
-    """Look whether what counts the rate limits of keys does so, the way the service would."""
+async def check(settings: Settings) -> list[CheckResult]:
+    """Check that Redis counts rate limits, with the connection that the service uses."""
     if settings.redis_url is None:
         return _alone(settings.workers)
     try:
-        connection = await opened(redis_url.read(settings.redis_url.get_secret_value()))
-    except (ConnectionLost, CallFailed) as error:
-        mend = "Check that it runs, and its address, user and password in KEYWRIGHT_REDIS_URL."
+        connection = await open_tested(redis_url.read(settings.redis_url.get_secret_value()))
+    except (RedisConnectionLost, RedisCallFailed) as error:
+        fix = "Check that it runs, and its address, user and password in KEYWRIGHT_REDIS_URL."
         if settings.limits_on_outage == "refuse":
-            return [findings.fail("limits", f"Keys with rate limits would be refused: {error}.", mend)]
-        return [findings.warn("limits", f"Every process would count rate limits alone: {error}.", mend)]
-    connection.end("it was looked at")
-    return [findings.ok("limits", "Redis counts the rate limits of keys.")]
+            return [results.fail("limits", f"Keys with rate limits would be refused: {error}.", fix)]
+        return [results.warn("limits", f"Every process would count rate limits alone: {error}.", fix)]
+    connection.end("the check is done")
+    return [results.ok("limits", "Redis counts the rate limits of keys.")]
 
 
-def _alone(workers: int) -> list[Finding]:
+def _alone(workers: int) -> list[CheckResult]:
     if workers == 1:
         return []
-    told = f"{workers} workers count rate limits alone, so together they let up to {workers} times as much through."
-    return [findings.warn("limits", told, "Set KEYWRIGHT_REDIS_URL, so that they count together.")]
+    message = f"{workers} workers count rate limits alone, so together they allow up to {workers} times as much."
+    return [results.warn("limits", message, "Set KEYWRIGHT_REDIS_URL, so that they count together.")]

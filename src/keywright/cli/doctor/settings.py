@@ -1,27 +1,27 @@
-"""What `keywright doctor` says about the settings themselves and the ports they name."""
+"""The checks of the settings and of their ports."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 import httpx
 
-from keywright.cli.doctor import findings
-from keywright.cli.doctor.findings import Finding
+from keywright.cli.doctor import results
+from keywright.cli.doctor.results import CheckResult
 from keywright.cli.server import listening
 from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
 
-# Read by `keywright keys` and by API servers, which call a service, and not by the service.
+# Settings of `keywright keys` and of API servers, which call the service; the service does not read them.
 _OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"})
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 
-def check(settings: Settings) -> list[Finding]:
-    """Say what the settings come to."""
-    found = [findings.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
+def check(settings: Settings) -> list[CheckResult]:
+    """Check the settings of the issuer."""
+    found = [results.ok("settings", f"issuer {settings.issuer}, audience {settings.audience}")]
     if not settings.issuer.endswith("/"):
         found.append(
-            findings.warn(
+            results.warn(
                 "settings",
                 "The issuer does not end in a slash; Auth0's does, and it must equal the tokens' `iss` exactly.",
                 "Compare KEYWRIGHT_ISSUER with the `iss` of a token, or set KEYWRIGHT_AUTH0_DOMAIN instead.",
@@ -30,41 +30,41 @@ def check(settings: Settings) -> list[Finding]:
     return found
 
 
-def unknown_variables(names: Iterable[str]) -> list[Finding]:
-    """Find variables that look like settings and are none: usually typing errors, which would go unnoticed."""
+def unknown_variables(names: Iterable[str]) -> list[CheckResult]:
+    """Warn about variables with the prefix that are no settings: usually typing errors, which have no effect."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _OF_THE_CLIENT
     strange = sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
     return [_unknown(name, known) for name in strange]
 
 
-async def ports(settings: Settings) -> list[Finding]:
-    """Look whether the ports are free, or the service has them already."""
+async def ports(settings: Settings) -> list[CheckResult]:
+    """Check that the ports are free, or that a running service has them."""
     found = [await _port("port", settings.host, settings.port, "/livez", "KEYWRIGHT_PORT")]
     if settings.metrics in ("off", "path"):
         where = "switched off" if settings.metrics == "off" else "at /metrics on the API's own port"
-        return [*found, findings.ok("metrics", f"The metrics are {where}.")]
+        return [*found, results.ok("metrics", f"The metrics are {where}.")]
     host, port = listening.split(settings.metrics)
     return [*found, await _port("metrics", host, port, "/metrics", "KEYWRIGHT_METRICS")]
 
 
-def _unknown(name: str, known: set[str]) -> Finding:
+def _unknown(name: str, known: set[str]) -> CheckResult:
     if name.upper().startswith(_OF_KUBERNETES):
-        mend = "Kubernetes sets it for a service called keywright: put enableServiceLinks: false into the pod's spec."
-        return findings.warn("settings", f"{name} is no setting.", mend)
+        fix = "Kubernetes sets it for a service called keywright: put enableServiceLinks: false into the pod's spec."
+        return results.warn("settings", f"{name} is no setting.", fix)
     near = get_close_matches(name.upper().removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known], n=1)
-    mend = f"Did you mean {PREFIX}{near[0]}?" if near else "Remove it."
-    return findings.warn("settings", f"{name} is no setting and has no effect.", mend)
+    fix = f"Did you mean {PREFIX}{near[0]}?" if near else "Remove it."
+    return results.warn("settings", f"{name} is no setting and has no effect.", fix)
 
 
-async def _port(subject: str, host: str, port: int, path: str, variable: str) -> Finding:
+async def _port(subject: str, host: str, port: int, path: str, variable: str) -> CheckResult:
     shown = listening.shown(host, port)
     try:
         listening.listen(host, port).close()
     except CannotListen as error:
         if port <= listening.MAX_PORT and await _is_ours(f"http://{shown}{path}"):
-            return findings.ok(subject, f"A running service has {shown}.")
-        return findings.fail(subject, str(error), f"End what uses it, or choose another {variable}.")
-    return findings.ok(subject, f"{shown} is free.")
+            return results.ok(subject, f"A running service has {shown}.")
+        return results.fail(subject, str(error), f"Stop the program that uses it, or choose another {variable}.")
+    return results.ok(subject, f"{shown} is free.")
 
 
 async def _is_ours(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Sockets that a server listens on, opened before anything else so that a busy port is told in one sentence."""
+"""The sockets of a server, opened before anything else, so that a busy port ends the start with one sentence."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ MAX_PORT = 65535
 
 
 class CannotListen(Exception):
-    """The address cannot be listened on; the message is a sentence that says why."""
+    """The service cannot listen on the address; the message is a sentence with the cause."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -21,14 +21,14 @@ def listen(host: str, port: int) -> socket.socket:
         port: 0 takes any free one.
 
     Raises:
-        CannotListen: The port is in use or not allowed, or there is no such address here.
+        CannotListen: The port is in use or not allowed, or the host has no such address.
     """
     if not 0 <= port <= MAX_PORT:
         raise CannotListen(f"Cannot listen on {shown(host, port)}: a port is a number up to {MAX_PORT}.")
     try:
         # Without the port, which getaddrinfo would take modulo 65536.
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # A name such as localhost often stands for ::1 first, while callers try 127.0.0.1.
+        # localhost often resolves to ::1 first, while clients try 127.0.0.1.
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         return socket.create_server((address[0], port, *address[2:]), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
@@ -36,32 +36,32 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def allow_many_connections() -> None:
-    """Raise this process's limit of open files as far as it may: the usual 1024 is a thousand connections."""
+    """Raise the limit of open files to its maximum: the usual 1024 allows about a thousand connections."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems tell a limit that they then do not grant.
+    # Some systems report a maximum that they do not grant.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def bound_url(listener: socket.socket, host: str) -> str:
-    """Give the URL of a socket that listens on *host*."""
+    """Return the URL of a socket that listens on *host*."""
     return f"http://{shown(host, listener.getsockname()[1])}"
 
 
 def reason(error: Exception) -> str:
-    """Say in a few words why a socket could not be opened."""
+    """Return the cause for which a socket could not be opened, in a few words."""
     if isinstance(error, socket.gaierror):
         return error.strerror or "there is no such address"
-    # Not its own text, to which the standard library adds the address.
+    # Not the error's own text: the standard library adds the address to it.
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).rstrip(".")
 
 
 def split(address: str) -> tuple[str, int]:
-    """Take `host:port` or `[host]:port` apart."""
+    """Split `host:port` or `[host]:port`."""
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def shown(host: str, port: int) -> str:
-    """Write a host and port as URLs have it."""
+    """Return host and port in the form of URLs."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

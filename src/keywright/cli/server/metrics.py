@@ -1,11 +1,11 @@
 """
-The metrics on an address of their own, and where the counters of several processes meet.
+The server of the metrics on an address of their own, and the shared counters of several processes.
 
-The server is not that of prometheus_client, which answers every path with the metrics, sets no time limit for a silent
-connection, and looks up the name of its address in the name service before it listens.
+The server of prometheus_client would answer every path with the metrics, has no time limit for a silent connection, and
+looks up the name of its address before it listens.
 
-Nothing here imports `telemetry` before `shared_folder` has set the folder: prometheus_client decides when it is
-imported whether a process counts for itself or in files.
+Nothing here imports `telemetry` before `shared_folder` has set the folder: on its import prometheus_client decides
+whether the process counts in memory or in files.
 """
 
 import os
@@ -19,15 +19,15 @@ from socketserver import ThreadingTCPServer
 
 from keywright.cli.server import listening
 
-# telemetry.MULTIPROCESS_VARIABLE, which cannot be had without importing prometheus_client; tests compare the two.
+# Equal to telemetry.MULTIPROCESS_VARIABLE, whose import would import prometheus_client; a test compares the two.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextmanager
 def shared_folder(workers: int) -> Iterator[None]:
-    """Give several workers a fresh folder to count in, and remove it afterwards; one process counts in memory."""
+    """Create a folder for the counters of several workers, and remove it afterwards; one counts in memory."""
     if workers == 1:
-        # Set by something around us, it would keep counts beyond the process.
+        # A variable of the environment would keep the counts beyond the life of the process.
         os.environ.pop(MULTIPROCESS_VARIABLE, None)
         yield
         return
@@ -80,7 +80,7 @@ class _Server(ThreadingTCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # Seconds that one silent connection may hold its thread.
+    # The most seconds that a silent connection blocks its thread.
     timeout = 10
 
     def do_GET(self) -> None:
@@ -97,4 +97,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the overridden method's own name
-        """Say nothing; scrapes come every few seconds."""
+        """Log nothing; scrapes come every few seconds."""

@@ -1,4 +1,4 @@
-"""uvicorn as the service runs it: its settings, one process or several, and what is told about them."""
+"""uvicorn, in one process or several: its settings, and the signals that stop it."""
 
 import contextlib
 import signal
@@ -17,14 +17,14 @@ from keywright.config import Settings
 
 def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
     """
-    Answer requests in this process until SIGTERM or SIGINT; those in flight finish.
+    Answer requests in this process until SIGTERM or SIGINT; requests in progress finish.
 
     Args:
-        listener: A socket that listens already.
-        on_ready: Called once requests are answered.
+        listener: A listening socket.
+        on_ready: Called when the process answers requests.
 
     Returns:
-        Whether it came up.
+        Whether the start succeeded.
     """
     from keywright import app as application
 
@@ -32,7 +32,7 @@ def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], o
     try:
         server.run(sockets=[listener])
     except SystemExit as end:
-        # uvicorn has logged why the application did not come up.
+        # uvicorn has logged the cause.
         if end.code != STARTUP_FAILURE:
             raise
     return server.started
@@ -55,7 +55,7 @@ def worker_app() -> Callable[..., Any]:
 
 class _Config(uvicorn.Config):
     def load(self) -> None:
-        """Find the application and what it needs; a worker imports nearly everything here."""
+        """Import the application; a worker does nearly all its imports here."""
         with collector_off():
             super().load()
 
@@ -63,18 +63,18 @@ class _Config(uvicorn.Config):
 def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any) -> uvicorn.Config:
     return _Config(
         app,
-        # By its name, and the application likewise: what supervises workers does not hold what they need.
+        # By name, like the application: the supervisor of workers then imports neither, and uses less memory.
         http="keywright.api.server.protocol:FastPathProtocol",
         loop="auto",
         ws="none",
         lifespan="on",
         log_config=None,
-        # What it says of a start and a stop is said once, by ourselves.
+        # The service logs the start and the stop itself.
         log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
         server_header=False,
         date_header=True,
-        # Whom to believe about a client's address is KEYWRIGHT_TRUSTED_PROXIES' business.
+        # KEYWRIGHT_TRUSTED_PROXIES decides which proxies are trusted.
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,
@@ -94,7 +94,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT for a wish to end, not, as uvicorn does after all is done, for a reason to die of."""
+        """Stop on SIGTERM and SIGINT, with exit code 0; uvicorn would raise the signal again after the stop."""
         former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from keywright.config import Settings
     from keywright.telemetry import Log
 
-_FAILED = "The service could not start; the log says why."
+_FAILED = "The service could not start; the log has the cause."
 
 
 def run(**overrides: Any) -> None:
@@ -25,41 +25,41 @@ def run(**overrides: Any) -> None:
     Serve until SIGTERM or SIGINT.
 
     Args:
-        overrides: What the command line says before the settings, by field name; None where it is silent.
+        overrides: The options of the command line, by field name; None for one that was not given.
     """
     began = time.monotonic()
-    with ExitStack() as held, ExitStack() as starting:
+    with ExitStack() as resources, ExitStack() as starting:
         starting.enter_context(collector_off())
         settings = exits.load_settings(**overrides)
-        # Worker processes read the settings for themselves.
+        # Each worker process reads the settings from its environment.
         from keywright.config import PREFIX
 
         os.environ |= {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in overrides}
-        held.enter_context(exits.unwinding_on_sigterm())
+        resources.enter_context(exits.unwinding_on_sigterm())
         listening.allow_many_connections()
-        held.enter_context(metrics.shared_folder(settings.workers))
-        came_up = _serve(settings, held, starting, StartClock(began, settings.start_seconds))
+        resources.enter_context(metrics.shared_folder(settings.workers))
+        came_up = _serve(settings, resources, starting, StartClock(began, settings.start_seconds))
     if not came_up:
         exits.stop(_FAILED, exits.FAILED)
 
 
-def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
+def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, clock: StartClock) -> bool:
     log = _begin_to_log(settings)
     from keywright import telemetry
 
-    # A logger of its own, which keeps to the level of the settings.
+    # Not the lifecycle logger, whose level is always info: these lines follow the level of the settings.
     start = Start(clock, telemetry.Log("keywright.start"), on_overdue=_end_at_once)
     start.waits_for("listener")
     starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):
-        log.warning("the issuer does not end in a slash, as Auth0's does; tokens must name it exactly so")
-    listener, metrics_url = _listen(settings, held)
-    place = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
+        log.warning("the issuer does not end in a slash, as Auth0's does; the iss of tokens must equal it exactly")
+    listener, metrics_url = _listen(settings, resources)
+    addresses = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
 
     def ready() -> None:
         starting.close()
         if not start.took_too_long:
-            log.info("ready", **place, workers=settings.workers, version=__version__)
+            log.info("ready", **addresses, workers=settings.workers, version=__version__)
 
     from keywright.cli import database
 
@@ -77,15 +77,15 @@ def _serve(settings: "Settings", held: ExitStack, starting: ExitStack, clock: St
 
 
 def _end_at_once() -> None:
-    # The main thread may wait for something that never ends, so nothing else would end it. There is nothing to finish:
-    # no request was accepted, and a transaction that is not committed is rolled back.
+    # The main thread may be blocked for ever, so an exception would not end the process. Nothing is lost: no request
+    # was accepted, and an open transaction is rolled back.
     metrics.remove_folder()
     print(_FAILED, file=sys.stderr, flush=True)
     os._exit(exits.FAILED)
 
 
 def _begin_to_log(settings: "Settings") -> "Log":
-    # Not at the top: only with `metrics.shared_folder` in place may prometheus_client be imported.
+    # Not at the top: prometheus_client must be imported after `metrics.shared_folder`.
     from keywright import telemetry
 
     telemetry.configure_logging(settings.log_level, as_json=True)
@@ -94,11 +94,11 @@ def _begin_to_log(settings: "Settings") -> "Log":
     return telemetry.Log("keywright.lifecycle")
 
 
-def _listen(settings: "Settings", held: ExitStack) -> tuple[socket.socket, str | None]:
+def _listen(settings: "Settings", resources: ExitStack) -> tuple[socket.socket, str | None]:
     with _choosing_another("KEYWRIGHT_PORT, or KEYWRIGHT_HOST"):
-        listener = held.enter_context(listening.listen(settings.host, settings.port))
+        listener = resources.enter_context(listening.listen(settings.host, settings.port))
     with _choosing_another("KEYWRIGHT_METRICS: host:port, path or off"):
-        return listener, held.enter_context(metrics.served(settings.metrics))
+        return listener, resources.enter_context(metrics.served(settings.metrics))
 
 
 def _choosing_another(setting: str) -> AbstractContextManager[None]:

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 MENTION_EVERY_SECONDS = 5
-"""The pause between two log lines about a start that is not over."""
+"""The pause between two log lines about a start in progress."""
 
-# How many new objects lead to a collection. The objects of the requests under way are no garbage, and with Python's own
-# 700 the collector visits them again and again: a twentieth of the time of a creation.
+# The number of new objects that leads to a collection. Objects of requests in progress are no garbage, and with
+# Python's default of 700 the collector visits them again and again: a twentieth of the time of a creation.
 _COLLECT_AFTER = 20_000
 
 
-class Log(Protocol):
-    """Where a start is mentioned; such as a `telemetry.Log`."""
+class StartLog(Protocol):
+    """The log of a start; `telemetry.Log` implements it."""
 
     def warning(self, event: str, **fields: Any) -> object:
         """Write a line about a start that takes long."""
@@ -29,11 +29,11 @@ class Log(Protocol):
 
 class StartClock:
     """
-    Tells when a start that takes long is due for a mention, and when its time is over. Reads no clock of its own.
+    The times of a start: of its next log line, and of its end by the limit. Reads no clock of its own.
 
     Args:
-        began: When the start began, as `time.monotonic` tells it; so are all moments here.
-        limit: Seconds that it may take.
+        began: The begin of the start, by `time.monotonic`, like all times here.
+        limit: The most seconds of the start.
     """
 
     def __init__(self, began: float, limit: float) -> None:
@@ -43,59 +43,59 @@ class StartClock:
         self._next_mention = began + MENTION_EVERY_SECONDS
 
     def age(self, now: float) -> float:
-        """Say how long ago the start began, in seconds."""
+        """Return the age of the start in seconds."""
         return now - self._began
 
     def seconds_to_mention(self, now: float) -> int | None:
-        """Give the age of the start, in whole seconds, where a mention is due; the next one is due 5 s from *now*."""
+        """Return the start's age in whole seconds if a log line is due; the next is due 5 s from *now*."""
         if now < self._next_mention:
             return None
         self._next_mention = now + MENTION_EVERY_SECONDS
         return int(self.age(now))
 
     def is_over(self, now: float) -> bool:
-        """Tell whether the time is over."""
+        """Return whether the limit has passed."""
         return now >= self._deadline
 
     def extend(self, now: float) -> None:
-        """Give the whole limit again from *now* on: what came before had no limit."""
+        """Restart the limit from *now* on, after a part of the start without a limit."""
         self._deadline = now + self.limit
 
     def wait(self, now: float) -> float:
-        """Say for how many seconds nothing is due."""
+        """Return the seconds until a log line or the end is due."""
         return max(0.0, min(self._next_mention, self._deadline) - now)
 
 
 class Start:
     """
-    A start under way: watched by a thread, which mentions it every 5 s and ends it when its time is over.
+    A start in progress. A thread logs it every 5 s, and ends it at the limit.
 
     Args:
-        clock: How long it may take.
-        log: Where it is mentioned.
-        on_overdue: Called once, by the thread, when the time is over and that is logged.
+        clock: The times of the start.
+        log: Gets the log lines.
+        on_overdue: Called once, by the thread, after the line about the limit.
     """
 
-    def __init__(self, clock: StartClock, log: Log, on_overdue: Callable[[], object]) -> None:
+    def __init__(self, clock: StartClock, log: StartLog, on_overdue: Callable[[], object]) -> None:
         self.on_overdue = on_overdue
         self.took_too_long = False
         self._clock = clock
         self._log = log
         self._waiting_for: tuple[str, ...] = ()
         self._is_limited = True
-        # Whoever has it decides whether the start succeeded or took too long.
+        # Its owner decides whether the start succeeded or took too long.
         self._deciding = threading.Lock()
         self._ended = threading.Event()
 
     def waits_for(self, *names: str) -> None:
-        """Name what the start waits for from now on; the log shows it."""
+        """Set what the start waits for, for the log."""
         self._waiting_for = names
         if not self._is_limited:
             self._clock.extend(time.monotonic())
             self._is_limited = True
 
     def migrates(self, step: str) -> None:
-        """Name a migration that runs: no limit applies, because one that is ended has to begin again."""
+        """Name the running migration. It has no limit, because a migration that is ended must begin again."""
         self._is_limited = False
         self._waiting_for = (f"migration {step}",)
 
@@ -109,7 +109,7 @@ class Start:
             self.end()
 
     def end(self) -> None:
-        """Mention nothing from now on, and set no limit."""
+        """Log nothing from now on, and apply no limit."""
         with self._deciding:
             self._ended.set()
 
@@ -135,15 +135,15 @@ class Start:
 @contextmanager
 def collector_off() -> Iterator[None]:
     """
-    Import and build in the block without the garbage collector.
+    Switch the garbage collector off in the block, for imports.
 
-    The collector never visits what is there at the end of the block, and runs seldom from then on. A block inside
-    another one does nothing.
+    The collector never visits the objects that exist at the end of the block, and runs seldom from then on. A block
+    inside another one does nothing.
     """
     if not gc.isenabled():
         yield
         return
-    # It would visit modules and classes again and again, of which none is garbage: a sixth of the time.
+    # It would visit modules and classes again and again, and none is garbage: a sixth of the time of a start.
     gc.disable()
     try:
         yield

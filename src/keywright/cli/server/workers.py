@@ -1,4 +1,4 @@
-"""Several processes that answer requests: their starts, their replacement, their end."""
+"""The supervisor of several worker processes: their start, replacement and end."""
 
 import multiprocessing
 import os
@@ -18,38 +18,38 @@ from uvicorn.supervisors.multiprocess import Process
 from keywright.cli.server.start import Start, StartClock
 
 _SILENCE_SECONDS = 30
-# What a worker may take to end beyond the time that requests in flight have.
+# The time of a worker's end beyond that of its requests in progress.
 _ENDING_SECONDS = 5
-# Between two looks at the workers, while one of them starts and otherwise.
+# The pause between two checks of the workers, while one of them starts and otherwise.
 _STARTING_PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS = 0.5
-# A worker that dies at once is not replaced at once: that would use a core for as long as the cause lasts.
+# A worker that dies at once is not replaced at once: repeated starts would use a whole core.
 _SHORTEST_LIFE_SECONDS = 1
 
 
 class Worker(Process):
     """
-    A process that answers requests, as its supervisor sees it.
+    A worker process, in its supervisor.
 
     Args:
-        config: What it runs.
-        sockets: Where it listens, together with others.
-        clock: How long its start may take.
+        config: The server that it runs.
+        sockets: The listening sockets, shared by all workers.
+        clock: The times of its start.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], clock: StartClock) -> None:
         super().__init__(config, sockets)
         self.clock = clock
         self.is_up = False
-        self._asked_at: float | None = None
+        self._pinged_at: float | None = None
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """
         Serve until SIGTERM; runs in the worker.
 
         uvicorn makes the server when it is first needed. Two threads of the worker need it at the same time: the main
-        thread, and the one that answers the supervisor. Each could make one, and the supervisor would be told for ever
-        about the one that never runs. Therefore the server is made before there is a second thread.
+        thread, and the one that answers the supervisor. Each could make one, and the supervisor would get
+        the state of the one that never runs. Therefore the server is made before there is a second thread.
         """
         server = self.server
         supervisor = multiprocessing.parent_process()
@@ -59,34 +59,34 @@ class Worker(Process):
         super().target(sockets)
 
     def look(self, now: float) -> None:
-        """Read the answers that have come, and ask again after the last one. Waits for nothing."""
+        """Read the answers to pings, and send a new ping after the last one. Does not block."""
         try:
             while self.parent_conn.poll():
                 self.is_up = self.parent_conn.recv() or self.is_up
-                self._asked_at = None
-            if self._asked_at is None:
+                self._pinged_at = None
+            if self._pinged_at is None:
                 self.parent_conn.send(b"ping")
-                self._asked_at = now
+                self._pinged_at = now
         except (OSError, EOFError, pickle.UnpicklingError):
-            # It is dead, which its supervisor sees by itself.
+            # It is dead, which its supervisor notices by `has_died`.
             return
 
     def is_silent(self, now: float) -> bool:
-        """Tell whether it came up and then has not answered for 30 s."""
-        return self.is_up and self._asked_at is not None and now - self._asked_at > _SILENCE_SECONDS
+        """Return whether it has started, and has not answered a ping for 30 s."""
+        return self.is_up and self._pinged_at is not None and now - self._pinged_at > _SILENCE_SECONDS
 
     def is_overdue(self, now: float) -> bool:
-        """Tell whether it is not up, and its time for that is over."""
+        """Return whether it has not started within its limit."""
         return not self.is_up and self.clock.is_over(now)
 
     def has_died(self, now: float) -> bool:
-        """Tell whether it is dead, and to be replaced now."""
+        """Return whether it is dead, and may be replaced now."""
         if self.process.is_alive():
             return False
         return self.is_up or self.exitcode == STARTUP_FAILURE or self.clock.age(now) >= _SHORTEST_LIFE_SECONDS
 
     def end(self) -> None:
-        """Wait for its end after SIGTERM; one that has not come up, and might never see the signal, is killed then."""
+        """Wait for its end after SIGTERM. Kill it after a while if it has not started: it may ignore the signal."""
         self.process.join(None if self.is_up else (self.config.timeout_graceful_shutdown or 0) + _ENDING_SECONDS)
         if self.process.is_alive():
             self.kill()
@@ -95,22 +95,22 @@ class Worker(Process):
 
 def _end_after(supervisor: BaseProcess, server: uvicorn.Server) -> None:
     supervisor.join()
-    # Left alone, it would hold the port against the next start.
+    # A worker without its supervisor would keep the port from the next start.
     if not server.started:
-        # It looks at signals only once it is up, and answers nobody yet.
+        # It handles signals only after its start, and has no requests yet.
         os._exit(STARTUP_FAILURE)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Supervisor(Multiprocess):
     """
-    Runs workers and replaces those that die, fall silent or do not come up.
+    Runs workers, and replaces those that die, do not answer, or do not start.
 
     Args:
-        config: What the workers run, and how many there are.
+        config: The server and the number of workers.
         listener: The socket that they share.
-        start: The start of the service. It is over when every worker answers; with its limit, the workers end.
-        start_seconds: How long the start of a worker may take that replaces another one.
+        start: The start of the service, which is over when every worker answers. At its limit, the workers end.
+        start_seconds: The limit for a worker that replaces another one.
         on_ready: Called once, when every worker answers.
     """
 
@@ -135,7 +135,7 @@ class Supervisor(Multiprocess):
         start.on_overdue = self._fail
 
     def run(self) -> None:
-        """Run the workers until SIGTERM or SIGINT, or until one fails to start for a reason that stays."""
+        """Run the workers until SIGTERM or SIGINT, or until one reports that it cannot start."""
         self.init_processes()
         while not self.should_exit.wait(_STARTING_PAUSE_SECONDS if self._starting() else _PAUSE_SECONDS):
             self.handle_signals()
@@ -145,13 +145,13 @@ class Supervisor(Multiprocess):
         self.join_all()
 
     def init_processes(self) -> None:
-        """Start as many workers as there shall be."""
+        """Start the configured number of workers."""
         for _ in range(self.processes_num):
             self.processes.append(self._new_worker())
         self._name_those_starting()
 
     def keep_subprocess_alive(self) -> None:
-        """Look at every worker, and replace those in trouble; say once that all of them answer."""
+        """Check every worker, replace the failed ones, and call `on_ready` once when all of them answer."""
         now = time.monotonic()
         for index, worker in enumerate(self._workers()):
             worker.look(now)
@@ -167,7 +167,7 @@ class Supervisor(Multiprocess):
             self._on_ready = None
 
     def restart_all(self) -> None:
-        """Replace each worker by one that is up before the old one ends; one that does not come up ends the restart."""
+        """Replace each worker: the new one answers before the old one ends. If a new one does not start, stop."""
         for index, former in enumerate(self._workers()):
             worker = self._new_worker()
             if not self._comes_up(worker):
@@ -186,7 +186,7 @@ class Supervisor(Multiprocess):
         self.processes.append(self._new_worker())
 
     def terminate_all(self) -> None:
-        """End the workers; what would connect now is refused rather than left to wait for a worker that is gone."""
+        """End the workers. New connections are refused, so that none waits for a worker that has ended."""
         for listener in self.sockets:
             listener.close()
         for worker in self._workers():
@@ -216,7 +216,7 @@ class Supervisor(Multiprocess):
             return "a worker died and was replaced"
         if worker.is_silent(now):
             return "a worker did not answer and was replaced"
-        # Until the service is ready its own limit counts.
+        # Until the service is ready, the limit of its start applies.
         if self._on_ready is None and worker.is_overdue(now):
             return "a worker did not come up in time and was replaced"
         return None
@@ -225,7 +225,7 @@ class Supervisor(Multiprocess):
         worker.kill()
         worker.join()
         if worker.exitcode == STARTUP_FAILURE:
-            # It would fail in the same way again.
+            # A new worker would fail in the same way.
             self._log.error("a worker failed to start; the service ends", worker=worker.pid)
             self._fail()
             return

@@ -1,5 +1,5 @@
 """
-Checking keys in front of an application, one module a framework: `asgi`, `wsgi`, `flask`, `django`, `fastapi`.
+Verification of keys in front of an application, one module per framework: `asgi`, `wsgi`, `flask`, `django`, `fastapi`.
 
-Each is imported by its own name, and imports its framework when it is used.
+Import each module by its own name. It imports its framework only when it is used.
 """

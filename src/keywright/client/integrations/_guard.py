@@ -1,27 +1,25 @@
 """
-What the integrations share: where a request has its key, where it came from, and what a refusal looks like.
+The shared part of the integrations: reading the key and the address of a request, and writing a refusal.
 
-An integration reads `RequestHeaders` out of its framework's request. It gets a verdict to go on with, or `KeyRefused`
-with the answer. All decisions stand here; an integration has none of its own.
+An integration reads `RequestHeaders` from its framework's request. It gets a verdict, or `KeyRefused` with the answer.
+All decisions are made here, none in an integration.
 """
 
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from math import ceil
+from ipaddress import ip_network
 from typing import Generic, NamedTuple, TypeVar
 
 from httpx import codes
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
 from keywright.client.verifier._checker import wanted_scopes
+from keywright.keys.addresses import client_address
+from keywright.keys.rate_limiter import rate_limit_headers
+from keywright.keys.rate_limits import check_cost
 from keywright.keys.verdict import Code
-
-_Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
 
 App = TypeVar("App")
 Result = TypeVar("Result")
@@ -46,13 +44,13 @@ _REFUSALS = {
 
 class KeyRefused(Exception):
     """
-    A request that may not go on, and what to answer.
+    The request is refused, with this answer.
 
     Args:
         status: The HTTP status.
         code: Stable, for programs, such as `key_required`.
         detail: A sentence.
-        headers: Headers of the answer beside those on its content.
+        headers: Headers of the answer, without those of its content.
     """
 
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -75,7 +73,7 @@ class KeyRefused(Exception):
 
 class RequestHeaders(NamedTuple):
     """
-    What matters of a request: the values of each header, and the address of the connection.
+    The headers of a request that the guard reads, and the address of the connection.
 
     `authorization`, `api_key` and `forwarded` (`X-Forwarded-For`) have one value for each header of that name.
     """
@@ -89,18 +87,18 @@ class RequestHeaders(NamedTuple):
 
 class Guard:
     """
-    What requests have to present.
+    The requirements for requests.
 
     Args:
-        scopes: What a key must be allowed to do, all of it.
-        environment: The environment it must belong to; None for any.
+        scopes: The scopes that a key must have, all of them.
+        environment: The environment that it must belong to; None for any.
         exempt: Paths that need no key, each exactly as the application sees it.
-        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
-        cost: How many units of a key's rate limits each request takes.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is trusted; none by default.
+        cost: The units of a key's rate limits that each request uses.
 
     Raises:
-        TypeError: *scopes*, *exempt* or *trusted_proxies* is one string, or *cost* no whole number.
-        ValueError: A network is none, or *cost* is no cost.
+        TypeError: *scopes*, *exempt* or *trusted_proxies* is one string, or *cost* is not a whole number.
+        ValueError: A network is malformed, or *cost* is out of range.
     """
 
     def __init__(
@@ -132,7 +130,7 @@ class Guard:
         Check the key of a request.
 
         Raises:
-            KeyRefused: The request may not go on.
+            KeyRefused: The request is refused.
         """
         try:
             return self.pass_or_refuse(self.call(verifier.verify, headers))
@@ -140,7 +138,7 @@ class Guard:
             raise refused_for_trouble(error) from None
 
     async def check_async(self, verifier: AsyncVerifier, headers: RequestHeaders) -> Verdict:
-        """Do as `check`, on an event loop."""
+        """Check the key of a request on an event loop, as `check` does."""
         try:
             return self.pass_or_refuse(await self.call(verifier.verify, headers))
         except KeywrightError as error:
@@ -151,7 +149,7 @@ class Guard:
         Call the `verify` of a verifier for a request.
 
         Raises:
-            KeyRefused: The request presents no key, or two.
+            KeyRefused: The request presents no key, or two different ones.
         """
         peer = headers.peer
         return verify(
@@ -165,10 +163,10 @@ class Guard:
 
     def pass_or_refuse(self, verdict: Verdict) -> Verdict:
         """
-        Give the verdict back when the key may be used.
+        Return a valid verdict.
 
         Raises:
-            KeyRefused: It may not.
+            KeyRefused: The verdict is not valid.
         """
         if verdict:
             return verdict
@@ -180,7 +178,7 @@ class Guard:
             wanted = " ".join(self._scopes)
             headers["WWW-Authenticate"] = f'{_REALM}, error="insufficient_scope", scope="{wanted}"'
         elif verdict.retry_after_seconds is not None or (verdict.code is Code.RATE_LIMITED and not verdict.limits):
-            # Without any limits it was the service that refused the customer's address, for a short time.
+            # Without limits, the failure limit of the service refused the caller's network, for a short time.
             headers["Retry-After"] = str(verdict.retry_after_seconds or _RETRY_SECONDS)
         raise KeyRefused(status, verdict.code.value, sentence, headers)
 
@@ -191,12 +189,12 @@ class GuardedApplication(Generic[App, AnyVerifier]):
 
     Args:
         app: The application.
-        verifier: Checks the keys; started by the first request, if not before.
-        scopes: What a key must be allowed to do, all of it.
-        environment: The environment it must belong to; None for any.
+        verifier: Checks the keys; the first request starts it if it was not started.
+        scopes: The scopes that a key must have, all of them.
+        environment: The environment that it must belong to; None for any.
         exempt: Paths that need no key, each exactly as the application sees it.
-        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
-        cost: How many units of a key's rate limits each request takes.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is trusted; none by default.
+        cost: The units of a key's rate limits that each request uses.
 
     Raises:
         TypeError, ValueError: See `Guard`.
@@ -221,18 +219,8 @@ class GuardedApplication(Generic[App, AnyVerifier]):
 
 
 def limit_headers(verdict: Verdict) -> dict[str, str]:
-    """
-    Write the state of the key's rate limits as headers, for every answer to its holder; none for a key without limits.
-
-    `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers, one item a limit.
-    """
-    if not verdict.limits:
-        return {}
-    policies, states = [], []
-    for limit, remaining, reset_seconds in verdict.limits:
-        policies.append(f'"{limit.name}";q={limit.limit};w={limit.window_seconds}')
-        states.append(f'"{limit.name}";r={remaining};t={ceil(reset_seconds)}')
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    """Write the state of the key's rate limits as headers of an answer; none without limits."""
+    return rate_limit_headers(verdict.limits)
 
 
 def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
@@ -240,11 +228,11 @@ def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
     Find the one key of a request.
 
     Args:
-        authorization: The values of all `Authorization` headers; schemes other than Bearer are passed over.
+        authorization: The values of all `Authorization` headers; schemes other than Bearer are ignored.
         api_key: The values of all `X-API-Key` headers.
 
     Raises:
-        KeyRefused: There is none, or there are two that differ: which of them counts, two programs may disagree on.
+        KeyRefused: There is none, or there are two different ones: another program might choose the other one.
     """
     found = {value.strip() for value in api_key}
     for value in authorization:
@@ -261,7 +249,7 @@ def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
 
 
 def refused_for_trouble(error: KeywrightError) -> KeyRefused:
-    """Make the answer where there is no verdict. The reason goes to the log, not to the caller."""
+    """Make the answer for a check that failed without a verdict. The reason goes to the log, not to the caller."""
     if isinstance(error, CredentialRefused):
         _logger.error("the service does not accept this verifier's credential: %s", error)
     else:
@@ -271,29 +259,3 @@ def refused_for_trouble(error: KeywrightError) -> KeyRefused:
     seconds = min(max(after or 0, _RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
     sentence = "API keys cannot be checked right now. Try again soon."
     return KeyRefused(codes.SERVICE_UNAVAILABLE, "service_unavailable", sentence, {"Retry-After": str(seconds)})
-
-
-def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[_Network]) -> str | None:
-    """
-    Give the address of the caller, not of the proxies before us.
-
-    `X-Forwarded-For` is read from the right, and only for as long as the hop that wrote it is one of *trusted*;
-    whatever a caller put there itself stands further left and is never reached.
-
-    Returns:
-        An address, or None where there is none (a Unix socket, a malformed hop behind a proxy).
-    """
-    hop = _address(peer or "")
-    hops = [entry for value in forwarded for entry in value.split(",")]
-    while hop is not None and hops and any(hop in network for network in trusted):
-        hop = _address(hops.pop())
-    return None if hop is None else str(hop)
-
-
-def _address(text: str) -> _Address | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    # A dual-stack socket shows an IPv4 peer as ::ffff:a.b.c.d.
-    return getattr(address, "ipv4_mapped", None) or address

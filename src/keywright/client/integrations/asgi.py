@@ -1,10 +1,10 @@
 """
-Checking keys in front of any ASGI application.
+Verification of keys in front of any ASGI application.
 
     app = KeywrightASGIMiddleware(app, AsyncVerifier(url, credential), scopes=["reports:read"], exempt=["/healthz"])
 
 The verdict is in `scope["keywright"]`, and in `scope["state"]["keywright"]`, which Starlette shows as
-`request.state.keywright`. Whatever refuses a request answers it: the application never sees it.
+`request.state.keywright`. The middleware answers refused requests; the application does not see them.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,10 +24,10 @@ POLICY_VIOLATION = 1008
 
 class KeywrightASGIMiddleware(GuardedApplication[App, AsyncVerifier]):
     """
-    Lets through requests that present a key which may be used, and answers all others.
+    Passes requests with a valid key on, and answers all others.
 
-    Starts the verifier when the server announces the application's lifespan (or with the first request), and closes it
-    at its end, unless the verifier was started before. The arguments are those of `GuardedApplication`.
+    It starts the verifier with the application's lifespan (or with the first request), and closes it at the end of the
+    lifespan, unless the verifier was started before. The arguments are those of `GuardedApplication`.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,8 +61,8 @@ class _Lifespan:
     """
     Passes the lifespan of an application on, and closes the verifier at its end.
 
-    Answers in place of an application that ignores lifespans. Closes the verifier before the server gets the last
-    message: a server does not wait for what an application does after it.
+    It answers in place of an application that ignores lifespans. It closes the verifier before the server gets the last
+    message, because a server may stop the application right after it.
     """
 
     def __init__(self, app: App, verifier: AsyncVerifier, receive: Receive, send: Send) -> None:
@@ -79,7 +79,7 @@ class _Lifespan:
             if self._received:
                 raise
         if not self._received:
-            # It returned or failed before it received anything, as an application for requests only does.
+            # An application without lifespan support returns or fails before it receives a message.
             for kind in ("startup", "shutdown"):
                 await self._server_receive()
                 await self._send({"type": f"lifespan.{kind}.complete"})
@@ -95,7 +95,7 @@ class _Lifespan:
 
 
 def headers_of(scope: Scope) -> RequestHeaders:
-    """Read the headers that matter out of an ASGI scope."""
+    """Read the headers and the peer from an ASGI scope."""
     found: dict[bytes, list[str]] = {b"authorization": [], b"x-api-key": [], b"x-forwarded-for": [], b"user-agent": []}
     for name, value in scope["headers"]:
         if name in found:
@@ -127,7 +127,7 @@ def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 async def _refuse(refusal: KeyRefused, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
-        # Before it is accepted, closing it answers the handshake with 403.
+        # Closing before the handshake is accepted answers it with 403.
         await receive()
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.code})
         return

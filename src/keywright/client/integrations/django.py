@@ -1,5 +1,5 @@
 """
-Checking keys in a Django project: all of it, by the middleware, or view by view, by the decorator.
+Verification of keys in a Django project: for all views by the middleware, or for one view by the decorator.
 
     # settings.py
     KEYWRIGHT = {"URL": "https://keys.acme.example", "VERIFIER": os.environ["KEYWRIGHT_VERIFIER"]}
@@ -9,10 +9,10 @@ Checking keys in a Django project: all of it, by the middleware, or view by view
     @require_key(scopes=["reports:read"])
     def reports(request): ...
 
-Both put the verdict into `request.keywright`. `KEYWRIGHT` may hold, too, `OPTIONS` for the verifier (such as
+Both set `request.keywright` to the verdict. Further settings in `KEYWRIGHT` are `OPTIONS` for the verifier (such as
 `{"outage_seconds": 60}`), `TRUSTED_PROXIES` (networks in CIDR form), and for the middleware `SCOPES`, `ENVIRONMENT`,
-`COST` (units of a key's rate limits that each request takes) and `EXEMPT` (paths that need no key). Django is imported
-when one of these is used, so that this package can be installed without it.
+`COST` (units of a key's rate limits that each request uses) and `EXEMPT` (paths that need no key). Django is imported
+when one of these is used, so this package can be installed without it.
 """
 
 from collections.abc import Callable, Collection
@@ -29,7 +29,7 @@ _View = Callable[..., Any]
 
 
 class KeywrightDjangoMiddleware:
-    """Lets through requests that present a key which may be used, and answers all others."""
+    """Passes requests with a valid key on, and answers all others."""
 
     sync_capable = True
     async_capable = False
@@ -44,7 +44,7 @@ class KeywrightDjangoMiddleware:
             trusted_proxies=settings.get("TRUSTED_PROXIES", ()),
             cost=settings.get("COST", 1),
         )
-        # Said when the project starts, not with its first request.
+        # A flaw in the settings fails the start, not the first request.
         the_verifier()
 
     def __call__(self, request: Any) -> Any:
@@ -59,17 +59,17 @@ def require_key(
     *, scopes: Collection[str] = (), environment: str | None = None, cost: int = 1
 ) -> Callable[[_View], _View]:
     """
-    Make a decorator that lets a view, async or not, be called with a good key only.
+    Make a decorator that calls a view, async or not, only with a valid key.
 
     Args:
-        scopes: What a key must be allowed to do, all of it.
-        environment: The environment it must belong to; None for any.
-        cost: How many units of a key's rate limits each call takes.
+        scopes: The scopes that a key must have, all of them.
+        environment: The environment that it must belong to; None for any.
+        cost: The units of a key's rate limits that each call uses.
     """
 
     @cache
     def guard() -> Guard:
-        # Settings are read when they are needed: a view may be imported before there are any.
+        # Read late: a view may be imported before the settings are configured.
         trusted = _settings().get("TRUSTED_PROXIES", ())
         return Guard(scopes=scopes, environment=environment, trusted_proxies=trusted, cost=cost)
 
@@ -79,10 +79,10 @@ def require_key(
 @cache
 def the_verifier() -> Verifier:
     """
-    Give the verifier of this project, made out of its settings; started by the first request.
+    Give the verifier of this project, made from its settings; the first request starts it.
 
     Raises:
-        django.core.exceptions.ImproperlyConfigured: The settings lack a name, or have an unknown one.
+        django.core.exceptions.ImproperlyConfigured: `KEYWRIGHT` lacks a name, or has an unknown one.
     """
     settings = _settings()
     return Verifier(settings["URL"], settings["VERIFIER"], **settings.get("OPTIONS", {}))
@@ -100,7 +100,7 @@ def _guarded(view: _View, check: Callable[[Any], Any]) -> _View:
 
         return guarded
 
-    # In a thread, because it may have to wait for the service.
+    # In a thread, because the check may wait for the service.
     check_in_thread = sync_to_async(check, thread_sensitive=False)
 
     @wraps(view)
@@ -112,7 +112,7 @@ def _guarded(view: _View, check: Callable[[Any], Any]) -> _View:
 
 
 def _check(request: Any, guard: Guard) -> Any:
-    """Note the verdict on the request's key; give the answer when the request may not go on, None when it may."""
+    """Set the verdict on the request; return the answer of a refusal, None for a valid key."""
     from django.http import HttpResponse  # type: ignore[import-untyped]
 
     try:
@@ -130,7 +130,7 @@ def _with_limits(request: Any, response: Any) -> Any:
 
 
 def _settings() -> dict[str, Any]:
-    # Django has no types of its own.
+    # Django ships no types.
     from django.conf import settings  # type: ignore[import-untyped]
     from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
 

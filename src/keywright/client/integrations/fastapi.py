@@ -1,5 +1,5 @@
 """
-Checking keys in a FastAPI application, route by route.
+Verification of keys in a FastAPI application, for each route.
 
     app = FastAPI()
     use_verifier(app, AsyncVerifier(url, credential))
@@ -7,7 +7,7 @@ Checking keys in a FastAPI application, route by route.
     @app.get("/reports")
     async def reports(key: Annotated[KeyInfo, Depends(require_key(scopes=["reports:read"]))]): ...
 
-FastAPI is imported when one of these is called, so that this package can be installed without it.
+FastAPI is imported when one of these is called, so this package can be installed without it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -28,10 +28,10 @@ _DESCRIPTION = "An API key."
 
 def use_verifier(app: "fastapi.FastAPI", verifier: AsyncVerifier) -> None:
     """
-    Have the routes of an application check keys with *verifier*.
+    Let the routes of an application check keys with *verifier*. Call it before the application serves.
 
-    Starts it when the application starts and closes it at its end, unless it was started before.
-    Refusals are answered as `{"detail", "code"}`. To be called before the application serves.
+    The verifier is started with the application and closed at its end, unless it was started before. Refusals are
+    answered as `{"detail", "code"}`.
     """
     app.state.keywright = verifier
     app.add_exception_handler(KeyRefused, _answer_refusal)
@@ -55,19 +55,19 @@ def require_key(
     cost: int = 1,
 ) -> Callable[..., Awaitable[KeyInfo]]:
     """
-    Make a dependency that gives the key of a request, and answers in the route's place when there is no good one.
+    Make a dependency that gives the key of a request, and answers in place of the route without a valid key.
 
-    It shows in the application's OpenAPI document as a key in `Authorization: Bearer` or in `X-API-Key`. The whole
-    verdict is in `request.state.keywright`.
+    The application's OpenAPI document shows it as a key in `Authorization: Bearer` or in `X-API-Key`. The whole verdict
+    is in `request.state.keywright`.
 
     Args:
-        scopes: What a key must be allowed to do, all of it.
-        environment: The environment it must belong to; None for any.
-        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
-        cost: How many units of a key's rate limits each call takes.
+        scopes: The scopes that a key must have, all of them.
+        environment: The environment that it must belong to; None for any.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is trusted; none by default.
+        cost: The units of a key's rate limits that each call uses.
 
     Raises:
-        TypeError, ValueError: An argument is not as it should be.
+        TypeError, ValueError: An argument is malformed, as for `Guard`.
     """
     import fastapi
     import fastapi.requests
@@ -88,7 +88,7 @@ def require_key(
 
 @cache
 def _schemes() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Make the two ways to present a key, as dependencies that show in the document and do nothing."""
+    """Make the two ways to present a key as dependencies that appear in the document and do nothing."""
     import fastapi.openapi.models as openapi
     import fastapi.security.base as security
 

@@ -1,11 +1,11 @@
 """
-Checking keys in a Flask application, view by view; `wsgi` does it for a whole application.
+Verification of keys in a Flask application, for one view; `wsgi` does it for a whole application.
 
     @app.get("/reports")
     @require_key(verifier, scopes=["reports:read"])
     def reports(): return {"key": str(g.keywright.key.id)}
 
-Flask is imported when a guarded view is called, so that this package can be installed without it.
+Flask is imported when a guarded view is called, so this package can be installed without it.
 """
 
 from collections.abc import Callable, Collection
@@ -28,14 +28,14 @@ def require_key(
     cost: int = 1,
 ) -> Callable[[_View], _View]:
     """
-    Make a decorator that lets a view be called with a good key only; the verdict is in `flask.g.keywright`.
+    Make a decorator that calls a view only with a valid key; the verdict is in `flask.g.keywright`.
 
     Args:
-        verifier: Checks the keys; started by the first request, and ended with the process.
-        scopes: What a key must be allowed to do, all of it.
-        environment: The environment it must belong to; None for any.
-        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is believed; by default nobody's.
-        cost: How many units of a key's rate limits each call takes.
+        verifier: Checks the keys; the first request starts it, and it ends with the process.
+        scopes: The scopes that a key must have, all of them.
+        environment: The environment that it must belong to; None for any.
+        trusted_proxies: Networks in CIDR form whose `X-Forwarded-For` is trusted; none by default.
+        cost: The units of a key's rate limits that each call uses.
     """
     guard = Guard(scopes=scopes, environment=environment, trusted_proxies=trusted_proxies, cost=cost)
 

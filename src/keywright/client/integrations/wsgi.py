@@ -1,5 +1,5 @@
 """
-Checking keys in front of any WSGI application, Flask's among them.
+Verification of keys in front of any WSGI application, such as Flask's.
 
     app.wsgi_app = KeywrightWSGIMiddleware(app.wsgi_app, Verifier(url, credential), scopes=["reports:read"])
 
@@ -18,9 +18,9 @@ from keywright.client.verifier import Verifier
 
 class KeywrightWSGIMiddleware(GuardedApplication[WSGIApplication, Verifier]):
     """
-    Lets through requests that present a key which may be used, and answers all others.
+    Passes requests with a valid key on, and answers all others.
 
-    The verifier is started by the first request, and ends with the process. The arguments are those of
+    The first request starts the verifier, and it ends with the process. The arguments are those of
     `GuardedApplication`.
     """
 
@@ -35,8 +35,8 @@ class KeywrightWSGIMiddleware(GuardedApplication[WSGIApplication, Verifier]):
 
 
 def headers_of(environ: WSGIEnvironment) -> RequestHeaders:
-    """Read the headers that matter out of a WSGI environment; Django's `request.META` is one."""
-    # A server joins headers that come twice with a comma, which no key holds.
+    """Read the headers and the peer from a WSGI environment, such as Django's `request.META`."""
+    # A server joins repeated headers with a comma, which no key contains.
     return RequestHeaders(
         authorization=_values(environ, "HTTP_AUTHORIZATION"),
         api_key=_values(environ, "HTTP_X_API_KEY"),

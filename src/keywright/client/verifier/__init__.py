@@ -1,7 +1,7 @@
 """
 Checking keys inside an API server.
 
-Promised are the names that this package exports; its modules may change with any version.
+The names that this package exports are stable; its modules may change with any version.
 """
 
 from keywright.client.verifier._calls import Timing

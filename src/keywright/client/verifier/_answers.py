@@ -1,4 +1,4 @@
-"""Read the answers to a verification, and turn every other answer into the error that it means."""
+"""Reads the answers to a verification, and turns every other answer into an error."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from keywright.client.errors import CredentialRefused, KeywrightError, Refused, 
 from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
 from keywright.keys.addresses import canonical_network
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 # The facts that this version can judge. A key with any other fact is verified by the service each time.
-_WEIGHED = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
+_JUDGED_FACTS = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """The names of the facts, those included that this version does not know."""
+    """All facts of an answer by name, also those that this version does not know."""
 
     facts: Mapping[str, Any] | None = None
 
@@ -35,8 +35,8 @@ class Answer:
     """
     The service's answer on a key: its verdict, and the facts of the key where the secret matched.
 
-    `complete` is true when this version can judge all facts, `stale` when the service itself answered from memory.
-    `limits` and `retry_after_seconds` are there when the service itself counted the request.
+    `complete` is true when this version can judge all facts, `stale` when the service answered from its cache in an
+    outage. `limits` and `retry_after_seconds` are given when the service counted the request.
     """
 
     code: Code
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def cacheable(self) -> bool:
-        """Whether its facts may be cached until the feed names the key."""
+        """Whether its facts may be cached until a change names the key."""
         return self.complete and not self.stale
 
     @property
@@ -65,18 +65,18 @@ def read_answer(response: httpx.Response) -> Answer:
 
     Raises:
         CredentialRefused: The service does not accept the verifier.
-        ServiceUnavailable: It is not an answer that a verdict can be made of.
+        ServiceUnavailable: The answer has no verdict.
     """
     if response.status_code != httpx.codes.OK:
-        raise trouble_of(response)
+        raise verifier_error_of(response)
     try:
         return _answer(read(VerifyResponse, response.content), read(_Facts, response.content))
     except ContractError as error:
         raise ServiceUnavailable(str(not_keywright(response, str(error)))) from None
 
 
-def trouble_of(response: httpx.Response) -> KeywrightError:
-    """Turn an error of the service into its meaning here: a refused credential, or an unavailable service."""
+def verifier_error_of(response: httpx.Response) -> KeywrightError:
+    """Give the error of an answer for a verifier: a refused credential, or an unavailable service."""
     error = error_of(response)
     if isinstance(error, ServiceUnavailable):
         return error
@@ -88,42 +88,42 @@ def trouble_of(response: httpx.Response) -> KeywrightError:
             retry_after=read_retry_after(response),
             request_id=error.request_id,
         )
-    # The page of a gateway, or another server: not the service.
+    # The page of a gateway, or another server than the service.
     return ServiceUnavailable(str(error), retry_after=read_retry_after(response))
 
 
-def _answer(said: VerifyResponse, named: _Facts) -> Answer:
-    if said.valid is not (said.code is Code.VALID):
+def _answer(response: VerifyResponse, fact_names: _Facts) -> Answer:
+    if response.valid is not (response.code is Code.VALID):
         raise ContractError("`valid` contradicts `code`")
-    key, facts, why = said.api_key, said.facts, said.explanation
-    if key is None and said.valid:
+    key, facts, explanation = response.api_key, response.facts, response.explanation
+    if key is None and response.valid:
         raise ContractError("`valid` comes without a key")
     return Answer(
-        code=said.code,
+        code=response.code,
         facts=None if key is None else _facts(key, facts),
-        complete=key is not None and facts is not None and set(named.facts or ()) <= _WEIGHED,
-        stale=said.stale,
-        explanation=None if why is None else Explanation(why.rule, why.would_pass),
-        limits=tuple(map(_limit_state, said.rate_limits or ())),
-        retry_after_seconds=said.retry_after_seconds,
+        complete=key is not None and facts is not None and set(fact_names.facts or ()) <= _JUDGED_FACTS,
+        stale=response.stale,
+        explanation=None if explanation is None else Explanation(explanation.reason, explanation.would_pass),
+        limits=tuple(map(_limit_state, response.rate_limits or ())),
+        retry_after_seconds=response.retry_after_seconds,
     )
 
 
 def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
     if facts is None:
-        # The service's own verdict: what its rules weighed beyond this was weighed there.
+        # The service has decided: the facts that it does not send were judged there.
         facts = FactsResponse(revoked=False, expires_at=None if key.expires_at is None else key.expires_at.timestamp())
     return KeyFacts(
         id=key.id.bytes,
-        org_id=_one_for_all(key.org_id.bytes),
+        org_id=_shared(key.org_id.bytes),
         name=key.name,
-        environment=_one_for_all(key.environment),
+        environment=_shared(key.environment),
         expires_at=_end(facts.expires_at),
         revoked=facts.revoked,
-        scopes=_one_for_all(key.scopes),
+        scopes=_shared(key.scopes),
         retires_at=_end(facts.retires_at),
-        allowed_ips=_one_for_all(tuple(map(_network, facts.allowed_ips))),
-        rate_limits=_one_for_all(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
+        allowed_ips=_shared(tuple(map(_network, facts.allowed_ips))),
+        rate_limits=_shared(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
     )
 
 
@@ -144,6 +144,6 @@ def _limit_state(state: LimitStateResponse) -> LimitState:
 
 
 @lru_cache(maxsize=16_384)
-def _one_for_all(value: _Value) -> _Value:
+def _shared(value: _Value) -> _Value:
     # Many keys share these values; without this each would have its own copy.
     return value

@@ -1,4 +1,4 @@
-"""A verifier's session on an event loop of its own, in a thread of its own, for code that does not await."""
+"""Runs a verifier's session on an event loop in its own thread, for code that does not await."""
 
 import asyncio
 import threading
@@ -29,15 +29,15 @@ class Background:
         self._end_seconds = end_seconds
         self._session: Future[VerifierSession] = Future()
         self._open = True
-        # A request reaches the loop before the end does, or is refused.
+        # Under this lock a request is scheduled before the end, or is refused.
         self._gate = threading.Lock()
         self._end = asyncio.Event()
-        # A daemon, because an application that forgets to close it must still be able to end.
+        # A daemon thread, so that an application can end without closing the verifier.
         self._thread = threading.Thread(target=self._run, name="keywright verifier", daemon=True)
         self._thread.start()
 
-    def ask(self, request: UncachedRequest) -> Verdict:
-        """Decide on the session's loop; see `VerifierSession.ask`."""
+    def decide(self, request: UncachedRequest) -> Verdict:
+        """Decide on the session's loop; see `VerifierSession.decide`."""
         session = self._session.result()
         with self._gate:
             if not self._open:
@@ -48,7 +48,7 @@ class Background:
         except CancelledError:
             raise ServiceUnavailable(CLOSED) from None
         except BaseException:
-            # As by Ctrl-C: the caller does not wait any more.
+            # For example Ctrl-C: the caller does not wait any more.
             verdict.cancel()
             raise
 
@@ -61,9 +61,9 @@ class Background:
         self._thread.join(self._end_seconds + _SPARE_SECONDS)
 
     async def _decide(self, session: VerifierSession, request: UncachedRequest) -> Verdict:
-        # Since the thread looked, the same request of another thread may have been answered.
+        # Meanwhile the same request of another thread may have been answered.
         decided = self.checker.decide_again(request)
-        return decided if isinstance(decided, Verdict) else await session.ask(decided)
+        return decided if isinstance(decided, Verdict) else await session.decide(decided)
 
     def _run(self) -> None:
         try:
@@ -78,5 +78,5 @@ class Background:
         self._session.set_result(session)
         await self._end.wait()
         await session.close()
-        # A closed connection reports its end one round of the loop later.
+        # A closed connection reports its end one turn of the loop later.
         await asyncio.sleep(0)

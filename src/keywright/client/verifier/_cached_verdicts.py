@@ -1,38 +1,32 @@
 """
-Uses of keys, noted at the cost of one look into a dict, and added up later into what is reported.
+The verdicts of recent requests, with the number of equal requests since.
 
-A use is first noted under the very words of the request, together with the verdict they got, so that the next request
-with the same words needs no thought. Out of there they are added up by hour, network and agent. Both are bounded:
-beyond it, places are no longer told apart, and in the end uses are only counted as lost. Pure; the caller locks.
+A use is first counted on the cached verdict of an equal request, at the cost of one dict look-up and without a
+decision. Later it is added up in the usage book. Both are bounded. Pure; the caller locks.
 """
 
-from itertools import islice
-from typing import NamedTuple
-
 from keywright.client.verifier._verdicts import Verdict
-from keywright.keys.sightings import agent_family, network_of
+from keywright.keys.addresses import network_of
+from keywright.keys.usage import UsageBook, UsageSource, agent_family, hour_of
 
-MOST_RECENT = 32_768
-MOST_REPORTED = 10_000
+MOST_CACHED = 32_768
+MOST_SOURCES = 10_000
 LONGEST_AGENT = 256
-HOUR_SECONDS = 3600
 
-Words = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
-"""What a request said: the digest of its key, the scopes and environment it asked for, its address and agent."""
-
-
-NEVER_STANDS = -1
-"""In place of a number of changes: this verdict was for one request."""
-
-_Place = tuple[bytes, int, str | None, str | None]
+RequestKey = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
+"""All that a verdict depends on: the digest of the key, required scopes and environment, address and user agent."""
 
 
-class Standing:
+NEVER_REPEATED = -1
+"""In place of a number of changes: this verdict is not repeated."""
+
+
+class CachedVerdict:
     """
-    The verdict that some words got, and how often they came.
+    The verdict on a request, and the number of equal requests.
 
-    It stands for the next such request until `until`, in seconds of the epoch, and only while nothing has been dropped:
-    `changes` counts how often something had been when it was given.
+    It is repeated until `until`, in seconds since the epoch, and only while no key is invalidated: `changes` is the
+    number of invalidations at the time of the verdict.
     """
 
     __slots__ = ("changes", "count", "first", "last", "until", "verdict")
@@ -45,98 +39,54 @@ class Standing:
         self.count = 1
 
 
-class Sighting(NamedTuple):
-    """Uses of one key in one hour from one place. Times in seconds of the epoch."""
-
-    digest: bytes
-    hour: int
-    network: str | None
-    agent: str | None
-    times: int
-    first: float
-    last: float
-
-
-class _Sum:
-    __slots__ = ("first", "last", "times")
-
-    def __init__(self, times: int, first: float, last: float) -> None:
-        self.times = times
-        self.first = first
-        self.last = last
-
-
-class Uses:
+class CachedVerdicts:
     """
-    What was seen and not yet reported.
+    The verdicts of recent requests, and the usage that was not reported yet.
 
     Args:
-        most_recent: How many different words are kept as they were said.
-        most: How many places are told apart; as many again are kept without their place.
+        most: The number of verdicts.
+        most_sources: The number of sources of usage; as many again are counted without network and agent.
     """
 
-    def __init__(self, *, most_recent: int = MOST_RECENT, most: int = MOST_REPORTED) -> None:
-        self._most_recent = most_recent
+    def __init__(self, *, most: int = MOST_CACHED, most_sources: int = MOST_SOURCES) -> None:
         self._most = most
-        self._waiting: list[tuple[Words, Standing]] = []
-        self._sums: dict[_Place, _Sum] = {}
-        self.recent: dict[Words, Standing] = {}
-        self.lost = 0
+        self._waiting: list[tuple[RequestKey, CachedVerdict]] = []
+        self.recent: dict[RequestKey, CachedVerdict] = {}
+        self.usage = UsageBook(most_sources=most_sources, most_records=2 * most_sources)
 
-    def note(self, words: Words, standing: Standing) -> None:
-        """Note the first use under some words; later ones are counted on the standing itself."""
-        replaced = self.recent.get(words)
+    def add(self, request: RequestKey, cached: CachedVerdict) -> None:
+        """Cache the verdict on a request and count its first use; later uses are counted on the verdict itself."""
+        replaced = self.recent.get(request)
         if replaced is not None:
-            self._add(words, replaced)
-        elif len(self.recent) >= self._most_recent:
-            self.turn()
-        # As many are added up as come in, so that no request ever pays for many.
+            self._count(request, replaced)
+        elif len(self.recent) >= self._most:
+            self.set_aside()
+        # Each new verdict adds up one old one, so that no request has to add up many.
         if self._waiting:
-            self._add(*self._waiting.pop())
-        self.recent[words] = standing
+            self._count(*self._waiting.pop())
+        self.recent[request] = cached
 
-    def again(self, words: Words, now: float) -> bool:
-        """Count a use under words that have been noted; tell whether they have."""
-        standing = self.recent.get(words)
-        if standing is None:
+    def count_again(self, request: RequestKey, now: float) -> bool:
+        """Count a use of a request if its verdict is cached; tell whether it is."""
+        cached = self.recent.get(request)
+        if cached is None:
             return False
-        standing.count += 1
-        standing.last = now
+        cached.count += 1
+        cached.last = now
         return True
 
-    def turn(self) -> None:
-        """Set aside what was noted, to be added up."""
+    def set_aside(self) -> None:
+        """Set aside all verdicts, so that their uses are added up."""
         self._waiting.extend(self.recent.items())
         self.recent = {}
 
-    def settle(self, most: int) -> bool:
-        """Add up at most *most* of what was set aside; tell whether there is more."""
+    def add_up(self, most: int) -> bool:
+        """Add up the uses of at most *most* verdicts that were set aside; tell whether there are more."""
         for _ in range(min(most, len(self._waiting))):
-            self._add(*self._waiting.pop())
+            self._count(*self._waiting.pop())
         return bool(self._waiting)
 
-    def take(self, most: int) -> list[Sighting]:
-        """Take out at most *most* of what was added up."""
-        taken = [(place, self._sums.pop(place)) for place in list(islice(self._sums, most))]
-        return [Sighting(*place, found.times, found.first, found.last) for place, found in taken]
-
-    def _add(self, words: Words, standing: Standing) -> None:
-        digest, _, _, address, agent = words
-        network = None if address is None else network_of(address)
-        family = None if agent is None else agent_family(agent)
-        place = (digest, int(standing.last // HOUR_SECONDS), network, family)
-        self._put(place, standing.count, standing.first, standing.last)
-
-    def _put(self, place: _Place, times: int, first: float, last: float) -> None:
-        held = self._sums.get(place)
-        if held is None and len(self._sums) >= self._most:
-            place = (place[0], place[1], None, None)
-            held = self._sums.get(place)
-        if held is not None:
-            held.times += times
-            held.first = min(held.first, first)
-            held.last = max(held.last, last)
-        elif len(self._sums) < 2 * self._most:
-            self._sums[place] = _Sum(times, first, last)
-        else:
-            self.lost += times
+    def _count(self, request: RequestKey, cached: CachedVerdict) -> None:
+        digest, _, _, address, agent = request
+        source = UsageSource(digest, hour_of(cached.last), network_of(address), agent_family(agent))
+        self.usage.add(source, cached.count, cached.first, cached.last)

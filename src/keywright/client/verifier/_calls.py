@@ -16,17 +16,17 @@ import httpx
 
 from keywright import __version__
 from keywright.client._answers import error_of, not_keywright
-from keywright.client.address import is_loopback, service_address
+from keywright.client.address import is_on_this_machine, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.verifier._answers import Answer, read_answer, trouble_of
-from keywright.client.verifier._cached_verdicts import HOUR_SECONDS, Sighting
+from keywright.client.verifier._answers import Answer, read_answer, verifier_error_of
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
+from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
-from keywright.keys.sightings import network_of
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
 
 MOST_LOOK_UPS = 64
-"""How many questions are put to the service at a time; others wait."""
+"""The number of concurrent look-ups; others wait."""
 MOST_IN_A_REPORT = 1000
 
 _LONGEST_HOST = 64
@@ -34,27 +34,27 @@ _VERIFY = "/api/v2/api-keys/verify"
 _FEED = "/api/v2/verifier/feed"
 _ACK = "/api/v2/verifier/ack"
 _USAGE = "/api/v2/verifier/usage"
-# Longer than the pause between two reports, so that the last one, when the process ends, needs no new connection.
+# Longer than the pause between two reports, so that the last report of a process needs no new connection.
 _KEEP_ALIVE_SECONDS = 60.0
 
 
 class NoAnswerInTime(ServiceUnavailable):
-    """The service did not answer within `Timing.answer`, or did not take the request at all."""
+    """The service did not answer, or did not read the request, within `Timing.answer`."""
 
 
 class AnswerLost(ServiceUnavailable):
-    """The connection was there, and ended before the answer did."""
+    """The connection ended before the answer was complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """
-    How long a verifier waits for what, in seconds.
+    The times of a verifier, in seconds.
 
-    `answer` is what a request may take in all, `connection` what a new connection may, `silence` how long a feed may
-    stay silent before another is opened. `report` is the pause between two reports of usage. `first_pause` and
-    `longest_pause` are those between two tries to open a feed, `refused_pause` the one after the service did not accept
-    the credential. `end` is what closing may take.
+    `answer` is the limit of a request in all, `connection` of a new connection, `silence` of a feed without an event
+    before another is opened. `report` is the pause between two reports of usage. `first_pause` and `longest_pause`
+    bound the pause between two tries to open a feed; `refused_pause` follows a refused credential. `end` is the limit
+    of closing.
     """
 
     answer: float = 2.0
@@ -126,8 +126,8 @@ class ServiceCalls:
 
     Args:
         service: Its address and the credential.
-        timing: How long to wait.
-        transport: What carries the requests; by default the network.
+        timing: Time limits.
+        transport: Sends the requests; by default over the network.
     """
 
     def __init__(self, service: Service, timing: Timing, transport: httpx.AsyncBaseTransport | None) -> None:
@@ -139,7 +139,7 @@ class ServiceCalls:
             transport=transport,
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
             follow_redirects=False,
-            trust_env=not is_loopback(service.url),
+            trust_env=not is_on_this_machine(service.url),
             # The feed, reports and acknowledgements never wait behind look-ups.
             limits=httpx.Limits(
                 max_connections=MOST_LOOK_UPS + 8,
@@ -159,13 +159,13 @@ class ServiceCalls:
         return read_answer(await self._ask(body, {"Keywright-Facts": "1"}))
 
     async def verify(self, request: UncachedRequest) -> Answer:
-        """Have the service decide; see `read_answer` for errors."""
+        """Get the service's verdict; see `read_answer` for errors."""
         body = {
             "key": request.text,
-            "scopes": list(request.ask.scopes),
+            "scopes": list(request.requirements.scopes),
             "explain": request.explain,
             **({} if request.cost == 1 else {"cost": request.cost}),
-            **_given(environment=request.ask.environment, client_ip=_address_of(request)),
+            **_given(environment=request.requirements.environment, client_ip=_address_of(request)),
         }
         return read_answer(await self._ask(body))
 
@@ -186,7 +186,7 @@ class ServiceCalls:
         ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()
-                raise trouble_of(response)
+                raise verifier_error_of(response)
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 raise ServiceUnavailable(str(not_keywright(response)))
             async with aclosing(_events(response)) as events:
@@ -197,14 +197,14 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, batch: int, sightings: Sequence[Sighting]) -> None:
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """
         Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
         repeated when its answer was lost, with the same records and before any newer one.
         """
-        body = {"session": str(session), "batch": batch, "sightings": list(map(_shown, sightings))}
+        body = {"session": str(session), "batch": batch, "usage": list(map(_shown, records))}
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:
@@ -214,14 +214,14 @@ class ServiceCalls:
                 await self._connecting.over()
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:
             return await self._post(_VERIFY, body, headers)
         except AnswerLost:
-            # The service may close an idle connection in the moment in which it is used again.
+            # The service may close an idle connection just when it is used again.
             return await self._post(_VERIFY, body, headers)
 
     async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
@@ -257,18 +257,18 @@ def _expect_done(response: httpx.Response) -> None:
 
 def _address_of(request: UncachedRequest) -> str | None:
     # The service limits guesses by network and refuses a text that is not an address.
-    return request.ask.client_ip if network_of(request.ask.client_ip) else None
+    return request.requirements.client_ip if network_of(request.requirements.client_ip) else None
 
 
-def _shown(sighting: Sighting) -> dict[str, Any]:
+def _shown(record: UsageRecord) -> dict[str, Any]:
     return {
-        "digest": sighting.digest.hex(),
-        "hour": _iso(sighting.hour * HOUR_SECONDS),
-        "network": sighting.network,
-        "agent": sighting.agent,
-        "first_seen": _iso(sighting.first),
-        "last_seen": _iso(sighting.last),
-        "count": sighting.times,
+        "digest": record.source.digest.hex(),
+        "hour": _iso(record.source.hour * HOUR_SECONDS),
+        "network": record.source.network,
+        "agent": record.source.agent,
+        "first_seen": _iso(record.first),
+        "last_seen": _iso(record.last),
+        "count": record.uses,
     }
 
 

@@ -4,9 +4,9 @@ All decisions of an in-process verifier: from a presented text to a verdict, or 
 No I/O and no tasks: `_session` waits for the service, for threads and for asyncio alike. Every method may be called
 from any thread.
 
-Cached keys count only for the bound after the time to which the cache is synced. So a stopped process, a slow service
-and a cut connection need no special case: the cache becomes stale by itself, and the service is asked for every key.
-Only when the service is unavailable, too, cached keys count for longer, and such a verdict is marked stale.
+The cache is fresh only within the bound after its last sync. So a stopped process, a slow service and a cut connection
+need no special case: the cache expires by itself, and every key is looked up at the service. Only when the service is
+unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,18 +15,22 @@ from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
 
-from keywright.client.limits import UNLIMITED, LimitCounts
 from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, NEVER_STANDS, Sighting, Standing, Uses, Words
+from keywright.client.verifier._cached_verdicts import (
+    LONGEST_AGENT,
+    NEVER_REPEATED,
+    CachedVerdict,
+    CachedVerdicts,
+    RequestKey,
+)
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.digest import digest_of
-from keywright.keys.format import MAX_LENGTH
-from keywright.keys.known import BOUND_SECONDS, KnownKeys, LookUp
-from keywright.keys.pair import is_private_key
-from keywright.keys.spending import LimitState
-from keywright.keys.verdict import ANY_USE, Ask, Code, KeyFacts, explain, judge
+from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
+from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
+from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter, LimitState
+from keywright.keys.usage import UsageRecord
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
 
 class UncachedRequest(NamedTuple):
@@ -37,7 +41,7 @@ class UncachedRequest(NamedTuple):
     """
 
     text: str
-    request_key: Words
+    request_key: RequestKey
     explain: bool = False
     cost: int = 1
 
@@ -47,9 +51,9 @@ class UncachedRequest(NamedTuple):
         return self.request_key[0]
 
     @property
-    def ask(self) -> Ask:
-        """What the request needs of the key."""
-        return _ask(*self.request_key[1:4])
+    def requirements(self) -> Requirements:
+        """The requirements of the request for the key."""
+        return _requirements(*self.request_key[1:4])
 
 
 class LocalChecker:
@@ -77,24 +81,24 @@ class LocalChecker:
     ) -> None:
         self.session = uuid4()
         self.clock_error_seconds: float | None = None
-        """By how many seconds this machine's own clock is off, as far as that is proved; None before it is known."""
+        """The proven error of this machine's clock, in seconds; None before the first feed."""
         self._brand = brand
         self.outage_seconds = outage_seconds
         self.clock = clock
         self._wall = wall
         self._lock = Lock()
-        self._known = KnownKeys(capacity)
-        self._limits = LimitCounts(share=limit_share, most=capacity)
-        self._uses = Uses()
-        # The same time as in `_known`, the bound added: the hot path compares two numbers.
+        self._cache = KeyCache(capacity)
+        self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
+        self._verdicts = CachedVerdicts()
+        # The same time as in `_cache`, the bound added: the hot path compares two numbers.
         self._fresh_until = -inf
-        # Counts the times at which something was dropped; a verdict that was given before may be wrong now.
+        # The number of invalidations; a verdict from before the last one may be wrong now.
         self._changes = 0
-        # What to add to the monotonic clock for seconds of the epoch.
+        # The difference between seconds of the epoch and the monotonic clock.
         self._epoch = wall() - clock()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._cache)
 
     @property
     def fresh(self) -> bool:
@@ -116,7 +120,7 @@ class LocalChecker:
         with_explanation: bool = False,
         cost: int = 1,
     ) -> Verdict | UncachedRequest:
-        """Decide from memory alone; give the request back when the service has to be asked."""
+        """Decide from memory alone; give the request back when it takes the service."""
         if len(text) > MAX_LENGTH:
             return NOT_FOUND
         try:
@@ -125,26 +129,26 @@ class LocalChecker:
             return NOT_FOUND
         if user_agent is not None and len(user_agent) > LONGEST_AGENT:
             user_agent = user_agent[:LONGEST_AGENT]
-        words = (presented, scopes, environment, client_ip, user_agent)
+        request = (presented, scopes, environment, client_ip, user_agent)
         now = self.clock()
         with self._lock:
             if now > self._fresh_until:
-                # What is held belongs to exactly one text, so a text that is held needs no parsing.
-                if self._known.get(presented) is not None:
-                    return UncachedRequest(text, words, with_explanation, cost)
+                # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
+                if self._cache.get(presented) is not None:
+                    return UncachedRequest(text, request, with_explanation, cost)
             else:
                 now += self._epoch
-                # Nothing has changed since these words got this verdict from what is held, and the key has not expired.
-                standing = self._uses.recent.get(words)
-                if standing is not None and standing.changes == self._changes and now < standing.until:
-                    standing.count += 1
-                    standing.last = now
-                    return standing.verdict
-                facts = self._known.get(presented)
+                # Since the cached verdict no key was invalidated, and this key has not expired.
+                cached = self._verdicts.recent.get(request)
+                if cached is not None and cached.changes == self._changes and now < cached.until:
+                    cached.count += 1
+                    cached.last = now
+                    return cached.verdict
+                facts = self._cache.get(presented)
                 if facts is not None:
-                    return self._judge(words, facts, now, with_explanation, cost)
+                    return self._judge(request, facts, now, with_explanation, cost)
         return (
-            UncachedRequest(text, words, with_explanation, cost)
+            UncachedRequest(text, request, with_explanation, cost)
             if is_private_key(text, brand=self._brand)
             else NOT_FOUND
         )
@@ -156,7 +160,7 @@ class LocalChecker:
     def begin(self, request: UncachedRequest) -> LookUp:
         """Begin a look-up, before the request is sent; to be ended by `end`."""
         with self._lock:
-            return self._known.begin(request.digest)
+            return self._cache.begin(request.digest)
 
     def end(self, look_up: LookUp, answer: Answer | None) -> bool:
         """
@@ -165,8 +169,8 @@ class LocalChecker:
         An answer that is stale, or has facts that this version cannot judge, is not cached.
         """
         with self._lock:
-            self._known.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
-            return look_up.overtaken
+            self._cache.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
+            return look_up.invalidated
 
     def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
         """
@@ -178,48 +182,48 @@ class LocalChecker:
             return answer.verdict
         if not answer.complete:
             return None
-        # The service has just judged time by its own clock, so its word counts. It judged the address of the request
-        # that was sent, which may be another one.
+        # The service judged the times by its clock, which decides. It judged the address of the request that was sent,
+        # which may be another one.
         timely = answer.code in (Code.REVOKED, Code.EXPIRED)
-        code = answer.code if timely else judge(answer.facts, request.ask, -inf)
+        code = answer.code if timely else judge(answer.facts, request.requirements, -inf)
         with self._lock:
             return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
     def in_outage(self, request: UncachedRequest) -> Verdict | None:
         """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
         with self._lock:
-            facts = self._known.get(request.digest)
+            facts = self._cache.get(request.digest)
             now = self.clock()
-            # Counted from the last sync, so without the bound that `trusted_at` adds.
-            if facts is None or not self._known.trusted_at(now, grace=self.outage_seconds - BOUND_SECONDS):
+            # The outage time begins at the last sync, so without the bound that `fresh_at` adds.
+            if facts is None or not self._cache.fresh_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
-            code = judge(facts, request.ask, now + self._epoch)
+            code = judge(facts, request.requirements, now + self._epoch)
             return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
 
     def synced(self, since: float) -> None:
         """Note that all changes before *since*, on the monotonic clock, have been applied."""
         with self._lock:
-            self._known.followed(since)
+            self._cache.synced(since)
             self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
 
     def drop(self, digests: Iterable[bytes]) -> None:
-        """Forget keys that changed."""
+        """Invalidate keys that changed."""
         with self._lock:
             self._changes += 1
-            self._known.drop(digests)
+            self._cache.drop(digests)
 
     def drop_all(self) -> None:
-        """Forget all keys, because any of them may have changed."""
+        """Invalidate all keys, because any of them may have changed."""
         with self._lock:
             self._changes += 1
-            self._known.drop_all()
+            self._cache.drop_all()
 
     def forget(self) -> None:
-        """Forget everything for good: the end."""
+        """Remove everything at the end; no key is accepted afterwards."""
         with self._lock:
             self._changes += 1
-            self._known.drop_all()
-            self._limits.clear()
+            self._cache.drop_all()
+            self._rate_limiter.clear()
             self.outage_seconds = 0
             self._fresh_until = -inf
 
@@ -227,10 +231,10 @@ class LocalChecker:
         """
         Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
 
-        The time so far is moved no further than that proves.
+        The clock is moved only as far as that proves it wrong.
 
         Returns:
-            By how many seconds this machine's own clock is off, as far as that is proved.
+            The proven error of this machine's own clock, in seconds.
         """
         with self._lock:
             self._epoch = min(max(received + self._epoch, time), time + slack) - received
@@ -238,74 +242,83 @@ class LocalChecker:
         self.clock_error_seconds = shown - min(max(shown, time), time + slack)
         return self.clock_error_seconds
 
-    def set_uses_aside(self) -> None:
-        """Begin to add up the uses noted so far."""
+    def set_usage_aside(self) -> None:
+        """Set all cached verdicts aside, so that their uses are added up."""
         with self._lock:
-            self._uses.turn()
+            self._verdicts.set_aside()
 
-    def settle_uses(self, most: int) -> bool:
-        """Add up at most *most* of them; tell whether there are more."""
+    def add_up_usage(self, most: int) -> bool:
+        """Add up the uses of at most *most* verdicts that were set aside; tell whether there are more."""
         with self._lock:
-            return self._uses.settle(most)
+            return self._verdicts.add_up(most)
 
-    def take_uses(self, most: int) -> list[Sighting]:
-        """Take out at most *most* of what was added up, to be reported."""
+    def take_usage(self, most: int) -> list[UsageRecord]:
+        """Remove and give at most *most* usage records, to be reported."""
         with self._lock:
-            return self._uses.take(most)
+            return self._verdicts.usage.take(most)
 
     def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
-        """Make the verdict on what was asked; only under the lock."""
-        verdict = self._decide(request.request_key, facts, request.ask, code, now, request.explain, request.cost)
+        """Make the verdict on a request; only under the lock."""
+        verdict = self._decide(
+            request.request_key, facts, request.requirements, code, now, request.explain, request.cost
+        )
         return verdict._replace(stale=True) if stale else verdict
 
-    def _judge(self, words: Words, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
-        ask = _ask(words[1], words[2], words[3] if facts.allowed_ips else None)
-        code = judge(facts, ask, now)
+    def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
+        requirements = _requirements(request[1], request[2], request[3] if facts.allowed_ips else None)
+        code = judge(facts, requirements, now)
         if code is Code.VALID and not facts.rate_limits:
-            return self._accept(words, facts, now)
-        return self._decide(words, facts, ask, code, now, with_explanation, cost)
+            return self._accept(request, facts, now)
+        return self._decide(request, facts, requirements, code, now, with_explanation, cost)
 
     def _decide(
-        self, words: Words, facts: KeyFacts, ask: Ask, code: Code, now: float, with_explanation: bool, cost: int
+        self,
+        request: RequestKey,
+        facts: KeyFacts,
+        requirements: Requirements,
+        code: Code,
+        now: float,
+        with_explanation: bool,
+        cost: int,
     ) -> Verdict:
-        """Have the request pay, where all other rules let it pass and the key has limits."""
-        spending = UNLIMITED
+        """Take the cost of the rate limits, where all other rules allow the request, and make the verdict."""
+        decision = UNLIMITED
         if code is Code.VALID and facts.rate_limits:
-            # On the clock that is never set.
-            spending = self._limits.spend(facts.id, facts.rate_limits, self.clock(), cost)
-            if not spending.allowed:
+            # On the monotonic clock, which is never set.
+            decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), cost)
+            if not decision.allowed:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:
-            return self._accept(words, facts, now, spending.states)
-        explanation = explain(code, facts, ask, now) if with_explanation else None
-        return Verdict(code, KeyInfo(facts), False, explanation, spending.states, spending.retry_after_seconds)
+            return self._accept(request, facts, now, decision.states)
+        explanation = explain(code, facts, requirements, now) if with_explanation else None
+        return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
-    def _accept(self, words: Words, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
-        # Noted as it will be once somebody can be asked again: the same words get the same verdict then.
+    def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
+        # A stale verdict is cached as a fresh one: after the outage an equal request gets that.
         verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
-        if limits and self._uses.again(words, now):
+        if limits and self._verdicts.count_again(request, now):
             return verdict
-        # What is not held, because a change overtook it or the service was not sure, is not heard of when it changes.
-        # And a key with limits has to pay for each request.
-        stands = not limits and self._known.get(words[0]) is facts
-        until = min(facts.expires_at, facts.retires_at)
-        self._uses.note(words, Standing(verdict, now, until=until, changes=self._changes if stands else NEVER_STANDS))
+        # A verdict on a key that is not cached (invalidated, or from a stale answer) would not be invalidated. And each
+        # request of a key with limits takes its cost. Neither is repeated.
+        repeated = not limits and self._cache.get(request[0]) is facts
+        until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
+        self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
         return verdict
 
 
 def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
     """
-    Bring the scopes that a caller asks for into the form they are compared in.
+    Give required scopes as a tuple, the form in which they are compared.
 
     Raises:
-        TypeError: They are one string, which would be taken for its letters.
+        TypeError: They are one string, which would be read as its letters.
     """
     if isinstance(scopes, str):
         raise TypeError("scopes must be a collection of strings, not one string")
     return tuple(scopes)
 
 
-def _ask(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Ask:
+def _requirements(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Requirements:
     if not scopes and environment is None and client_ip is None:
-        return ANY_USE
-    return Ask(environment=environment, scopes=scopes, client_ip=client_ip)
+        return NO_REQUIREMENTS
+    return Requirements(environment=environment, scopes=scopes, client_ip=client_ip)

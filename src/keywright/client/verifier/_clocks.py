@@ -1,8 +1,8 @@
 """
 The two clocks of a verifier.
 
-`seconds` goes on while the machine is suspended, wherever a clock does: what was followed before a night in a closed
-laptop must not count as followed a moment ago.
+`monotonic` goes on while the machine is suspended, where the system has such a clock: a cache that was synced before a
+night in a closed laptop must not be fresh in the morning.
 """
 
 import time
@@ -14,7 +14,7 @@ Clock = Callable[[], float]
 
 
 def _going_on() -> Clock:
-    # Linux calls it BOOTTIME; the MONOTONIC of macOS counts sleep where time.monotonic there does not.
+    # BOOTTIME on Linux; on macOS CLOCK_MONOTONIC counts sleep, and time.monotonic does not.
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
         clock = getattr(time, name, None)
         if clock is None:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-# The feed sends far less.
+# The events of the feed are far shorter.
 MOST_BYTES = 8 * 1024 * 1024
 
 
 class StreamEvent(NamedTuple):
-    """One event: its name, its data, and the id that stood last in the stream so far."""
+    """One event: its name, its data, and the last id in the stream so far."""
 
     name: str
     data: str
@@ -20,7 +20,7 @@ class StreamEvent(NamedTuple):
 
 
 class StreamBroken(Exception):
-    """What arrives is not an event stream of the feed; the text has the reason."""
+    """The stream is not an event stream of the feed; the text has the reason."""
 
 
 class EventStream:
@@ -28,7 +28,7 @@ class EventStream:
     Reads one stream, in pieces of any size.
 
     Args:
-        most_bytes: How long a line or an event may be.
+        most_bytes: The longest line or event.
     """
 
     def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
@@ -42,10 +42,10 @@ class EventStream:
 
     def feed(self, piece: bytes) -> Iterator[StreamEvent]:
         """
-        Take in the next piece; give the events that it completes.
+        Read the next piece; give the events that it completes.
 
         Raises:
-            StreamBroken: It is no UTF-8, or has no end.
+            StreamBroken: It is no UTF-8, or a line or event is too long.
         """
         *lines, self._rest = self._lines(self._rest + piece)
         if len(self._rest) > self._most_bytes:
@@ -59,10 +59,10 @@ class EventStream:
         if not self._begun and received:
             self._begun = True
             received = received.removeprefix(b"\xef\xbb\xbf")
-        # A CR at the very end may be the first half of a CRLF.
-        kept = b"\r" if received.endswith(b"\r") else b""
+        # A CR at the end may be the first half of a CRLF.
+        carriage_return = b"\r" if received.endswith(b"\r") else b""
         lines = _LINE_END.split(received.removesuffix(b"\r"))
-        lines[-1] += kept
+        lines[-1] += carriage_return
         return lines
 
     def _line(self, line: bytes) -> StreamEvent | None:

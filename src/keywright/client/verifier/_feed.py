@@ -1,11 +1,11 @@
 """
-The feed of changes: what its events mean (`FeedReader`), and how it is kept open (`Feed`).
+The change feed: `FeedReader` applies its events, `Feed` keeps it open.
 
-The service says with each event for how long its stream has lasted (`elapsed`) and how long ago it began to read the
-changes that it has sent (`age`). This process read its clock (t0) before it asked for the stream. So all changes that
-were acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+Each event has the age of its stream (`elapsed`) and the time since the service began to read the changes that it has
+sent (`age`). This process read its clock (t0) before it requested the stream. So all changes that were acknowledged
+before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
 
-A cursor is text that the service understands. It moves when the changes up to it have been applied, and not before.
+A cursor is text that only the service interprets. It moves after the changes up to it have been applied.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from keywright.client.verifier._calls import ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read
-from keywright.keys.digest import DIGEST_BYTES
-from keywright.keys.known import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
+from keywright.keys.format import DIGEST_BYTES
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0
 LATE_BY_SECONDS = BOUND_SECONDS / 2
 """
-By how much a stream may be late and still be of full use.
+The delay up to which a stream keeps the cache fresh.
 
-Between two events, and two readings of the changes by the service, three tenths of the bound may pass. What comes later
-than this leaves times in which nothing that is cached counts.
+Between two events, and two readings of the changes by the service, three tenths of the bound may pass. With a longer
+delay the cache is not fresh all the time.
 """
 LONGEST_CURSOR = 64
 
@@ -63,7 +63,7 @@ class FeedReader:
         self._late_since: float | None = None
 
     def begin(self) -> dict[str, str]:
-        """Give the parameters of the next request for the feed; to be called before it is sent."""
+        """Give the parameters of the next request for the feed, and note the time; to be called before it is sent."""
         self._asked_at = self._clock()
         self._late_since = None
         # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
@@ -75,10 +75,10 @@ class FeedReader:
         Apply an event.
 
         Returns:
-            The numbers of the changes that were dropped, to be acknowledged.
+            The numbers of the applied changes, to be acknowledged.
 
         Raises:
-            StreamBroken: It is not an event of the feed: nothing that comes after it counts.
+            StreamBroken: It is not an event of the feed; later events must not be applied.
         """
         received = self._clock()
         try:
@@ -91,13 +91,13 @@ class FeedReader:
             return []
         data = read(_EVENTS[event.name], event.data.encode())
         if isinstance(data, FeedReset):
-            # Changes were missed, and it is not known which. The greeting that follows has the new beginning.
+            # It is unknown which changes were missed. The `hello` that follows has the new cursor.
             self._checker.drop_all()
             self._cursor, self._greeted = None, False
         elif isinstance(data, FeedHello):
             self._greet(data, received)
         elif not self._greeted:
-            # Without the beginning of the stream its events mean nothing.
+            # Without a `hello` the first changes of the stream may be missing.
             raise ValueError("not greeted")
         elif isinstance(data, FeedDrop):
             return self._drop(data, event.id, received)
@@ -111,7 +111,7 @@ class FeedReader:
     def _greet(self, hello: FeedHello, received: float) -> None:
         cursor = _cursor(hello.cursor)
         if self._cursor is None:
-            # What was looked up before the stream begins may have changed before it begins.
+            # A key that was looked up before the stream may have changed before the stream.
             self._checker.drop_all()
             self._cursor = cursor
         self._greeted = True
@@ -134,10 +134,10 @@ class FeedReader:
 
     def _check_lateness(self, sent: float, received: float) -> None:
         """
-        Give a stream up whose time falls behind, as after one machine was halted together with its clocks.
+        End a stream that is late for too long, for example after a machine was suspended with its clocks.
 
-        A stream that took long to open is behind as well, for as long as it lasts. Its events are still true, but too
-        old to be of use. A new stream starts the count anew.
+        A stream that took long to open is late, too, as long as it lasts. Its events are correct, but too old to keep
+        the cache fresh. A new stream has a new t0.
         """
         if received - sent <= LATE_BY_SECONDS:
             self._late_since = None
@@ -160,7 +160,7 @@ class Feed:
     Args:
         checker: Its cache is emptied by the changes.
         calls: Reach the service.
-        timing: How long to wait for an event, and between two tries.
+        timing: Time limits, and pauses between two tries.
         parameters: Describe the session to the service.
         received: Called after each event, with the changes that were applied.
     """
@@ -183,42 +183,42 @@ class Feed:
         self._logged = logging.NOTSET
 
     async def follow(self) -> None:
-        """Follow for ever; whatever goes wrong is logged once, and tried again."""
+        """Follow until cancelled; log each failure once, and try again."""
         while True:
             try:
-                await self._follow_one_stream()
+                await self._read_one_stream()
             except CredentialRefused as error:
-                self._log_trouble(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
+                self._log_failure(logging.ERROR, f"the service does not accept this verifier's credential: {error}")
                 await asyncio.sleep(self._timing.refused_pause)
             except (ServiceUnavailable, StreamBroken, httpx.RequestError) as error:
-                self._log_trouble(
+                self._log_failure(
                     logging.WARNING, f"the feed of changes is cut off: {str(error) or type(error).__name__}"
                 )
             except Exception:
-                # The cache is not trusted any more after the bound; without another try it never would be again.
+                # An unexpected error must not end the feed: the cache would never be fresh again.
                 _logger.exception("the feed of changes cannot be read")
             await asyncio.sleep(_random.uniform(self._pause / 2, self._pause))
             self._pause = min(2 * self._pause, self._timing.longest_pause)
 
-    async def _follow_one_stream(self) -> None:
+    async def _read_one_stream(self) -> None:
         parameters = {**self._parameters, **self._reader.begin()}
         async with self._calls.feed(parameters) as events:
             async for event in events:
                 self._received(self._reader.apply(event))
                 if event.name == "beat":
-                    self._settle()
+                    self._note_contact()
 
-    def _settle(self) -> None:
+    def _note_contact(self) -> None:
         self._pause = self._timing.first_pause
         if self._logged:
             self._logged = logging.NOTSET
             _logger.info("the feed of changes is followed again")
 
-    def _log_trouble(self, level: int, trouble: str) -> None:
-        # Once for each interruption, not for each try; and again when the trouble turns out to be worse.
+    def _log_failure(self, level: int, failure: str) -> None:
+        # Once for each interruption, not for each try; and again for a more severe failure.
         if level > self._logged:
             self._logged = level
-            _logger.log(level, trouble)
+            _logger.log(level, failure)
 
 
 def _cursor(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What a verifier sends to its service: acknowledgements of changes, at once; usage, from time to time."""
+"""The reports of a verifier to its service: acknowledgements of changes, at once; usage, from time to time."""
 
 import asyncio
 import contextlib
@@ -6,16 +6,16 @@ import logging
 from collections.abc import Awaitable
 
 from keywright.client.errors import KeywrightError, Refused
-from keywright.client.verifier._cached_verdicts import Sighting
 from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._tasks import end_tasks
+from keywright.keys.usage import UsageRecord
 
 MOST_UNACKNOWLEDGED = 10_000
-"""How many acknowledgements wait while the service is unavailable; beyond it the oldest are never sent."""
+"""The number of acknowledgements that wait while the service is unavailable; beyond it the oldest are dropped."""
 
 _ACKNOWLEDGED_AT_ONCE = 500
-_SETTLED_AT_ONCE = 64
+_ADDED_UP_AT_ONCE = 64
 _FINAL_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 
 _logger = logging.getLogger("keywright.client")
@@ -28,7 +28,7 @@ class Reports:
     Args:
         checker: Counts usage.
         calls: Reach the service.
-        timing: How long to pause between two reports.
+        timing: Pauses between two reports.
     """
 
     def __init__(self, checker: LocalChecker, calls: ServiceCalls, timing: Timing) -> None:
@@ -41,7 +41,7 @@ class Reports:
         self._service_knows = False
         # The last batch of usage; it is empty once the service has answered.
         self._batch = 0
-        self._unanswered: list[Sighting] = []
+        self._unanswered: list[UsageRecord] = []
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._send_acknowledgements(), name="keywright acknowledgements"),
@@ -49,7 +49,7 @@ class Reports:
         ]
 
     def acknowledge(self, seqs: list[int]) -> None:
-        """Acknowledge changes as soon as possible; to be called after each event, because the service is there then."""
+        """Acknowledge changes as soon as possible; to be called after each event, also without changes."""
         self._service_knows = True
         if seqs:
             self._unacknowledged = [*self._unacknowledged, *seqs][-MOST_UNACKNOWLEDGED:]
@@ -57,7 +57,7 @@ class Reports:
 
     async def finish(self) -> None:
         """
-        Send what is left, and the end of this session; to be called once.
+        Send the remaining reports, and the end of this session; to be called once.
 
         Raises:
             KeywrightError: The service is unavailable.
@@ -65,7 +65,7 @@ class Reports:
         self._end.set()
         self._to_acknowledge.set()
         try:
-            # A report that is on its way is not cancelled: the service may have counted it or not.
+            # A report in progress is not cancelled: the service may have counted it or not.
             await asyncio.wait(self._tasks)
             await self._report_usage()
             if self._service_knows:
@@ -99,22 +99,22 @@ class Reports:
         return True
 
     async def _report_usage(self) -> None:
-        self._checker.set_uses_aside()
-        # Requests run in between: adding up thousands takes as long as many requests do.
-        while self._checker.settle_uses(_SETTLED_AT_ONCE):  # noqa: ASYNC110  (waits for nobody)
+        self._checker.set_usage_aside()
+        # In small steps, so that requests are answered in between.
+        while self._checker.add_up_usage(_ADDED_UP_AT_ONCE):  # noqa: ASYNC110  (does not wait for a condition)
             await asyncio.sleep(0)
         while await self._report_batch():
             pass
 
     async def _report_batch(self) -> bool:
-        """Report one batch, first the one that had no answer; tell whether the next one should follow at once."""
+        """Report one batch, first the unanswered one; tell whether the next one should follow at once."""
         repeated = bool(self._unanswered)
         if not repeated:
-            self._unanswered = self._checker.take_uses(MOST_IN_A_REPORT)
+            self._unanswered = self._checker.take_usage(MOST_IN_A_REPORT)
             if not self._unanswered:
                 return False
             self._batch += 1
-        # A repeated batch is as it was: the service may have counted it, and knows it by its number.
+        # A repeated batch is unchanged: the service may have counted it, and recognizes its number.
         report = self._calls.report(self._checker.session, self._batch, self._unanswered)
         if not await _is_done(report):
             return False
@@ -132,7 +132,7 @@ async def _passes(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def _is_done(call: Awaitable[None]) -> bool:
-    """Tell whether the service took a report, or will never take it."""
+    """Tell whether the service accepted a report, or will never accept it."""
     try:
         await call
     except Refused as error:

@@ -1,5 +1,5 @@
 """
-One start of a verifier to its end, on one event loop: the service asked, the feed of changes followed, usage reported.
+One verifier session, from start to end, on one event loop: look-ups, the change feed, reports.
 
 `_checker` and `_feed` decide; this module waits.
 """
@@ -17,11 +17,11 @@ from keywright.client.verifier._feed import Feed
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
 from keywright.client.verifier._verdicts import Verdict
-from keywright.keys.known import BOUND_SECONDS, LookUp
+from keywright.keys.cache import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 
 STOOD_STILL_SECONDS = 0.5
-"""A timeout that is noticed so much too late says that this process did not run meanwhile."""
+"""A timeout that fires so much too late means that this process did not run meanwhile."""
 
 CLOSED = "This verifier has been closed."
 
@@ -29,7 +29,7 @@ _logger = logging.getLogger("keywright.client")
 
 
 class _Pending(NamedTuple):
-    """A request that the service has not answered yet, and the look-up that a change may overtake."""
+    """A request that the service has not answered yet, and its look-up, which a change may invalidate."""
 
     since: float
     request: UncachedRequest
@@ -44,7 +44,7 @@ class VerifierSession:
     Args:
         checker: Decides, and has the cache.
         calls: Calls of the service; closed with the session.
-        timing: How long to wait for what.
+        timing: Time limits.
         name: The name of this process in receipts.
     """
 
@@ -55,18 +55,18 @@ class VerifierSession:
         self._timing = timing
         self._reports = Reports(checker, calls, timing)
         self._pending: dict[bytes, _Pending] = {}
-        self._asking: set[asyncio.Task[Answer]] = set()
+        self._requests: set[asyncio.Task[Answer]] = set()
         self._turns = asyncio.Semaphore(MOST_LOOK_UPS)
-        # True from a request that timed out to the next sign of the service.
+        # True from a timeout until the next answer or event of the service.
         self._silent = False
         self._ending = False
         parameters = {"session": str(checker.session), "name": name, "outage_seconds": str(checker.outage_seconds)}
         feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
-    async def ask(self, request: UncachedRequest) -> Verdict:
+    async def decide(self, request: UncachedRequest) -> Verdict:
         """
-        Decide what memory alone could not.
+        Decide a request that the cache cannot answer.
 
         Raises:
             ServiceUnavailable: The service is unavailable, and the key is not cached.
@@ -88,14 +88,14 @@ class VerifierSession:
         return verdict
 
     async def close(self) -> None:
-        """End: forget everything, report what is left, close the session. Takes a bounded time, and never fails."""
+        """Empty the cache, send the remaining reports, close the session. Takes a bounded time, and never fails."""
         self._ending = True
         self.checker.forget()
         await self._calls.connected()
-        await end_tasks(self._asking)
+        await end_tasks(self._requests)
         try:
             async with asyncio.timeout(self._timing.end):
-                # Before the feed is closed, so that the service sees an orderly end and not a broken connection.
+                # Before the feed is closed, so that the service notes an orderly end and not a broken connection.
                 await self._reports.finish()
         except (TimeoutError, KeywrightError) as error:
             _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
@@ -107,7 +107,7 @@ class VerifierSession:
         try:
             await feed.follow()
         finally:
-            # Here, because a loop may end before the verifier is closed.
+            # Here, because the event loop may end before the verifier is closed.
             await self._calls.close()
 
     def _received(self, dropped: list[int]) -> None:
@@ -116,36 +116,35 @@ class VerifierSession:
 
     def _without_waiting(self, request: UncachedRequest) -> Verdict | None:
         """
-        Answer from memory while the service is silent.
+        Answer from the cache while the service does not answer in time.
 
-        To wait for it with every request would stop an API server that could go on. One request at a time keeps
-        trying, and so does the feed.
+        Waiting with every request would stop the API server. One request at a time and the feed go on trying.
         """
         verdict = self.checker.in_outage(request)
-        if verdict is not None and not self._asking:
+        if verdict is not None and not self._requests:
             self._send(request)
         return verdict
 
     async def _look_up(self, request: UncachedRequest) -> Answer:
-        """Ask the service, or wait for its answer to a request with the same key that is pending."""
+        """Look up the key at the service, or wait for the pending look-up of the same key."""
         pending = self._pending.get(request.digest)
         if pending is None or not self._may_join(pending):
             pending = self._send(request)
         answer = await self._answer(pending.answer)
         if answer.code is Code.RATE_LIMITED and answer.facts is None and pending.request is not request:
-            # The limit is that of the other request's address.
+            # The failure limit applied to the address of the other request.
             answer = await self._answer(self._send(request).answer)
         return answer
 
     def _may_join(self, pending: _Pending) -> bool:
         """
-        Tell whether the answer to a pending request is good enough for a new one.
+        Tell whether a new request may share the answer to a pending one.
 
-        A request that was sent longer ago than the bound, or that a change overtook, may bring what a revocation has
-        undone since. The second would make the acknowledgement untrue that the key was dropped. Before the feed was
-        followed for the first time receipts may not name this process, and no shared answer is good enough.
+        A look-up older than the bound, or invalidated by a change, may have read the key before it was revoked. In the
+        second case this process has acknowledged the change already. Before its first sync the process may be missing
+        in receipts, so no answer is shared.
         """
-        if pending.look_up.overtaken or not self.checker.ever_synced:
+        if pending.look_up.invalidated or not self.checker.ever_synced:
             return False
         return self.checker.clock() - pending.since <= BOUND_SECONDS
 
@@ -160,14 +159,14 @@ class VerifierSession:
         if self._pending.get(pending.request.digest) is pending:
             del self._pending[pending.request.digest]
 
-    def _start(self, asking: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+    def _start(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         if self._ending:
-            asking.close()
+            call.close()
             raise ServiceUnavailable(CLOSED)
-        task = self.loop.create_task(asking)
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-        # Looked at, so that a failure is not reported as lost when every caller has been cancelled.
+        task = self.loop.create_task(call)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        # Read here: asyncio logs an exception that no caller has retrieved.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
@@ -181,26 +180,26 @@ class VerifierSession:
             raise
 
     async def _read(self, request: UncachedRequest, look_up: LookUp, *, again: bool = True) -> Answer:
-        """Look a key up, and once more when it changed in the meantime."""
+        """Look a key up, and once more when the look-up was invalidated."""
         answer: Answer | None = None
         try:
             answer = await self._within_time(self._calls.look_up, request)
         finally:
-            overtaken = self.checker.end(look_up, answer)
-        return await self._read(request, self.checker.begin(request), again=False) if overtaken and again else answer
+            invalidated = self.checker.end(look_up, answer)
+        return await self._read(request, self.checker.begin(request), again=False) if invalidated and again else answer
 
     async def _within_time(
         self, call: Callable[[UncachedRequest], Awaitable[Answer]], request: UncachedRequest
     ) -> Answer:
-        """Call; and once more when the time is over only because this process did not run, as after SIGSTOP."""
-        for patient in (True, False):
+        """Call; and once more after a timeout in which this process did not run, as after SIGSTOP."""
+        for may_repeat in (True, False):
             began = self.loop.time()
             try:
                 async with asyncio.timeout(self._timing.answer), self._turns:
                     answer = await call(request)
             except (TimeoutError, NoAnswerInTime):
                 # A late timer means that this process did not run. The answer may have arrived meanwhile.
-                if patient and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
+                if may_repeat and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
                     continue
                 break
             self._silent = False

@@ -1,4 +1,4 @@
-"""How tasks are ended."""
+"""Ends asyncio tasks."""
 
 import asyncio
 from collections.abc import Collection

@@ -1,19 +1,19 @@
-"""The verdict on a presented key. Cheap to make, because almost every request makes one."""
+"""The verdict on a presented key. Cheap to make, because most requests make one."""
 
 from datetime import UTC, datetime
 from math import isinf
 from typing import NamedTuple
 from uuid import UUID
 
+from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.spending import LimitState
 from keywright.keys.verdict import Code, Explanation, KeyFacts
 
 
 class KeyInfo:
-    """A key whose secret was presented, as far as an API server may know it. Does not change."""
+    """The API key of a presented secret, as API servers see it. Immutable."""
 
-    # Members are made when they are read: two UUIDs cost more than the whole check.
+    # Attributes are made when they are read: two UUIDs cost more than the whole check.
     __slots__ = ("_facts",)
 
     def __init__(self, facts: KeyFacts) -> None:
@@ -21,27 +21,27 @@ class KeyInfo:
 
     @property
     def id(self) -> UUID:
-        """Names the key, for logs and for the management API."""
+        """The id of the key, for logs and for the management API."""
         return UUID(bytes=self._facts.id)
 
     @property
     def org_id(self) -> UUID:
-        """Names the organization that the key belongs to."""
+        """The id of the organization that the key belongs to."""
         return UUID(bytes=self._facts.org_id)
 
     @property
     def name(self) -> str:
-        """What its owner calls it."""
+        """The name that its owner gave it."""
         return self._facts.name
 
     @property
     def environment(self) -> str:
-        """Such as `live` or `sandbox`."""
+        """The environment, such as `live` or `sandbox`."""
         return self._facts.environment
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What the key may do."""
+        """The scopes that the key was granted."""
         return self._facts.scopes
 
     @property
@@ -52,7 +52,7 @@ class KeyInfo:
 
     @property
     def rate_limits(self) -> tuple[RateLimit, ...]:
-        """How often it may be used."""
+        """The rate limits of the key; empty for none."""
         return self._facts.rate_limits
 
     def __eq__(self, other: object) -> bool:
@@ -71,11 +71,11 @@ class Verdict(NamedTuple):
     """
     The decision on a presented key. True in a condition when the key may be used, and only then.
 
-    `key` is given as soon as the secret matched, so for a revoked or expired key too; None for an unknown one.
-    `stale` is true in an outage: the verdict comes from a cache that may be as old as the outage.
-    `explanation` is there with `explain`, when a rule refused. `limits` has the state of the key's rate limits,
-    empty for a key without any and for one that was refused for another reason. `retry_after_seconds` comes with
-    `rate_limited`: whole seconds after which the same request may pass, None where its cost never can.
+    `key` is given when the secret matched, also for a revoked or expired key; None for an unknown one. `stale` is true
+    in an outage: the verdict comes from a cache that may be as old as the outage. `explanation` is given with
+    `explain`, when a rule refused. `limits` has the states of the key's rate limits; it is empty for a key without
+    limits and for one that was refused for another reason. `retry_after_seconds` is for `rate_limited`: whole seconds
+    until the same request can pass, None where its cost never can.
     """
 
     code: Code

@@ -1,7 +1,7 @@
 """
 Checking keys inside an API server: `AsyncVerifier` for an event loop, `Verifier` for code that does not await.
 
-Both decide with a `LocalChecker` and ask the service through a `VerifierSession`; they differ in where it runs.
+Both decide with a `LocalChecker` and reach the service through a `VerifierSession`; they differ in where it runs.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from weakref import WeakSet
 import httpx
 
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.limits import check_cost
 from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._background import Background
 from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
@@ -25,6 +24,7 @@ from keywright.client.verifier._checker import LocalChecker, wanted_scopes
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._session import CLOSED, VerifierSession
 from keywright.client.verifier._verdicts import Verdict
+from keywright.keys.rate_limits import check_cost
 
 CAPACITY = 1_000_000
 OUTAGE_SECONDS = 300
@@ -34,11 +34,11 @@ _NAME = re.compile("[!-~]{1,100}")
 
 class InProcessVerifier:
     """
-    What `Verifier` and `AsyncVerifier` share: the options, and verdicts from memory. Nothing is sent before the start.
+    The base of `Verifier` and `AsyncVerifier`: the options, and verdicts from memory. Nothing is sent before the start.
 
     Args:
-        url: The address of the service, such as `https://keys.acme.example`; what follows the host is kept.
-        credential: What `keywright verifiers create` printed.
+        url: The address of the service, such as `https://keys.acme.example`; a path after the host is kept.
+        credential: The credential that `keywright verifiers create` printed.
         brand: The first part of every key of the service.
         name: The name of this process in receipts of revocations; by default host and process number.
         capacity: How many keys to cache, at most.
@@ -46,8 +46,8 @@ class InProcessVerifier:
             contact; 0 forbids it.
         limit_share: The share of every rate limit of a key that this process may let through, above 0 and at most
             1. Each process counts limits by itself: four processes with 0.25 keep to the limit together.
-        transport: Carries the requests; by default the network.
-        timing: How long to wait for what.
+        transport: Sends the requests; by default over the network.
+        timing: Time limits.
         clock: A monotonic clock that goes on while the machine is suspended, in seconds.
         wall: This machine's clock, in seconds of the epoch.
 
@@ -90,9 +90,9 @@ class InProcessVerifier:
     @property
     def clock_error_seconds(self) -> float | None:
         """
-        By how many seconds this machine's clock is ahead (or, below 0, behind), as far as that is proved.
+        The proven error of this machine's clock in seconds: above 0 it is ahead, below 0 behind.
 
-        Keys expire by the service's clock whatever this one shows. None before the first answer of the feed.
+        Keys expire by the service's clock, whatever this one shows. None before the first answer of the feed.
         """
         return None if self._checker is None else self._checker.clock_error_seconds
 
@@ -113,16 +113,16 @@ class InProcessVerifier:
         cost: int = 1,
     ) -> Verdict | None:
         """
-        Decide from memory alone; None when the service has to be asked, as `verify` does. Any thread may call it.
+        Decide from memory alone; None when that takes the service: see `verify`. Any thread may call it.
 
         Args:
             key: The presented text: anything at all, of any length, from anyone.
-            scopes: What the request needs, all of it.
+            scopes: The scopes that the request needs, all of them.
             environment: The environment that the key must belong to; None for any.
             client_ip: The address that the request came from; a key that is bound to networks needs it. The key's
                 recent sources name its /24 or /48.
             user_agent: The request's header of that name; the key's recent sources name its family.
-            explain: Whether to say which rule refused, and what would pass.
+            explain: Whether to explain a refusal: which rule, and what would pass.
             cost: How many units of the key's rate limits the request takes, 0 to 1000000; nothing for 0.
 
         Raises:
@@ -147,24 +147,25 @@ class InProcessVerifier:
 
 class AsyncVerifier(InProcessVerifier):
     """
-    Checks presented keys in this process: the first request with a key asks the service, later ones memory.
+    Checks presented keys in this process: the first request with a key reaches the service, later ones only memory.
 
         async with AsyncVerifier("https://keys.acme.example", credential) as verifier:
             verdict = await verifier.verify(text, scopes=["reports:read"])
             if not verdict:
                 return refuse(verdict.code)
 
-    A revoked key stops passing within a second, because the service sends every change. When the changes have not
-    arrived for longer than that, every key is asked for; when the service is unavailable, cached keys go on passing
-    for `outage_seconds`, after which `verify` raises `ServiceUnavailable`. Started by `async with`, by `start`, or by
-    the first `verify`; belongs to the event loop it was started on. Its options are those of `InProcessVerifier`.
+    A revoked key is refused within a second, because the service sends every change. When no changes have arrived for
+    longer than that, every key is looked up at the service. While the service is unavailable, cached keys are accepted
+    for `outage_seconds`; after that `verify` raises `ServiceUnavailable`. It starts with `async with`, with `start`, or
+    with the first `verify`, and belongs to the event loop on which it started. Its options are those of
+    `InProcessVerifier`.
     """
 
     _session: VerifierSession | None = None
 
     @property
     def started(self) -> bool:
-        """Whether it has been started, and not been closed since."""
+        """Whether it was started and not closed since."""
         return self._session is not None
 
     async def start(self) -> None:
@@ -173,7 +174,7 @@ class AsyncVerifier(InProcessVerifier):
         self._running()
 
     async def close(self) -> None:
-        """Report what is left, end what runs in the background, and give the connections back."""
+        """Send the remaining reports, end the background tasks, and close the connections."""
         self._closed = True
         session, self._session, self._checker = self._session, None, None
         if session is not None and not session.loop.is_closed():
@@ -195,8 +196,8 @@ class AsyncVerifier(InProcessVerifier):
         Decide whether a presented key may be used; the arguments are those of `verify_now`. A refusal is a verdict.
 
         Raises:
-            ServiceUnavailable: The key is not cached, and the service cannot be asked: answer 503, never 401.
-            CredentialRefused: The service does not accept this verifier; answer 503: the key is not to blame.
+            ServiceUnavailable: The key is not cached, and the service is unavailable: answer 503, never 401.
+            CredentialRefused: The service does not accept this verifier: answer 503, because the key may be valid.
             TypeError, ValueError: See `verify_now`.
         """
         if cost != 1:
@@ -205,7 +206,7 @@ class AsyncVerifier(InProcessVerifier):
             scopes = wanted_scopes(scopes)
         session = self._running()
         decided = session.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
-        return decided if isinstance(decided, Verdict) else await session.ask(decided)
+        return decided if isinstance(decided, Verdict) else await session.decide(decided)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -235,10 +236,9 @@ class Verifier(InProcessVerifier):
         verifier = Verifier("https://keys.acme.example", credential)
         verdict = verifier.verify(text, scopes=["reports:read"])
 
-    What has to run in the background runs in a thread, started by `with`, by `start`, or by the first `verify`. Any
-    number of threads may share one. After a fork the child begins with an empty memory and a session of its own, at its
-    first `verify`. Closed by `with`, by `close`, or when the interpreter ends. Its options are those of
-    `InProcessVerifier`.
+    Feed and reports run in a thread, which starts with `with`, with `start`, or with the first `verify`. Any number of
+    threads may share one verifier. After a fork the child begins with an empty cache and its own session, at its first
+    `verify`. It ends with `with`, with `close`, or with the interpreter. Its options are those of `InProcessVerifier`.
     """
 
     # One for all verifiers: a start takes a moment, and is rare.
@@ -251,7 +251,7 @@ class Verifier(InProcessVerifier):
         self._running()
 
     def close(self) -> None:
-        """Report what is left, end what runs in the background, and give the connections back."""
+        """Send the remaining reports, end the background tasks, and close the connections."""
         with Verifier._starting:
             self._closed = True
             background, self._background, self._checker = self._background, None, None
@@ -276,7 +276,7 @@ class Verifier(InProcessVerifier):
             scopes = wanted_scopes(scopes)
         background = self._background or self._running()
         decided = background.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
-        return decided if isinstance(decided, Verdict) else background.ask(decided)
+        return decided if isinstance(decided, Verdict) else background.decide(decided)
 
     def __enter__(self) -> Self:
         self.start()
@@ -297,8 +297,8 @@ class Verifier(InProcessVerifier):
             return self._background
 
     def _leave_behind(self) -> None:
-        """Give up what belongs to the parent process: its thread is not here, and its connections are not ours."""
-        # Kept, because to finalize it would reach into what the parent still uses.
+        """Drop the session of the parent process: after a fork its thread is not here, its connections are shared."""
+        # Kept, because finalizing it would close connections that the parent still uses.
         _left_behind.append(self._background)
         self._background = self._checker = None
 
@@ -331,7 +331,7 @@ def _check_options(name: str | None, capacity: Any, outage_seconds: Any, limit_s
     if not (_is_whole(limit_share) or isinstance(limit_share, float)) or not 0 < limit_share <= 1:
         raise KeywrightError("limit_share must be a number above 0 and at most 1.")
     if name is not None and not _NAME.fullmatch(name):
-        raise KeywrightError("name must be 1 to 100 ASCII characters that can be seen, without spaces.")
+        raise KeywrightError("name must be 1 to 100 visible ASCII characters, without spaces.")
 
 
 def _is_whole(value: Any) -> bool:
@@ -340,4 +340,4 @@ def _is_whole(value: Any) -> bool:
 
 def _check_loop(session: VerifierSession) -> None:
     if session.loop is not asyncio.get_running_loop():
-        raise RuntimeError("This verifier runs on another event loop; make one for each.")
+        raise RuntimeError("This verifier runs on another event loop; make one for each loop.")

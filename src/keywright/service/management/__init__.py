@@ -1,3 +1,3 @@
 """
-Management: what principals do with the keys of their organizations, the rules for it, and the audit log of it.
+The management of keys: the use cases of principals, the policy, and the audit log.
 """

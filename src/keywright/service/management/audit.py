@@ -1,9 +1,9 @@
 """
-The proof of the audit log: every event of an organization is what it was when it was written, and none is missing.
+The proof of the audit log: no event of an organization was altered or removed.
 
-Each place of the chain has a hash over the hash before it and the event's own digest (`events`). Whoever can write to
-the database can also compute all hashes anew from a place on; what cannot be changed is a head, the position and hash
-of the last event, that was kept elsewhere. So an audit is worth as much as the head it is given.
+Each position of the chain has a hash over the hash before it and the event's own digest (`audit_log`). An attacker who
+can write to the database can also recompute all hashes from a position on. A head that was stored elsewhere, the
+position and hash of the last event, reveals this. So an audit proves only as much as the head that it compares with.
 """
 
 import re
@@ -17,14 +17,14 @@ from keywright.service.management.audit_log import CHAIN_BEGINS, link
 from keywright.service.management.ports import AuditStore, Link
 
 MOST_FINDINGS = 100
-"""How many findings are kept of one organization; more are counted."""
+"""The most findings that a report lists; more are only counted."""
 
 PAGE = 500
-"""How many places are read at once."""
+"""The number of positions in one reading."""
 
 
 class FindingKind(StrEnum):
-    """What is wrong."""
+    """The kinds of findings."""
 
     EVENT_ALTERED = "event_altered"
     HASH_ALTERED = "hash_altered"
@@ -38,7 +38,7 @@ class FindingKind(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: where in the chain, counting from 1, and with which event, as far as it has one."""
+    """One flaw of a chain: its position, counted from 1, and its event, where it has them."""
 
     kind: FindingKind
     position: int | None = None
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The end of a chain at some time. As text it is `POSITION:HASH`, the hash in 64 hexadecimal digits."""
+    """The end of a chain at some time; as text `POSITION:HASH`, the hash in 64 hexadecimal digits."""
 
     position: int
     hash: bytes
@@ -56,7 +56,7 @@ class Head(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self | None:
-        """Read a head; None when *text* is not exactly one."""
+        """Read a head; None when *text* is not one."""
         match = _HEAD.fullmatch(text)
         return None if match is None else cls(int(match[1]), bytes.fromhex(match[2]))
 
@@ -67,7 +67,7 @@ _BEGIN = Head(0, CHAIN_BEGINS)
 
 @dataclass(slots=True)
 class Report:
-    """What an audit of one organization came to; `head` is the end of its chain as it was read."""
+    """The result of an audit of one organization; `head` is the end of its chain, `found` the number of findings."""
 
     org_id: UUID
     head: Head = _BEGIN
@@ -75,7 +75,7 @@ class Report:
     found: int = 0
 
     def note(self, findings: Iterable[Finding]) -> None:
-        """Keep findings, or count them when there are too many."""
+        """Add findings; above `MOST_FINDINGS` they are only counted."""
         for finding in findings:
             self.found += 1
             if len(self.findings) < MOST_FINDINGS:
@@ -84,24 +84,24 @@ class Report:
 
 async def audit(store: AuditStore, org_id: UUID, *, remembered: Head | None = None) -> Report:
     """
-    Read the whole audit log of an organization and say what is wrong with it; it may be written to meanwhile.
+    Read the whole audit log of an organization and report its flaws; other processes may write to it meanwhile.
 
-    Memory stays the same however long the log is.
+    The memory does not grow with the length of the log.
 
     Args:
-        remembered: An earlier head, from `Report.head`, that was kept elsewhere.
+        remembered: An earlier `Report.head` that was stored elsewhere.
 
     Raises:
         StorageUnavailable: The database is unavailable.
     """
     report = Report(org_id)
-    # Before anything else is read: whatever it promises has to be there already, while more may come.
+    # Read first: all positions up to this end must exist already, while more may be added.
     promised = Head(*await store.chain_end(org_id))
     chain = _Chain(promised, remembered)
     while page := await store.links(org_id, after=chain.head.position, limit=PAGE):
-        report.note(finding for place in page for finding in chain.read(place))
+        report.note(finding for entry in page for finding in chain.read(entry))
     report.note(chain.ended(Head(*await store.chain_end(org_id))))
-    loose = await store.loose_events(org_id)
+    loose = await store.unchained_events(org_id)
     report.note(Finding(FindingKind.EVENT_LOOSE, None, event_id) for event_id in loose)
     report.head = chain.head
     return report
@@ -111,8 +111,8 @@ class _Chain:
     """
     One walk along a chain.
 
-    After a place that is not right, two hashes may have been there when the next one was written: the one that is
-    stored, and the one that is computed. The next place tells; so one alteration is one finding.
+    After an altered position, the next hash may follow from the stored or from the computed hash. Both are tried, so
+    that one alteration is one finding.
     """
 
     def __init__(self, promised: Head, remembered: Head | None) -> None:
@@ -121,37 +121,37 @@ class _Chain:
         self._promised = promised
         self._remembered = remembered or _BEGIN
 
-    def read(self, place: Link) -> Iterator[Finding]:
-        """Go on to the next place that there is, and say what is wrong there."""
-        if place.position > self.head.position + 1:
+    def read(self, entry: Link) -> Iterator[Finding]:
+        """Go on to the next stored position, and give its flaws."""
+        if entry.position > self.head.position + 1:
             yield Finding(FindingKind.PLACES_REMOVED, self.head.position + 1)
-            # What it was chained to is gone; whether the event is what it was can still be decided.
+            # The hash before it is gone; the event can still be compared with its digest.
             self._before = ()
-        found, instead = self._compare(place)
+        found, instead = self._compare(entry)
         if found is not None:
-            yield Finding(found, place.position, None if place.event is None else place.event.id)
-        self.head = Head(place.position, place.hash)
-        self._before = (place.hash, *instead)
-        if self._promised.position == place.position and self._promised.hash != place.hash:
-            yield Finding(FindingKind.END_ALTERED, place.position)
-        if self._remembered.position == place.position and self._remembered.hash != place.hash:
-            yield Finding(FindingKind.HEAD_DIFFERS, place.position)
+            yield Finding(found, entry.position, None if entry.event is None else entry.event.id)
+        self.head = Head(entry.position, entry.hash)
+        self._before = (entry.hash, *instead)
+        if self._promised.position == entry.position and self._promised.hash != entry.hash:
+            yield Finding(FindingKind.END_ALTERED, entry.position)
+        if self._remembered.position == entry.position and self._remembered.hash != entry.hash:
+            yield Finding(FindingKind.HEAD_DIFFERS, entry.position)
 
-    def _compare(self, place: Link) -> tuple[FindingKind | None, list[bytes]]:
-        """Say what is wrong with a place, and which hash it may have had before it was altered, if it was."""
-        if place.digest is None:
+    def _compare(self, entry: Link) -> tuple[FindingKind | None, list[bytes]]:
+        """Give the flaw of a position, and the hash that it may have had before it was altered."""
+        if entry.digest is None:
             return FindingKind.EVENT_REMOVED, []
-        digest = place.digest if place.event is None else place.event.digest
+        digest = entry.digest if entry.event is None else entry.event.digest
         computed = [link(before, digest) for before in self._before]
-        as_stored = [link(before, place.digest) for before in self._before]
-        if self._before and place.hash not in (*computed, *as_stored):
-            # The last one follows from what was right before, however many in a row were altered.
+        as_stored = [link(before, entry.digest) for before in self._before]
+        if self._before and entry.hash not in (*computed, *as_stored):
+            # The last one follows from the last unaltered position, however many in a row were altered.
             return FindingKind.HASH_ALTERED, computed[-1:]
-        # The hash is right for the digest, the event or both; these two belong to each other.
-        return (FindingKind.EVENT_ALTERED if place.event is None or digest != place.digest else None), []
+        # The hash fits the digest, the event or both; the two must fit each other.
+        return (FindingKind.EVENT_ALTERED if entry.event is None or digest != entry.digest else None), []
 
     def ended(self, end: Head) -> Iterator[Finding]:
-        """Say what is wrong with the end, after the last place that there is."""
+        """Give the flaws of the end, after the last stored position."""
         if self._promised.position > self.head.position:
             yield Finding(FindingKind.END_CUT_OFF, self.head.position + 1)
         elif end.position < self.head.position:

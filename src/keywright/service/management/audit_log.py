@@ -2,7 +2,7 @@
 The audit log: one event for every change to a key, stored in the same transaction as the change.
 
 The events of an organization are a chain: each has a hash over its own content and the hash of the one before, so that
-a row that was altered or taken out later is found (`audit`). What is hashed is written here, the same for every engine.
+`audit` finds a row that was altered or removed later. The hashed form is defined here, the same for every engine.
 """
 
 import json
@@ -15,16 +15,16 @@ from typing import Any
 from uuid import UUID
 
 CHAIN_BEGINS = bytes(32)
-"""What stands for the hash before the first."""
+"""The hash before the first event."""
 
 SERVICE = "keywright"
-"""The issuer and subject of events that no request made: those of the background tasks."""
+"""The issuer and subject of events of the background tasks, which no request made."""
 
 _canonical = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
 
 
 class EventType(StrEnum):
-    """What happened."""
+    """The kind of change that an event records."""
 
     CREATED = "api_key.created"
     UPDATED = "api_key.updated"
@@ -47,10 +47,10 @@ class Origin:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """
-    One row of the audit log: who did what to which key, when, and from where.
+    One row of the audit log: who changed which key, how, when, and from where.
 
-    `data` holds what is worth keeping of the change itself, as JSON values without fractions; never a secret. A change
-    to what a key may do has the members `before` and `after`, each with the fields that changed.
+    `data` are the details of the change, as JSON values without fractions; never a secret. An update has the members
+    `before` and `after`, each with the fields that changed.
     """
 
     id: UUID
@@ -66,7 +66,7 @@ class Event:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over all of the event, in one canonical form: JSON with sorted names, in UTF-8."""
+        """SHA-256, 32 bytes, over the whole event in its canonical form: compact ASCII JSON with sorted names."""
         content = {
             "id": str(self.id),
             "type": self.type.value,
@@ -84,7 +84,7 @@ class Event:
 
 
 def rfc3339(at: datetime | None) -> str | None:
-    """Write an aware time as the data of events has it: RFC 3339 in UTC, to the microsecond, ending in `Z`."""
+    """Write an aware time for the data of an event: RFC 3339 in UTC, to the microsecond, ending in `Z`."""
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

@@ -1,23 +1,24 @@
 """
-The commands to create and to update a key, the records that follow from them, and the data of their events.
+The commands to create and to update a key, the operator's policy for them, the resulting records, and the data of
+their events.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from keywright.keys.pair import KeyPair, PrivateKey
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, Secret
+from keywright.keys.scopes import is_of
 from keywright.service.management.audit_log import rfc3339
-from keywright.service.management.policy import Policy
 from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
 
-# Made once: json.dumps with arguments makes an encoder for every call.
+# json.dumps with arguments would make an encoder for every call.
 _sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -26,12 +27,12 @@ class NewKey:
     """
     The command to create a key.
 
-    The edge has checked the shapes of the fields: lengths, characters, canonical networks, no scope, network or limit's
-    name twice.
+    The edge has checked the shapes of the fields: lengths, characters, canonical networks, and that no scope, network
+    or name of a limit stands twice.
 
     Args:
-        environment: None for that of new keys.
-        expires_at: Aware, in UTC; None for what the policy says of a key without an expiry.
+        environment: None for the policy's default.
+        expires_at: Aware, in UTC; None for the policy's default.
         metadata: A JSON object.
     """
 
@@ -47,19 +48,89 @@ class NewKey:
 
 
 Changes = Mapping[str, Any]
-"""The command to update a key: the fields to change, by the names and with the types of `NewKey`; only those given."""
+"""The command to update a key: the fields to change, with the names and types of `NewKey`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A key with a new pair, and the private half of it, which exists nowhere else."""
+    """A key with a new pair, and the private key, which exists nowhere else."""
 
     api_key: ApiKey
     private_key: PrivateKey
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    The rules for every organization.
+
+    `environments` are those of keys, the default of new keys first. `max_life` counts from the creation of the current
+    secret, so that a rotation allows a later expiry; a key without an expiry gets the longest life. With
+    `expiry_required` every new key must name its expiry. `max_active` is the most active keys of an organization.
+    `scopes` maps each allowed scope to its description; None allows any well-formed scope.
+    """
+
+    environments: tuple[str, ...]
+    max_life: timedelta | None = None
+    expiry_required: bool = False
+    max_active: int | None = None
+    scopes: Mapping[str, str] | None = None
+
+    def environment_of(self, requested: str | None) -> str:
+        """Give the environment of a new key: the requested one, or else the first."""
+        return self.environments[0] if requested is None else requested
+
+    def expiry(self, requested: datetime | None, *, since: datetime) -> datetime | None:
+        """Give the expiry of a key with a secret created at *since*: the requested one, or else the latest allowed."""
+        if requested is None and self.max_life is not None and not self.expiry_required:
+            return since + self.max_life
+        return requested
+
+    def flaws(
+        self,
+        *,
+        now: datetime,
+        since: datetime,
+        environment: str | None = None,
+        expires_at: tuple[datetime | None] | None = None,
+        scopes: tuple[str, ...] = (),
+    ) -> list[Flaw]:
+        """
+        Give the flaws of the given fields; a field that is not given is not checked.
+
+        Args:
+            now: The time of the command.
+            since: When the key's current secret was created.
+            environment: The environment of a new key.
+            expires_at: The result of `expiry` in a tuple, because None is an expiry too.
+            scopes: The scopes to grant.
+        """
+        found = [*self._flaws_in_scopes(scopes)]
+        if environment is not None and environment not in self.environments:
+            known = ", ".join(self.environments)
+            found.append(Flaw("environment", f"There are these environments: {known}.", "environment_unknown"))
+        if expires_at is not None and (flaw := self._flaw_in_expiry(*expires_at, now=now, since=since)) is not None:
+            found.append(flaw)
+        return found
+
+    def _flaw_in_expiry(self, expires_at: datetime | None, *, now: datetime, since: datetime) -> Flaw | None:
+        if expires_at is None:
+            return Flaw("expires_at", "Every key has to expire.", "expiry_required") if self.expiry_required else None
+        if expires_at <= now:
+            return Flaw("expires_at", "It has to be in the future.", "expiry_in_the_past")
+        if self.max_life is not None and expires_at > since + self.max_life:
+            latest = f"at most {self.max_life.days} days after its secret was made"
+            return Flaw("expires_at", f"A key has to expire {latest}.", "expiry_too_late")
+        return None
+
+    def _flaws_in_scopes(self, scopes: tuple[str, ...]) -> Iterator[Flaw]:
+        for index, scope in enumerate(scopes):
+            if self.scopes is not None and not is_of(self.scopes, scope):
+                yield Flaw("scopes", "There is no such scope.", "scope_unknown", (index,))
+
+
 def flaws(new: NewKey, policy: Policy, now: datetime) -> list[Flaw]:
-    """Name what the policy does not allow of a new key."""
+    """Give the fields of a new key that the policy does not allow."""
     return policy.flaws(
         now=now,
         since=now,
@@ -91,9 +162,9 @@ def created(principal: Principal, new: NewKey, policy: Policy, *, id: UUID, pair
 
 def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> ApiKey | Refused:
     """
-    Give the record of a key with the changes in it, or what is wrong with them.
+    Give the record of a key with the changes, or `validation_failed`.
 
-    The policy looks at what would become different: a client may send back what it has read.
+    The policy checks only fields that would change: a client may send back what it has read.
     """
     values = {name: value for name, value in changes.items() if name != "environment"}
     since = old.secret.created_at
@@ -112,7 +183,7 @@ def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> Api
 
 
 def creation_event_data(api_key: ApiKey) -> dict[str, Any]:
-    """Give the data of the event of a creation: the fields that a new key was given, without those it was not."""
+    """Give the data of the event of a creation: the fields of the new key that are not empty."""
     given = {name: value for name, value in _event_data(api_key).items() if value not in (None, [], "{}")}
     return {**given, "environment": api_key.environment, "public_key": api_key.secret.public_key.text}
 
@@ -128,10 +199,10 @@ def update_event_data(old: ApiKey, new: ApiKey) -> dict[str, Any]:
 
 def _event_data(api_key: ApiKey) -> dict[str, Any]:
     """
-    Give every field of a key that can change, in values that an event may hold.
+    Give every field of a key that can change, as values of an event's data.
 
-    The metadata becomes the text of its JSON, with sorted names. It may hold fractions, of which a database keeps the
-    value and not the spelling, so that the event would have another digest when it is read again.
+    The metadata becomes JSON text with sorted names. It may contain fractions, of which a database stores the value and
+    not the spelling; then the event would have another digest after it is read back.
     """
     return {
         "name": api_key.name,

@@ -1,16 +1,16 @@
 """
 Idempotency: a request that is repeated gets the answer of the first one, and nothing is done twice.
 
-The answer holds a private key, which must not lie in a database. So it is stored sealed with a key that is made of the
-request's own idempotency key, which is stored nowhere: only whoever repeats the request can have the answer opened.
+The answer contains a private key, which must not be stored. So the answer is sealed with a key that is derived from the
+request's idempotency key, which is stored nowhere: only the same request can open the answer.
 
     found by     SHA-256("keywright.idempotency.v1" NUL idempotency-key), within the organization
-    fingerprint  HMAC-SHA256(HKDF(idempotency-key, info "keywright.idempotency.v1 fingerprint"), what was asked)
+    fingerprint  HMAC-SHA256(HKDF(idempotency-key, info "keywright.idempotency.v1 fingerprint"), request content)
     sealed       salt (16 bytes), nonce (12 bytes), AES-256-GCM of the answer, with the key
                  HKDF(idempotency-key, salt, info "keywright.idempotency.v1 answer")
-                 and as associated data the organization's id, what it is found by, and the fingerprint
+                 and as associated data the organization's id, the digest above, and the fingerprint
 
-HKDF is that of RFC 5869 with SHA-256, 32 bytes long.
+HKDF is that of RFC 5869 with SHA-256 and an output of 32 bytes.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keywright.service.management.commands import Created
-from keywright.service.management.ports import Replay, Store
+from keywright.service.management.ports import SealedAnswer, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy
 
 KEPT = timedelta(hours=24)
-"""How long an answer can be had again."""
+"""How long an answer can be replayed."""
 
 WAIT_SECONDS = 10.0
-"""How long a request waits for the same one that is under way in this process."""
+"""How long a request waits for the same request that is running in this process."""
 
 _DOMAIN = b"keywright.idempotency.v1"
 _SALT_BYTES = 16
@@ -51,10 +51,10 @@ class IdempotentRequest:
     A request with an idempotency key, which may be repeated.
 
     Args:
-        key: The idempotency key, 22 to 255 printable ASCII characters; whoever knows it can have the answer opened.
-        content: The request in one canonical form: operation, path and body.
-        render: Gives what is answered, private key included, and whatever else is needed to answer the same again. It
-            is called before anything is stored, and its bytes are sealed.
+        key: The idempotency key, 22 to 255 printable ASCII characters. It is a secret: it opens the answer.
+        content: The request in its canonical form: operation, path and body.
+        render: Writes the answer, private key and headers included. It is called before anything is stored, and its
+            bytes are sealed.
     """
 
     key: str
@@ -64,21 +64,21 @@ class IdempotentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to an idempotent request, as it was rendered; `replayed` where this one did nothing."""
+    """The rendered answer to an idempotent request; `replayed` where an earlier request made it."""
 
     body: bytes
     replayed: bool
 
 
-Seal = Callable[[Created, datetime], Replay | None]
-"""Seals what is answered at a moment; None where the request cannot be repeated."""
+Seal = Callable[[Created, datetime], SealedAnswer | None]
+"""Seals the answer of a moment; None for a request without an idempotency key."""
 
 Attempt = Callable[[Seal], Awaitable[Created | Refused | None]]
-"""Does what is asked and stores what the seal gives with it; None where a replay was there already: nothing is done."""
+"""Makes the change and stores the sealed answer with it; None, and no change, where an answer was stored before."""
 
 
 class _Flight(NamedTuple):
-    """A request under way."""
+    """A running request."""
 
     fingerprint: bytes
     task: "asyncio.Task[Answered | Refused]"
@@ -86,12 +86,12 @@ class _Flight(NamedTuple):
 
 class Idempotency:
     """
-    Has an idempotent request done once: in this process, and with the help of the store among all processes.
+    Makes sure that an idempotent request is done once: in this process, and with the store among all processes.
 
     Args:
-        store: Where the answers lie, sealed.
+        store: Stores the sealed answers.
         clock: The time.
-        entropy: For salts and nonces.
+        entropy: Gives salts and nonces.
         wait_seconds: See `WAIT_SECONDS`.
     """
 
@@ -106,26 +106,26 @@ class Idempotency:
         self, org_id: UUID, request: IdempotentRequest | None, attempt: Attempt
     ) -> Created | Answered | Refused:
         """
-        Have *attempt* do what is asked, unless it was done before.
+        Run *attempt*, unless the same request was done before.
 
         Args:
-            org_id: Whose request it is.
-            request: None for one without an idempotency key.
-            attempt: Does it, once for every call.
+            org_id: The organization of the request.
+            request: None for a request without an idempotency key.
+            attempt: Makes the change, once for every call.
 
         Raises:
-            StorageUnavailable: It may or may not have been done; the same request tells.
+            StorageUnavailable: The change may or may not have been made; the same request may be sent again.
         """
         if request is None:
             return await attempt(lambda _created, _at: None) or Refused("idempotency_key_in_use")
         sealing = Sealing(org_id, request, self._entropy)
-        place = (org_id, sealing.request_digest)
-        if (flight := self._flights.get(place)) is not None:
+        flight_id = (org_id, sealing.request_digest)
+        if (flight := self._flights.get(flight_id)) is not None:
             return await self._join(flight, sealing, attempt)
-        # A task of its own: a caller that goes away takes nobody's answer along, and leaves nothing half done.
+        # In a task: when this caller disconnects, other callers still get the answer and the change is completed.
         task = asyncio.get_running_loop().create_task(self._run(sealing, attempt), name="answering once")
-        self._flights[place] = _Flight(sealing.fingerprint, task)
-        task.add_done_callback(lambda done: self._landed(place, done))
+        self._flights[flight_id] = _Flight(sealing.fingerprint, task)
+        task.add_done_callback(lambda done: self._finished(flight_id, done))
         await asyncio.wait([task])
         return task.result()
 
@@ -139,12 +139,12 @@ class Idempotency:
             answer = flight.task.result()
             if isinstance(answer, Answered):
                 return Answered(answer.body, replayed=True)
-        # Nothing was stored. A refusal may depend on more than what both said, so each gets one of its own.
+        # Nothing was stored. A refusal may depend on more than the content, so this request gets its own.
         return await self._run(sealing, attempt)
 
     async def _run(self, sealing: "Sealing", attempt: Attempt) -> Answered | Refused:
         for _ in range(_ATTEMPTS):
-            stored = await self._store.replay(sealing.org_id, sealing.request_digest, self._clock())
+            stored = await self._store.sealed_answer(sealing.org_id, sealing.request_digest, self._clock())
             if stored is not None:
                 body = sealing.open(stored)
                 return Refused("idempotency_key_reused") if body is None else Answered(body, replayed=True)
@@ -153,21 +153,21 @@ class Idempotency:
                 return made
             if made is not None:
                 return Answered(sealing.answer, replayed=False)
-        # Stored by others again and again, and gone again each time we looked.
+        # Each time another process stored an answer, and it had expired when it was read.
         return Refused("idempotency_key_in_use")
 
-    def _landed(self, place: tuple[UUID, bytes], done: "asyncio.Task[Answered | Refused]") -> None:
-        del self._flights[place]
+    def _finished(self, flight_id: tuple[UUID, bytes], done: "asyncio.Task[Answered | Refused]") -> None:
+        del self._flights[flight_id]
         if not done.cancelled():
-            # Seen here, so that it is not reported as lost when every caller has gone away.
+            # Retrieved here, or asyncio reports it as never retrieved when every caller has disconnected.
             done.exception()
 
 
 class Sealing:
     """
-    Seals and opens the answers to one request of one organization, as the module's docstring writes it down.
+    Seals and opens the answers to one request of one organization, as the module's docstring defines it.
 
-    `answer` is what was sealed last: what is sent now and what is sent later are the same bytes, rendered once.
+    `answer` is the last sealed answer. It is rendered once, so that a later answer has the same bytes.
     """
 
     def __init__(self, org_id: UUID, request: IdempotentRequest, entropy: Entropy) -> None:
@@ -179,12 +179,12 @@ class Sealing:
         self.request_digest = sha256(_DOMAIN + b"\0" + self._key).digest()
         self.fingerprint = hmac_digest(self._derive("fingerprint", None), request.content, "sha256")
 
-    def seal(self, created: Created, at: datetime) -> Replay:
-        """Render and seal what is answered at a moment."""
+    def seal(self, created: Created, at: datetime) -> SealedAnswer:
+        """Render and seal the answer of a moment."""
         self.answer = self._render(created)
         salt, nonce = self._entropy(_SALT_BYTES), self._entropy(_NONCE_BYTES)
         sealed = AESGCM(self._derive("answer", salt)).encrypt(nonce, self.answer, self._associated)
-        return Replay(
+        return SealedAnswer(
             request_digest=self.request_digest,
             fingerprint=self.fingerprint,
             sealed=salt + nonce + sealed,
@@ -192,16 +192,16 @@ class Sealing:
             expires_at=at + KEPT,
         )
 
-    def open(self, replay: Replay) -> bytes | None:
-        """Open an answer; None when it answers something else, or is not what was sealed."""
-        if not compare_digest(replay.fingerprint, self.fingerprint):
+    def open(self, sealed_answer: SealedAnswer) -> bytes | None:
+        """Open an answer; None when it belongs to another request or was altered."""
+        if not compare_digest(sealed_answer.fingerprint, self.fingerprint):
             return None
-        salt, rest = replay.sealed[:_SALT_BYTES], replay.sealed[_SALT_BYTES:]
+        salt, rest = sealed_answer.sealed[:_SALT_BYTES], sealed_answer.sealed[_SALT_BYTES:]
         nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         try:
             return AESGCM(self._derive("answer", salt)).decrypt(nonce, sealed, self._associated)
         except (InvalidTag, ValueError):
-            # The latter where too little is left of it to hold a nonce.
+            # ValueError: the stored answer is too short for a nonce.
             return None
 
     @property

@@ -1,4 +1,4 @@
-"""The management use cases: what a principal does with its organization's API keys."""
+"""The use cases of management: create, read, list, update, rotate, revoke and delete API keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,9 +10,8 @@ from keywright.keys.pair import SEED_BYTES, KeyPair, mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management import commands, rotation
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.commands import Changes, Created, NewKey
+from keywright.service.management.commands import Changes, Created, NewKey, Policy
 from keywright.service.management.idempotency import Answered, Idempotency, IdempotentRequest, Seal
-from keywright.service.management.policy import Policy
 from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy, NewId
@@ -22,15 +21,15 @@ from keywright.service.verifier_sessions import Receipt
 Item = TypeVar("Item")
 
 Matching = Callable[[int], bool]
-"""Tells whether a version is the one that the caller wants to change."""
+"""Returns whether a version meets the caller's condition."""
 
 _ATTEMPTS = 5
-"""How often a change is tried on a key that others change meanwhile."""
+"""The most attempts at a change of a key that other requests change meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """Keys or events, newest first; `next` is where the following page begins, None on the last one."""
+    """Keys or events, newest first; `next` is the id below which the following page begins, None on the last one."""
 
     items: list[Item]
     next: UUID | None
@@ -39,10 +38,10 @@ class Page(Generic[Item]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Management:
     """
-    What a principal may do with its organization's keys.
+    The use cases on the keys of the principal's organization.
 
-    The edge checks permissions; the organization is enforced here and below, in every call to the store.
-    Every method raises `StorageUnavailable` when the store does.
+    The edge checks permissions. Every call to the store names the organization. Every method raises
+    `StorageUnavailable` when the store does.
     """
 
     store: Store
@@ -60,8 +59,8 @@ class Management:
         Mint a pair and store its public half.
 
         Returns:
-            `Created`, or `Answered` for an idempotent request. Refused: `validation_failed` by the policy,
-            `too_many_keys`, `idempotency_key_reused`, `idempotency_key_in_use`.
+            `Created`, or `Answered` for an idempotent request. Refused: `validation_failed` (policy), `too_many_keys`,
+            `idempotency_key_reused`, `idempotency_key_in_use`.
         """
 
         async def attempt(seal: Seal) -> Created | Refused | None:
@@ -78,7 +77,7 @@ class Management:
                     api_key=key,
                     secret_digest=pair.private.digest,
                     event=self._event(principal, origin, EventType.CREATED, key.id, now, data),
-                    replay=seal(created, now),
+                    sealed_answer=seal(created, now),
                     most_active=self.policy.max_active,
                 )
             )
@@ -96,20 +95,20 @@ class Management:
         self, principal: Principal, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> Page[ApiKey]:
         """Read up to *limit* keys, newest first, beginning below *before*."""
-        # One more than asked for tells whether a next page exists, without counting.
+        # One key more than *limit* shows whether a next page exists, without counting.
         found = await self.store.list_newest(principal.organization.id, limit=limit + 1, before=before, which=which)
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def events_page(
         self, principal: Principal, *, limit: int, before: UUID | None, which: EventFilter
     ) -> Page[tuple[Event, Link | None]]:
-        """Read up to *limit* events, newest first, beginning below *before*, each with its place in the chain."""
+        """Read up to *limit* events, newest first, beginning below *before*, each with its link of the chain."""
         found = await self.store.events(principal.organization.id, limit=limit + 1, before=before, which=which)
         return Page(found[:limit], found[limit - 1][0].id if len(found) > limit else None)
 
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
-        """Read the receipt of a key's revocation or deletion; None where there was none, or no such key."""
-        return await self.store.ending(principal.organization.id, key_id)
+        """Read the receipt of a key's revocation or deletion; None without either, or without such a key."""
+        return await self.store.receipt(principal.organization.id, key_id)
 
     async def update(
         self,
@@ -121,15 +120,15 @@ class Management:
         matching: Matching | None = None,
     ) -> ApiKey | Refused:
         """
-        Change what may be changed of a key; where nothing becomes different, nothing is stored.
+        Change fields of a key; without a difference nothing is stored.
 
         Args:
-            changes: Each field that is given replaces the old value. `environment` may be given, and not differ.
-            matching: Only a version that it accepts is changed; None for any.
+            changes: Each given field replaces the old value. `environment` may be given only with its present value.
+            matching: Decides on the version of the key; None accepts any.
 
         Returns:
-            The key as it stands after the call. Refused: `not_found`, `key_revoked`, `validation_failed`,
-            `precondition_failed`, and `changed_meanwhile` when others change it again and again.
+            The key after the call. Refused: `not_found`, `key_revoked`, `validation_failed`, `precondition_failed`,
+            and `changed_meanwhile` when other requests changed it at every attempt.
         """
         for _ in range(_ATTEMPTS):
             old = await self.store.get(principal.organization.id, key_id)
@@ -158,16 +157,16 @@ class Management:
         key_id: UUID,
         *,
         overlap_seconds: int | None,
-        quiet_seconds: int | None,
+        idle_seconds: int | None,
         matching: Matching | None = None,
         idempotent: IdempotentRequest | None = None,
     ) -> Created | Answered | Refused:
         """
-        Give a key a new pair, and have the old one end later.
+        Give a key a new pair, and set the end of the old one.
 
         Args:
-            overlap_seconds: How long the old pair works on; None for the usual time (`rotation`).
-            quiet_seconds: Let it end sooner, when it has not been used for so long; None for not.
+            overlap_seconds: How long the old pair still works; None for the default of `rotation`.
+            idle_seconds: Retire the old pair sooner, when it was idle for this long; None for no earlier end.
             matching: As for `update`.
 
         Returns:
@@ -187,7 +186,7 @@ class Management:
                 if matching is not None and not matching(old.version):
                     return Refused("precondition_failed")
                 pair = self._mint(old.environment)
-                retirement = rotation.Retirement.of(now, overlap_seconds, quiet_seconds)
+                retirement = rotation.Retirement.of(now, overlap_seconds, idle_seconds)
                 new = rotation.rotated(old, Secret.of(pair, created_at=now), retirement)
                 data = rotation.rotation_event_data(old, new, retirement)
                 event = self._event(principal, origin, EventType.ROTATED, key_id, now, data)
@@ -203,11 +202,10 @@ class Management:
         self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int
     ) -> ApiKey | Refused:
         """
-        Give the pair that is being rotated out another end, counted from now; 0 ends it at once.
+        Set another end for the retiring pair, counted from now; 0 ends it at once.
 
         Returns:
-            The key as it stands after the call. Refused: `not_found`, `key_revoked`, `no_rotation_under_way`,
-            `changed_meanwhile`.
+            The key after the call. Refused: `not_found`, `key_revoked`, `no_rotation_under_way`, `changed_meanwhile`.
         """
         for _ in range(_ATTEMPTS):
             old, now = await self.store.get(principal.organization.id, key_id), self.clock()
@@ -232,13 +230,13 @@ class Management:
         key_id: UUID,
         reason: RevocationReason = RevocationReason.UNSPECIFIED,
     ) -> ApiKey | None:
-        """Revoke a key for good. Revoking it again answers the same; None when there is no such key."""
+        """Revoke a key for good. Revoking it again gives the same result; None without such a key."""
         data = {"reason": reason.value}
         event = self._event(principal, origin, EventType.REVOKED, key_id, self.clock(), data)
         return await self.store.revoke(event, reason)
 
     async def delete(self, principal: Principal, origin: Origin, key_id: UUID) -> bool:
-        """Delete a key, leaving a tombstone; tell whether there was one."""
+        """Delete a key, leaving a tombstone; return whether there was such a key."""
         return await self.store.delete(self._event(principal, origin, EventType.DELETED, key_id, self.clock(), {}))
 
     def _mint(self, environment: str) -> KeyPair:

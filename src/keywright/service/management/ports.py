@@ -1,5 +1,5 @@
 """
-What management needs of its store, as contracts. An adapter promises every sentence written here.
+The ports of management to its store. An adapter promises every sentence written here.
 
 tests/storage/contract.py holds the promises of `Store` as tests; they run on every store.
 """
@@ -18,24 +18,24 @@ from keywright.service.verifier_sessions import Receipt
 
 
 class Outcome(Enum):
-    """What became of a change. Whatever is not `DONE` changed nothing."""
+    """The outcome of a change. All but `DONE` changed nothing."""
 
     DONE = auto()
     REPEATED = auto()
-    """A replay is stored for this request already: somebody sent it before."""
+    """An answer is stored for this request: it was sent before."""
     TOO_MANY = auto()
-    """The organization has as many active keys as it may have."""
+    """The organization has the most active keys that it may have."""
     OUTDATED = auto()
     """The key was changed since it was read, or is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class SealedAnswer:
     """
-    The answer to a request that may be repeated, sealed so that only the repeated request opens it.
+    The stored answer to an idempotent request, sealed so that only the same request opens it.
 
-    `request_digest` (32 bytes) finds it among those of the organization; `fingerprint` (32 bytes) tells whether what
-    is asked is the same; `sealed` is the answer. After `expires_at` it is as if it had never been.
+    `request_digest` (32 bytes) identifies it within the organization; `fingerprint` (32 bytes) differs for a request
+    with other content; `sealed` is the answer. After `expires_at` it is treated as absent.
     """
 
     request_digest: bytes
@@ -48,45 +48,45 @@ class Replay:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApiKey:
     """
-    All that one creation stores. `secret_digest` is the 32 bytes by which the private key will be found.
+    The rows of one creation. `secret_digest` is the digest of the private key, 32 bytes.
 
-    `most_active` is how many active keys the organization may have, this one included; None for any number.
+    `most_active` is the most active keys of the organization, this one included; None for any number.
     """
 
     organization: Organization
     api_key: ApiKey
     secret_digest: bytes
     event: Event
-    replay: Replay | None = None
+    sealed_answer: SealedAnswer | None = None
     most_active: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
     """
-    All that one rotation changes: the key gets *secret*, and its current one retires.
+    The changes of one rotation: the key gets *secret*, and its current secret retires.
 
-    `version` is that of the key that was read. The new secret's row bears the id of the event.
+    `version` is the version of the key that was read. The new secret's row has the id of the event.
     """
 
     version: int
     secret: Secret
     secret_digest: bytes
     retires_at: datetime
-    quiet_seconds: int | None
+    idle_seconds: int | None
     event: Event
-    replay: Replay | None = None
+    sealed_answer: SealedAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFilter:
     """
-    Which keys to list; what is None does not matter. `at` is the moment that the others are about.
+    A filter of keys; a field that is None does not filter.
 
-    `status` is what a key is worth at that moment. `expires_before` leaves out keys that expire later or not at all,
-    and with `status` active finds those that are expiring. `text` is part of the name or the description, in any case
-    of ASCII letters, or the beginning of the public key or the end of the private one as they are shown, of the current
-    secret or the one that the last rotation replaced. `unused_since` leaves out keys that were used at that moment or
+    `status` is the status at the moment `at`. `expires_before` leaves out keys that expire later or never; with the
+    status active it finds keys that expire soon. `text` is part of the name or the description, without regard to the
+    case of ASCII letters, or the beginning of the public key or the end of the displayed private key, of the current
+    secret or the one that the last rotation replaced. `unused_since` leaves out keys that were used at this moment or
     later, and those created later and never used.
     """
 
@@ -101,7 +101,7 @@ class KeyFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events to list; what is None does not matter. `since` is included, `until` is not."""
+    """A filter of events; a field that is None does not filter. `since` is included, `until` is not."""
 
     key_id: UUID | None = None
     type: EventType | None = None
@@ -113,10 +113,10 @@ class EventFilter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """
-    One place in the chain of an organization's events, as it is stored.
+    One stored position in the chain of an organization's events.
 
-    `position` counts from 1. `digest` is what is stored with the event, which an altered event no longer has; None
-    where the event is gone. `event` is None then, and also where what is stored cannot be read as an event any more.
+    `position` counts from 1. `digest` is stored beside the event, and an altered event has another one; it is None
+    where the event is gone. `event` is None where the event is gone or can no longer be read.
     """
 
     position: int
@@ -127,7 +127,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A key whose time has come for something that the service does by itself; `version` is that of the key."""
+    """A key that is due for a background task; `version` is the version of the key."""
 
     org_id: UUID
     key_id: UUID
@@ -138,7 +138,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a key was used from lately, added up. `public_key` is the text of that of the secret which was used."""
+    """A network and user agent that used a key recently. `public_key` is the text of the used secret's public key."""
 
     public_key: str
     network: str | None
@@ -152,9 +152,9 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """
-    How a key was used: accepted uses by hour, those without any left out, and the recent sources, latest first.
+    The usage of a key: accepted uses by hour, without empty hours, and the recent sources, latest first.
 
-    `secrets` are all that the key ever had, newest first.
+    `secrets` are all current and former secrets, newest first.
     """
 
     last_used_at: datetime | None
@@ -164,52 +164,52 @@ class Usage:
 
 
 class UsageStore(Protocol):
-    """The uses of keys. The rules of `Store` hold."""
+    """The usage of keys. The rules of `Store` hold."""
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """Give the use of one key since then; None where there is no such key."""
+        """Give the usage of one key since *since*; None without such a key."""
         ...
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """Give accepted uses by key and hour, for many keys in one call; keys and hours without any are left out."""
+        """Give accepted uses by key and hour, for many keys in one call; keys and hours without uses are left out."""
         ...
 
 
 class Store(UsageStore, Protocol):
     """
-    Keeps API keys and their audit log.
+    Stores API keys and their audit log.
 
     For every method:
-    - One call is one transaction. When it returns, what it did survives a crash of the process and of the machine.
-    - It sees one organization: a key of another one is the same as no key.
-    - A deleted key is the same as no key.
-    - An event that is stored gets the next place in the chain of its organization, in the same transaction.
-    - It raises `StorageUnavailable` when the database is away, too busy or not migrated, within a few seconds and never
-      later; then a change may or may not have been made, but never half of one.
-    - It raises `ValueError` when the database refuses the data: an id, a public key or a digest is taken, or a value is
-      beyond what a column holds. Then nothing of it is stored.
-    - Calls may run side by side, from one event loop.
+    - One call is one transaction. When it returns, its changes survive a crash of the process and of the machine.
+    - It sees one organization: a key of another one is treated as absent.
+    - A deleted key is treated as absent.
+    - A stored event gets the next position in the chain of its organization, in the same transaction.
+    - It raises `StorageUnavailable` when the database is unavailable, too busy or not migrated, within a few seconds
+      and never later; then a change may or may not have been made, but never half of it.
+    - It raises `ValueError` when the database refuses the data: an id, a public key or a digest is taken, or a value
+      does not fit its column. Then nothing is stored.
+    - Calls may run concurrently, from one event loop.
     """
 
     async def create(self, new: NewApiKey) -> Outcome:
         """
-        Store a key, its organization where that is new, the event, and the replay where there is one.
+        Store a key, its organization where it is new, the event, and the sealed answer where there is one.
 
-        Creations that wait at the same time share one commit; one that cannot be stored fails alone.
+        Creations that wait at the same time share one commit; one that cannot be stored does not affect the others.
 
         Returns:
             `DONE`, `REPEATED` or `TOO_MANY`.
         """
         ...
 
-    async def replay(self, org_id: UUID, request_digest: bytes, at: datetime) -> Replay | None:
-        """Read the replay of a request, unless it has expired at that moment."""
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        """Read the sealed answer of a request; None where there is none, or it has expired at that moment."""
         ...
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
-        """Read one key."""
+        """Read one key; None where there is none."""
         ...
 
     async def list_newest(
@@ -220,21 +220,21 @@ class Store(UsageStore, Protocol):
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """
-        Store what may be changed of a key that was read as it now stands, and the event; its version becomes one more.
+        Store the changed fields of a key that was read, and the event; its version becomes one more.
 
-        What may be changed: name, description, expiry, scopes, networks, rate limits, external id, metadata. Nothing
-        else is written. Notices of an expiry that changed are forgotten.
+        Only these fields are written: name, description, expiry, scopes, networks, rate limits, external id, metadata.
+        A change of the expiry removes its notices.
 
         Returns:
-            `DONE`, or `OUTDATED` when its version is not `api_key.version` any more or it is gone.
+            `DONE`, or `OUTDATED` when its version is no longer `api_key.version` or it is gone.
         """
         ...
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """
-        Give the key that the event names a new secret, retire its current one, and store event and replay.
+        Give the key of the event a new secret, retire its current one, and store the event and the sealed answer.
 
-        A secret that retired before stays as it is, so that it never works again.
+        A secret that retired before is not changed, so that it never works again.
 
         Returns:
             `DONE`, `REPEATED`, or `OUTDATED` as for `update`, and also when an earlier secret still works at the
@@ -244,27 +244,27 @@ class Store(UsageStore, Protocol):
 
     async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
         """
-        Give the secret that is being rotated out another end, which it does not wait for quiet to come before.
+        Set another end for the retiring secret; from now on it no longer ends sooner for being idle.
 
         Returns:
-            `DONE`, or `OUTDATED` as for `update`, and also when no secret is being rotated out at the event's time.
+            `DONE`, or `OUTDATED` as for `update`, and also when no secret is retiring at the event's time.
         """
         ...
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """
-        Revoke the key that *event* names as of the time it names, and store the event.
+        Revoke the key of *event* at the event's time, and store the event.
 
-        A key that was revoked before stays as it is and gets no second event.
+        A key that was revoked before is not changed and gets no second event.
 
         Returns:
-            The key as it stands after the call, or None when there is no such key.
+            The key after the call, or None without such a key.
         """
         ...
 
     async def delete(self, event: Event) -> bool:
         """
-        Delete the key that *event* names, leaving a tombstone with its digest, and store the event.
+        Delete the key of *event*, leaving a tombstone with its digest, and store the event.
 
         Returns:
             Whether there was such a key.
@@ -275,82 +275,82 @@ class Store(UsageStore, Protocol):
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
     ) -> list[tuple[Event, Link | None]]:
         """
-        Read up to *limit* events in descending order of id, beginning below *before*, each with its place in the chain.
+        Read up to *limit* events in descending order of id, beginning below *before*, each with its link of the chain.
 
-        Events of deleted keys are included; those of a type that a newer version wrote are not. The place is None for
-        events from before there was a chain.
+        Events of deleted keys are included; events of a type that a newer version wrote are not. The link is None for
+        events older than the chain.
         """
         ...
 
-    async def ending(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """
-        Tell when the key was revoked or deleted, and what has become of every session that may have used it.
+        Give the receipt of a key's revocation or deletion, with every session that may have used the key.
 
-        These are the sessions that confirmed, and those that were stored before `committed_by` and were neither closed
-        nor unseen for too long at `ended_at`. Too long is `outage_seconds` and SESSION_SECONDS: a process that could
-        not renew its session for that long uses nothing that it cached. None where there is no such key, or it was
-        neither revoked nor deleted. Works for a deleted key of the organization, too.
+        These are the sessions that acknowledged the change, and those that were stored before `committed_by` and at
+        `ended_at` were neither closed nor expired. A session expires `outage_seconds` plus SESSION_SECONDS after its
+        last renewal: from then on its process does not use its cache. None without such a key, or where it was neither
+        revoked nor deleted. A deleted key of the organization has a receipt, too.
         """
         ...
 
     async def check(self) -> None:
-        """Return when the database answers and is migrated; raise `StorageUnavailable` otherwise."""
+        """Return if the database answers and is migrated; raise `StorageUnavailable` otherwise."""
         ...
 
 
 class AuditStore(Protocol):
-    """What is read to prove the audit log. The rules of `Store` hold, but it sees every organization."""
+    """Reads the audit log for its proof. The rules of `Store` hold, but it sees every organization."""
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """Give every organization that has events, in ascending order."""
         ...
 
     async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
-        """Read up to *limit* places of a chain in ascending order of position, beginning above *after*."""
+        """Read up to *limit* links of a chain in ascending order of position, beginning above *after*."""
         ...
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
-        """Give the position and the hash that the next event is to be chained to; 0 and `CHAIN_BEGINS` at first."""
+        """Give the position and hash before the next event; 0 and `CHAIN_BEGINS` for an empty chain."""
         ...
 
-    async def loose_events(self, org_id: UUID) -> Sequence[UUID]:
-        """Give up to 100 ids of events that have a digest and no place in the chain: somebody put them there."""
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
+        """Give up to 100 ids of events with a digest but without a position in the chain: the service wrote none."""
         ...
 
 
 class KeyTaskStore(Store, Protocol):
-    """What is due in the background. The rules of `Store` hold, but the methods here see every organization."""
+    """The keys that are due for background tasks. The rules of `Store` hold, for all organizations."""
 
-    async def quiet(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """
-        Give keys whose replaced secret waits for quiet and has had it.
+        Give keys whose replaced secret was idle for long enough to end.
 
-        That is: at *at*, the key is active and the secret still works, the one that replaced it was first used, and
-        both that and its own last use are longer ago than its `quiet_seconds` and *lag_seconds* together.
-        `Due.public_key` is the text of the replaced one's.
+        That is: at *at*, the key is active and the replaced secret still works, its successor was used, and both the
+        first use of the successor and the last use of the replaced secret are longer ago than its `idle_seconds` plus
+        *lag_seconds*. `Due.public_key` is the text of the replaced secret's public key.
         """
         ...
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
         """
-        Give active keys that expire within so many days after *at*, and were given no notice of these days or fewer.
+        Give active keys that expire within *within_days* after *at*, without a notice of as many days or fewer.
 
-        With `Due.expires_at`.
+        `Due.expires_at` is set.
         """
         ...
 
-    async def note_expiring(self, event: Event, *, expires_at: datetime, days: int) -> bool:
+    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         """
-        Store a notice that a key is about to expire; tell whether it was the first of so many days or fewer.
+        Store a notice that a key expires in *days*; return whether it was the first of as many days or fewer.
 
-        Nothing is stored for a key that expires at another time by now, was revoked, or does not exist any more.
+        Nothing is stored for a key that now expires at another time, was revoked, or no longer exists.
         """
         ...
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """
-        Remove up to *limit* rows that nobody needs any more at *at*; tell how many.
+        Remove up to *limit* rows that are no longer needed at *at*; return how many.
 
-        These are replays that have expired, and the last batch numbers of reporters that wrote no uses for 7 days.
+        These are expired sealed answers, and the last batch numbers of reporters that wrote no usage for 7 days.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a use case answers when it does not do what was asked: a value with a stable code, never an exception."""
+"""Refusals of use cases: values with a stable code, never exceptions."""
 
 from typing import Literal, NamedTuple
 
@@ -19,19 +19,19 @@ RefusalCode = Literal[
 
 class Flaw(NamedTuple):
     """
-    What is wrong with one field: its name, a sentence that does not quote the value, and a stable word for it.
+    One flaw of a field: the field's name, a sentence that does not quote the value, and a stable word.
 
-    `place` leads into the field where it is a list or an object.
+    `path` leads inside of a field that is a list or an object.
     """
 
     field: str
     msg: str
     type: str
-    place: tuple[str | int, ...] = ()
+    path: tuple[str | int, ...] = ()
 
 
 class Refused(NamedTuple):
-    """Nothing was done. `flaws` are given with `validation_failed`."""
+    """A refusal: nothing was changed. `flaws` are given with `validation_failed`."""
 
     code: RefusalCode
     flaws: tuple[Flaw, ...] = ()

@@ -1,4 +1,4 @@
-"""How keys were used: accepted uses by hour or day in UTC, and where they came from lately."""
+"""Reports on the usage of keys: accepted uses by hour or day in UTC, and the recent sources."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from keywright.service.principal import Principal
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST = {HOUR: timedelta(days=14), DAY: timedelta(days=400)}
-"""How far back a report reaches at most, by its period."""
+"""The longest report, by its period."""
 _USUAL = {HOUR: 23 * HOUR, DAY: 6 * DAY}
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Accepted uses in one period, which begins at `start`."""
+    """The accepted uses in one hour or day, which begins at `start`."""
 
     start: datetime
     count: int
 
 
 class UsageReport(NamedTuple):
-    """How one key was used: what the store has of it, and every period since the beginning of the report."""
+    """The usage of one key as stored, and every period since the beginning of the report."""
 
     usage: Usage
     counts: Sequence[Count]
@@ -33,13 +33,13 @@ class UsageReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageReports:
-    """Adds up what the store has of the uses of keys."""
+    """Adds up the stored usage of keys."""
 
     store: UsageStore
     clock: Clock
 
     async def exists(self, principal: Principal, key_id: UUID) -> bool:
-        """Tell whether the caller's organization has the key."""
+        """Return whether the principal's organization has the key."""
         return await self.store.usage(principal.organization.id, key_id, since=self.clock()) is not None
 
     async def of_key(
@@ -50,10 +50,10 @@ class UsageReports:
 
         Args:
             period: `HOUR` or `DAY`.
-            since: Where the report begins; None for the last 24 hours or 7 days.
+            since: The beginning of the report; None for the last 24 hours or 7 days.
 
         Returns:
-            None where the caller's organization has no such key.
+            None where the principal's organization has no such key.
         """
         now = self.clock()
         beginning = now - _USUAL[period] if since is None else max(since, now - LONGEST[period])
@@ -62,7 +62,7 @@ class UsageReports:
         return None if usage is None else UsageReport(usage, counts_of(usage.hours, start, now, period))
 
     async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
-        """Give the last 7 days of each key, today last, in one call to the store."""
+        """Give the uses of each key on each of the last 7 days, today last, with one call to the store."""
         now = self.clock()
         start = start_of(now - 6 * DAY, DAY)
         hours = await self.store.hourly_counts(principal.organization.id, key_ids, since=start)
@@ -84,6 +84,6 @@ def counts_of(hours: Mapping[datetime, int], since: datetime, now: datetime, per
 
 
 def start_of(moment: datetime, period: timedelta) -> datetime:
-    """Give the beginning of the hour or day, in UTC, that *moment* is in."""
+    """Give the beginning of the hour or day of *moment*, in UTC."""
     hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return hour if period == HOUR else hour.replace(hour=0)

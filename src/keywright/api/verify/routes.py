@@ -1,0 +1,116 @@
+"""
+`POST /api/v2/api-keys/verify` and `/verify/batch`, without a web framework.
+
+Plain ASGI in front of all other routes, because routing, models and a log line would cost more than the check itself.
+`api/openapi.py` documents them beside the others. `service.checking` decides; here is only HTTP.
+"""
+
+import re
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
+from keywright.api.http.problems import Refusal
+from keywright.api.http.routing import Front
+from keywright.api.verify import bodies as verify_bodies
+from keywright.api.verify.batch import Batches
+from keywright.api.verify.callers import Callers
+from keywright.api.verify.fast_path import FastPath, VerifyHeaders, read_headers
+from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
+from keywright.api.verify.schemas import BATCH, VERIFY
+from keywright.service.checking.verdicts import Caller
+from keywright.service.checking.verification import Checker
+
+_PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
+
+
+class ServiceApp(Front):
+    """
+    The whole application: checks in front, and behind them everything else.
+
+    Args:
+        app: Answers every other request.
+        checker: Checks keys.
+        callers: Recognises callers.
+        forward_auth: Answers proxies; None for no such paths.
+        fast_path: The fast path, which `api.server.protocol` tries before it comes here; None for none.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        checker: Checker,
+        callers: Callers,
+        *,
+        forward_auth: ForwardAuth | None = None,
+        fast_path: FastPath | None = None,
+    ) -> None:
+        proxies = [] if forward_auth is None else [(FORWARD_AUTH_PATHS, forward_auth)]
+        super().__init__(app, [(_PATHS, _Verifications(checker, callers)), *proxies])
+        self.fast_path = fast_path
+
+
+class _Verifications:
+    """Answers single verifications and batches."""
+
+    def __init__(self, checker: Checker, callers: Callers) -> None:
+        self._checker = checker
+        self._callers = callers
+        self._batches = Batches(checker)
+        self._request_ids = request_ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = next(self._request_ids)
+        try:
+            body, stale = await self._answer(scope, receive)
+        except Exception as error:  # noqa: BLE001 - every error becomes a response; the unexpected is logged whole
+            await error_response(error, scope, request_id.decode())(scope, receive, send)
+            return
+        headers = [
+            *FIXED_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id),
+            *([STALE_HEADER] if stale else ()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+        if scope["method"] != "POST":
+            raise Refusal("method_not_allowed", headers={"Allow": "POST"})
+        headers = read_headers(scope["headers"])
+        caller = await self._callers.recognize(headers.authorization)
+        raw = await _read_body(headers, scope, receive)
+        if scope["path"].startswith(BATCH):
+            return await self._batches.answer(caller, raw)
+        return await self._answer_one(caller, raw, facts=headers.wants_facts)
+
+    async def _answer_one(self, caller: Caller, raw: bytes, *, facts: bool) -> tuple[bytes, bool]:
+        text, options = verify_bodies.read(raw)
+        if facts:
+            verdict = await self._checker.facts_for(caller, text, options.requirements)
+        else:
+            verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
+        return verify_bodies.write_explained(verdict, options, self._checker.clock(), facts=facts), verdict.stale
+
+
+async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:
+    """Read a body; the usual one, plain JSON, arrives in one piece."""
+    if not headers.plain_json:
+        return await read_json_bytes(Request(scope, receive))
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > MAX_BODY_BYTES:
+            raise Refusal("payload_too_large", headers={"Connection": "close"})
+        return body
+    return await read_json_bytes(Request(scope, partial(_again, [message], receive)))
+
+
+async def _again(first: list[Any], receive: Receive) -> Any:
+    return first.pop() if first else await receive()

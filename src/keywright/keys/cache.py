@@ -1,0 +1,136 @@
+"""
+The cache of API keys by the digest of their secret, so that most verdicts take no look-up.
+
+It has a bounded size and no entries for unknown keys. A change removes the keys that it names. Cached keys count only
+while the cache is fresh: synced with the change feed within the bound. Pure: times are arguments.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Generic, TypeVar
+
+from keywright.keys.verdict import KeyFacts
+
+Value = TypeVar("Value")
+
+BOUND_SECONDS = 1.0
+"""The longest time for which a key may still be accepted after its revocation was acknowledged."""
+
+CLOCK_RATE = 200e-6
+"""The largest difference between the rates of two machines' clocks: twice the error of a crystal."""
+
+
+@dataclass(slots=True, eq=False)
+class LookUp:
+    """A look-up that runs; `invalidated` when the key changed in the meantime, so that its result may be old."""
+
+    digest: bytes
+    invalidated: bool = False
+
+
+class DigestCache(Generic[Value]):
+    """
+    A cache by the digest of a secret, invalidated by the change feed.
+
+    All times are readings of one monotonic clock, in seconds.
+
+    Args:
+        capacity: The number of entries, at least 2. Beyond it the least recently used ones are removed, in bulk.
+        bound: How long the cache is fresh after a sync, in seconds.
+    """
+
+    def __init__(self, capacity: int, *, bound: float = BOUND_SECONDS) -> None:
+        if capacity < 2:
+            raise ValueError("the capacity must be at least two keys")
+        # Two generations instead of a list in order of use: a read changes nothing, an entry needs no memory beside
+        # itself, and removing half of the entries costs nothing.
+        self._half = capacity // 2
+        self._recent: dict[bytes, Value] = {}
+        self._older: dict[bytes, Value] = {}
+        self._look_ups: dict[bytes, set[LookUp]] = {}
+        self._bound = bound
+        self._synced_since = -inf
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._older)
+
+    @property
+    def ever_synced(self) -> bool:
+        """Whether the cache was synced at any time."""
+        return self._synced_since > -inf
+
+    def fresh_at(self, now: float, *, grace: float = 0.0) -> bool:
+        """
+        Tell whether the cache is fresh at *now*: its last sync began within the bound.
+
+        Args:
+            now: Seconds.
+            grace: Seconds added to the bound, for use in an outage.
+        """
+        return now - self._synced_since <= self._bound + grace
+
+    def get(self, digest: bytes) -> Value | None:
+        """Give the entry, fresh or not; see `fresh_at`."""
+        facts = self._recent.get(digest)
+        if facts is None:
+            facts = self._older.pop(digest, None)
+            if facts is not None:
+                self._add(digest, facts)
+        return facts
+
+    def get_fresh(self, digest: bytes, now: float) -> Value | None:
+        """Give the entry; None when the cache is not fresh at *now*."""
+        if now - self._synced_since > self._bound:
+            return None
+        facts = self._recent.get(digest)
+        return self.get(digest) if facts is None else facts
+
+    def begin(self, digest: bytes) -> LookUp:
+        """Begin a look-up: to be called before the database is read, and ended by `end`."""
+        look_up = LookUp(digest)
+        self._look_ups.setdefault(digest, set()).add(look_up)
+        return look_up
+
+    def end(self, look_up: LookUp, found: Value | None) -> None:
+        """End a look-up and add its result, unless the key changed in the meantime."""
+        running = self._look_ups[look_up.digest]
+        running.discard(look_up)
+        if not running:
+            del self._look_ups[look_up.digest]
+        if found is not None and not look_up.invalidated:
+            self._add(look_up.digest, found)
+
+    def drop(self, digests: Iterable[bytes]) -> None:
+        """Remove keys that changed, and invalidate the look-ups of them."""
+        for digest in digests:
+            self._recent.pop(digest, None)
+            self._older.pop(digest, None)
+            for look_up in self._look_ups.get(digest, ()):
+                look_up.invalidated = True
+
+    def drop_all(self) -> None:
+        """Remove all keys and invalidate all look-ups: changes were missed, and it is unknown which."""
+        self._recent.clear()
+        self._older.clear()
+        for look_ups in self._look_ups.values():
+            for look_up in look_ups:
+                look_up.invalidated = True
+
+    def synced(self, since: float) -> None:
+        """
+        Note that all changes acknowledged before *since* have been applied.
+
+        Args:
+            since: The time before the change feed was read, not the time of its answer.
+        """
+        self._synced_since = max(self._synced_since, since)
+
+    def _add(self, digest: bytes, facts: Value) -> None:
+        if len(self._recent) >= self._half:
+            self._older = self._recent
+            self._recent = {}
+        self._recent[digest] = facts
+
+
+KeyCache = DigestCache[KeyFacts]

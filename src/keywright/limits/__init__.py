@@ -1,5 +1,0 @@
-"""
-Counting what is spent of the limits of keys: alone, or together with other processes through Redis.
-
-The promises are `service.limits.Limiter`'s.
-"""

@@ -1,0 +1,1 @@
+"""The use case of checking: from a presented text to a verdict, and its ports."""

@@ -1,0 +1,72 @@
+"""
+Usage is written in numbered batches, and each batch is counted once.
+
+A transaction may be committed although its answer is lost. The store knows from the number whether a batch was written,
+so the same batch is written again until there is an answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from keywright.keys.usage import HOUR_SECONDS, UsageRecord
+from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
+
+
+class UsageBatches:
+    """
+    Numbers and writes the batches of one reporter.
+
+    Args:
+        store: Adds the uses up.
+        reporter: The id of the reporter; only this object writes batches under it.
+    """
+
+    def __init__(self, store: CheckingStore, reporter: UUID) -> None:
+        self._store = store
+        self._batch = UsageBatch(reporter, 0)
+        self._unanswered: Sequence[HourlyUsage] = ()
+
+    async def write(self, batches: Iterable[Sequence[UsageRecord]]) -> None:
+        """
+        Write the unanswered batch, if there is one, and then *batches*; each is read after the one before was written.
+
+        Raises:
+            StorageUnavailable: A batch had no answer. It keeps its number, and the next call begins with it.
+            ValueError: The database refuses a batch and wrote nothing of it. It is dropped.
+        """
+        await self._write()
+        for records in batches:
+            self._batch = self._batch._replace(number=self._batch.number + 1)
+            self._unanswered = list(map(_stored, records))
+            await self._write()
+
+    async def _write(self) -> None:
+        if not self._unanswered:
+            return
+        try:
+            await self._store.add_usage(self._unanswered, self._batch)
+        except ValueError:
+            self._unanswered = ()
+            raise
+        self._unanswered = ()
+
+
+def _stored(record: UsageRecord) -> HourlyUsage:
+    source = record.source
+    return HourlyUsage(
+        key_id=UUID(bytes=source.key_id),
+        digest=source.digest,
+        hour=_time(source.hour * HOUR_SECONDS),
+        network=source.network,
+        agent=source.agent,
+        verifier=source.verifier,
+        first_seen=_time(record.first),
+        last_seen=_time(record.last),
+        count=record.uses,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    # Added to the epoch: exact to the microsecond, where fromtimestamp would round a second time.
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

@@ -1,0 +1,54 @@
+"""Verdicts, and the callers that they are for."""
+
+from typing import NamedTuple
+
+from keywright.keys.rate_limiter import RateLimitDecision
+from keywright.keys.usage import UsageSource
+from keywright.keys.verdict import Code, KeyFacts
+from keywright.service.verifiers import Verifier
+
+
+class Caller(NamedTuple):
+    """
+    The caller that a verdict is for.
+
+    `org_id`, 16 bytes, is the only organization whose keys the caller may check; None for a verifier, which checks all.
+    """
+
+    name: str
+    verifier: Verifier | None
+    org_id: bytes | None
+
+
+class KeyVerdict(NamedTuple):
+    """
+    The verdict on a presented key.
+
+    `stale` is true where the facts come from the cache because the database is unavailable. `rate_limits` is the
+    decision on the key's limits, None where they were not counted.
+    """
+
+    code: Code
+    facts: KeyFacts | None
+    digest: bytes | None
+    stale: bool = False
+    rate_limits: RateLimitDecision | None = None
+
+
+class RepeatableVerdict(NamedTuple):
+    """
+    A verdict that `Checker.repeat` may give again to the same request; made by `Checker.cacheable`.
+
+    It is for the same caller and the same requirements, while the cache has these facts of the key, from `since` until
+    `until`, in seconds since the epoch. Its uses are added up under `source`; None for a refusal. It contains no
+    rate-limit decision: each repetition takes `cost` units.
+    """
+
+    caller: Caller
+    verdict: KeyVerdict
+    facts: KeyFacts
+    digest: bytes
+    cost: int
+    since: float
+    until: float
+    source: UsageSource | None

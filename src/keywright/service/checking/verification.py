@@ -1,0 +1,397 @@
+"""
+The use case of checking: from a presented text to a verdict, mostly from memory.
+
+One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
+usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
+`Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, cast
+
+from keywright.keys.addresses import network_of
+from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
+from keywright.keys.format import digest, is_private_key
+from keywright.keys.rate_limiter import RateLimitDecision
+from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.faults import StorageUnavailable
+
+MOST_FAILURES = 60
+FAILURE_SECONDS = 60.0
+_MOST_NETWORKS = 50_000
+# Python 3.11 takes longer to look up a member of an enumeration than to call a function.
+_VALID = Code.VALID
+
+
+class _SharedLookUp(NamedTuple):
+    """A look-up under way that several requests wait for, and when it began."""
+
+    since: float
+    look_up: LookUp
+    answer: "asyncio.Task[KeyFacts | None]"
+
+
+_NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
+
+
+class Verification:
+    """
+    Checks keys of one brand.
+
+    Args:
+        store: Where keys are looked up.
+        cache: The cached keys; the change follower invalidates them.
+        brand: The first part of a key's text.
+        now: Seconds since the epoch.
+        monotonic: Seconds on the clock of *cache*.
+        outage_seconds: How long cached keys are accepted while the database is unavailable.
+    """
+
+    def __init__(
+        self, store: KeyStore, cache: KeyCache, *, brand: str, now: Seconds, monotonic: Seconds, outage_seconds: float
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._brand = brand
+        self._now = now
+        self._monotonic = monotonic
+        self._outage_seconds = outage_seconds
+        self._look_ups: dict[bytes, _SharedLookUp] = {}
+        self.get_fresh = cache.get_fresh
+        """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
+
+    def verify_now(self, text: str, required: Requirements) -> KeyVerdict | None:
+        """Decide from memory alone; None when it takes the database: see `verify_from_store`."""
+        if not text.isascii():
+            return _NOT_FOUND
+        presented = digest(text)
+        # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
+        facts = self.get_fresh(presented, self._monotonic())
+        if facts is not None:
+            return KeyVerdict(judge(facts, required, self._now()), facts, presented)
+        if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
+            return _NOT_FOUND
+        return None
+
+    async def verify_from_store(self, text: str, required: Requirements, *, from_memory: bool = True) -> KeyVerdict:
+        """
+        Decide with facts from the database, where `verify_now` gave None or its verdict is not new enough.
+
+        Args:
+            text: The presented text.
+            required: What the request requires of the key.
+            from_memory: Whether the look-up of another request may be shared.
+
+        Raises:
+            StorageUnavailable: The database is unavailable, and the key is not cached or the outage time is over.
+        """
+        presented, stale = digest(text), False
+        try:
+            facts = await self._look_up(presented, shared=from_memory)
+        except StorageUnavailable:
+            facts, stale = self._cache.get(presented), True
+            if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
+                raise
+        return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
+
+    async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
+        """Read the key from the database; requests for the same key share one look-up."""
+        if not shared:
+            return await self._read(self._cache.begin(presented))
+        pending = self._look_ups.get(presented)
+        now = self._monotonic()
+        if pending is None or not self._may_join(pending, now):
+            look_up = self._cache.begin(presented)
+            pending = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
+            self._look_ups[presented] = pending
+            pending.answer.add_done_callback(lambda done: self._answered(presented, done))
+        # Shielded: a cancelled request must not cancel the look-up of the others.
+        return await asyncio.shield(pending.answer)
+
+    def _may_join(self, pending: _SharedLookUp, now: float) -> bool:
+        """
+        Tell whether a request may share a look-up that began before it.
+
+        A look-up older than the bound, or invalidated by a change, may have read the key before it was revoked. In the
+        second case this process has acknowledged the change already. Before its first sync the process may be missing
+        in receipts, so no look-up is shared.
+        """
+        if pending.look_up.invalidated or not self._cache.ever_synced:
+            return False
+        return now - pending.since <= BOUND_SECONDS
+
+    def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
+        if (pending := self._look_ups.get(presented)) is not None and pending.answer is done:
+            del self._look_ups[presented]
+        if not done.cancelled():
+            # Read here: asyncio logs an exception that no caller has retrieved.
+            done.exception()
+
+    async def _read(self, look_up: LookUp) -> KeyFacts | None:
+        facts = None
+        try:
+            facts = await self._store.find_key(look_up.digest)
+        finally:
+            self._cache.end(look_up, facts)
+        return facts
+
+
+class FailureLimit:
+    """
+    Limits the look-ups of unknown keys per network, as a leaky bucket.
+
+    Never per key or id: strangers could lock an owner out. It applies after the checksum, so that typing errors do not
+    count, and only to keys that are not cached, so that keys in use go on working.
+
+    Args:
+        allowed: Failures at once before a network is refused.
+        seconds: How long a full bucket takes to become empty.
+        most: How many networks to count; beyond it the oldest half is dropped.
+    """
+
+    def __init__(
+        self, *, allowed: int = MOST_FAILURES, seconds: float = FAILURE_SECONDS, most: int = _MOST_NETWORKS
+    ) -> None:
+        self._allowed = allowed
+        self._rate = allowed / seconds
+        self._half = max(1, most // 2)
+        self._recent: dict[str, tuple[float, float]] = {}
+        self._older: dict[str, tuple[float, float]] = {}
+
+    def exceeded(self, network: str, now: float) -> bool:
+        """Tell whether one more failure of *network* at *now*, in monotonic seconds, is above the limit."""
+        return self._level(network, now) + 1 > self._allowed
+
+    def note(self, network: str, now: float) -> None:
+        """Count a failure from *network* at *now*."""
+        level = self._level(network, now) + 1
+        self._older.pop(network, None)
+        if len(self._recent) >= self._half and network not in self._recent:
+            self._older, self._recent = self._recent, {}
+        self._recent[network] = (level, now)
+
+    def _level(self, network: str, now: float) -> float:
+        level, since = self._recent.get(network) or self._older.get(network) or (0.0, now)
+        return max(0.0, level - (now - since) * self._rate)
+
+
+class Checker:
+    """
+    Checks keys for callers: the whole flow of a verification.
+
+    Args:
+        verification: Gives the verdict up to the rate limits.
+        usage: The usage book of accepted uses.
+        failures: The failure limit.
+        limiter: The rate limiter.
+        counters: For each code a function that adds to the number of verdicts.
+        now: Seconds since the epoch.
+        monotonic: Seconds on the clock of the cache and of *failures*.
+    """
+
+    def __init__(
+        self,
+        *,
+        verification: Verification,
+        usage: UsageBook,
+        failures: FailureLimit,
+        limiter: RateLimiter,
+        counters: Mapping[Code, Callable[[int], object]],
+        now: Seconds,
+        monotonic: Seconds,
+    ) -> None:
+        self.verification = verification
+        self.clock = now
+        self.monotonic = monotonic
+        self._cached = verification.get_fresh
+        self._failures = failures
+        self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
+        self._note = usage.note
+        self._counters = counters
+        self._accepted = 0
+
+    def check_now(
+        self,
+        caller: Caller,
+        text: str,
+        required: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        only_valid: bool = False,
+    ) -> KeyVerdict | None:
+        """
+        Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
+
+        With *only_valid* also None, with nothing counted, for a refused key.
+        """
+        found = self.verification.verify_now(text, required)
+        verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
+        if verdict is None or (only_valid and verdict.code is not _VALID):
+            return None
+        self._conclude(caller, verdict, required, agent)
+        return verdict
+
+    async def check(
+        self, caller: Caller, text: str, required: Requirements, *, cost: int = 1, agent: str | None = None
+    ) -> KeyVerdict:
+        """
+        Check a key: decide, take *cost* of its rate limits, add up the use, count the verdict.
+
+        Args:
+            caller: The caller; with `org_id` the keys of other organizations are `not_found`.
+            text: The presented text: anything at all.
+            required: What the request requires; the failure limit applies to the network of its address.
+            cost: How many units of the key's limits the request takes.
+            agent: The family of the customer's user agent.
+
+        Raises:
+            Unavailable: The database or the shared rate limiter cannot be reached.
+        """
+        found = self.verification.verify_now(text, required)
+        if found is None:
+            found = await self._look_up(text, required)
+        verdict = self._take_now(_visible_to(caller, found), cost)
+        if verdict is None:
+            # The key is valid and visible; only the rate-limit decision is missing.
+            facts = cast("KeyFacts", found.facts)
+            verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
+        self._conclude(caller, verdict, required, agent)
+        return verdict
+
+    async def facts_for(self, caller: Caller, text: str, required: Requirements) -> KeyVerdict:
+        """
+        Give the facts of a key, read from the database, to an in-process verifier; it counts limits and usage itself.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached, and the outage time is over.
+        """
+        found = self.verification.verify_now(text, required)
+        if found is None or found.facts is not None:
+            found = await self._look_up(text, required, cached=found is not None, shared=False)
+        verdict = _visible_to(caller, found)
+        self._record(verdict, None, self.clock())
+        return verdict
+
+    def cacheable(
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, since: float, *, cost: int = 1
+    ) -> RepeatableVerdict | None:
+        """
+        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated.
+
+        Args:
+            caller: The caller of `check_now`.
+            verdict: The verdict.
+            required: What the request required.
+            since: A time before the verdict: a key that expired in between must not be repeated as valid.
+            cost: As for `check_now`.
+        """
+        facts, presented = verdict.facts, verdict.digest
+        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED:
+            return None
+        ends = (facts.expires_at, facts.retires_at, hour_end(since))
+        until = min(end for end in ends if end > since)
+        bare, source = KeyVerdict(verdict.code, facts, presented), _source(caller, verdict, required, None, since)
+        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source)
+
+    def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
+        """
+        Check a key again; None, with nothing counted, where that takes `check`.
+
+        Args:
+            cached: The verdict on the same request before.
+            at: A reading of `monotonic`.
+            now: A reading of `clock`.
+        """
+        _, verdict, facts, presented, cost, since, until, source = cached
+        if self._cached(presented, at) is not facts or not since <= now < until:
+            return None
+        # Most requests pass here, so this is flat where `_take_now` and `_record` are called otherwise.
+        if source is None:
+            self._counters[verdict.code](1)
+            return verdict
+        if facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            if decision is None:
+                return None
+            if not decision.allowed:
+                self._counters[Code.RATE_LIMITED](1)
+                return limited(verdict, decision)
+            verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
+        self._note(source, now)
+        self._accepted += 1
+        if self._accepted == 1:
+            asyncio.get_running_loop().call_soon(self._count_accepted)
+        return verdict
+
+    async def _look_up(
+        self, text: str, required: Requirements, *, cached: bool = False, shared: bool = True
+    ) -> KeyVerdict:
+        # The failure limit is for guesses, and a cached key is none.
+        network = None if cached else network_of(required.client_ip)
+        if network is not None and self._failures.exceeded(network, self.monotonic()):
+            return KeyVerdict(Code.RATE_LIMITED, None, None)
+        verdict = await self.verification.verify_from_store(text, required, from_memory=shared)
+        if network is not None and verdict.code is Code.NOT_FOUND:
+            self._failures.note(network, self.monotonic())
+        return verdict
+
+    def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
+        """Take the cost of the limits of a valid key; None where the rate limiter has to be awaited."""
+        facts = verdict.facts
+        if verdict.code is _VALID and facts is not None and facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            return None if decision is None else limited(verdict, decision)
+        return verdict
+
+    def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
+        now = self.clock()
+        self._record(verdict, _source(caller, verdict, required, agent, now), now)
+
+    def _record(self, verdict: KeyVerdict, source: UsageSource | None, now: float) -> None:
+        """Add up the use of a valid key, and count the verdict."""
+        code = verdict.code
+        if code is not _VALID:
+            self._counters[code](1)
+            return
+        if source is not None:
+            self._note(source, now)
+        self._accepted += 1
+        if self._accepted == 1:
+            # One addition to the counter for all verdicts of one turn of the event loop.
+            asyncio.get_running_loop().call_soon(self._count_accepted)
+
+    def _count_accepted(self) -> None:
+        self._counters[Code.VALID](self._accepted)
+        self._accepted = 0
+
+
+def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
+    """Give the verdict on a valid key after the decision of the rate limiter."""
+    code = verdict.code if decision.allowed else Code.RATE_LIMITED
+    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
+
+
+def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
+    """Hide another organization's key from a caller that is limited to its own."""
+    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
+        return verdict
+    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
+
+
+def _source(
+    caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None, now: float
+) -> UsageSource | None:
+    """Give the source of a use; None where the key was refused."""
+    facts, presented = verdict.facts, verdict.digest
+    if verdict.code is not _VALID or facts is None or presented is None:
+        return None
+    return UsageSource(presented, hour_of(now), network_of(required.client_ip), agent, facts.id, caller.name)
+
+
+# What the constructor of a named tuple calls, in a third of the time.
+_new = tuple.__new__

@@ -1,0 +1,5 @@
+DROP INDEX CONCURRENTLY IF EXISTS api_key_secrets_idle_idx;
+
+CREATE INDEX CONCURRENTLY api_key_secrets_idle_idx ON api_key_secrets (retires_at) WHERE idle_seconds IS NOT NULL;
+
+UPDATE alembic_version SET version_num = '20261130_0008';

@@ -1,0 +1,1 @@
+"""The store in PostgreSQL, or in an engine that speaks its protocol."""

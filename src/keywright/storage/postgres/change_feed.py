@@ -1,0 +1,177 @@
+"""
+The change feed of PostgreSQL: one reader on a connection of its own. `change_reader` decides what to query.
+
+A notification wakes the reader, and nothing more depends on it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Reading
+from keywright.service.faults import StorageUnavailable
+from keywright.storage.postgres import checking_statements as sql
+from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
+from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault
+from keywright.storage.postgres.pool import connect
+from keywright.storage.shared import checking_rows
+from keywright.storage.shared.readers import POSTGRES
+from keywright.storage.url import PostgresUrl
+
+if TYPE_CHECKING:
+    from keywright.storage.postgres.pool import Connection
+
+PATIENCE = 2.0
+"""Seconds that one statement may take."""
+
+POLL_SECONDS = 0.2
+"""The longest wait for a notification, which may have been lost."""
+
+POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
+
+_ATTEMPTS = 3
+_CLOSE_PATIENCE = 2.0
+
+
+class PostgresChangeFeed:
+    """
+    `service.change_feed.ChangeFeed` on a connection of its own, to be closed after use.
+
+    Args:
+        url: The server.
+        forget: Called with this feed when it is closed.
+        most_missing: How many missing numbers to look for.
+        overlap: How far back to look through again.
+    """
+
+    def __init__(
+        self,
+        url: PostgresUrl,
+        *,
+        forget: Callable[["PostgresChangeFeed"], object] = lambda feed: None,
+        most_missing: int = MOST_MISSING,
+        overlap: timedelta = LATE,
+    ) -> None:
+        self._url = url
+        self._forget = forget
+        self._reader = ChangeReader(most_missing=most_missing, overlap=overlap)
+        self._connection: Connection | None = None
+        self._listens = False
+        self._woken = asyncio.Event()
+        self._closed = False
+
+    async def start(self) -> None:
+        """
+        Choose where the first reading begins.
+
+        Raises:
+            StorageUnavailable: The server cannot be reached; the change feed is closed.
+        """
+        try:
+            await self._connect_and(self._do_nothing)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def read(self) -> Reading:
+        """See `ChangeFeed.read`."""
+        if self._closed:
+            raise StorageUnavailable("the change feed is closed")
+        self._woken.clear()
+        await self._connect_and(self._catch_up)
+        return self._reader.take_out()
+
+    async def _connect_and(self, work: Callable[["Connection"], Awaitable[None]]) -> None:
+        try:
+            await work(await self._connected())
+        except DRIVER_ERRORS as error:
+            self._disconnect()
+            meaning = fault(error)
+            raise (meaning if isinstance(meaning, StorageUnavailable) else StorageUnavailable(str(meaning))) from error
+        except BaseException:
+            # Cancelled, perhaps in the middle of a statement.
+            self._disconnect()
+            raise
+
+    async def _do_nothing(self, _: "Connection") -> None:
+        """Do no more than connect."""
+
+    async def wait(self, seconds: float) -> None:
+        """See `ChangeFeed.wait`."""
+        longest = POLL_SECONDS if self._listens else POLL_WITHOUT_NOTIFICATIONS_SECONDS
+        try:
+            async with asyncio.timeout(min(seconds, longest)):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """See `ChangeFeed.close`."""
+        self._closed = True
+        self.wake()
+        self._forget(self)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=_CLOSE_PATIENCE)
+            except DRIVER_ERRORS:
+                connection.terminate()
+
+    def wake(self, *_: object) -> None:
+        """Wake the reader: something may have changed."""
+        self._woken.set()
+
+    async def _connected(self) -> "Connection":
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        connection = await connect(self._url, patience=PATIENCE, statement_patience=PATIENCE)
+        if self._closed:
+            connection.terminate()
+            raise StorageUnavailable("the change feed is closed")
+        self._connection = connection
+        connection.add_termination_listener(self.wake)
+        self._listens = await self._listen(connection)
+        await self._begin(connection)
+        return connection
+
+    async def _listen(self, connection: "Connection") -> bool:
+        # Without prepared statements there is a pooler in between, and LISTEN would stay with a connection of its own.
+        if self._url.statement_cache_size == 0:
+            return False
+        try:
+            await connection.add_listener(sql.CHANNEL, self.wake)
+        except asyncpg.FeatureNotSupportedError:
+            return False
+        return True
+
+    async def _begin(self, connection: "Connection") -> None:
+        ((oldest, at),) = await self._fetch(connection, sql.BEGIN_AT, LONGEST_TRANSACTION_SECONDS)
+        self._reader.begin(oldest, at)
+
+    async def _catch_up(self, connection: "Connection") -> None:
+        now = asyncio.get_running_loop().time()
+        more = True
+        while more:
+            reader = self._reader
+            missing = [str(seq) for seq in reader.missing]
+            *found, last = await self._fetch(connection, sql.CHANGES, reader.highest, missing, reader.since)
+            changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
+            recent = [int(seq) for seq in (last["recent"] or "").split()]
+            more = reader.take(changes, recent, last["noted_at"], now) or len(found) >= sql.MOST_READ
+
+    async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await connection.fetch(statement, *values)
+            except DRIVER_ERRORS as error:
+                if not isinstance(fault(error), RolledBack):
+                    raise
+        return await connection.fetch(statement, *values)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None

@@ -1,0 +1,358 @@
+"""The statements of the PostgreSQL store. Each is a transaction of its own."""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Final, NamedTuple
+
+from keywright.storage.shared import audit_rows, readers
+from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
+from keywright.storage.shared.statements import Dialect
+
+_ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
+_TYPES: Final = {
+    "id": _ID,
+    "org_id": _ID,
+    "key_id": _ID,
+    "created_at": _TIME,
+    "expires_at": _TIME,
+    "occurred_at": _TIME,
+    "asked_at": _TIME,
+    "public_key": _BYTES,
+    "secret_digest": _BYTES,
+    "digest": _BYTES,
+    "request_digest": _BYTES,
+    "fingerprint": _BYTES,
+    "sealed": _BYTES,
+    "data": "jsonb",
+    "most_active": "integer",
+}
+"""The type of a column that is not text."""
+
+
+class GuardRow(NamedTuple):
+    """
+    What decides whether a creation may be done: its sealed answer if it has one, and its bound if any, as texts.
+    """
+
+    key_id: str
+    org_id: str
+    request_digest: str | None = None
+    fingerprint: str | None = None
+    sealed: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    asked_at: str | None = None
+    most_active: str | None = None
+
+
+def _arrays(columns: Sequence[str], numbers: "count[int]") -> str:
+    """Name rows `new` that come as one array of texts for each column."""
+    arrays = ", ".join(f"${next(numbers)}::text[]" for _ in columns)
+    return f"unnest({arrays}) AS new ({', '.join(columns)})"
+
+
+def _typed(columns: Sequence[str]) -> str:
+    return ", ".join(f"new.{column}::{_TYPES.get(column, 'text')}" for column in columns)
+
+
+def _insert_arrays(table: str, columns: Sequence[str], numbers: "count[int]", only: str = "") -> str:
+    """Insert rows that come as arrays, or *only* some of them."""
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608
+        f" SELECT {_typed(columns)} FROM {_arrays(columns, numbers)} {only}"
+    )
+
+
+def _create() -> str:
+    numbers = count(1)
+    organizations = _insert_arrays("organizations", OrganizationRow._fields, numbers)
+    keys = _insert_arrays("api_keys", KeyRow._fields, numbers)
+    secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers)
+    events = _insert_arrays("events", EventRow._fields, numbers)
+    # Foreign keys are checked when all of the statement is done, so the order of its parts is of no consequence.
+    return f"""
+        WITH organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
+        key AS ({keys}),
+        secret AS ({secrets})
+        {events}
+    """
+
+
+def _create_guarded() -> str:
+    numbers = count(1)
+    fresh = "(SELECT key_id FROM fresh)"
+    fresh_organizations = "(SELECT org_id FROM fresh)"
+    organizations = _insert_arrays(
+        "organizations", OrganizationRow._fields, numbers, f"WHERE new.id::uuid IN {fresh_organizations}"
+    )
+    keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
+    secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    events = _insert_arrays("events", EventRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    typed = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')} AS {column}" for column in GuardRow._fields)
+    return f"""
+        WITH asked AS MATERIALIZED (SELECT {typed} FROM {_arrays(GuardRow._fields, numbers)}),
+        roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
+        answered AS ({_add_answer("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
+        fresh AS MATERIALIZED (
+            SELECT key_id, org_id FROM roomy
+            WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM answered)
+        ),
+        organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
+        key AS ({keys}),
+        secret AS ({secrets}),
+        event AS ({events})
+        SELECT key_id FROM fresh
+    """  # noqa: S608
+
+
+def _add_answer(source: str) -> str:
+    """Insert the answers of *source*, in the place of those that have expired; requests that have one are left out."""
+    columns = ", ".join(AnswerRow._fields)
+    renewed = ", ".join(f"{column} = excluded.{column}" for column in AnswerRow._fields[2:])
+    return f"""
+        INSERT INTO idempotent_answers AS old ({columns}) SELECT {columns} FROM {source}
+        ON CONFLICT (org_id, request_digest) DO UPDATE SET {renewed} WHERE old.expires_at <= excluded.created_at
+        RETURNING org_id, request_digest
+    """  # noqa: S608
+
+
+def _values(columns: Sequence[str], first: int) -> str:
+    """Write the values of one row, numbered from *first*."""
+    return ", ".join(f"${n}::{_TYPES.get(column, 'text')}" for n, column in enumerate(columns, start=first))
+
+
+def _note(changed: str) -> str:
+    """Insert the event whose values are $1 to $12, once for each row of *changed*."""
+    columns = ", ".join(EventRow._fields)
+    return f"INSERT INTO events ({columns}) SELECT {_values(EventRow._fields, 1)} FROM {changed}"  # noqa: S608
+
+
+_NEXT: Final = len(EventRow._fields) + 1
+"""The number of the first value after those of an event."""
+
+CREATE: Final = _create()
+"""Values: for each column of the four tables in `rows`, an array of texts."""
+
+CREATE_GUARDED: Final = _create_guarded()
+"""
+Values: as for `CREATE`, then for each of `GuardRow` an array of texts. Gives the keys that were created.
+
+A transaction that adds a sealed answer which another one has just added waits for that one, and then adds nothing.
+Creations with a bound run one at a time, because a transaction counts what others have committed.
+"""
+
+_WITH_SECRETS: Final = f"""
+    CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
+    LEFT JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND {LAST_REPLACED}) r ON true
+"""  # noqa: S608
+
+GET: Final = f"""
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS}
+    WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL
+"""  # noqa: S608
+"""Values: organization, key."""
+
+_PAGE: Final = """
+    (k.org_id, k.id) >= ($1, '00000000-0000-0000-0000-000000000000') AND (k.org_id, k.id) < ($1, $2)
+    AND k.deleted_at IS NULL
+"""
+_NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
+
+LIST: Final = f"""
+    SELECT {API_KEY_COLUMNS}
+    FROM (SELECT * FROM api_keys k WHERE {_PAGE} {_NEWEST_FIRST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
+"""  # noqa: S608
+"""
+Values: organization, the id to begin below, the most rows to give.
+
+Written so that every plan is a good one, whatever the server's statistics are. An order by both columns can be had from
+`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over keys of all organizations.
+LATERAL with LIMIT is a look-up for each key of the page; a plain join may read every secret there is, because the plan
+of a prepared statement takes an unknown LIMIT for a tenth of the table.
+"""
+
+LIST_SOME: Final = f"""
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
+"""  # noqa: S608
+"""The same with `{}` where further conditions stand, which may be about secrets."""
+
+REVOKE: Final = f"""
+    WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
+    found AS (
+        SELECT * FROM api_keys WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL FOR UPDATE
+    ),
+    changed AS (
+        UPDATE api_keys SET revoked_at = $5, revoked_by = $7, revocation_reason = ${_NEXT},
+            version = found.version + 1
+        FROM found WHERE api_keys.id = found.id AND found.revoked_at IS NULL
+        RETURNING api_keys.*
+    ),
+    noted AS ({_note("changed")}),
+    k AS (SELECT * FROM changed UNION ALL SELECT * FROM found WHERE revoked_at IS NOT NULL)
+    SELECT found.version IS DISTINCT FROM seen.version, {API_KEY_COLUMNS}
+    FROM seen CROSS JOIN found CROSS JOIN k {_WITH_SECRETS}
+"""  # noqa: S608
+"""
+Values: the event, the reason. Gives first whether the key was changed while this waited.
+
+`found` waits for a transaction that is changing the key and sees the result, so that of two revocations one changes the
+key and the other gives the first one's time. Secrets are seen as they were before the waiting.
+"""
+
+DELETE: Final = f"""
+    WITH changed AS (
+        UPDATE api_keys SET deleted_at = $5, deleted_by = $7
+        WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL
+        RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event."""
+
+UPDATE: Final = f"""
+    WITH changed AS (
+        UPDATE api_keys SET ({", ".join(ChangedRow._fields)}) = ROW({_values(ChangedRow._fields, _NEXT + 1)}),
+            version = version + 1,
+            noticed_days = CASE WHEN expires_at IS NOT DISTINCT FROM ${_NEXT + 3} THEN noticed_days END
+        WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND version = ${_NEXT}
+        RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event, the version that was read, and `ChangedRow._fields`."""
+
+_FOUND: Final = f"""
+    SELECT id FROM api_keys
+    WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND version = ${_NEXT}
+"""  # noqa: S608
+_STILL_WORKS: Final = "SELECT FROM api_key_secrets WHERE key_id = $3 AND retires_at IS NOT NULL AND retires_at > $5"
+
+
+def _rotate() -> str:
+    secret = _NEXT + 3
+    answer = secret + len(SecretRow._fields)
+    values = _values(SecretRow._fields, secret)
+    # The new secret comes from the row of the old one, which therefore has its end before: a key has one without.
+    return f"""
+        WITH found AS ({_FOUND} AND NOT EXISTS ({_STILL_WORKS}) FOR UPDATE),
+        asked AS (SELECT * FROM (SELECT {_values(AnswerRow._fields, answer)}) new ({", ".join(AnswerRow._fields)})),
+        answered AS ({_add_answer("asked WHERE request_digest IS NOT NULL AND EXISTS (SELECT FROM found)")}),
+        changed AS (
+            UPDATE api_keys SET version = version + 1
+            WHERE id IN (SELECT id FROM found)
+                AND ((SELECT request_digest FROM asked) IS NULL OR EXISTS (SELECT FROM answered))
+            RETURNING id
+        ),
+        replaced AS (
+            UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, idle_seconds = ${_NEXT + 2}
+            FROM changed WHERE s.key_id = changed.id AND s.retires_at IS NULL
+            RETURNING s.key_id
+        ),
+        added AS (
+            INSERT INTO api_key_secrets ({", ".join(SecretRow._fields)}) SELECT {values} FROM replaced
+        ),
+        noted AS ({_note("changed")})
+        SELECT id FROM changed
+    """  # noqa: S608
+
+
+ROTATE: Final = _rotate()
+"""
+Values: the event, the version that was read, the end of the current secret and its idle seconds, then
+`SecretRow._fields` of the new one, and `AnswerRow._fields`, absent where there is no sealed answer.
+"""
+
+SET_RETIREMENT: Final = f"""
+    WITH found AS ({_FOUND} FOR UPDATE),
+    retired AS (
+        UPDATE api_key_secrets s SET retires_at = ${_NEXT + 1}, idle_seconds = NULL
+        FROM found WHERE s.key_id = found.id AND s.retires_at IS NOT NULL AND s.retires_at > $5
+        RETURNING s.key_id
+    ),
+    changed AS (
+        UPDATE api_keys SET version = version + 1 WHERE id IN (SELECT key_id FROM retired) RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event, the version that was read, the end."""
+
+ADD_EXPIRY_NOTICE: Final = f"""
+    WITH changed AS (
+        UPDATE api_keys SET noticed_days = ${_NEXT + 1}
+        WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL AND revoked_at IS NULL AND expires_at = ${_NEXT}
+            AND (noticed_days IS NULL OR noticed_days > ${_NEXT + 1})
+        RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event, when the key expires, days."""
+
+PURGE: Final = """
+    WITH expired AS (
+        DELETE FROM idempotent_answers WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM idempotent_answers WHERE expires_at <= $1 ORDER BY expires_at
+            LIMIT $3 FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING 1
+    ),
+    silent AS (
+        DELETE FROM usage_reporters WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM usage_reporters WHERE written_at <= $2 ORDER BY written_at
+            LIMIT $3 - (SELECT count(*) FROM expired) FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING 1
+    )
+    SELECT * FROM expired UNION ALL SELECT * FROM silent
+"""
+"""
+Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that another
+transaction is replacing are left to it, and those that are locked here stay until they are removed.
+"""
+
+_NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
+
+
+def _events(of: str, value: str, *, and_: str = "") -> str:
+    """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
+    columns = f"e.{of}, e.id"
+    return f"""
+        SELECT {audit_rows.LINK_COLUMNS}
+        FROM (
+            SELECT * FROM events e
+            WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}
+                AND e.type IN ({audit_rows.KNOWN_TYPES}) {{}}
+            ORDER BY e.{of} DESC, e.id DESC LIMIT $3
+        ) e
+        LEFT JOIN LATERAL (SELECT position, hash FROM event_chain WHERE event_id = e.id LIMIT 1) c ON true
+        ORDER BY e.id DESC
+    """  # noqa: S608
+
+
+DIALECT: Final = Dialect(
+    decoding=readers.POSTGRES,
+    mark="$",
+    now="now()",
+    clock="clock_timestamp()",
+    least="least",
+    same="IS NOT DISTINCT FROM",
+    seconds=lambda span: f"make_interval(secs => {span})",
+    # Letters of ASCII only, as SQLite's lower() does by itself.
+    contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
+    ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
+    digests="string_agg(digest, ''::bytea)",
+    events_of_organization=_events("org_id", "$1"),
+    events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),
+)
+
+VERSION: Final = "SELECT version_num FROM alembic_version"
+HAS_VERSION: Final = "SELECT to_regclass('alembic_version')"
+
+TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
+
+GIVE_WAY: Final = "SET LOCAL lock_timeout = '200ms'"
+"""Less than the second after which the server ends one transaction of a deadlock: it is always this one."""

@@ -1,0 +1,1 @@
+"""What both engines share: rows and their readers, statements that are the same, the group commit."""

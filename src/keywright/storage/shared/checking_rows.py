@@ -1,0 +1,241 @@
+"""The rows of changes, verifiers, their sessions and usage, for both engines; see `rows` and `readers`."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from keywright.keys.record import Secret
+from keywright.service.change_feed import Change
+from keywright.service.checking_ports import HourlyUsage
+from keywright.service.management.ports import Source, Usage
+from keywright.service.verifier_sessions import Confirmation, Receipt, Session
+from keywright.service.verifiers import Verifier
+from keywright.storage.shared.readers import Decoding, KeyReader
+from keywright.storage.shared.rows import Encoding, refuse_unstorable
+
+DIGEST_BYTES: Final = 32
+MOST_SOURCES: Final = 50
+"""How many sources of a secret are kept, and of a key are given."""
+
+REPORTERS_KEPT: Final = timedelta(days=7)
+"""How long after its last batch of uses the number of a reporter is kept."""
+
+
+class VerifierRow(NamedTuple):
+    """A row of `verifiers`, but for the digest of its credential."""
+
+    id: Any
+    name: str
+    display: str
+    created_at: Any
+    revoked_at: Any
+
+
+class SessionRow(NamedTuple):
+    """A row of `verifier_sessions`, but for its times."""
+
+    id: Any
+    verifier_id: Any
+    name: str
+    outage_seconds: int
+
+
+class ReceiptRow(NamedTuple):
+    """How a key ended, and a session that it concerns; without one, the rest is None."""
+
+    ended_at: Any
+    committed_by: Any
+    acknowledged_at: Any
+    connected_at: Any
+    closed_at: Any
+    session_id: Any
+    verifier_id: Any
+    name: str
+    outage_seconds: int
+
+
+class HourlyUsageRow(NamedTuple):
+    """Uses of one secret in one hour from one source."""
+
+    key_id: Any
+    digest: Any
+    hour: Any
+    network: str
+    agent: str
+    verifier: str
+    first_seen: Any
+    last_seen: Any
+    count: Any
+
+
+class UsageRow(NamedTuple):
+    """
+    A part of the usage of a key: one of its secrets, one hour, or one source.
+
+    `secret_id` is None for an hour. An hour has `first_seen`, its beginning, and `count`. The columns from `public_key`
+    on are those of a secret, and only a row of a secret has them.
+    """
+
+    secret_id: Any
+    network: Any
+    agent: Any
+    verifier: Any
+    first_seen: Any
+    last_seen: Any
+    count: Any
+    public_key: Any
+    brand: str
+    display: str
+    created_at: Any
+    first_used_at: Any
+    last_used_at: Any
+    retires_at: Any
+    idle_seconds: int | None
+    environment: str
+
+
+def change(decoding: Decoding, seq: int, changed_id: Any, occurred_at: Any, digests: Any, written_at: Any) -> Change:
+    """Read a change; *digests* are all those of the key or the verifier."""
+    together = b"" if digests is None else decoding.digests(digests)
+    return Change(
+        seq=seq,
+        key_id=decoding.id(changed_id),
+        digests=tuple(together[at : at + DIGEST_BYTES] for at in range(0, len(together), DIGEST_BYTES)),
+        occurred_at=decoding.time(occurred_at),
+        written_at=decoding.time(written_at),
+    )
+
+
+def verifier(decoding: Decoding, row: VerifierRow) -> Verifier:
+    """Read a verifier."""
+    return Verifier(
+        id=decoding.id(row.id),
+        name=row.name,
+        display=row.display,
+        created_at=decoding.time(row.created_at),
+        revoked_at=_time(decoding, row.revoked_at),
+    )
+
+
+def verifier_row(new: Verifier) -> VerifierRow:
+    """Give the row of a verifier, in Python's own types; raise `ValueError` for a text that cannot be stored."""
+    row = VerifierRow(new.id, new.name, new.display, new.created_at, new.revoked_at)
+    refuse_unstorable(row)
+    return row
+
+
+def session_row(session: Session) -> SessionRow:
+    """Give the row of a session, in Python's own types; raise `ValueError` for a text that cannot be stored."""
+    row = SessionRow(session.id, session.verifier_id, session.name, session.outage_seconds)
+    refuse_unstorable(row)
+    return row
+
+
+def receipt(decoding: Decoding, rows: Sequence[ReceiptRow]) -> Receipt | None:
+    """Read how a key ended; None for no rows. A key that concerns no session has one row."""
+    if not rows:
+        return None
+    return Receipt(
+        ended_at=decoding.time(rows[0].ended_at),
+        committed_by=decoding.time(rows[0].committed_by),
+        confirmations=[_acknowledgement(decoding, row) for row in rows if row.session_id is not None],
+    )
+
+
+def _acknowledgement(decoding: Decoding, row: ReceiptRow) -> Confirmation:
+    return Confirmation(
+        session=Session(
+            id=decoding.id(row.session_id),
+            verifier_id=None if row.verifier_id is None else decoding.id(row.verifier_id),
+            name=row.name,
+            outage_seconds=row.outage_seconds,
+        ),
+        connected_at=decoding.time(row.connected_at),
+        confirmed_at=_time(decoding, row.acknowledged_at),
+        closed_at=_time(decoding, row.closed_at),
+    )
+
+
+def hourly_usage_rows(uses: Iterable[HourlyUsage], encoding: Encoding) -> list[HourlyUsageRow]:
+    """Give the rows of uses; raise `ValueError` for a text that cannot be stored."""
+    rows = [
+        HourlyUsageRow(
+            key_id=encoding.id(use.key_id),
+            digest=encoding.bytes(use.digest),
+            hour=encoding.time(use.hour),
+            network=use.network or "",
+            agent=use.agent or "",
+            verifier=use.verifier,
+            first_seen=encoding.time(use.first_seen),
+            last_seen=encoding.time(use.last_seen),
+            count=encoding.number(use.count),
+        )
+        for use in uses
+    ]
+    for row in rows:
+        refuse_unstorable((row.network, row.agent, row.verifier))
+    return rows
+
+
+def usage(decoding: Decoding, rows: Sequence[UsageRow]) -> Usage | None:
+    """Read the use of a key; None where there is no secret among the rows, and so no key."""
+    reader = KeyReader(decoding)
+    newest_first = sorted((row for row in rows if row.public_key is not None), key=_end_of_secret, reverse=True)
+    secrets = {row.secret_id: _secret(reader, row) for row in newest_first}
+    if not secrets:
+        return None
+    sources = [
+        _source(decoding, row, secrets[row.secret_id])
+        for row in rows
+        if row.public_key is None and row.secret_id is not None
+    ]
+    uses = [secret.last_used_at for secret in secrets.values() if secret.last_used_at is not None]
+    return Usage(
+        last_used_at=max(uses, default=None),
+        hours=dict(sorted((decoding.time(row.first_seen), row.count) for row in rows if row.secret_id is None)),
+        sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
+        secrets=list(secrets.values()),
+    )
+
+
+def _end_of_secret(row: UsageRow) -> tuple[Any, ...]:
+    return (True,) if row.retires_at is None else (False, row.retires_at, row.secret_id)
+
+
+def _secret(reader: KeyReader, row: UsageRow) -> Secret:
+    return reader.secret(
+        public_key=row.public_key,
+        brand=row.brand,
+        display=row.display,
+        created_at=row.created_at,
+        first_used_at=row.first_used_at,
+        last_used_at=row.last_used_at,
+        retires_at=row.retires_at,
+        idle_seconds=row.idle_seconds,
+        environment=row.environment,
+    )
+
+
+def _source(decoding: Decoding, row: UsageRow, secret: Secret) -> Source:
+    return Source(
+        public_key=secret.public_key.text,
+        network=row.network or None,
+        agent=row.agent or None,
+        verifier=row.verifier,
+        first_seen=decoding.time(row.first_seen),
+        last_seen=decoding.time(row.last_seen),
+        count=row.count,
+    )
+
+
+def hours_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, int]]:
+    """Read rows of a key, an hour and a count."""
+    counts: dict[UUID, dict[datetime, int]] = {}
+    for key_id, hour, count in rows:
+        counts.setdefault(decoding.id(key_id), {})[decoding.time(hour)] = count
+    return counts
+
+
+def _time(decoding: Decoding, value: Any) -> datetime | None:
+    return None if value is None else decoding.time(value)

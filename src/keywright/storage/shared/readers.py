@@ -1,0 +1,245 @@
+"""
+Reads the rows of keys, for both engines.
+
+A reader is a function whose parameters are the columns of a row, so that the names and their order stand in one place:
+`columns` makes the list of a SELECT of them. A reader is called with `*row`, which costs what taking a row apart costs.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from math import inf
+from operator import attrgetter
+from typing import Any, Final
+from uuid import UUID
+
+from keywright.keys.pair import PublicKey
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.record import ApiKey, RevocationReason, Secret
+from keywright.keys.verdict import KeyFacts
+from keywright.storage.shared.rows import EPOCH
+
+MOST_SHARED: Final = 4096
+"""How many different lists of scopes, networks or limits are kept to be shared by the keys that have the same."""
+
+_MOST_ORGANIZATIONS: Final = 10_000
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """
+    Reads values that are neither text nor a number, out of the types of an engine.
+
+    `id_bytes` gives the 16 bytes of an id, `seconds` a time as seconds since 1970, `digests` many digests that a query
+    put together.
+    """
+
+    id: Callable[[Any], UUID]
+    id_bytes: Callable[[Any], bytes]
+    time: Callable[[Any], datetime]
+    seconds: Callable[[Any], float]
+    digests: Callable[[Any], bytes]
+
+
+SQLITE: Final = Decoding(
+    id=lambda value: UUID(bytes=value),
+    id_bytes=_same,
+    time=lambda value: EPOCH + timedelta(microseconds=value),
+    seconds=lambda value: float(value / 1_000_000),
+    digests=bytes.fromhex,
+)
+POSTGRES: Final = Decoding(
+    id=_same, id_bytes=attrgetter("bytes"), time=_same, seconds=datetime.timestamp, digests=_same
+)
+
+
+def columns(reader: Callable[..., Any], table: str, **others: str) -> str:
+    """
+    List the columns that a reader takes, for a SELECT.
+
+    Args:
+        reader: A function or method whose parameters have the names of columns; an underscore at the end, for a name
+            that Python has taken, is left out. Parameters that are only given by name are no columns.
+        table: The alias of the table.
+        others: The alias of the table for each column of another one.
+    """
+    return ", ".join(f"{others.get(name, table)}.{name}" for name in column_names(reader))
+
+
+def column_names(reader: Callable[..., Any]) -> list[str]:
+    """Name the columns that a reader takes; see `columns`."""
+    code = reader.__code__
+    return [name.rstrip("_") for name in code.co_varnames[: code.co_argcount] if name != "self"]
+
+
+class KeyReader:
+    """
+    Reads rows of `API_KEY_COLUMNS`.
+
+    Args:
+        decoding: How the engine gives values.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        self._id = decoding.id
+        self._time = decoding.time
+
+    def read(self, row: Sequence[Any]) -> ApiKey:
+        """Read a key, its current secret, and the one that the last rotation replaced if there is one."""
+        return self.key(*row[_KEY], secrets=row[_SECRETS])
+
+    def key(
+        self,
+        id_: Any,
+        org_id: Any,
+        name: str,
+        description: str | None,
+        environment: str,
+        created_at: Any,
+        created_by: str,
+        expires_at: Any,
+        revoked_at: Any,
+        revocation_reason: str | None,
+        scopes: str | None,
+        allowed_ips: str | None,
+        rate_limits: str | None,
+        external_id: str | None,
+        metadata: str | None,
+        version: int,
+        *,
+        secrets: Sequence[Any],
+    ) -> ApiKey:
+        """Read the columns of `api_keys`; *secrets* are those of the two secrets."""
+        current, replaced = secrets[_CURRENT], secrets[_REPLACED]
+        return ApiKey(
+            id=self._id(id_),
+            org_id=self._id(org_id),
+            name=name,
+            description=description,
+            environment=environment,
+            created_at=self._time(created_at),
+            created_by=created_by,
+            secret=self.secret(*current, environment=environment),
+            retiring=None if replaced[0] is None else self.secret(*replaced, environment=environment),
+            expires_at=None if expires_at is None else self._time(expires_at),
+            revoked_at=None if revoked_at is None else self._time(revoked_at),
+            revocation_reason=(
+                None if revoked_at is None else RevocationReason(revocation_reason or RevocationReason.UNSPECIFIED)
+            ),
+            scopes=_texts(scopes),
+            allowed_ips=_texts(allowed_ips),
+            rate_limits=_rate_limits(rate_limits),
+            external_id=external_id,
+            metadata={} if metadata is None else json.loads(metadata),
+            version=version,
+        )
+
+    def secret(
+        self,
+        public_key: bytes,
+        brand: str,
+        display: str,
+        created_at: Any,
+        first_used_at: Any,
+        last_used_at: Any,
+        retires_at: Any,
+        idle_seconds: int | None,
+        *,
+        environment: str,
+    ) -> Secret:
+        """Read the columns of `api_key_secrets`; the environment is that of the key."""
+        time = self._time
+        return Secret(
+            public_key=PublicKey(public_key, brand, environment),
+            display=display,
+            created_at=time(created_at),
+            first_used_at=None if first_used_at is None else time(first_used_at),
+            last_used_at=None if last_used_at is None else time(last_used_at),
+            retires_at=None if retires_at is None else time(retires_at),
+            idle_seconds=idle_seconds,
+        )
+
+
+API_KEY_COLUMNS: Final = ", ".join(
+    (columns(KeyReader.key, "k"), columns(KeyReader.secret, "s"), columns(KeyReader.secret, "r"))
+)
+"""
+What a query selects for `KeyReader`: `k` is a key, `s` its current secret, and `r` the one that the last rotation
+replaced, which may be absent.
+"""
+
+LAST_REPLACED: Final = "retires_at IS NOT NULL ORDER BY retires_at DESC, id DESC LIMIT 1"
+"""Which of a key's secrets that is. None is replaced while an earlier one still works, so they retire in turn."""
+
+_KEY: Final = slice(len(column_names(KeyReader.key)))
+_SECRETS: Final = slice(_KEY.stop, None)
+_CURRENT: Final = slice(len(column_names(KeyReader.secret)))
+_REPLACED: Final = slice(_CURRENT.stop, None)
+
+
+class FactsReader:
+    """
+    Reads what a verdict needs to know of a key, from rows of `FACTS_COLUMNS`.
+
+    What many keys have in common is one object in all of them: a process may hold a million.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        self._id_bytes = decoding.id_bytes
+        self._seconds = decoding.seconds
+        self._organizations: dict[bytes, bytes] = {}
+
+    def facts(
+        self,
+        id_: Any,
+        org_id: Any,
+        name: str,
+        environment: str,
+        expires_at: Any,
+        revoked_at: Any,
+        scopes: str | None,
+        allowed_ips: str | None,
+        rate_limits: str | None,
+        retires_at: Any,
+    ) -> KeyFacts:
+        """Read a row of `FACTS_COLUMNS`."""
+        return KeyFacts(
+            id=self._id_bytes(id_),
+            org_id=self._share(self._id_bytes(org_id)),
+            name=name,
+            environment=sys.intern(environment),
+            expires_at=inf if expires_at is None else self._seconds(expires_at),
+            revoked=revoked_at is not None,
+            scopes=_texts(scopes),
+            retires_at=inf if retires_at is None else self._seconds(retires_at),
+            allowed_ips=_texts(allowed_ips),
+            rate_limits=_rate_limits(rate_limits),
+        )
+
+    def _share(self, value: bytes) -> bytes:
+        shared = self._organizations.setdefault(value, value)
+        if len(self._organizations) > _MOST_ORGANIZATIONS:
+            self._organizations.clear()
+        return shared
+
+
+FACTS_COLUMNS: Final = columns(FactsReader.facts, "k", retires_at="s")
+"""What a query selects for `FactsReader`: `k` is a key, `s` one of its secrets."""
+
+
+@lru_cache(maxsize=MOST_SHARED)
+def _texts(written: str | None) -> tuple[str, ...]:
+    """Read scopes or networks: one object for all keys that have the same, since a process may hold a million."""
+    return () if written is None else tuple(map(sys.intern, json.loads(written)))
+
+
+@lru_cache(maxsize=MOST_SHARED)
+def _rate_limits(written: str | None) -> tuple[RateLimit, ...]:
+    return () if written is None else tuple(RateLimit(*limit) for limit in json.loads(written))

@@ -1,0 +1,172 @@
+"""What both stores do in the same way: everything that is one statement, the same on both engines."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from keywright.service.change_feed import ChangeFeed
+from keywright.service.faults import StorageUnavailable
+from keywright.service.management.audit_log import CHAIN_BEGINS, Event
+from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifiers import Verifier
+from keywright.storage.shared import audit_rows, checking_rows, filters, statements
+from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
+from keywright.storage.shared.readers import FactsReader, KeyReader
+from keywright.storage.shared.rows import Row
+from keywright.storage.shared.statements import Dialect
+
+LAST_ID = UUID(int=2**128 - 1)
+"""A page that begins below it begins with the newest."""
+
+
+class StoreFeed(ChangeFeed, Protocol):
+    """A reader of the changes that a store wakes."""
+
+    async def start(self) -> None:
+        """Choose where the first reading begins; close and raise `StorageUnavailable` where nothing can be read."""
+        ...
+
+    def wake(self) -> None:
+        """Wake the reader: something may have changed."""
+        ...
+
+
+class SharedStore(ABC):
+    """
+    The part of `service.management.ports` and `service.checking_ports` that is the same on both engines.
+
+    Args:
+        dialect: The engine.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._decoding = dialect.decoding
+        # Made once, and not for each call.
+        self._idle = statements.idle(dialect)
+        self._renew_session = statements.renew_session(dialect)
+        self._close_session = statements.close_session(dialect)
+        self._receipt = statements.receipt(dialect)
+        self._keys = KeyReader(dialect.decoding)
+        self._facts = FactsReader(dialect.decoding)
+        self._feeds: set[StoreFeed] = set()
+        self._can_follow = True
+
+    @abstractmethod
+    async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
+        """Execute a statement of `statements` that changes nothing; values are in Python's own types."""
+
+    @abstractmethod
+    async def _execute(self, statement: str, *values: Any) -> None:
+        """Execute one that changes something, in a transaction; values are in Python's own types."""
+
+    @abstractmethod
+    def _open_feed(self) -> StoreFeed:
+        """Make a reader of the changes, which leaves `_feeds` when it is closed."""
+
+    def _wake(self) -> None:
+        """Wake the readers: there may be a change."""
+        for feed in self._feeds:
+            feed.wake()
+
+    async def _close_feeds(self) -> None:
+        self._can_follow = False
+        for feed in list(self._feeds):
+            await feed.close()
+
+    async def follow(self) -> ChangeFeed:
+        """See `ChangeStore.follow`."""
+        if not self._can_follow:
+            raise StorageUnavailable("the store is closed")
+        feed = self._open_feed()
+        await feed.start()
+        self._feeds.add(feed)
+        return feed
+
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        """See `Store.sealed_answer`."""
+        found = await self._rows(statements.ANSWER, org_id, request_digest, at)
+        return audit_rows.answer(self._decoding, *found[0]) if found else None
+
+    async def events(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
+    ) -> list[tuple[Event, Link | None]]:
+        """See `Store.events`."""
+        terms = filters.event_terms(which)
+        if terms is None:
+            return []
+        values: list[Any] = [org_id, LAST_ID if before is None else before, limit]
+        statement = self._dialect.events_of_organization
+        if which.key_id is not None:
+            statement = self._dialect.events_of_key
+            values.append(which.key_id)
+        query = filters.query(self._dialect, terms, *values)
+        found = await self._rows(statement.format(query.conditions), *query.values)
+        return [audit_rows.event_and_link(self._decoding, *row) for row in found]
+
+    async def chained_organizations(self) -> Sequence[UUID]:
+        """See `AuditStore.chained_organizations`."""
+        return [self._decoding.id(org_id) for (org_id,) in await self._rows(statements.ORGANIZATIONS)]
+
+    async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
+        """See `AuditStore.links`."""
+        found = await self._rows(statements.LINKS, org_id, after, limit)
+        return [audit_rows.link(self._decoding, *row) for row in found]
+
+    async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
+        """See `AuditStore.chain_end`."""
+        for position, hash_ in await self._rows(statements.CHAIN_END, org_id):
+            return position, hash_
+        return 0, CHAIN_BEGINS
+
+    async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
+        """See `AuditStore.unchained_events`."""
+        return [self._decoding.id(id_) for (id_,) in await self._rows(statements.UNCHAINED, org_id)]
+
+    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
+        """See `KeyTaskStore.idle_secrets`."""
+        found = await self._rows(self._idle, at, lag_seconds, limit)
+        return [audit_rows.idle(self._decoding, *row) for row in found]
+
+    async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
+        """See `KeyTaskStore.expiring`."""
+        until = at + timedelta(days=within_days)
+        found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
+        return [audit_rows.expiring(self._decoding, *row) for row in found]
+
+    async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
+        """See `VerifierStore.add_verifier`."""
+        await self._execute(statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
+
+    async def verifiers(self) -> Sequence[Verifier]:
+        """See `VerifierStore.verifiers`."""
+        return [self._verifier(row) for row in await self._rows(statements.VERIFIERS)]
+
+    async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
+        """See `VerifierStore.find_verifier`."""
+        found = await self._rows(statements.FIND_VERIFIER, credential_digest)
+        return self._verifier(found[0]) if found else None
+
+    async def renew_session(self, session: Session) -> None:
+        """See `SessionStore.renew_session`."""
+        await self._execute(self._renew_session, *checking_rows.session_row(session))
+
+    async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
+        """See `SessionStore.close_session`."""
+        await self._execute(self._close_session, session_id, verifier_id)
+
+    async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
+        """See `Store.receipt`."""
+        found = await self._rows(self._receipt, org_id, key_id)
+        return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
+
+    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+        """See `Store.usage`."""
+        found = await self._rows(statements.USAGE, org_id, key_id, since)
+        return checking_rows.usage(self._decoding, [UsageRow(*row) for row in found])
+
+    def _verifier(self, row: Row) -> Verifier:
+        return checking_rows.verifier(self._decoding, VerifierRow(*row))

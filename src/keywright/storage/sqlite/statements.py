@@ -1,0 +1,199 @@
+"""The statements of the SQLite store."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from keywright.storage.shared import audit_rows, readers, rows, statements
+from keywright.storage.shared.checking_rows import MOST_SOURCES
+from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, change_columns
+from keywright.storage.sqlite.file import NOW
+
+ALIVE: Final = f"""
+    SELECT {API_KEY_COLUMNS}
+    FROM api_keys k JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
+    LEFT JOIN api_key_secrets r ON r.id = (SELECT id FROM api_key_secrets WHERE key_id = k.id AND {LAST_REPLACED})
+    WHERE k.deleted_at IS NULL AND k.org_id = ?1
+"""  # noqa: S608 - here and below: names of our own
+GET: Final = f"{ALIVE} AND k.id = ?2"
+LIST: Final = f"{ALIVE} AND k.id < ?2 {{}} ORDER BY k.id DESC LIMIT ?3"
+"""With `{}` where further conditions stand. Values: organization, the id to begin below, the most rows to give."""
+
+COUNT_ACTIVE: Final = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM api_keys
+        WHERE org_id = ? AND deleted_at IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+        LIMIT ?
+    )
+"""
+"""Values: organization, when, the most to count."""
+
+_KEY = "WHERE id = ? AND org_id = ? AND deleted_at IS NULL"
+_STILL_WORKS = "SELECT 1 FROM api_key_secrets WHERE key_id = api_keys.id AND retires_at IS NOT NULL AND retires_at > ?"
+
+REVOKE: Final = f"""
+    UPDATE api_keys SET revoked_at = ?, revoked_by = ?, revocation_reason = ?, version = version + 1
+    {_KEY} AND revoked_at IS NULL
+"""  # noqa: S608
+DELETE: Final = f"UPDATE api_keys SET deleted_at = ?, deleted_by = ? {_KEY}"  # noqa: S608
+
+UPDATE: Final = f"""
+    UPDATE api_keys SET {", ".join(f"{column} = ?" for column in rows.ChangedRow._fields)}, version = version + 1,
+        noticed_days = CASE WHEN expires_at IS ? THEN noticed_days END
+    {_KEY} AND version = ?
+"""  # noqa: S608
+"""Values: a `ChangedRow`, the expiry once more, the key, its organization, the version that was read."""
+
+BEGIN_ROTATION: Final = f"""
+    UPDATE api_keys SET version = version + 1 {_KEY} AND version = ? AND NOT EXISTS ({_STILL_WORKS})
+"""  # noqa: S608
+CHANGE_ROTATION: Final = f"UPDATE api_keys SET version = version + 1 {_KEY} AND version = ? AND EXISTS ({_STILL_WORKS})"  # noqa: S608
+"""Values, as above: the key, its organization, the version that was read, now."""
+
+BEGIN_RETIREMENT: Final = """
+    UPDATE api_key_secrets SET retires_at = ?, idle_seconds = ? WHERE key_id = ? AND retires_at IS NULL
+"""
+SET_RETIREMENT: Final = """
+    UPDATE api_key_secrets SET retires_at = ?, idle_seconds = NULL
+    WHERE key_id = ? AND retires_at IS NOT NULL AND retires_at > ?
+"""
+"""Values: when, the key, now."""
+
+ADD_EXPIRY_NOTICE: Final = """
+    UPDATE api_keys SET noticed_days = ?1
+    WHERE id = ?2 AND org_id = ?3 AND deleted_at IS NULL AND revoked_at IS NULL AND expires_at = ?4
+        AND (noticed_days IS NULL OR noticed_days > ?1)
+"""
+"""Values: days, the key, its organization, when it expires."""
+
+CHAIN_HEAD: Final = "SELECT position, hash FROM event_chain_heads WHERE org_id = ?"
+SET_CHAIN_HEAD: Final = """
+    INSERT INTO event_chain_heads (org_id, position, hash) VALUES (?, ?, ?)
+    ON CONFLICT (org_id) DO UPDATE SET position = excluded.position, hash = excluded.hash
+"""
+ADD_LINK: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) VALUES (?, ?, ?, ?)"
+
+IS_ANSWERED: Final = "SELECT 1 FROM idempotent_answers WHERE org_id = ? AND request_digest = ? AND expires_at > ?"
+
+PURGE_ANSWERS: Final = """
+    DELETE FROM idempotent_answers WHERE rowid IN (
+        SELECT rowid FROM idempotent_answers WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
+    )
+"""
+"""Values: when, the most rows to remove."""
+
+PURGE_REPORTERS: Final = """
+    DELETE FROM usage_reporters WHERE rowid IN (
+        SELECT rowid FROM usage_reporters WHERE written_at <= ? ORDER BY written_at LIMIT ?
+    )
+"""
+"""Values: since when a reporter wrote no uses, the most rows to remove."""
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+
+
+ADD_ORGANIZATION: Final = _insert("organizations", rows.OrganizationRow._fields) + " ON CONFLICT DO NOTHING"
+ADD_KEY: Final = _insert("api_keys", rows.KeyRow._fields)
+ADD_SECRET: Final = _insert("api_key_secrets", rows.SecretRow._fields)
+ADD_EVENT: Final = _insert("events", rows.EventRow._fields)
+# In the place of one that has expired, where there is one.
+ADD_ANSWER: Final = _insert("idempotent_answers", rows.AnswerRow._fields).replace("INSERT", "INSERT OR REPLACE", 1)
+
+_EVENTS = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM events e LEFT JOIN event_chain c ON c.event_id = e.id
+    WHERE e.org_id = ?1 AND e.id < ?2 AND e.type IN ({audit_rows.KNOWN_TYPES})
+"""  # noqa: S608
+
+DIALECT: Final = Dialect(
+    decoding=readers.SQLITE,
+    mark="?",
+    now=NOW,
+    clock=NOW,
+    least="min",
+    same="IS",
+    seconds=lambda span: f"{span} * 1000000",
+    contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
+    ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
+    digests="group_concat(hex(digest), '')",
+    events_of_organization=f"{_EVENTS} {{}} ORDER BY e.id DESC LIMIT ?3",
+    events_of_key=f"{_EVENTS} AND e.key_id = ?4 {{}} ORDER BY e.id DESC LIMIT ?3",
+)
+
+FIND: Final = statements.FIND.replace("$", "?")
+
+MOST_RECENT: Final = 1000
+"""With how many of the recent changes a reader begins."""
+
+DATA_VERSION: Final = "PRAGMA data_version"
+"""A number that changes whenever another connection commits something."""
+
+BEGIN_AFTER: Final = f"SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET {MOST_RECENT}"  # noqa: S608
+"""Gives the number before the recent ones; nothing where there are no more than those."""
+
+CHANGES: Final = f"SELECT {change_columns(DIALECT)} FROM changes c WHERE c.seq > ? ORDER BY c.seq"  # noqa: S608
+"""Values: the last number seen. Once a change is visible, so are all before it: one process commits at a time."""
+
+NAMED_VERIFIER: Final = f"""
+    SELECT {VERIFIER_COLUMNS} FROM verifiers WHERE name = ? ORDER BY revoked_at IS NOT NULL, id DESC LIMIT 1
+"""  # noqa: S608
+REVOKE_VERIFIER: Final = f"UPDATE verifiers SET revoked_at = ? WHERE id = ? RETURNING {VERIFIER_COLUMNS}"  # noqa: S608
+
+ACKNOWLEDGE: Final = f"""
+    INSERT OR IGNORE INTO acknowledgements (seq, session_id, acknowledged_at)
+    SELECT seq, ?, {NOW} FROM changes WHERE seq = ?
+"""  # noqa: S608
+"""Values: session, number."""
+
+BEGIN_BATCH: Final = """
+    INSERT INTO usage_reporters AS old (reporter, batch, written_at)
+    VALUES (?, ?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000)
+    ON CONFLICT (reporter) DO UPDATE SET batch = excluded.batch, written_at = excluded.written_at
+    WHERE old.batch < excluded.batch
+"""
+"""Values: a reporter, a number. Changes a row unless the batch was written before."""
+
+NAMED_BY_DIGEST: Final = """
+    SELECT s.id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+    WHERE s.secret_digest = ? AND k.id = ? AND k.deleted_at IS NULL
+"""
+"""Values: a digest, a key."""
+
+USED: Final = """
+    UPDATE api_key_secrets
+    SET first_used_at = min(coalesce(first_used_at, ?1), ?1), last_used_at = max(coalesce(last_used_at, ?2), ?2)
+    WHERE id = ?3 AND (coalesce(first_used_at, ?1 + 1) > ?1 OR coalesce(last_used_at, ?2 - 1) < ?2)
+"""
+"""Values: from when, until when, which secret."""
+
+ADD_TO_HOUR: Final = """
+    INSERT INTO key_hours (key_id, hour, count) VALUES (?, ?, ?)
+    ON CONFLICT (key_id, hour) DO UPDATE SET count = count + excluded.count
+"""
+
+ADD_TO_SOURCE: Final = """
+    INSERT INTO secret_sources AS old (secret_id, network, agent, verifier, first_seen, last_seen, count)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (secret_id, network, agent, verifier) DO UPDATE SET
+        first_seen = min(old.first_seen, excluded.first_seen), last_seen = max(old.last_seen, excluded.last_seen),
+        count = old.count + excluded.count
+"""
+
+KEEP_LATEST_SOURCES: Final = f"""
+    DELETE FROM secret_sources WHERE rowid IN (
+        SELECT rowid FROM secret_sources WHERE secret_id = ?
+        ORDER BY last_seen DESC, network, agent, verifier LIMIT -1 OFFSET {MOST_SOURCES}
+    )
+"""  # noqa: S608
+"""Values: a secret."""
+
+
+def hourly_counts(keys: int) -> str:
+    """Count uses of so many keys. Values: organization, since when, the keys."""
+    return f"""
+        SELECT h.key_id, h.hour, h.count FROM api_keys k JOIN key_hours h ON h.key_id = k.id
+        WHERE k.org_id = ? AND h.hour >= ? AND k.deleted_at IS NULL AND k.id IN ({", ".join("?" * keys)})
+        ORDER BY h.hour
+    """  # noqa: S608

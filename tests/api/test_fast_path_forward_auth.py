@@ -1,0 +1,207 @@
+"""The fast path in front of forward auth accepts only requests that the application accepts, too."""
+
+import asyncio
+from collections.abc import Sequence
+from ipaddress import ip_network
+from random import Random
+from typing import Any, Literal
+
+import pytest
+
+from keywright.api.verify import forward_auth as forward_auth_module
+from keywright.api.verify.fast_path import DefaultHeaders, FastPath
+from keywright.api.verify.forward_auth import ForwardAuth, Peer
+from keywright.api.verify.request_head import read_plain_head
+from keywright.api.verify.routes import ServiceApp
+from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
+from tests.api.generated_requests import ProxyRequests
+from tests.api.protocol import Application, Wire
+from tests.api.raw import answers_in
+from tests.api.test_fast_path import KEYS, PAIRS, UNKNOWN_CREDENTIAL, Side, as_compared
+
+CONNECTIONS = 1500
+PEERS: list[Peer | None] = [("10.0.0.1", 5), ("10.0.0.1", 5), ("192.0.2.1", 5), ("::ffff:10.0.0.1", 5), None]
+
+
+class Watched(FastPath):
+    """Counts whom it lets through."""
+
+    passed = 0
+
+    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+        answer = super().answer_proxy(data, peer, default_headers)
+        self.passed += answer is not None
+        return answer
+
+
+class Door(Side):
+    """Forward auth, with or without the fast path in front of it."""
+
+    def __init__(self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier") -> None:
+        super().__init__(with_fast_path=with_fast_path)
+        trusted = [ip_network("10.0.0.0/8")]
+        forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
+        self.watched = Watched(self.checker, self.callers, forward_auth)
+        self.app = ServiceApp(
+            Application(),
+            self.checker,
+            self.callers,
+            forward_auth=forward_auth,
+            fast_path=self.watched if with_fast_path else None,
+        )
+
+    def traces(self) -> dict[str, Any]:
+        """Tell what conversations left behind; who may not pass is asked for twice, and spends nothing either time."""
+        return {**super().traces(), "spent": dict(self.limiter._kept)}
+
+
+def question(*lines: str, target: str = "/forward-auth") -> bytes:
+    """A question of a proxy that shows its credential."""
+    shown = [f"GET {target} HTTP/1.1", "Host: localhost", f"X-Keywright-Verifier: {CREDENTIAL.reveal()}"]
+    return "\r\n".join([*shown, *lines, "", ""]).encode()
+
+
+def bearing(key: str, *lines: str, target: str = "/forward-auth") -> bytes:
+    return question(f"Authorization: Bearer {key}", *lines, target=target)
+
+
+def statuses(received: bytes) -> list[int]:
+    return [answer.status for answer in answers_in(received)]
+
+
+@pytest.fixture
+async def door() -> Door:
+    door = Door(with_fast_path=True)
+    await door.know()
+    return door
+
+
+async def ask(door: Door, *questions: bytes) -> list[int]:
+    """Ask one after the other on one connection, and give the statuses."""
+    received, _ = await door.converse(questions, [True] * len(questions), peer=("10.0.0.1", 5))
+    return statuses(received)
+
+
+@pytest.mark.parametrize("who", ["verifier", "open"])
+async def test_generated_questions(who: Literal["verifier", "open"]) -> None:
+    """
+    Thousands of questions, good, odd or broken, in pieces or in a line, are answered alike to the byte.
+
+    And alike are the uses, limits, failures, look-ups and verdicts that were counted, and which connections ended.
+    """
+    chance = Random(20261126)
+    made = 0
+    requests = ProxyRequests(chance, KEYS, [CREDENTIAL.reveal()] * 8 + [UNKNOWN_CREDENTIAL, "junk"])
+    with_it, without = Door(with_fast_path=True, who=who), Door(with_fast_path=False, who=who)
+    for side in (with_it, without):
+        await side.know()
+    for _ in range(CONNECTIONS):
+        number, pieces = requests.connection()
+        rests = [chance.random() < 0.7 for _ in pieces]
+        peer = chance.choice(PEERS)
+        made += number
+        change, seconds = chance.random(), chance.choice([0.0, 0.5, 2.0, 10.0])
+        found = []
+        for side in (with_it, without):
+            side.time.seconds += seconds
+            side.store.away = change < 0.05
+            side.limiter.far = 0.05 < change < 0.1
+            if change > 0.1:
+                side.follow()
+            received, closed = await side.converse(pieces, rests, peer=peer)
+            found.append((as_compared(received), closed, side.traces()))
+        assert found[0] == found[1], pieces
+    assert with_it.watched.passed > made / 10
+
+
+@pytest.mark.parametrize(
+    ("asked", "at_once"),
+    [
+        (bearing(KEY), True),
+        (bearing(KEY, "X-Forwarded-For: 203.0.113.9", "User-Agent: curl/8.1"), True),
+        (question(f"X-API-Key: {KEY}"), True),
+        (bearing(KEY, target="/forward-auth?scopes=orders:read&proxy=nginx"), True),
+        (bearing(PAIRS["limited"].private.reveal()), True),
+        (bearing(KEY, target="/forward-auth/"), False),
+        (bearing(KEY, target="/ext-authz"), False),
+        (bearing(KEY, "Connection: close"), False),
+        (bearing(KEY, "Content-Length: 0"), False),
+        (bearing(KEY, "X-Long: " + "x" * 5000), False),
+    ],
+    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else value,
+)
+async def test_let_through_at_once(door: Door, asked: bytes, at_once: bool) -> None:
+    """A good key in a plain question is let through before the loop goes on; any other question takes its way."""
+    wire = Wire(door.app, door.state)
+    wire.protocol.data_received(asked)
+    assert statuses(wire.transport.written) == ([200] if at_once else [])
+    await wire.rest()
+    assert statuses(wire.transport.written) == [200]
+    assert door.watched.passed == at_once
+
+
+async def test_who_is_not_let_through(door: Door) -> None:
+    """The application refuses what the fast path does not accept, and every verdict is counted once."""
+    revoked = PAIRS["revoked"].private.reveal()
+    asked = [bearing(revoked), bearing("junk"), bearing(OTHER_KEY), question(), question(f"X-API-Key: {KEY},a")]
+    assert await ask(door, *asked, bearing(KEY)) == [401, 401, 401, 401, 400, 200]
+    await asyncio.sleep(0)
+    assert door.verdicts == {"revoked": 1, "not_found": 2, "valid": 1}
+
+
+async def test_a_limit_that_is_spent(door: Door) -> None:
+    """A key is let through as often as its limits allow, and not once more."""
+    asked = bearing(PAIRS["limited"].private.reveal())
+    assert await ask(door, *[asked] * 7) == [200] * 5 + [429] * 2
+    assert door.watched.passed == 5
+    assert sum(tally.count for tally in door.usage._sums.values()) == 5
+
+
+async def test_what_changed(door: Door) -> None:
+    """A key, and a proxy's credential, that was dropped is looked up again."""
+    assert await ask(door, bearing(KEY)) == [200]
+    door.store.facts.clear()
+    door.cache.drop(list(door.cache._recent))
+    assert await ask(door, bearing(KEY)) == [401]
+    door.store.verifier_by_digest.clear()
+    door.verifier_cache.drop([CREDENTIAL.digest])
+    assert await ask(door, bearing(KEY)) == [401]
+    assert door.watched.passed == 1
+
+
+async def test_a_mistake_of_ours(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong here is logged, and the application answers."""
+
+    def fail(_data: bytes) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(forward_auth_module, "read_plain_head", fail)
+    assert await ask(door, bearing(KEY)) == [200]
+    assert door.watched.passed == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        (["GET / HTTP/1.1", "Host: a"], 0),
+        (["POST / HTTP/1.1", "Host: a"], 0),
+        (["POST / HTTP/1.1", "Host: a", "Content-Length: 5"], 5),
+        (["GET / HTTP/1.1", "Host: a", "Content-Length: 5"], 5),
+        (["POST / HTTP/1.1", "Content-Length: 0"], None),
+        (["GET / HTTP/1.1", "Connection: close"], None),
+        (["GET / HTTP/1.0", "Host: a"], None),
+        (["GET / HTTP/1.0", "Connection: keep-alive"], None),
+        (["GET / HTTP/1.1", "Connection: upgrade", "Upgrade: h2c"], None),
+        (["POST / HTTP/1.1", "Transfer-Encoding: chunked"], None),
+        (["POST / HTTP/1.1", "Expect: 100-continue", "Content-Length: 5"], None),
+        (["GET / HTTP/1.1", "X: " + "x" * 5000], None),
+        (["GET / HTTP/1.1", "no colon"], None),
+    ],
+    ids=lambda value: value[-1][:30] if isinstance(value, list) else str(value),
+)
+def test_plain_heads(lines: Sequence[str], length: int | None) -> None:
+    """A head is plain if the connection is kept alive and `Content-Length` has the length of its body."""
+    head = "\r\n".join([*lines, "", ""]).encode()
+    plain = read_plain_head(head + b"what follows")
+    assert (plain and (plain[0], plain[2])) == (None if length is None else (head, length))
+    assert read_plain_head(head[:-1]) is None

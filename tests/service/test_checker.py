@@ -1,0 +1,324 @@
+"""The flow of a verification: tenant isolation, failure limit, rate limits, usage, and the count of verdicts."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keywright.keys.cache import KeyCache
+from keywright.keys.pair import mint
+from keywright.keys.rate_limits import RateLimit
+from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.checking.verification import FailureLimit, Verification
+from keywright.service.faults import LimitsUnavailable
+from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.service.fake_rate_limiter import FakeRateLimiter
+from tests.service.making_checkers import CALLER, Verdicts, a_checker
+
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
+UNKNOWN = mint(b"u" * 32, brand="kw", environment="live").private.reveal()
+FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", scopes=("orders:read",))
+LIMITS = (RateLimit("minute", 2, 60),)
+NOW = 1_000_000.0
+OWNER, STRANGER = Caller("owner", None, FACTS.org_id), Caller("stranger", None, b"x" * 16)
+ADDRESS = Requirements(client_ip="192.0.2.7")
+
+
+class Plane:
+    """A checker with everything it stands on; its cache is fresh, and empty."""
+
+    def __init__(self) -> None:
+        self.store, self.time, self.now = FakeCheckingStore(), FakeTime(), FakeTime(NOW)
+        self.cache, self.usage, self.verdicts = KeyCache(100), UsageBook(), Verdicts()
+        self.failures, self.limiter = FailureLimit(allowed=2), FakeRateLimiter(self.time)
+        self.store.facts[DIGEST] = FACTS
+        self.cache.synced(self.time())
+        verification = Verification(
+            self.store, self.cache, brand="kw", now=self.now, monotonic=self.time, outage_seconds=60.0
+        )
+        self.checker = a_checker(
+            verification,
+            self.time,
+            now=self.now,
+            usage=self.usage,
+            failures=self.failures,
+            limiter=self.limiter,
+            verdicts=self.verdicts,
+        )
+
+    def key(self, **change: Any) -> None:
+        """Change the key."""
+        self.store.facts[DIGEST] = replace(FACTS, **change)
+        self.cache.drop([DIGEST])
+
+    async def fill_cache(self) -> None:
+        """Bring the key into the cache, with nothing counted."""
+        await self.checker.verification.verify_from_store(TEXT, NO_REQUIREMENTS)
+
+    async def cached(
+        self, requirements: Requirements = NO_REQUIREMENTS, caller: Caller = CALLER, cost: int = 1
+    ) -> RepeatableVerdict:
+        """Give a cached verdict on the key, with nothing counted."""
+        await self.fill_cache()
+        verdict = self.checker.verification.verify_now(TEXT, requirements)
+        assert verdict is not None
+        found = self.checker.cacheable(caller, verdict, requirements, self.now(), cost=cost)
+        assert found is not None
+        return found
+
+    def repeat(self, cached: RepeatableVerdict) -> KeyVerdict | None:
+        return self.checker.repeat(cached, self.time(), self.now())
+
+    async def counted(self) -> dict[str, int]:
+        """Give the verdicts that were counted, once the loop has come round."""
+        await asyncio.sleep(0)
+        return dict(self.verdicts)
+
+
+@pytest.fixture
+def plane() -> Plane:
+    return Plane()
+
+
+def code_of(verdict: KeyVerdict | None) -> Code | None:
+    return None if verdict is None else verdict.code
+
+
+# Usage, and the count of verdicts
+
+
+async def test_a_use_is_added_up_and_the_verdict_counted(plane: Plane) -> None:
+    """An accepted use is added up by secret, hour, network, agent and caller; a refusal is no use; both are counted."""
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS, agent="curl")).code is Code.VALID
+    assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl")) is Code.VALID
+    assert code_of(plane.checker.check_now(CALLER, TEXT, Requirements(scopes=("no:such",)))) is Code.INSUFFICIENT_SCOPE
+    (record,) = plane.usage.take()
+    assert record.source == UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", "curl", FACTS.id, "edge")
+    assert record.uses == 2
+    assert await plane.counted() == {"valid": 2, "insufficient_scope": 1}
+
+
+async def test_one_addition_for_one_round_of_the_loop(plane: Plane) -> None:
+    """Valid verdicts reach the counter once the loop has come round, however many there were, and none is lost."""
+    await plane.fill_cache()
+    for _ in range(3):
+        plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)
+    assert plane.verdicts == {}
+    assert await plane.counted() == {"valid": 3}
+    plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)
+    assert await plane.counted() == {"valid": 4}
+
+
+async def test_what_is_not_in_memory_has_to_wait(plane: Plane) -> None:
+    """`check_now` gives nothing, and counts nothing, where the database or the rate limiter has to be asked."""
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS) is None
+    plane.key(rate_limits=LIMITS)
+    await plane.fill_cache()
+    plane.limiter.far = True
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS) is None
+    assert await plane.counted() == {}
+    assert len(plane.usage) == 0
+
+
+async def test_only_accepted_keys(plane: Plane) -> None:
+    """Where only valid keys are asked for, nothing is counted of a key that is refused."""
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, only_valid=True) is None
+    await plane.fill_cache()
+    assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl", only_valid=True)) is Code.VALID
+    assert plane.checker.check_now(CALLER, TEXT, Requirements(environment="sandbox"), only_valid=True) is None
+    assert plane.checker.check_now(CALLER, "junk", NO_REQUIREMENTS, only_valid=True) is None
+    assert plane.checker.check_now(STRANGER, TEXT, NO_REQUIREMENTS, only_valid=True) is None
+    assert [(each.source.agent, each.uses) for each in plane.usage.take()] == [("curl", 1)]
+    assert await plane.counted() == {"valid": 1}
+
+
+# Tenant isolation
+
+
+@pytest.mark.parametrize(("caller", "code"), [(CALLER, Code.VALID), (OWNER, Code.VALID), (STRANGER, Code.NOT_FOUND)])
+async def test_another_organizations_key(plane: Plane, caller: Caller, code: Code) -> None:
+    """A caller of an organization does not find another one's key, takes nothing of its limits, and is no use of it."""
+    plane.key(rate_limits=LIMITS)
+    verdict = await plane.checker.check(caller, TEXT, NO_REQUIREMENTS)
+    assert (verdict.code, verdict.facts is None) == (code, code is Code.NOT_FOUND)
+    assert code_of(plane.checker.check_now(caller, TEXT, NO_REQUIREMENTS)) is code
+    assert (await plane.checker.facts_for(caller, TEXT, NO_REQUIREMENTS)).code is code
+    accepted = 2 if code is Code.VALID else 0
+    assert plane.limiter.asked == [(FACTS.id, 1)] * accepted
+    assert sum(each.uses for each in plane.usage.take()) == accepted
+
+
+async def test_a_stale_verdict_on_another_organizations_key_is_stale(plane: Plane) -> None:
+    """That a verdict comes from memory alone is said to every caller."""
+    await plane.fill_cache()
+    plane.time.seconds += 30
+    plane.store.away = True
+    assert await plane.checker.check(STRANGER, TEXT, NO_REQUIREMENTS) == KeyVerdict(Code.NOT_FOUND, None, None, True)
+
+
+# The failure limit
+
+
+async def test_guesses_are_limited_by_network(plane: Plane) -> None:
+    """After too many unknown keys a network's look-ups are refused, for a while; other networks are not touched."""
+    for _ in range(2):
+        assert (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND
+    looked_up = plane.store.look_ups
+    refused = await plane.checker.check(CALLER, TEXT, Requirements(client_ip="192.0.2.99"))
+    assert refused == KeyVerdict(Code.RATE_LIMITED, None, None)
+    assert plane.store.look_ups == looked_up
+    assert (await plane.checker.check(CALLER, UNKNOWN, Requirements(client_ip="198.51.100.1"))).code is Code.NOT_FOUND
+    assert (await plane.checker.check(CALLER, UNKNOWN, NO_REQUIREMENTS)).code is Code.NOT_FOUND
+    plane.time.seconds += 60
+    plane.cache.synced(plane.time())
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
+
+
+async def test_keys_in_the_cache_are_not_refused_for_guesses(plane: Plane) -> None:
+    """A key in the cache goes on working at a network that guesses, for in-process verifiers, too."""
+    await plane.fill_cache()
+    while (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND:
+        pass
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
+    assert (await plane.checker.facts_for(CALLER, TEXT, ADDRESS)).code is Code.VALID
+    assert (await plane.checker.facts_for(CALLER, UNKNOWN, ADDRESS)).code is Code.RATE_LIMITED
+
+
+async def test_a_key_that_is_found_is_no_failure(plane: Plane) -> None:
+    """Look-ups that find a key, good or not, do not count."""
+    plane.key(revoked=True)
+    for _ in range(5):
+        plane.cache.drop([DIGEST])
+        assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.REVOKED
+
+
+# Rate limits
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["counted here", "counted elsewhere"])
+async def test_rate_limits(plane: Plane, far: bool) -> None:
+    """A request takes its cost of the limits of a good key, once; a refusal takes nothing, and is no use."""
+    plane.key(rate_limits=LIMITS)
+    plane.limiter.far = far
+    first = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, cost=2)
+    assert first.rate_limits is not None
+    assert [state.remaining for state in first.rate_limits.states] == [0]
+    second = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
+    assert (second.code, second.facts) == (Code.RATE_LIMITED, plane.store.facts[DIGEST])
+    assert plane.limiter.asked == [(FACTS.id, 2), (FACTS.id, 1)]
+    assert sum(each.uses for each in plane.usage.take()) == 1
+    assert await plane.counted() == {"valid": 1, "rate_limited": 1}
+
+
+async def test_rate_limits_are_for_valid_keys(plane: Plane) -> None:
+    """What another rule refuses takes nothing of the limits."""
+    plane.key(rate_limits=LIMITS, revoked=True)
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)).rate_limits is None
+    assert plane.limiter.asked == []
+
+
+async def test_rate_limits_that_cannot_be_counted(plane: Plane) -> None:
+    """Where the rate limiter cannot be reached there is no verdict, no use and no count."""
+    plane.key(rate_limits=LIMITS)
+    plane.limiter.away = True
+    with pytest.raises(LimitsUnavailable):
+        await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
+    assert await plane.counted() == {}
+    assert len(plane.usage) == 0
+
+
+# In-process verifiers
+
+
+async def test_facts_come_from_the_database(plane: Plane) -> None:
+    """An in-process verifier gets the state in the database, takes nothing of limits and reports its uses itself."""
+    plane.key(rate_limits=LIMITS)
+    for times in (1, 2):
+        verdict = await plane.checker.facts_for(CALLER, TEXT, NO_REQUIREMENTS)
+        assert (verdict.code, verdict.facts, verdict.rate_limits) == (Code.VALID, plane.store.facts[DIGEST], None)
+        assert plane.store.look_ups == times
+    assert (await plane.checker.facts_for(CALLER, "junk", NO_REQUIREMENTS)).code is Code.NOT_FOUND
+    assert plane.store.look_ups == 2
+    assert plane.limiter.asked == []
+    assert len(plane.usage) == 0
+    assert await plane.counted() == {"valid": 2, "not_found": 1}
+
+
+# Cached verdicts
+
+
+async def test_a_repeated_verdict_is_counted_as_any_other(plane: Plane) -> None:
+    """A cached verdict is repeated with its use added up and the verdict counted, for an accepted and a refused key."""
+    valid = await plane.cached(ADDRESS)
+    refused = await plane.cached(Requirements(environment="sandbox"))
+    assert [code_of(plane.repeat(valid)), code_of(plane.repeat(valid))] == [Code.VALID] * 2
+    assert code_of(plane.repeat(refused)) is Code.WRONG_ENVIRONMENT
+    (record,) = plane.usage.take()
+    assert record.uses == 2
+    assert record.source == UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", None, FACTS.id, "edge")
+    assert await plane.counted() == {"valid": 2, "wrong_environment": 1}
+
+
+async def test_a_repeated_verdict_takes_its_cost(plane: Plane) -> None:
+    """The rate limits of the key are taken anew each time, and where that has to wait there is no verdict."""
+    plane.key(rate_limits=LIMITS)
+    cached = await plane.cached(cost=2)
+    first, second = plane.repeat(cached), plane.repeat(cached)
+    assert [code_of(first), code_of(second)] == [Code.VALID, Code.RATE_LIMITED]
+    assert first is not None
+    assert first.rate_limits is not None
+    assert plane.limiter.asked == [(FACTS.id, 2)] * 2
+    plane.limiter.far = True
+    assert plane.repeat(cached) is None
+    assert await plane.counted() == {"valid": 1, "rate_limited": 1}
+    assert sum(each.uses for each in plane.usage.take()) == 1
+
+
+async def test_what_ends_a_cached_verdict(plane: Plane) -> None:
+    """A cached verdict ends with a change of the key, and while the changes are not followed; nothing is counted."""
+    cached = await plane.cached()
+    plane.time.seconds += 1.5
+    assert plane.repeat(cached) is None
+    plane.cache.synced(plane.time())
+    assert code_of(plane.repeat(cached)) is Code.VALID
+    plane.key(revoked=True)
+    await plane.fill_cache()
+    assert plane.repeat(cached) is None
+    assert await plane.counted() == {"valid": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "end"),
+    [({"expires_at": NOW + 7}, NOW + 7), ({"retires_at": NOW + 9}, NOW + 9), ({}, hour_end(NOW))],
+    ids=["expires", "retires", "hour"],
+)
+async def test_when_a_cached_verdict_ends(plane: Plane, change: dict[str, Any], end: float) -> None:
+    """It ends with the key, the secret, and the hour in which its uses are added up; and begins when it was given."""
+    plane.key(**change)
+    cached = await plane.cached()
+    plane.now.seconds = end - 0.001
+    assert plane.repeat(cached) is not None
+    for moment in (end, NOW - 1):
+        plane.now.seconds = moment
+        assert plane.repeat(cached) is None
+
+
+async def test_a_refusal_of_an_expired_key_is_repeated(plane: Plane) -> None:
+    """An end that is past ends nothing: what was refused for it is refused for it again."""
+    plane.key(expires_at=NOW - 5)
+    cached = await plane.cached()
+    assert code_of(plane.repeat(cached)) is Code.EXPIRED
+
+
+async def test_what_is_not_cacheable(plane: Plane) -> None:
+    """A verdict that names no key, and one that the rate limiter gave, are not repeated."""
+    for verdict in (
+        KeyVerdict(Code.NOT_FOUND, None, None),
+        KeyVerdict(Code.VALID, FACTS, None),
+        KeyVerdict(Code.RATE_LIMITED, FACTS, DIGEST),
+    ):
+        assert plane.checker.cacheable(CALLER, verdict, NO_REQUIREMENTS, NOW) is None
