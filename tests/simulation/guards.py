@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from keywright.api import feed as api_feed
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._event_stream import StreamEvent
 from keywright.client.verifier._feed import FeedReader
 from keywright.client.verifier._session import VerifierSession
+from keywright.contract import FeedDrop, FeedHello
 from keywright.keys.cache import BOUND_SECONDS, DigestCache
 from keywright.keys.verdict import NO_REQUIREMENTS
 from keywright.service import change_log
@@ -273,38 +275,38 @@ _greet = FeedReader._greet
 _client_apply = FeedReader._apply
 
 
-def _greet_and_keep(self: Any, data: Any, received: float) -> None:
+def _greet_and_keep(self: Any, hello: FeedHello, received: float) -> None:
     if self._cursor is None:
-        self._cursor = data["cursor"]
-    _greet(self, data, received)
+        self._cursor = hello.cursor
+    _greet(self, hello, received)
 
 
-def _greet_and_count_from_now(self: Any, data: Any, received: float) -> None:
-    _greet(self, data, received)
-    self._asked_at = received - data["elapsed"] + data["age"]
+def _greet_and_count_from_now(self: Any, hello: FeedHello, received: float) -> None:
+    _greet(self, hello, received)
+    self._asked_at = received - hello.elapsed + hello.age
 
 
-def _reset_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
-    if name == "reset":
+def _reset_and_keep(self: Any, event: StreamEvent, received: float) -> list[int]:
+    if event.name == "reset":
         self._greeted = False
         return []
-    return _client_apply(self, name, event, received)
+    return _client_apply(self, event, received)
 
 
-def _reset_and_greet_and_keep(self: Any, name: str, event: Any, received: float) -> Any:
-    if name == "reset":
+def _reset_and_greet_and_keep(self: Any, event: StreamEvent, received: float) -> list[int]:
+    if event.name == "reset":
         self._cursor, self._greeted = None, False
         return []
-    return _client_apply(self, name, event, received)
+    return _client_apply(self, event, received)
 
 
-def _take_and_drop_later(self: Any, data: Any, event: Any, received: float) -> list[int]:
-    digests = [bytes.fromhex(text) for text in data["digests"]]
-    since = self._since(data)
-    self._cursor = event.id
+def _take_and_drop_later(self: Any, drop: FeedDrop, cursor: str | None, received: float) -> list[int]:
+    digests = [bytes.fromhex(text) for text in drop.digests]
+    since = self._since(drop)
+    self._cursor = cursor
     asyncio.get_running_loop().call_later(0.2, self._checker.drop, digests)
     self._checker.synced(min(since, received))
-    return [int(seq) for seq in data["seqs"]]
+    return list(drop.seqs)
 
 
 # receipts
