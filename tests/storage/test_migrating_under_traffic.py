@@ -237,7 +237,7 @@ def _a_life(number: int) -> Life:
     return Life(
         made=made,
         answer=a_sealed_answer(),
-        rotation=a_rotation(made.api_key, quiet_seconds=60),
+        rotation=a_rotation(made.api_key, idle_seconds=60),
         retires=NOON + timedelta(hours=3) if number % 2 else None,
         session=a_session(),
         use=an_hourly_usage(made),
@@ -272,7 +272,7 @@ async def _assert_there(store: RunningStore, life: Life) -> None:
     assert read.retiring.public_key == key.secret.public_key
     # The change of a rotation's end ends the waiting for idle time.
     expected = (life.rotation.retires_at, 60) if life.retires is None else (life.retires, None)
-    assert (read.retiring.retires_at, read.retiring.quiet_seconds) == expected
+    assert (read.retiring.retires_at, read.retiring.idle_seconds) == expected
     assert await store.sealed_answer(key.org_id, life.answer.request_digest, NOON) == life.answer
     ending = await store.receipt(key.org_id, key.id)
     assert ending is not None

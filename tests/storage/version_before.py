@@ -99,7 +99,7 @@ class FileBefore:
         key = (event.key_id, event.org_id, new.version, event.occurred_at)
         assert self._changed(sql.SQLITE_BEGIN_ROTATION, *key) == 1
         end = rows.SQLITE.time(new.retires_at)
-        assert self._changed(sql.SQLITE_BEGIN_RETIREMENT, end, new.quiet_seconds, event.key_id) == 1
+        assert self._changed(sql.SQLITE_BEGIN_RETIREMENT, end, new.idle_seconds, event.key_id) == 1
         self._changed(sql.SQLITE_ADD_SECRET, *secret)
         self._note(event)
 
@@ -189,7 +189,7 @@ class ServerBefore:
         event = rows.event_row(new.event, rows.POSTGRES)
         secret = rows.secret_row(new.event.id, new.event.key_id, new.secret, new.secret_digest, rows.POSTGRES)
         answer = rows.answer_row(event.org_id, _second(life), rows.POSTGRES)
-        values = (new.version, new.retires_at, new.quiet_seconds, *secret, *answer)
+        values = (new.version, new.retires_at, new.idle_seconds, *secret, *answer)
         assert len(await self._fetch(sql.POSTGRES_ROTATE, *event, *values)) == 1
 
     async def _retire(self, life: Life) -> None:
