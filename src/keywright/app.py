@@ -53,8 +53,6 @@ from keywright.system import boot_seconds, new_id, utc_now
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 
-_log = telemetry.Log("keywright")
-
 
 class SigningKeys(Protocol):
     """The issuer's signing keys, refreshed in the background."""
@@ -154,7 +152,7 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
     documented = [
         KeyRoutes(management, usage),
         RotationRoutes(management),
-        ReceiptRoutes(management, usage),
+        ReceiptRoutes(management),
         UsageRoutes(usage),
         EventRoutes(management),
         OptionsRoutes(management),
@@ -198,7 +196,6 @@ class _CheckingParts:
 
     checker: Checker
     callers: Callers
-    verifiers: Verifiers
     feed: FeedParts
     background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
 
@@ -237,7 +234,6 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             monotonic=plugs.monotonic,
         ),
         callers,
-        verifiers,
         FeedParts(
             store=plugs.store,
             follower=follower,
@@ -253,7 +249,7 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Servic
     forward_auth = None
     if settings.forward_auth != "off":
         forward_auth = ForwardAuth(
-            parts.checker, parts.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+            parts.checker, parts.callers.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
         )
     fast_path = None
     if settings.fast_path == "on":

@@ -86,8 +86,6 @@ async def test_a_report_reaches_back_so_far(period: timedelta) -> None:
 async def test_a_key_that_is_not_there() -> None:
     """Of a key that the organization has not, there is no report."""
     assert await reports(Counted({})).of_key(ALICE, OTHER, DAY, None) is None
-    assert await reports(Counted({})).exists(ALICE, KEY)
-    assert not await reports(Counted({})).exists(ALICE, OTHER)
 
 
 async def test_the_last_days_of_many_keys() -> None:

@@ -238,7 +238,7 @@ class CreateApiKeyRequestV2(BaseModel):
     def command(self) -> NewKey:
         """Give the command of the use case."""
         # NewKey has the same defaults.
-        return NewKey(**_given(self, self.model_fields_set))
+        return NewKey(**_given(self))
 
 
 def _absent() -> Any:
@@ -268,7 +268,7 @@ class UpdateApiKeyRequest(BaseModel):
 
     def changes(self) -> Changes:
         """Give the command of the use case: the given fields alone."""
-        return _given(self, self.model_fields_set)
+        return _given(self)
 
 
 class RotateApiKeyRequest(BaseModel):
@@ -308,8 +308,8 @@ class RevokeApiKeyRequest(BaseModel):
     reason: RevocationReason = Field(default=RevocationReason.UNSPECIFIED, strict=False)
 
 
-def _given(body: BaseModel, names: set[str]) -> dict[str, Any]:
-    return {name: _plain(getattr(body, name)) for name in names}
+def _given(body: BaseModel) -> dict[str, Any]:
+    return {name: _plain(getattr(body, name)) for name in body.model_fields_set}
 
 
 def _plain(value: Any) -> Any:

@@ -38,9 +38,8 @@ class UsageQuery(BaseModel):
 class ReceiptRoutes:
     """`…/{key_id}/revocation`."""
 
-    def __init__(self, management: Management, usage: UsageReports) -> None:
+    def __init__(self, management: Management) -> None:
         self._management = management
-        self._usage = usage
 
     @operation(
         "GET",
@@ -57,7 +56,7 @@ class ReceiptRoutes:
         """
         receipt = await self._management.receipt(principal, key_id)
         if receipt is None:
-            raise Refusal("not_revoked" if await self._usage.exists(principal, key_id) else "not_found")
+            raise Refusal("not_found" if await self._management.get(principal, key_id) is None else "not_revoked")
         return answer(revocation_response(key_id, receipt))
 
 

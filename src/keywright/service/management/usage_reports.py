@@ -38,10 +38,6 @@ class UsageReports:
     store: UsageStore
     clock: Clock
 
-    async def exists(self, principal: Principal, key_id: UUID) -> bool:
-        """Return whether the principal's organization has the key."""
-        return await self.store.usage(principal.organization.id, key_id, since=self.clock()) is not None
-
     async def of_key(
         self, principal: Principal, key_id: UUID, period: timedelta, since: datetime | None
     ) -> UsageReport | None:
