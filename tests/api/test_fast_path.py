@@ -15,8 +15,9 @@ from uvicorn.server import ServerState
 from keywright.api.server.protocol import REQUEST_SECONDS
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify import fast_path as fast_path_module
-from keywright.api.verify.fast_path import LONGEST_CACHED, DefaultHeaders, FastPath, RequestHead
+from keywright.api.verify.fast_path import LONGEST_CACHED, FastPath, RequestHead
 from keywright.api.verify.forward_auth import Peer
+from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
@@ -57,13 +58,13 @@ class Watched(FastPath):
     answered = 0
     repeated = 0
 
-    def repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def repeat(self, data: bytes, default_headers: Headers) -> bytes | None:
         answer = super().repeat(data, default_headers)
         self.answered += answer is not None
         self.repeated += answer is not None
         return answer
 
-    def answer(self, head: RequestHead, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def answer(self, head: RequestHead, data: bytes, default_headers: Headers) -> bytes | None:
         answer = super().answer(head, data, default_headers)
         self.answered += answer is not None
         return answer

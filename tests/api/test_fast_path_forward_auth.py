@@ -9,9 +9,10 @@ from typing import Any, Literal
 import pytest
 
 from keywright.api.verify import forward_auth as forward_auth_module
-from keywright.api.verify.fast_path import DefaultHeaders, FastPath
+from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
+from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
@@ -28,7 +29,7 @@ class Watched(FastPath):
 
     passed = 0
 
-    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         answer = super().answer_proxy(data, peer, default_headers)
         self.passed += answer is not None
         return answer

@@ -5,7 +5,7 @@ An address is also a network of one address. IPv4 addresses mapped into IPv6 (`:
 shows them) are IPv4 addresses.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
@@ -16,6 +16,12 @@ _LONGEST = 45
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+# The class and prefix length of the network that stands for a source, by the version of its address.
+_SOURCE_NETWORKS: Mapping[int, tuple[type[Network], int]] = {
+    4: (IPv4Network, 24),
+    6: (IPv6Network, 48),
+}
 
 
 def canonical_network(text: str) -> str | None:
@@ -59,7 +65,10 @@ def network_of(address: str | None) -> str | None:
         address: Anything at all, from anyone; the zone of an IPv6 address is ignored.
     """
     found = _read(address)
-    return None if found is None else str(ip_network(f"{found}/{24 if found.version == 4 else 48}", strict=False))
+    if found is None:
+        return None
+    kind, length = _SOURCE_NETWORKS[found.version]
+    return str(kind((int(found), length), strict=False))
 
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:

@@ -157,11 +157,7 @@ class InMemoryRateLimiter:
         Returns:
             The decision; its states name the undivided limits, and what is left of this process's share.
         """
-        state = self._states.get(key_id)
-        if state is not None and state.limits == limits:
-            self._states.move_to_end(key_id)
-        else:
-            state = self._add(key_id, limits, self._full_at(state, limits, now), now)
+        state = self._find(key_id, limits, now)
         decision, state.full_at = decide(state.shares, state.full_at, now, cost)
         if self._is_whole:
             return decision
@@ -170,11 +166,19 @@ class InMemoryRateLimiter:
 
     def learn(self, key_id: bytes, limits: Sequence[RateLimit], full_at: Sequence[float], now: float) -> None:
         """Replace the state of a key at *now* by the state that Redis has."""
-        self._add(key_id, limits, tuple(full_at), now)
+        self._find(key_id, limits, now).full_at = tuple(full_at)
 
     def clear(self) -> None:
         """Remove the state of every key."""
         self._states.clear()
+
+    def _find(self, key_id: bytes, limits: Sequence[RateLimit], now: float) -> _State:
+        """Give the state of a key, which becomes the latest used; a limit that is new begins full."""
+        state = self._states.get(key_id)
+        if state is None or state.limits != limits:
+            return self._add(key_id, limits, self._full_at(state, limits, now), now)
+        self._states.move_to_end(key_id)
+        return state
 
     @staticmethod
     def _full_at(state: _State | None, limits: Sequence[RateLimit], now: float) -> tuple[float, ...]:

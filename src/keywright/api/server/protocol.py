@@ -22,10 +22,8 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from keywright.api.http.problems import Refusal, write
-from keywright.api.verify.fast_path import FastPath, RequestHead
-from keywright.api.verify.forward_auth import FORWARD_AUTH
+from keywright.api.verify.fast_path import BEGINNINGS, FastPath, RequestHead
 from keywright.api.verify.routes import ServiceApp
-from keywright.api.verify.schemas import VERIFY
 
 MAX_HEAD_BYTES = 32 * 1024
 # Bytes of a body accepted after its answer, so that a client that sends on still reads the answer.
@@ -37,7 +35,6 @@ REQUEST_SECONDS = 30.0
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
-_FAST_PATH_LINES = (f"POST {VERIFY} ".encode(), f"GET {FORWARD_AUTH}".encode())
 
 
 class _ParserState(Enum):
@@ -335,8 +332,8 @@ class FastPathProtocol(BoundedHttpProtocol):
         """Answer one whole request by the fast path, as if it had been parsed; tell whether it was answered."""
         if self._pending_head:
             data = self._pending_head + data
-        # The fast path answers only these lines; without the check it would hash every other request, too.
-        if self.flow.write_paused or not data.startswith(_FAST_PATH_LINES):
+        # Without the check the fast path would hash every other request, too.
+        if self.flow.write_paused or not data.startswith(BEGINNINGS):
             return False
         default_headers = self.server_state.default_headers
         answer = fast_path.repeat(data, default_headers) or fast_path.answer_proxy(data, self.client, default_headers)

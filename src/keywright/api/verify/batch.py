@@ -69,7 +69,7 @@ class Batches:
         """Answer one check; tell, too, whether its verdict is stale."""
         text, options = check
         verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
-        return verify_bodies.write_explained(verdict, options, self._checker.clock()), verdict.stale
+        return verify_bodies.write_explained(verdict, options, self._checker.clock), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
         """Answer checks from memory, with the cached answer where its verdict can be repeated; None for all others."""
@@ -95,7 +95,7 @@ class Batches:
         verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
         if verdict is None:
             return None
-        body = verify_bodies.write_explained(verdict, options, self._checker.clock())
+        body = verify_bodies.write_explained(verdict, options, self._checker.clock)
         if verdict.code is Code.VALID and verdict.rate_limits is None:
             self._keep(caller, options, verdict, body, since)
         return body

@@ -22,6 +22,7 @@ from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRe
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
+from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verdicts import KeyVerdict
 from keywright.service.checking.verification import FAILURE_SECONDS, MOST_FAILURES
 
@@ -162,9 +163,9 @@ def write(verdict: KeyVerdict, *, explanation: Explanation | None = None, facts:
     )  # fmt: skip
 
 
-def write_explained(verdict: KeyVerdict, options: CheckOptions, now: float, *, facts: bool = False) -> bytes:
-    """Write a verdict given at *now*, in seconds since the epoch, explained where the options say so; see `write`."""
-    explanation = explain(verdict.code, verdict.facts, options.requirements, now) if options.explain else None
+def write_explained(verdict: KeyVerdict, options: CheckOptions, clock: Seconds, *, facts: bool = False) -> bytes:
+    """Write a verdict, explained by *clock*, in seconds since the epoch, where the options say so; see `write`."""
+    explanation = explain(verdict.code, verdict.facts, options.requirements, clock()) if options.explain else None
     return write(verdict, explanation=explanation, facts=facts)
 
 

@@ -37,10 +37,10 @@ _log = telemetry.Log("keywright.error")
 
 _FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
 _FROM_A_PROXY = f"GET {FORWARD_AUTH}".encode()
+BEGINNINGS = (_FIRST_LINE, _FROM_A_PROXY)
+"""The first bytes of the requests that the fast path may answer."""
 _MOST_CACHED = 16_384
 LONGEST_CACHED = 2048
-
-DefaultHeaders = Headers
 
 
 class VerifyHeaders(NamedTuple):
@@ -112,7 +112,7 @@ class FastPath:
         self._now, self._monotonic, self._repeat_verdict = checker.clock, checker.monotonic, checker.repeat
         self._answers: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
         self._request_ids = request_ids()
-        self._opened_for: DefaultHeaders | None = None
+        self._opened_for: Headers | None = None
         self._beginning = self._opening = b""
 
     def head_of(self, data: bytes) -> RequestHead | None:
@@ -136,7 +136,7 @@ class FastPath:
         """Tell whether a request with this head can be answered here once its body has arrived."""
         return self._caller(head.credential) is not None
 
-    def repeat(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def repeat(self, data: bytes, default_headers: Headers) -> bytes | None:
         """
         Answer a request that `answer` answered before; None, with nothing counted, where that is not possible.
 
@@ -167,7 +167,7 @@ class FastPath:
             _log.exception("unexpected error")
             return None
 
-    def answer(self, head: RequestHead, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+    def answer(self, head: RequestHead, data: bytes, default_headers: Headers) -> bytes | None:
         """
         Answer one whole request; None, with nothing counted or noted, where that is for the application.
 
@@ -184,7 +184,7 @@ class FastPath:
             return None
         return None if body is None else self._with_body(default_headers, body)
 
-    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: DefaultHeaders) -> bytes | None:
+    def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         """
         Answer a proxy that a key is valid; None, with nothing counted, for every other answer.
 
@@ -224,16 +224,23 @@ class FastPath:
         if verdict is None:
             return None
         if len(data) <= LONGEST_CACHED and not options.explain:
-            self._keep(head.credential, data, caller, verdict, options, since)
-        return verify_bodies.write_explained(verdict, options, self._now())
+            written = self._keep(head.credential, data, caller, verdict, options, since)
+            if written is not None and verdict.rate_limits is None:
+                return written
+        return verify_bodies.write_explained(verdict, options, self._now)
 
     def _keep(
         self, credential: bytes, data: bytes, caller: Caller, verdict: KeyVerdict, options: CheckOptions, since: float
-    ) -> None:
-        """Cache the answer to a request; *since* is a time before its verdict was given."""
+    ) -> bytes | None:
+        """
+        Cache the answer to a request; *since* is a time before its verdict was given.
+
+        Returns:
+            The body that was written, without the state of rate limits; None where the verdict cannot be repeated.
+        """
         cached = self._checker.cacheable(caller, verdict, options.requirements, since, cost=options.cost)
         if cached is None:
-            return
+            return None
         body, limits = verify_bodies.write(cached.verdict), cached.facts.rate_limits
         if len(self._answers) >= _MOST_CACHED:
             self._answers.popitem(last=False)
@@ -244,19 +251,20 @@ class FastPath:
             *_around_id(body),
             verify_bodies.before_states(body, limits) if limits else (),
         )
+        return body
 
-    def _with_body(self, default_headers: DefaultHeaders, body: bytes) -> bytes:
+    def _with_body(self, default_headers: Headers, body: bytes) -> bytes:
         if default_headers is not self._opened_for:
             self._open(default_headers)
         length = b"%d\r\nx-request-id: " % len(body)
         return b"".join((self._opening, length, next(self._request_ids), b"\r\n\r\n", body))
 
-    def _whole(self, default_headers: DefaultHeaders, before_id: bytes, after_id: bytes) -> bytes:
+    def _whole(self, default_headers: Headers, before_id: bytes, after_id: bytes) -> bytes:
         if default_headers is not self._opened_for:
             self._open(default_headers)
         return b"".join((self._opening, before_id, next(self._request_ids), after_id))
 
-    def _open(self, default_headers: DefaultHeaders) -> None:
+    def _open(self, default_headers: Headers) -> None:
         """Write the beginning of every response; uvicorn gives a new list each second, for the date."""
         self._beginning = STATUS_LINE[200] + lines_of(default_headers)
         self._opening = self._beginning + lines_of(FIXED_HEADERS) + b"content-length: "

@@ -96,7 +96,7 @@ class _Verifications:
             verdict = await self._checker.facts_for(caller, text, options.requirements)
         else:
             verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
-        return verify_bodies.write_explained(verdict, options, self._checker.clock(), facts=facts), verdict.stale
+        return verify_bodies.write_explained(verdict, options, self._checker.clock, facts=facts), verdict.stale
 
 
 async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:

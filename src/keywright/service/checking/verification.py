@@ -211,7 +211,7 @@ class Checker:
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
         self._note = usage.note
-        self._counters = counters
+        self._counters, self._count_valid = counters, counters[_VALID]
         self._accepted = 0
 
     def check_now(
@@ -293,9 +293,12 @@ class Checker:
         facts, presented = verdict.facts, verdict.digest
         if facts is None or presented is None or verdict.code is Code.RATE_LIMITED:
             return None
-        ends = (facts.expires_at, facts.retires_at, hour_end(since))
-        until = min(end for end in ends if end > since)
-        bare, source = KeyVerdict(verdict.code, facts, presented), _source(caller, verdict, required, None, since)
+        until = hour_end(since)
+        for end in (facts.expires_at, facts.retires_at):
+            if since < end < until:
+                until = end
+        bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
+        source = _source(caller, verdict, required, None, since)
         return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source)
 
     def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
@@ -366,7 +369,7 @@ class Checker:
             asyncio.get_running_loop().call_soon(self._count_accepted)
 
     def _count_accepted(self) -> None:
-        self._counters[Code.VALID](self._accepted)
+        self._count_valid(self._accepted)
         self._accepted = 0
 
 
