@@ -7,7 +7,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change, Reading
-from keywright.service.checking_ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord, UsageSource
+from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.checking.usage import UsageBatches
-from keywright.service.checking_ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore
 

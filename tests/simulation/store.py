@@ -10,7 +10,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
-from keywright.service.checking_ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
 from keywright.storage.postgres.change_reader import ChangeReader

@@ -1,5 +1,5 @@
 """
-The promises of `service.checking_ports` as tests. `test_checking.py` runs them on every store.
+The promises of `service.checking.ports` as tests. `test_checking.py` runs them on every store.
 
 A test gets `database`, migrated and empty, and `store`; `open` opens another one on the same database.
 """

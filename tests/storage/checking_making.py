@@ -8,7 +8,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import Change, ChangeFeed
-from keywright.service.checking_ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.management.ports import NewApiKey
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier

@@ -15,7 +15,7 @@ import pytest
 
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Status
-from keywright.service.checking_ports import HourlyUsage
+from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
 from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
 from keywright.service.principal import Organization

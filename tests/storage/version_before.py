@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from keywright.service.checking_ports import HourlyUsage
+from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
 from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.verifier_sessions import Session

@@ -29,9 +29,8 @@ from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.ports import Seconds
+from keywright.service.checking.ports import CheckingStore, HourlyUsage, Seconds, UsageBatch
 from keywright.service.checking.verdicts import Caller
-from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore

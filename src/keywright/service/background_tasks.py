@@ -18,9 +18,8 @@ from typing import NamedTuple, Protocol
 from keywright.keys.usage import UsageBook
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.ports import Seconds
+from keywright.service.checking.ports import CheckingStore, Seconds
 from keywright.service.checking.usage import UsageBatches
-from keywright.service.checking_ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
 from keywright.service.management.ports import Due, KeyTaskStore, Outcome

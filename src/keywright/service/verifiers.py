@@ -53,7 +53,7 @@ class Verifiers:
     """
     Creates, recognizes and revokes verifiers.
 
-    `known` caches verifiers by the digest of their credential; the change follower invalidates it. While the database
+    `cache` has verifiers by the digest of their credential; the change follower invalidates it. While the database
     is unavailable it serves for `outage_seconds`, like the cached keys.
     """
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
-from keywright.service.checking_ports import CheckingStore
+from keywright.service.checking.ports import CheckingStore
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.ports import AuditStore, KeyTaskStore
 from keywright.service.verifier_sessions import SessionStore

@@ -1,7 +1,14 @@
-"""The ports of checking beside its store. An adapter keeps every sentence written here."""
+"""
+What checking needs from outside, as contracts. An adapter keeps every sentence written here.
+
+tests/storage/checking_contract.py holds the promises of the store as tests; they run on every store.
+"""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
@@ -14,15 +21,69 @@ class Seconds(Protocol):
     def __call__(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourlyUsage:
+    """
+    The uses of one secret in one hour from one source, through one verifier.
+
+    `hour` is the beginning of the hour, in UTC. `network` is a /24 or /48 in CIDR form, None where the address is not
+    known. `agent` is the family of the user agent, such as `python-httpx`, None where there is none.
+    """
+
+    key_id: UUID
+    digest: bytes
+    hour: datetime
+    network: str | None
+    agent: str | None
+    verifier: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+
+
+class UsageBatch(NamedTuple):
+    """
+    The name of a batch of usage: its reporter and its number.
+
+    Batches of one reporter are numbered from 1, upwards. A number that is not above the last one written was written
+    before.
+    """
+
+    reporter: UUID
+    number: int
+
+
 class KeyStore(Protocol):
-    """The part of `checking_ports.CheckingStore` that a verification needs."""
+    """
+    The part of the store that a verification needs. The rules of `management.ports.Store` hold: one call, one
+    transaction, durable when it returns, `StorageUnavailable` within a few seconds.
+    """
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """
         Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
 
+        Also those of a secret that has retired: they say so.
+
         Raises:
             StorageUnavailable: The store cannot be reached.
+        """
+        ...
+
+
+class CheckingStore(KeyStore, Protocol):
+    """What checking keeps in the store."""
+
+    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+        """
+        Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
+
+        `last_used_at` only ever becomes later, and `first_used_at` earlier. Writes nothing but these and the number of
+        the batch; a key that is unknown by now is passed over.
+
+        A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
+        so a batch may be repeated when its result is not known, also while its first transaction still runs. The
+        last number of a reporter is kept for 7 days: see `management.ports.KeyTaskStore.purge`.
         """
         ...
 

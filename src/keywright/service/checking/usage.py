@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from keywright.keys.usage import HOUR_SECONDS, UsageRecord
-from keywright.service.checking_ports import CheckingStore, HourlyUsage, UsageBatch
+from keywright.service.checking.ports import CheckingStore, HourlyUsage, UsageBatch
 
 
 class UsageBatches:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
@@ -51,7 +51,7 @@ class _Creation:
 
 class PostgresStore(SharedStore):
     """
-    All of `service.management.ports` and `service.checking_ports` in PostgreSQL, to be closed after use.
+    All of `service.management.ports` and `service.checking.ports` in PostgreSQL, to be closed after use.
 
     Look-ups that wait at the same time are one statement: 60 000 a second with 64 callers, instead of 19 000.
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from keywright.keys.record import Secret
 from keywright.service.change_feed import Change
-from keywright.service.checking_ports import HourlyUsage
+from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.ports import Source, Usage
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier

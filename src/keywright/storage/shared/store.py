@@ -36,7 +36,7 @@ class StoreFeed(ChangeFeed, Protocol):
 
 class SharedStore(ABC):
     """
-    The part of `service.management.ports` and `service.checking_ports` that is the same on both engines.
+    The part of `service.management.ports` and `service.checking.ports` that is the same on both engines.
 
     Args:
         dialect: The engine.

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking_ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
@@ -47,7 +47,7 @@ _MOST_KEYS_AT_ONCE = 1000
 
 class SqliteStore(SharedStore):
     """
-    All of `service.management.ports` and `service.checking_ports` in a SQLite file, to be closed after use.
+    All of `service.management.ports` and `service.checking.ports` in a SQLite file, to be closed after use.
 
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
