@@ -2,7 +2,8 @@
 Access tokens: from untrusted text to the principal of the token, or a refusal.
 
 Every signature check takes the two steps of `verify_jws`: `compact_jws.read`, then `IssuerKey.verify`. The order of
-all checks is that of the lines in `AccessTokens.authenticate` and `claims.check`.
+all checks is that of the lines in `AccessTokens.authenticate` and `claims.check`. The claims of a token whose key is
+not cached are checked before the key is fetched, and again after the signature.
 """
 
 from collections.abc import Iterable
@@ -56,6 +57,10 @@ class Keys(Protocol):
 
     def present(self) -> bool:
         """Return whether there are keys, and they are not too old to be trusted."""
+        ...
+
+    def cached(self, kid: str) -> IssuerKey | None:
+        """Return the key called *kid* without waiting; None if it is not cached."""
         ...
 
     async def key(self, kid: str) -> IssuerKey | None:
@@ -187,16 +192,21 @@ class AccessTokens:
         raw = _as_ascii(token)
         jws = _read(raw, self._algorithms)
         claims = _read_claims(jws)
-        # Before the key is looked up, which can cause a fetch: a foreign token must not cause one.
         claim_rules.check_issuer(claims, self._rules)
-        key = await self._key_set.key(jws.kid)
-        if key is None:
-            raise InvalidToken("The token is signed with a key that its issuer does not publish.")
+        key = self._key_set.cached(jws.kid) or await self._fetched_key(jws.kid, claims)
         key.verify(jws)
         now = self._now()
         principal = claim_rules.check(claims, self._rules, now=now)
         self._add_verified(raw, principal, now=now, expires=claims["exp"])
         return principal
+
+    async def _fetched_key(self, kid: str, claims: claim_rules.Claims) -> IssuerKey:
+        # Before the fetch: a token that is refused in any case must not cause one.
+        claim_rules.check(claims, self._rules, now=self._now())
+        key = await self._key_set.key(kid)
+        if key is None:
+            raise InvalidToken("The token is signed with a key that its issuer does not publish.")
+        return key
 
     def _find_verified(self, token: str) -> Principal | None:
         # When the keys are too old to be trusted, so are the tokens that they verified.

@@ -51,7 +51,7 @@ def check_issuer(claims: Claims, rules: ClaimRules) -> None:
 
 def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     """
-    Check the claims of a token whose signature is verified.
+    Check the claims of a token. The principal counts only if the signature is verified, too.
 
     Args:
         claims: The payload, read strictly.
@@ -63,6 +63,7 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
         OrganizationRequired: The organization claim is absent, null or empty.
     """
     check_issuer(claims, rules)
+    _refuse_other_kinds(claims)
     _check_audience(claims.get("aud"), rules.audience)
     _check_times(claims, now)
     subject = claims.get("sub")
@@ -80,6 +81,14 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
         granted=granted(rules.permissions, permissions=_permissions(claims), scope=scope),
         scope=scope,
     )
+
+
+def _refuse_other_kinds(claims: Claims) -> None:
+    """Refuse ID tokens (OpenID Connect Core 1.0), as Cognito marks them, too, and security events (RFC 8417)."""
+    if "nonce" in claims or "at_hash" in claims or claims.get("token_use") == "id":
+        raise InvalidToken("The token is an ID token. Send an access token.")
+    if "events" in claims:
+        raise InvalidToken("The token is a security event. Send an access token.")
 
 
 def _check_audience(audience: object, ours: str) -> None:
