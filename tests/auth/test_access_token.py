@@ -33,7 +33,6 @@ async def test_auth0_token(issuer: Issuer, access_tokens: AccessTokens) -> None:
         client_id="my_client_id_123",
         organization=Organization.named(ISSUER, "org_9ybsU1dN2dKfDkBi"),
         granted=frozenset({"create:api_keys", "read:api_keys"}),
-        scope=frozenset({"openid", "profile", "email"}),
     )
 
 

@@ -121,10 +121,8 @@ async def test_unknown_keys(key_set: KeySet, provider: FakeProvider, time: FakeT
         time.now += 0.1
 
 
-async def test_new_key_in_the_pause(
-    issuer: Issuer, key_set: KeySet, provider: FakeProvider, time: FakeTime
-) -> None:
-    """A key that is published after the last fetch is never refused as unknown: it is 503, and found after the pause."""
+async def test_new_key_in_the_pause(issuer: Issuer, key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
+    """A key that is published after the last fetch is not refused as unknown, and found after the pause."""
     await key_set.key("unknown")
     provider.serve(issuer.jwk(), issuer.jwk(kid="key-2"))
     time.now += await refused_in_the_pause(key_set, "key-2")

@@ -22,7 +22,17 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.migrations import SQLITE
 from tests.storage import life_contract
-from tests.storage.making import ISSUER, NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
+from tests.storage.making import (
+    ISSUER,
+    NOON,
+    UNSPECIFIED,
+    Database,
+    a_sealed_answer,
+    an_event,
+    an_organization,
+    new_id,
+    new_key,
+)
 
 LATER = NOON + timedelta(hours=1)
 
@@ -118,13 +128,61 @@ class StoreContract:
         assert database.counts() == {"organizations": 1, "api_keys": 21, "api_key_secrets": 21, "events": 21}
         assert database.table("organizations")[0]["created_at"] == NOON
 
-    async def test_two_issuers_may_share_an_id(self, store: RunningStore) -> None:
-        """An organization whose UUID another issuer uses, too, can still create keys."""
+    @pytest.mark.parametrize("other", [{"issuer": "https://other.example/"}, {"external_id": "two"}])
+    async def test_an_id_has_one_owner(self, store: RunningStore, database: Database, other: dict[str, str]) -> None:
+        """Nothing is stored for an organization whose id another issuer or external id has; the owner goes on."""
         ours = Organization(new_id(), ISSUER, "one")
         await store.create(new_key(ours))
-        theirs = new_key(replace(ours, issuer="https://other.example/"))
-        await store.create(theirs)
-        assert await store.get(ours.id, theirs.api_key.id) == theirs.api_key
+        before = database.counts()
+        theirs = replace(new_key(replace(ours, **other)), sealed_answer=a_sealed_answer())
+        for bound in (None, 10):
+            assert await store.create(replace(theirs, most_active=bound)) is Outcome.OTHER_OWNER
+        assert database.counts() == before
+        assert database.table("idempotent_answers") == []
+        assert await store.create(new_key(ours)) is Outcome.DONE
+
+    async def test_an_owner_has_one_id(self, store: RunningStore, database: Database) -> None:
+        """Nothing is stored for an issuer and external id that are stored with another id."""
+        ours = Organization(new_id(), ISSUER, "one")
+        await store.create(new_key(ours))
+        before = database.counts()
+        assert await store.create(new_key(replace(ours, id=new_id()))) is Outcome.OTHER_OWNER
+        assert database.counts() == before
+
+    async def test_first_creations_at_once(self, store: RunningStore, database: Database) -> None:
+        """Of many owners that claim one new id at once, on two stores, one gets it, and all keys are of that one."""
+        other = self.open(database)
+        await other.start()
+        claimed = [Organization(UUID(int=1 << 64), ISSUER, f"org_{number % 5}") for number in range(50)]
+        try:
+            creations = [(store, other)[n % 2].create(new_key(each)) for n, each in enumerate(claimed)]
+            outcomes = await asyncio.gather(*creations)
+        finally:
+            await other.close()
+        (row,) = database.table("organizations")
+        done = [each.external_id for each, outcome in zip(claimed, outcomes, strict=True) if outcome is Outcome.DONE]
+        assert done == [row["external_id"]] * 10
+        assert set(outcomes) == {Outcome.DONE, Outcome.OTHER_OWNER}
+        assert database.counts()["api_keys"] == 10
+
+    async def test_one_owner_refuses_no_other(self, store: RunningStore) -> None:
+        """Creations that share a commit with one for a foreign id are done."""
+        ours = Organization(new_id(), ISSUER, "one")
+        await store.create(new_key(ours))
+        theirs = replace(ours, external_id="two")
+        outcomes = await asyncio.gather(*(store.create(new_key((ours, theirs)[n % 2])) for n in range(20)))
+        assert outcomes == [Outcome.DONE, Outcome.OTHER_OWNER] * 10
+
+    async def test_organizations_like(self, store: RunningStore) -> None:
+        """Stored organizations are found by their id, and by their issuer and external id; others are not."""
+        one, two = Organization(new_id(), ISSUER, "one"), Organization(new_id(), ISSUER, "two")
+        for organization in (one, two):
+            await store.create(new_key(organization))
+        assert await store.organizations_like(one) == [one]
+        assert await store.organizations_like(replace(one, external_id="three")) == [one]
+        assert await store.organizations_like(replace(one, id=new_id())) == [one]
+        assert set(await store.organizations_like(replace(one, external_id="two"))) == {one, two}
+        assert await store.organizations_like(Organization(new_id(), "https://other.example/", "one")) == []
 
     @pytest.mark.parametrize("taken", ["id", "public_key", "digest", "event"])
     async def test_what_is_taken_is_refused(self, store: RunningStore, database: Database, taken: str) -> None:

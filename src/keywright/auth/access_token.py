@@ -18,7 +18,7 @@ from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, Iss
 from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
-from keywright.service.principal import PermissionPolicy, Principal
+from keywright.service.principal import OrganizationFormat, PermissionPolicy, Principal
 
 MAX_CACHED_SECONDS = 60
 DEFAULT_CAPACITY = 10_000
@@ -150,6 +150,8 @@ class AccessTokens:
         clock: The current time, aware.
         org_claim: The name of the organization claim.
         permissions: How permissions are read from a token.
+        org_format: Which organization claims are accepted.
+        grantable_claim: The name of the claim with the scopes that a token may give to keys; None for any scope.
         algorithms: The accepted values of `alg`, out of RS256, RS384, RS512 and PS256.
         verified: The cache of verified tokens; without it every request verifies its token.
 
@@ -166,13 +168,22 @@ class AccessTokens:
         clock: Clock,
         org_claim: str = "org_id",
         permissions: PermissionPolicy = PermissionPolicy.AUTO,
+        org_format: OrganizationFormat = OrganizationFormat.AUTO,
+        grantable_claim: str | None = None,
         algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
         verified: VerifiedTokens | None = None,
     ) -> None:
         self._algorithms = frozenset(algorithms)
         if not self._algorithms or not self._algorithms <= SUPPORTED_ALGORITHMS:
             raise ValueError(f"algorithms: one or more of {', '.join(sorted(SUPPORTED_ALGORITHMS))}")
-        self._rules = ClaimRules(issuer=issuer, audience=audience, org_claim=org_claim, permissions=permissions)
+        self._rules = ClaimRules(
+            issuer=issuer,
+            audience=audience,
+            org_claim=org_claim,
+            permissions=permissions,
+            org_format=org_format,
+            grantable_claim=grantable_claim,
+        )
         self._key_set = key_set
         self._clock = clock
         self._verified = verified

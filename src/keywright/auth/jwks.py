@@ -215,7 +215,7 @@ class KeySet:
         return self._attempted_at + min(pause, PAUSE_SECONDS)
 
     def _seeking_allowed_at(self) -> float:
-        """The time from which an unknown key may cause a fetch. Without any keys, all are unknown: see `_allowed_at`."""
+        """The time from which an unknown key may cause a fetch; that of `_allowed_at` until there are any keys."""
         if self._succeeded_at is None:
             return self._allowed_at()
         return 0.0 if self._sought_at is None else self._sought_at + UNKNOWN_KEY_PAUSE_SECONDS

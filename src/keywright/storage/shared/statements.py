@@ -69,6 +69,12 @@ ANSWER: Final = f"""
 """  # noqa: S608
 """Values: organization, request, when."""
 
+ORGANIZATIONS_LIKE: Final = """
+    SELECT id, issuer, external_id FROM organizations WHERE id = $1
+    UNION SELECT id, issuer, external_id FROM organizations WHERE issuer = $2 AND external_id = $3
+"""
+"""Values: an id, an issuer, an external id. At most two rows."""
+
 ORGANIZATIONS: Final = """
     SELECT org_id FROM events UNION SELECT org_id FROM event_chain UNION SELECT org_id FROM event_chain_heads
     ORDER BY org_id

@@ -10,6 +10,7 @@ from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, statements
@@ -106,6 +107,12 @@ class SharedStore(ABC):
         query = filters.query(self._dialect, terms, *values)
         found = await self._rows(statement.format(query.conditions), *query.values)
         return [audit_rows.event_and_link(self._decoding, *row) for row in found]
+
+    async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
+        """See `OrganizationStore.organizations_like`."""
+        values = (claimed.id, claimed.issuer, claimed.external_id)
+        found = await self._rows(statements.ORGANIZATIONS_LIKE, *values)
+        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """See `AuditStore.chained_organizations`."""

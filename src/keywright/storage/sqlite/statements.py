@@ -95,7 +95,13 @@ def _insert(table: str, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
-ADD_ORGANIZATION: Final = _insert("organizations", rows.OrganizationRow._fields) + " ON CONFLICT DO NOTHING"
+OWNERS: Final = """
+    SELECT id = ?1 AND issuer = ?2 AND external_id = ?3 FROM organizations
+    WHERE id = ?1 OR (issuer = ?2 AND external_id = ?3)
+"""
+"""Values: an id, an issuer, an external id. Whether each row that has one of them is this organization."""
+
+ADD_ORGANIZATION: Final = _insert("organizations", rows.OrganizationRow._fields)
 ADD_KEY: Final = _insert("api_keys", rows.KeyRow._fields)
 ADD_SECRET: Final = _insert("api_key_secrets", rows.SecretRow._fields)
 ADD_EVENT: Final = _insert("events", rows.EventRow._fields)

@@ -69,15 +69,14 @@ class Writing:
     def create(self, creations: Sequence[Creation]) -> list[Outcome]:
         """See `Store.create`; the keys that other changes of this transaction make room for do not count."""
         added: Counter[bytes] = Counter()
+        owned: set[OrganizationRow] = set()
         outcomes = []
         for creation in creations:
-            outcome = self._admit(creation, added)
+            outcome = self._admit(creation, added, owned)
             outcomes.append(outcome)
             if outcome is Outcome.DONE:
                 added[creation.rows.key.org_id] += 1
         fresh = [each.rows for each, outcome in zip(creations, outcomes, strict=True) if outcome is Outcome.DONE]
-        organizations: dict[bytes, OrganizationRow] = {new.organization.id: new.organization for new in fresh}
-        self.connection.executemany(sql.ADD_ORGANIZATION, organizations.values())
         self.connection.executemany(sql.ADD_KEY, [new.key for new in fresh])
         self.connection.executemany(sql.ADD_SECRET, [new.secret for new in fresh])
         self._add_events([new.event for new in fresh])
@@ -147,8 +146,16 @@ class Writing:
         self.connection.executemany(sql.ADD_LINK, links)
         self.connection.executemany(sql.SET_CHAIN_HEAD, [(org_id, *head) for org_id, head in heads.items()])
 
-    def _admit(self, creation: Creation, added: Counter[bytes]) -> Outcome:
-        """Decide whether a creation may be done, and if so, store its sealed answer."""
+    def _admit(self, creation: Creation, added: Counter[bytes], owned: set[OrganizationRow]) -> Outcome:
+        """
+        Decide whether a creation may be done, and if so, store its organization and its sealed answer.
+
+        *owned* are organizations that this transaction has found or stored.
+        """
+        organization = creation.rows.organization
+        is_stored = organization in owned or self._is_stored(organization)
+        if is_stored is False:
+            return Outcome.OTHER_OWNER
         if creation.answer is not None and self._is_answered(creation.answer):
             return Outcome.REPEATED
         if creation.most_active is not None:
@@ -156,9 +163,17 @@ class Writing:
             active = self.connection.execute(sql.COUNT_ACTIVE, (key.org_id, key.created_at, creation.most_active))
             if active.fetchone()[0] + added[key.org_id] >= creation.most_active:
                 return Outcome.TOO_MANY
+        if is_stored is None:
+            self._execute(sql.ADD_ORGANIZATION, *organization)
+        owned.add(organization)
         if creation.answer is not None:
             self._execute(sql.ADD_ANSWER, *creation.answer)
         return Outcome.DONE
+
+    def _is_stored(self, organization: OrganizationRow) -> bool | None:
+        """Return whether an organization is stored: None if not, False if another one has its id or its name."""
+        found = self.connection.execute(sql.OWNERS, organization[:3]).fetchall()
+        return found == [(1,)] if found else None
 
     def _is_answered(self, answer: AnswerRow) -> bool:
         key = (answer.org_id, answer.request_digest, answer.created_at)
