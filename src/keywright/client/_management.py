@@ -18,12 +18,11 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
-from keywright import __version__
 from keywright.client import _calls as calls
 from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
 from keywright.client._calls import Call
 from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
-from keywright.client.address import is_on_this_machine, service_address
+from keywright.client.address import client_settings, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.contract import ApiKeyResponse, EventResponse
 
@@ -90,17 +89,7 @@ class _Client:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             # Refused here, because an error of httpx would quote the token.
             raise KeywrightError("The token is empty or contains characters that no access token has.")
-        self._settings: dict[str, Any] = {
-            "timeout": timeout,
-            "follow_redirects": False,
-            # A proxy from the environment would send requests for loopback to another machine.
-            "trust_env": not is_on_this_machine(self._base),
-            "headers": {
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/json",
-                "User-Agent": f"keywright-python/{__version__}",
-            },
-        }
+        self._settings = {"timeout": timeout, **client_settings(self._base, token)}
 
     def _steps(self, http: httpx.Client | httpx.AsyncClient, call: Call[Result]) -> Generator[Step, Outcome, Result]:
         """Give the steps of a call one after the other; each gets the outcome of the one before."""
