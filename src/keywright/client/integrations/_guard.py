@@ -59,16 +59,13 @@ class KeyRefused(Exception):
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
+        self.body = json.dumps({"detail": detail, "code": code}).encode()
+        """The answer's content, JSON."""
 
     @property
     def answer_headers(self) -> dict[str, str]:
         """All headers of the answer."""
         return {"Content-Type": "application/json", "Content-Length": str(len(self.body)), **self.headers}
-
-    @property
-    def body(self) -> bytes:
-        """The answer's content, JSON."""
-        return json.dumps({"detail": self.detail, "code": self.code}).encode()
 
 
 class RequestHeaders(NamedTuple):
