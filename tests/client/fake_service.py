@@ -383,7 +383,7 @@ def fake_service() -> Iterator[FakeService]:
         thread.join(PATIENCE_SECONDS)
 
 
-def problem(code: str, detail: str) -> dict[str, Any]:
+def problem(code: str, detail: Any = "A sentence.") -> dict[str, Any]:
     """Write what the service says in place of an answer."""
     return {"type": "about:blank", "detail": detail, "code": code, "request_id": "req-12345678"}
 
