@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
@@ -79,7 +79,7 @@ class Service:
     """
 
     url: str
-    credential: str
+    credential: str = field(repr=False)
     brand: str
 
     def __post_init__(self) -> None:
@@ -89,9 +89,6 @@ class Service:
             raise KeywrightError(
                 f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
             )
-
-    def __repr__(self) -> str:
-        return f"Service({self.url!r})"
 
 
 class _Connecting:
