@@ -15,7 +15,7 @@ from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Rea
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
-from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault
+from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault, unavailable
 from keywright.storage.postgres.pool import connect
 from keywright.storage.shared import checking_rows
 from keywright.storage.shared.readers import POSTGRES
@@ -89,8 +89,7 @@ class PostgresChangeFeed:
             await work(await self._connected())
         except DRIVER_ERRORS as error:
             self._disconnect()
-            meaning = fault(error)
-            raise (meaning if isinstance(meaning, StorageUnavailable) else StorageUnavailable(str(meaning))) from error
+            raise unavailable(error) from error
         except BaseException:
             # Cancelled, perhaps in the middle of a statement.
             self._disconnect()
