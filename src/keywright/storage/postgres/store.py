@@ -90,23 +90,20 @@ class PostgresStore(SharedStore):
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
-        key = new.api_key
         added = rows.new_rows(new, POSTGRES_TEXTS)
-        if new.sealed_answer is None and new.most_active is None:
-            return await self._creations.submit(_Creation(added, None))
-        guard = _guard(new, added)
+        creation = _Creation(added, _guard(new, added))
         if new.most_active is None:
-            return await self._creations.submit(_Creation(added, guard))
-        outcome = await self._bounded.submit(_Creation(added, guard))
+            return await self._creations.submit(creation)
+        outcome = await self._bounded.submit(creation)
         # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
-        if outcome is not Outcome.DONE and not await self._is_answered(key.org_id, new.sealed_answer):
+        if outcome is not Outcome.DONE and not await self._is_answered(new.api_key.org_id, new.sealed_answer):
             return Outcome.TOO_MANY
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._read(sql.GET, org_id, key_id)
-        return self._keys.read(tuple(found[0])) if found else None
+        found = await self._rows(sql.GET, org_id, key_id)
+        return self._keys.read(found[0]) if found else None
 
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
@@ -114,13 +111,13 @@ class PostgresStore(SharedStore):
         """See `Store.list_newest`."""
         page = (org_id, LAST_ID if before is None else before, limit)
         if which is None:
-            found = await self._read(sql.LIST, *page)
+            found = await self._rows(sql.LIST, *page)
         elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
             query = filters.query(sql.DIALECT, terms, *page)
-            found = await self._read(sql.LIST_SOME.format(query.conditions), *query.values)
+            found = await self._rows(sql.LIST_SOME.format(query.conditions), *query.values)
         else:
             found = []
-        return [self._keys.read(tuple(row)) for row in found]
+        return [self._keys.read(row) for row in found]
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """See `Store.update`."""
@@ -196,8 +193,8 @@ class PostgresStore(SharedStore):
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
         """See `Store.hourly_counts`."""
-        found = await self._read(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
-        return checking_rows.hours_by_key(self._decoding, [tuple(row) for row in found])
+        found = await self._rows(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
+        return checking_rows.hours_by_key(self._decoding, found)
 
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""
@@ -288,7 +285,9 @@ def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow:
     return rows.answer_row(org_id, answer, POSTGRES)
 
 
-def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow:
+def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow | None:
+    if new.sealed_answer is None and new.most_active is None:
+        return None
     guard = sql.GuardRow(
         key_id=added.key.id,
         org_id=added.key.org_id,
