@@ -16,7 +16,7 @@ from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
 from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault, unavailable
-from keywright.storage.postgres.pool import connect
+from keywright.storage.postgres.pool import close_connection, connect
 from keywright.storage.shared import checking_rows
 from keywright.storage.shared.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
@@ -33,7 +33,6 @@ POLL_SECONDS = 0.2
 POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
 
 _ATTEMPTS = 3
-_CLOSE_PATIENCE = 2.0
 
 
 class PostgresChangeFeed:
@@ -114,10 +113,7 @@ class PostgresChangeFeed:
         self._forget(self)
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                await connection.close(timeout=_CLOSE_PATIENCE)
-            except DRIVER_ERRORS:
-                connection.terminate()
+            await close_connection(connection)
 
     def wake(self, *_: object) -> None:
         """Wake the reader: something may have changed."""

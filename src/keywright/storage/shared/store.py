@@ -60,7 +60,7 @@ class SharedStore(ABC):
         """Execute a statement of `statements` that changes nothing; values are in Python's own types."""
 
     @abstractmethod
-    async def _execute(self, statement: str, *values: Any) -> None:
+    async def _execute(self, statement: str, *values: Any) -> object:
         """Execute one that changes something, in a transaction; values are in Python's own types."""
 
     @abstractmethod
