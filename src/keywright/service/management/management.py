@@ -93,7 +93,7 @@ class Management:
                 return Refused("too_many_keys")
             return created if outcome is Outcome.DONE else None
 
-        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
+        return await self.idempotency.once(principal, idempotent, attempt)
 
     async def get(self, principal: Principal, key_id: UUID) -> ApiKey | None:
         """Read one key of the principal's organization."""
@@ -209,7 +209,7 @@ class Management:
                     return created if outcome is Outcome.DONE else None
             return Refused("changed_meanwhile")
 
-        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
+        return await self.idempotency.once(principal, idempotent, attempt)
 
     async def set_overlap(
         self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int
