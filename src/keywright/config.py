@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from keywright.keys.addresses import is_loopback
 from keywright.keys.format import BRAND, ENVIRONMENT
-from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
+from keywright.keys.record import DESCRIPTION_MAX
 from keywright.keys.scopes import is_scope
+from keywright.keys.shown_text import flaw_in_description
 from keywright.rate_limiting import url as redis_url
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 

@@ -19,14 +19,12 @@ from keywright.keys.format import ENVIRONMENT
 from keywright.keys.rate_limits import LIMIT_MAX, MOST_RATE_LIMITS, NAME_PATTERN, WINDOW_SECONDS_MAX, RateLimit
 from keywright.keys.record import (
     DESCRIPTION_MAX,
-    DESCRIPTION_PATTERN,
     EXTERNAL_ID_MAX,
     NAME_MAX,
     RevocationReason,
-    flaw_in_description,
-    flaw_in_name,
 )
-from keywright.keys.record import NAME_PATTERN as KEY_NAME_PATTERN
+from keywright.keys.shown_text import DESCRIPTION_PATTERN, PATTERN_NOTE, flaw_in_description, flaw_in_name
+from keywright.keys.shown_text import NAME_PATTERN as KEY_NAME_PATTERN
 from keywright.service.management.commands import Changes, NewKey
 from keywright.strict_json import has_lone_surrogate
 
@@ -137,14 +135,14 @@ Name = Annotated[
     Field(
         min_length=1,
         max_length=NAME_MAX,
-        description="A user-friendly name for the API key",
+        description=f"A user-friendly name for the API key. {PATTERN_NOTE}",
         json_schema_extra={"pattern": KEY_NAME_PATTERN},
     ),
     AfterValidator(_checked_name),
 ]
 Description = Annotated[
     str,
-    Field(max_length=DESCRIPTION_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(max_length=DESCRIPTION_MAX, description=PATTERN_NOTE, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
     AfterValidator(_checked_text),
 ]
 ExternalId = Annotated[
