@@ -47,8 +47,9 @@ def main() -> None:
     kept = len(sys.argv) == 1
     folder = arguments.to or ROOT / ("bench/results" if kept else ".cache/bench/results")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    stay_on_the_second_core()
+    # Before this process moves to one core: the report names all cores of the machine.
     report = Report(folder, _about(plan, quick=arguments.quick))
+    stay_on_the_second_core()
     with ExitStack() as held:
         issuer, postgres = Issuer(), held.enter_context(closing(Postgres()))
         paths = {compare.BEFORE: arguments.compare, compare.AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
