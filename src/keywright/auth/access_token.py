@@ -181,10 +181,10 @@ class AccessTokens:
             OrganizationRequired: The token is good, but names no organization.
             AuthUnavailable: There are no signing keys to verify it with.
         """
-        verified = self._find_verified(token)
+        raw = _as_ascii(token)
+        verified = self._find_verified(raw)
         if verified is not None:
             return verified
-        raw = _as_ascii(token)
         jws = _read(raw, self._algorithms)
         claims = _read_claims(jws)
         # Before the key is looked up, which can cause a fetch: a foreign token must not cause one.
@@ -198,12 +198,11 @@ class AccessTokens:
         self._add_verified(raw, principal, now=now, expires=claims["exp"])
         return principal
 
-    def _find_verified(self, token: str) -> Principal | None:
+    def _find_verified(self, token: bytes) -> Principal | None:
         # When the keys are too old to be trusted, so are the tokens that they verified.
         if self._verified is None or not self._key_set.present():
             return None
-        raw = token.encode(errors="surrogatepass")
-        return self._verified.find(raw, generation=self._key_set.generation, now=self._now())
+        return self._verified.find(token, generation=self._key_set.generation, now=self._now())
 
     def _add_verified(self, token: bytes, principal: Principal, *, now: float, expires: float) -> None:
         if self._verified is not None:
