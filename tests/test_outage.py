@@ -40,9 +40,10 @@ PATIENCE_SECONDS = 30.0
 
 
 class Seen(NamedTuple):
-    """A request of the load, and how it ended; no response where there was none."""
+    """A request of the load, when it began and ended, and how; no response where there was none."""
 
     start: float
+    end: float
     kind: str
     response: Response | None
 
@@ -142,11 +143,15 @@ class Load:
             response = await connection.request(method, path, body, patience=PATIENCE_SECONDS)
         except Broken:
             response = None
-        self.seen.append(Seen(start, kind, response))
+        self.seen.append(Seen(start, time.monotonic(), kind, response))
 
     def between(self, start: float, end: float, *kinds: str) -> list[Seen]:
-        """Give what was asked between two moments, of these kinds."""
-        found = [seen for seen in self.seen if start < seen.start < end and seen.kind in kinds]
+        """
+        Give what was asked and answered between two moments, of these kinds.
+
+        A request on its way when the state of the database changes may meet either state.
+        """
+        found = [seen for seen in self.seen if start < seen.start and seen.end < end and seen.kind in kinds]
         assert {seen.kind for seen in found} == set(kinds), "some were not asked at all"
         return found
 
