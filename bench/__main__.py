@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import compare, http_cases, in_process, machine, plots, revocation, start, store
+from bench import compare, http_cases, in_process, machine, neighbours, plots, revocation, start, store
 from bench.cases import CASES, Case
 from bench.issuer import Issuer
 from bench.peers import measure as peers
@@ -35,6 +35,7 @@ SECTIONS = {
     "store": store.section,
     "in-process": in_process.section,
     "start": start.section,
+    "neighbours": neighbours.section,
     "peers": peers.section,
 }
 

@@ -57,5 +57,6 @@ CASES = (
     Case(name="store", title="Creations and the disk"),
     Case(name="in-process", title="The in-process verifier"),
     Case(name="start", title="Start and memory of the service"),
+    Case(name="neighbours", title="A neighbour under attack"),
     Case(name="peers", title="Peers"),
 )  # fmt: skip
