@@ -40,6 +40,7 @@ _TAIL = """
 |---|---|---|
 | `KEYWRIGHT_URL` | Where the service is. | `http://127.0.0.1:8080` |
 | `KEYWRIGHT_TOKEN` | The access token to call it with. There is no option for it, since shells keep them. | – |
+| `KEYWRIGHT_ALLOW_HTTP` | `1`: `http://` to another machine is allowed. Everyone on the way can read the token. | – |
 """
 
 
