@@ -52,6 +52,18 @@ class DatabaseSettings(BaseModel):
         description="The first part of every key. With a brand of your own, secret scanners can recognize your keys.",
     )
 
+    org_claim_format: OrganizationFormat = Field(
+        default=OrganizationFormat.AUTO,
+        description="`auto`: an organization whose claim is a UUID of any version but 5 has that id, and the id of any "
+        "other is derived from issuer and claim. `uuid`: the claim must be a UUID, and is the id; only where tenants "
+        "cannot choose the claim's value.",
+    )
+
+    @property
+    def trusts_org_ids(self) -> bool:
+        """Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set: then the operator knows where the ids come from."""
+        return "org_claim_format" in self.model_fields_set
+
     @field_validator("key_brand")
     @classmethod
     def _brand(cls, value: str) -> str:
@@ -83,12 +95,6 @@ class Settings(DatabaseSettings):
         min_length=1,
         max_length=255,
         description="The claim with the caller's organization, such as `org_id` or `https://acme.example/org_id`.",
-    )
-    org_claim_format: OrganizationFormat = Field(
-        default=OrganizationFormat.AUTO,
-        description="`auto`: an organization whose claim is a UUID of any version but 5 has that id, and the id of any "
-        "other is derived from issuer and claim. `uuid`: the claim must be a UUID, and is the id; only where tenants "
-        "cannot choose the claim's value.",
     )
     permissions: PermissionPolicy = Field(
         default=PermissionPolicy.AUTO,

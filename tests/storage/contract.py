@@ -6,11 +6,13 @@ A test gets `database`, migrated and empty, and `open_store`, which opens a stor
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from keywright.keys.record import ApiKey
@@ -183,6 +185,26 @@ class StoreContract:
         assert await store.organizations_like(replace(one, id=new_id())) == [one]
         assert set(await store.organizations_like(replace(one, external_id="two"))) == {one, two}
         assert await store.organizations_like(Organization(new_id(), "https://other.example/", "one")) == []
+
+    async def test_self_named_organizations(self, store: RunningStore) -> None:
+        """Organizations are found whose id of version 5 is their own external id, in any case, and no others."""
+        five, four = UUID("6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21"), UUID("6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21")
+        other = UUID("7f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21")
+        found = [Organization(five, ISSUER, str(five)), Organization(other, ISSUER, str(other).upper())]
+        others = [Organization.named(ISSUER, "org_1"), Organization.named(ISSUER, str(four))]
+        for organization in (*found, *others):
+            await store.create(new_key(organization))
+        assert await store.self_named_organizations(limit=3) == found
+        assert await store.self_named_organizations(limit=1) == found[:1]
+
+    async def test_an_organization_never_changes(self, store: RunningStore, database: Database) -> None:
+        """The database itself refuses to give an organization another owner, or to forget it."""
+        await store.create(new_key(an_organization()))
+        before = database.table("organizations")
+        for statement in ("UPDATE organizations SET external_id = 'mine'", "DELETE FROM organizations"):
+            with pytest.raises((sqlite3.IntegrityError, asyncpg.RestrictViolationError), match="never change"):
+                database.query(statement)
+        assert database.table("organizations") == before
 
     @pytest.mark.parametrize("taken", ["id", "public_key", "digest", "event"])
     async def test_what_is_taken_is_refused(self, store: RunningStore, database: Database, taken: str) -> None:

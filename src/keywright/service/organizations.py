@@ -27,6 +27,17 @@ class OrganizationStore(Protocol):
         """
         ...
 
+    async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:
+        """
+        Give up to *limit* organizations whose id is of version 5 and the same UUID as their external id.
+
+        Versions before 0.2 took such a claim as it stands: it may be the derived id of another organization.
+
+        Raises:
+            StorageUnavailable: The database is unavailable.
+        """
+        ...
+
 
 class Organizations:
     """

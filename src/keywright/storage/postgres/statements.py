@@ -359,6 +359,7 @@ DIALECT: Final = Dialect(
     least="least",
     same="IS NOT DISTINCT FROM",
     seconds=lambda span: f"make_interval(secs => {span})",
+    uuid_text=lambda column: f"{column}::text",
     # Letters of ASCII only, as SQLite's lower() does by itself.
     contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",

@@ -48,6 +48,7 @@ class SharedStore(ABC):
         self._decoding = dialect.decoding
         # Made once, and not for each call.
         self._idle = statements.idle(dialect)
+        self._self_named = statements.self_named_organizations(dialect)
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
@@ -112,6 +113,11 @@ class SharedStore(ABC):
         """See `OrganizationStore.organizations_like`."""
         values = (claimed.id, claimed.issuer, claimed.external_id)
         found = await self._rows(statements.ORGANIZATIONS_LIKE, *values)
+        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
+
+    async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:
+        """See `OrganizationStore.self_named_organizations`."""
+        found = await self._rows(self._self_named, limit)
         return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def chained_organizations(self) -> Sequence[UUID]:

@@ -113,6 +113,13 @@ _EVENTS = f"""
     WHERE e.org_id = ?1 AND e.id < ?2 AND e.type IN ({audit_rows.KNOWN_TYPES})
 """  # noqa: S608
 
+
+def _uuid_text(column: str) -> str:
+    places = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    parts = " || '-' || ".join(f"substr(hex({column}), {begin}, {length})" for begin, length in places)
+    return f"lower({parts})"
+
+
 DIALECT: Final = Dialect(
     decoding=readers.SQLITE,
     mark="?",
@@ -121,6 +128,7 @@ DIALECT: Final = Dialect(
     least="min",
     same="IS",
     seconds=lambda span: f"{span} * 1000000",
+    uuid_text=_uuid_text,
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
     digests="group_concat(hex(digest), '')",
