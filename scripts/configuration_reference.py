@@ -29,7 +29,7 @@ the start with a sentence that names it; `keywright doctor` looks at all of them
 """
 
 _TAIL = """
-`keywright migrate`, `audit` and `verifiers` read the first two and no others. Lists are separated by commas.
+`keywright migrate`, `audit` and `verifiers` read the first three and no others. Lists are separated by commas.
 `keywright serve --host`, `--port` and `--workers` go before the variables of the same name.
 
 ## The command line as a client
