@@ -19,7 +19,7 @@ from keywright.keys.record import ApiKey
 from keywright.service.management.audit_log import CHAIN_BEGINS, link
 from keywright.service.management.ports import Outcome
 from keywright.storage.shared.readers import SQLITE, KeyReader
-from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, OrganizationRow, SecretRow
+from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, SecretRow
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import statements as sql
 
@@ -32,6 +32,10 @@ _CHECKPOINT_AFTER = 4000
 _CHECKPOINT_PATIENCE_MS = 1000
 _POLL = 0.001
 _WAL_PATIENCE = 2.0
+
+
+Owner = tuple[bytes, str, str]
+"""The id of an organization, its issuer and its external id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Writing:
     def create(self, creations: Sequence[Creation]) -> list[Outcome]:
         """See `Store.create`; the keys that other changes of this transaction make room for do not count."""
         added: Counter[bytes] = Counter()
-        owned: set[OrganizationRow] = set()
+        owned: set[Owner] = set()
         outcomes = []
         for creation in creations:
             outcome = self._admit(creation, added, owned)
@@ -146,14 +150,15 @@ class Writing:
         self.connection.executemany(sql.ADD_LINK, links)
         self.connection.executemany(sql.SET_CHAIN_HEAD, [(org_id, *head) for org_id, head in heads.items()])
 
-    def _admit(self, creation: Creation, added: Counter[bytes], owned: set[OrganizationRow]) -> Outcome:
+    def _admit(self, creation: Creation, added: Counter[bytes], owned: set[Owner]) -> Outcome:
         """
         Decide whether a creation may be done, and if so, store its organization and its sealed answer.
 
         *owned* are organizations that this transaction has found or stored.
         """
         organization = creation.rows.organization
-        is_stored = organization in owned or self._is_stored(organization)
+        owner = organization[:3]
+        is_stored = owner in owned or self._is_stored(owner)
         if is_stored is False:
             return Outcome.OTHER_OWNER
         if creation.answer is not None and self._is_answered(creation.answer):
@@ -165,14 +170,14 @@ class Writing:
                 return Outcome.TOO_MANY
         if is_stored is None:
             self._execute(sql.ADD_ORGANIZATION, *organization)
-        owned.add(organization)
+        owned.add(owner)
         if creation.answer is not None:
             self._execute(sql.ADD_ANSWER, *creation.answer)
         return Outcome.DONE
 
-    def _is_stored(self, organization: OrganizationRow) -> bool | None:
+    def _is_stored(self, owner: Owner) -> bool | None:
         """Return whether an organization is stored: None if not, False if another one has its id or its name."""
-        found = self.connection.execute(sql.OWNERS, organization[:3]).fetchall()
+        found = self.connection.execute(sql.OWNERS, owner).fetchall()
         return found == [(1,)] if found else None
 
     def _is_answered(self, answer: AnswerRow) -> bool:
