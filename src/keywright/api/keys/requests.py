@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from keywright.keys import scopes
@@ -129,35 +129,37 @@ def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+_TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": DESCRIPTION_PATTERN, "$comment": PATTERN_NOTE}
+
 DateTime = Annotated[datetime, BeforeValidator(date_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 Name = Annotated[
     str,
     Field(
         min_length=1,
         max_length=NAME_MAX,
-        description=f"A user-friendly name for the API key. {PATTERN_NOTE}",
-        json_schema_extra={"pattern": KEY_NAME_PATTERN},
+        description="A user-friendly name for the API key",
+        json_schema_extra={"pattern": KEY_NAME_PATTERN, "$comment": PATTERN_NOTE},
     ),
     AfterValidator(_checked_name),
 ]
 Description = Annotated[
     str,
-    Field(max_length=DESCRIPTION_MAX, description=PATTERN_NOTE, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(max_length=DESCRIPTION_MAX, description=PATTERN_NOTE, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 ExternalId = Annotated[
     str,
-    Field(min_length=1, max_length=EXTERNAL_ID_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(min_length=1, max_length=EXTERNAL_ID_MAX, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 SearchedText = Annotated[
     str,
-    Field(min_length=1, max_length=MOST_SEARCHED, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(min_length=1, max_length=MOST_SEARCHED, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 Subject = Annotated[
     str,
-    Field(min_length=1, max_length=SUBJECT_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(min_length=1, max_length=SUBJECT_MAX, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 Environment = Annotated[str, Field(pattern=f"^{ENVIRONMENT.pattern}$")]
