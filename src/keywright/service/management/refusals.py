@@ -10,6 +10,8 @@ RefusalCode = Literal[
     "key_expired",
     "rotation_under_way",
     "no_rotation_under_way",
+    "rotated_too_often",
+    "too_many_pairs",
     "too_many_keys",
     "idempotency_key_reused",
     "idempotency_key_in_use",
@@ -31,7 +33,12 @@ class Flaw(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A refusal: nothing was changed. `flaws` are given with `validation_failed`."""
+    """
+    A refusal: nothing was changed. `flaws` are given with `validation_failed`.
+
+    `retry_after` is the number of whole seconds until the same request may succeed; None where the code decides it.
+    """
 
     code: RefusalCode
     flaws: tuple[Flaw, ...] = ()
+    retry_after: int | None = None
