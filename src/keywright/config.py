@@ -116,7 +116,7 @@ class Settings(DatabaseSettings):
         default=1000,
         ge=2,
         le=1_000_000,
-        description="How many pairs a key may have, the ended ones included, which are stored for good; one more is 409. "
+        description="How many pairs a key may have, with the ended ones, which are stored for good; one more is 409. "
         "Set to nothing for any number.",
     )
     scopes: Mapping[str, str] | None = Field(

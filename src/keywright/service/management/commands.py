@@ -67,8 +67,8 @@ class Policy:
     `environments` are those of keys, the default of new keys first. `max_life` counts from the creation of the current
     secret, so that a rotation allows a later expiry; a key without an expiry gets the longest life. With
     `expiry_required` every new key must name its expiry. `max_active` is the most active keys of an organization.
-    `rotations_per_hour` and `max_pairs` are of one key: how often it may be rotated, and how many pairs it may have, the
-    ended ones included. `scopes` maps each allowed scope to its description; None allows any well-formed scope.
+    `rotations_per_hour` and `max_pairs` are of one key: how often it may be rotated, and how many pairs it may have,
+    with the ended ones. `scopes` maps each allowed scope to its description; None allows any well-formed scope.
     """
 
     environments: tuple[str, ...]

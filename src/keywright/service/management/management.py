@@ -128,7 +128,8 @@ class Management:
 
         Returns:
             The key after the call. Refused: `not_found`, `key_revoked`, `validation_failed`, `precondition_failed`,
-            `too_many_keys` when it would become active again, and `changed_meanwhile` when other requests changed it at every attempt.
+            `too_many_keys` when it would become active again, and `changed_meanwhile` when other requests changed it at
+            every attempt.
         """
         for _ in range(_ATTEMPTS):
             old = await self.store.get(principal.organization.id, key_id)

@@ -16,7 +16,6 @@ from keywright.service.management.audit_log import Event, EventType
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
-
 SECRETS_PER_PAGE = 20
 """How many secrets of a key a page of its usage has, unless another number is given."""
 

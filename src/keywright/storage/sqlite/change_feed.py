@@ -112,7 +112,13 @@ class SqliteChangeFeed:
     def _changes_after(self, seq: int) -> list[Change]:
         # Before the changes: what is committed in between is seen now, and looked for once more.
         self._version = self._data_version()
-        return [checking_rows.change(SQLITE, *row) for row in self._fetch(sql.CHANGES, seq)]
+        changes: list[Change] = []
+        more = True
+        while more:
+            found = self._fetch(sql.CHANGES, changes[-1].seq if changes else seq)
+            changes += [checking_rows.change(SQLITE, *row) for row in found]
+            more = len(found) == sql.MOST_READ
+        return changes
 
     def _watch(self, deadline: float) -> None:
         """Return when there is something to read, or at *deadline*."""

@@ -25,10 +25,10 @@ from keywright.storage.sqlite import statements as sql
 
 _BEFORE_THE_FIRST = (0, CHAIN_BEGINS)
 _KEYS = KeyReader(SQLITE)
-# Rows after which the log is moved into the file. A creation is five, on sixteen pages or so where it has a commit of
+# Rows after which the log is moved into the file. A creation is six, on sixteen pages or so where it has a commit of
 # its own, and the log then grows to 60 MiB. What was written again and again is moved once: after half as many rows,
 # moving took twice the part of a creation's time.
-_CHECKPOINT_AFTER = 4000
+_CHECKPOINT_AFTER = 4800
 _CHECKPOINT_PATIENCE_MS = 1000
 _POLL = 0.001
 _WAL_PATIENCE = 2.0
@@ -95,9 +95,12 @@ class Writing:
         done = self._execute(sql.DELETE, event.occurred_at, event.subject, event.key_id, event.org_id)
         return self._add_event_if(event, done)
 
-    def update(self, changed: ChangedRow, version: int, event: EventRow) -> Outcome:
+    def update(self, changed: ChangedRow, version: int, event: EventRow, most_active: int | None) -> Outcome:
         """See `Store.update`."""
         key = (event.key_id, event.org_id, version)
+        revives = self.connection.execute(sql.REVIVES, (*key, changed.expires_at)).fetchone() is not None
+        if revives and not self._has_room(event.org_id, event.occurred_at, most_active):
+            return Outcome.TOO_MANY
         done = self._add_event_if(event, self._execute(sql.UPDATE, *changed, changed.expires_at, *key))
         return Outcome.DONE if done else Outcome.OUTDATED
 
@@ -151,14 +154,22 @@ class Writing:
         """Decide whether a creation may be done, and if so, store its sealed answer."""
         if creation.answer is not None and self._is_answered(creation.answer):
             return Outcome.REPEATED
-        if creation.most_active is not None:
-            key = creation.rows.key
-            active = self.connection.execute(sql.COUNT_ACTIVE, (key.org_id, key.created_at, creation.most_active))
-            if active.fetchone()[0] + added[key.org_id] >= creation.most_active:
-                return Outcome.TOO_MANY
+        key = creation.rows.key
+        if not self._has_room(key.org_id, key.created_at, creation.most_active, added[key.org_id]):
+            return Outcome.TOO_MANY
         if creation.answer is not None:
             self._execute(sql.ADD_ANSWER, *creation.answer)
         return Outcome.DONE
+
+    def _has_room(self, org_id: bytes, at: int, most_active: int | None, added: int = 0) -> bool:
+        """Tell whether an organization may have one more active key at *at*, beside those *added* but not stored."""
+        if most_active is None or self._active(org_id) + added < most_active:
+            return True
+        return bool(self._execute(sql.SETTLE, at, org_id)) and self._active(org_id) + added < most_active
+
+    def _active(self, org_id: bytes) -> int:
+        found = self.connection.execute(sql.ACTIVE, (org_id,)).fetchone()
+        return 0 if found is None else found[0]
 
     def _is_answered(self, answer: AnswerRow) -> bool:
         key = (answer.org_id, answer.request_digest, answer.created_at)

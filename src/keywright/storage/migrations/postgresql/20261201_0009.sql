@@ -69,21 +69,27 @@ BEGIN
     RETURN coalesce((SELECT active FROM active_keys WHERE org_id = org), 0);
 END $$;
 
--- Refuses the statement where one of the organizations has more active keys than it may have. The statement sets
--- `keywright.most_active` to that number, `@` and its time; without it there is no bound.
-CREATE FUNCTION active_keys_refuse(org uuid, active bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    bound text := nullif(current_setting('keywright.most_active', true), '');
-    most bigint := split_part(bound, '@', 1)::bigint;
+-- How many active keys an organization may have, by the statement that runs: it sets `keywright.most_active` to that
+-- number, `@` and its time. NULL for any number, as for processes of the version before.
+CREATE FUNCTION active_keys_bound() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT nullif(split_part(current_setting('keywright.most_active', true), '@', 1), '')::bigint
+$$;
+
+-- Refuses the statement that runs where an organization has more active keys than it may have.
+CREATE FUNCTION active_keys_refuse(org uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF active > most AND active_keys_settle(org, split_part(bound, '@', 2)::timestamptz) > most THEN
-        RAISE EXCEPTION 'the organization has as many active keys as it may have' USING ERRCODE = 'KW001';
+    IF active_keys_settle(org, split_part(current_setting('keywright.most_active'), '@', 2)::timestamptz)
+        > active_keys_bound()
+    THEN
+        RAISE EXCEPTION 'the organization has as many active keys as it may have' USING ERRCODE = 'KW001', DETAIL = org;
     END IF;
 END $$;
 
 -- One row for each organization of the statement, in one order: transactions wait for each other, never in a ring, and
 -- for the chain of events after that. Its first moment shows whether each of the new keys expires after `settled_at`.
 CREATE FUNCTION api_keys_count_added() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    over uuid[];
 BEGIN
     WITH counted AS (
         INSERT INTO active_keys AS known (org_id, active, settled_at)
@@ -98,7 +104,8 @@ BEGIN
         END
         RETURNING org_id, active
     )
-    SELECT active_keys_refuse(org_id, active) FROM counted;
+    SELECT array_agg(org_id) INTO over FROM counted WHERE active > active_keys_bound();
+    PERFORM active_keys_refuse(org) FROM unnest(over) org;
     RETURN NULL;
 END $$;
 
@@ -113,8 +120,10 @@ BEGIN
     UPDATE active_keys SET active = active
         + api_keys_is_active(NEW, settled_at)::integer - api_keys_is_active(OLD, settled_at)::integer
     WHERE org_id = NEW.org_id RETURNING active, settled_at INTO now_active, settled;
-    IF api_keys_is_active(NEW, settled) AND NOT api_keys_is_active(OLD, settled) THEN
-        PERFORM active_keys_refuse(NEW.org_id, now_active);
+    IF now_active > active_keys_bound()
+        AND api_keys_is_active(NEW, settled) AND NOT api_keys_is_active(OLD, settled)
+    THEN
+        PERFORM active_keys_refuse(NEW.org_id);
     END IF;
     RETURN NULL;
 END $$;
