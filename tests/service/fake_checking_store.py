@@ -26,7 +26,9 @@ class FakeTime:
 
 
 class FakeTrail:
-    """Gives what `tell` was told, once."""
+    """Gives what `tell` was told, once; `most` changes in one reading."""
+
+    most = 1000
 
     def __init__(self, store: "FakeCheckingStore") -> None:
         self._store = store
@@ -35,10 +37,11 @@ class FakeTrail:
 
     async def read(self) -> Reading:
         self._store.must_answer()
-        new = self._store.changes[self._given :]
+        new = self._store.changes[self._given : self._given + self.most]
         self._given += len(new)
         self._store.readings += 1
-        return Reading(changes=new, begins_after=0, complete_to=self._given)
+        more = self._given < len(self._store.changes)
+        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(0)

@@ -62,7 +62,7 @@ class Dialect:
 
 FIND: Final = f"""
     SELECT {readers.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
-    WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
+    WHERE s.secret_digest = $1 AND {readers.IS_KNOWN}
 """  # noqa: S608 - here and below: names of our own
 """Values: a digest."""
 

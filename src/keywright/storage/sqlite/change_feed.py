@@ -68,7 +68,8 @@ class SqliteChangeFeed:
         changes = await self._in_thread(lambda: self._changes_after(self._last))
         if changes:
             self._last = changes[-1].seq
-        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
+        more = len(changes) == sql.MOST_READ
+        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last, more=more)
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
@@ -112,13 +113,7 @@ class SqliteChangeFeed:
     def _changes_after(self, seq: int) -> list[Change]:
         # Before the changes: what is committed in between is seen now, and looked for once more.
         self._version = self._data_version()
-        changes: list[Change] = []
-        more = True
-        while more:
-            found = self._fetch(sql.CHANGES, changes[-1].seq if changes else seq)
-            changes += [checking_rows.change(SQLITE, *row) for row in found]
-            more = len(found) == sql.MOST_READ
-        return changes
+        return [checking_rows.change(SQLITE, *row) for row in self._fetch(sql.CHANGES, seq)]
 
     def _watch(self, deadline: float) -> None:
         """Return when there is something to read, or at *deadline*."""
