@@ -26,9 +26,7 @@ class FakeTime:
 
 
 class FakeTrail:
-    """Gives what `tell` was told, once; `most` changes in one reading."""
-
-    most = 1000
+    """Gives what `tell` was told, once."""
 
     def __init__(self, store: "FakeCheckingStore") -> None:
         self._store = store
@@ -37,7 +35,7 @@ class FakeTrail:
 
     async def read(self) -> Reading:
         self._store.must_answer()
-        new = self._store.changes[self._given : self._given + self.most]
+        new = self._store.changes[self._given : self._given + self._store.most_read]
         self._given += len(new)
         self._store.readings += 1
         more = self._given < len(self._store.changes)
@@ -67,6 +65,8 @@ class FakeCheckingStore:
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
         self.readings = 0
+        # How many changes one reading gives.
+        self.most_read = 1000
 
     def must_answer(self) -> None:
         if self.away:

@@ -77,8 +77,8 @@ class UsageRoutes:
     )
     async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
         """
-        Get the accepted uses by hour or day, and the key's pairs, newest first, with their recent sources. The next page
-        of pairs is in the `Link` header.
+        Get the accepted uses by hour or day, and the key's pairs, newest first, with their recent sources. The next
+        page of pairs is in the `Link` header.
         """
         period = HOUR if query.period == "hour" else DAY
         report = await self._usage.of_key(
