@@ -50,11 +50,11 @@ def test_options(bound: Caller) -> None:
 
 @on_any_store
 def test_options_without_rules(caller: Caller) -> None:
-    """Without rules of an operator, each limit is null."""
+    """Without rules of an operator, each limit but the number of active keys is null."""
     assert caller.http.get(OPTIONS).json() == {
         "environments": ["live", "sandbox"],
         "scopes": None,
-        "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": None},
+        "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": 100_000},
     }
 
 
