@@ -242,7 +242,8 @@ def usage(dialect: Dialect, *, below: bool) -> str:
         secret AS (
             {"" if below else current}
             SELECT * FROM (
-                SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NOT NULL
+                SELECT s.* FROM api_key_secrets s
+                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
                 {start.format(latest=dialect.latest) if below else ""}
                 ORDER BY s.retires_at DESC, s.id DESC LIMIT $4
             ) replaced
@@ -251,7 +252,8 @@ def usage(dialect: Dialect, *, below: bool) -> str:
             SELECT s.last_used_at FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
             UNION ALL
             SELECT last_used_at FROM (
-                SELECT s.last_used_at FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NOT NULL
+                SELECT s.last_used_at FROM api_key_secrets s
+                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
                 ORDER BY s.retires_at DESC, s.id DESC LIMIT {SECRETS_PER_PAGE}
             ) replaced
         )
