@@ -70,6 +70,14 @@ def _bound(number: int) -> str:
     return f"(SELECT set_config('keywright.most_active', ${number}::text, true)) bound"
 
 
+_AFTER_KEYS: Final = "CROSS JOIN (SELECT count(*) AS number FROM key) keys WHERE keys.number >= 0"
+"""
+Has the keys inserted before the events, and so their triggers run before those of the events, as in all statements.
+
+Both lock a row of the organization; in two orders, a creation and a revocation could wait for each other.
+"""
+
+
 def _create() -> str:
     numbers = count(1)
     organizations = _insert_arrays("organizations", OrganizationRow._fields, numbers)
@@ -80,9 +88,9 @@ def _create() -> str:
     # Foreign keys are checked when all of the statement is done, so the order of its parts is of no consequence.
     return f"""
         WITH organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
-        key AS ({keys}),
+        key AS ({keys} RETURNING 1),
         secret AS ({secrets})
-        {events} CROSS JOIN {bound}
+        {events} CROSS JOIN {bound} {_AFTER_KEYS}
     """
 
 
@@ -95,7 +103,7 @@ def _create_guarded() -> str:
     )
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
-    events = _insert_arrays("events", EventRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    events = _insert_arrays("events", EventRow._fields, numbers, f"{_AFTER_KEYS} AND new.key_id::uuid IN {fresh}")
     asked = f"SELECT {_typed(GuardRow._fields)} FROM {_arrays(GuardRow._fields, numbers)}"  # noqa: S608
     return f"""
         WITH asked AS MATERIALIZED ({asked}),
@@ -105,7 +113,7 @@ def _create_guarded() -> str:
             WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM answered)
         ),
         organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
-        key AS ({keys}),
+        key AS ({keys} RETURNING 1),
         secret AS ({secrets}),
         event AS ({events})
         SELECT key_id FROM fresh CROSS JOIN {_bound(next(numbers))}
