@@ -9,7 +9,6 @@ On PostgreSQL a trigger makes the chain. Here one process writes at a time, so n
 
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,13 +67,8 @@ class Writing:
 
     def create(self, creations: Sequence[Creation]) -> list[Outcome]:
         """See `Store.create`; the keys that other changes of this transaction make room for do not count."""
-        added: Counter[bytes] = Counter()
-        outcomes = []
-        for creation in creations:
-            outcome = self._admit(creation, added)
-            outcomes.append(outcome)
-            if outcome is Outcome.DONE:
-                added[creation.rows.key.org_id] += 1
+        active: dict[bytes, int] = {}
+        outcomes = [self._admit(creation, active) for creation in creations]
         fresh = [each.rows for each, outcome in zip(creations, outcomes, strict=True) if outcome is Outcome.DONE]
         organizations: dict[bytes, OrganizationRow] = {new.organization.id: new.organization for new in fresh}
         self.connection.executemany(sql.ADD_ORGANIZATION, organizations.values())
@@ -99,7 +93,7 @@ class Writing:
         """See `Store.update`."""
         key = (event.key_id, event.org_id, version)
         revives = self.connection.execute(sql.REVIVES, (*key, changed.expires_at)).fetchone() is not None
-        if revives and not self._has_room(event.org_id, event.occurred_at, most_active):
+        if revives and not self._has_room(event.org_id, event.occurred_at, most_active, {}):
             return Outcome.TOO_MANY
         done = self._add_event_if(event, self._execute(sql.UPDATE, *changed, changed.expires_at, *key))
         return Outcome.DONE if done else Outcome.OUTDATED
@@ -150,22 +144,30 @@ class Writing:
         self.connection.executemany(sql.ADD_LINK, links)
         self.connection.executemany(sql.SET_CHAIN_HEAD, [(org_id, *head) for org_id, head in heads.items()])
 
-    def _admit(self, creation: Creation, added: Counter[bytes]) -> Outcome:
-        """Decide whether a creation may be done, and if so, store its sealed answer."""
+    def _admit(self, creation: Creation, active: dict[bytes, int]) -> Outcome:
+        """Decide whether a creation may be done, and if so, store its sealed answer, and count it in *active*."""
         if creation.answer is not None and self._is_answered(creation.answer):
             return Outcome.REPEATED
         key = creation.rows.key
-        if not self._has_room(key.org_id, key.created_at, creation.most_active, added[key.org_id]):
+        if not self._has_room(key.org_id, key.created_at, creation.most_active, active):
             return Outcome.TOO_MANY
+        if creation.most_active is not None:
+            active[key.org_id] += 1
         if creation.answer is not None:
             self._execute(sql.ADD_ANSWER, *creation.answer)
         return Outcome.DONE
 
-    def _has_room(self, org_id: bytes, at: int, most_active: int | None, added: int = 0) -> bool:
-        """Tell whether an organization may have one more active key at *at*, beside those *added* but not stored."""
-        if most_active is None or self._active(org_id) + added < most_active:
+    def _has_room(self, org_id: bytes, at: int, most_active: int | None, active: dict[bytes, int]) -> bool:
+        """Tell whether an organization may have one more active key at *at*; *active* has the numbers so far."""
+        if most_active is None:
             return True
-        return bool(self._execute(sql.SETTLE, at, org_id)) and self._active(org_id) + added < most_active
+        if org_id not in active:
+            active[org_id] = self._active(org_id)
+        if active[org_id] >= most_active:
+            before = self._active(org_id)
+            self._execute(sql.SETTLE, at, org_id)
+            active[org_id] -= before - self._active(org_id)
+        return active[org_id] < most_active
 
     def _active(self, org_id: bytes) -> int:
         found = self.connection.execute(sql.ACTIVE, (org_id,)).fetchone()
