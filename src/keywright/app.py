@@ -191,6 +191,8 @@ def _policy(settings: Settings) -> Policy:
         max_life=None if settings.max_life_days is None else timedelta(days=settings.max_life_days),
         expiry_required=settings.require_expiry,
         max_active=settings.max_active_keys,
+        rotations_per_hour=settings.rotations_per_hour,
+        max_pairs=settings.max_pairs,
         scopes=settings.scopes,
     )
 
