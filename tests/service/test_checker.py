@@ -11,8 +11,9 @@ from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
-from keywright.service.checking.verification import FailureLimit, Verification
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import LimitsUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter
@@ -186,6 +187,23 @@ async def test_keys_in_the_cache_are_not_refused_for_guesses(plane: Plane) -> No
     assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
     assert (await plane.checker.facts_for(CALLER, TEXT, ADDRESS)).code is Code.VALID
     assert (await plane.checker.facts_for(CALLER, UNKNOWN, ADDRESS)).code is Code.RATE_LIMITED
+
+
+async def test_a_tenants_guesses_are_its_own(plane: Plane) -> None:
+    """An organization that guesses under another one's addresses stops no first look-up of a good key there."""
+    while (await plane.checker.check(STRANGER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND:
+        pass
+    assert (await plane.checker.check(OWNER, TEXT, ADDRESS)).code is Code.VALID
+
+
+async def test_cached_keys_are_not_refused_while_the_cache_is_not_fresh(plane: Plane) -> None:
+    """A key in the cache is looked up at a network that guesses, too, where the cache alone cannot answer."""
+    await plane.fill_cache()
+    while (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND:
+        pass
+    plane.time.seconds += 2
+    assert plane.checker.check_now(CALLER, TEXT, ADDRESS) is None
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
 
 
 async def test_a_key_that_is_found_is_no_failure(plane: Plane) -> None:
