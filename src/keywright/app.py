@@ -1,6 +1,7 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
+import resource
 import secrets
 import socket
 import time
@@ -18,6 +19,7 @@ from keywright import __version__, config, telemetry
 from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
+from keywright.api.http.connections import Connections
 from keywright.api.http.routing import Routes, Trust
 from keywright.api.keys.events import EventRoutes
 from keywright.api.keys.options import OptionsRoutes
@@ -52,6 +54,8 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
+# Files that are no connections of clients: of the database, of Redis, of the metrics.
+OTHER_FILES = 128
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 
 
@@ -255,7 +259,15 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Servic
     fast_path = None
     if settings.fast_path == "on":
         fast_path = FastPath(parts.checker, parts.callers, forward_auth)
-    return ServiceApp(app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ServiceApp(
+        app,
+        parts.checker,
+        parts.callers,
+        forward_auth=forward_auth,
+        fast_path=fast_path,
+        connections=Connections(settings.max_connections, files=max(16, files - OTHER_FILES)),
+    )
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:

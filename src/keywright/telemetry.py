@@ -50,6 +50,11 @@ commit_batch = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
+connections_refused = Counter("keywright_connections_refused_total", "Connections refused because there were too many.")
+slow_clients = Counter(
+    "keywright_slow_clients_total", "Connections ended because their clients read their answers too slowly."
+)
+
 _KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")
 # A match begins at the start of a run of base64url and never backtracks, so the time is linear in the line's length.
 _TOKENS = re.compile(

@@ -19,6 +19,9 @@ OVERRIDDEN = {
     "on_body": ["self", "body"],
     "on_message_complete": ["self"],
     "on_response_complete": ["self"],
+    "pause_writing": ["self"],
+    "resume_writing": ["self"],
+    "_start_asgi_task": ["self", "cycle", "app"],
     "shutdown": ["self"],
     "timeout_keep_alive_handler": ["self"],
 }
@@ -120,6 +123,15 @@ def test_the_end_of_an_answer_does_no_more() -> None:
         "self.timeout_keep_alive, self.timeout_keep_alive_handler",
         ")",
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [("pause_writing", "self.flow.pause_writing()"), ("resume_writing", "self.flow.resume_writing()")],
+)
+def test_a_slow_client_pauses_its_own_answers(method: str, line: str) -> None:
+    """What uvicorn does while a client does not read is to let the writers of its connection wait."""
+    assert line in inspect.getsource(getattr(HttpToolsProtocol, method))
 
 
 def test_nothing_else_answers() -> None:

@@ -37,6 +37,7 @@ from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, Se
 from keywright.service.verifiers import Verifier
 
 PREFIX = "/api/v2/verifier"
+FEED = f"{PREFIX}/feed"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
 BEAT_SECONDS = 0.2
 # Clocks have slightly different rates; the end of a stream bounds their drift.
@@ -138,7 +139,7 @@ class FeedRoutes:
     def __init__(self, parts: FeedParts) -> None:
         self._parts = parts
 
-    @operation("GET", f"{PREFIX}/feed")
+    @operation("GET", FEED)
     async def feed(
         self,
         subscriber: ByVerifier,

@@ -70,10 +70,11 @@ PROBLEMS = {
     "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
     "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
+    "too_many_connections": Problem(503, "Unavailable", "There are too many connections right now. Try again soon."),
     "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
 }
 # Seconds until a retry may succeed.
-RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1}
+RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1, "too_many_connections": 1}
 # The answers of forward authentication, which a proxy passes on to its client.
 KEY_PROBLEMS = {
     "invalid_request": PROBLEMS["invalid_request"],

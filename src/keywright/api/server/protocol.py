@@ -3,17 +3,20 @@ uvicorn's HTTP protocol, with the bounds it lacks.
 
 uvicorn gives the class named by `http=` the bytes of every connection. Its own class accepts a header of any size
 (20 MB passed in a test), reads trailers as headers, reads an unwanted body to its end, lets any number of requests wait
-on one connection, waits for the rest of a request for ever, and loses the body of a request to upgrade. This class
-bounds the bytes that are no body while they arrive, the number of waiting requests, the time until a request is
-complete, and the time until a client has read its answer.
+on one connection, waits for the rest of a request for ever, loses the body of a request to upgrade, takes requests
+without a host or with two, has no bound on connections that leaves probes alone, and keeps an answer for as long as its
+client takes to read it. This class bounds the bytes that are no body while they arrive, the number of waiting requests,
+the time until a request is complete, and time and memory until a client has read its answer.
 
 The supported range of uvicorn versions is pinned in pyproject.toml; tests/api/test_http_protocol.py fails when an
 overridden method changes.
 """
 
 import asyncio
+import sys
 import uuid
 from enum import Enum, auto
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -21,17 +24,30 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from keywright.api.http.problems import Refusal, write
+from keywright import telemetry
+from keywright.api.feed import FEED
+from keywright.api.http.connections import Connections, Place
+from keywright.api.http.problems import RETRY_SECONDS, Refusal, write
 from keywright.api.verify.fast_path import BEGINNINGS, FastPath, RequestHead
 from keywright.api.verify.routes import ServiceApp
 
 MAX_HEAD_BYTES = 32 * 1024
 # Bytes of a body accepted after its answer, so that a client that sends on still reads the answer.
 MAX_UNWANTED_BYTES = 64 * 1024
-MAX_WAITING_REQUESTS = 64
+# Each costs 3 KiB while it waits.
+MAX_WAITING_REQUESTS = 8
 # From the opening of a connection, or the first byte of a request, to the last byte of the request. Also the time after
 # which the connection of a client that reads nothing of its answer is closed.
 REQUEST_SECONDS = 30.0
+# The same for a connection past the bound on connections: enough for a probe.
+SURPLUS_SECONDS = 2.0
+# A client reads an answer at this rate on average, after the first REQUEST_SECONDS: a tenth of what GPRS and EDGE gave,
+# and a megabyte in under five minutes.
+LEAST_BYTES_PER_SECOND = 4096
+# Unsent bytes of a connection from which on nothing more is written to it, and it counts as slow.
+HIGH_WATER_BYTES = 16 * 1024
+# The beginnings of requests that are served past the bound on connections.
+_ALWAYS_SERVED = (b"GET /livez", b"GET /readyz", f"GET {FEED}".encode())
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
@@ -69,24 +85,61 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _unsent_since = 0.0
     # Whether the next byte is the first byte of a request, and no earlier request waits for its answer.
     _idle = True
+    _place = Place.NONE
+    # Until when the client has to have read what waits.
+    _read_by: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES)
+        self._connections = connections_of(self.app)
+        self._place = self._connections.enter()
+        if self._place is Place.NONE:
+            self._turn_away()
+            return
+        if self._place is Place.SURPLUS:
+            self.request_seconds = min(self.request_seconds, SURPLUS_SECONDS)
         self._owed_since = self.loop.time()
         self._watch = self.loop.call_later(self.request_seconds, self._check_time)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the timer of the connection."""
+        """End the timers of the connection, and count it no longer."""
         if self._watch is not None:
             self._watch.cancel()
+        self._stop_waiting()
+        self._move(Place.NONE)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that reads slowly."""
+        super().pause_writing()
+        if self._place is not Place.FEED and self._read_by is None:
+            seconds = self.request_seconds + self.unread_bytes() / LEAST_BYTES_PER_SECOND
+            self._read_by = self.loop.call_later(seconds, self.give_up)
+        self._connections.hold(self)
+
+    def resume_writing(self) -> None:
+        """Go on after a client has read."""
+        super().resume_writing()
+        self._stop_waiting()
+
+    def unread_bytes(self) -> int:
+        """Return the bytes of answers that wait for the client."""
+        return self.transport.get_write_buffer_size()
+
+    def give_up(self) -> None:
+        """End a connection whose client reads too slowly."""
+        telemetry.slow_clients.inc()
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes and count those that are no body: the parser keeps unfinished heads and trailers."""
         if self.transport.is_closing():
             return
-        if self._parser_state is not _ParserState.OVER:
+        if self._place is Place.SURPLUS and self._newest() is None and not data.startswith(_ALWAYS_SERVED):
+            self._turn_away()
+        elif self._parser_state is not _ParserState.OVER:
             self._read(data)
 
     def _read(self, data: bytes) -> None:
@@ -121,6 +174,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse("headers_too_large")
         elif len(self.pipeline) >= MAX_WAITING_REQUESTS or (upgrade and self.parser.get_method() == b"CONNECT"):
             self._refuse("invalid_request")
+        elif not self._has_one_host():
+            self._refuse("invalid_request", "A request has one Host header.")
         elif upgrade and self._announces_body():
             # The parser takes the body for what follows the upgrade; `_parse` reads the request again without one.
             self._upgrade_requested = True
@@ -150,6 +205,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request; reading stays paused while requests wait, which uvicorn does not do."""
+        if self._place is Place.FEED:
+            self._move(Place.ORDINARY)
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -182,8 +239,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self._parse(b"".join([*head, b"\r\n", rest]))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request; while the client does not read, it waits, so that one answer at a time is in memory."""
+        super()._start_asgi_task(cycle, partial(self._after_reading, app) if self.flow.write_paused else app)
+
+    async def _after_reading(self, app: Any, *arguments: Any) -> None:
+        try:
+            await self.flow.drain()
+        except asyncio.CancelledError:
+            # uvicorn writes an answer to a cancelled request, and would wait for the same client.
+            self.transport.abort()
+            raise
+        if not self.transport.is_closing():
+            await app(*arguments)
+
     def _start(self, *, close: bool) -> None:
+        close = close or self._place is Place.SURPLUS
         super().on_headers_complete()
+        if self.scope["path"] == FEED and self._place is not Place.NONE:
+            self._move(Place.FEED)
         # The parser reports trailers as headers, too. They could name another caller, so they are dropped.
         self.headers = []
         self._parser_state = _ParserState.BODY
@@ -199,6 +273,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return False
         lines = sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
         return len(self.url) + lines > MAX_HEAD_BYTES
+
+    def _has_one_host(self) -> bool:
+        """Tell whether a request names one host (RFC 9112, section 3.2); HTTP/1.0 need not."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        return hosts == 1 or (hosts == 0 and self.parser.get_http_version() == "1.0")
 
     def _announces_body(self) -> bool:
         return any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers)
@@ -231,6 +310,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # uvicorn declares the cycle as never None, and sets it to None before the first request.
         newest: RequestResponseCycle | None = vars(self)["cycle"]
         return newest
+
+    def _move(self, place: Place) -> None:
+        self._connections.move(self._place, place)
+        self._place = place
+
+    def _stop_waiting(self) -> None:
+        if self._read_by is not None:
+            self._read_by.cancel()
+            self._read_by = None
+        self._connections.release(self)
+
+    def _turn_away(self) -> None:
+        """Refuse a connection past the bound."""
+        telemetry.connections_refused.inc()
+        self.transport.write(_encoded(_refusal("too_many_connections", None)))
+        self._close()
 
     def _close(self) -> None:
         self._parser_state, self._idle = _ParserState.OVER, False
@@ -284,7 +379,7 @@ class FastPathProtocol(BoundedHttpProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        if not self.access_log and self.limit_concurrency is None:
+        if self._place is Place.ORDINARY and not self.access_log and self.limit_concurrency is None:
             self._fast_path = self.app.fast_path if isinstance(self.app, ServiceApp) else None
 
     def data_received(self, data: bytes) -> None:
@@ -369,9 +464,16 @@ class FastPathProtocol(BoundedHttpProtocol):
         return True
 
 
+def connections_of(app: Any) -> Connections:
+    """Give the count of the connections to *app*; an application without one has no bound on them."""
+    return getattr(app, "connections", None) or Connections(sys.maxsize, unread=sys.maxsize)
+
+
 def _refusal(code: str, detail: str | None) -> Response:
     request_id = uuid.uuid4().hex
-    answer = write(Refusal(code, detail), request_id=request_id)
+    seconds = RETRY_SECONDS.get(code)
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    answer = write(Refusal(code, detail, headers=headers), request_id=request_id)
     answer.headers.update({"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff", "Connection": "close"})
     return answer
 

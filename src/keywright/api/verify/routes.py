@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
+from keywright.api.http.connections import Connections
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Front
 from keywright.api.verify import bodies as verify_bodies
@@ -39,6 +40,7 @@ class ServiceApp(Front):
         callers: Recognises callers.
         forward_auth: Answers proxies; None for no such paths.
         fast_path: The fast path, which `api.server.protocol` tries before it comes here; None for none.
+        connections: The count of connections, which `api.server.protocol` keeps; None for no bound.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class ServiceApp(Front):
         *,
         forward_auth: ForwardAuth | None = None,
         fast_path: FastPath | None = None,
+        connections: Connections | None = None,
     ) -> None:
         proxies = [] if forward_auth is None else [(FORWARD_AUTH_PATHS, forward_auth)]
         super().__init__(app, [(_PATHS, _Verifications(checker, callers)), *proxies])
         self.fast_path = fast_path
+        self.connections = connections
 
 
 class _Verifications:
