@@ -26,10 +26,12 @@ from keywright.api.keys.options import OptionsRoutes
 from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
+from keywright.api.measures import Measures
 from keywright.api.openapi import DocumentRoute
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.responses import log_refused_key
 from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
@@ -74,6 +76,10 @@ class SigningKeys(Protocol):
         """Return whether there are keys to verify tokens with."""
         ...
 
+    def age(self) -> float | None:
+        """Return the seconds since they were fetched; None before the first fetch."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Plugs:
@@ -94,7 +100,7 @@ def plugs_of(settings: Settings) -> Plugs:
     """Build the parts that *settings* select; no connection is opened yet."""
     key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
     return Plugs(
-        store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.commit_batch.observe),
+        store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.observe_commit),
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
@@ -130,14 +136,24 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     """
     plugs = change(plugs_of(settings))
     checking = _checking(settings, plugs)
-    edge = _edge(settings, plugs, checking)
-    return _in_front(edge, settings, checking)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = Connections(settings.max_connections, files=max(16, files - OTHER_FILES))
+    measures = Measures(
+        followed_since=lambda: checking.feed.follower.since,
+        keys_age=plugs.signing_keys.age,
+        connections=connections,
+        monotonic=plugs.monotonic,
+    )
+    edge = _edge(settings, plugs, checking, measures)
+    return _in_front(edge, settings, checking, connections)
 
 
-def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
+def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures: Measures) -> ASGIApp:
     """Build all routes but verifications, with the access log and CORS."""
     trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
-    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
+    edge: ASGIApp = Routes(
+        _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
+    )
     if settings.cors_origins:
         edge = CORSMiddleware(
             edge,
@@ -234,6 +250,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             usage=usage,
             failures=FailureLimit(),
             limiter=plugs.limiter,
+            on_refused=log_refused_key,
             counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
             now=plugs.now,
             monotonic=plugs.monotonic,
@@ -249,7 +266,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     )
 
 
-def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> ServiceApp:
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connections: Connections) -> ServiceApp:
     """Put the ways to check keys in front of *app*."""
     forward_auth = None
     if settings.forward_auth != "off":
@@ -259,14 +276,8 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Servic
     fast_path = None
     if settings.fast_path == "on":
         fast_path = FastPath(parts.checker, parts.callers, forward_auth)
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ServiceApp(
-        app,
-        parts.checker,
-        parts.callers,
-        forward_auth=forward_auth,
-        fast_path=fast_path,
-        connections=Connections(settings.max_connections, files=max(16, files - OTHER_FILES)),
+        app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path, connections=connections
     )
 
 
@@ -298,7 +309,9 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks]) -> Lifespan[Any]:
+def _lifespan(
+    plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks], measures: Measures
+) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
@@ -308,9 +321,11 @@ def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyT
         # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
+        measures.start()
         try:
             yield
         finally:
+            await measures.close()
             # In reverse order: the tasks write what is left before the store closes.
             for work in reversed(background):
                 await work.close()

@@ -10,18 +10,33 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 # The folder in which several workers keep their counters; prometheus_client reads the variable when it is imported.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+# The first three are for checks, most of which take less than a tenth of a millisecond.
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 requests = Counter(
     "keywright_http_requests_total",
@@ -32,7 +47,7 @@ request_seconds = Histogram(
     "keywright_http_request_seconds",
     "Time from a request's headers to the end of its answer, in seconds.",
     ["route"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    buckets=_SECONDS,
 )
 token_refusals = Counter("keywright_token_refusals_total", "Access tokens refused, by code.", ["code"])
 unavailable = Counter("keywright_unavailable_total", "Requests answered 503, by code.", ["code"])
@@ -55,6 +70,28 @@ slow_clients = Counter(
     "keywright_slow_clients_total", "Connections ended because their clients read their answers too slowly."
 )
 
+commit_seconds = Histogram(
+    "keywright_commit_seconds",
+    "Time from the begin of a commit to its end, in seconds.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+feed_lag_seconds = Gauge(
+    "keywright_feed_lag_seconds",
+    "Age of the last complete reading of the changes, in seconds; of the process where it is the highest.",
+    multiprocess_mode="livemax",
+)
+outage = Gauge(
+    "keywright_outage",
+    "1 while a process cannot read the changes, so that it trusts cached keys only for the outage time; otherwise 0.",
+    multiprocess_mode="livemax",
+)
+key_set_age_seconds = Gauge(
+    "keywright_key_set_age_seconds",
+    "Age of the issuer's signing keys, in seconds; of the process where it is the highest.",
+    multiprocess_mode="livemax",
+)
+open_connections = Gauge("keywright_connections", "Open connections of all processes.", multiprocess_mode="livesum")
+
 _KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")
 # A match begins at the start of a run of base64url and never backtracks, so the time is linear in the line's length.
 _TOKENS = re.compile(
@@ -67,8 +104,71 @@ _FIELDS = "keywright_fields"
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound log fields", default=MappingProxyType({}))
 
 
+def observe_commit(size: int, seconds: float) -> None:
+    """Count a commit of *size* writes that took *seconds*."""
+    commit_batch.observe(size)
+    commit_seconds.observe(seconds)
+
+
+class RouteMeter:
+    """
+    Counts the answers of one route, and their times, at the cost of two additions each.
+
+    `fold` adds them to the metrics `requests` and `request_seconds`, from any thread.
+
+    Args:
+        method: The method of the route.
+        route: The template of its path.
+    """
+
+    def __init__(self, method: str, route: str) -> None:
+        self._method = method
+        self._route = route
+        # By the place of the bound in `_SECONDS`; the last is for longer times.
+        self._times = [0] * (len(_SECONDS) + 1)
+        self._seconds = 0.0
+        self._statuses = {200: 0}
+        self._folded: tuple[list[int], float, dict[int, int]] = ([*self._times], 0.0, {})
+        self._folding = threading.Lock()
+        _to_fold.append(self.fold)
+
+    def observe(self, seconds: float, status: int = 200) -> None:
+        """Count an answer that took *seconds*; only by the thread of the event loop."""
+        self._times[bisect_left(_SECONDS, seconds)] += 1
+        self._seconds += seconds
+        if status in self._statuses:
+            self._statuses[status] += 1
+        else:
+            self._statuses[status] = 1
+
+    def fold(self) -> None:
+        """Add what was counted since the last time to the metrics."""
+        with self._folding:
+            times, seconds, statuses = self._folded
+            self._folded = [*self._times], self._seconds, self._statuses.copy()
+            histogram: Any = request_seconds.labels(self._route)
+            # `observe` takes one time; tests/test_telemetry.py holds that this is the same.
+            for bucket, now, before in zip(histogram._buckets, self._folded[0], times, strict=True):  # noqa: SLF001
+                if now > before:
+                    bucket.inc(now - before)
+            histogram._sum.inc(self._folded[1] - seconds)  # noqa: SLF001
+            for status, number in self._folded[2].items():
+                if number > statuses.get(status, 0):
+                    requests.labels(self._method, self._route, status).inc(number - statuses.get(status, 0))
+
+
+_to_fold: list[Callable[[], object]] = []
+
+
+def fold() -> None:
+    """Add what the meters of this process have counted to its metrics; several processes each do it by themselves."""
+    for each in _to_fold:
+        each()
+
+
 def exposition() -> bytes:
     """Write the metrics of all workers in Prometheus's text format."""
+    fold()
     if MULTIPROCESS_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     gathered = CollectorRegistry()
@@ -116,6 +216,48 @@ class Log:
         record = logging.LogRecord(self._logger.name, level, "", 0, event, None, trace)
         record.__dict__[_FIELDS] = fields
         self._logger.handle(record)
+
+
+class SampledLog:
+    """
+    Writes lines about what a stranger can cause as often as wanted: one line for each key in some seconds.
+
+    The next line for the key has the number of those that were left out, `unlogged`.
+
+    Args:
+        name: As for `Log`.
+        seconds: The pause between two lines for one key.
+        most: How many keys to know; beyond it the oldest is forgotten.
+        monotonic: Reads a clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seconds: float = 10.0,
+        most: int = 1024,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = Log(name)
+        self._seconds = seconds
+        self._most = most
+        self._monotonic = monotonic
+        # Key to the time of the next line, and the number of lines left out.
+        self._known: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def info(self, key: Hashable, event: str, **fields: Any) -> None:
+        """Log an event, or count it as left out."""
+        now = self._monotonic()
+        due, unlogged = self._known.get(key, (now, 0))
+        if now < due:
+            self._known[key] = (due, unlogged + 1)
+            return
+        self._known[key] = (now + self._seconds, 0)
+        self._known.move_to_end(key)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        self._log.info(event, **fields, unlogged=unlogged)
 
 
 def bind(**fields: Any) -> Token[Mapping[str, Any]]:

@@ -32,6 +32,9 @@ class Fetched:
     def present(self) -> bool:
         return True
 
+    def age(self) -> float | None:
+        return 0.0
+
 
 @pytest.fixture(scope="module")
 def browsed(issuer: DevIssuer) -> Iterator[LiveService]:

@@ -11,6 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keywright import telemetry
+from keywright.api.http.trace_context import traced
 
 _NAME = "keywright.access"
 _log = telemetry.Log(_NAME)
@@ -45,7 +46,7 @@ class AccessLog:
                 message["headers"] = [*message["headers"], (b"x-request-id", raw_id), _NO_SNIFFING]
             await send(message)
 
-        bound = telemetry.bind(request_id=request_id)
+        bound = telemetry.bind(request_id=request_id, **traced(scope["headers"]))
         try:
             await self._app(scope, receive, observe)
         finally:

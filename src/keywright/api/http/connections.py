@@ -105,7 +105,8 @@ class Connections:
                 # To the end: it has read since.
                 del self._slow[connection]
                 self._slow[connection] = size
-        while self._unread > self._most_unread:
+        # The one that read last stays: its answer may be larger than the bound by itself.
+        while self._unread > self._most_unread and len(self._slow) > 1:
             connection = next(iter(self._slow))
             self.release(connection)
             connection.give_up()

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from keywright.api.http.problems import REALM, Refusal
 from keywright.api.http.routing import Input, InputReader, PathInput, Trust
 from keywright.keys.addresses import client_address
-from keywright.service.faults import PermissionMissing
+from keywright.service.faults import Fault, PermissionMissing
 from keywright.service.management.audit_log import Origin
 from keywright.service.principal import Permission, Principal
 
@@ -63,7 +63,11 @@ class PrincipalInput(Input):
         authenticator, permission = trust.authenticator, self.permission
 
         async def read(request: Request) -> Principal:
-            principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            try:
+                principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            except (Refusal, Fault):
+                request.state.log["source"] = source_of(request, trust)
+                raise
             if not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
@@ -72,14 +76,18 @@ class PrincipalInput(Input):
         return InputReader(read)
 
 
+def source_of(request: Request, trust: Trust) -> str | None:
+    """Give the address of the caller; None where it is not known."""
+    peer = None if request.client is None else request.client.host
+    return client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
+
+
 class OriginInput(Input):
     """The id of the request and the address of the caller, None where it is not known."""
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> Origin:
-            peer = None if request.client is None else request.client.host
-            address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
-            return Origin(request_id=request.state.request_id, address=address)
+            return Origin(request_id=request.state.request_id, address=source_of(request, trust))
 
         return InputReader(read)
 

@@ -18,6 +18,7 @@ import uuid
 from enum import Enum, auto
 from functools import partial
 from math import inf
+from time import perf_counter
 from typing import Any
 
 import httptools
@@ -29,6 +30,7 @@ from keywright.api.feed import FEED
 from keywright.api.http.connections import Connections, Place
 from keywright.api.http.problems import RETRY_SECONDS, Refusal, write
 from keywright.api.verify.fast_path import BEGINNINGS, FastPath, RequestHead
+from keywright.api.verify.responses import FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -46,6 +48,8 @@ SURPLUS_SECONDS = 2.0
 LEAST_BYTES_PER_SECOND = 4096
 # Unsent bytes of a connection from which on nothing more is written to it, and it counts as slow.
 HIGH_WATER_BYTES = 16 * 1024
+# The first letter of the method of verifications; that of proxies is another one.
+_POST = ord("P")
 # The beginnings of requests that are served past the bound on connections.
 _ALWAYS_SERVED = (b"GET /livez", b"GET /readyz", f"GET {FEED}".encode())
 # ": " and CRLF of a header line.
@@ -430,6 +434,7 @@ class FastPathProtocol(BoundedHttpProtocol):
         # Without the check the fast path would hash every other request, too.
         if self.flow.write_paused or not data.startswith(BEGINNINGS):
             return False
+        began = perf_counter()
         default_headers = self.server_state.default_headers
         answer = fast_path.repeat(data, default_headers) or fast_path.answer_proxy(data, self.client, default_headers)
         if answer is None:
@@ -445,6 +450,7 @@ class FastPathProtocol(BoundedHttpProtocol):
                 return False
         self._pending_head, self._pending_since = b"", None
         self.transport.write(answer)
+        (VERIFY_METER if data[0] == _POST else FORWARD_AUTH_METER).observe(perf_counter() - began)
         self.server_state.total_requests += 1
         self._owed_since = None
         self._answered_at = self.loop.time()

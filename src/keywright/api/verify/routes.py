@@ -7,6 +7,7 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 
 import re
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from starlette.requests import Request
@@ -22,7 +23,14 @@ from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath, VerifyHeaders, read_headers
 from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.responses import FIXED_HEADERS, STALE_HEADER, error_response, request_ids
+from keywright.api.verify.responses import (
+    BATCH_METER,
+    FIXED_HEADERS,
+    STALE_HEADER,
+    VERIFY_METER,
+    error_response,
+    request_ids,
+)
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
@@ -69,11 +77,15 @@ class _Verifications:
         self._request_ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        meter = BATCH_METER if scope["path"].startswith(BATCH) else VERIFY_METER
         request_id = next(self._request_ids)
         try:
             body, stale = await self._answer(scope, receive)
         except Exception as error:  # noqa: BLE001 - every error becomes a response; the unexpected is logged whole
-            await error_response(error, scope, request_id.decode())(scope, receive, send)
+            response = error_response(error, scope, request_id.decode())
+            await response(scope, receive, send)
+            meter.observe(perf_counter() - began, response.status_code)
             return
         headers = [
             *FIXED_HEADERS,
@@ -83,6 +95,7 @@ class _Verifications:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+        meter.observe(perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
         if scope["method"] != "POST":

@@ -33,6 +33,8 @@ class _SharedLookUp(NamedTuple):
     answer: "asyncio.Task[KeyFacts | None]"
 
 
+OnRefused = Callable[[Caller, Code, str | None], object]
+
 _NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
 
 
@@ -152,6 +154,7 @@ class Checker:
         failures: The failure limit.
         limiter: The rate limiter.
         counters: For each code a function that adds to the number of verdicts.
+        on_refused: Called for each refused key with the caller, the code, and the network of the caller's customer.
         now: Seconds since the epoch.
         monotonic: Seconds on the clock of the cache and of *failures*.
     """
@@ -166,8 +169,10 @@ class Checker:
         counters: Mapping[Code, Callable[[int], object]],
         now: Seconds,
         monotonic: Seconds,
+        on_refused: OnRefused = lambda _caller, _code, _network: None,
     ) -> None:
         self.verification = verification
+        self._on_refused = on_refused
         self.clock = now
         self.monotonic = monotonic
         self._cached = verification.get_fresh
@@ -237,7 +242,7 @@ class Checker:
         if found is None or found.facts is not None:
             found = await self._look_up(caller, text, required, shared=False)
         verdict = _visible_to(caller, found)
-        self._record(verdict, None, self.clock())
+        self._record(caller, verdict, required, None, self.clock())
         return verdict
 
     def cacheable(
@@ -262,7 +267,8 @@ class Checker:
                 until = end
         bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
         source = _source(caller, verdict, required, None, since)
-        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source)
+        network = network_of(required.client_ip)
+        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source, network)
 
     def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
         """
@@ -273,19 +279,19 @@ class Checker:
             at: A reading of `monotonic`.
             now: A reading of `clock`.
         """
-        _, verdict, facts, presented, cost, since, until, source = cached
+        caller, verdict, facts, presented, cost, since, until, source, network = cached
         if self._cached(presented, at) is not facts or not since <= now < until:
             return None
         # Most requests pass here, so this is flat where `_take_now` and `_record` are called otherwise.
         if source is None:
-            self._counters[verdict.code](1)
+            self._refuse(caller, verdict.code, network)
             return verdict
         if facts.rate_limits:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None:
                 return None
             if not decision.allowed:
-                self._counters[Code.RATE_LIMITED](1)
+                self._refuse(caller, Code.RATE_LIMITED, network)
                 return limited(verdict, decision)
             verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
         self._note(source, now)
@@ -314,13 +320,14 @@ class Checker:
 
     def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
         now = self.clock()
-        self._record(verdict, _source(caller, verdict, required, agent, now), now)
+        self._record(caller, verdict, required, _source(caller, verdict, required, agent, now), now)
 
-    def _record(self, verdict: KeyVerdict, source: UsageSource | None, now: float) -> None:
+    def _record(
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, source: UsageSource | None, now: float
+    ) -> None:
         """Add up the use of a valid key, and count the verdict."""
-        code = verdict.code
-        if code is not _VALID:
-            self._counters[code](1)
+        if verdict.code is not _VALID:
+            self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
         if source is not None:
             self._note(source, now)
@@ -328,6 +335,10 @@ class Checker:
         if self._accepted == 1:
             # One addition to the counter for all verdicts of one turn of the event loop.
             asyncio.get_running_loop().call_soon(self._count_accepted)
+
+    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+        self._counters[code](1)
+        self._on_refused(caller, code, network)
 
     def _count_accepted(self) -> None:
         self._count_valid(self._accepted)
