@@ -16,6 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
+from keywright.api import openapi
+from keywright.api.document import DOCUMENT_ROUTES
 from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
@@ -27,7 +29,6 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
-from keywright.api.openapi import DocumentRoute
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -184,9 +185,19 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
         signing_keys_present=plugs.signing_keys.present,
         changes_followed=lambda: follower.since is not None,
     )
-    document = DocumentRoute(documented, version=__version__, environments=settings.environments)
+    document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
-    return [*documented, FeedRoutes(checking.feed), health, document, *metrics]
+    return [*documented, FeedRoutes(checking.feed), health, *document, *metrics]
+
+
+def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
+    if settings.openapi == "off":
+        return []
+
+    def make() -> dict[str, Any]:
+        return openapi.document(openapi.documented(groups), version=__version__, environments=settings.environments)
+
+    return [DOCUMENT_ROUTES[settings.openapi](make)]
 
 
 def _management(settings: Settings, plugs: Plugs) -> Management:

@@ -49,15 +49,15 @@ def bearer_of(authorization: Sequence[str]) -> str:
 
 
 class PrincipalInput(Input):
-    """The bearer of an access token with a permission."""
+    """The bearer of an access token with a permission; any permission for None."""
 
     codes = (
         *("invalid_request", "missing_token", "invalid_token"),
         *("organization_required", "insufficient_scope", "auth_unavailable"),
     )
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission: Permission = permission
+    def __init__(self, permission: Permission | None) -> None:
+        self.permission = permission
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         authenticator, permission = trust.authenticator, self.permission
@@ -68,7 +68,7 @@ class PrincipalInput(Input):
             except (Refusal, Fault):
                 request.state.log["source"] = source_of(request, trust)
                 raise
-            if not principal.may(permission):
+            if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
             return principal
@@ -106,6 +106,7 @@ def _canonical_uuid(value: object) -> object:
 CanonicalUuid = Annotated[UUID, BeforeValidator(_canonical_uuid)]
 KeyId = Annotated[CanonicalUuid, PathInput()]
 FromWhere = Annotated[Origin, OriginInput()]
+AnyPrincipal = Annotated[Principal, PrincipalInput(None)]
 MayCreate = Annotated[Principal, PrincipalInput(Permission.CREATE)]
 MayRead = Annotated[Principal, PrincipalInput(Permission.READ)]
 MayUpdate = Annotated[Principal, PrincipalInput(Permission.UPDATE)]

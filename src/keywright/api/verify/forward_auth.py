@@ -61,7 +61,7 @@ _LONGEST_SCOPE = 255
 _PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
 _FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STALE = "Keywright-Stale"
-# nginx passes 401 and 403 on to its client and answers 500 for every other refusal.
+# nginx passes 401 and 403 on to its client, without their bodies, and answers 500 for every other refusal.
 _FORBIDDEN = 403
 _UNKNOWN_TO_NGINX = frozenset({400, 429})
 
@@ -255,9 +255,16 @@ class ForwardAuth:
             proxy = client_address(None if peer is None else peer[0], (), ())
             _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
         response = error_response(error, scope, request_id)
-        if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
-            response.status_code = _FORBIDDEN
-        return response
+        return _for_nginx(response) if by_nginx else response
+
+
+def _for_nginx(response: Response) -> Response:
+    """Put what nginx does not pass on into headers, out of which its configuration makes the answer."""
+    response.headers["X-Keywright-Status"] = str(response.status_code)
+    response.headers["X-Keywright-Refusal"] = bytes(response.body).decode()
+    if response.status_code in _UNKNOWN_TO_NGINX:
+        response.status_code = _FORBIDDEN
+    return response
 
 
 @lru_cache(maxsize=256)
