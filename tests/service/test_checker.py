@@ -36,6 +36,7 @@ class Plane:
         self.store, self.time, self.now = FakeCheckingStore(), FakeTime(), FakeTime(NOW)
         self.cache, self.usage, self.verdicts = KeyCache(100), UsageBook(), Verdicts()
         self.failures, self.limiter = FailureLimit(allowed=2), FakeRateLimiter(self.time)
+        self.refused: list[tuple[Caller, Code, str | None]] = []
         self.store.facts[DIGEST] = FACTS
         self.cache.synced(self.time())
         verification = Verification(
@@ -49,6 +50,7 @@ class Plane:
             failures=self.failures,
             limiter=self.limiter,
             verdicts=self.verdicts,
+            on_refused=lambda *refused: self.refused.append(refused),
         )
 
     def key(self, **change: Any) -> None:
@@ -112,6 +114,20 @@ async def test_one_addition_for_one_round_of_the_loop(plane: Plane) -> None:
     assert await plane.counted() == {"valid": 3}
     plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)
     assert await plane.counted() == {"valid": 4}
+
+
+async def test_refusals_are_reported(plane: Plane) -> None:
+    """Each refusal is reported with its caller, code and network, the repeated one, too; an accepted use is not."""
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
+    assert (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND
+    cached = await plane.cached(Requirements(client_ip="192.0.2.7", scopes=("no:such",)))
+    assert code_of(plane.repeat(cached)) is Code.INSUFFICIENT_SCOPE
+    assert (await plane.checker.facts_for(STRANGER, TEXT, NO_REQUIREMENTS)).code is Code.NOT_FOUND
+    assert plane.refused == [
+        (CALLER, Code.NOT_FOUND, "192.0.2.0/24"),
+        (CALLER, Code.INSUFFICIENT_SCOPE, "192.0.2.0/24"),
+        (STRANGER, Code.NOT_FOUND, None),
+    ]
 
 
 async def test_what_is_not_in_memory_has_to_wait(plane: Plane) -> None:
