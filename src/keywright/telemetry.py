@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter as Counts
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar, Token
@@ -35,8 +36,26 @@ METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 # The folder in which several workers keep their counters; prometheus_client reads the variable when it is imported.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+_OK = 200
 # The first three are for checks, most of which take less than a tenth of a millisecond.
-_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+REQUEST_SECONDS_BOUNDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
 
 requests = Counter(
     "keywright_http_requests_total",
@@ -47,7 +66,7 @@ request_seconds = Histogram(
     "keywright_http_request_seconds",
     "Time from a request's headers to the end of its answer, in seconds.",
     ["route"],
-    buckets=_SECONDS,
+    buckets=REQUEST_SECONDS_BOUNDS,
 )
 token_refusals = Counter("keywright_token_refusals_total", "Access tokens refused, by code.", ["code"])
 unavailable = Counter("keywright_unavailable_total", "Requests answered 503, by code.", ["code"])
@@ -124,37 +143,40 @@ class RouteMeter:
     def __init__(self, method: str, route: str) -> None:
         self._method = method
         self._route = route
-        # By the place of the bound in `_SECONDS`; the last is for longer times.
-        self._times = [0] * (len(_SECONDS) + 1)
-        self._seconds = 0.0
-        self._statuses = {200: 0}
-        self._folded: tuple[list[int], float, dict[int, int]] = ([*self._times], 0.0, {})
+        self.times = [0] * (len(REQUEST_SECONDS_BOUNDS) + 1)
+        """The number of answers by the place of the bound of their time; the last is for longer times."""
+        self.seconds = 0.0
+        """The sum of the times."""
+        # Statuses but 200, which all other answers have.
+        self._statuses: Counts[int] = Counts()
+        self._folded: tuple[list[int], float, Counts[int]] = ([*self.times], 0.0, Counts())
         self._folding = threading.Lock()
         _to_fold.append(self.fold)
 
     def observe(self, seconds: float, status: int = 200) -> None:
         """Count an answer that took *seconds*; only by the thread of the event loop."""
-        self._times[bisect_left(_SECONDS, seconds)] += 1
-        self._seconds += seconds
-        if status in self._statuses:
+        self.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
+        self.seconds += seconds
+        if status != _OK:
             self._statuses[status] += 1
-        else:
-            self._statuses[status] = 1
 
     def fold(self) -> None:
         """Add what was counted since the last time to the metrics."""
         with self._folding:
-            times, seconds, statuses = self._folded
-            self._folded = [*self._times], self._seconds, self._statuses.copy()
-            histogram: Any = request_seconds.labels(self._route)
-            # `observe` takes one time; tests/test_telemetry.py holds that this is the same.
-            for bucket, now, before in zip(histogram._buckets, self._folded[0], times, strict=True):  # noqa: SLF001
-                if now > before:
-                    bucket.inc(now - before)
-            histogram._sum.inc(self._folded[1] - seconds)  # noqa: SLF001
-            for status, number in self._folded[2].items():
-                if number > statuses.get(status, 0):
-                    requests.labels(self._method, self._route, status).inc(number - statuses.get(status, 0))
+            statuses = Counts(self._statuses)
+            times, seconds = [*self.times], self.seconds
+            before_times, before_seconds, before_statuses = self._folded
+            self._folded = times, seconds, statuses
+        more = [now - before for now, before in zip(times, before_times, strict=True)]
+        others = statuses - before_statuses
+        histogram: Any = request_seconds.labels(self._route)
+        # `observe` takes one time; tests/test_metrics.py holds that this is the same.
+        for bucket, number in zip(histogram._buckets, more, strict=True):  # noqa: SLF001
+            bucket.inc(number)
+        histogram._sum.inc(seconds - before_seconds)  # noqa: SLF001
+        for status, number in {**others, _OK: sum(more) - others.total()}.items():
+            if number > 0:
+                requests.labels(self._method, self._route, status).inc(number)
 
 
 _to_fold: list[Callable[[], object]] = []

@@ -8,7 +8,8 @@ import pytest
 import uvloop
 
 from keywright.api.feed import FEED
-from keywright.api.server.protocol import LEAST_BYTES_PER_SECOND, REQUEST_SECONDS, FastPathProtocol
+from keywright.api.server.counted import LEAST_BYTES_PER_SECOND, REQUEST_SECONDS
+from keywright.api.server.protocol import FastPathProtocol
 from tests.api.protocol import Application, Wire, serving
 
 ANSWERED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -119,7 +119,7 @@ class Side(CheckingPlane):
             "uses": {place: tally.count for place, tally in self.usage._sums.items()},
             "spent": self.limiter.asked,
             "look-ups": self.store.look_ups,
-            "failures": self.failures._empty_at,
+            "failures": self.failures.buckets,
             "verdicts": dict(self.verdicts),
             "requests": self.state.total_requests,
             "held": set(self.cache._recent),

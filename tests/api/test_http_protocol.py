@@ -8,6 +8,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import Server
 
+from keywright.api.server.counted import CountedConnection
 from keywright.api.server.protocol import BoundedHttpProtocol, FastPathProtocol
 
 OVERRIDDEN = {
@@ -31,7 +32,7 @@ CYCLE = inspect.getsource(RequestResponseCycle)
 
 def test_what_is_overridden_is_still_there() -> None:
     """Every method that is overridden exists in uvicorn with the same parameters; if not, read its changes first."""
-    classes = (BoundedHttpProtocol, FastPathProtocol)
+    classes = (CountedConnection, BoundedHttpProtocol, FastPathProtocol)
     ours = {name for kind in classes for name, value in vars(kind).items() if inspect.isfunction(value)}
     assert {name for name in ours if hasattr(HttpToolsProtocol, name)} == OVERRIDDEN.keys()
     for name, parameters in OVERRIDDEN.items():

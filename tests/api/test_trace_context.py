@@ -2,7 +2,7 @@
 
 import pytest
 
-from keywright.api.http.trace_context import trace_id_of
+from keywright.api.http.access_log import trace_id_of
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"

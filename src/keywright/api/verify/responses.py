@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from keywright import telemetry
+from keywright.api.http.access_log import traced
 from keywright.api.http.problems import Refusal, answer, answer_fault
-from keywright.api.http.trace_context import traced
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.keys.addresses import client_address
 from keywright.keys.verdict import Code

@@ -6,6 +6,7 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 """
 
 import re
+from bisect import bisect_left
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -34,6 +35,7 @@ from keywright.api.verify.responses import (
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
+from keywright.telemetry import REQUEST_SECONDS_BOUNDS
 
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
 
@@ -95,7 +97,10 @@ class _Verifications:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        meter.observe(perf_counter() - began)
+        # As `observe` does, without a call.
+        seconds = perf_counter() - began
+        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
+        meter.seconds += seconds
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
         if scope["method"] != "POST":

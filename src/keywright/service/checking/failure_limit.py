@@ -50,16 +50,16 @@ class FailureLimit:
         self._each = (seconds / allowed, seconds / (allowed * WIDER))
         self._networks = networks
         self._callers = callers
-        # Caller, then network, to the time at which the bucket is empty; both in the order of the last failures.
-        self._empty_at: OrderedDict[bytes, OrderedDict[str, float]] = OrderedDict()
+        self.buckets: OrderedDict[bytes, OrderedDict[str, float]] = OrderedDict()
+        """By caller and network, the time when each is empty; both in the order of the last failures."""
 
     def __len__(self) -> int:
         """Return the number of buckets."""
-        return sum(map(len, self._empty_at.values()))
+        return sum(map(len, self.buckets.values()))
 
     def exceeded(self, caller: Caller, address: str | None, now: float) -> bool:
         """Tell whether one more failure at *now*, in monotonic seconds, is above a limit; False without an address."""
-        buckets = self._empty_at.get(_identity(caller))
+        buckets = self.buckets.get(_identity(caller))
         if buckets is None:
             return False
         return any(
@@ -73,16 +73,16 @@ class FailureLimit:
         if not networks:
             return
         identity = _identity(caller)
-        buckets = self._empty_at.setdefault(identity, OrderedDict())
-        self._empty_at.move_to_end(identity)
+        buckets = self.buckets.setdefault(identity, OrderedDict())
+        self.buckets.move_to_end(identity)
         for network, each in zip(networks, self._each, strict=False):
             # Look-ups that began at the same time may all fail; a bucket gets no fuller than full.
             buckets[network] = min(max(now, buckets.get(network, now)) + each, now + self._seconds)
             buckets.move_to_end(network)
         while len(buckets) > self._networks or next(iter(buckets.values())) <= now:
             buckets.popitem(last=False)
-        while len(self._empty_at) > self._callers or self._is_over(next(iter(self._empty_at.values())), now):
-            self._empty_at.popitem(last=False)
+        while len(self.buckets) > self._callers or self._is_over(next(iter(self.buckets.values())), now):
+            self.buckets.popitem(last=False)
 
     def _is_over(self, buckets: OrderedDict[str, float], now: float) -> bool:
         """Tell whether the last failure of a caller is so old that all its buckets are empty."""
