@@ -7,7 +7,7 @@ A small Keywright service for verifiers, over real HTTP on loopback, that behave
 
 It keeps keys in a dict and tells of changes as the real one does. What can be scripted: answers of any status
 (`canned`), answers that wait (`held`), connections that are reset (`away`) or cut (`cut_feeds`), a feed that says
-nothing (`muted`), a process that is stopped (`paused`), a wrong clock, a lost place, answers from memory.
+nothing (`muted`), a process that is stopped (`paused`), a lost place, answers from memory.
 """
 
 import asyncio
@@ -102,7 +102,6 @@ class FakeService:
         self.away = False
         self.muted = False
         self.from_memory = False
-        self.clock_ahead = 0.0
         self.age = 0.0
         self.more_facts: dict[str, Any] = {}
         # What the service adds to an answer when it counts limits itself.
@@ -289,7 +288,7 @@ class FakeService:
         key = self.keys.get(digest(seen.body["key"]))
         if key is None:
             return {"valid": False, "code": "not_found", "api_key": None}
-        answer = key.answer(time.time() + self.clock_ahead)
+        answer = key.answer(time.time())
         if self.from_memory:
             answer["stale"] = True
         if "keywright-facts" in seen.headers:
@@ -326,7 +325,7 @@ class FakeService:
         if "cursor" not in seen.query or not self._first_place <= place <= now:
             place = now
             await self._event(writer, "reset", times)
-        hello = {"cursor": str(place), "time": time.time() + self.clock_ahead, "bound": 1.0, **times}
+        hello = {"cursor": str(place), "time": time.time(), "bound": 1.0, **times}
         await self._event(writer, "hello", hello)
         if place < now:
             place = await self._drop(writer, place, times)
@@ -383,7 +382,7 @@ def fake_service() -> Iterator[FakeService]:
         thread.join(PATIENCE_SECONDS)
 
 
-def problem(code: str, detail: str) -> dict[str, Any]:
+def problem(code: str, detail: Any = "A sentence.") -> dict[str, Any]:
     """Write what the service says in place of an answer."""
     return {"type": "about:blank", "detail": detail, "code": code, "request_id": "req-12345678"}
 

@@ -15,6 +15,7 @@ import pytest
 
 from keywright.client import Verdict
 from keywright.keys.rate_limits import RateLimit
+from tests.client.asgi import caller
 from tests.client.fake_service import FEED, VERIFY, Canned, FakeService, eventually_async, problem
 
 PROXY = "127.0.0.1"
@@ -51,7 +52,7 @@ def asgi(app: Any) -> Get:
     """Call an ASGI application without a network."""
 
     async def get(url: str, headers: dict[str, str], peer: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=(peer, 1))) as client:
+        async with caller(app, client=(peer, 1)) as client:
             return await client.get(url, headers=headers)
 
     return get

@@ -76,13 +76,13 @@ def create(
     Returns:
         The key with its private key, which no other answer shows.
     """
-    lists = {"scopes": texts("scopes", scopes), "allowed_ips": texts("allowed_ips", allowed_ips)}
     fields = {
         "name": name,
         "description": description,
         "environment": environment,
         "expires_at": expires_at,
-        **lists,
+        "scopes": texts("scopes", scopes),
+        "allowed_ips": texts("allowed_ips", allowed_ips),
         "rate_limits": plain_limits(rate_limits),
         "external_id": external_id,
         "metadata": metadata,
@@ -114,8 +114,7 @@ def list_page(
         unused_since: Keys that existed at this moment and were not used since; aware.
     """
     which = {"status": status, "q": q, "environment": environment, "external_id": external_id}
-    page = {"limit": limit, "cursor": cursor}
-    parameters = _given({**page, **which, "unused_since": unused_since})
+    parameters = _given({"limit": limit, "cursor": cursor, **which, "unused_since": unused_since})
     return Call(method="GET", path=KEYS, read=read_page, parameters=parameters)
 
 

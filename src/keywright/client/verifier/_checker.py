@@ -9,7 +9,7 @@ need no special case: the cache expires by itself, and every key is looked up at
 unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from math import inf
 from threading import Lock
 from typing import NamedTuple
@@ -304,18 +304,6 @@ class LocalChecker:
         until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
         self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
         return verdict
-
-
-def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
-    """
-    Give required scopes as a tuple, the form in which they are compared.
-
-    Raises:
-        TypeError: They are one string, which would be read as its letters.
-    """
-    if isinstance(scopes, str):
-        raise TypeError("scopes must be a collection of strings, not one string")
-    return tuple(scopes)
 
 
 def _requirements(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Requirements:
