@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from uvicorn.server import ServerState
 
-from keywright.api.server.protocol import REQUEST_SECONDS
+from keywright.api.server.counted import REQUEST_SECONDS
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify import fast_path as fast_path_module
 from keywright.api.verify.fast_path import LONGEST_CACHED, FastPath, RequestHead
