@@ -22,8 +22,7 @@ from keywright.api.http.problems import RETRY_SECONDS, Refusal, write
 REQUEST_SECONDS = 30.0
 # The same for a connection past the bound on connections: enough for a probe.
 SURPLUS_SECONDS = 2.0
-# A client reads an answer at this rate on average, after the first REQUEST_SECONDS: a tenth of what GPRS and EDGE gave,
-# and a megabyte in under five minutes.
+# A client reads an answer at this rate on average, after the first REQUEST_SECONDS: a megabyte in under five minutes.
 LEAST_BYTES_PER_SECOND = 4096
 # Unsent bytes of a connection from which on nothing more is written to it, and it counts as slow.
 HIGH_WATER_BYTES = 16 * 1024
