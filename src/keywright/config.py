@@ -181,6 +181,19 @@ class Settings(DatabaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer requests.")
+    max_connections: int = Field(
+        default=4096,
+        ge=16,
+        le=1_000_000,
+        description="How many connections each process keeps open, without those of the feed. With unread answers they "
+        "cost up to 64 KiB each, so 4096 cost 256 MiB at most. Past it, new connections get 503 and are closed; "
+        "`/livez`, `/readyz` and the feed are still answered. The limit of open files bounds them, too.",
+    )
+    openapi: Literal["on", "off", "token"] = Field(
+        default="on",
+        description="Who may read `/openapi.json`: `on`, everybody; `token`, callers with an access token of any "
+        "permission; `off`, nobody: it is 404.",
+    )
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, separated by commas, such as "

@@ -60,7 +60,7 @@ async def hasty(database: Database) -> AsyncIterator[PostgresStore]:
 class TestPostgresStore(StoreContract):
     """The contract on PostgreSQL."""
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         return open_store(database.url, on_batch=on_batch)
 
@@ -68,7 +68,7 @@ class TestPostgresStore(StoreContract):
 class TestWithoutPreparedStatements(StoreContract):
     """The contract on PostgreSQL as it is used behind a pooler that knows nothing of prepared statements."""
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         return open_store(f"{database.url}&statement_cache_size=0", on_batch=on_batch)
 
@@ -83,7 +83,7 @@ class TestSerializable(StoreContract):
         _set(postgres_cluster, url, "default_transaction_isolation = serializable")
         return Database(url)
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         return open_store(database.url, on_batch=on_batch)
 

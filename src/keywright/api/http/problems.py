@@ -19,7 +19,7 @@ from keywright.service.faults import Fault, InvalidToken, OrganizationConflict, 
 from keywright.service.management.refusals import Refused
 
 _log = telemetry.Log("keywright.api")
-_conflicts = telemetry.SampledLog(_log)
+_conflicts = telemetry.SampledLog("keywright.api", seconds=60)
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
@@ -79,10 +79,11 @@ PROBLEMS = {
     "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
     "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
+    "too_many_connections": Problem(503, "Unavailable", "There are too many connections right now. Try again soon."),
     "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
 }
 # Seconds until a retry may succeed.
-RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1}
+RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1, "too_many_connections": 1}
 # The answers of forward authentication, which a proxy passes on to its client.
 KEY_PROBLEMS = {
     "invalid_request": PROBLEMS["invalid_request"],
@@ -233,7 +234,7 @@ def _note_fault(fault: Fault, request: Request) -> None:
 def note_conflict(fault: OrganizationConflict) -> None:
     """Count a refused claim of an organization id, and warn of it at most once a minute in each process."""
     telemetry.token_refusals.labels(fault.code).inc()
-    _conflicts.warning("organization conflict", org=fault.org_id)
+    _conflicts.warning(None, "organization conflict", org=fault.org_id)
 
 
 def _refusal_of(fault: Fault) -> Refusal:
