@@ -2,8 +2,6 @@
 
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -20,8 +18,9 @@ from keywright.client.integrations.django import KeywrightDjangoMiddleware, the_
 from keywright.client.verifier import Verdict
 from keywright.dev.issuer import DevIssuer
 from keywright.keys.verdict import Code
+from tests.api.verifier import create_verifier
 from tests.client.asgi import caller
-from tests.live import clean_environment, environment, start_service
+from tests.live import environment, start_service
 from tests.markdown import bare, blocks, code, read, table
 
 PAGE = read("docs/reference/python.md")
@@ -40,14 +39,7 @@ class Running(NamedTuple):
 def running(issuer: DevIssuer) -> Iterator[Running]:
     """A service with a verifier."""
     with start_service(environment(issuer)) as service:
-        made = subprocess.run(
-            [sys.executable, "-m", "keywright", "verifiers", "create", "invoices"],
-            env=clean_environment({"KEYWRIGHT_DATABASE_URL": service.database_url}),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        yield Running(service.base_url, issuer.token("acme"), made.stdout.strip())
+        yield Running(service.base_url, issuer.token("acme"), create_verifier(service, "invoices"))
 
 
 @pytest.fixture

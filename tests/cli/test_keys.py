@@ -10,13 +10,14 @@ import typer
 
 from keywright.cli.application import app
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.key_answers import FIELDS, KEY_ID, PAIR, PATH, PRIVATE, REVOKED, SECRET, TOKEN, invoke, problem
+from tests.cli.key_answers import PATH, invoke, problem
 from tests.cli.terminal import answered
+from tests.client.key_answers import FIELDS, KEY_ID, NEW, PAIR, PRIVATE, REVOKED, SECRET, TOKEN
 
 
 def test_create_prints_the_private_key_once() -> None:
     """People get the private key on standard output, once, and the warning on standard error."""
-    with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
+    with fake_service({("POST", PATH): Answer(201, NEW)}) as service:
         done = invoke(service, "create", "Billing export", "--description", "Nightly job")
     assert done.exit_code == 0, done.output
     assert done.stdout.count(PRIVATE) == 1
@@ -29,9 +30,9 @@ def test_create_prints_the_private_key_once() -> None:
 
 def test_create_for_programs() -> None:
     """With --json standard output is one JSON object in the contract's words, and nothing else."""
-    with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
+    with fake_service({("POST", PATH): Answer(201, NEW)}) as service:
         done = invoke(service, "create", "Billing export", "--json")
-    assert json.loads(done.stdout) == {**FIELDS, "private_key": PRIVATE}
+    assert json.loads(done.stdout) == NEW
     assert "cannot be read again" in done.stderr
 
 
@@ -174,7 +175,7 @@ def find_command(name: str) -> Any:
 
 def test_create_with_everything() -> None:
     """Each field has an option, in units for people; what is sent is in the contract's."""
-    with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
+    with fake_service({("POST", PATH): Answer(201, NEW)}) as service:
         arguments = [
             *("--environment", "sandbox", "--expires", "2027-01-31T13:00:00+01:00"),
             *("--scope", "reports:read", "--scope", "invoices:*", "--allow-ip", "192.0.2.7"),
@@ -201,7 +202,7 @@ def test_create_with_everything() -> None:
 
 def test_create_with_a_life() -> None:
     """An expiry may be a duration from now."""
-    with fake_service({("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}) as service:
+    with fake_service({("POST", PATH): Answer(201, NEW)}) as service:
         before = datetime.now(UTC)
         assert invoke(service, "create", "n", "--expires", "90d").exit_code == 0
         after = datetime.now(UTC)
@@ -352,7 +353,7 @@ def test_revoke_with_a_reason() -> None:
 
 def test_a_lost_answer_makes_one_key() -> None:
     """A creation whose answer does not arrive is sent again with the same key, and ends with one private key."""
-    answers = {("POST", PATH): Answer(201, {**FIELDS, "private_key": PRIVATE})}
+    answers = {("POST", PATH): Answer(201, NEW)}
     with fake_service(answers) as service:
         service.lost = 1
         done = invoke(service, "create", "n")

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.key_answers import KEY_ID, PATH, invoke, problem
-from tests.client.test_management_operations import EVENT, OPTIONS, PAIR, RECEIPT, USAGE
+from tests.cli.key_answers import PATH, invoke, problem
+from tests.client.key_answers import EVENT, KEY_ID, OPTIONS, PAIR, RECEIPT, USAGE
 
 EVENTS = "/api/v2/api-key-events"
 OPTIONS_PATH = "/api/v2/api-key-options"

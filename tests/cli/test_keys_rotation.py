@@ -16,8 +16,9 @@ from keywright.client import ManagementClient
 from keywright.contract import ApiKeyResponse
 from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.key_answers import FIELDS, KEY_ID, PATH, REVOKED, SECRET, invoke, problem
+from tests.cli.key_answers import PATH, invoke, problem
 from tests.cli.terminal import answered, command, environment, terminal
+from tests.client.key_answers import FIELDS, KEY_ID, REVOKED, SECRET
 from tests.live import PATIENCE_SECONDS
 
 ONE = f"{PATH}/{KEY_ID}"

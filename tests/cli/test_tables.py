@@ -8,8 +8,9 @@ import pytest
 
 from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
-from tests.cli.key_answers import FIELDS, PATH
+from tests.cli.key_answers import PATH
 from tests.cli.terminal import command, environment, terminal, without_styles
+from tests.client.key_answers import FIELDS
 from tests.live import PATIENCE_SECONDS
 
 LONG_NAME = "Nightly export of invoices to the accountants in Rotterdam, second attempt"

@@ -13,6 +13,8 @@ import pytest
 
 from keywright.client import AsyncManagementClient, ManagementClient
 
+BASE = "https://keys.acme.example"
+
 
 class AwaitedClient:
     """

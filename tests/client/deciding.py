@@ -20,7 +20,7 @@ def request(
     return UncachedRequest(text, (digest(text), scopes, environment, client_ip, user_agent), explain, cost)
 
 
-def from_memory(checker: LocalChecker, text: str, *arguments: Any) -> Verdict | None:
+def from_memory(checker: LocalChecker, text: str, *arguments: Any, **named: Any) -> Verdict | None:
     """Decide from memory; None where the service has to be asked."""
-    decided = checker.decide(text, *arguments)
+    decided = checker.decide(text, *arguments, **named)
     return decided if isinstance(decided, Verdict) else None

@@ -7,7 +7,7 @@ A small Keywright service for verifiers, over real HTTP on loopback, that behave
 
 It keeps keys in a dict and tells of changes as the real one does. What can be scripted: answers of any status
 (`canned`), answers that wait (`held`), connections that are reset (`away`) or cut (`cut_feeds`), a feed that says
-nothing (`muted`), a process that is stopped (`paused`), a wrong clock, a lost place, answers from memory.
+nothing (`muted`), a process that is stopped (`paused`), a lost place, answers from memory.
 """
 
 import asyncio
@@ -69,11 +69,14 @@ class FakeKey:
     retires_at: float | None = None
     allowed_ips: tuple[str, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    long_metadata: dict[str, Any] | None = None
 
     def answer(self, now: float) -> dict[str, Any]:
         """Give the answer to a verification that asks for nothing."""
         expired = any(end is not None and end <= now for end in (self.expires_at, self.retires_at))
-        code = "revoked" if self.revoked else "expired" if expired else "valid"
+        ended = "expired" if self.expires_at is not None and self.expires_at <= now else "replaced"
+        code = "revoked" if self.revoked else ended if expired else "valid"
         facts = {
             "revoked": self.revoked,
             "expires_at": self.expires_at,
@@ -81,7 +84,8 @@ class FakeKey:
             "allowed_ips": self.allowed_ips,
             "rate_limits": self.rate_limits,
         }
-        return {"valid": code == "valid", "code": code, "api_key": self.shown, "facts": facts}
+        shown = self.shown if self.long_metadata is not None else {**self.shown, "metadata": self.metadata}
+        return {"valid": code == "valid", "code": code, "api_key": shown, "facts": facts}
 
 
 class _Closed(Exception):
@@ -102,7 +106,6 @@ class FakeService:
         self.away = False
         self.muted = False
         self.from_memory = False
-        self.clock_ahead = 0.0
         self.age = 0.0
         self.more_facts: dict[str, Any] = {}
         # What the service adds to an answer when it counts limits itself.
@@ -289,13 +292,15 @@ class FakeService:
         key = self.keys.get(digest(seen.body["key"]))
         if key is None:
             return {"valid": False, "code": "not_found", "api_key": None}
-        answer = key.answer(time.time() + self.clock_ahead)
+        answer = key.answer(time.time())
         if self.from_memory:
             answer["stale"] = True
         if "keywright-facts" in seen.headers:
             answer["facts"] |= self.more_facts
             return answer
         del answer["facts"]
+        if "include" in seen.body:
+            answer["api_key"] = {**key.shown, "metadata": key.long_metadata or key.metadata}
         if key.rate_limits:
             answer |= self.counted
         if answer["valid"] and not set(seen.body.get("scopes", ())) <= set(key.shown["scopes"]):
@@ -326,7 +331,7 @@ class FakeService:
         if "cursor" not in seen.query or not self._first_place <= place <= now:
             place = now
             await self._event(writer, "reset", times)
-        hello = {"cursor": str(place), "time": time.time() + self.clock_ahead, "bound": 1.0, **times}
+        hello = {"cursor": str(place), "time": time.time(), "bound": 1.0, **times}
         await self._event(writer, "hello", hello)
         if place < now:
             place = await self._drop(writer, place, times)
@@ -383,7 +388,7 @@ def fake_service() -> Iterator[FakeService]:
         thread.join(PATIENCE_SECONDS)
 
 
-def problem(code: str, detail: str) -> dict[str, Any]:
+def problem(code: str, detail: Any = "A sentence.") -> dict[str, Any]:
     """Write what the service says in place of an answer."""
     return {"type": "about:blank", "detail": detail, "code": code, "request_id": "req-12345678"}
 

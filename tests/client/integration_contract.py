@@ -15,6 +15,7 @@ import pytest
 
 from keywright.client import Verdict
 from keywright.keys.rate_limits import RateLimit
+from tests.client.asgi import caller
 from tests.client.fake_service import FEED, VERIFY, Canned, FakeService, eventually_async, problem
 
 PROXY = "127.0.0.1"
@@ -51,7 +52,7 @@ def asgi(app: Any) -> Get:
     """Call an ASGI application without a network."""
 
     async def get(url: str, headers: dict[str, str], peer: str) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=(peer, 1))) as client:
+        async with caller(app, client=(peer, 1)) as client:
             return await client.get(url, headers=headers)
 
     return get
@@ -96,7 +97,7 @@ class IntegrationContract:
     @pytest.mark.parametrize(
         ("options", "headers", "status", "code"),
         [
-            ({}, {}, 401, "key_required"),
+            ({}, {}, 401, "missing_key"),
             ({}, {"Authorization": "Bearer nonsense"}, 401, "not_found"),
             ({}, {"X-API-Key": "nonsense"}, 401, "not_found"),
             ({}, {"X-API-Key": "GOOD,GOOD"}, 401, "not_found"),
@@ -123,7 +124,7 @@ class IntegrationContract:
         assert response.headers["Content-Type"] == "application/json"
         challenge = response.headers.get("WWW-Authenticate")
         assert (challenge is not None) is (status == 401 or code == "insufficient_scope")
-        assert code != "key_required" or challenge == 'Bearer realm="api"'
+        assert code != "missing_key" or challenge == 'Bearer realm="api"'
         assert app.seen == []
 
     async def test_limits(self, fake: FakeService) -> None:

@@ -41,8 +41,8 @@ class World:
     def follow(self) -> None:
         self.checker.synced(self.clock.now)
 
-    def verify_now(self, text: str = TEXT, **asked: Any) -> Verdict | None:
-        return from_memory(self.checker, text, *words(**asked))
+    def verify_now(self, text: str = TEXT, *, explain: bool = False, **asked: Any) -> Verdict | None:
+        return from_memory(self.checker, text, with_explanation=explain, **asked)
 
     def hold(self, found: KeyFacts | None = None, text: str = TEXT) -> None:
         self.answer(Answer(code=Code.VALID, facts=found or facts(), complete=True), text)
@@ -57,17 +57,6 @@ class World:
         while self.checker.add_up_usage(3):
             pass
         return self.checker.take_usage(1_000_000)
-
-
-def words(
-    scopes: tuple[str, ...] = (),
-    environment: str | None = None,
-    client_ip: str | None = None,
-    user_agent: str | None = None,
-    explain: bool = False,
-    cost: int = 1,
-) -> tuple[tuple[str, ...], str | None, str | None, str | None, bool, int]:
-    return scopes, environment, client_ip, user_agent, explain, cost
 
 
 @pytest.fixture
@@ -238,7 +227,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
     world.clock.go_on(0.5)
     verdict = world.verify_now(explain=True)
     assert verdict is not None
-    assert verdict.code is Code.EXPIRED
+    assert verdict.code is Code.REPLACED
     assert verdict.explanation is not None
     assert "rotation" in verdict.explanation.reason
 

@@ -20,46 +20,11 @@ from keywright.client import (
     ServiceUnavailable,
     UnexpectedAnswer,
 )
-from keywright.keys.pair import mint
-from tests.client.both_clients import fresh, kind_of_client, new_client
+from tests.client.both_clients import BASE, fresh, kind_of_client, new_client
+from tests.client.fake_service import problem
+from tests.client.key_answers import FIELDS, KEY_ID, NEW, PAIR, TOKEN
 
 __all__ = ["kind_of_client"]
-
-BASE = "https://keys.acme.example"
-TOKEN = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
-KEY_ID = "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55"
-PAIR = mint(bytes(range(32)), brand="kw", environment="live")
-SECRET: dict[str, Any] = {
-    "public_key": PAIR.public.text,
-    "private_key_display": PAIR.private.display,
-    "created_at": "2026-11-23T21:48:05.120340Z",
-    "first_used_at": None,
-    "last_used_at": "2026-11-24T00:00:00Z",
-    "retires_at": None,
-    "retire_when_idle_seconds": None,
-}
-FIELDS: dict[str, Any] = {
-    "id": KEY_ID,
-    "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
-    "name": "Billing export",
-    "description": None,
-    "environment": "live",
-    "public_key": PAIR.public.text,
-    "private_key_display": PAIR.private.display,
-    "created_at": "2026-11-23T21:48:05.120340Z",
-    "expires_at": None,
-    "is_revoked": False,
-    "revoked_at": None,
-    "last_used_at": None,
-    "status": "active",
-    "revocation_reason": None,
-    "scopes": ["invoices:read"],
-    "allowed_ips": ["192.0.2.0/24"],
-    "rate_limits": [{"name": "minute", "limit": 100, "window_seconds": 60}],
-    "external_id": "customer-1742",
-    "metadata": {"plan": "team"},
-    "secrets": [SECRET],
-}
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -72,17 +37,13 @@ def answering(status: int, body: Any, headers: dict[str, str] | None = None) -> 
     return client(lambda _request: httpx.Response(status, json=body, headers=headers))
 
 
-def problem(code: str, detail: Any = "A sentence.") -> dict[str, Any]:
-    return {"detail": detail, "code": code, "request_id": "req-12345678"}
-
-
 def test_create_sends_the_contracts_request() -> None:
     """A creation is a POST of JSON with the bearer token; an absent description is not sent."""
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(201, json={**FIELDS, "private_key": PAIR.private.reveal()})
+        return httpx.Response(201, json=NEW)
 
     with client(handler) as keys:
         keys.create("Billing export")
@@ -97,7 +58,7 @@ def test_create_sends_the_contracts_request() -> None:
 
 def test_created_key_is_read_whole() -> None:
     """Every field of a new key arrives with its type, the private key as the guarded type."""
-    created = answering(201, {**FIELDS, "private_key": PAIR.private.reveal()}).create("Billing export")
+    created = answering(201, NEW).create("Billing export")
     assert isinstance(created, CreatedApiKeyResponse)
     assert created.id == UUID(KEY_ID)
     assert created.created_at == datetime(2026, 11, 23, 21, 48, 5, 120340, tzinfo=UTC)
@@ -106,7 +67,7 @@ def test_created_key_is_read_whole() -> None:
 
 def test_private_key_is_guarded() -> None:
     """No printed or pickled form of a new key shows its private half."""
-    created = answering(201, {**FIELDS, "private_key": PAIR.private.reveal()}).create("Billing export")
+    created = answering(201, NEW).create("Billing export")
     forms = [repr(created), str(created), repr(copy.deepcopy(created)), str(pickle.dumps(created))]
     assert all(PAIR.private.reveal() not in form for form in forms)
     assert PAIR.private.display in repr(created)

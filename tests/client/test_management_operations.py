@@ -20,73 +20,15 @@ from keywright.client import (
     Status,
     UnexpectedAnswer,
 )
-from tests.client.both_clients import kind_of_client, new_client
-from tests.client.test_management_client import BASE, FIELDS, KEY_ID, PAIR, SECRET, TOKEN, problem
+from tests.client.both_clients import BASE, kind_of_client, new_client
+from tests.client.fake_service import problem
+from tests.client.key_answers import EVENT, FIELDS, KEY_ID, NEW, OPTIONS, PAIR, RECEIPT, SECRET, TOKEN, USAGE
 
 __all__ = ["kind_of_client"]
 
 KEYS = "/api/v2/api-keys"
 ONE = f"{KEYS}/{KEY_ID}"
 NOON = datetime(2027, 1, 31, 13, 0, tzinfo=timezone(timedelta(hours=1)))
-NEW = {**FIELDS, "private_key": PAIR.private.reveal()}
-EVENT: dict[str, Any] = {
-    "id": "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b56",
-    "type": "api_key.updated",
-    "key_id": KEY_ID,
-    "occurred_at": "2026-11-23T21:50:11.004711Z",
-    "actor": {"issuer": "https://acme.eu.auth0.com/", "subject": "auth0|6543210fedcba", "client_id": None},
-    "request_id": "0c9f6f3a6a604e1f8a1c8d9b4bb0c5de",
-    "address": "192.0.2.7",
-    "data": {"before": {"scopes": []}, "after": {"scopes": ["invoices:read"]}},
-    "position": 17,
-    "hash": "5f" * 32,
-}
-USAGE: dict[str, Any] = {
-    "key_id": KEY_ID,
-    "last_used_at": None,
-    "period": "hour",
-    "counts": [{"start": "2026-11-23T21:00:00Z", "count": 3}],
-    "sources": [
-        {
-            "public_key": PAIR.public.text,
-            "network": "192.0.2.0/24",
-            "agent": None,
-            "verifier": "billing-api",
-            "first_seen": "2026-11-23T21:00:00Z",
-            "last_seen": "2026-11-23T21:01:00Z",
-            "count": 3,
-        }
-    ],
-    "secrets": [
-        {
-            "public_key": PAIR.public.text,
-            "private_key_display": PAIR.private.display,
-            "last_used_at": "2026-11-23T21:01:00Z",
-            "retires_at": None,
-        }
-    ],
-}
-RECEIPT: dict[str, Any] = {
-    "key_id": KEY_ID,
-    "revoked_at": "2026-11-23T23:26:11.804821Z",
-    "confirmed": 1,
-    "pending": 1,
-    "may_accept_until": "2026-11-23T23:31:11Z",
-    "verifiers": [
-        {
-            "name": "billing-api",
-            "kind": "verifier",
-            "connected_at": "2026-11-23T20:00:00Z",
-            "confirmed_at": None,
-            "may_accept_until": "2026-11-23T23:31:11Z",
-        }
-    ],
-}
-OPTIONS: dict[str, Any] = {
-    "environments": ["live", "sandbox"],
-    "scopes": [{"scope": "reports:read", "description": "Read reports"}],
-    "policy": {"max_life_seconds": 86_400, "expiry_required": True, "max_active_keys": None},
-}
 
 
 class Recorder:
@@ -146,7 +88,8 @@ def test_create_with_everything() -> None:
 def test_a_key_is_read_whole() -> None:
     """Every field arrives with its type, and the entity tag with it; during a rotation both pairs are there."""
     old = {**SECRET, "retires_at": "2026-12-01T00:00:00Z", "retire_when_idle_seconds": 3600}
-    recorder = Recorder({**FIELDS, "secrets": [SECRET, old]}, headers={"ETag": '"7"'})
+    used = {**SECRET, "last_used_at": "2026-11-24T00:00:00Z"}
+    recorder = Recorder({**FIELDS, "secrets": [used, old]}, headers={"ETag": '"7"'})
     key = recorder.keys.get(KEY_ID)
     assert recorder.asked == ("GET", ONE, None)
     assert (key.status, key.revocation_reason, key.etag) == (Status.ACTIVE, None, '"7"')
@@ -335,24 +278,34 @@ def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
         call(Recorder(body).keys)
 
 
+NESTED: list[Any] = []
+NESTED.append(NESTED)
+DEEP: Any = 1
+for _ in range(5000):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("call", "flaw"),
     [
-        lambda keys: keys.create("n", expires_at=datetime(2027, 1, 1)),  # noqa: DTZ001 - that is the flaw
-        lambda keys: keys.create("n", metadata={"x": float("nan")}),
-        lambda keys: keys.create("n", metadata={"x": object()}),
-        lambda keys: keys.update(KEY_ID, name="\ud800"),
-        lambda keys: keys.update(KEY_ID, name="n", if_match='"7"\r\nX: y'),
-        lambda keys: keys.list(unused_since=datetime(2027, 1, 1)),  # noqa: DTZ001
-        lambda keys: keys.rotate(KEY_ID, idempotency_key="short"),
-        lambda keys: keys.create("n", idempotency_key="x" * 22 + " "),
-        lambda keys: keys.events(key_id="\ud800"),
+        (lambda keys: keys.create("n", expires_at=datetime(2027, 1, 1)), "^expires_at: the datetime has no zone"),  # noqa: DTZ001 - that is the flaw
+        (lambda keys: keys.create("n", metadata={"x": float("nan")}), "^metadata: the dict has a value that JSON"),
+        (lambda keys: keys.create("n", metadata={"x": object()}), "^metadata: JSON has no object"),
+        (lambda keys: keys.create("n", metadata={"x": NESTED}), "^metadata: the dict has a value that JSON"),
+        (lambda keys: keys.create("n", metadata={"x": DEEP}), "^metadata: the dict is nested too deep"),
+        (lambda keys: keys.create("n", metadata={(): 1}), "^metadata: the dict has a value that JSON"),
+        (lambda keys: keys.update(KEY_ID, name="\ud800"), "^name: the str has half of a surrogate pair"),
+        (lambda keys: keys.update(KEY_ID, name="n", if_match='"7"\r\nX: y'), "if_match"),
+        (lambda keys: keys.list(unused_since=datetime(2027, 1, 1)), "^unused_since: the datetime has no zone"),  # noqa: DTZ001
+        (lambda keys: keys.rotate(KEY_ID, idempotency_key="short"), "idempotency key"),
+        (lambda keys: keys.create("n", idempotency_key="x" * 22 + " "), "idempotency key"),
+        (lambda keys: keys.events(key_id="\ud800"), "^key_id: the str has half of a surrogate pair"),
     ],
 )
-def test_what_cannot_be_sent(call: Callable[[Any], Any]) -> None:
-    """A value that JSON cannot represent is an error before anything is sent."""
+def test_what_cannot_be_sent(call: Callable[[Any], Any], flaw: str) -> None:
+    """A value that JSON cannot represent is an error before anything is sent; it names the field and the type."""
     recorder = Recorder(FIELDS)
-    with pytest.raises(KeywrightError):
+    with pytest.raises(KeywrightError, match=flaw):
         call(recorder.keys)
     assert recorder.seen == []
 

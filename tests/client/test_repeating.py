@@ -9,12 +9,12 @@ import pytest
 
 from keywright.client import KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer
 from keywright.client._retries import LONGEST_PAUSE
-from tests.client.both_clients import fresh, kind_of_client, new_client
-from tests.client.test_management_client import BASE, FIELDS, KEY_ID, PAIR, TOKEN, problem
+from tests.client.both_clients import BASE, fresh, kind_of_client, new_client
+from tests.client.fake_service import problem
+from tests.client.key_answers import KEY_ID, NEW, PAIR, TOKEN
 
 __all__ = ["kind_of_client"]
 
-NEW = {**FIELDS, "private_key": PAIR.private.reveal()}
 OWN_KEY = "order-1742-created-by-the-shop"
 
 Result = httpx.Response | httpx.TransportError

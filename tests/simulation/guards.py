@@ -288,14 +288,13 @@ def _greet_and_count_from_now(self: Any, hello: FeedHello, received: float) -> N
 
 def _reset_and_keep(self: Any, event: StreamEvent, received: float) -> list[int]:
     if event.name == "reset":
-        self._greeted = False
         return []
     return _client_apply(self, event, received)
 
 
 def _reset_and_greet_and_keep(self: Any, event: StreamEvent, received: float) -> list[int]:
     if event.name == "reset":
-        self._cursor, self._greeted = None, False
+        self._cursor = None
         return []
     return _client_apply(self, event, received)
 

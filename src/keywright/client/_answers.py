@@ -72,19 +72,18 @@ def reader(type_: type[_Answer]) -> Callable[[httpx.Response], _Answer]:
 
 def error_of(response: httpx.Response) -> KeywrightError:
     """Make the error to raise for an answer with an unexpected status."""
-    after = read_retry_after(response)
+    status, after = response.status_code, read_retry_after(response)
     try:
         answer = read(ErrorResponse, response.content)
     except ContractError:
-        if response.status_code in _UNAVAILABLE:
+        if status in _UNAVAILABLE:
             return ServiceUnavailable("The service is not available right now.", retry_after=after)
         return not_keywright(response)
     errors = () if isinstance(answer.detail, str) else answer.detail
     detail = answer.detail if isinstance(answer.detail, str) else " ".join(map(_sentence, answer.detail))
     request_id = answer.request_id[:_REQUEST_ID_MAX]
-    if response.status_code in _UNAVAILABLE:
+    if status in _UNAVAILABLE:
         return ServiceUnavailable(detail, retry_after=after, request_id=request_id)
-    status = response.status_code
     return Refused(answer.code, status, detail, request_id=request_id, errors=errors, retry_after=after)
 
 

@@ -60,7 +60,7 @@ def _flaw(field: tuple[str, Any]) -> str | None:
     except RecursionError:
         return f"{name}: the {type(value).__name__} is nested too deep."
     except UnicodeEncodeError:
-        return f"{name}: a text in the {type(value).__name__} has half of a surrogate pair, which UTF-8 cannot carry."
+        return f"{name}: the {type(value).__name__} has half of a surrogate pair, which UTF-8 cannot carry."
     except (TypeError, ValueError) as error:
         return f"{name}: {_reason(value, error)}"
     return None

@@ -76,13 +76,13 @@ def create(
     Returns:
         The key with its private key, which no other answer shows.
     """
-    lists = {"scopes": texts("scopes", scopes), "allowed_ips": texts("allowed_ips", allowed_ips)}
     fields = {
         "name": name,
         "description": description,
         "environment": environment,
         "expires_at": expires_at,
-        **lists,
+        "scopes": texts("scopes", scopes),
+        "allowed_ips": texts("allowed_ips", allowed_ips),
         "rate_limits": plain_limits(rate_limits),
         "external_id": external_id,
         "metadata": metadata,
@@ -317,20 +317,24 @@ def _condition(if_match: str | None) -> dict[str, str]:
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in _present(parameters).items()}
+    return {name: _text(name, value) for name, value in _present(parameters).items()}
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise KeywrightError(f"{name}: the datetime has no zone, so it names no moment.")
+    text = moment(value) if isinstance(value, datetime) else str(value)
     try:
-        text = moment(value) if isinstance(value, datetime) else str(value)
         text.encode()
     except ValueError:
-        raise KeywrightError("A filter cannot be written in UTF-8, or is a time without a zone.") from None
-    return text
+        flaw = f"{name}: the {type(value).__name__} has half of a surrogate pair, which UTF-8 cannot carry."
+    else:
+        return text
+    raise KeywrightError(flaw)
 
 
 def _nothing(_response: httpx.Response) -> None:

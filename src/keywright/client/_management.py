@@ -13,17 +13,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
-from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
-from keywright import __version__
 from keywright.client import _calls as calls
 from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
 from keywright.client._calls import Call
 from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
-from keywright.client.address import is_on_this_machine, service_address
+from keywright.client.address import client_settings, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.contract import ApiKeyResponse, EventResponse
 
@@ -90,17 +88,7 @@ class _Client:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             # Refused here, because an error of httpx would quote the token.
             raise KeywrightError("The token is empty or contains characters that no access token has.")
-        self._settings: dict[str, Any] = {
-            "timeout": timeout,
-            "follow_redirects": False,
-            # A proxy from the environment would send requests for loopback to another machine.
-            "trust_env": not is_on_this_machine(self._base),
-            "headers": {
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/json",
-                "User-Agent": f"keywright-python/{__version__}",
-            },
-        }
+        self._settings = {"timeout": timeout, **client_settings(self._base, token)}
 
     def _steps(self, http: httpx.Client | httpx.AsyncClient, call: Call[Result]) -> Generator[Step, Outcome, Result]:
         """Give the steps of a call one after the other; each gets the outcome of the one before."""
@@ -208,9 +196,7 @@ class ManagementClient(_Client):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _do(self, step: Step) -> Outcome:
@@ -297,9 +283,7 @@ class AsyncManagementClient(_Client):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.close()
 
     async def _do(self, step: Step) -> Outcome:

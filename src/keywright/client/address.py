@@ -1,7 +1,10 @@
-"""The address of a service: check it, and find out whether it is this machine."""
+"""The address of a service: check it, and make the settings of an HTTP client for it."""
+
+from typing import Any
 
 import httpx
 
+from keywright import __version__
 from keywright.client.errors import KeywrightError
 from keywright.keys.addresses import is_loopback
 
@@ -25,6 +28,15 @@ def service_address(text: str) -> str:
     return str(url).rstrip("/")
 
 
-def is_on_this_machine(address: str) -> bool:
-    """Tell whether an address is on this machine; requests to it must not use a proxy of the environment."""
-    return is_loopback(httpx.URL(address).host)
+def client_settings(address: str, credential: str) -> dict[str, Any]:
+    """Give the arguments of the httpx client that calls *address* with *credential*."""
+    return {
+        "follow_redirects": False,
+        # A proxy from the environment would send requests for loopback to another machine.
+        "trust_env": not is_loopback(httpx.URL(address).host),
+        "headers": {
+            "Authorization": f"Bearer {credential}",
+            "Accept": "application/json",
+            "User-Agent": f"keywright-python/{__version__}",
+        },
+    }

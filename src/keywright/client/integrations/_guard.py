@@ -13,9 +13,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 from httpx import codes
 
+from keywright.client._bodies import texts
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
-from keywright.client.verifier._checker import wanted_scopes
 from keywright.keys.addresses import client_address
 from keywright.keys.rate_limiter import rate_limit_headers
 from keywright.keys.rate_limits import check_cost
@@ -61,16 +61,13 @@ class KeyRefused(Exception):
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
+        self.body = json.dumps({"detail": detail, "code": code}).encode()
+        """The answer's content, JSON."""
 
     @property
     def answer_headers(self) -> dict[str, str]:
         """All headers of the answer."""
         return {"Content-Type": "application/json", "Content-Length": str(len(self.body)), **self.headers}
-
-    @property
-    def body(self) -> bytes:
-        """The answer's content, JSON."""
-        return json.dumps({"detail": self.detail, "code": self.code}).encode()
 
 
 class RequestHeaders(NamedTuple):
@@ -112,16 +109,12 @@ class Guard:
         trusted_proxies: Collection[str] = (),
         cost: int = 1,
     ) -> None:
-        if isinstance(trusted_proxies, str):
-            raise TypeError("trusted_proxies must be a collection of networks, not one string")
-        if isinstance(exempt, str):
-            raise TypeError("exempt must be a collection of paths, not one string")
         check_cost(cost)
         self._cost = cost
-        self._scopes = wanted_scopes(scopes)
+        self._scopes = texts("scopes", scopes)
         self._environment = environment
-        self._exempt = frozenset(exempt)
-        self._trusted = [ip_network(network) for network in trusted_proxies]
+        self._exempt = frozenset(texts("exempt", exempt))
+        self._trusted = [ip_network(network) for network in texts("trusted_proxies", trusted_proxies)]
 
     def is_exempt(self, path: str) -> bool:
         """Tell whether requests for *path* need no key."""

@@ -87,7 +87,7 @@ def verifier_error_of(response: httpx.Response) -> KeywrightError:
             return CredentialRefused(error.code, error.status, error.detail, request_id=error.request_id)
         return ServiceUnavailable(
             f"The service answered {error.status}: {error.detail}",
-            retry_after=read_retry_after(response),
+            retry_after=error.retry_after,
             request_id=error.request_id,
         )
     # The page of a gateway, or another server than the service.

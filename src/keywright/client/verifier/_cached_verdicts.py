@@ -16,7 +16,6 @@ LONGEST_AGENT = 256
 RequestKey = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
 """All that a verdict depends on: the digest of the key, required scopes and environment, address and user agent."""
 
-
 NEVER_REPEATED = -1
 """In place of a number of changes: this verdict is not repeated."""
 

@@ -7,16 +7,15 @@ import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
 import httpx
 
-from keywright import __version__
 from keywright.client._answers import error_of, not_keywright
-from keywright.client.address import is_on_this_machine, service_address
+from keywright.client.address import client_settings, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.verifier._answers import Answer, read_answer, verifier_error_of
 from keywright.client.verifier._checker import UncachedRequest
@@ -80,7 +79,7 @@ class Service:
     """
 
     url: str
-    credential: str
+    credential: str = field(repr=False)
     brand: str
 
     def __post_init__(self) -> None:
@@ -90,9 +89,6 @@ class Service:
             raise KeywrightError(
                 f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
             )
-
-    def __repr__(self) -> str:
-        return f"Service({self.url!r})"
 
 
 class _Connecting:
@@ -138,19 +134,13 @@ class ServiceCalls:
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=httpx.Timeout(timing.answer, connect=timing.connection),
-            follow_redirects=False,
-            trust_env=not is_on_this_machine(service.url),
             # The feed, reports and acknowledgements never wait behind look-ups.
             limits=httpx.Limits(
                 max_connections=MOST_LOOK_UPS + 8,
                 max_keepalive_connections=MOST_LOOK_UPS,
                 keepalive_expiry=_KEEP_ALIVE_SECONDS,
             ),
-            headers={
-                "Authorization": f"Bearer {service.credential}",
-                "Accept": "application/json",
-                "User-Agent": f"keywright-python/{__version__}",
-            },
+            **client_settings(service.url, service.credential),
         )
 
     async def look_up(self, request: UncachedRequest) -> Answer:

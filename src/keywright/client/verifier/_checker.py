@@ -9,7 +9,7 @@ need no special case: the cache expires by itself, and every key is looked up at
 unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from math import inf
 from threading import Lock
 from typing import NamedTuple
@@ -327,18 +327,6 @@ class LocalChecker:
             request, CachedVerdict(verdict, now, until=until, changes=changes, has_metadata=has_metadata)
         )
         return verdict
-
-
-def wanted_scopes(scopes: Collection[str]) -> tuple[str, ...]:
-    """
-    Give required scopes as a tuple, the form in which they are compared.
-
-    Raises:
-        TypeError: They are one string, which would be read as its letters.
-    """
-    if isinstance(scopes, str):
-        raise TypeError("scopes must be a collection of strings, not one string")
-    return tuple(scopes)
 
 
 def _requirements(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Requirements:

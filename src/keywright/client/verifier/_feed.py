@@ -56,9 +56,9 @@ class FeedReader:
     def __init__(self, checker: LocalChecker) -> None:
         self._checker = checker
         self._clock = checker.clock
+        # None until a stream was greeted, and again after a `reset`.
         self._cursor: str | None = None
         self._asked_at = 0.0
-        self._greeted = False
         self._clock_was_off = False
         self._late_since: float | None = None
 
@@ -67,7 +67,6 @@ class FeedReader:
         self._asked_at = self._clock()
         self._late_since = None
         # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
-        self._greeted = self._cursor is not None
         return {} if self._cursor is None else {"cursor": self._cursor}
 
     def apply(self, event: StreamEvent) -> list[int]:
@@ -93,10 +92,10 @@ class FeedReader:
         if isinstance(data, FeedReset):
             # It is unknown which changes were missed. The `hello` that follows has the new cursor.
             self._checker.drop_all()
-            self._cursor, self._greeted = None, False
+            self._cursor = None
         elif isinstance(data, FeedHello):
             self._greet(data, received)
-        elif not self._greeted:
+        elif self._cursor is None:
             # Without a `hello` the first changes of the stream may be missing.
             raise ValueError("not greeted")
         elif isinstance(data, FeedDrop):
@@ -114,7 +113,6 @@ class FeedReader:
             # A key that was looked up before the stream may have changed before the stream.
             self._checker.drop_all()
             self._cursor = cursor
-        self._greeted = True
         off = self._checker.set_time(hello.time, max(0.0, received - self._asked_at - hello.elapsed), received)
         self._log_clock(off)
 

@@ -193,17 +193,17 @@ class VerifierSession:
         self, call: Callable[[UncachedRequest], Awaitable[Answer]], request: UncachedRequest
     ) -> Answer:
         """Call; and once more after a timeout in which this process did not run, as after SIGSTOP."""
-        for may_repeat in (True, False):
+        for _ in range(2):
             began = self.loop.time()
             try:
                 async with asyncio.timeout(self._timing.answer), self._turns:
                     answer = await call(request)
             except (TimeoutError, NoAnswerInTime):
                 # A late timer means that this process did not run. The answer may have arrived meanwhile.
-                if may_repeat and self.loop.time() - began > self._timing.answer + STOOD_STILL_SECONDS:
-                    continue
-                break
-            self._silent = False
-            return answer
+                if self.loop.time() - began <= self._timing.answer + STOOD_STILL_SECONDS:
+                    break
+            else:
+                self._silent = False
+                return answer
         self._silent = True
-        raise NoAnswerInTime("The service did not answer in time.") from None
+        raise NoAnswerInTime("The service did not answer in time.")

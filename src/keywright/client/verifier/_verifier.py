@@ -16,11 +16,12 @@ from weakref import WeakSet
 
 import httpx
 
+from keywright.client._bodies import texts
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._background import Background
 from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
-from keywright.client.verifier._checker import LocalChecker, wanted_scopes
+from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._session import CLOSED, VerifierSession
 from keywright.client.verifier._verdicts import Verdict
@@ -135,7 +136,7 @@ class InProcessVerifier:
         if checker is None:
             return None
         if scopes.__class__ is not tuple:
-            scopes = wanted_scopes(scopes)
+            scopes = texts("scopes", scopes)
         if cost != 1:
             check_cost(cost)
         decided = checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost, metadata)
@@ -207,7 +208,7 @@ class AsyncVerifier(InProcessVerifier):
         if cost != 1:
             check_cost(cost)
         if scopes.__class__ is not tuple:
-            scopes = wanted_scopes(scopes)
+            scopes = texts("scopes", scopes)
         session = self._running()
         decided = session.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost, metadata)
         return decided if isinstance(decided, Verdict) else await session.decide(decided)
@@ -278,7 +279,7 @@ class Verifier(InProcessVerifier):
         if cost != 1:
             check_cost(cost)
         if scopes.__class__ is not tuple:
-            scopes = wanted_scopes(scopes)
+            scopes = texts("scopes", scopes)
         background = self._background or self._running()
         decided = background.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost, metadata)
         return decided if isinstance(decided, Verdict) else background.decide(decided)
