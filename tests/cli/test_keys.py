@@ -95,7 +95,7 @@ def test_disable_and_enable() -> None:
         assert service.headers[-1]["If-Match"] == '"7"'
 
 
-def test_list_filters() -> None:
+def test_list_filters_by_creation() -> None:
     """Each filter of the API is an option."""
     options = ("--created-by", "auth0|alice", "--scope", "a:read", "--oldest-first", "--status", "disabled")
     times = ("--created-after", "2026-01-01T00:00:00Z", "--created-before", "2026-02-01T00:00:00Z")

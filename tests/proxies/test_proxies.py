@@ -17,7 +17,16 @@ from tests.proxies.backend import Arrived, Backend
 from tests.proxies.documented import RunningProxy
 from tests.proxies.keywright import Keywright, stand_in, until_refused
 
-IDENTITY = ("X-Keywright-Org", "X-Keywright-Key-Id", "X-Keywright-Environment", "X-Keywright-Scopes")
+IDENTITY = (
+    "X-Keywright-Org",
+    "X-Keywright-Key-Id",
+    "X-Keywright-Environment",
+    "X-Keywright-Scopes",
+    "X-Keywright-External-Id",
+    "X-Keywright-Org-External-Id",
+    "X-Keywright-Created-By",
+    "X-Keywright-Metadata",
+)
 
 _numbers = itertools.count(1)
 
