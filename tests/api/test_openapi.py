@@ -179,7 +179,13 @@ def test_errors_follow_from_what_is_read(document: dict[str, Any]) -> None:
         for operation in operations.values():
             codes = codes_of(operation)
             read = {parameter["name"] for parameter in operation.get("parameters", [])}
-            assert {"missing_token", "invalid_token", "insufficient_scope", "auth_unavailable", "internal"} <= codes
+            assert {
+                "missing_token",
+                "invalid_token",
+                "insufficient_permission",
+                "auth_unavailable",
+                "internal",
+            } <= codes
             assert ("not_found" in codes) is ("key_id" in read and "{key_id}" in path)
             assert ("precondition_failed" in codes) is ("If-Match" in read)
             assert ({"idempotency_key_in_use", "idempotency_key_reused"} <= codes) is ("Idempotency-Key" in read)

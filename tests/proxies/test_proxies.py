@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -81,7 +82,8 @@ def unknown() -> str:
 
 
 def expected_identity(key: dict[str, str]) -> dict[str, str]:
-    return dict(zip(IDENTITY, (key["org_id"], key["id"], "live", ""), strict=True))
+    told = (key["org_id"], key["id"], "live", "", "", key["org_external_id"], quote(key["created_by"]), "")
+    return dict(zip(IDENTITY, told, strict=True))
 
 
 def seen_identity(arrived: Arrived) -> dict[str, str]:
