@@ -120,14 +120,17 @@ async def test_what_changed_is_not_answered_as_before(side: Side) -> None:
     assert await ask(side, {"key": KEY}) == ["revoked"]
 
 
-@pytest.mark.parametrize(("kind", "end"), [("expiring", NOW_SECONDS + 1000), ("going", NOW_SECONDS + 5000)])
-async def test_an_answer_ends_with_the_key(side: Side, kind: str, end: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "end", "code"),
+    [("expiring", NOW_SECONDS + 1000, "expired"), ("going", NOW_SECONDS + 5000, "replaced")],
+)
+async def test_an_answer_ends_with_the_key(side: Side, kind: str, end: float, code: str) -> None:
     """A key that expires, and a secret that retires, is refused from that moment on."""
     asked = {"key": PAIRS[kind].private.reveal()}
     for _ in range(3):
         assert await ask(side, asked) == ["valid"]
     side.epoch.seconds = end
-    assert await ask(side, asked) == ["expired"]
+    assert await ask(side, asked) == [code]
 
 
 async def test_uses_are_noted_by_the_hour(side: Side) -> None:
