@@ -76,6 +76,18 @@ Metadata = Annotated[
     typer.Option(parser=option_types.json_object, metavar="JSON", help="Other data, a JSON object up to 8 KiB."),
 ]
 
+CreatedBy = Annotated[
+    str | None, typer.Option(metavar="SUBJECT", help="Keys that the bearer of this token subject created.")
+]
+CreatedAfter = Annotated[
+    datetime | None, option_types.past_option("Keys created since a time, or since a duration ago such as 90d.")
+]
+CreatedBefore = Annotated[
+    datetime | None, option_types.past_option("Keys created before a time, or before a duration ago such as 90d.")
+]
+WithScope = Annotated[str | None, typer.Option(help="Keys with exactly this scope.")]
+OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Begin with the oldest key.")]
+
 
 @keys.command("list")
 def list_keys(
@@ -98,17 +110,11 @@ def list_keys(
         datetime | None,
         option_types.past_option("Keys created before a time, or a duration ago such as 90d, and not used since."),
     ] = None,
-    created_by: Annotated[
-        str | None, typer.Option(metavar="SUBJECT", help="Keys that the bearer of this token subject created.")
-    ] = None,
-    created_after: Annotated[
-        datetime | None, option_types.past_option("Keys created since a time, or since a duration ago such as 90d.")
-    ] = None,
-    created_before: Annotated[
-        datetime | None, option_types.past_option("Keys created before a time, or before a duration ago such as 90d.")
-    ] = None,
-    scope: Annotated[str | None, typer.Option(help="Keys with exactly this scope.")] = None,
-    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the oldest key.")] = False,
+    created_by: CreatedBy = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    scope: WithScope = None,
+    oldest_first: OldestFirst = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the organization's keys, newest first."""
