@@ -39,7 +39,7 @@ from keywright.keys import format as text_format
 from keywright.keys.cache import KeyCache
 from keywright.keys.format import Kind, Parts, digest
 from keywright.keys.verdict import NO_REQUIREMENTS
-from keywright.service.checking.look_up import Verification
+from keywright.service.checking.verification import Verification
 from keywright.storage.engine import open_store
 from tests.history.nodes import create_verifier
 from tests.live import bearer, environment, start_service

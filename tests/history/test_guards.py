@@ -20,8 +20,8 @@ from keywright.keys.pair import mint
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.look_up import Verification
 from keywright.service.checking.verdicts import KeyVerdict
+from keywright.service.checking.verification import Verification
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.storage.postgres import statements as sql

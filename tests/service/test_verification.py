@@ -9,9 +9,8 @@ from keywright.keys.pair import mint
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
-from keywright.service.checking.look_up import Verification
 from keywright.service.checking.verdicts import KeyVerdict
-from keywright.service.checking.verification import limited
+from keywright.service.checking.verification import Verification, limited
 from keywright.service.faults import StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.making_checkers import CALLER, a_checker

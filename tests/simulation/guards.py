@@ -27,7 +27,7 @@ from keywright.service.background_tasks import BackgroundTasks
 from keywright.service.change_feed import Reading
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
-from keywright.service.checking.look_up import Verification
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation import node, store

@@ -3,65 +3,153 @@ The use case of checking: from a presented text to a verdict, mostly from memory
 
 One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
 usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
-`look_up.Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
+`Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import cast
+from dataclasses import replace
+from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
+from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
+from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
-from keywright.keys.verdict import Code, KeyFacts, Requirements
-from keywright.service.checking.look_up import Verification
-from keywright.service.checking.ports import RateLimiter, Seconds
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.service.checking.failure_limit import FailureLimit
+from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.faults import StorageUnavailable
 
-MOST_FAILURES = 60
-FAILURE_SECONDS = 60.0
-_MOST_NETWORKS = 50_000
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
 
 
-class FailureLimit:
-    """
-    Limits the look-ups of unknown keys per network, as a leaky bucket.
+class _SharedLookUp(NamedTuple):
+    """A look-up under way that several requests wait for, and when it began."""
 
-    Never per key or id: strangers could lock an owner out. It applies after the checksum, so that typing errors do not
-    count, and only to keys that are not cached, so that keys in use go on working.
+    since: float
+    look_up: LookUp
+    answer: "asyncio.Task[KeyFacts | None]"
+
+
+_NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
+
+
+class Verification:
+    """
+    Checks keys of one brand.
 
     Args:
-        allowed: Failures at once before a network is refused.
-        seconds: How long a full bucket takes to become empty.
-        most: How many networks to count; beyond it the oldest half is dropped.
+        store: Where keys are looked up.
+        cache: The cached keys; the change follower invalidates them.
+        brand: The first part of a key's text.
+        now: Seconds since the epoch.
+        monotonic: Seconds on the clock of *cache*.
+        outage_seconds: How long cached keys are accepted while the database is unavailable.
     """
 
     def __init__(
-        self, *, allowed: int = MOST_FAILURES, seconds: float = FAILURE_SECONDS, most: int = _MOST_NETWORKS
+        self, store: KeyStore, cache: KeyCache, *, brand: str, now: Seconds, monotonic: Seconds, outage_seconds: float
     ) -> None:
-        self._allowed = allowed
-        self._rate = allowed / seconds
-        self._half = max(1, most // 2)
-        self._recent: dict[str, tuple[float, float]] = {}
-        self._older: dict[str, tuple[float, float]] = {}
+        self._store = store
+        self._cache = cache
+        self._brand = brand
+        self._now = now
+        self._monotonic = monotonic
+        self._outage_seconds = outage_seconds
+        self._look_ups: dict[bytes, _SharedLookUp] = {}
+        self.get_fresh = cache.get_fresh
+        """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
 
-    def exceeded(self, network: str, now: float) -> bool:
-        """Tell whether one more failure of *network* at *now*, in monotonic seconds, is above the limit."""
-        return self._level(network, now) + 1 > self._allowed
+    def verify_now(self, text: str, required: Requirements) -> KeyVerdict | None:
+        """Decide from memory alone; None when it takes the database: see `verify_from_store`."""
+        if not text.isascii():
+            return _NOT_FOUND
+        presented = digest(text)
+        # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
+        facts = self.get_fresh(presented, self._monotonic())
+        if facts is not None:
+            return KeyVerdict(judge(facts, required, self._now()), facts, presented)
+        if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
+            return _NOT_FOUND
+        return None
 
-    def note(self, network: str, now: float) -> None:
-        """Count a failure from *network* at *now*."""
-        level = self._level(network, now) + 1
-        self._older.pop(network, None)
-        if len(self._recent) >= self._half and network not in self._recent:
-            self._older, self._recent = self._recent, {}
-        self._recent[network] = (level, now)
+    async def verify_from_store(self, text: str, required: Requirements, *, from_memory: bool = True) -> KeyVerdict:
+        """
+        Decide with facts from the database, where `verify_now` gave None or its verdict is not new enough.
 
-    def _level(self, network: str, now: float) -> float:
-        level, since = self._recent.get(network) or self._older.get(network) or (0.0, now)
-        return max(0.0, level - (now - since) * self._rate)
+        Args:
+            text: The presented text.
+            required: What the request requires of the key.
+            from_memory: Whether the look-up of another request may be shared.
+
+        Raises:
+            StorageUnavailable: The database is unavailable, and the key is not cached or the outage time is over.
+        """
+        presented, stale = digest(text), False
+        try:
+            facts = await self._look_up(presented, shared=from_memory)
+        except StorageUnavailable:
+            facts, stale = self._cache.get(presented), True
+            if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
+                raise
+        return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
+
+    async def with_metadata(self, verdict: KeyVerdict) -> KeyVerdict:
+        """
+        Add the metadata of the key to its facts where they do not contain it; `not_found` where the key is gone by now.
+
+        Raises:
+            StorageUnavailable: The database is unavailable; metadata that is not cached cannot be told.
+        """
+        facts, presented = verdict.facts, verdict.digest
+        if facts is None or presented is None or facts.metadata is not None:
+            return verdict
+        metadata = await self._store.find_metadata(presented)
+        return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
+
+    async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
+        """Read the key from the database; requests for the same key share one look-up."""
+        if not shared:
+            return await self._read(self._cache.begin(presented))
+        pending = self._look_ups.get(presented)
+        now = self._monotonic()
+        if pending is None or not self._may_join(pending, now):
+            look_up = self._cache.begin(presented)
+            pending = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
+            self._look_ups[presented] = pending
+            pending.answer.add_done_callback(lambda done: self._answered(presented, done))
+        # Shielded: a cancelled request must not cancel the look-up of the others.
+        return await asyncio.shield(pending.answer)
+
+    def _may_join(self, pending: _SharedLookUp, now: float) -> bool:
+        """
+        Tell whether a request may share a look-up that began before it.
+
+        A look-up older than the bound, or invalidated by a change, may have read the key before it was revoked. In the
+        second case this process has acknowledged the change already. Before its first sync the process may be missing
+        in receipts, so no look-up is shared.
+        """
+        if pending.look_up.invalidated or not self._cache.ever_synced:
+            return False
+        return now - pending.since <= BOUND_SECONDS
+
+    def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
+        if (pending := self._look_ups.get(presented)) is not None and pending.answer is done:
+            del self._look_ups[presented]
+        if not done.cancelled():
+            # Read here: asyncio logs an exception that no caller has retrieved.
+            done.exception()
+
+    async def _read(self, look_up: LookUp) -> KeyFacts | None:
+        facts = None
+        try:
+            facts = await self._store.find_key(look_up.digest)
+        finally:
+            self._cache.end(look_up, facts)
+        return facts
 
 
 class Checker:
