@@ -81,7 +81,7 @@ async def test_addresses(counter: Counter) -> None:
 
 
 async def test_a_secret_that_was_replaced(counter: Counter) -> None:
-    """The secret that a rotation replaced works until its end, then it is refused as replaced, unless the key has expired, too."""
+    """A replaced secret works until its end, then it is refused as replaced, unless the key has expired, too."""
     counter.key(retires_at=NOW_SECONDS + 1)
     assert (await counter.ask())["code"] == "valid"
     counter.key(retires_at=NOW_SECONDS)

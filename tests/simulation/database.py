@@ -52,6 +52,7 @@ class Key:
     ended_at: datetime | None = None
     revoked: bool = False
     deleted: bool = False
+    disabled: bool = False
     free_at: float = 0.0
     uses: int = 0
     lost: bool = False
@@ -69,6 +70,7 @@ class Key:
             name=self.name,
             environment="live",
             revoked=self.revoked,
+            disabled=self.disabled,
             org_external_id=self.org_external_id,
             created_by=self.created_by,
         )
