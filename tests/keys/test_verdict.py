@@ -143,3 +143,9 @@ def test_the_words() -> None:
         "ip_not_allowed",
         "rate_limited",
     ]
+
+
+def test_equal_facts_have_one_hash() -> None:
+    """Facts may be a key of a dict: equal ones are one entry, whatever they weigh, and different ones are two."""
+    assert facts(weight=3) == facts(weight=7)
+    assert len({facts(weight=3), facts(weight=7), facts(name="other")}) == 2

@@ -74,6 +74,10 @@ class KeyFacts:
     metadata: str | None = NO_METADATA
     weight: int = field(default=1, compare=False, repr=False)
 
+    def __hash__(self) -> int:
+        # Of the id alone: every verdict looks its written key up, and a hash of all fields would cost more than that.
+        return hash(self.id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
