@@ -223,6 +223,9 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
         ("SCOPES", "bills:read=\u202eRead", "that can be seen"),
         ("KEY_BRAND", "Acme", "1 to 12 characters"),
         ("KEY_BRAND", "a" * 13, "1 to 12 characters"),
+        ("CACHE_MIB", "0", "greater than or equal to 1"),
+        ("PUBLIC_URL", "keys.acme.example", "an address such as https://keys.acme.example"),
+        ("PUBLIC_URL", "https://keys.acme.example/?a", "without a query"),
         ("HOST", "", "at least 1 character"),
         ("PORT", "65536", "65535"),
         ("PORT", "tcp://10.0.0.1:8080", "enableServiceLinks: false"),
@@ -258,6 +261,14 @@ def test_places_of_metrics(env: pytest.MonkeyPatch, value: str) -> None:
     """Metrics may be switched off, share the API's port, or have any address that can be listened on."""
     env.setenv("KEYWRIGHT_METRICS", value.upper())
     assert config.load().metrics == value
+
+
+@pytest.mark.parametrize("old", ["KEYWRIGHT_CACHED_KEYS", "keywright_known_keys"])
+def test_old_names(env: pytest.MonkeyPatch, old: str) -> None:
+    """A setting that counts another thing under a new name is refused with that name; it concerns the service alone."""
+    env.setenv(old, "200000")
+    assert sentence() == f"{old.upper()} is now KEYWRIGHT_CACHE_MIB, which counts MiB of memory and not keys."
+    config.load_database()
 
 
 def test_the_database_alone(env: pytest.MonkeyPatch) -> None:

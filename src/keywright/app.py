@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any, Protocol
 
 from starlette.middleware.cors import CORSMiddleware
@@ -37,7 +38,7 @@ from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
@@ -56,6 +57,9 @@ from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
+
+# As many keys with limits as keys of the usual size in the cache.
+_LIMITED_KEYS_PER_MIB = 2048
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
@@ -106,7 +110,7 @@ def plugs_of(settings: Settings) -> Plugs:
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
-            capacity=settings.cached_keys,
+            capacity=settings.cache_mib * _LIMITED_KEYS_PER_MIB,
             on_outage=settings.limits_on_outage,
             on_uncounted=telemetry.limits_uncounted.inc,
         ),
@@ -200,7 +204,12 @@ def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
         return []
 
     def make() -> dict[str, Any]:
-        return openapi.document(openapi.documented(groups), version=__version__, environments=settings.environments)
+        return openapi.document(
+            openapi.documented(groups),
+            version=__version__,
+            environments=settings.environments,
+            server=settings.public_url,
+        )
 
     return [DOCUMENT_ROUTES[settings.openapi](make)]
 
@@ -240,7 +249,9 @@ class _CheckingParts:
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    cache, verifier_cache = KeyCache(settings.cached_keys), VerifierCache(10_000)
+    most_bytes = settings.cache_mib * 1024 * 1024
+    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"))
+    verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(

@@ -27,6 +27,8 @@ PREFIX = "KEYWRIGHT_"
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
+_PUBLIC_URL = re.compile(r"https?://[^/\s@?#]+(/[^\s@?#]*)?")
+_RENAMED = MappingProxyType({"cached_keys": "cache_mib", "known_keys": "cache_mib"})
 _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
 _MAX_PORT = 65535
 
@@ -164,8 +166,17 @@ class Settings(DatabaseSettings):
         description="What happens to keys with rate limits while Redis is unavailable. `local`: every process counts "
         "alone. `refuse`: the answer is 503.",
     )
-    cached_keys: int = Field(
-        default=200_000, ge=2, le=100_000_000, description="The most keys in the cache of each process."
+    cache_mib: int = Field(
+        default=96,
+        ge=1,
+        le=1_048_576,
+        description="The memory of the cache of keys in each process, in MiB. A key with a name, two scopes and no "
+        "metadata takes about 450 bytes; long names, scopes, networks and metadata take more.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="The address of the service for its clients, such as `https://keys.acme.example`: the `servers` of "
+        "the OpenAPI document.",
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
         default="verifier",
@@ -235,6 +246,7 @@ class Settings(DatabaseSettings):
         "rotations_per_hour",
         "max_pairs",
         "grantable_scopes_claim",
+        "public_url",
         mode="before",
     )
     @classmethod
@@ -255,6 +267,13 @@ class Settings(DatabaseSettings):
         if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
             raise ValueError("must be a bare domain such as acme.eu.auth0.com, without https:// and without a path")
         return value.lower()
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if value is not None and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("must be an address such as https://keys.acme.example, without a query")
+        return None if value is None else value.rstrip("/")
 
     @field_validator("redis_url")
     @classmethod
@@ -346,7 +365,7 @@ def load(**overrides: Any) -> Settings:
     Read the settings from the environment, in which names may have any case; *overrides*, by field name, win.
 
     Raises:
-        SettingsError: A setting is missing, malformed or weak.
+        SettingsError: A setting is missing, malformed or weak, or has an old name.
     """
     return _validated(Settings, overrides)
 
@@ -364,6 +383,10 @@ def load_database() -> DatabaseSettings:
 def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
     named = {name.upper(): value for name, value in os.environ.items()}
     given = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
+    for old in given.keys() & _RENAMED.keys() if kind is Settings else ():
+        raise SettingsError(
+            f"{PREFIX}{old.upper()} is now {PREFIX}{_RENAMED[old].upper()}, which counts MiB of memory and not keys."
+        )
     try:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:

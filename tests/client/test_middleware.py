@@ -57,7 +57,7 @@ async def test_websockets(fake: FakeService, verifier: AsyncVerifier, applicatio
     """A WebSocket without a valid key is never accepted; where the server can, it gets an HTTP answer."""
     app = KeywrightASGIMiddleware(application, verifier)
     assert await converse(app, [(b"x-api-key", fake.create().encode())]) == [{"type": "websocket.accept"}]
-    assert await converse(app, []) == [{"type": "websocket.close", "code": 1008, "reason": "key_required"}]
+    assert await converse(app, []) == [{"type": "websocket.close", "code": 1008, "reason": "missing_key"}]
     start, body = await converse(app, [], extensions={"websocket.http.response": {}})
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
     assert body["type"] == "websocket.http.response.body"

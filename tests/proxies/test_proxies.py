@@ -18,7 +18,16 @@ from tests.proxies.backend import Arrived, Backend
 from tests.proxies.documented import RunningProxy
 from tests.proxies.keywright import Keywright, stand_in, until_refused
 
-IDENTITY = ("X-Keywright-Org", "X-Keywright-Key-Id", "X-Keywright-Environment", "X-Keywright-Scopes")
+IDENTITY = (
+    "X-Keywright-Org",
+    "X-Keywright-Key-Id",
+    "X-Keywright-Environment",
+    "X-Keywright-Scopes",
+    "X-Keywright-External-Id",
+    "X-Keywright-Org-External-Id",
+    "X-Keywright-Created-By",
+    "X-Keywright-Metadata",
+)
 
 _numbers = itertools.count(1)
 
@@ -79,7 +88,8 @@ def unknown() -> str:
 
 
 def expected_identity(key: dict[str, str]) -> dict[str, str]:
-    return dict(zip(IDENTITY, (key["org_id"], key["id"], "live", ""), strict=True))
+    told = (key["org_id"], key["id"], "live", "", "", key["org_external_id"], key["created_by"], "")
+    return dict(zip(IDENTITY, told, strict=True))
 
 
 def seen_identity(arrived: Arrived) -> dict[str, str]:

@@ -53,6 +53,7 @@ class FakeCheckingStore:
 
     def __init__(self) -> None:
         self.facts: dict[bytes, KeyFacts] = {}
+        self.metadata: dict[bytes, str] = {}
         self.changes: list[Change] = []
         self.verifier_by_digest: dict[bytes, Verifier] = {}
         self.sessions: dict[UUID, Session] = {}
@@ -85,6 +86,10 @@ class FakeCheckingStore:
             await self.hold.wait()
         self.must_answer()
         return facts
+
+    async def find_metadata(self, digest: bytes) -> str | None:
+        self.must_answer()
+        return self.metadata.get(digest)
 
     async def follow(self) -> FakeTrail:
         self.must_answer()

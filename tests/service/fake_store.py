@@ -90,8 +90,9 @@ class FakeStore:
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
-        newest_first = sorted(self._of(org_id), key=lambda key: key.id, reverse=True)
-        shown = [key for key in newest_first if before is None or key.id < before]
+        up = which is not None and which.oldest_first
+        in_order = sorted(self._of(org_id), key=lambda key: key.id, reverse=not up)
+        shown = [key for key in in_order if before is None or (key.id > before if up else key.id < before)]
         return [key for key in shown if which is None or fits(key, which)][:limit]
 
     async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
@@ -110,6 +111,7 @@ class FakeStore:
             name=api_key.name,
             description=api_key.description,
             expires_at=api_key.expires_at,
+            disabled_at=api_key.disabled_at,
             scopes=api_key.scopes,
             allowed_ips=api_key.allowed_ips,
             rate_limits=api_key.rate_limits,
@@ -148,7 +150,13 @@ class FakeStore:
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         key = await self.get(event.org_id, event.key_id)
         if key is not None and key.revoked_at is None:
-            key = replace(key, revoked_at=event.occurred_at, revocation_reason=reason, version=key.version + 1)
+            key = replace(
+                key,
+                revoked_at=event.occurred_at,
+                revoked_by=event.subject,
+                revocation_reason=reason,
+                version=key.version + 1,
+            )
             self.keys[key.id] = key
             self._note(event)
         return key
@@ -267,6 +275,14 @@ def fits(key: ApiKey, which: KeyFilter) -> bool:
     if which.environment is not None and key.environment != which.environment:
         return False
     if which.external_id is not None and key.external_id != which.external_id:
+        return False
+    if which.created_by is not None and key.created_by != which.created_by:
+        return False
+    if which.scope is not None and which.scope not in key.scopes:
+        return False
+    if which.created_since is not None and key.created_at < which.created_since:
+        return False
+    if which.created_before is not None and key.created_at >= which.created_before:
         return False
     return which.text is None or _says(key, which.text)
 

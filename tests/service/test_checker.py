@@ -14,7 +14,7 @@ from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Verification
-from keywright.service.faults import LimitsUnavailable
+from keywright.service.faults import LimitsUnavailable, StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter
 from tests.service.making_checkers import CALLER, Verdicts, a_checker
@@ -280,6 +280,58 @@ async def test_facts_come_from_the_database(plane: Plane) -> None:
     assert plane.limiter.asked == []
     assert len(plane.usage) == 0
     assert await plane.counted() == {"valid": 2, "not_found": 1}
+
+
+# Metadata
+
+
+async def test_short_metadata_comes_from_the_cache(plane: Plane) -> None:
+    """Metadata that the facts contain takes no look-up."""
+    plane.key(metadata='{"plan":"team"}')
+    await plane.fill_cache()
+    verdict = plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)
+    assert verdict is not None
+    assert verdict.facts == plane.store.facts[DIGEST]
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)).facts == verdict.facts
+    assert plane.store.look_ups == 1
+
+
+async def test_long_metadata_is_read_where_it_is_asked_for(plane: Plane) -> None:
+    """Long metadata is read for the requests that include it; it is not cached, and others take no look-up."""
+    plane.key(metadata=None)
+    plane.store.metadata[DIGEST] = text = '{"a":"long"}'
+    await plane.fill_cache()
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, metadata=True) is None
+    assert code_of(plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)) is Code.VALID
+    for verdict in (
+        await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True),
+        await plane.checker.facts_for(CALLER, TEXT, NO_REQUIREMENTS, metadata=True),
+    ):
+        assert verdict.facts == replace(FACTS, metadata=text)
+    cached = plane.cache.get(DIGEST)
+    assert cached is not None
+    assert cached.metadata is None
+
+
+async def test_long_metadata_of_a_key_that_is_gone(plane: Plane) -> None:
+    """A key that was deleted before its metadata was read is not found, and a stranger's request reads nothing."""
+    plane.key(metadata=None)
+    await plane.fill_cache()
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)).code is Code.NOT_FOUND
+    plane.store.away = True
+    assert (await plane.checker.check(STRANGER, TEXT, NO_REQUIREMENTS, metadata=True)).code is Code.NOT_FOUND
+
+
+async def test_long_metadata_in_an_outage(plane: Plane) -> None:
+    """Without the database, a request that includes long metadata fails before anything is counted."""
+    plane.key(metadata=None, rate_limits=LIMITS)
+    await plane.fill_cache()
+    plane.store.away = True
+    with pytest.raises(StorageUnavailable):
+        await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)
+    assert plane.limiter.asked == []
+    assert await plane.counted() == {}
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)).code is Code.VALID
 
 
 # Cached verdicts

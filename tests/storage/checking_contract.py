@@ -5,6 +5,7 @@ A test gets `database`, migrated and empty, and `store`; `open` opens another on
 """
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -103,7 +104,37 @@ class FollowingContract:
                 expires_at=inf,
                 revoked=False,
                 scopes=(),
+                org_external_id=made.organization.external_id,
+                created_by="auth0|alice",
             )
+
+    async def test_what_a_verdict_tells_is_found(self, store: RunningStore, other: RunningStore) -> None:
+        """A look-up tells the external ids, the creator and short metadata; long metadata is read by itself."""
+        short, long = {"plan": "\u00c4", "share": [0.5, 1e16]}, {"text": "x" * 600}
+        told = [await _created(store, external_id="cust-1", metadata=metadata) for metadata in ({}, short, long)]
+        for reader in (store, other):
+            found = [await reader.find_key(made.secret_digest) for made in told]
+            assert [facts and facts.external_id for facts in found] == ["cust-1"] * 3
+            assert [facts and facts.metadata for facts in found][::2] == ["{}", None]
+            assert found[1] is not None
+            assert json.loads(found[1].metadata or "") == short
+            read = [await reader.find_metadata(made.secret_digest) for made in told]
+            assert [json.loads(text or "") for text in read] == [{}, short, long]
+        await _delete(store, told[2])
+        assert await other.find_metadata(told[2].secret_digest) is None
+        assert await store.find_metadata(bytes(32)) is None
+
+    async def test_a_disabled_key_is_found_as_disabled(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """A key is found disabled as long as it is, and the feed tells of both changes."""
+        made = await _created(store)
+        key = made.api_key
+        for version, disabled_at in enumerate((NOON, None), 1):
+            changed = replace(key, disabled_at=disabled_at, version=version)
+            assert await store.update(changed, an_event(EventType.UPDATED, key)) is Outcome.DONE
+            found = await store.find_key(made.secret_digest)
+            assert found is not None
+            assert found.disabled is (disabled_at is not None)
+        assert [change.digests for change in await read_changes(feed)] == [(made.secret_digest,)] * 2
 
     async def test_no_key_is_found_by_another_digest(self, store: RunningStore) -> None:
         """A digest that is no secret's finds nothing, whatever its length."""
@@ -193,6 +224,10 @@ class FollowingContract:
         assert found[1] is not None
         assert found[0].org_id is found[1].org_id
         assert found[0].environment is found[1].environment
+        assert found[0].org_external_id is found[1].org_external_id
+        assert found[0].created_by is found[1].created_by
+        # The second takes only what it does not share.
+        assert found[0].weight > found[1].weight
 
     async def test_a_caller_that_goes_away_harms_nobody(self, store: RunningStore) -> None:
         """Cancelled look-ups leave their neighbours answered."""

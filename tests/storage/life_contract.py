@@ -355,7 +355,7 @@ class LifeContract:
         await assert_chains(store, database)
 
     async def test_only_active_keys_count(self, store: RunningStore) -> None:
-        """Keys that are revoked, deleted or expired by the time of the creation take no place."""
+        """Keys that are revoked, deleted, disabled or expired by the time of the creation take no place."""
         organization = an_organization()
         revoked, deleted, _ = [
             await _created_for(store, organization, expires_at=end) for end in (None, NOON + DAY, NOON)
@@ -367,6 +367,9 @@ class LifeContract:
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
+        disabled = replace(bounded.api_key, disabled_at=NOON)
+        assert await store.update(disabled, an_event(EventType.UPDATED, disabled)) is Outcome.DONE
+        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
 
     async def test_a_key_leaves_its_place_as_it_expires(self, store: RunningStore) -> None:
         """A key that expires at the very moment at which another is created takes no place any more."""
@@ -447,6 +450,14 @@ class LifeContract:
             expected = [key for key in keys if fits(key, which)]
             assert await _all_pages(store, which, keys[0]) == expected, which
             assert len(expected) < len(keys), which
+
+    async def test_oldest_first(self, store: RunningStore) -> None:
+        """A list from the oldest key on has the same keys in the other order, filtered or not, page by page."""
+        keys, stranger = await _many_keys(store), await _created(store)
+        for which in (KeyFilter(at=NOON), KeyFilter(at=NOON, status=Status.ACTIVE), KeyFilter(at=NOON, text="billing")):
+            expected = [key for key in reversed(keys) if fits(key, which)]
+            assert await _all_pages(store, replace(which, oldest_first=True), keys[0]) == expected, which
+        assert await _all_pages(store, KeyFilter(at=NOON, oldest_first=True), stranger.api_key) == [stranger.api_key]
 
     async def test_filters_keep_organizations_apart(self, store: RunningStore) -> None:
         """A filter finds no key of another organization and no deleted one."""
@@ -670,7 +681,8 @@ async def _many_keys(store: RunningStore) -> list[ApiKey]:
         {"expires_at": NOON + 30 * DAY, "external_id": "cust-1"},
         {"external_id": "cust-1"},
         {"external_id": "cust-2", "created_at": NOON + DAY},
-        {"environment": "test"},
+        {"environment": "test", "created_by": "auth0|bob", "scopes": ("invoices:read", "reports:*")},
+        {"scopes": ("invoices:read2",), "disabled_at": NOON},
     ]
     made = [await _created_for(store, organization, **change) for change in changes]
     await store.revoke(an_event(EventType.REVOKED, made[3].api_key), RevocationReason.UNSPECIFIED)
@@ -702,6 +714,10 @@ def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
         *(KeyFilter(at=NOON, environment=name) for name in ("live", "test", "other")),
         *(KeyFilter(at=NOON, external_id=name) for name in ("cust-1", "cust")),
         *(KeyFilter(at=NOON, unused_since=NOON + at) for at in (-HOUR, timedelta(), HOUR)),
+        *(KeyFilter(at=NOON, created_by=subject) for subject in ("auth0|bob", "auth0|eve")),
+        *(KeyFilter(at=NOON, scope=scope) for scope in ("invoices:read", "invoices", "reports:*", "reports:read")),
+        *(KeyFilter(at=NOON, created_since=NOON + at) for at in (timedelta(microseconds=1), DAY)),
+        *(KeyFilter(at=NOON, created_before=NOON + at) for at in (timedelta(), HOUR)),
         KeyFilter(at=NOON, status=Status.ACTIVE, environment="live", text="billing", unused_since=NOON + DAY),
     ]
 

@@ -75,6 +75,8 @@ ONE_KEY = "Index Scan using api_keys_"
 STATEMENTS = {
     "get": (sql.GET, ONE_KEY),
     "list": (sql.LIST, "api_keys_newest_idx"),
+    "list oldest first": (sql.LIST_OLDEST_FIRST.format(""), "api_keys_newest_idx"),
+    "metadata": (statements.FIND_METADATA, "api_key_secrets_secret_digest_key"),
     "list by status": (_listed(status=Status.ACTIVE), "api_keys_newest_idx"),
     "list by text": (_listed(text="kw_pk_live_a", environment="live", unused_since=NOON), "api_keys_newest_idx"),
     "list by external id": (_listed(external_id="c1"), "api_keys_external_id_idx"),

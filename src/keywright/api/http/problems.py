@@ -54,7 +54,7 @@ PROBLEMS = {
     "scopes_not_grantable": Problem(
         403, "Scopes not grantable", "The access token may not give a key all of these scopes."
     ),
-    "insufficient_scope": Problem(403, "Permission missing", "The access token lacks a permission."),
+    "insufficient_permission": Problem(403, "Permission missing", "The access token lacks a permission."),
     "verifier_required": Problem(403, "Verifier required", "This needs the credential of a verifier, not a token."),
     "not_found": Problem(404, "Not found", "There is no such resource."),
     "method_not_allowed": Problem(405, "Method not allowed", "This resource does not know that method."),
@@ -92,7 +92,9 @@ KEY_PROBLEMS = {
     "missing_key": Problem(401, "Key missing", "An API key is required: Authorization: Bearer <key>, or X-API-Key."),
     "not_found": Problem(401, "Key refused", "The API key is not known."),
     "revoked": Problem(401, "Key refused", "The API key was revoked."),
+    "disabled": Problem(401, "Key refused", "The API key is disabled."),
     "expired": Problem(401, "Key refused", "The API key has expired."),
+    "replaced": Problem(401, "Key refused", "The API key's secret was replaced by a new one."),
     "wrong_environment": Problem(403, "Not allowed", "The API key belongs to another environment."),
     "insufficient_scope": Problem(403, "Not allowed", "The API key lacks a scope."),
     "ip_not_allowed": Problem(403, "Not allowed", "The API key may not be used from this address."),

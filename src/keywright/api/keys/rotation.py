@@ -52,7 +52,7 @@ class RotationRoutes:
         """
 
         def reply(created: Created) -> Reply:
-            return shown_once(created, self._management.clock())
+            return shown_once(created, principal, self._management.clock())
 
         outcome = await self._management.rotate(
             principal,
@@ -80,4 +80,4 @@ class RotationRoutes:
         """Set another end for the old secret of a rotation: at once, or later."""
         seconds = overlap.model.overlap_seconds
         outcome = await self._management.set_overlap(principal, origin, key_id, overlap_seconds=seconds)
-        return one_key(outcome, self._management.clock)
+        return one_key(outcome, principal, self._management.clock)

@@ -115,10 +115,12 @@ class _Verifications:
     async def _answer_one(self, caller: Caller, raw: bytes, *, facts: bool) -> tuple[bytes, bool]:
         text, options = verify_bodies.read(raw)
         if facts:
-            verdict = await self._checker.facts_for(caller, text, options.requirements)
+            verdict = await self._checker.facts_for(caller, text, options.requirements, metadata=options.metadata)
         else:
-            verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
-        return verify_bodies.write_explained(verdict, options, self._checker.clock, facts=facts), verdict.stale
+            verdict = await self._checker.check(
+                caller, text, options.requirements, cost=options.cost, metadata=options.metadata
+            )
+        return verify_bodies.write_with(options, verdict, facts=facts), verdict.stale
 
 
 async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:

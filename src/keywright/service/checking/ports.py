@@ -70,6 +70,15 @@ class KeyStore(Protocol):
         """
         ...
 
+    async def find_metadata(self, digest: bytes) -> str | None:
+        """
+        Read the metadata of the key with this secret, a JSON object as compact text; None where there is no such key.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        ...
+
 
 class CheckingStore(KeyStore, Protocol):
     """What checking keeps in the store."""

@@ -8,6 +8,7 @@ usage, and the count of verdicts. A text that is no key costs no look-up, and a 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
@@ -102,6 +103,19 @@ class Verification:
                 raise
         return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
 
+    async def with_metadata(self, verdict: KeyVerdict) -> KeyVerdict:
+        """
+        Add the metadata of the key to its facts where they do not contain it; `not_found` where the key is gone by now.
+
+        Raises:
+            StorageUnavailable: The database is unavailable; metadata that is not cached cannot be told.
+        """
+        facts, presented = verdict.facts, verdict.digest
+        if facts is None or presented is None or facts.metadata is not None:
+            return verdict
+        metadata = await self._store.find_metadata(presented)
+        return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
+
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
         """Read the key from the database; requests for the same key share one look-up."""
         if not shared:
@@ -191,21 +205,32 @@ class Checker:
         cost: int = 1,
         agent: str | None = None,
         only_valid: bool = False,
+        metadata: bool = False,
     ) -> KeyVerdict | None:
         """
         Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
 
-        With *only_valid* also None, with nothing counted, for a refused key.
+        With *only_valid* also None, with nothing counted, for a refused key. With *metadata* also for a key whose facts
+        do not contain it.
         """
         found = self.verification.verify_now(text, required)
-        verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
+        if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
+            return None
+        verdict = self._take_now(_visible_to(caller, found), cost)
         if verdict is None or (only_valid and verdict.code is not _VALID):
             return None
         self._conclude(caller, verdict, required, agent)
         return verdict
 
     async def check(
-        self, caller: Caller, text: str, required: Requirements, *, cost: int = 1, agent: str | None = None
+        self,
+        caller: Caller,
+        text: str,
+        required: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        metadata: bool = False,
     ) -> KeyVerdict:
         """
         Check a key: decide, take *cost* of its rate limits, add up the use, count the verdict.
@@ -216,6 +241,7 @@ class Checker:
             required: What the request requires; the failure limit applies to the network of its address.
             cost: How many units of the key's limits the request takes.
             agent: The family of the customer's user agent.
+            metadata: Whether the facts have to contain the metadata; long ones are read from the database.
 
         Raises:
             Unavailable: The database or the shared rate limiter cannot be reached.
@@ -223,7 +249,11 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None:
             found = await self._look_up(caller, text, required)
-        verdict = self._take_now(_visible_to(caller, found), cost)
+        found = _visible_to(caller, found)
+        if metadata:
+            # Before the limits are taken: without an answer nothing is counted.
+            found = await self.verification.with_metadata(found)
+        verdict = self._take_now(found, cost)
         if verdict is None:
             # The key is valid and visible; only the rate-limit decision is missing.
             facts = cast("KeyFacts", found.facts)
@@ -231,9 +261,17 @@ class Checker:
         self._conclude(caller, verdict, required, agent)
         return verdict
 
-    async def facts_for(self, caller: Caller, text: str, required: Requirements) -> KeyVerdict:
+    async def facts_for(
+        self, caller: Caller, text: str, required: Requirements, *, metadata: bool = False
+    ) -> KeyVerdict:
         """
         Give the facts of a key, read from the database, to an in-process verifier; it counts limits and usage itself.
+
+        Args:
+            caller: As for `check`.
+            text: As for `check`.
+            required: As for `check`.
+            metadata: As for `check`.
 
         Raises:
             StorageUnavailable: The database cannot be reached, and the outage time is over.
@@ -242,6 +280,8 @@ class Checker:
         if found is None or found.facts is not None:
             found = await self._look_up(caller, text, required, shared=False)
         verdict = _visible_to(caller, found)
+        if metadata:
+            verdict = await self.verification.with_metadata(verdict)
         self._record(caller, verdict, required, None, self.clock())
         return verdict
 

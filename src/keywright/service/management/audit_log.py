@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -20,7 +21,10 @@ CHAIN_BEGINS = bytes(32)
 SERVICE = "keywright"
 """The issuer and subject of events of the background tasks, which no request made."""
 
-_canonical = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
+
+# PostgreSQL cannot store a NUL.
+_NUL, _INSTEAD_OF_NUL = "\0", "\ufffd"
 
 
 class EventType(StrEnum):
@@ -49,7 +53,7 @@ class Event:
     """
     One row of the audit log: who changed which key, how, when, and from where.
 
-    `data` are the details of the change, as JSON values without fractions; never a secret. An update has the members
+    `data` are the details of the change, as JSON values that are `storable`; never a secret. An update has the members
     `before` and `after`, each with the fields that changed.
     """
 
@@ -66,7 +70,7 @@ class Event:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256, 32 bytes, over the whole event in its canonical form: compact ASCII JSON with sorted names."""
+        """SHA-256, 32 bytes, over the whole event in its `canonical` form."""
         content = {
             "id": str(self.id),
             "type": self.type.value,
@@ -80,7 +84,40 @@ class Event:
             "address": self.origin.address,
             "data": self.data,
         }
-        return sha256(_canonical(content).encode()).digest()
+        return sha256(canonical(content).encode()).digest()
+
+
+def canonical(value: Any) -> str:
+    """
+    Write a JSON value in the form that is hashed: compact ASCII JSON with sorted names.
+
+    A number with a whole value is written as a whole number: 1.0 as 1, 1e16 with its 17 digits. So the form is the same
+    for a value that a database has read and written, since a database stores the value of a number, not its spelling.
+    """
+    return _encode(_with_whole_numbers(value))
+
+
+def storable(value: Any) -> Any:
+    """Give a JSON value as every database can store it: with U+FFFD for each NUL."""
+    if isinstance(value, str):
+        return value.replace(_NUL, _INSTEAD_OF_NUL)
+    if isinstance(value, Mapping):
+        return {storable(name): storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [storable(inner) for inner in value]
+    return value
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, float):
+        # By the shortest decimal text, as JSON writes it: int(1e23) is another number than 1e23 written out.
+        exact = Decimal(repr(value))
+        return int(exact) if exact == exact.to_integral_value() else value
+    if isinstance(value, Mapping):
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_whole_numbers(inner) for inner in value]
+    return value
 
 
 def rfc3339(at: datetime | None) -> str | None:

@@ -105,7 +105,8 @@ class KeyFilter:
     status active it finds keys that expire soon. `text` is part of the name or the description, without regard to the
     case of ASCII letters, or the beginning of the public key or the end of the displayed private key, of the current
     secret or the one that the last rotation replaced. `unused_since` leaves out keys that were used at this moment or
-    later, and those created later and never used.
+    later, and those created later and never used. `scope` is one scope as the key has it: a wildcard finds itself only.
+    `created_since` is included, `created_before` is not. With `oldest_first` the page is read in the other direction.
     """
 
     at: datetime
@@ -115,6 +116,11 @@ class KeyFilter:
     environment: str | None = None
     external_id: str | None = None
     unused_since: datetime | None = None
+    created_by: str | None = None
+    created_since: datetime | None = None
+    created_before: datetime | None = None
+    scope: str | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,14 +249,19 @@ class Store(UsageStore, Protocol):
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
-        """Read up to *limit* keys in descending order of id, beginning below *before* or at the newest."""
+        """
+        Read up to *limit* keys in descending order of id, beginning below *before* or at the newest.
+
+        With `which.oldest_first` in ascending order, beginning above *before* or at the oldest.
+        """
         ...
 
     async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """
         Store the changed fields of a key that was read, and the event; its version becomes one more.
 
-        Only these fields are written: name, description, expiry, scopes, networks, rate limits, external id, metadata.
+        Only these fields are written: name, description, expiry, when it was disabled, scopes, networks, rate limits,
+        external id, metadata.
         A change of the expiry removes its notices.
 
         Args:

@@ -16,6 +16,7 @@ _TYPES: Final = {
     "key_id": _ID,
     "created_at": _TIME,
     "expires_at": _TIME,
+    "disabled_at": _TIME,
     "occurred_at": _TIME,
     "public_key": _BYTES,
     "secret_digest": _BYTES,
@@ -213,6 +214,17 @@ LIST_SOME: Final = f"""
 """  # noqa: S608
 """The same with `{}` where further conditions stand, which may be about secrets."""
 
+_PAGE_OLDEST_FIRST: Final = """
+    (k.org_id, k.id) > ($1, $2) AND (k.org_id, k.id) <= ($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    AND k.deleted_at IS NULL
+"""
+
+LIST_OLDEST_FIRST: Final = f"""
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE_OLDEST_FIRST} {{}}
+    ORDER BY k.org_id, k.id LIMIT $3
+"""  # noqa: S608
+"""The same from the oldest on; the second value is the id to begin above."""
+
 REVOKE: Final = f"""
     WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
     found AS (
@@ -380,6 +392,7 @@ DIALECT: Final = Dialect(
     # Letters of ASCII only, as SQLite's lower() does by itself.
     contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
+    includes=lambda column: f"strpos({column}, {{}}) > 0",
     digests="string_agg(digest, ''::bytea)",
     events_of_organization=_events("org_id", "$1"),
     events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),

@@ -30,7 +30,7 @@ from keywright.storage.postgres.pool import Pool
 from keywright.storage.shared import checking_rows, filters, rows, statements
 from keywright.storage.shared.group_commit import MOST_IN_A_BATCH, PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
-from keywright.storage.shared.store import LAST_ID, SharedStore
+from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -127,12 +127,14 @@ class PostgresStore(SharedStore):
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
         """See `Store.list_newest`."""
-        page = (org_id, LAST_ID if before is None else before, limit)
+        oldest_first = which is not None and which.oldest_first
+        first, listing = (FIRST_ID, sql.LIST_OLDEST_FIRST) if oldest_first else (LAST_ID, sql.LIST_SOME)
+        page = (org_id, first if before is None else before, limit)
         if which is None:
             found = await self._rows(sql.LIST, *page)
         elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
             query = filters.query(sql.DIALECT, terms, *page)
-            found = await self._rows(sql.LIST_SOME.format(query.conditions), *query.values)
+            found = await self._rows(listing.format(query.conditions), *query.values)
         else:
             found = []
         return [self._keys.read(row) for row in found]

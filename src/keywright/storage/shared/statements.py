@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from keywright.keys.verdict import NO_METADATA
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import SECRETS_PER_PAGE
@@ -40,6 +41,7 @@ class Dialect:
         latest: A time after every other.
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
         ends: The condition that a text ends with `{0}`.
+        includes: The condition that a text contains `{}`, letter by letter.
         digests: Puts all values of a column `digest` together.
         events_of_organization: A page of events, with `{}` where further conditions stand. Values: organization, the id
             to begin below, the most rows to give.
@@ -57,6 +59,7 @@ class Dialect:
     latest: str
     contains: Callable[[str], str]
     ends: Callable[[str], str]
+    includes: Callable[[str], str]
     digests: str
     events_of_organization: str
     events_of_key: str
@@ -66,6 +69,12 @@ FIND: Final = f"""
     SELECT {readers.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
     WHERE s.secret_digest = $1 AND {readers.IS_KNOWN}
 """  # noqa: S608 - here and below: names of our own
+"""Values: a digest."""
+
+FIND_METADATA: Final = f"""
+    SELECT coalesce(k.metadata, '{NO_METADATA}') FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+    WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
+"""  # noqa: S608
 """Values: a digest."""
 
 ANSWER: Final = f"""

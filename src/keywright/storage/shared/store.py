@@ -30,6 +30,9 @@ from keywright.storage.shared.statements import Dialect
 LAST_ID = UUID(int=2**128 - 1)
 """A page that begins below it begins with the newest."""
 
+FIRST_ID = UUID(int=0)
+"""A page that begins above it begins with the oldest."""
+
 
 class StoreFeed(ChangeFeed, Protocol):
     """A reader of the changes that a store wakes."""
@@ -159,6 +162,11 @@ class SharedStore(ABC):
         until = at + timedelta(days=within_days)
         found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
+
+    async def find_metadata(self, digest: bytes) -> str | None:
+        """See `KeyStore.find_metadata`."""
+        found = await self._rows(statements.FIND_METADATA, digest)
+        return str(found[0][0]) if found else None
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `VerifierStore.add_verifier`."""

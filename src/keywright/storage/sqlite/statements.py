@@ -19,6 +19,9 @@ GET: Final = f"{ALIVE} AND k.id = ?2"
 LIST: Final = f"{ALIVE} AND k.id < ?2 {{}} ORDER BY k.id DESC LIMIT ?3"
 """With `{}` where further conditions stand. Values: organization, the id to begin below, the most rows to give."""
 
+LIST_OLDEST_FIRST: Final = f"{ALIVE} AND k.id > ?2 {{}} ORDER BY k.id LIMIT ?3"
+"""The same from the oldest on; the second value is the id to begin above."""
+
 ACTIVE: Final = "SELECT active FROM active_keys WHERE org_id = ?"
 """Gives a number that is not too small; `SETTLE` counts out the keys that expired since the last time."""
 
@@ -143,6 +146,7 @@ DIALECT: Final = Dialect(
     latest="9223372036854775807",
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
+    includes=lambda column: f"instr({column}, {{}}) > 0",
     digests="group_concat(hex(digest), '')",
     events_of_organization=f"{_EVENTS} {{}} ORDER BY e.id DESC LIMIT ?3",
     events_of_key=f"{_EVENTS} AND e.key_id = ?4 {{}} ORDER BY e.id DESC LIMIT ?3",

@@ -29,7 +29,7 @@ from keywright.storage.shared import checking_rows, filters, rows
 from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
-from keywright.storage.shared.store import LAST_ID, SharedStore
+from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
@@ -100,8 +100,10 @@ class SqliteStore(SharedStore):
         terms = [] if which is None else filters.key_terms(sql.DIALECT, which)
         if terms is None:
             return []
-        query = filters.query(sql.DIALECT, terms, org_id, LAST_ID if before is None else before, limit)
-        statement, values = sql.LIST.format(query.conditions), rows.for_sqlite(query.values)
+        oldest_first = which is not None and which.oldest_first
+        first, listing = (FIRST_ID, sql.LIST_OLDEST_FIRST) if oldest_first else (LAST_ID, sql.LIST)
+        query = filters.query(sql.DIALECT, terms, org_id, first if before is None else before, limit)
+        statement, values = listing.format(query.conditions), rows.for_sqlite(query.values)
         return await self._read(lambda connection: keys(connection, statement, *values))
 
     async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
