@@ -8,6 +8,7 @@ nothing to do. Each step is there as a whole or not at all.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 from keywright.service.faults import StorageUnavailable
@@ -85,12 +86,19 @@ def _pending_in_file(path: Path) -> list[str]:
 def migrate_file(path: Path, on_step: OnStep, steps: Migrations = migrations.SQLITE) -> None:
     """Run those of *steps* that a SQLite file lacks; see `migrate`."""
     with closing(writer.create(path)) as connection:
+        _add_functions(connection)
         try:
             while _advance(connection, on_step, steps):
                 pass
         except sqlite3.Error as error:
             # Closing rolls back.
             raise StorageUnavailable(f"SQLite: {error}") from error
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    """Add what scripts call: `sha256` of bytes, and `unhex`, which SQLite has from 3.41 on."""
+    connection.create_function("sha256", 1, lambda value: sha256(value).digest(), deterministic=True)
+    connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
 
 
 def _advance(connection: sqlite3.Connection, on_step: OnStep, steps: Migrations) -> bool:

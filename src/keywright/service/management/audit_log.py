@@ -7,24 +7,31 @@ The events of an organization are a chain: each has a hash over its own content 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final, Self
 from uuid import UUID
 
 CHAIN_BEGINS = bytes(32)
 """The hash before the first event."""
 
 SERVICE = "keywright"
-"""The issuer and subject of events of the background tasks, which no request made."""
+"""The issuer and subject of events of the background tasks and of operators, which no request made."""
+
+PERSONAL: Final = ("name", "description", "external_id", "metadata")
+"""The members of an event's data, and of its `before` and `after`, that may name a person."""
 
 _canonical = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
 
 
 class EventType(StrEnum):
-    """The kind of change that an event records."""
+    """
+    The kind of change that an event records.
+
+    Events whose type begins with `audit_log` are about the log itself; their key is the organization's id.
+    """
 
     CREATED = "api_key.created"
     UPDATED = "api_key.updated"
@@ -34,6 +41,10 @@ class EventType(StrEnum):
     EXPIRING = "api_key.expiring"
     REVOKED = "api_key.revoked"
     DELETED = "api_key.deleted"
+    SEALED = "audit_log.sealed"
+    """`events` counts the events from before there was a chain, which have no digest."""
+    ERASED = "audit_log.erased"
+    """`events` has, for each position whose personal fields were erased, the digest of the rest in hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +76,17 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def blanked(self) -> Self:
+        """The event without its personal fields: subject, client and address, and `PERSONAL` in its data."""
+        data = _without_personal(self.data)
+        for name in ("before", "after"):
+            if isinstance(data.get(name), Mapping):
+                data[name] = _without_personal(data[name])
+        return replace(
+            self, subject="", client_id=None, origin=Origin(request_id=self.origin.request_id, address=None), data=data
+        )
+
+    @property
     def digest(self) -> bytes:
         """SHA-256, 32 bytes, over the whole event in its canonical form: compact ASCII JSON with sorted names."""
         content = {
@@ -83,6 +105,23 @@ class Event:
         return sha256(_canonical(content).encode()).digest()
 
 
+def service_event(type_: EventType, org_id: UUID, key_id: UUID, at: datetime, id_: UUID, data: dict[str, Any]) -> Event:
+    """Make an event that no request made; its request id is its own id."""
+    origin = Origin(request_id=str(id_), address=None)
+    return Event(
+        id=id_,
+        type=type_,
+        org_id=org_id,
+        key_id=key_id,
+        occurred_at=at,
+        issuer=SERVICE,
+        subject=SERVICE,
+        client_id=None,
+        origin=origin,
+        data=data,
+    )
+
+
 def rfc3339(at: datetime | None) -> str | None:
     """Write an aware time for the data of an event: RFC 3339 in UTC, to the microsecond, ending in `Z`."""
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -91,3 +130,7 @@ def rfc3339(at: datetime | None) -> str | None:
 def link(previous: bytes, digest: bytes) -> bytes:
     """Give the hash of an event in its chain: SHA-256 over the hash before it and its own digest, 32 bytes each."""
     return sha256(previous + digest).digest()
+
+
+def _without_personal(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if name in PERSONAL else value for name, value in data.items()}

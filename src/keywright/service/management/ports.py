@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Secret, Status
@@ -116,13 +116,55 @@ class Link:
     One stored position in the chain of an organization's events.
 
     `position` counts from 1. `digest` is stored beside the event, and an altered event has another one; it is None
-    where the event is gone. `event` is None where the event is gone or can no longer be read.
+    where the event is gone. `event` is None where the event is gone or can no longer be read. `erased_by` is the event
+    of the erasure that blanked its personal fields; `digest` is still that of the whole event.
     """
 
     position: int
     hash: bytes
     digest: bytes | None
     event: Event | None
+    erased_by: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """
+    Up to which position the chain of an organization was removed, and the hash from which the rest follows.
+
+    `removed` counts the removed events, `undigested` those of them without a digest, which had no position. `moved_at`
+    is by the database's clock.
+    """
+
+    position: int
+    hash: bytes
+    removed: int
+    undigested: int
+    moved_at: datetime
+
+
+class Removable(Enum):
+    """The rows that `KeyTaskStore.purge` removes, with the time that counts for each."""
+
+    ANSWERS = auto()
+    """Sealed answers, by their expiry."""
+    REPORTERS = auto()
+    """The last batch numbers of reporters, by their writing."""
+    USAGE = auto()
+    """Uses by hour, by the beginning of the hour."""
+    SOURCES = auto()
+    """Sources of secrets, by the last use from them."""
+    RECEIPTS = auto()
+    """Changes and their acknowledgements, by the writing of the change. The newest of the old changes stay."""
+    SESSIONS = auto()
+    """Sessions, by the last moment at which they could use their caches."""
+
+
+class AgedEvent(NamedTuple):
+    """An old event: its number in the table, which is not its position, and its organization."""
+
+    seq: int
+    org_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,9 +359,34 @@ class AuditStore(Protocol):
         """Give up to 100 ids of events with a digest but without a position in the chain: the service wrote none."""
         ...
 
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        """Give the checkpoint of a chain; None where nothing was removed."""
+        ...
 
-class KeyTaskStore(Store, Protocol):
-    """The keys that are due for background tasks. The rules of `Store` hold, for all organizations."""
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        """Count the events without a digest: how many there are, and how many were removed, at one moment."""
+        ...
+
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        """Give the link of one event; None where it has none."""
+        ...
+
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        """Give links as `links` does, of the events with this subject alone."""
+        ...
+
+    async def erase(self, erasure: Event) -> None:
+        """
+        Store the event of an erasure and blank the events at the positions that it names, as `Event.blanked` does.
+
+        Raises:
+            ValueError: One of them is gone or was erased before; nothing is stored.
+        """
+        ...
+
+
+class KeyTaskStore(Store, AuditStore, Protocol):
+    """What is due for background tasks. The rules of `Store` hold, for all organizations."""
 
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """
@@ -347,10 +414,29 @@ class KeyTaskStore(Store, Protocol):
         """
         ...
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """
-        Remove up to *limit* rows that are no longer needed at *at*; return how many.
+        Remove up to *limit* rows of one kind whose time is *until* or before; return how many.
 
-        These are expired sealed answers, and the last batch numbers of reporters that wrote no usage for 7 days.
+        Of receipts, changes and acknowledgements are up to *limit* each. The newest of the old changes stay, so that
+        readers of the change feed find the end of what was removed.
+        """
+        ...
+
+    async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
+        """Give the events from before *before* among the *limit* events with the lowest numbers above *after*."""
+        ...
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        """
+        Move the checkpoint of a chain and remove all events up to its position, in one transaction.
+
+        With them go up to *limit* of the organization's events without a digest that are from before *before*.
+
+        Returns:
+            How many events were removed; 0 where another process has moved the checkpoint as far.
+
+        Raises:
+            ValueError: The chain has another hash at this position, or one of the events is from the last 30 days.
         """
         ...

@@ -88,6 +88,36 @@ UNCHAINED: Final = """
     ORDER BY e.id LIMIT 100
 """
 
+CHECKPOINT: Final = f"""
+    SELECT {", ".join(readers.column_names(audit_rows.checkpoint)[1:])} FROM event_checkpoints WHERE org_id = $1
+"""  # noqa: S608
+
+UNDIGESTED: Final = """
+    SELECT (SELECT count(*) FROM events WHERE org_id = $1 AND digest IS NULL),
+        coalesce((SELECT undigested FROM event_checkpoints WHERE org_id = $1), 0)
+"""
+
+LINK_OF: Final = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = $1 AND c.event_id = $2
+"""  # noqa: S608
+"""Values: organization, event."""
+
+LINKS_OF_SUBJECT: Final = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = $1 AND c.position > $2 AND e.subject = $4 ORDER BY c.position LIMIT $3
+"""  # noqa: S608
+"""Values: organization, position, the most rows to give, subject."""
+
+AGED_EVENTS: Final = """
+    SELECT seq, org_id FROM (SELECT seq, org_id, occurred_at FROM events WHERE seq > $2 ORDER BY seq LIMIT $3) first
+    WHERE occurred_at < $1 ORDER BY seq
+"""
+"""Values: before when, the number to begin above, the most rows to read."""
+
+NEWEST_OF_OLD: Final = 1100
+"""How many old changes stay: more than a reader of the feed begins with, so that it begins behind what was removed."""
+
 EXPIRING: Final = """
     SELECT k.org_id, k.id, k.version, k.expires_at FROM api_keys k
     WHERE k.expires_at > $1 AND k.expires_at <= $2 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
