@@ -11,6 +11,14 @@ def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit code 1 if migrations are pending.")
     ] = False,
+    grant_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="PostgreSQL: afterwards, give this role the rights that `serve` needs, and no others. Run it as the "
+            "owner of the tables, and `serve` as ROLE.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""
     from keywright.cli import database
@@ -21,6 +29,9 @@ def migrate(
         steps = storage.pending(url)
         if steps and not check:
             storage.migrate(url, lambda step: print(f"migrated: {step}"))
+            if grant_to is not None:
+                storage.grant(url, grant_to)
+                print(f"granted to {grant_to}: the rights of the service")
     if not check:
         print("The database is up to date." if steps else "The database was up to date.")
         return

@@ -58,6 +58,7 @@ _EVENT = EventResponse(
     data={"before": {"scopes": []}, "after": {"scopes": ["invoices:read"]}},
     position=17,
     hash="5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    erased=False,
 )
 
 EXAMPLES: Mapping[type, Mapping[str, Any]] = {

@@ -63,6 +63,23 @@ def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
     postgres_migrate.migrate(place, on_step)
 
 
+def grant(url: str, role: str) -> None:
+    """
+    Give a role of the PostgreSQL server at *url* the rights that the service needs, and no others.
+
+    Raises:
+        ValueError: The URL is malformed, or names a file, which has no roles.
+        StorageUnavailable: The server cannot be reached, has no such role, or refuses it.
+    """
+    place = database_url.read(url)
+    if isinstance(place, SqliteUrl):
+        raise ValueError("a SQLite file has no roles to grant rights to")
+    # Its driver takes a tenth of a second to import.
+    from keywright.storage.postgres import roles
+
+    roles.grant(place, role)
+
+
 def statements(text: str) -> Iterator[str]:
     """Cut a script for SQLite into its statements; a trigger holds semicolons of its own."""
     collected = ""

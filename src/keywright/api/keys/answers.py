@@ -112,6 +112,7 @@ def event_response(event: Event, link: Link | None) -> EventResponse:
         data=_free_form(event.data),
         position=None if link is None else link.position,
         hash=None if link is None else link.hash.hex(),
+        erased=link is not None and link.erased_by is not None,
     )
 
 

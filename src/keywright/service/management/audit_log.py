@@ -20,6 +20,9 @@ CHAIN_BEGINS = bytes(32)
 SERVICE = "keywright"
 """The issuer and subject of events of the background tasks and of operators, which no request made."""
 
+LEAST_DAYS_OF_EVENTS: Final = 30
+"""The database refuses to remove younger events, whatever the settings are."""
+
 PERSONAL: Final = ("name", "description", "external_id", "metadata")
 """The members of an event's data, and of its `before` and `after`, that may name a person."""
 

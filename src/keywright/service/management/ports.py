@@ -331,7 +331,8 @@ class Store(UsageStore, Protocol):
         These are the sessions that acknowledged the change, and those that were stored before `committed_by` and at
         `ended_at` were neither closed nor expired. A session expires `outage_seconds` plus SESSION_SECONDS after its
         last renewal: from then on its process does not use its cache. None without such a key, or where it was neither
-        revoked nor deleted. A deleted key of the organization has a receipt, too.
+        revoked nor deleted, or where the receipt was removed for its age. A deleted key of the organization has a
+        receipt, too.
         """
         ...
 

@@ -16,9 +16,6 @@ from keywright.service.management.audit import Erasures, Head, Walk
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType
 from keywright.service.management.ports import KeyTaskStore, Link, Removable
 
-LEAST_DAYS_OF_EVENTS: Final = 30
-"""The database refuses to remove younger events, whatever the settings are."""
-
 REPORTERS_KEPT: Final = timedelta(days=7)
 """How long after its last batch of uses the number of a reporter is kept."""
 

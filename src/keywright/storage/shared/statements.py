@@ -186,6 +186,8 @@ def receipt(dialect: Dialect) -> str:
     """
     Give how a key ended, a row for each session that it concerns. Values: organization, key.
 
+    Without its change nothing is given: it was removed, and its acknowledgements with it.
+
     A session that acknowledged belongs here whenever it began. The time of reading is `clock` and not `now`, which may
     be before the snapshot in which the key's end was found.
     """
@@ -196,6 +198,7 @@ def receipt(dialect: Dialect) -> str:
         WITH key AS (
             SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
             WHERE org_id = $1 AND id = $2 AND coalesce(revoked_at, deleted_at) IS NOT NULL
+                AND EXISTS (SELECT 1 FROM changes WHERE changed_id = $2 AND type IN ({_ENDS}))
         ),
         acknowledged AS (
             SELECT a.session_id, min(a.acknowledged_at) AS at

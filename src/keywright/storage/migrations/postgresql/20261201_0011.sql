@@ -37,11 +37,11 @@ BEGIN
             RAISE EXCEPTION 'a checkpoint moves forward only' USING ERRCODE = 'restrict_violation';
         END IF;
     END IF;
-    IF NEW.hash IS DISTINCT FROM CASE
+    IF NEW.hash IS DISTINCT FROM (CASE
         WHEN TG_OP = 'UPDATE' AND NEW.position = from_position THEN OLD.hash
         WHEN NEW.position = 0 THEN decode(repeat('00', 32), 'hex')
         ELSE (SELECT hash FROM event_chain WHERE org_id = NEW.org_id AND position = NEW.position)
-    END THEN
+    END) THEN
         RAISE EXCEPTION 'a checkpoint has the hash of its position' USING ERRCODE = 'restrict_violation';
     END IF;
     IF EXISTS (
