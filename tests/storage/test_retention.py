@@ -312,7 +312,7 @@ async def test_old_usage_goes(store: RunningStore, database: Database) -> None:
         use = replace(
             an_hourly_usage(made), hour=at.replace(minute=0, second=0, microsecond=0), first_seen=at, last_seen=at
         )
-        await store.add_usage([replace(use, agent=str(at.hour))], a_batch())
+        await store.add_usage([replace(use, agent=at.isoformat())], a_batch())
     for kind, table in ((Removable.USAGE, "key_hours"), (Removable.SOURCES, "secret_sources")):
         assert [await store.purge(kind, BEFORE, limit=1) for _ in range(3)] == [1, 1, 0]
         assert len(database.table(table)) == 1
@@ -402,7 +402,7 @@ async def hash_at(store: RunningStore, organization: Organization, position: int
 
 def add_changes(database: Database, count: int) -> None:
     """Add changes of keys that are gone, numbered on."""
-    now = "strftime('%s', 'now') * 1000000" if database.is_sqlite else "now()"
+    now = "(strftime('%s', 'now') + 1) * 1000000" if database.is_sqlite else "now()"
     numbers = (
         f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT"
         if database.is_sqlite
@@ -449,6 +449,3 @@ def literal(database: Database, id_: UUID) -> str:
 
 def bytes_of(database: Database, value: bytes) -> str:
     return f"x'{value.hex()}'" if database.is_sqlite else f"'\\x{value.hex()}'"
-
-
-assert bytes(32) == CHAIN_BEGINS

@@ -29,9 +29,9 @@ def migrate(
         steps = storage.pending(url)
         if steps and not check:
             storage.migrate(url, lambda step: print(f"migrated: {step}"))
-            if grant_to is not None:
-                storage.grant(url, grant_to)
-                print(f"granted to {grant_to}: the rights of the service")
+        if grant_to is not None and not check:
+            storage.grant(url, grant_to)
+            print(f"granted to {grant_to}: the rights of the service")
     if not check:
         print("The database is up to date." if steps else "The database was up to date.")
         return

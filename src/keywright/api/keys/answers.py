@@ -214,7 +214,6 @@ def _secret_response(secret: Secret) -> SecretResponse:
 
 def _session_response(confirmation: Confirmation, committed_by: datetime) -> VerifierSessionResponse:
     return VerifierSessionResponse(
-        name=confirmation.session.name,
         kind="server" if confirmation.session.verifier_id is None else "verifier",
         connected_at=confirmation.connected_at,
         confirmed_at=confirmation.confirmed_at,
