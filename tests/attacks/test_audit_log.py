@@ -33,6 +33,7 @@ from tests.storage.making import (
     Database,
     a_rotation,
     a_sealed_answer,
+    allow_undigested,
     an_event,
     an_organization,
     new_id,
@@ -193,10 +194,7 @@ async def live(store: RunningStore, organization: Organization) -> None:
 async def test_whoever_switches_triggers_off_is_found(attacked: Attacked) -> None:
     """An event slipped in without a digest, by the owner with the triggers off, is found by the audit."""
     owner = attacked.owner
-    if owner.is_sqlite:
-        owner.query("DROP TRIGGER events_refuse_undigested")
-    else:
-        owner.query("ALTER TABLE events DROP CONSTRAINT events_digest_check")
+    allow_undigested(owner)
     owner.query(written(attacked, ATTACKS[-1]))
     async with running(attacked.database.url) as store:
         report = await audit(store, attacked.organization.id)

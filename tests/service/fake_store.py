@@ -182,7 +182,8 @@ class FakeStore:
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
-        return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
+        known = chained | {event.id for event in self.removed}
+        return [event.id for event in self.trail if event.org_id == org_id and event.id not in known][:100]
 
     async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
         return self.checkpoints.get(org_id)

@@ -25,8 +25,6 @@ MOST_FINDINGS = 100
 PAGE = 500
 """The number of positions in one reading."""
 
-_MOST_ERASURES = 1000
-
 
 class FindingKind(StrEnum):
     """The kinds of findings."""
@@ -148,20 +146,18 @@ def _sealed(walk: "Walk", report: Report, removed: int) -> Iterator[Finding]:
 
 
 class Erasures:
-    """The erasures of an organization, read when an erased event is met."""
+    """The erasures of an organization, read when an erased event is met; the latest is remembered."""
 
     def __init__(self, store: AuditStore, org_id: UUID) -> None:
         self._store = store
         self._org_id = org_id
-        self._known: dict[UUID, Link | None] = {}
+        self._latest: tuple[UUID | None, Link | None] = (None, None)
 
     async def rest_of(self, link: Link, erased_by: UUID) -> str | None:
         """Give the digest, in hexadecimal, of the rest of an erased event; None where no later event names it."""
-        if erased_by not in self._known:
-            if len(self._known) >= _MOST_ERASURES:
-                self._known.clear()
-            self._known[erased_by] = await self._store.link_of(self._org_id, erased_by)
-        erasure = self._known[erased_by]
+        if self._latest[0] != erased_by:
+            self._latest = (erased_by, await self._store.link_of(self._org_id, erased_by))
+        _, erasure = self._latest
         if erasure is None or erasure.event is None or erasure.position <= link.position:
             return None
         if erasure.event.type is not EventType.ERASED or erasure.event.digest != erasure.digest:
