@@ -18,8 +18,8 @@ from keywright.cli.doctor.database import check
 from keywright.service.management.audit import FindingKind, audit
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.erasure import erase_subject
-from keywright.service.management.ports import Removable
 from keywright.service.management.retention import prune
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate

@@ -9,19 +9,17 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
-    AgedEvent,
     Checkpoint,
-    Due,
     EventFilter,
     KeyFilter,
     Link,
     NewApiKey,
     Outcome,
-    Removable,
     Rotation,
     SealedAnswer,
     Usage,
 )
+from keywright.service.management.task_ports import AgedEvent, Due, Removable
 from keywright.service.verifier_sessions import Receipt
 
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")

@@ -11,8 +11,9 @@ import pytest
 from keywright.service.background_tasks import LAG_SECONDS, KeyTasks
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType, Origin
-from keywright.service.management.ports import Due, Removable, SealedAnswer
+from keywright.service.management.ports import SealedAnswer
 from keywright.service.management.retention import ROWS_IN_A_STEP
+from keywright.service.management.task_ports import Due, Removable
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, Scenario
 from tests.service.test_change_follower import until

@@ -17,7 +17,8 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
-from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, Removable, SealedAnswer
+from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits

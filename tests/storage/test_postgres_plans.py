@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 
 from keywright.keys.record import Status
-from keywright.service.management.ports import EventFilter, KeyFilter, Removable
+from keywright.service.management.ports import EventFilter, KeyFilter
+from keywright.service.management.task_ports import Removable
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements

@@ -14,8 +14,9 @@ from keywright.service.change_log import ORIGIN, ChangeLog
 from keywright.service.management.audit import FindingKind, Report, audit
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, erase_subject
-from keywright.service.management.ports import EventFilter, NewApiKey, Removable
+from keywright.service.management.ports import EventFilter, NewApiKey
 from keywright.service.management.retention import EVENTS_IN_A_STEP, prune
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate

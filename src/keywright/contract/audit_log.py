@@ -38,5 +38,5 @@ class EventResponse:
     """The place in the chain of the organization's events, from 1; null for an event older than the chain"""
     hash: str | None
     """SHA-256, in hexadecimal, over the hash before it and this event"""
-    erased: bool
+    erased: bool = False
     """Whether the personal fields were erased: subject, client, address, and texts about the key in `data`"""

@@ -13,10 +13,7 @@ ProcessKind = Annotated[str, Meta(extra_json_schema={"enum": ["server", "verifie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierSessionResponse:
-    """
-    A process that may have had the key in its cache when the key ended. Its name is for operators:
-    `keywright verifiers receipt`.
-    """
+    """A process that may have had the key in its cache when the key ended; operators can read its name."""
 
     kind: ProcessKind
     connected_at: AwareTime

@@ -23,8 +23,9 @@ from keywright.service.checking.ports import CheckingStore, Seconds
 from keywright.service.checking.usage import UsageBatches
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event, EventType, rfc3339, service_event
-from keywright.service.management.ports import Due, KeyTaskStore, Outcome, Removable
+from keywright.service.management.ports import Outcome
 from keywright.service.management.retention import ROWS_IN_A_STEP, Retention, prune
+from keywright.service.management.task_ports import Due, KeyTaskStore, Removable
 from keywright.service.ports import Clock, NewId
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 

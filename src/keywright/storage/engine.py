@@ -5,7 +5,7 @@ from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking.ports import CheckingStore
-from keywright.service.management.ports import KeyTaskStore
+from keywright.service.management.task_ports import KeyTaskStore
 from keywright.service.verifier_sessions import SessionStore
 from keywright.service.verifiers import VerifierStore
 from keywright.storage import url as database_url

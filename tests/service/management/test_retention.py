@@ -10,8 +10,8 @@ from keywright.service.background_tasks import KeyTasks
 from keywright.service.management.audit import FindingKind, Head, audit
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, NotErasable, erase_subject
-from keywright.service.management.ports import Removable
 from keywright.service.management.retention import EVENTS_IN_A_STEP, REPORTERS_KEPT, Retention, prune
+from keywright.service.management.task_ports import Removable
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, BOB, DAY, NOW, an_event
 from tests.service.test_key_tasks import TaskScenario

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from keywright.service.management.audit import Erasures, Head, Walk
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType
-from keywright.service.management.ports import KeyTaskStore, Link, Removable
+from keywright.service.management.ports import Link
+from keywright.service.management.task_ports import KeyTaskStore, Removable
 
 REPORTERS_KEPT: Final = timedelta(days=7)
 """How long after its last batch of uses the number of a reporter is kept."""

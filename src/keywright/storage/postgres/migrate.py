@@ -129,6 +129,17 @@ async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> 
 def with_connection(
     url: PostgresUrl, work: "Callable[[Connection], Coroutine[Any, Any, T]]", *, statement_patience: float | None
 ) -> T:
+    """
+    Await *work* on a connection, in a thread and an event loop of its own.
+
+    Args:
+        statement_patience: Seconds that a statement may take; None for as long as it takes.
+
+    Raises:
+        ValueError: The server does not keep what it acknowledges.
+        StorageUnavailable: It cannot be reached, or refuses the work.
+    """
+
     async def run() -> T:
         connection = await connect(url, patience=CONNECT_PATIENCE, statement_patience=statement_patience)
         try:

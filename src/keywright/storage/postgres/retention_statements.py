@@ -7,7 +7,7 @@ Rows that another transaction is changing are left to it, so that several proces
 from collections.abc import Mapping
 from typing import Final
 
-from keywright.service.management.ports import Removable
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared.statements import NEWEST_OF_OLD
 

@@ -16,7 +16,8 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Removable, Rotation, SealedAnswer
+from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE

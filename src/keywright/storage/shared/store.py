@@ -9,7 +9,8 @@ from uuid import UUID
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
-from keywright.service.management.ports import AgedEvent, Checkpoint, Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.management.ports import Checkpoint, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, rows, statements

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from keywright.service.management.audit_log import PERSONAL
-from keywright.service.management.ports import Removable
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared.rows import EventRow
 from keywright.storage.shared.statements import NEWEST_OF_OLD
