@@ -211,6 +211,32 @@ async def test_the_doctor_tells_the_roles_apart(attacked: Attacked) -> None:
         assert (found["database role"], theirs["database role"]) == ("ok", "warn")
 
 
+async def test_names_are_for_operators(attacked: Attacked) -> None:
+    """An operator's receipt names the processes, with their state; a key without one is an error."""
+    made = new_key(attacked.organization)
+    async with running(attacked.database.url) as store:
+        await store.create(made)
+        await store.renew_session(a_session(name="node-7:4711"))
+        assert await asyncio.to_thread(receipt_of, attacked, str(made.api_key.id)) == (1, "")
+        await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
+    code, printed = await asyncio.to_thread(receipt_of, attacked, str(made.api_key.id))
+    assert code == 0
+    assert printed.startswith("node-7:4711")
+    assert "may accept the key until" in printed
+
+
+def receipt_of(attacked: Attacked, key_id: str) -> tuple[int, str]:
+    command = ["verifiers", "receipt", key_id, "--org", str(attacked.organization.id)]
+    done = subprocess.run(
+        [sys.executable, "-m", "keywright", *command],
+        env=clean_environment({"KEYWRIGHT_DATABASE_URL": attacked.database.url}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
 def written(attacked: Attacked, statement: str) -> str:
     is_file = attacked.database.is_sqlite
     org, id_ = attacked.organization.id, new_id()

@@ -13,6 +13,7 @@ import pytest
 from keywright.cli.doctor import database as database_checks
 from keywright.cli.doctor.results import Level
 from keywright.dev.issuer import DevIssuer
+from keywright.storage.migrate import migrate
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
 from tests.redis_server import RedisServer
@@ -178,3 +179,32 @@ def test_workers_that_count_alone(settings: dict[str, str]) -> None:
     found = findings({**settings, "KEYWRIGHT_WORKERS": "4"}, code=0)
     assert found["limits"]["level"] == "warn"
     assert "4 times" in found["limits"]["message"]
+
+
+async def test_a_file_that_others_can_read(tmp_path: Path) -> None:
+    """A database file that other users can read is a warning; one as it is created is not, nor are those beside it."""
+    path = tmp_path / "keywright.db"
+    migrate(f"sqlite:///{path}")
+    assert {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {"keywright.db": 0o600}
+    assert "database file" not in {result.subject for result in await database_checks.check(f"sqlite:///{path}")}
+    path.chmod(0o640)
+    (result,) = [each for each in await database_checks.check(f"sqlite:///{path}") if each.subject == "database file"]
+    assert (result.level, result.fix) == (Level.WARN, f"chmod 600 {path}*")
+
+
+@pytest.mark.parametrize(
+    ("url", "subjects"),
+    [
+        ("postgresql://db.example/keys", ["database connection"]),
+        ("postgresql://db.example/keys?sslmode=require", ["database connection"]),
+        ("postgresql://db.example/keys?sslmode=verify-full", []),
+        ("postgresql://127.0.0.1/keys", []),
+        ("postgresql://me@/keys?host=/run/postgresql", []),
+    ],
+)
+def test_a_connection_that_verifies_nothing(url: str, subjects: list[str]) -> None:
+    """A connection to another machine without sslmode=verify-full is a warning that says what to append."""
+    # Pending migrations: nothing else is asked of a server.
+    found = database_checks.protection(url, ["20261201_0011"])
+    assert [result.subject for result in found] == subjects
+    assert all(result.fix is not None and "sslmode=verify-full" in result.fix for result in found)

@@ -46,8 +46,8 @@ async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(
         fix = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
     sound = results.ok("database", "It is available, and its commits are durable.")
-    protection = await asyncio.to_thread(_protection, url, pending)
-    return [sound, _migrations(url, pending), *protection, *await _clock(url, now)]
+    exposed = await asyncio.to_thread(protection, url, pending)
+    return [sound, _migrations(url, pending), *exposed, *await _clock(url, now)]
 
 
 def _migrations(url: str, pending: list[str]) -> CheckResult:
@@ -58,8 +58,14 @@ def _migrations(url: str, pending: list[str]) -> CheckResult:
     return results.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
 
 
-def _protection(url: str, pending: list[str]) -> list[CheckResult]:
-    """Check who else can read or change the data: the mode of a file, or the connection and the role of a server."""
+def protection(url: str, pending: list[str]) -> list[CheckResult]:
+    """
+    Check who else can read or change the data: the mode of a file, or the connection and the role of a server.
+
+    Args:
+        url: As in the settings.
+        pending: The migrations that the database lacks; the role is checked when there are none.
+    """
     place = database_url.read(url)
     if isinstance(place, SqliteUrl):
         return _file(place.path)
