@@ -5,6 +5,7 @@ A trigger or a missing right refuses each of them, and the audit of the organiza
 nothing can refuse, because its author may switch off triggers, the audit finds.
 """
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import dataclass, replace
