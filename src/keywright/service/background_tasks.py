@@ -279,5 +279,6 @@ class KeyTasks(BackgroundTasks):
 
 async def _while_full(batch: Callable[[], Awaitable[int]]) -> None:
     """Run batches until one is not full: then nothing more is due, or another process works on the rest."""
-    while await batch() == MOST_AT_ONCE:
-        pass
+    full = True
+    while full:
+        full = await batch() == MOST_AT_ONCE
