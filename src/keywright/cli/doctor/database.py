@@ -5,13 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keywright.cli.database import COMMAND, is_embedded
+from keywright.cli.database import COMMAND, is_embedded, unclear_owners
 from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
-from keywright.storage.engine import server_time
+from keywright.storage.engine import open_store, server_time
 from keywright.storage.migrations import TooOld
 from keywright.storage.url import PostgresUrl, SqliteUrl
 
@@ -22,12 +22,15 @@ CLOCK_SECONDS = 5
 """The difference of clocks, in seconds, that does no harm."""
 
 
-async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[CheckResult]:
+async def check(
+    url: str, *, trusts_ids: bool = True, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> list[CheckResult]:
     """
     Check the database at *url*; change nothing.
 
     Args:
         url: As in the settings.
+        trusts_ids: Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set; without it, ids that tenants may have chosen are shown.
         now: The current time, aware.
     """
     try:
@@ -47,7 +50,8 @@ async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(
         return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
     sound = results.ok("database", "It is available, and its commits are durable.")
     exposed = await asyncio.to_thread(protection, url, pending)
-    return [sound, _migrations(url, pending), *exposed, *await _clock(url, now)]
+    owners = [] if trusts_ids or pending == migrate.all_of(url) else await _owners(url)
+    return [sound, _migrations(url, pending), *exposed, *owners, *await _clock(url, now)]
 
 
 def _migrations(url: str, pending: list[str]) -> CheckResult:
@@ -101,6 +105,20 @@ def _role(place: PostgresUrl) -> list[CheckResult]:
     if powers.changes:
         return [results.warn("database role", "It has rights to change the audit log.", _ROLE)]
     return [results.ok("database role", "It can add to the audit log, and cannot alter it.")]
+
+
+async def _owners(url: str) -> list[CheckResult]:
+    store = open_store(url)
+    try:
+        found = await store.self_named_organizations(limit=3)
+    except StorageUnavailable:
+        return []
+    finally:
+        await store.close()
+    if not found:
+        return []
+    sentence, _, fix = unclear_owners([str(organization.id) for organization in found]).partition(": ")
+    return [results.warn("organizations", f"{sentence}.", f"{fix[0].upper()}{fix[1:]}")]
 
 
 async def _clock(url: str, now: Callable[[], datetime]) -> list[CheckResult]:
