@@ -292,3 +292,30 @@ def test_the_database_alone_is_judged(env: pytest.MonkeyPatch) -> None:
 def test_every_field_is_described() -> None:
     """The reference page has something to say on every setting."""
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_how_long_rows_are_kept(env: pytest.MonkeyPatch) -> None:
+    """Every kind of rows has an age by default; 0 is for ever."""
+    settings = config.load()
+    assert (settings.keep_events_days, settings.keep_usage_days, settings.keep_sources_days) == (400, 90, 90)
+    assert (settings.keep_receipts_days, settings.keep_sessions_days) == (90, 90)
+    for name in ("EVENTS", "USAGE", "SOURCES", "RECEIPTS", "SESSIONS"):
+        env.setenv(f"KEYWRIGHT_KEEP_{name}_DAYS", "0")
+    assert config.load().keep_events_days == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"EVENTS": "29"}, "KEYWRIGHT_KEEP_EVENTS_DAYS"),
+        ({"EVENTS": "-1"}, "KEYWRIGHT_KEEP_EVENTS_DAYS"),
+        ({"SESSIONS": "89"}, "KEYWRIGHT_KEEP_SESSIONS_DAYS"),
+        ({"RECEIPTS": "0"}, "KEYWRIGHT_KEEP_SESSIONS_DAYS"),
+    ],
+)
+def test_ages_that_do_not_fit(env: pytest.MonkeyPatch, values: dict[str, str], named: str) -> None:
+    """Events of 30 days are kept whatever is set, and sessions at least as long as the receipts that name them."""
+    for name, value in values.items():
+        env.setenv(f"KEYWRIGHT_KEEP_{name}_DAYS", value)
+    with pytest.raises(config.SettingsError, match=named):
+        config.load()

@@ -50,6 +50,7 @@ from keywright.service.checking.verification import Checker, Verification
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
+from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
@@ -291,7 +292,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(plugs)),
+        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)),
     )
 
 
@@ -327,8 +328,21 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
     )
 
 
-def _key_tasks(plugs: Plugs) -> KeyTasks:
-    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
+def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=_retention(settings))
+
+
+def _retention(settings: Settings) -> Retention:
+    def age(days: int) -> timedelta | None:
+        return timedelta(days=days) if days else None
+
+    return Retention(
+        events=age(settings.keep_events_days),
+        usage=age(settings.keep_usage_days),
+        sources=age(settings.keep_sources_days),
+        receipts=age(settings.keep_receipts_days),
+        sessions=age(settings.keep_sessions_days),
+    )
 
 
 def from_environment() -> ServiceApp:

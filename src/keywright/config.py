@@ -21,6 +21,7 @@ from keywright.keys.record import DESCRIPTION_MAX
 from keywright.keys.scopes import is_scope
 from keywright.keys.shown_text import flaw_in_description
 from keywright.rate_limiting import url as redis_url
+from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -34,6 +35,11 @@ _MAX_PORT = 65535
 
 
 Kind = TypeVar("Kind", bound="DatabaseSettings")
+
+
+def _kept(days: int, what: str) -> Any:
+    """Make a setting of retention; 0 is for ever."""
+    return Field(default=days, ge=0, le=36_500, description=f"How many days {what}; 0 keeps them for ever.")
 
 
 class SettingsError(Exception):
@@ -155,6 +161,20 @@ class Settings(DatabaseSettings):
         le=86_400,
         description="How long cached keys are accepted while the database is unavailable, in seconds; 0 forbids it. "
         "Such answers are marked stale; after that time they are 503.",
+    )
+    keep_events_days: int = _kept(
+        400,
+        f"events of the audit log are kept: a year, and a month to look at it. At least {LEAST_DAYS_OF_EVENTS} days",
+    )
+    keep_usage_days: int = _kept(90, "the uses of keys by hour are kept: a quarter of a year, for a report of it")
+    keep_sources_days: int = _kept(
+        90, "a network and user agent that used a key is kept after its last use; these are personal data"
+    )
+    keep_receipts_days: int = _kept(90, "revocation receipts are kept, with the acknowledgements of every process")
+    keep_sessions_days: int = _kept(
+        90,
+        "the session of a process or verifier is kept after its end; not less than `KEYWRIGHT_KEEP_RECEIPTS_DAYS`, "
+        "since receipts name sessions",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -317,6 +337,20 @@ class Settings(DatabaseSettings):
         if match is None or int(match["port"] or 0) > _MAX_PORT:
             raise ValueError(f"must be host:port with a port up to {_MAX_PORT}, path or off")
         return value.lower()
+
+    @field_validator("keep_events_days")
+    @classmethod
+    def _days_kept(cls, value: int) -> int:
+        if 0 < value < LEAST_DAYS_OF_EVENTS:
+            raise ValueError(f"must be 0 or at least {LEAST_DAYS_OF_EVENTS}: the database keeps younger events")
+        return value
+
+    @model_validator(mode="after")
+    def _sessions_outlive_receipts(self) -> Self:
+        sessions, receipts = self.keep_sessions_days, self.keep_receipts_days
+        if sessions and (not receipts or sessions < receipts):
+            raise ValueError("KEYWRIGHT_KEEP_SESSIONS_DAYS must not be less than KEYWRIGHT_KEEP_RECEIPTS_DAYS")
+        return self
 
     @model_validator(mode="after")
     def _one_issuer(self) -> Self:

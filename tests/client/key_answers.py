@@ -63,6 +63,7 @@ EVENT: dict[str, Any] = {
     "data": {"before": {"scopes": []}, "after": {"scopes": ["invoices:read"]}},
     "position": 17,
     "hash": "5f" * 32,
+    "erased": False,
 }
 USAGE: dict[str, Any] = {
     "key_id": KEY_ID,
@@ -97,7 +98,6 @@ RECEIPT: dict[str, Any] = {
     "may_accept_until": "2026-11-23T23:31:11Z",
     "verifiers": [
         {
-            "name": "billing-api",
             "kind": "verifier",
             "connected_at": "2026-11-23T20:00:00Z",
             "confirmed_at": None,

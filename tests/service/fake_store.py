@@ -10,7 +10,7 @@ from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
     SECRETS_PER_PAGE,
-    Due,
+    Checkpoint,
     EventFilter,
     KeyFilter,
     Link,
@@ -21,6 +21,7 @@ from keywright.service.management.ports import (
     SealedAnswer,
     Usage,
 )
+from keywright.service.management.task_ports import AgedEvent, Due, Removable
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
@@ -45,6 +46,10 @@ class FakeStore:
         self.sealed_answers: dict[tuple[UUID, bytes], SealedAnswer] = {}
         self.noticed: dict[UUID, int] = {}
         self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
+        self.checkpoints: dict[UUID, Checkpoint] = {}
+        self.undigested: list[Event] = []
+        self.removed: list[Event] = []
+        self.purged: list[tuple[Removable, datetime]] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
     # Store
@@ -191,11 +196,38 @@ class FakeStore:
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
         chain = self.chains.get(org_id)
-        return (chain[-1].position, chain[-1].hash) if chain else (0, CHAIN_BEGINS)
+        if chain:
+            return chain[-1].position, chain[-1].hash
+        kept = self.checkpoints.get(org_id)
+        return (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
-        return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
+        known = chained | {event.id for event in self.removed}
+        return [event.id for event in self.trail if event.org_id == org_id and event.id not in known][:100]
+
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        return self.checkpoints.get(org_id)
+
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        stored = sum(event.org_id == org_id for event in self.undigested)
+        checkpoint = self.checkpoints.get(org_id)
+        return stored, 0 if checkpoint is None else checkpoint.undigested
+
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        return next((place for place in self.chains.get(org_id, []) if _event_id(place) == event_id), None)
+
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        chain = self.chains.get(org_id, [])
+        theirs = [place for place in chain if place.event is not None and place.event.subject == subject]
+        return [place for place in theirs if place.position > after][:limit]
+
+    async def erase(self, erasure: Event) -> None:
+        self._note(erasure)
+        self.chains[erasure.org_id] = [
+            _erased(place, erasure) if str(place.position) in erasure.data["events"] else place
+            for place in self.chains[erasure.org_id]
+        ]
 
     # KeyTaskStore
 
@@ -228,7 +260,36 @@ class FakeStore:
         self._note(event)
         return True
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
+        numbered = [AgedEvent(seq, event.org_id) for seq, event in enumerate(self.trail, start=1)]
+        stored = [each for each in numbered if each.seq > after and self.trail[each.seq - 1] not in self.removed]
+        return [each for each in stored[:limit] if self.trail[each.seq - 1].occurred_at < before]
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        chain = self.chains.get(org_id, [])
+        undigested = [event for event in self.undigested if event.org_id == org_id and event.occurred_at < before]
+        undigested = undigested[:limit]
+        below = [place.event for place in chain if place.position <= position and place.event is not None]
+        old = self.checkpoints.get(org_id) or Checkpoint(
+            position=0, hash=CHAIN_BEGINS, removed=0, undigested=0, moved_at=before
+        )
+        self.chains[org_id] = [place for place in chain if place.position > position]
+        self.undigested = [event for event in self.undigested if event not in undigested]
+        self.removed += below
+        self.checkpoints[org_id] = Checkpoint(
+            position=position,
+            hash=hash_,
+            removed=old.removed + len(below) + len(undigested),
+            undigested=old.undigested + len(undigested),
+            moved_at=before,
+        )
+        return len(below) + len(undigested)
+
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
+        self.purged.append((kind, until))
+        if kind is not Removable.ANSWERS:
+            return 0
+        at = until
         over = [place for place, sealed_answer in self.sealed_answers.items() if sealed_answer.expires_at <= at][:limit]
         for place in over:
             del self.sealed_answers[place]
@@ -257,8 +318,12 @@ class FakeStore:
 
     def _note(self, event: Event, sealed_answer: SealedAnswer | None = None) -> None:
         chain = self.chains.setdefault(event.org_id, [])
-        hash_ = link(chain[-1].hash if chain else CHAIN_BEGINS, event.digest)
-        chain.append(Link(position=len(chain) + 1, hash=hash_, digest=event.digest, event=event))
+        kept = self.checkpoints.get(event.org_id)
+        position, before = (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
+        if chain:
+            position, before = chain[-1].position, chain[-1].hash
+        hash_ = link(before, event.digest)
+        chain.append(Link(position=position + 1, hash=hash_, digest=event.digest, event=event))
         self.trail.append(event)
         if sealed_answer is not None:
             self.sealed_answers[event.org_id, sealed_answer.request_digest] = sealed_answer
@@ -297,6 +362,15 @@ def _says(key: ApiKey, text: str) -> bool:
         return True
     secrets = [key.secret] if key.retiring is None else [key.secret, key.retiring]
     return any(each.public_key.text.startswith(text) or each.display.endswith(text) for each in secrets)
+
+
+def _event_id(place: Link) -> UUID | None:
+    return None if place.event is None else place.event.id
+
+
+def _erased(place: Link, erasure: Event) -> Link:
+    assert place.event is not None
+    return replace(place, event=place.event.blanked, erased_by=erasure.id)
 
 
 def _tells(event: Event, which: EventFilter) -> bool:

@@ -116,6 +116,7 @@ class StoreContract:
             "address": "192.0.2.7",
             "data": event.data,
             "digest": event.digest,
+            "erased_by": None,
         }
 
     async def test_an_organization_is_stored_once(self, store: RunningStore, database: Database) -> None:

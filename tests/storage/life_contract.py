@@ -19,6 +19,7 @@ from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
 from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits
@@ -30,6 +31,7 @@ from tests.storage.making import (
     Database,
     a_rotation,
     a_sealed_answer,
+    allow_undigested,
     an_event,
     an_organization,
     new_id,
@@ -312,16 +314,13 @@ class LifeContract:
         organization = an_organization()
         for number in range(5):
             await store.create(_repeatable(organization, a_sealed_answer(expires_at=NOON + number * HOUR)))
-        assert await store.purge(NOON + 2 * HOUR, limit=2) == 2
-        assert await store.purge(NOON + 2 * HOUR, limit=2) == 1
-        assert await store.purge(NOON + 2 * HOUR, limit=2) == 0
+        until = NOON + 2 * HOUR
+        assert [await store.purge(Removable.ANSWERS, until, limit=2) for _ in range(3)] == [2, 1, 0]
         assert {row["expires_at"] for row in database.table("idempotent_answers")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
 
     async def test_purge_of_reporters(self, store: RunningStore, database: Database) -> None:
         """
-        The batch number of a reporter that wrote nothing for 7 days is removed, and no other.
-
-        Both kinds of rows together are no more than are asked for.
+        The batch number of a reporter that wrote nothing since a moment is removed, and no other, as many as asked for.
         """
         made = await _created(store)
         batches = [a_batch() for _ in range(4)]
@@ -329,14 +328,12 @@ class LifeContract:
             await store.add_usage([an_hourly_usage(made)], batch)
         written = [row["written_at"] for row in database.table("usage_reporters")]
         await store.add_usage([an_hourly_usage(made)], batches[0]._replace(number=2))
-        later = min(written) + 7 * DAY - HOUR
-        assert await store.purge(later, limit=9) == 0
-        await store.create(_repeatable(an_organization(), a_sealed_answer(expires_at=later)))
+        until = min(written) - DAY
+        assert await store.purge(Removable.REPORTERS, until, limit=9) == 0
         age = 7 * 86_400_000_000 if database.is_sqlite else "interval '7 days'"
         database.query(f"UPDATE usage_reporters SET written_at = written_at - {age} WHERE batch = 1")
-        assert [await store.purge(later, limit=3) for _ in range(2)] == [3, 1]
+        assert [await store.purge(Removable.REPORTERS, until, limit=2) for _ in range(3)] == [2, 1, 0]
         assert [row["batch"] for row in database.table("usage_reporters")] == [2]
-        assert await store.purge(later + 2 * HOUR, limit=3) == 1
 
     # no more than so many active keys
 
@@ -593,6 +590,7 @@ class LifeContract:
     async def test_events_of_other_versions(self, store: RunningStore, database: Database) -> None:
         """Events from before the chain have no place, and those of a type that is not known are left out."""
         made = await _created(store)
+        allow_undigested(database)
         columns = "org_id, key_id, occurred_at, issuer, subject, request_id, data"
         for number, type_ in ((1, "api_key.revoked"), (2, "api_key.renamed")):
             id_ = f"x'{number:032x}'" if database.is_sqlite else f"'{number:032x}'"
@@ -635,7 +633,14 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
         lambda: store.idle_secrets(NOON, lag_seconds=1.0, limit=1),
         lambda: store.expiring(NOON, within_days=1, limit=1),
         lambda: store.add_expiry_notice(event, expires_at=NOON, days=1),
-        lambda: store.purge(NOON, limit=1),
+        *(lambda kind=kind: store.purge(kind, NOON, limit=1) for kind in Removable),  # type: ignore[misc]
+        lambda: store.checkpoint(key.org_id),
+        lambda: store.undigested_events(key.org_id),
+        lambda: store.link_of(key.org_id, event.id),
+        lambda: store.links_of_subject(key.org_id, "auth0|bob", after=0, limit=1),
+        lambda: store.aged_events(NOON, after=0, limit=1),
+        lambda: store.prune(key.org_id, 1, bytes(32), NOON, limit=1),
+        lambda: store.erase(replace(event, data={"events": {}})),
     ]
 
 

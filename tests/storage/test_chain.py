@@ -166,8 +166,8 @@ def _disable_guards(database: Database) -> None:
         for trigger in ("events_refuse_update", "events_refuse_delete", "event_chain_refuse_delete"):
             database.query(f"DROP TRIGGER {trigger}")
     else:
-        database.query("ALTER TABLE events DISABLE TRIGGER events_refuse_change")
-        database.query("ALTER TABLE event_chain DISABLE TRIGGER event_chain_refuse_change")
+        database.query("ALTER TABLE events DISABLE TRIGGER events_guard")
+        database.query("ALTER TABLE event_chain DISABLE TRIGGER event_chain_guard")
 
 
 def _id(database: Database, new: NewApiKey) -> str:

@@ -10,6 +10,8 @@ import pytest
 
 from keywright.keys.record import Status
 from keywright.service.management.ports import EventFilter, KeyFilter
+from keywright.service.management.task_ports import Removable
+from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements
 from tests.postgres import PostgresCluster, migrated_database
@@ -33,6 +35,13 @@ FILLED = f"""
     SELECT id, org_id, id, 'api_key.created', now(), 'x', 'x', 'x', '{{}}', sha256(id::text::bytea) FROM api_keys;
     INSERT INTO idempotent_answers
     SELECT org_id, sha256(id::text::bytea), sha256(''), '', now(), now() + random() * interval '1 day' FROM api_keys;
+    INSERT INTO key_hours SELECT id, now() - random() * interval '90 days', 1 FROM api_keys;
+    INSERT INTO secret_sources SELECT id, '', '', 'x', now(), now() - random() * interval '90 days', 1 FROM api_keys;
+    INSERT INTO changes (changed_id, type, occurred_at, noted_at)
+    SELECT id, 'api_key.updated', now(), now() - random() * interval '90 days' FROM api_keys;
+    INSERT INTO acknowledgements SELECT seq, gen_random_uuid(), now() FROM changes;
+    INSERT INTO verifier_sessions
+    SELECT id, NULL, 'x', 0, now() - random() * interval '90 days', now() - interval '1 day' FROM api_keys;
     INSERT INTO usage_reporters SELECT id, 1, now() - random() * interval '7 days' FROM api_keys;
     ANALYZE
 """
@@ -90,8 +99,14 @@ STATEMENTS = {
     "links": (statements.LINKS, "event_chain_pkey"),
     "chain end": (statements.CHAIN_END, "event_chain_heads"),
     "idempotent answer": (statements.ANSWER, "idempotent_answers_pkey"),
-    "purge": (sql.PURGE, "idempotent_answers_expires_at_idx"),
-    "purge of reporters": (sql.PURGE, "usage_reporters_written_at_idx"),
+    "purge of answers": (retention_sql.PURGE[Removable.ANSWERS], "idempotent_answers_expires_at_idx"),
+    "purge of reporters": (retention_sql.PURGE[Removable.REPORTERS], "usage_reporters_written_at_idx"),
+    "purge of usage": (retention_sql.PURGE[Removable.USAGE], "key_hours_hour_idx"),
+    "purge of sources": (retention_sql.PURGE[Removable.SOURCES], "secret_sources_last_seen_idx"),
+    "purge of sessions": (retention_sql.PURGE[Removable.SESSIONS], "verifier_sessions_connected_at_idx"),
+    "purge of receipts": (retention_sql.PURGE[Removable.RECEIPTS], "changes_noted_at_idx"),
+    "purge of acknowledgements": (retention_sql.PURGE[Removable.RECEIPTS], "acknowledgements_pkey"),
+    "old events": (statements.AGED_EVENTS, "events_pkey"),
     "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
     "notice": (sql.ADD_EXPIRY_NOTICE, ONE_KEY),

@@ -66,6 +66,7 @@ _EVENT = EventResponse(
     data={"before": {"scopes": []}, "after": {"scopes": ["invoices:read"]}},
     position=17,
     hash="5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    erased=False,
 )
 
 _USE = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
@@ -97,7 +98,6 @@ _RECEIPT = RevocationResponse(
     may_accept_until=None,
     verifiers=(
         VerifierSessionResponse(
-            name="api-7:4711",
             kind="verifier",
             connected_at=_CREATED_AT,
             confirmed_at=datetime(2026, 11, 30, 9, 0, 0, 80_000, tzinfo=UTC),

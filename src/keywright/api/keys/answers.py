@@ -114,6 +114,7 @@ def event_response(event: Event, link: Link | None) -> EventResponse:
         data=_free_form(event.data),
         position=None if link is None else link.position,
         hash=None if link is None else link.hash.hex(),
+        erased=link is not None and link.erased_by is not None,
     )
 
 
@@ -219,7 +220,6 @@ def _secret_response(secret: Secret) -> SecretResponse:
 
 def _session_response(confirmation: Confirmation, committed_by: datetime) -> VerifierSessionResponse:
     return VerifierSessionResponse(
-        name=confirmation.session.name,
         kind="server" if confirmation.session.verifier_id is None else "verifier",
         connected_at=confirmation.connected_at,
         confirmed_at=confirmation.confirmed_at,

@@ -48,17 +48,21 @@ class ReceiptRoutes:
         tag=TAG,
         summary="Get Revocation Receipt",
         answers=RevocationResponse,
-        refusals=("not_revoked",),
+        refusals=("not_revoked", "receipt_removed"),
     )
     async def get_revocation(self, principal: MayRead, key_id: KeyId) -> Response:
         """
         Get the receipt of a revocation or deletion: which processes acknowledged it, which did not yet, and until when
-        they may still accept the key. The receipt stays readable after a deletion.
+        they may still accept the key. The receipt stays readable after a deletion, for 90 days unless the operator has
+        set another time.
         """
         receipt = await self._management.receipt(principal, key_id)
-        if receipt is None:
-            raise Refusal("not_found" if await self._management.get(principal, key_id) is None else "not_revoked")
-        return answer(revocation_response(key_id, receipt))
+        if receipt is not None:
+            return answer(revocation_response(key_id, receipt))
+        key = await self._management.get(principal, key_id)
+        if key is None:
+            raise Refusal("not_found")
+        raise Refusal("not_revoked" if key.revoked_at is None else "receipt_removed")
 
 
 class UsageRoutes:

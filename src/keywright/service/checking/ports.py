@@ -92,7 +92,7 @@ class CheckingStore(KeyStore, Protocol):
 
         A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
         so a batch may be repeated when its result is not known, also while its first transaction still runs. The
-        last number of a reporter is kept for 7 days: see `management.ports.KeyTaskStore.purge`.
+        last number of a reporter is kept for 7 days: see `management.task_ports.KeyTaskStore.purge`.
         """
         ...
 

@@ -7,19 +7,25 @@ The events of an organization are a chain: each has a hash over its own content 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final, Self
 from uuid import UUID
 
 CHAIN_BEGINS = bytes(32)
 """The hash before the first event."""
 
 SERVICE = "keywright"
-"""The issuer and subject of events of the background tasks, which no request made."""
+"""The issuer and subject of events of the background tasks and of operators, which no request made."""
+
+LEAST_DAYS_OF_EVENTS: Final = 30
+"""The database refuses to remove younger events, whatever the settings are."""
+
+PERSONAL: Final = ("name", "description", "external_id", "metadata")
+"""The members of an event's data, and of its `before` and `after`, that may name a person."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
 
@@ -28,7 +34,11 @@ _NUL, _INSTEAD_OF_NUL = "\0", "\ufffd"
 
 
 class EventType(StrEnum):
-    """The kind of change that an event records."""
+    """
+    The kind of change that an event records.
+
+    Events whose type begins with `audit_log` are about the log itself; their key is the organization's id.
+    """
 
     CREATED = "api_key.created"
     UPDATED = "api_key.updated"
@@ -38,6 +48,10 @@ class EventType(StrEnum):
     EXPIRING = "api_key.expiring"
     REVOKED = "api_key.revoked"
     DELETED = "api_key.deleted"
+    SEALED = "audit_log.sealed"
+    """`events` counts the events from before there was a chain, which have no digest."""
+    ERASED = "audit_log.erased"
+    """`events` has, for each position whose personal fields were erased, the digest of the rest in hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +81,17 @@ class Event:
     client_id: str | None
     origin: Origin
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def blanked(self) -> Self:
+        """The event without its personal fields: subject, client and address, and `PERSONAL` in its data."""
+        data = _without_personal(self.data)
+        for name in ("before", "after"):
+            if isinstance(data.get(name), Mapping):
+                data[name] = _without_personal(data[name])
+        return replace(
+            self, subject="", client_id=None, origin=Origin(request_id=self.origin.request_id, address=None), data=data
+        )
 
     @property
     def digest(self) -> bytes:
@@ -120,6 +145,23 @@ def _with_whole_numbers(value: Any) -> Any:
     return value
 
 
+def service_event(type_: EventType, org_id: UUID, key_id: UUID, at: datetime, id_: UUID, data: dict[str, Any]) -> Event:
+    """Make an event that no request made; its request id is its own id."""
+    origin = Origin(request_id=str(id_), address=None)
+    return Event(
+        id=id_,
+        type=type_,
+        org_id=org_id,
+        key_id=key_id,
+        occurred_at=at,
+        issuer=SERVICE,
+        subject=SERVICE,
+        client_id=None,
+        origin=origin,
+        data=data,
+    )
+
+
 def rfc3339(at: datetime | None) -> str | None:
     """Write an aware time for the data of an event: RFC 3339 in UTC, to the microsecond, ending in `Z`."""
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -128,3 +170,7 @@ def rfc3339(at: datetime | None) -> str | None:
 def link(previous: bytes, digest: bytes) -> bytes:
     """Give the hash of an event in its chain: SHA-256 over the hash before it and its own digest, 32 bytes each."""
     return sha256(previous + digest).digest()
+
+
+def _without_personal(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if name in PERSONAL else value for name, value in data.items()}

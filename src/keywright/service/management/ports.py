@@ -140,24 +140,31 @@ class Link:
     One stored position in the chain of an organization's events.
 
     `position` counts from 1. `digest` is stored beside the event, and an altered event has another one; it is None
-    where the event is gone. `event` is None where the event is gone or can no longer be read.
+    where the event is gone. `event` is None where the event is gone or can no longer be read. `erased_by` is the event
+    of the erasure that blanked its personal fields; `digest` is still that of the whole event.
     """
 
     position: int
     hash: bytes
     digest: bytes | None
     event: Event | None
+    erased_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """A key that is due for a background task; `version` is the version of the key."""
+class Checkpoint:
+    """
+    Up to which position the chain of an organization was removed, and the hash from which the rest follows.
 
-    org_id: UUID
-    key_id: UUID
-    version: int
-    expires_at: datetime | None = None
-    public_key: str | None = None
+    `removed` counts the removed events, `undigested` those of them without a digest, which had no position. `moved_at`
+    is by the database's clock.
+    """
+
+    position: int
+    hash: bytes
+    removed: int
+    undigested: int
+    moved_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +349,8 @@ class Store(UsageStore, Protocol):
         These are the sessions that acknowledged the change, and those that were stored before `committed_by` and at
         `ended_at` were neither closed nor expired. A session expires `outage_seconds` plus SESSION_SECONDS after its
         last renewal: from then on its process does not use its cache. None without such a key, or where it was neither
-        revoked nor deleted. A deleted key of the organization has a receipt, too.
+        revoked nor deleted, or where the receipt was removed for its age. A deleted key of the organization has a
+        receipt, too.
         """
         ...
 
@@ -370,40 +378,27 @@ class AuditStore(Protocol):
         """Give up to 100 ids of events with a digest but without a position in the chain: the service wrote none."""
         ...
 
-
-class KeyTaskStore(Store, Protocol):
-    """The keys that are due for background tasks. The rules of `Store` hold, for all organizations."""
-
-    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        """
-        Give keys whose replaced secret was idle for long enough to end.
-
-        That is: at *at*, the key is active and the replaced secret still works, its successor was used, and both the
-        first use of the successor and the last use of the replaced secret are longer ago than its `idle_seconds` plus
-        *lag_seconds*. `Due.public_key` is the text of the replaced secret's public key.
-        """
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        """Give the checkpoint of a chain; None where nothing was removed."""
         ...
 
-    async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
-        """
-        Give active keys that expire within *within_days* after *at*, without a notice of as many days or fewer.
-
-        `Due.expires_at` is set.
-        """
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        """Count the events without a digest: how many there are, and how many were removed, at one moment."""
         ...
 
-    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """
-        Store a notice that a key expires in *days*; return whether it was the first of as many days or fewer.
-
-        Nothing is stored for a key that now expires at another time, was revoked, or no longer exists.
-        """
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        """Give the link of one event; None where it has none."""
         ...
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
-        """
-        Remove up to *limit* rows that are no longer needed at *at*; return how many.
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        """Give links as `links` does, of the events with this subject alone."""
+        ...
 
-        These are expired sealed answers, and the last batch numbers of reporters that wrote no usage for 7 days.
+    async def erase(self, erasure: Event) -> None:
+        """
+        Store the event of an erasure and blank the events at the positions that it names, as `Event.blanked` does.
+
+        Raises:
+            ValueError: One of them is gone or was erased before; nothing is stored.
         """
         ...

@@ -340,28 +340,6 @@ ADD_EXPIRY_NOTICE: Final = f"""
 """  # noqa: S608
 """Values: the event, when the key expires, days."""
 
-PURGE: Final = """
-    WITH expired AS (
-        DELETE FROM idempotent_answers WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM idempotent_answers WHERE expires_at <= $1 ORDER BY expires_at
-            LIMIT $3 FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING 1
-    ),
-    silent AS (
-        DELETE FROM usage_reporters WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM usage_reporters WHERE written_at <= $2 ORDER BY written_at
-            LIMIT $3 - (SELECT count(*) FROM expired) FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING 1
-    )
-    SELECT * FROM expired UNION ALL SELECT * FROM silent
-"""
-"""
-Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that another
-transaction is replacing are left to it, and those that are locked here stay until they are removed.
-"""
-
 
 def _events(of: str, value: str, *, and_: str = "") -> str:
     """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""

@@ -18,11 +18,13 @@ from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.postgres import checking_statements as checking_sql
+from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
@@ -188,9 +190,20 @@ class PostgresStore(SharedStore):
         """See `KeyTaskStore.add_expiry_notice`."""
         return await self._change(sql.ADD_EXPIRY_NOTICE, event, expires_at, days) is Outcome.DONE
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        return len(await self._execute(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
+        return len(await self._execute(retention_sql.PURGE[kind], until, limit))
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        """See `KeyTaskStore.prune`."""
+        ((removed,),) = await self._execute(retention_sql.PRUNE, org_id, position, hash_, before, limit)
+        return int(removed)
+
+    async def erase(self, erasure: Event) -> None:
+        """See `AuditStore.erase`."""
+        row = rows.event_row(erasure, POSTGRES)
+        await self._execute(retention_sql.ERASE, row.id, row.org_id, row.occurred_at, row.data, row.digest)
+        self._wake()
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""

@@ -1,7 +1,7 @@
 """The rows of changes, verifiers, their sessions and usage, for both engines; see `rows` and `readers`."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -18,9 +18,6 @@ from keywright.storage.shared.rows import Encoding, refuse_unstorable
 DIGEST_BYTES: Final = 32
 MOST_SOURCES: Final = 50
 """How many sources of a secret are kept, and of a key are given."""
-
-REPORTERS_KEPT: Final = timedelta(days=7)
-"""How long after its last batch of uses the number of a reporter is kept."""
 
 
 class VerifierRow(NamedTuple):

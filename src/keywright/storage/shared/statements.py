@@ -108,6 +108,36 @@ UNCHAINED: Final = """
     ORDER BY e.id LIMIT 100
 """
 
+CHECKPOINT: Final = f"""
+    SELECT {", ".join(readers.column_names(audit_rows.checkpoint)[1:])} FROM event_checkpoints WHERE org_id = $1
+"""  # noqa: S608
+
+UNDIGESTED: Final = """
+    SELECT (SELECT count(*) FROM events WHERE org_id = $1 AND digest IS NULL),
+        coalesce((SELECT undigested FROM event_checkpoints WHERE org_id = $1), 0)
+"""
+
+LINK_OF: Final = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = $1 AND c.event_id = $2
+"""  # noqa: S608
+"""Values: organization, event."""
+
+LINKS_OF_SUBJECT: Final = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = $1 AND c.position > $2 AND e.subject = $4 ORDER BY c.position LIMIT $3
+"""  # noqa: S608
+"""Values: organization, position, the most rows to give, subject."""
+
+AGED_EVENTS: Final = """
+    SELECT seq, org_id FROM (SELECT seq, org_id, occurred_at FROM events WHERE seq > $2 ORDER BY seq LIMIT $3) first
+    WHERE occurred_at < $1 ORDER BY seq
+"""
+"""Values: before when, the number to begin above, the most rows to read."""
+
+NEWEST_OF_OLD: Final = 1100
+"""How many old changes stay: more than a reader of the feed begins with, so that it begins behind what was removed."""
+
 EXPIRING: Final = """
     SELECT k.org_id, k.id, k.version, k.expires_at FROM api_keys k
     WHERE k.expires_at > $1 AND k.expires_at <= $2 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
@@ -201,6 +231,8 @@ def receipt(dialect: Dialect) -> str:
     """
     Give how a key ended, a row for each session that it concerns. Values: organization, key.
 
+    Without its change nothing is given: it was removed, and its acknowledgements with it.
+
     A session that acknowledged belongs here whenever it began. The time of reading is `clock` and not `now`, which may
     be before the snapshot in which the key's end was found.
     """
@@ -211,6 +243,7 @@ def receipt(dialect: Dialect) -> str:
         WITH key AS (
             SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
             WHERE org_id = $1 AND id = $2 AND coalesce(revoked_at, deleted_at) IS NOT NULL
+                AND EXISTS (SELECT 1 FROM changes WHERE changed_id = $2 AND type IN ({_ENDS}))
         ),
         acknowledged AS (
             SELECT a.session_id, min(a.acknowledged_at) AS at

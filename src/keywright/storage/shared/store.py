@@ -11,17 +11,18 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.ports import (
     SECRETS_PER_PAGE,
-    Due,
+    Checkpoint,
     EventFilter,
     Link,
     Rotations,
     SealedAnswer,
     Usage,
 )
+from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared import audit_rows, checking_rows, filters, statements
+from keywright.storage.shared import audit_rows, checking_rows, filters, rows, statements
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
@@ -151,6 +152,33 @@ class SharedStore(ABC):
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         """See `AuditStore.unchained_events`."""
         return [self._decoding.id(id_) for (id_,) in await self._rows(statements.UNCHAINED, org_id)]
+
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        """See `AuditStore.checkpoint`."""
+        found = await self._rows(statements.CHECKPOINT, org_id)
+        return audit_rows.checkpoint(self._decoding, *found[0]) if found else None
+
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        """See `AuditStore.undigested_events`."""
+        ((stored, removed),) = await self._rows(statements.UNDIGESTED, org_id)
+        return stored, removed
+
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        """See `AuditStore.link_of`."""
+        found = await self._rows(statements.LINK_OF, org_id, event_id)
+        return audit_rows.link(self._decoding, *found[0]) if found else None
+
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        """See `AuditStore.links_of_subject`."""
+        if not rows.is_storable((subject,)):
+            return []
+        found = await self._rows(statements.LINKS_OF_SUBJECT, org_id, after, limit, subject)
+        return [audit_rows.link(self._decoding, *row) for row in found]
+
+    async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
+        """See `KeyTaskStore.aged_events`."""
+        found = await self._rows(statements.AGED_EVENTS, before, after, limit)
+        return [AgedEvent(seq, self._decoding.id(org_id)) for seq, org_id in found]
 
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.idle_secrets`."""

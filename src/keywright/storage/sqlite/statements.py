@@ -89,20 +89,6 @@ ADD_LINK: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) VA
 
 IS_ANSWERED: Final = "SELECT 1 FROM idempotent_answers WHERE org_id = ? AND request_digest = ? AND expires_at > ?"
 
-PURGE_ANSWERS: Final = """
-    DELETE FROM idempotent_answers WHERE rowid IN (
-        SELECT rowid FROM idempotent_answers WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
-    )
-"""
-"""Values: when, the most rows to remove."""
-
-PURGE_REPORTERS: Final = """
-    DELETE FROM usage_reporters WHERE rowid IN (
-        SELECT rowid FROM usage_reporters WHERE written_at <= ? ORDER BY written_at LIMIT ?
-    )
-"""
-"""Values: since when a reporter wrote no uses, the most rows to remove."""
-
 
 def _insert(table: str, columns: Sequence[str]) -> str:
     marks = ", ".join("?" * len(columns))

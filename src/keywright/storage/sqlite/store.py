@@ -22,6 +22,7 @@ from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -31,6 +32,7 @@ from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
 from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
 from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing, keys
@@ -144,11 +146,22 @@ class SqliteStore(SharedStore):
         row, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
         return await self._change(lambda writing: writing.add_expiry_notice(row, at, days))
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        until, silent_since = SQLITE.time(at), SQLITE.time(at - checking_rows.REPORTERS_KEPT)
-        purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
-        return purged
+        at = SQLITE.time(until)
+        removed: int = await self._write(lambda connection: retention.purge(connection, kind, at, limit))
+        return removed
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        """See `KeyTaskStore.prune`."""
+        end, at = (org_id.bytes, position, hash_), SQLITE.time(before)
+        removed: int = await self._write(lambda connection: retention.prune(connection, *end, at, limit))
+        return removed
+
+    async def erase(self, erasure: Event) -> None:
+        """See `AuditStore.erase`."""
+        row = rows.event_row(erasure, SQLITE)
+        await self._change(lambda writing: writing.erase(row))
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""

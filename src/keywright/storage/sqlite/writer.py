@@ -20,6 +20,7 @@ from keywright.service.management.ports import Outcome
 from keywright.storage.shared.readers import SQLITE, KeyReader
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, SecretRow
 from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 
 _BEFORE_THE_FIRST = (0, CHAIN_BEGINS)
@@ -129,10 +130,9 @@ class Writing:
             event, self._execute(sql.ADD_EXPIRY_NOTICE, days, event.key_id, event.org_id, expires_at)
         )
 
-    def purge(self, at: int, silent_since: int, limit: int) -> int:
-        """See `KeyTaskStore.purge`; a reporter that wrote no usage since *silent_since* is removed."""
-        expired = self._execute(sql.PURGE_ANSWERS, at, limit)
-        return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
+    def erase(self, erasure: EventRow) -> None:
+        """See `AuditStore.erase`."""
+        retention.erase(self.connection, erasure, self._add_events)
 
     def chain(self) -> None:
         """Append the events of this transaction to the chain, in the order in which they were added."""
