@@ -305,7 +305,11 @@ class FakeStore:
         return True
 
     def _active(self, org_id: UUID, at: datetime) -> list[ApiKey]:
-        return [each for each in self._of(org_id) if each.status_at(at) is Status.ACTIVE]
+        return [
+            each
+            for each in self._of(org_id)
+            if each.revoked_at is None and (each.expires_at is None or each.expires_at > at)
+        ]
 
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]

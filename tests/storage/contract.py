@@ -46,7 +46,7 @@ class StoreContract:
     @pytest.fixture
     async def store(self, database: Database, batches: list[int]) -> AsyncIterator[RunningStore]:
         """Give a running store."""
-        store = self.open(database, batches.append)
+        store = self.open(database, lambda size, _seconds: batches.append(size))
         await store.start()
         try:
             yield store
@@ -277,7 +277,13 @@ class StoreContract:
         await store.create(made)
         event = an_event(EventType.REVOKED, made.api_key)
         revoked = await store.revoke(event, UNSPECIFIED)
-        assert revoked == replace(made.api_key, revoked_at=event.occurred_at, revocation_reason=UNSPECIFIED, version=2)
+        assert revoked == replace(
+            made.api_key,
+            revoked_at=event.occurred_at,
+            revoked_by=event.subject,
+            revocation_reason=UNSPECIFIED,
+            version=2,
+        )
         assert await store.get(made.api_key.org_id, made.api_key.id) == revoked
         assert database.table("api_keys")[0]["revoked_by"] == event.subject
         assert {row["id"]: row["type"] for row in database.table("events")} == {

@@ -352,7 +352,7 @@ class LifeContract:
         await assert_chains(store, database)
 
     async def test_only_active_keys_count(self, store: RunningStore) -> None:
-        """Keys that are revoked, deleted, disabled or expired by the time of the creation take no place."""
+        """Keys that are revoked, deleted or expired by the time of the creation take no place; a disabled one keeps its own."""
         organization = an_organization()
         revoked, deleted, _ = [
             await _created_for(store, organization, expires_at=end) for end in (None, NOON + DAY, NOON)
@@ -366,7 +366,7 @@ class LifeContract:
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
         disabled = replace(bounded.api_key, disabled_at=NOON)
         assert await store.update(disabled, an_event(EventType.UPDATED, disabled)) is Outcome.DONE
-        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
+        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
 
     async def test_a_key_leaves_its_place_as_it_expires(self, store: RunningStore) -> None:
         """A key that expires at the very moment at which another is created takes no place any more."""

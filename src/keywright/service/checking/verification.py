@@ -342,10 +342,8 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
+        exceeded = self._failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
-        failures = self._failures
-        # As long as nobody fails, there is nothing to ask.
-        exceeded = bool(failures.buckets) and failures.exceeded(caller, address, self.monotonic())
         if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, from_memory=shared)
