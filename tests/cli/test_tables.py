@@ -135,12 +135,15 @@ def test_no_terminal(columns: dict[str, str]) -> None:
 
 
 def test_one_key_copies_whole() -> None:
-    """On a narrow terminal no value of a key is broken by a line end of ours."""
+    """On a narrow terminal a value continues below its beginning, and breaks between words only."""
     (key,) = KEYS[2:]
-    lines = on_terminal(60, "show", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
+    lines = on_terminal(60, "get", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
     assert [line for line in lines if line.startswith("Public key ")] == [f"Public key    {key['public_key']}"]
     assert f"Description   {key['description']}" in lines
-    assert piped("show", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)}) == lines
+    whole = piped("get", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
+    assert whole[-1].endswith(" of 2026-11-23, current, not used yet")
+    assert " ".join(whole).split() == " ".join(lines).split()
+    assert all(cells(line) <= 60 for line in lines if len(line.split()) > 3)
 
 
 def test_no_keys() -> None:

@@ -139,7 +139,7 @@ def test_keys_commands_work_beside_it(dev: Dev) -> None:
     ]
     key_id = created[0]["id"]
     assert keys("revoke", key_id, "--json")["is_revoked"]
-    assert keys("show", key_id, "--json")["is_revoked"]
+    assert keys("get", key_id, "--json")["is_revoked"]
     assert keys("delete", key_id) is None
     assert len(keys("list", "--json")) == 2
 

@@ -1,18 +1,15 @@
 """`keywright migrate`: brings the database up to date."""
 
-from typing import Annotated
-
-import typer
+import click
 
 from keywright.cli import exits
+from keywright.cli.commands import Command
 
 
-def migrate(
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 if migrations are pending.")
-    ] = False,
-) -> None:
-    """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""
+@click.command(cls=Command, examples=("keywright migrate", "keywright migrate --check"))
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if migrations are pending.")
+def migrate(check: bool) -> None:
+    """Bring the database that KEYWRIGHT_DATABASE_URL names up to date; a SQLite file is created if there is none."""
     from keywright.cli import database
     from keywright.storage import migrate as storage
 

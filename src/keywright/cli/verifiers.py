@@ -8,29 +8,37 @@ import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
+import click
 
-from keywright.cli import exits
-from keywright.cli.option_types import AsJson
-from keywright.cli.tables import printable
+from keywright.cli import exits, option_types
+from keywright.cli.commands import Group
 
 if TYPE_CHECKING:
     from keywright.service.verifiers import Verifiers
 
-verifiers = typer.Typer(
-    no_args_is_help=True,
-    help="Create, list and revoke verifiers: the API servers that may check keys. Works on the database that "
-    "KEYWRIGHT_DATABASE_URL names, whether or not the service runs.",
-)
-
-Name = Annotated[str, typer.Argument(help="The name of the verifier: letters, digits, dots, underscores, hyphens.")]
+_name = click.argument("name", metavar="NAME", help="Letters, digits, dots, underscores and hyphens.")
 Result = TypeVar("Result")
 
 
-@verifiers.command()
-def create(name: Name, as_json: AsJson = False) -> None:
+@click.group(
+    cls=Group, examples=("export KEYWRIGHT_VERIFIER=$(keywright verifiers create api-1)", "keywright verifiers list")
+)
+def verifiers() -> None:
+    """
+    Create, list and revoke verifiers: the API servers that may check keys.
+
+    Works on the database that KEYWRIGHT_DATABASE_URL names, whether or not the service runs.
+    """
+
+
+@verifiers.command(
+    examples=("keywright verifiers create api-1", "export KEYWRIGHT_VERIFIER=$(keywright verifiers create api-2)")
+)
+@_name
+@option_types.as_json
+def create(name: str, as_json: bool) -> None:
     """Create a verifier. Its credential is printed only this time."""
     from keywright.service.verifiers import flaw_in_verifier_name
 
@@ -42,57 +50,42 @@ def create(name: Name, as_json: AsJson = False) -> None:
     except ValueError:
         exits.stop(f"A verifier called {name} exists; revoke it, or choose another name.", exits.FAILED)
     text = credential.reveal()
-    typer.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
-    typer.echo("The credential is shown only this time and cannot be read again. Store it like a password.", err=True)
+    click.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
+    click.echo("The credential is shown only this time and cannot be read again. Store it like a password.", err=True)
 
 
-@verifiers.command("list")
-def list_verifiers(as_json: AsJson = False) -> None:
+@verifiers.command("list", examples=("keywright verifiers list", "keywright verifiers list --json"))
+@option_types.as_json
+def list_verifiers(as_json: bool) -> None:
     """Show the verifiers, newest first."""
+    from keywright.cli.tables import moment, print_rows
+
     found = _run(lambda verifiers: verifiers.store.verifiers())
     if as_json:
-        typer.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
+        click.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
         return
-    for verifier in found:
-        state = "revoked" if verifier.revoked_at is not None else "active"
-        typer.echo(f"{printable(verifier.name):<32} {verifier.display:<16} {state}")
+    rows = [
+        (one.name, one.display, moment(one.created_at), "active" if one.revoked_at is None else "revoked")
+        for one in found
+    ]
+    print_rows(("Name", "Credential", "Created", "Status"), rows)
 
 
-@verifiers.command()
-def revoke(name: Name) -> None:
+@verifiers.command(examples=("keywright verifiers revoke api-1",))
+@_name
+def revoke(name: str) -> None:
     """Revoke a verifier for good. Every running service refuses it within a second."""
     if _run(lambda verifiers: verifiers.revoke(name)) is None:
         exits.stop("There is no verifier of that name.", exits.FAILED)
-    typer.echo("Revoked. Every running service refuses it within a second.")
+    click.echo("Revoked. Every running service refuses it within a second.")
 
 
 def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
-    """Run *work* on the verifiers of the database; an embedded database is migrated first."""
-    import secrets
-
-    from keywright import system
+    """Run *work* on the verifiers of the database."""
     from keywright.cli import database
-    from keywright.keys.cache import DigestCache
-    from keywright.service.verifiers import Verifiers
 
-    settings = exits.load_database_settings()
-    url = settings.database_url.get_secret_value()
-    database.prepare(url)
-    return database.run(
-        url,
-        lambda store: work(
-            Verifiers(
-                store=store,
-                cache=DigestCache(2),
-                clock=system.utc_now,
-                monotonic=system.boot_seconds,
-                entropy=secrets.token_bytes,
-                new_id=system.new_id,
-                brand=settings.key_brand,
-                outage_seconds=0,
-            )
-        ),
-    )
+    url = database.existing_url()
+    return database.run(url, lambda store: work(database.verifiers_of(store, exits.load_database_settings().key_brand)))
 
 
 def _json(value: Any) -> str:
