@@ -106,7 +106,7 @@ def _usage(parameter: Any) -> str:
 
 def _row(parameter: Any) -> str:
     others = "".join(f", `{name}`" for name in [*_long_first(parameter)[1:], *parameter.secondary_opts])
-    return f"| `{_words(parameter)}`{others} | {_meaning(parameter)} | {_default(parameter)} |\n"
+    return f"| `{_in_table(_words(parameter))}`{others} | {_meaning(parameter)} | {_default(parameter)} |\n"
 
 
 def _words(parameter: Any) -> str:

@@ -20,8 +20,9 @@ MOST_CANDIDATES = 10
 
 _PAGE_SIZE = 1000
 _ID_BEGINNING = re.compile(rf"[0-9a-f-]{{{SHORTEST_ID},36}}", re.IGNORECASE)
-# The display of a private key has its first and last characters; the service searches for the last ones.
-_DISPLAY = re.compile(r".+(?:\.\.\.|…)(.+)")
+# The display of a private key has its first and last characters, and a narrow list the last ones; the service searches
+# for those.
+_DISPLAY = re.compile(r"(.*)(?:\.\.\.|…)(.+)")
 
 
 def id_of(client: "ManagementClient", text: str) -> UUID:
@@ -43,8 +44,8 @@ def id_of(client: "ManagementClient", text: str) -> UUID:
 
 def _matching(client: "ManagementClient", text: str) -> Iterator["ApiKeyResponse"]:
     display = _DISPLAY.fullmatch(text)
-    keys = client.iterate(page_size=_PAGE_SIZE, q=display[1] if display else text)
-    named = [key for key in keys if text in (key.name, key.private_key_display, key.public_key)]
+    keys = client.iterate(page_size=_PAGE_SIZE, q=display[2] if display else text)
+    named = [key for key in keys if text in (key.name, key.public_key) or (display and _is_of(key, *display.groups()))]
     yield from named
     if _ID_BEGINNING.fullmatch(text):
         known = {key.id for key in named}
@@ -59,6 +60,10 @@ def _beginning_with(client: "ManagementClient", beginning: str) -> Iterator["Api
             yield key
         elif key.id.hex < beginning:
             return
+
+
+def _is_of(key: "ApiKeyResponse", beginning: str, end: str) -> bool:
+    return key.private_key_display.startswith(beginning) and key.private_key_display.endswith(end)
 
 
 def _absence(text: str) -> str:
