@@ -1,4 +1,4 @@
-"""What `pip install keywright` brings: the wheel, installed into an environment of its own from the package index."""
+"""What the package brings without its extra: a wheel, installed into an environment of its own from the index."""
 
 import json
 import subprocess

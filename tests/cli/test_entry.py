@@ -102,7 +102,7 @@ def test_without_the_packages(missing: str, arguments: list[str], tmp_path: Path
     """
     done = python(code, *arguments)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("pip install 'keywright[server]'")
+    assert done.stderr.splitlines()[-1].endswith("pip install '.[server]'")
     assert "Traceback" not in done.stderr
 
 
