@@ -5,9 +5,8 @@ import json
 import os
 import resource
 import signal
-import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from tests.live import PATIENCE_SECONDS, LiveService, start_service
 from tests.oidc_provider import OTHER_AUDIENCE, OidcProvider, start_oidc_provider
 from tests.provision import unavailable
 from tests.stored import rows
+from tests.waiting import eventually
 
 ORG_CLAIM = "https://acme.example/org_id"
 CROWD = 1000
@@ -48,13 +48,6 @@ def status(service: LiveService, token: str, method: str = "GET") -> int:
     """Call the service once, on a connection of its own, and give the status."""
     with http(service, token) as caller:
         return caller.request(method, KEYS, json={"name": "a key"} if method == "POST" else None).status_code
-
-
-def eventually(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def ready(service: LiveService) -> bool:
