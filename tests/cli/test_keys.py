@@ -157,7 +157,7 @@ def test_no_token(token: str) -> None:
         done = invoke(service, "list", token=token)
         assert service.seen == []
     assert done.exit_code == 2
-    assert "keywright dev token --org acme" in done.stderr
+    assert "start `keywright dev` in this folder" in done.stderr
 
 
 def test_no_option_takes_a_token() -> None:

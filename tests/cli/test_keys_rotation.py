@@ -11,7 +11,7 @@ import pytest
 
 from keywright import contract
 from keywright.cli import exits
-from keywright.cli import rotation as rotation_commands
+from keywright.cli.keys import rotation as rotation_commands
 from keywright.client import ManagementClient
 from keywright.contract import ApiKeyResponse
 from keywright.keys.pair import mint

@@ -6,7 +6,6 @@ Only `prepare` creates a database, for `serve` and `dev`; `keywright migrate` ha
 empty one, and create credentials that no service knows.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +95,9 @@ def require_migrated(url: str) -> None:
 
 def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
     """Open the database at *url*, await *work* on its store, and close it; one that does not exist is not created."""
-    # Not at the top: the supervisor of workers opens no store, and the import takes memory.
+    # Not at the top: the supervisor of workers opens no store, and the imports take memory; nor does a migration.
+    import asyncio
+
     from keywright.storage.engine import open_store
 
     require_migrated(url)

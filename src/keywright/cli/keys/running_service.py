@@ -65,8 +65,8 @@ def _target() -> _Target:
         return _Target(demo.url, token or demo.token, f" {running_dev.PATH} has this address: {_STALE}")
     if not token:
         exits.stop(
-            "KEYWRIGHT_TOKEN is not set: it is the access token for the service "
-            "(with `keywright dev` in another folder: export KEYWRIGHT_TOKEN=$(keywright dev token --org acme)).",
+            f"KEYWRIGHT_TOKEN is not set: it is the access token for the service at {url or DEFAULT_URL}. "
+            "To try Keywright, start `keywright dev` in this folder: no variable is needed beside it.",
             exits.MISUSED,
         )
     return _Target(url or DEFAULT_URL, token)
