@@ -59,7 +59,7 @@ _EXITS = """
 _MEANINGS = {
     "FAILED": "it failed, or found what it was told to look for; one sentence on standard error says what",
     "MISUSED": "the command line or a setting is wrong, or a port is in use; nothing was begun",
-    "NOT_MIGRATED": "the database is not migrated, and the command does not do it by itself",
+    "NOT_MIGRATED": "the database does not exist or is not migrated, and the command does not change that",
     "NOT_ALLOWED": "the service refused the access token, or the token lacks a permission",
     "UNAVAILABLE": "the service or the database is away or busy; the same may work later",
 }

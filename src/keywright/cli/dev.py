@@ -184,5 +184,8 @@ def _print_session(environment: DevEnvironment, folder: "DevFolder", issuer: "De
 
     url = environment.url
     click.echo(f"Keywright is at {url} and its issuer at {issuer.url}; their data is in {folder.path}.", err=True)
-    click.echo(f"Metrics are at {url}/metrics. Ctrl-C stops both. Paste this into another terminal:\n", err=True)
+    click.echo(f"Metrics are at {url}/metrics. Ctrl-C stops both.", err=True)
+    if folder.path == DEFAULT_FOLDER:
+        click.echo("In this folder, the other commands find it: keywright keys create NAME.", err=True)
+    click.echo("Paste this into another terminal:\n", err=True)
     click.echo(session.script(environment, issuer))
