@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from keywright.storage.engine import RunningStore
 
 COMMAND = "keywright migrate"
+OWNERS_DECIDE = "20261201_0012"
+"""The migration from which on the stored rows decide who owns the id of an organization."""
 
 Result = TypeVar("Result")
 
@@ -32,7 +34,7 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -> None:
+def prepare(url: str, *, trusts_ids: bool, on_step: Callable[[str], object] = lambda step: None) -> None:
     """
     Migrate or check the database at *url*; end the command if the service cannot use it.
 
@@ -41,6 +43,7 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
     503 until it is available.
 
     Args:
+        trusts_ids: As for `refuse_unclear_owners`.
         on_step: Called with the name of each migration as it begins.
     """
     # Not at the top: only a service measures and logs.
@@ -55,6 +58,7 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
     try:
         pending = storage.pending(url)
         if pending and is_embedded(url):
+            refuse_unclear_owners(url, pending, trusts_ids=trusts_ids)
             storage.migrate(url, begin)
             return
     except ValueError as error:
@@ -83,6 +87,35 @@ def existing_url() -> str:
     return url
 
 
+def refuse_unclear_owners(url: str, pending: list[str], *, trusts_ids: bool) -> None:
+    """
+    End the command if a database of an earlier version has organizations whose ids tenants may have chosen.
+
+    That version took a claim that is a UUID of version 5 as it stands. From now on the stored rows decide who owns an
+    id, so the operator has to say once that they are right.
+
+    Args:
+        url: Of the database.
+        pending: The migrations that it lacks.
+        trusts_ids: Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set, which says so.
+    """
+    if trusts_ids or OWNERS_DECIDE not in pending or pending == storage.all_of(url):
+        return
+    found = _run(url, lambda store: store.self_named_organizations(limit=3))
+    if found:
+        exits.stop(unclear_owners([str(organization.id) for organization in found]), exits.NOT_MIGRATED)
+
+
+def unclear_owners(ids: list[str]) -> str:
+    """Give the sentence about organizations whose ids tenants may have chosen."""
+    return (
+        f"An earlier version took the ids of organizations from the tokens, and {', '.join(ids)} may be the derived id "
+        "of another organization: if tenants can choose the claim, look at the keys and events of these organizations. "
+        "Then set KEYWRIGHT_ORG_CLAIM_FORMAT: uuid if all your organizations have UUIDs that only the issuer chooses, "
+        "auto otherwise."
+    )
+
+
 def require_migrated(url: str) -> None:
     """End the command unless the database at *url* exists, is available and up to date; change nothing."""
     with ending_where_unusable():
@@ -95,12 +128,15 @@ def require_migrated(url: str) -> None:
 
 def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
     """Open the database at *url*, await *work* on its store, and close it; one that does not exist is not created."""
+    require_migrated(url)
+    return _run(url, work)
+
+
+def _run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
     # Not at the top: the supervisor of workers opens no store, and the imports take memory; nor does a migration.
     import asyncio
 
     from keywright.storage.engine import open_store
-
-    require_migrated(url)
 
     async def open_and_work() -> Result:
         store = open_store(url)

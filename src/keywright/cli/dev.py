@@ -153,7 +153,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
         port=listener.getsockname()[1],
     )
     telemetry.configure_logging(settings.log_level, as_json=False)
-    database.prepare(folder.database_url)
+    database.prepare(folder.database_url, trusts_ids=True)
     environment = DevEnvironment(
         url=listening.bound_url(listener, host),
         token=session.token(issuer, "acme"),
