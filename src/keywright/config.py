@@ -123,10 +123,23 @@ class Settings(DatabaseSettings):
     )
     require_expiry: bool = Field(default=False, description="`true`: a request to create a key must have an expiry.")
     max_active_keys: int | None = Field(
-        default=None,
+        default=100_000,
         ge=1,
         le=1_000_000_000,
-        description="How many active keys an organization may have. No limit unless set.",
+        description="How many active keys an organization may have. Set to nothing for any number.",
+    )
+    rotations_per_hour: int | None = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="How often a key may be rotated within an hour; more is 429. Set to nothing for any number.",
+    )
+    max_pairs: int | None = Field(
+        default=1000,
+        ge=2,
+        le=1_000_000,
+        description="How many pairs a key may have, with the ended ones, which are stored for good; one more is 409. "
+        "Set to nothing for any number.",
     )
     scopes: Mapping[str, str] | None = Field(
         default=None,
@@ -168,6 +181,19 @@ class Settings(DatabaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer requests.")
+    max_connections: int = Field(
+        default=4096,
+        ge=16,
+        le=1_000_000,
+        description="How many connections each process keeps open, without those of the feed. With unread answers they "
+        "cost up to 64 KiB each, so 4096 cost 256 MiB at most. Past it, new connections get 503 and are closed; "
+        "`/livez`, `/readyz` and the feed are still answered. The limit of open files bounds them, too.",
+    )
+    openapi: Literal["on", "off", "token"] = Field(
+        default="on",
+        description="Who may read `/openapi.json`: `on`, everybody; `token`, callers with an access token of any "
+        "permission; `off`, nobody: it is 404.",
+    )
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, separated by commas, such as "
@@ -203,7 +229,14 @@ class Settings(DatabaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("max_life_days", "max_active_keys", "grantable_scopes_claim", mode="before")
+    @field_validator(
+        "max_life_days",
+        "max_active_keys",
+        "rotations_per_hour",
+        "max_pairs",
+        "grantable_scopes_claim",
+        mode="before",
+    )
     @classmethod
     def _unset(cls, value: object) -> object:
         # A deployment that sets every variable sets some of them to an empty text.

@@ -51,7 +51,7 @@ class Side(CheckingPlane):
         return {
             "uses": {place: (tally.count, tally.last) for place, tally in self.usage._sums.items()},
             "spent": self.limiter.asked,
-            "failures": self.failures._recent,
+            "failures": self.failures.buckets,
             "verdicts": self.verdicts,
         }
 

@@ -56,6 +56,9 @@ class OneToken:
     def present(self) -> bool:
         return True
 
+    def age(self) -> float | None:
+        return 0.0
+
 
 class HeldStore:
     """

@@ -41,6 +41,15 @@ def application() -> Application:
     return Application()
 
 
+@pytest.mark.parametrize("kind", ["webtransport", "http.request", ""])
+async def test_other_scopes(verifier: AsyncVerifier, application: Application, kind: str) -> None:
+    """A scope of a type that the middleware does not know is refused, and the application does not see it."""
+    app = KeywrightASGIMiddleware(application, verifier, exempt=["/"])
+    with pytest.raises(ValueError, match="ASGI scopes of the type"):
+        await converse(app, [], type=kind)
+    assert application.scopes == []
+
+
 # WebSockets.
 
 

@@ -36,8 +36,9 @@ def plainly(key: KeyFacts, requirements: Requirements) -> str:
         return has_resource in {"*", resource} and has_action in {"*", action}
 
     refused = [
+        ("expired", key.retires_at <= NOW),
         ("revoked", key.revoked),
-        ("expired", min(key.expires_at, key.retires_at) <= NOW),
+        ("expired", key.expires_at <= NOW),
         ("wrong_environment", requirements.environment not in (None, key.environment)),
         ("insufficient_scope", not all(any(grants(has, wants) for has in key.scopes) for wants in requirements.scopes)),
         (
@@ -79,6 +80,17 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
     assert min(seen.values()) > 250, seen
 
 
+def test_a_secret_that_has_ended() -> None:
+    """The verdict on it depends on nothing that can change, so that a cached one is as good as a new one."""
+    for changed in ({}, {"revoked": True}, {"expires_at": NOW}, {"allowed_ips": ("192.0.2.0/24",)}):
+        ended = facts(retires_at=NOW, **changed)
+        verdict = judge(ended, Requirements(environment="sandbox", scopes=("b:read",)), NOW)
+        assert verdict is Code.EXPIRED
+        assert explain(verdict, ended, NO_REQUIREMENTS, NOW) == explain(
+            verdict, facts(retires_at=NOW), NO_REQUIREMENTS, NOW
+        )
+
+
 def test_what_is_not_known() -> None:
     """A key that is not known is not found, whatever is asked of it, and nothing is explained."""
     for requirements in (NO_REQUIREMENTS, Requirements(environment="live", scopes=("a:read",))):
@@ -98,7 +110,7 @@ def test_asking_for_nothing() -> None:
         (facts(revoked=True), NO_REQUIREMENTS, ("revoked", "Another key")),
         (facts(expires_at=NOW), NO_REQUIREMENTS, ("expired", "later expiry")),
         (facts(retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
-        (facts(expires_at=NOW, retires_at=NOW), NO_REQUIREMENTS, ("expired", "later expiry")),
+        (facts(expires_at=NOW, retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
         (facts(), Requirements(environment="sandbox"), ("live", "sandbox")),
         (facts(allowed_ips=("192.0.2.0/24",)), NO_REQUIREMENTS, ("not known", "192.0.2.0/24")),
         (

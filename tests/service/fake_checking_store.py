@@ -35,10 +35,11 @@ class FakeTrail:
 
     async def read(self) -> Reading:
         self._store.must_answer()
-        new = self._store.changes[self._given :]
+        new = self._store.changes[self._given : self._given + self._store.most_read]
         self._given += len(new)
         self._store.readings += 1
-        return Reading(changes=new, begins_after=0, complete_to=self._given)
+        more = self._given < len(self._store.changes)
+        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(0)
@@ -64,6 +65,8 @@ class FakeCheckingStore:
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
         self.readings = 0
+        # How many changes one reading gives.
+        self.most_read = 1000
 
     def must_answer(self) -> None:
         if self.away:

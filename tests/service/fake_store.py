@@ -9,6 +9,7 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
+    SECRETS_PER_PAGE,
     Due,
     EventFilter,
     KeyFilter,
@@ -16,6 +17,7 @@ from keywright.service.management.ports import (
     NewApiKey,
     Outcome,
     Rotation,
+    Rotations,
     SealedAnswer,
     Usage,
 )
@@ -50,8 +52,14 @@ class FakeStore:
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         return self.receipts.get((org_id, key_id))
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
         return None
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        times = [each.event.occurred_at for each in reversed(self.rotations) if each.event.key_id == key_id]
+        return Rotations(pairs=min(len(times) + 1, max(most, 1)), latest=times[:latest])
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
@@ -64,8 +72,7 @@ class FakeStore:
             return Outcome.OTHER_OWNER
         if self._is_repeated(key.org_id, new.sealed_answer):
             return Outcome.REPEATED
-        active = [each for each in self._of(key.org_id) if each.status_at(key.created_at) is Status.ACTIVE]
-        if new.most_active is not None and len(active) >= new.most_active:
+        if new.most_active is not None and len(self._active(key.org_id, key.created_at)) >= new.most_active:
             return Outcome.TOO_MANY
         self.keys[key.id] = key
         self.new.append(new)
@@ -87,11 +94,15 @@ class FakeStore:
         shown = [key for key in newest_first if before is None or key.id < before]
         return [key for key in shown if which is None or fits(key, which)][:limit]
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         self.meanwhile()
         stored = await self.get(event.org_id, api_key.id)
         if stored is None or stored.version != api_key.version:
             return Outcome.OUTDATED
+        at = event.occurred_at
+        revives = api_key.status_at(at) is Status.ACTIVE is not stored.status_at(at)
+        if revives and most_active is not None and len(self._active(event.org_id, at)) >= most_active:
+            return Outcome.TOO_MANY
         if stored.expires_at != api_key.expires_at:
             self.noticed.pop(stored.id, None)
         self.keys[stored.id] = replace(
@@ -223,6 +234,9 @@ class FakeStore:
             return False
         self.organizations.append(organization)
         return True
+
+    def _active(self, org_id: UUID, at: datetime) -> list[ApiKey]:
+        return [each for each in self._of(org_id) if each.status_at(at) is Status.ACTIVE]
 
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]

@@ -53,7 +53,7 @@ class StoreContract:
         finally:
             await store.close()
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         raise NotImplementedError
 

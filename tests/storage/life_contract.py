@@ -6,6 +6,7 @@ A test gets `database`, migrated and empty, and `store`; `other` is a second one
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from tests.storage.chain import assert_chains
 from tests.storage.checking_making import a_batch, an_hourly_usage
 from tests.storage.making import (
     NOON,
+    UNSPECIFIED,
     Database,
     a_rotation,
     a_sealed_answer,
@@ -387,6 +389,54 @@ class LifeContract:
         equal = [replace(_repeatable(organization, sealed_answer), most_active=1) for _ in range(10)]
         outcomes = await asyncio.gather(*[(store, other)[n % 2].create(new) for n, new in enumerate(equal)])
         assert sorted(outcome.name for outcome in outcomes) == ["DONE"] + ["REPEATED"] * 9
+
+    async def test_a_key_that_comes_back_takes_room(self, store: RunningStore, other: RunningStore) -> None:
+        """Of expired keys that get later expiries at once, in two processes, as many come back as there is room for."""
+        organization = an_organization()
+        expired = [(await _created_for(store, organization, expires_at=NOON + DAY)).api_key for _ in range(10)]
+        at = NOON + 2 * DAY
+        for _ in range(2):
+            assert await store.create(replace(new_key(organization, created_at=at), most_active=5)) is Outcome.DONE
+        changes = [
+            (store, other)[n % 2].update(
+                replace(key, expires_at=at + DAY), an_event(EventType.UPDATED, key, occurred_at=at), most_active=5
+            )
+            for n, key in enumerate(expired)
+        ]
+        outcomes = await asyncio.gather(*changes)
+        assert sorted(outcome.name for outcome in outcomes) == ["DONE"] * 3 + ["TOO_MANY"] * 7
+        refused = expired[outcomes.index(Outcome.TOO_MANY)]
+        assert await store.get(refused.org_id, refused.id) == refused
+        renamed = an_event(EventType.UPDATED, refused, occurred_at=at)
+        assert await store.update(replace(refused, name="n"), renamed, most_active=5) is Outcome.DONE
+        assert await store.create(replace(new_key(organization, created_at=at), most_active=5)) is Outcome.TOO_MANY
+
+    async def test_the_number_of_active_keys(self, store: RunningStore, other: RunningStore) -> None:
+        """After any changes in two processes, the room that is left is what a count of the keys gives."""
+        organization, numbers = an_organization(), random.Random(9)
+        for day in range(12):
+            at = NOON + day * DAY
+            ends = [numbers.choice([None, at + DAY, at + 2 * DAY]) for _ in range(8)]
+            new = [new_key(organization, created_at=at, expires_at=end) for end in ends]
+            await asyncio.gather(*[(store, other)[n % 2].create(each) for n, each in enumerate(new)])
+            listed = await store.list_newest(organization.id, limit=1000, before=None)
+            some = numbers.sample(listed, 6)
+            await asyncio.gather(
+                *[store.revoke(an_event(EventType.REVOKED, key, occurred_at=at), UNSPECIFIED) for key in some[:3]],
+                *[other.delete(an_event(EventType.DELETED, key, occurred_at=at)) for key in some[2:4]],
+                *[
+                    store.update(
+                        replace(key, expires_at=numbers.choice([None, at + DAY])),
+                        an_event(EventType.UPDATED, key, occurred_at=at),
+                    )
+                    for key in some[4:]
+                ],
+            )
+            keys = await store.list_newest(organization.id, limit=1000, before=None)
+            active = sum(key.status_at(at) is Status.ACTIVE for key in keys)
+            for bound, outcome in ((active, Outcome.TOO_MANY), (active + 1, Outcome.DONE)):
+                new_one = new_key(organization, created_at=at)
+                assert await other.create(replace(new_one, most_active=bound)) is outcome
 
     # filters
 

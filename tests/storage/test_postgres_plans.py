@@ -1,7 +1,9 @@
 """How PostgreSQL carries out what the store asks of it, when there is much of everything."""
 
+import json
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -78,7 +80,7 @@ STATEMENTS = {
     "list by external id": (_listed(external_id="c1"), "api_keys_external_id_idx"),
     "update": (sql.UPDATE, ONE_KEY),
     "rotate": (sql.ROTATE, "api_key_secrets_current_idx"),
-    "set retirement": (sql.SET_RETIREMENT, "api_key_secrets_retiring_idx"),
+    "set retirement": (sql.SET_RETIREMENT, "api_key_secrets_replaced_idx"),
     "revoke": (sql.REVOKE, ONE_KEY),
     "delete": (sql.DELETE, ONE_KEY),
     "events": (_events(sql.DIALECT.events_of_organization, None, None, None), "events_newest_idx"),
@@ -92,6 +94,55 @@ STATEMENTS = {
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
     "notice": (sql.ADD_EXPIRY_NOTICE, ONE_KEY),
 }
+
+
+OFTEN_ROTATED = "md5('often')::uuid"
+ROTATED = f"""
+    INSERT INTO api_keys (id, org_id, name, environment, created_at, created_by)
+    SELECT {OFTEN_ROTATED}, md5('o1')::uuid, 'x', 'live', now(), 'x';
+    INSERT INTO api_key_secrets (id, key_id, public_key, secret_digest, brand, display, created_at, retires_at)
+    SELECT md5('p' || n)::uuid, {OFTEN_ROTATED}, sha256(('q' || n)::bytea), sha256(('t' || n)::bytea), 'kw', 'x', now(),
+        CASE WHEN n < 10000 THEN now() - n * interval '1 second' END
+    FROM generate_series(1, 10000) n;
+    INSERT INTO changes (changed_id, type, occurred_at, noted_at) SELECT {OFTEN_ROTATED}, 'x', now(), now();
+    ANALYZE api_key_secrets
+"""
+KEY = f"md5('o1')::uuid, {OFTEN_ROTATED}"
+WORK = {
+    "get": (sql.GET, KEY),
+    "usage": (statements.usage(sql.DIALECT, below=False), f"{KEY}, now(), 21"),
+    "usage below": (statements.usage(sql.DIALECT, below=True), f"{KEY}, now(), 21, md5('p5000')::uuid"),
+    "pairs": (statements.PAIRS, f"{KEY}, 50"),
+    "rotations": (statements.ROTATIONS, f"{KEY}, 10"),
+    "change": (
+        f"SELECT {statements.change_columns(sql.DIALECT)} FROM changes c WHERE c.changed_id = $1",
+        OFTEN_ROTATED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+async def test_a_key_that_was_rotated_often(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    """With 10 000 ended secrets of a key, no statement of it touches more than a few rows of theirs."""
+    statement, values = WORK[name]
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        for filling in ROTATED.split(";\n"):
+            await connection.execute(filling)
+        await connection.execute(f"PREPARE asked AS {statement}")
+        (found,) = await connection.fetchrow(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked ({values})")
+    finally:
+        await transaction.rollback()
+    assert _touched(json.loads(found)[0]["Plan"]) < 100, found
+
+
+def _touched(plan: dict[str, Any]) -> int:
+    """Count the rows that the scans of a plan gave or threw away."""
+    own = 0
+    if "Scan" in plan["Node Type"] and "Relation Name" in plan:
+        own = plan["Actual Loops"] * (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
+    return int(own) + sum(_touched(inner) for inner in plan.get("Plans", []))
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

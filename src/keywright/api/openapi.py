@@ -6,19 +6,16 @@ Bodies of requests are pydantic models. Answers are classes of the contract, or 
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from http import HTTPStatus
 from types import UnionType
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
 
 from keywright import contract
 from keywright.api.http.bodies import BodyInput, body_model_of
 from keywright.api.http.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
-from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operation, operations_of
+from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operations_of
 from keywright.api.keys.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
 from keywright.api.verify.schemas import BATCH, MOST_IN_A_BATCH, VERIFY, BatchRequest, VerifyRequest
 from keywright.contract.schema import schemas as schemas_of
@@ -74,24 +71,9 @@ _OF_VERIFICATIONS = (
 _ANSWERS = {contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse}
 
 
-class DocumentRoute:
-    """
-    `/openapi.json`.
-
-    Args:
-        groups: Objects with operations; operations without a tag are left out.
-        version: The version of the service.
-        environments: The environments of keys.
-    """
-
-    def __init__(self, groups: Iterable[object], *, version: str, environments: Sequence[str]) -> None:
-        operations = [found for group in groups for found, _ in operations_of(group) if found.tag is not None]
-        self._document = cache(lambda: document(operations, version=version, environments=environments))
-
-    @operation("GET", "/openapi.json")
-    async def openapi(self) -> Response:
-        """Answer the document. The first request builds it in a thread, because that takes as long as hundreds."""
-        return JSONResponse(await run_in_threadpool(self._document))
+def documented(groups: Iterable[object]) -> list[Operation]:
+    """Give the operations of objects; those without a tag are left out."""
+    return [found for group in groups for found, _ in operations_of(group) if found.tag is not None]
 
 
 def document(operations: Sequence[Operation], *, version: str, environments: Sequence[str]) -> dict[str, Any]:

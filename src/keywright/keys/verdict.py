@@ -2,8 +2,8 @@
 The verdict on a presented key: one pure decision, the same in the service and in in-process verifiers.
 
 A caller without the secret learns nothing: a malformed, unknown or wrong text is always `not_found`. After that the
-order is fixed, and the first rule that refuses is the verdict: revoked, expired, wrong environment, insufficient
-scope, address not allowed, rate limited.
+order is fixed, and the first rule that refuses is the verdict: secret ended, revoked, expired, wrong environment,
+insufficient scope, address not allowed, rate limited.
 """
 
 from dataclasses import dataclass
@@ -86,9 +86,12 @@ def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Cod
     """
     if facts is None:
         return Code.NOT_FOUND
+    # No change of a key announces a secret that has ended, so its verdict depends on nothing else.
+    if facts.retires_at <= now:
+        return Code.EXPIRED
     if facts.revoked:
         return Code.REVOKED
-    if facts.expires_at <= now or facts.retires_at <= now:
+    if facts.expires_at <= now:
         return Code.EXPIRED
     # By far the most requests require nothing.
     if requirements is not NO_REQUIREMENTS:
@@ -113,7 +116,7 @@ def explain(code: Code, facts: KeyFacts | None, requirements: Requirements, now:
     """
     if facts is None or code is Code.VALID:
         return None
-    if code is Code.EXPIRED and facts.expires_at > now:
+    if code is Code.EXPIRED and facts.retires_at <= now:
         return Explanation("The secret was replaced by a rotation.", "The key's new secret.")
     if code is Code.WRONG_ENVIRONMENT:
         return Explanation(

@@ -156,6 +156,19 @@ async def test_a_key_that_expired_can_be_given_another_expiry(scenario: Scenario
     assert await update(scenario, key, name="n") == Refused("key_revoked")
 
 
+async def test_a_key_that_comes_back_needs_room() -> None:
+    """A later expiry of an expired key counts against the bound, like a creation; other changes of it do not."""
+    scenario = Scenario(max_active=1)
+    key = (await scenario.create(expires_at=NOW + SECOND)).api_key
+    scenario.now += DAY
+    other = (await scenario.create()).api_key
+    assert await update(scenario, key, expires_at=scenario.now + DAY) == Refused("too_many_keys")
+    assert isinstance(await update(scenario, key, name="n"), ApiKey)
+    assert isinstance(await update(scenario, other, expires_at=scenario.now + DAY), ApiKey)
+    await scenario.management.revoke(ALICE, ORIGIN, other.id)
+    assert isinstance(await update(scenario, key, expires_at=scenario.now + DAY), ApiKey)
+
+
 async def test_matching(scenario: Scenario) -> None:
     """A change of a version that the caller did not mean is refused, also where nothing would become different."""
     key = (await scenario.create()).api_key

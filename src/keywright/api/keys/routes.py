@@ -146,7 +146,7 @@ class KeyRoutes:
         summary="Update API Key",
         answers=ApiKeyResponse,
         headers=("ETag",),
-        refusals=("scopes_not_grantable", "key_revoked", "changed_meanwhile"),
+        refusals=("scopes_not_grantable", "key_revoked", "too_many_keys", "changed_meanwhile"),
     )
     async def update_api_key(
         self,

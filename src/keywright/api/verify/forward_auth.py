@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from time import perf_counter
 from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
@@ -25,7 +26,14 @@ from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.verify.bodies import retry_after_seconds
 from keywright.api.verify.request_head import read_plain_head
-from keywright.api.verify.responses import Headers, error_response, lines_of, request_ids
+from keywright.api.verify.responses import (
+    EXT_AUTHZ_METER,
+    FORWARD_AUTH_METER,
+    Headers,
+    error_response,
+    lines_of,
+    request_ids,
+)
 from keywright.keys.addresses import Network, client_address
 from keywright.keys.format import ENVIRONMENT, digest
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
@@ -53,7 +61,7 @@ _LONGEST_SCOPE = 255
 _PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
 _FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STALE = "Keywright-Stale"
-# nginx passes 401 and 403 on to its client and answers 500 for every other refusal.
+# nginx passes 401 and 403 on to its client, without their bodies, and answers 500 for every other refusal.
 _FORBIDDEN = 403
 _UNKNOWN_TO_NGINX = frozenset({400, 429})
 
@@ -147,6 +155,8 @@ class ForwardAuth:
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        meter = EXT_AUTHZ_METER if scope["path"].startswith(EXT_AUTHZ) else FORWARD_AUTH_METER
         request_id = next(self._request_ids)
         options = _NO_OPTIONS
         try:
@@ -157,10 +167,13 @@ class ForwardAuth:
             verdict = await self._decide(request, options.requirements, scope.get("client"))
             headers = _accepted_headers(verdict, request_id)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            await self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)(scope, receive, send)
+            response = self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)
+            await response(scope, receive, send)
+            meter.observe(perf_counter() - began, response.status_code)
             return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+        meter.observe(perf_counter() - began)
 
     def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
         """
@@ -242,9 +255,16 @@ class ForwardAuth:
             proxy = client_address(None if peer is None else peer[0], (), ())
             _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
         response = error_response(error, scope, request_id)
-        if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
-            response.status_code = _FORBIDDEN
-        return response
+        return _for_nginx(response) if by_nginx else response
+
+
+def _for_nginx(response: Response) -> Response:
+    """Put what nginx does not pass on into headers, out of which its configuration makes the answer."""
+    response.headers["X-Keywright-Status"] = str(response.status_code)
+    response.headers["X-Keywright-Refusal"] = bytes(response.body).decode()
+    if response.status_code in _UNKNOWN_TO_NGINX:
+        response.status_code = _FORBIDDEN
+    return response
 
 
 @lru_cache(maxsize=256)

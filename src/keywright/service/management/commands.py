@@ -67,13 +67,16 @@ class Policy:
     `environments` are those of keys, the default of new keys first. `max_life` counts from the creation of the current
     secret, so that a rotation allows a later expiry; a key without an expiry gets the longest life. With
     `expiry_required` every new key must name its expiry. `max_active` is the most active keys of an organization.
-    `scopes` maps each allowed scope to its description; None allows any well-formed scope.
+    `rotations_per_hour` and `max_pairs` are of one key: how often it may be rotated, and how many pairs it may have,
+    with the ended ones. `scopes` maps each allowed scope to its description; None allows any well-formed scope.
     """
 
     environments: tuple[str, ...]
     max_life: timedelta | None = None
     expiry_required: bool = False
     max_active: int | None = None
+    rotations_per_hour: int | None = None
+    max_pairs: int | None = None
     scopes: Mapping[str, str] | None = None
 
     def environment_of(self, requested: str | None) -> str:
@@ -85,6 +88,11 @@ class Policy:
         if requested is None and self.max_life is not None and not self.expiry_required:
             return since + self.max_life
         return requested
+
+    def end(self, requested: datetime, *, secret: Secret, now: datetime) -> datetime:
+        """Give the end of a replaced secret: as requested, but within its longest life, and not before *now*."""
+        latest = requested if self.max_life is None else secret.created_at + self.max_life
+        return max(now, min(requested, latest))
 
     def flaws(
         self,

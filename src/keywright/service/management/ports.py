@@ -16,6 +16,9 @@ from keywright.service.management.audit_log import Event, EventType
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
+SECRETS_PER_PAGE = 20
+"""How many secrets of a key a page of its usage has, unless another number is given."""
+
 
 class Outcome(Enum):
     """The outcome of a change. All but `DONE` changed nothing."""
@@ -78,6 +81,19 @@ class Rotation:
     idle_seconds: int | None
     event: Event
     sealed_answer: SealedAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotations:
+    """
+    The past rotations of a key.
+
+    `pairs` is the number of its pairs, current and former, or the most that were to be counted. `latest` are the times
+    of the latest rotations, newest first.
+    """
+
+    pairs: int
+    latest: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,22 +170,30 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """
-    The usage of a key: accepted uses by hour, without empty hours, and the recent sources, latest first.
+    The usage of a key: accepted uses by hour, without empty hours, and a page of its secrets, newest first.
 
-    `secrets` are all current and former secrets, newest first.
+    `sources` are the recent ones of these secrets, latest first. `next` is the id of the last secret, below which the
+    following page begins; None on the last page.
     """
 
     last_used_at: datetime | None
     hours: dict[datetime, int]
     sources: list[Source]
     secrets: list[Secret]
+    next: UUID | None = None
 
 
 class UsageStore(Protocol):
     """The usage of keys. The rules of `Store` hold."""
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """Give the usage of one key since *since*; None without such a key."""
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
+        """
+        Give the usage of one key since *since*, with up to *limit* of its secrets, beginning below *before*.
+
+        None without such a key. Without such a secret as *before*, there are no secrets on the page.
+        """
         ...
 
     async def hourly_counts(
@@ -222,15 +246,29 @@ class Store(UsageStore, Protocol):
         """Read up to *limit* keys in descending order of id, beginning below *before* or at the newest."""
         ...
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """
         Store the changed fields of a key that was read, and the event; its version becomes one more.
 
         Only these fields are written: name, description, expiry, scopes, networks, rate limits, external id, metadata.
         A change of the expiry removes its notices.
 
+        Args:
+            most_active: The most active keys of the organization, this one included; None for any number. It counts for
+                a change that makes a key active again.
+
         Returns:
-            `DONE`, or `OUTDATED` when its version is no longer `api_key.version` or it is gone.
+            `DONE`, `TOO_MANY`, or `OUTDATED` when its version is no longer `api_key.version` or it is gone.
+        """
+        ...
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        """
+        Give the past rotations of a key; none without such a key.
+
+        Args:
+            latest: How many times to give.
+            most: Up to which number to count pairs; the work grows with it, and not with the number of pairs.
         """
         ...
 

@@ -204,19 +204,20 @@ class FactsReader:
         environment: str,
         expires_at: Any,
         revoked_at: Any,
+        deleted_at: Any,
         scopes: str | None,
         allowed_ips: str | None,
         rate_limits: str | None,
         retires_at: Any,
     ) -> KeyFacts:
-        """Read a row of `FACTS_COLUMNS`."""
+        """Read a row of `FACTS_COLUMNS`; a deleted key counts as revoked, on whatever clock the secret has ended."""
         return KeyFacts(
             id=self._id_bytes(id_),
             org_id=self._share(self._id_bytes(org_id)),
             name=name,
             environment=sys.intern(environment),
             expires_at=inf if expires_at is None else self._seconds(expires_at),
-            revoked=revoked_at is not None,
+            revoked=revoked_at is not None or deleted_at is not None,
             scopes=_texts(scopes),
             retires_at=inf if retires_at is None else self._seconds(retires_at),
             allowed_ips=_texts(allowed_ips),
@@ -232,6 +233,14 @@ class FactsReader:
 
 FACTS_COLUMNS: Final = columns(FactsReader.facts, "k", retires_at="s")
 """What a query selects for `FactsReader`: `k` is a key, `s` one of its secrets."""
+
+IS_KNOWN: Final = "(k.deleted_at IS NULL OR s.retires_at <= k.deleted_at)"
+"""
+The condition that a look-up finds a secret.
+
+A secret that ended before its key was deleted stays ended: the deletion does not announce it, so a cached verdict and a
+new one have to be the same.
+"""
 
 
 @lru_cache(maxsize=MOST_SHARED)

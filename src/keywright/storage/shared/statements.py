@@ -10,6 +10,7 @@ from typing import Final
 
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
@@ -36,6 +37,7 @@ class Dialect:
         same: Compares two values of which either may be NULL.
         seconds: Makes a span of time of an expression of seconds.
         uuid_text: Writes a column of UUIDs as text in lower case.
+        latest: A time after every other.
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
         ends: The condition that a text ends with `{0}`.
         digests: Puts all values of a column `digest` together.
@@ -52,6 +54,7 @@ class Dialect:
     same: str
     seconds: Callable[[str], str]
     uuid_text: Callable[[str], str]
+    latest: str
     contains: Callable[[str], str]
     ends: Callable[[str], str]
     digests: str
@@ -61,7 +64,7 @@ class Dialect:
 
 FIND: Final = f"""
     SELECT {readers.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
-    WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
+    WHERE s.secret_digest = $1 AND {readers.IS_KNOWN}
 """  # noqa: S608 - here and below: names of our own
 """Values: a digest."""
 
@@ -128,19 +131,35 @@ def idle(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
+MOST_ANNOUNCED: Final = 12
+"""How many replaced secrets of a key a change announces at most; the triggers have the same number."""
+
+CLOCKS_APART_SECONDS: Final = 600
+"""How long after its end a secret is announced, because the clocks of processes may be apart by as much; as there."""
+
+
 def change_columns(dialect: Dialect) -> str:
-    """Say what a query selects for `checking_rows.change`: `c` is a change."""
+    """
+    Say what a query selects for `checking_rows.change`: `c` is a change.
+
+    The triggers write the digests with the change. Those of the version before did not, so they are found here.
+    """
     # A query for current secrets and one for the others: together they have indexes for all of them.
     return f"""
-        c.seq, c.changed_id, c.occurred_at, (
+        c.seq, c.changed_id, c.occurred_at, coalesce(c.digests, (
             SELECT {dialect.digests} FROM (
                 SELECT secret_digest AS digest FROM api_key_secrets WHERE key_id = c.changed_id AND retires_at IS NULL
                 UNION ALL
-                SELECT secret_digest FROM api_key_secrets WHERE key_id = c.changed_id AND retires_at IS NOT NULL
+                SELECT secret_digest FROM (
+                    SELECT secret_digest FROM api_key_secrets
+                    WHERE key_id = c.changed_id AND retires_at IS NOT NULL AND retires_at
+                        > {dialect.least}(c.occurred_at, c.noted_at) - {dialect.seconds(str(CLOCKS_APART_SECONDS))}
+                    ORDER BY retires_at DESC, id DESC LIMIT {MOST_ANNOUNCED}
+                ) replaced
                 UNION ALL
                 SELECT credential_digest FROM verifiers WHERE id = c.changed_id
             ) all_of_it
-        ) AS digests, c.noted_at
+        )) AS digests, c.noted_at
     """  # noqa: S608
 
 
@@ -216,21 +235,76 @@ _SECRET: Final = readers.columns(readers.KeyReader.secret, "s")
 # In the place of what only a secret has, and of its key's environment.
 _NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
 
-USAGE: Final = f"""
-    WITH key AS (SELECT id, environment FROM api_keys WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL),
-    secret AS (
-        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
+_HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
+
+
+def usage(dialect: Dialect, *, below: bool) -> str:
+    """
+    Give rows of `UsageRow`. Values: organization, key, since when, the most former secrets to give.
+
+    Args:
+        dialect: The engine.
+        below: Whether there is a fifth value: the secret below which the page begins.
+    """
+    start = """
+        AND (s.retires_at, s.id) < (
+            (SELECT coalesce(retires_at, {latest}) FROM api_key_secrets WHERE id = $5 AND key_id = $2), $5
+        )
+    """
+    current = """
+        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL UNION ALL
+    """
+    return f"""
+        WITH key AS (SELECT k.id, k.environment {_HAS_KEY}),
+        secret AS (
+            {"" if below else current}
+            SELECT * FROM (
+                SELECT s.* FROM api_key_secrets s
+                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
+                {start.format(latest=dialect.latest) if below else ""}
+                ORDER BY s.retires_at DESC, s.id DESC LIMIT $4
+            ) replaced
+        ),
+        lately AS (
+            SELECT s.last_used_at FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
+            UNION ALL
+            SELECT last_used_at FROM (
+                SELECT s.last_used_at FROM api_key_secrets s
+                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
+                ORDER BY s.retires_at DESC, s.id DESC LIMIT {SECRETS_PER_PAGE}
+            ) replaced
+        )
+        SELECT NULL, NULL, NULL, NULL, CAST(NULL AS timestamptz), (SELECT max(last_used_at) FROM lately),
+            CAST(NULL AS bigint), {_NO_SECRET}
+        FROM key
         UNION ALL
-        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NOT NULL
-    )
-    SELECT s.id, NULL, NULL, NULL, CAST(NULL AS timestamptz), CAST(NULL AS timestamptz), CAST(NULL AS bigint),
-        {_SECRET}, key.environment
-    FROM key CROSS JOIN secret s
-    UNION ALL
-    SELECT NULL, NULL, NULL, NULL, h.hour, NULL, h.count, {_NO_SECRET}
-    FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3
-    UNION ALL
-    SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
-    FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+        SELECT s.id, NULL, NULL, NULL, NULL, NULL, NULL, {_SECRET}, key.environment FROM key CROSS JOIN secret s
+        UNION ALL
+        SELECT NULL, NULL, NULL, NULL, h.hour, NULL, h.count, {_NO_SECRET}
+        FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3
+        UNION ALL
+        SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
+        FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+    """  # noqa: S608
+
+
+PAIRS: Final = f"""
+    SELECT count(*) FROM (
+        SELECT 1 FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+        WHERE s.retires_at IS NOT NULL LIMIT $3
+    ) former
 """  # noqa: S608
-"""Gives rows of `UsageRow`. Values: organization, key, since when."""
+"""Values: organization, key, the most to count. Counts former secrets."""
+
+ROTATIONS: Final = f"""
+    SELECT s.created_at FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+    WHERE s.retires_at IS NULL AND s.id <> s.key_id
+    UNION ALL
+    SELECT created_at FROM (
+        SELECT s.id, s.key_id, s.created_at
+        FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+        WHERE s.retires_at IS NOT NULL ORDER BY s.retires_at DESC, s.id DESC LIMIT $3
+    ) former
+    WHERE id <> key_id
+"""  # noqa: S608
+"""Values: organization, key, the most former secrets. Gives when secrets were made by a rotation, in any order."""

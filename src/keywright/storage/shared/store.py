@@ -9,7 +9,15 @@ from uuid import UUID
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
-from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.management.ports import (
+    SECRETS_PER_PAGE,
+    Due,
+    EventFilter,
+    Link,
+    Rotations,
+    SealedAnswer,
+    Usage,
+)
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
@@ -52,6 +60,8 @@ class SharedStore(ABC):
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
+        self._usage = statements.usage(dialect, below=False)
+        self._usage_below = statements.usage(dialect, below=True)
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
         self._feeds: set[StoreFeed] = set()
@@ -176,10 +186,24 @@ class SharedStore(ABC):
         found = await self._rows(self._receipt, org_id, key_id)
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
         """See `Store.usage`."""
-        found = await self._rows(statements.USAGE, org_id, key_id, since)
-        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found])
+        # One secret more than *limit* shows whether a next page exists.
+        values = (org_id, key_id, since, limit + 1)
+        if before is None:
+            found = await self._rows(self._usage, *values)
+        else:
+            found = await self._rows(self._usage_below, *values, before)
+        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found], limit)
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        """See `Store.past_rotations`."""
+        ((former,),) = await self._rows(statements.PAIRS, org_id, key_id, max(most - 1, 0))
+        found = await self._rows(statements.ROTATIONS, org_id, key_id, latest)
+        times = sorted((self._decoding.time(at) for (at,) in found), reverse=True)
+        return Rotations(pairs=former + 1, latest=times[:latest])
 
     def _verifier(self, row: Row) -> Verifier:
         return checking_rows.verifier(self._decoding, VerifierRow(*row))

@@ -104,10 +104,10 @@ class SqliteStore(SharedStore):
         statement, values = sql.LIST.format(query.conditions), rows.for_sqlite(query.values)
         return await self._read(lambda connection: keys(connection, statement, *values))
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """See `Store.update`."""
         changed, row = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.update(changed, api_key.version, row))
+        return await self._change(lambda writing: writing.update(changed, api_key.version, row, most_active))
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
