@@ -352,7 +352,7 @@ class LifeContract:
         await assert_chains(store, database)
 
     async def test_only_active_keys_count(self, store: RunningStore) -> None:
-        """Keys that are revoked, deleted or expired by the time of the creation take no place; a disabled one keeps its own."""
+        """Keys that are revoked, deleted or expired by the time of a creation take no place; a disabled one keeps its own."""
         organization = an_organization()
         revoked, deleted, _ = [
             await _created_for(store, organization, expires_at=end) for end in (None, NOON + DAY, NOON)
