@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,12 +20,12 @@ from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link
 from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.verifier_sessions import Session
 from keywright.storage.shared import checking_rows, rows
+from keywright.storage.shared.store import LAST_ID
 from keywright.storage.sqlite import writer
 from tests.storage import statements_before as sql
-from tests.storage.making import NOON, an_event
+from tests.storage.making import NOON, a_sealed_answer, an_event
 
 WRITE_PATIENCE = 4.0
-FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class FileBefore:
         key = {"org": org_id.bytes, "key": key_id.bytes, "since": 0}
         assert len(self._all(sql.SQLITE_FIND, digest)) == 1
         assert len(self._all(sql.SQLITE_GET, org_id.bytes, key_id.bytes)) == 1
-        assert len(self._all(sql.SQLITE_LIST, org_id.bytes, LAST.bytes, 10)) == 10
+        assert len(self._all(sql.SQLITE_LIST, org_id.bytes, LAST_ID.bytes, 10)) == 10
         assert self._connection.execute(sql.SQLITE_USAGE, key).fetchall()
         self._connection.execute(sql.SQLITE_ENDING, key).fetchall()
         self._all(sql.SQLITE_QUIET, rows.SQLITE.time(NOON), 0.0, 10)
@@ -140,7 +139,7 @@ class FileBefore:
         self._changed(sql.SQLITE_KEEP_LATEST_SOURCES, secret)
 
     def _purge(self, life: Life) -> None:
-        expired = rows.answer_row(life.made.api_key.org_id, _expired(life), rows.SQLITE)
+        expired = rows.answer_row(life.made.api_key.org_id, _expired(), rows.SQLITE)
         self._changed(sql.SQLITE_ADD_REPLAY, *expired)
         self._changed(sql.SQLITE_PURGE_REPLAYS, expired.expires_at, 100)
         before = expired.created_at - 1
@@ -171,7 +170,7 @@ class ServerBefore:
         assert len(await self._fetch(sql.POSTGRES_FIND, digest)) == 1
         assert len(await self._fetch(sql.POSTGRES_FIND_MANY, digest + bytes(32))) == 1
         assert len(await self._fetch(sql.POSTGRES_GET, org_id, key_id)) == 1
-        assert len(await self._fetch(sql.POSTGRES_LIST, org_id, LAST, 10)) == 10
+        assert len(await self._fetch(sql.POSTGRES_LIST, org_id, LAST_ID, 10)) == 10
         assert await self._fetch(sql.POSTGRES_USAGE, org_id, key_id, NOON - timedelta(days=1))
         await self._fetch(sql.POSTGRES_ENDING, org_id, key_id)
         await self._fetch(sql.POSTGRES_QUIET, NOON, 0.0, 10)
@@ -188,7 +187,7 @@ class ServerBefore:
         new = life.rotation
         event = rows.event_row(new.event, rows.POSTGRES)
         secret = rows.secret_row(new.event.id, new.event.key_id, new.secret, new.secret_digest, rows.POSTGRES)
-        answer = rows.answer_row(event.org_id, _second(life), rows.POSTGRES)
+        answer = rows.answer_row(event.org_id, a_sealed_answer(), rows.POSTGRES)
         values = (new.version, new.retires_at, new.idle_seconds, *secret, *answer)
         assert len(await self._fetch(sql.POSTGRES_ROTATE, *event, *values)) == 1
 
@@ -216,7 +215,7 @@ class ServerBefore:
         await self._fetch(sql.POSTGRES_NOTE_USAGE, *zip(*uses, strict=True), life.reporter, 1)
 
     async def _purge(self, life: Life) -> None:
-        expired = _expired(life)
+        expired = _expired()
         answer = rows.answer_row(life.made.api_key.org_id, expired, rows.POSTGRES)
         await self._fetch(f"INSERT INTO replays ({', '.join(answer._fields)}) VALUES ($1, $2, $3, $4, $5, $6)", *answer)
         while await self._fetch(sql.POSTGRES_REPLAY, *self._request(life, expired), expired.created_at):
@@ -236,25 +235,6 @@ def _retirement(life: Life) -> Any:
     return an_event(EventType.ROTATION_CHANGED, life.made.api_key, occurred_at=at)
 
 
-def _second(life: Life) -> SealedAnswer:
-    """Give the answer to another request of the same key."""
-    digest = sha256(life.answer.request_digest).digest()
-    return SealedAnswer(
-        request_digest=digest,
-        fingerprint=bytes(32),
-        sealed=b"\0",
-        created_at=NOON,
-        expires_at=NOON + timedelta(days=1),
-    )
-
-
-def _expired(life: Life) -> SealedAnswer:
+def _expired() -> SealedAnswer:
     """Give an answer that expired a day before noon."""
-    digest = sha256(b"expired" + life.answer.request_digest).digest()
-    return SealedAnswer(
-        request_digest=digest,
-        fingerprint=bytes(32),
-        sealed=b"\0",
-        created_at=NOON - timedelta(days=2),
-        expires_at=NOON - timedelta(days=1),
-    )
+    return a_sealed_answer(created_at=NOON - timedelta(days=2), expires_at=NOON - timedelta(days=1))

@@ -39,7 +39,7 @@ def verify_jws(token: bytes | str, jwk: dict[str, Any], *, algorithms: frozenset
     Raises:
         InvalidToken: The token or the key is refused. No other exception is raised.
     """
-    jws = _read(_as_ascii(token), algorithms & SUPPORTED_ALGORITHMS)
+    jws = _read(token, algorithms & SUPPORTED_ALGORITHMS)
     key = rsa_key.read(jwk)
     if key is None:
         raise InvalidToken("The signing key may not be used.")
@@ -184,8 +184,7 @@ class AccessTokens:
         verified = self._find_verified(token)
         if verified is not None:
             return verified
-        raw = _as_ascii(token)
-        jws = _read(raw, self._algorithms)
+        jws = _read(token, self._algorithms)
         claims = _read_claims(jws)
         # Before the key is looked up, which can cause a fetch: a foreign token must not cause one.
         claim_rules.check_issuer(claims, self._rules)
@@ -195,7 +194,7 @@ class AccessTokens:
         key.verify(jws)
         now = self._now()
         principal = claim_rules.check(claims, self._rules, now=now)
-        self._add_verified(raw, principal, now=now, expires=claims["exp"])
+        self._add_verified(compact_jws.as_ascii(token), principal, now=now, expires=claims["exp"])
         return principal
 
     def _find_verified(self, token: str) -> Principal | None:
@@ -214,16 +213,9 @@ class AccessTokens:
         return self._clock().timestamp()
 
 
-def _as_ascii(token: bytes | str) -> bytes:
+def _read(token: bytes | str, algorithms: frozenset[str]) -> Jws:
     try:
-        return compact_jws.as_ascii(token)
-    except MalformedJws as flaw:
-        raise InvalidToken(str(flaw)) from None
-
-
-def _read(token: bytes, algorithms: frozenset[str]) -> Jws:
-    try:
-        return compact_jws.read(token, algorithms, _TYPES)
+        return compact_jws.read(compact_jws.as_ascii(token), algorithms, _TYPES)
     except MalformedJws as flaw:
         raise InvalidToken(str(flaw)) from None
 

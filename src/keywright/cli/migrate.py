@@ -19,7 +19,7 @@ def migrate(
     url = exits.load_database_settings().database_url.get_secret_value()
     with database.ending_where_unusable():
         steps = storage.pending(url)
-        if not check:
+        if steps and not check:
             storage.migrate(url, lambda step: print(f"migrated: {step}"))
     if not check:
         print("The database is up to date." if steps else "The database was up to date.")

@@ -168,7 +168,6 @@ class SharedLimiter:
         if self._connection is not None or not self._tried.is_set():
             consequence = "this process counts alone" if self._on_outage == "local" else "keys with limits are refused"
             _logger.warning("limits of keys are not counted in Redis, %s: %s", consequence, reason)
-        self._connection = None
         self._reason = reason
 
 

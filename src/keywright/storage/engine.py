@@ -5,7 +5,6 @@ from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking.ports import CheckingStore
-from keywright.service.faults import StorageUnavailable
 from keywright.service.management.ports import AuditStore, KeyTaskStore
 from keywright.service.verifier_sessions import SessionStore
 from keywright.service.verifiers import VerifierStore
@@ -52,24 +51,21 @@ async def server_time(url: str) -> datetime | None:
     Ask the server at *url* for its time, aware; None for a file, which has no clock but this machine's.
 
     Raises:
-        ValueError: The URL is malformed, or names a server that does not keep what it acknowledges.
-        StorageUnavailable: The server cannot be reached.
+        ValueError: The URL is malformed.
+        StorageUnavailable: The server cannot be reached, or does not keep what it acknowledges.
     """
     place = database_url.read(url)
     if isinstance(place, SqliteUrl):
         return None
     # Its driver takes a tenth of a second to import.
-    from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable
+    from keywright.storage.postgres.faults import DRIVER_ERRORS, unavailable
     from keywright.storage.postgres.pool import connect
 
-    try:
-        connection = await connect(place)
-    except NotDurable as error:
-        raise ValueError(error.reason) from None
+    connection = await connect(place)
     try:
         shown: datetime = await connection.fetchval("SELECT clock_timestamp()")
     except DRIVER_ERRORS as error:
-        raise StorageUnavailable(f"PostgreSQL: {type(error).__name__}") from error
+        raise unavailable(error) from error
     finally:
         connection.terminate()
     return shown

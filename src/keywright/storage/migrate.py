@@ -53,8 +53,6 @@ def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
         StorageUnavailable: The database cannot be reached, or a migration failed. Migrations that were done before it
             stay done, and it can be run again.
     """
-    if not pending(url):
-        return
     place = database_url.read(url)
     if isinstance(place, SqliteUrl):
         migrate_file(place.path, on_step)

@@ -15,8 +15,8 @@ from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Rea
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
-from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault
-from keywright.storage.postgres.pool import connect
+from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault, unavailable
+from keywright.storage.postgres.pool import close_connection, connect
 from keywright.storage.shared import checking_rows
 from keywright.storage.shared.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
@@ -33,7 +33,6 @@ POLL_SECONDS = 0.2
 POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
 
 _ATTEMPTS = 3
-_CLOSE_PATIENCE = 2.0
 
 
 class PostgresChangeFeed:
@@ -89,8 +88,7 @@ class PostgresChangeFeed:
             await work(await self._connected())
         except DRIVER_ERRORS as error:
             self._disconnect()
-            meaning = fault(error)
-            raise (meaning if isinstance(meaning, StorageUnavailable) else StorageUnavailable(str(meaning))) from error
+            raise unavailable(error) from error
         except BaseException:
             # Cancelled, perhaps in the middle of a statement.
             self._disconnect()
@@ -115,10 +113,7 @@ class PostgresChangeFeed:
         self._forget(self)
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                await connection.close(timeout=_CLOSE_PATIENCE)
-            except DRIVER_ERRORS:
-                connection.terminate()
+            await close_connection(connection)
 
     def wake(self, *_: object) -> None:
         """Wake the reader: something may have changed."""

@@ -50,6 +50,12 @@ def fault(error: BaseException) -> Exception:
     return ConnectionLost(f"the connection to PostgreSQL broke: {type(error).__name__}")
 
 
+def unavailable(error: BaseException) -> StorageUnavailable:
+    """Say what *error* means where no caller gave data that could be at fault; see `fault`."""
+    meaning = fault(error)
+    return meaning if isinstance(meaning, StorageUnavailable) else StorageUnavailable(str(meaning))
+
+
 def _server_fault(error: asyncpg.PostgresError, state: str) -> Exception:
     if state.startswith(_DATA):
         return ValueError(f"PostgreSQL refuses it: {error.constraint_name or state}")

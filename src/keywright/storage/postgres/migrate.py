@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
-from keywright.service.faults import StorageUnavailable
 from keywright.storage.migrations import POSTGRESQL, Migrations, OnStep
 from keywright.storage.postgres import statements as sql
-from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable, fault
+from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable, unavailable
 from keywright.storage.postgres.pool import connect
 from keywright.storage.url import PostgresUrl
 
@@ -135,7 +134,8 @@ def _with_connection(
         try:
             return await work(connection)
         except DRIVER_ERRORS as error:
-            raise _as_unavailable(fault(error)) from error
+            # A migration that the data refuses is not a malformed URL, which is what a ValueError says here.
+            raise unavailable(error) from error
         finally:
             connection.terminate()
 
@@ -145,8 +145,3 @@ def _with_connection(
         except NotDurable as error:
             # Waiting does not help: the start of the service has to fail with this.
             raise ValueError(error.reason) from None
-
-
-def _as_unavailable(meaning: Exception) -> StorageUnavailable:
-    # A migration that the data refuses is not a malformed URL, which is what a ValueError says here.
-    return meaning if isinstance(meaning, StorageUnavailable) else StorageUnavailable(str(meaning))

@@ -69,6 +69,14 @@ async def connect(
     return connection
 
 
+async def close_connection(connection: "Connection") -> None:
+    """Close a connection; cut it off when the server does not answer."""
+    try:
+        await connection.close(timeout=_CLOSE_PATIENCE)
+    except DRIVER_ERRORS:
+        connection.terminate()
+
+
 async def _refuse_unfit(connection: "Connection") -> None:
     try:
         # An engine that has no such settings keeps what it acknowledges, and has no standby that could be read.
@@ -144,7 +152,7 @@ class Pool:
         except TimeoutError:
             pass
         while self._idle:
-            self._start(self._close_connection(self._idle.pop()[0]))
+            self._start(close_connection(self._idle.pop()[0]))
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -155,13 +163,12 @@ class Pool:
             raise StorageUnavailable("PostgreSQL did not answer in time")
         await self._wait_for_slot()
         try:
-            return self._idle_connection() or await self._new_connection(deadline)
+            return self._idle_connection() or await connect(
+                self._url, patience=min(CONNECT_PATIENCE, self._left(deadline))
+            )
         except BaseException:
             self._slots.release()
             raise
-
-    async def _new_connection(self, deadline: float) -> "Connection":
-        return await connect(self._url, patience=min(CONNECT_PATIENCE, self._left(deadline)))
 
     async def _wait_for_slot(self) -> None:
         if not self._slots.locked():
@@ -187,7 +194,7 @@ class Pool:
                 continue
             if since > too_old:
                 return connection
-            self._start(self._close_connection(connection))
+            self._start(close_connection(connection))
         return None
 
     def _release(self, connection: "Connection") -> None:
@@ -217,12 +224,6 @@ class Pool:
                 raise
         else:
             self._release(connection)
-
-    async def _close_connection(self, connection: "Connection") -> None:
-        try:
-            await connection.close(timeout=_CLOSE_PATIENCE)
-        except DRIVER_ERRORS:
-            connection.terminate()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -89,9 +89,8 @@ def _create_guarded() -> str:
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
     events = _insert_arrays("events", EventRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
-    typed = ", ".join(f"new.{column}::{_TYPES.get(column, 'text')} AS {column}" for column in GuardRow._fields)
     return f"""
-        WITH asked AS MATERIALIZED (SELECT {typed} FROM {_arrays(GuardRow._fields, numbers)}),
+        WITH asked AS MATERIALIZED (SELECT {_typed(GuardRow._fields)} FROM {_arrays(GuardRow._fields, numbers)}),
         roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
         answered AS ({_add_answer("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
         fresh AS MATERIALIZED (
@@ -153,8 +152,10 @@ GET: Final = f"""
 """  # noqa: S608
 """Values: organization, key."""
 
-_PAGE: Final = """
-    (k.org_id, k.id) >= ($1, '00000000-0000-0000-0000-000000000000') AND (k.org_id, k.id) < ($1, $2)
+_NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
+
+_PAGE: Final = f"""
+    (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2)
     AND k.deleted_at IS NULL
 """
 _NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
@@ -313,8 +314,6 @@ PURGE: Final = """
 Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that another
 transaction is replacing are left to it, and those that are locked here stay until they are removed.
 """
-
-_NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
 
 
 def _events(of: str, value: str, *, and_: str = "") -> str:

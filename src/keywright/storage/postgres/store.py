@@ -90,23 +90,20 @@ class PostgresStore(SharedStore):
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
-        key = new.api_key
         added = rows.new_rows(new, POSTGRES_TEXTS)
-        if new.sealed_answer is None and new.most_active is None:
-            return await self._creations.submit(_Creation(added, None))
-        guard = _guard(new, added)
+        creation = _Creation(added, _guard(new, added))
         if new.most_active is None:
-            return await self._creations.submit(_Creation(added, guard))
-        outcome = await self._bounded.submit(_Creation(added, guard))
+            return await self._creations.submit(creation)
+        outcome = await self._bounded.submit(creation)
         # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
-        if outcome is not Outcome.DONE and not await self._is_answered(key.org_id, new.sealed_answer):
+        if outcome is not Outcome.DONE and not await self._is_answered(new.api_key.org_id, new.sealed_answer):
             return Outcome.TOO_MANY
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._read(sql.GET, org_id, key_id)
-        return self._keys.read(tuple(found[0])) if found else None
+        found = await self._rows(sql.GET, org_id, key_id)
+        return self._keys.read(found[0]) if found else None
 
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
@@ -114,13 +111,13 @@ class PostgresStore(SharedStore):
         """See `Store.list_newest`."""
         page = (org_id, LAST_ID if before is None else before, limit)
         if which is None:
-            found = await self._read(sql.LIST, *page)
+            found = await self._rows(sql.LIST, *page)
         elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
             query = filters.query(sql.DIALECT, terms, *page)
-            found = await self._read(sql.LIST_SOME.format(query.conditions), *query.values)
+            found = await self._rows(sql.LIST_SOME.format(query.conditions), *query.values)
         else:
             found = []
-        return [self._keys.read(tuple(row)) for row in found]
+        return [self._keys.read(row) for row in found]
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """See `Store.update`."""
@@ -149,7 +146,7 @@ class PostgresStore(SharedStore):
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        found = await self._write(sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
+        found = await self._execute(sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
         self._wake()
         if not found:
             return None
@@ -168,7 +165,7 @@ class PostgresStore(SharedStore):
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        return len(await self._write(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
+        return len(await self._execute(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""
@@ -178,26 +175,26 @@ class PostgresStore(SharedStore):
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
         """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
-        found = await self._write(checking_sql.REVOKE_VERIFIER, name, at)
+        found = await self._execute(checking_sql.REVOKE_VERIFIER, name, at)
         self._wake()
         return self._verifier(tuple(found[0])) if found else None
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """See `SessionStore.confirm`. Numbers that no change has are passed over."""
-        await self._write(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
+        await self._execute(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
 
     async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
         if usage:
             uses = checking_rows.hourly_usage_rows(usage, POSTGRES_TEXTS)
-            await self._write(checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
+            await self._execute(checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
         """See `Store.hourly_counts`."""
-        found = await self._read(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
-        return checking_rows.hours_by_key(self._decoding, [tuple(row) for row in found])
+        found = await self._rows(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
+        return checking_rows.hours_by_key(self._decoding, found)
 
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""
@@ -207,14 +204,14 @@ class PostgresStore(SharedStore):
 
     async def _create(self, new: Sequence[_Creation]) -> list[Outcome]:
         if all(creation.guard is None for creation in new):
-            await self._write(sql.CREATE, *_columns_of([creation.rows for creation in new]))
+            await self._execute(sql.CREATE, *_columns_of([creation.rows for creation in new]))
             return [Outcome.DONE] * len(new)
         # The same request twice in one statement would be an error of the server's; the first of them is done.
         firsts = {_request_of(creation): creation for creation in reversed(new)}
         unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
         guards = [creation.guard or sql.GuardRow(creation.rows.key.id, creation.rows.key.org_id) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
-        created = await self._write(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
+        created = await self._execute(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
         done = {key_id.hex for (key_id,) in created}
         return [
             Outcome.DONE
@@ -230,15 +227,12 @@ class PostgresStore(SharedStore):
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
         """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
-        changed = await self._write(statement, *rows.event_row(event, POSTGRES), *values)
+        changed = await self._execute(statement, *rows.event_row(event, POSTGRES), *values)
         self._wake()
         return Outcome.DONE if changed else Outcome.OUTDATED
 
     async def _rows(self, statement: str, *values: Any) -> list[Row]:
         return [tuple(row) for row in await self._read(statement, *values)]
-
-    async def _execute(self, statement: str, *values: Any) -> None:
-        await self._write(statement, *values)
 
     def _open_feed(self) -> PostgresChangeFeed:
         return PostgresChangeFeed(self._url, forget=self._feeds.discard)
@@ -260,7 +254,7 @@ class PostgresStore(SharedStore):
             # Mostly a connection that broke while it was idle; reading twice does no harm.
             return await self._fetch(statement, values, deadline)
 
-    async def _write(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _execute(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
         # Not repeated after a lost connection: the change may have been made.
         return await self._fetch(statement, values, self._pool.deadline())
 
@@ -288,7 +282,9 @@ def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow:
     return rows.answer_row(org_id, answer, POSTGRES)
 
 
-def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow:
+def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow | None:
+    if new.sealed_answer is None and new.most_active is None:
+        return None
     guard = sql.GuardRow(
         key_id=added.key.id,
         org_id=added.key.org_id,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.ports import Source, Usage
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared.readers import Decoding, KeyReader
+from keywright.storage.shared.readers import Decoding, KeyReader, column_names
 from keywright.storage.shared.rows import Encoding, refuse_unstorable
 
 DIGEST_BYTES: Final = 32
@@ -93,6 +94,9 @@ class UsageRow(NamedTuple):
     retires_at: Any
     idle_seconds: int | None
     environment: str
+
+
+_secret_columns: Final = attrgetter(*column_names(KeyReader.secret))
 
 
 def change(decoding: Decoding, seq: int, changed_id: Any, occurred_at: Any, digests: Any, written_at: Any) -> Change:
@@ -178,11 +182,10 @@ def hourly_usage_rows(uses: Iterable[HourlyUsage], encoding: Encoding) -> list[H
     return rows
 
 
-def usage(decoding: Decoding, rows: Sequence[UsageRow]) -> Usage | None:
+def usage(decoding: Decoding, keys: KeyReader, rows: Sequence[UsageRow]) -> Usage | None:
     """Read the use of a key; None where there is no secret among the rows, and so no key."""
-    reader = KeyReader(decoding)
     newest_first = sorted((row for row in rows if row.public_key is not None), key=_end_of_secret, reverse=True)
-    secrets = {row.secret_id: _secret(reader, row) for row in newest_first}
+    secrets = {row.secret_id: keys.secret(*_secret_columns(row), environment=row.environment) for row in newest_first}
     if not secrets:
         return None
     sources = [
@@ -201,20 +204,6 @@ def usage(decoding: Decoding, rows: Sequence[UsageRow]) -> Usage | None:
 
 def _end_of_secret(row: UsageRow) -> tuple[Any, ...]:
     return (True,) if row.retires_at is None else (False, row.retires_at, row.secret_id)
-
-
-def _secret(reader: KeyReader, row: UsageRow) -> Secret:
-    return reader.secret(
-        public_key=row.public_key,
-        brand=row.brand,
-        display=row.display,
-        created_at=row.created_at,
-        first_used_at=row.first_used_at,
-        last_used_at=row.last_used_at,
-        retires_at=row.retires_at,
-        idle_seconds=row.idle_seconds,
-        environment=row.environment,
-    )
 
 
 def _source(decoding: Decoding, row: UsageRow, secret: Secret) -> Source:

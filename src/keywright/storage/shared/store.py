@@ -60,7 +60,7 @@ class SharedStore(ABC):
         """Execute a statement of `statements` that changes nothing; values are in Python's own types."""
 
     @abstractmethod
-    async def _execute(self, statement: str, *values: Any) -> None:
+    async def _execute(self, statement: str, *values: Any) -> object:
         """Execute one that changes something, in a transaction; values are in Python's own types."""
 
     @abstractmethod
@@ -166,7 +166,7 @@ class SharedStore(ABC):
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         """See `Store.usage`."""
         found = await self._rows(statements.USAGE, org_id, key_id, since)
-        return checking_rows.usage(self._decoding, [UsageRow(*row) for row in found])
+        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found])
 
     def _verifier(self, row: Row) -> Verifier:
         return checking_rows.verifier(self._decoding, VerifierRow(*row))

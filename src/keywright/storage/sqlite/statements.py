@@ -66,7 +66,7 @@ ADD_EXPIRY_NOTICE: Final = """
 """
 """Values: days, the key, its organization, when it expires."""
 
-CHAIN_HEAD: Final = "SELECT position, hash FROM event_chain_heads WHERE org_id = ?"
+CHAIN_HEAD: Final = statements.CHAIN_END.replace("$", "?")
 SET_CHAIN_HEAD: Final = """
     INSERT INTO event_chain_heads (org_id, position, hash) VALUES (?, ?, ?)
     ON CONFLICT (org_id) DO UPDATE SET position = excluded.position, hash = excluded.hash

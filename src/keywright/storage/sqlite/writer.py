@@ -112,7 +112,7 @@ class Writing:
         self._execute(sql.ADD_SECRET, *new.secret)
         if new.answer is not None:
             self._execute(sql.ADD_ANSWER, *new.answer)
-        self._add_events([new.event])
+        self._add_events([event])
         return Outcome.DONE
 
     def set_retirement(self, event: EventRow, version: int, retires_at: int) -> Outcome:

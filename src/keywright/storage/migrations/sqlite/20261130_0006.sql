@@ -2,7 +2,7 @@
 --
 -- An id is the 16 bytes of a UUIDv7, a time is microseconds since 1970 in UTC, a document is JSON text. STRICT has
 -- SQLite refuse a value of another type. Foreign keys are enforced by a setting of the connection that writes
--- (sqlite/file.py). Where no rule stands beside a column, the code that writes it enforces it.
+-- (sqlite/writer.py). Where no rule stands beside a column, the code that writes it enforces it.
 
 -- The name of the last migration that this database has. It is the name that Alembic gave this table.
 CREATE TABLE alembic_version (
