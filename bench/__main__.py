@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import compare, http_cases, in_process, machine, plots, revocation, start, store
+from bench import compare, http_cases, in_process, machine, neighbours, plots, revocation, start, store
 from bench.cases import CASES, Case, Kind
 from bench.issuer import Issuer
 from bench.peers import measure as peers
@@ -35,6 +35,7 @@ SECTIONS = {
     Kind.STORE: store.section,
     Kind.IN_PROCESS: in_process.section,
     Kind.START: start.section,
+    Kind.NEIGHBOURS: neighbours.section,
     Kind.PEERS: peers.section,
 }
 

@@ -15,6 +15,7 @@ class Kind(Enum):
     STORE = "store"
     IN_PROCESS = "in process"
     START = "start"
+    NEIGHBOURS = "neighbours"
     PEERS = "peers"
 
 
@@ -70,5 +71,6 @@ CASES = (
     Case(name="store", title="Creations and the disk", kind=Kind.STORE),
     Case(name="in-process", title="The in-process verifier", kind=Kind.IN_PROCESS),
     Case(name="start", title="Start and memory of the service", kind=Kind.START),
+    Case(name="neighbours", title="A neighbour under attack", kind=Kind.NEIGHBOURS),
     Case(name="peers", title="Peers", kind=Kind.PEERS),
 )  # fmt: skip

@@ -34,11 +34,14 @@ class Issuer:
         (documents / "openid-configuration").write_text(json.dumps(discovery))
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def token(self) -> str:
+    def token(self, tenant: str) -> str:
         """Sign an access token of an organization."""
         now = int(time.time())
-        claims = {"iss": self.url, "aud": AUDIENCE, "sub": "auth0|bench", "azp": "bench", "org_id": "org_bench"}
-        parts = ({"alg": "RS256", "typ": "at+jwt", "kid": "bench"}, {**claims, "iat": now, "exp": now + TOKEN_SECONDS})
+        claims = {"iss": self.url, "aud": AUDIENCE, "sub": f"auth0|{tenant}", "azp": "bench"}
+        parts = (
+            {"alg": "RS256", "typ": "at+jwt", "kid": "bench"},
+            {**claims, "org_id": f"org_{tenant}", "iat": now, "exp": now + TOKEN_SECONDS},
+        )
         signed = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
         return f"{signed}.{_base64url(self._key.sign(signed.encode(), padding.PKCS1v15(), SHA256()))}"
 

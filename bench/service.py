@@ -24,6 +24,7 @@ from bench.wrk import drive
 API_KEYS = "/api/v2/api-keys"
 VERIFY = f"{API_KEYS}/verify"
 KEYS = 20_000
+TENANT = "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Tree:
     postgres: Postgres
     keys: int = KEYS
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kw-bench-")))
-    _databases: dict[str, Database] = field(default_factory=dict)
+    _databases: dict[tuple[str, str], Database] = field(default_factory=dict)
     _running: dict[str, tuple[ExitStack, Server]] = field(default_factory=dict)
 
     def environment(self, **settings: str) -> dict[str, str]:
@@ -68,14 +69,19 @@ class Tree:
         named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
         return {**inherited, "PYTHONPATH": str(self.path / "src"), "PYTHONUNBUFFERED": "1", **named}
 
-    def database(self, engine: str) -> Database:
-        """Give the database of an engine, made at the first use: migrated, with a verifier, without keys."""
-        if engine not in self._databases:
-            url = f"sqlite:///{self._folder}/keywright.db" if engine == "sqlite" else self.postgres.database()
-            self._command(url, "migrate")
-            credential = json.loads(self._command(url, "verifiers", "create", "bench", "--json"))["credential"]
-            self._databases[engine] = Database(url, credential, self.issuer.token(), self._folder / f"{engine}-keys")
-        return self._databases[engine]
+    def database(self, engine: str, tenant: str = TENANT) -> Database:
+        """Give a tenant's part of an engine's database, made at the first use: migrated, with a verifier, no keys."""
+        if (engine, tenant) not in self._databases:
+            url = self._migrated(engine) if tenant == TENANT else self.database(engine).url
+            credential = json.loads(self._command(url, "verifiers", "create", tenant, "--json"))["credential"]
+            keys = self._folder / f"{engine}-{tenant}-keys"
+            self._databases[engine, tenant] = Database(url, credential, self.issuer.token(tenant), keys)
+        return self._databases[engine, tenant]
+
+    def _migrated(self, engine: str) -> str:
+        url = f"sqlite:///{self._folder}/keywright.db" if engine == "sqlite" else self.postgres.database()
+        self._command(url, "migrate")
+        return url
 
     def _command(self, url: str, *words: str) -> str:
         command, env = [sys.executable, "-m", "keywright", *words], self.environment(database_url=url)
@@ -84,17 +90,19 @@ class Tree:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
         return done.stdout
 
-    def filled(self, engine: str, *, unbound: bool = False) -> Path:
+    def filled(self, engine: str, tenant: str = TENANT, *, unbound: bool = False, times: int = 1) -> Path:
         """
-        Give the file of the keys in that database, created over HTTP at the first use.
+        Give the file of a tenant's keys in that database, created over HTTP at the first use.
 
         Args:
             unbound: Keys that are bound to no network.
+            times: How many times as many keys as a database gets else.
         """
-        database = self.database(engine)
+        database = self.database(engine, tenant)
         path = database.keys.with_suffix(".unbound") if unbound else database.keys
         if not path.exists():
-            env = database.traffic(path) | {"BENCH_COUNT": str(self.keys)} | ({"BENCH_UNBOUND": "1"} if unbound else {})
+            env = database.traffic(path) | {"BENCH_COUNT": str(times * self.keys)}
+            env |= {"BENCH_UNBOUND": "1"} if unbound else {}
             drive("fill", self.running(engine).url, env, connections=64, seconds=600)
         return path
 

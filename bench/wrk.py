@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,11 +53,7 @@ def drive(script: str, url: str, env: Mapping[str, str], *, connections: int, se
 
 
 def _driven(script: str, url: str, env: Mapping[str, str], connections: int, seconds: float) -> Load | None:
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not installed; provide it with: apt-get install wrk")
-    # wrk counts whole seconds, so it is ended by a signal, which it answers with its result.
-    words = ["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", "-s", f"bench/traffic/{script}.lua", url]
-    process = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+    process = _start(script, url, env, connections)
     over = threading.Timer(seconds, process.send_signal, (signal.SIGINT,))
     over.start()
     assert process.stdout is not None
@@ -75,6 +72,27 @@ def _driven(script: str, url: str, env: Mapping[str, str], connections: int, sec
         return None
     rate = 1e6 * result["answers"] / result["microseconds"]
     return Load(rate, result["answers"], result["p50"], result["p99"], result["p999"])
+
+
+def _start(script: str, url: str, env: Mapping[str, str], connections: int) -> "subprocess.Popen[str]":
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed; provide it with: apt-get install wrk")
+    # wrk counts whole seconds, so it is ended by a signal, which it answers with its result.
+    words = ["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", "-s", f"bench/traffic/{script}.lua", url]
+    return subprocess.Popen(words, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def attacking(url: str, requests: Path, *, connections: int) -> Iterator[None]:
+    """Send the requests of a file at random, whatever the answers are, until the block ends."""
+    process = _start("requests", url, {"BENCH_REQUESTS": str(requests)}, connections)
+    # The core is shared with whoever measures, and must not be what keeps that one waiting.
+    os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def sampled(script: str, url: str, env: Mapping[str, str], folder: Path) -> Sample:
