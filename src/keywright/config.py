@@ -106,6 +106,19 @@ class Settings(DatabaseSettings):
         le=1_000_000_000,
         description="How many active keys an organization may have. No limit unless set.",
     )
+    changes_per_second: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="How many changes a second an organization may make for good, in each process: requests to create, "
+        "update and rotate keys; as many to revoke and delete them.",
+    )
+    changes_burst: int = Field(
+        default=50_000,
+        ge=1,
+        le=1_000_000_000,
+        description="How many changes an organization may make at once after a pause, in each process.",
+    )
     scopes: Mapping[str, str] | None = Field(
         default=None,
         description="All scopes and their meanings, separated by semicolons, such as `reports:read=Read "

@@ -50,6 +50,13 @@ commit_batch = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
+queue_wait_seconds = Histogram(
+    "keywright_queue_wait_seconds",
+    "Seconds that requests waited in a queue because others of the same organization or caller were under way.",
+    ["queue"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
 _KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")
 # A match begins at the start of a run of base64url and never backtracks, so the time is linear in the line's length.
 _TOKENS = re.compile(

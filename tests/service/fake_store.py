@@ -11,6 +11,7 @@ from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
     Due,
     EventFilter,
+    Found,
     KeyFilter,
     Link,
     NewApiKey,
@@ -51,7 +52,7 @@ class FakeStore:
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         return None
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
         return {}
@@ -78,10 +79,11 @@ class FakeStore:
 
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> list[ApiKey]:
+    ) -> Found[ApiKey]:
         newest_first = sorted(self._of(org_id), key=lambda key: key.id, reverse=True)
         shown = [key for key in newest_first if before is None or key.id < before]
-        return [key for key in shown if which is None or fits(key, which)][:limit]
+        fitting = [key for key in shown if which is None or fits(key, which)]
+        return Found(fitting[:limit], fitting[limit - 1].id if len(fitting) >= limit else None)
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         self.meanwhile()
@@ -147,13 +149,14 @@ class FakeStore:
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
-    ) -> list[tuple[Event, Link | None]]:
+    ) -> Found[tuple[Event, Link | None]]:
         places = {place.event.id: place for place in self.chains.get(org_id, []) if place.event is not None}
         newest_first = sorted(
             (event for event in self.trail if event.org_id == org_id), key=lambda event: event.id, reverse=True
         )
         shown = [event for event in newest_first if before is None or event.id < before]
-        return [(event, places.get(event.id)) for event in shown if _tells(event, which)][:limit]
+        told = [(event, places.get(event.id)) for event in shown if _tells(event, which)]
+        return Found(told[:limit], told[limit - 1][0].id if len(told) >= limit else None)
 
     async def check(self) -> None:
         return

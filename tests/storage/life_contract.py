@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -147,7 +148,7 @@ class LifeContract:
         retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, idle_seconds=600)
         expected = replace(made.api_key, secret=rotation.secret, retiring=retiring, version=2)
         assert await _read(store, made.api_key) == expected
-        assert await store.list_newest(expected.org_id, limit=5, before=None) == [expected]
+        assert (await store.list_newest(expected.org_id, limit=5, before=None)).items == [expected]
         ids = {row["secret_digest"]: row["id"] for row in database.table("api_key_secrets")}
         assert ids == {made.secret_digest: made.api_key.id, rotation.secret_digest: rotation.event.id}
 
@@ -249,7 +250,7 @@ class LifeContract:
         assert await store.create(first) is Outcome.DONE
         assert await store.create(_repeatable(organization, sealed_answer)) is Outcome.REPEATED
         assert await store.create(_repeatable(an_organization(), sealed_answer)) is Outcome.DONE
-        assert await store.list_newest(organization.id, limit=5, before=None) == [first.api_key]
+        assert (await store.list_newest(organization.id, limit=5, before=None)).items == [first.api_key]
         assert database.counts() == {"organizations": 2, "api_keys": 2, "api_key_secrets": 2, "events": 2}
 
     async def test_a_replay_that_expired_is_taken_over(self, store: RunningStore) -> None:
@@ -404,7 +405,7 @@ class LifeContract:
         deleted = await _created_for(store, made.organization, external_id="same")
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
         which = KeyFilter(at=NOON, external_id="same")
-        assert await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which) == [made.api_key]
+        assert (await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which)).items == [made.api_key]
         assert stranger.api_key.org_id != made.api_key.org_id
 
     async def test_filters_nothing_can_fit(self, store: RunningStore) -> None:
@@ -412,7 +413,7 @@ class LifeContract:
         made = await _created(store)
         for text in ("\0", "\ud800", "kw_pk_live_!", "kw_sk_live_0", "kw_pk_live_zzz", "Kw_pk_live_" + "0" * 45):
             for which in (KeyFilter(at=NOON, text=text), KeyFilter(at=NOON, external_id=text)):
-                assert await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which) == []
+                assert (await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which)).items == []
 
     # what the service does by itself
 
@@ -512,7 +513,7 @@ class LifeContract:
         await store.delete(gone)
         await _created(store)
         expected = [gone, later, second.event, first.event]
-        found = await store.events(organization.id, limit=9, before=None, which=EventFilter())
+        found = (await store.events(organization.id, limit=9, before=None, which=EventFilter())).items
         assert [event for event, _ in found] == expected
         assert [place and place.position for _, place in found] == [4, 3, 2, 1]
         assert all(place is not None and place.event == event for event, place in found)
@@ -538,7 +539,7 @@ class LifeContract:
             database.query(
                 f"INSERT INTO events (id, type, {columns}) SELECT {id_}, '{type_}', {columns} FROM events LIMIT 1"
             )
-        found = await store.events(made.api_key.org_id, limit=9, before=None, which=EventFilter())
+        found = (await store.events(made.api_key.org_id, limit=9, before=None, which=EventFilter())).items
         assert [(event.type.value, place is None) for event, place in found] == [
             ("api_key.created", False),
             ("api_key.revoked", True),
@@ -628,7 +629,7 @@ async def _many_keys(store: RunningStore) -> list[ApiKey]:
     await store.rotate(rotation)
     await store.add_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)], a_batch())
     await store.add_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)], a_batch())
-    return await store.list_newest(organization.id, limit=99, before=None)
+    return (await store.list_newest(organization.id, limit=99, before=None)).items
 
 
 def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
@@ -658,16 +659,25 @@ def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
 
 async def _all_pages(store: RunningStore, which: KeyFilter, key: ApiKey) -> list[ApiKey]:
     shown: list[ApiKey] = []
-    while page := await store.list_newest(key.org_id, limit=2, before=shown[-1].id if shown else None, which=which):
-        shown += page
-    return shown
+    before: UUID | None = None
+    while True:
+        page = await store.list_newest(key.org_id, limit=2, before=before, which=which)
+        assert len(page.items) <= 2
+        shown += page.items
+        before = page.next
+        if before is None:
+            return shown
 
 
 async def _pages_of_events(
     store: RunningStore, organization: Organization, which: EventFilter, limit: int
 ) -> list[Event]:
     shown: list[Event] = []
-    while page := await store.events(organization.id, limit=limit, before=shown[-1].id if shown else None, which=which):
-        assert len(page) <= limit
-        shown += [event for event, _ in page]
-    return shown
+    before: UUID | None = None
+    while True:
+        page = await store.events(organization.id, limit=limit, before=before, which=which)
+        assert len(page.items) <= limit
+        shown += [event for event, _ in page.items]
+        before = page.next
+        if before is None:
+            return shown

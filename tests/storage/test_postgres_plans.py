@@ -59,7 +59,7 @@ async def connection(filled: Database) -> AsyncIterator["asyncpg.Connection[asyn
 def _listed(**wanted: object) -> str:
     terms = filters.key_terms(sql.DIALECT, KeyFilter(at=NOON, **wanted))  # type: ignore[arg-type]
     assert terms is not None
-    return sql.LIST_SOME.format(filters.query(sql.DIALECT, terms, None, None, None).conditions)
+    return sql.LIST_SOME.format(filters.query(sql.DIALECT, terms, None, None, None, None).conditions)
 
 
 def _events(statement: str, *before: None) -> str:
@@ -75,14 +75,14 @@ STATEMENTS = {
     "list": (sql.LIST, "api_keys_newest_idx"),
     "list by status": (_listed(status=Status.ACTIVE), "api_keys_newest_idx"),
     "list by text": (_listed(text="kw_pk_live_a", environment="live", unused_since=NOON), "api_keys_newest_idx"),
-    "list by external id": (_listed(external_id="c1"), "api_keys_external_id_idx"),
+    "list by external id": (sql.LIST_OF_EXTERNAL_ID.format(""), "api_keys_external_id_idx"),
     "update": (sql.UPDATE, ONE_KEY),
     "rotate": (sql.ROTATE, "api_key_secrets_current_idx"),
     "set retirement": (sql.SET_RETIREMENT, "api_key_secrets_retiring_idx"),
     "revoke": (sql.REVOKE, ONE_KEY),
     "delete": (sql.DELETE, ONE_KEY),
-    "events": (_events(sql.DIALECT.events_of_organization, None, None, None), "events_newest_idx"),
-    "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None), "events_of_key_idx"),
+    "events": (_events(sql.DIALECT.events_of_organization, None, None, None, None), "events_newest_idx"),
+    "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None, None), "events_of_key_idx"),
     "links": (statements.LINKS, "event_chain_pkey"),
     "chain end": (statements.CHAIN_END, "event_chain_heads"),
     "idempotent answer": (statements.ANSWER, "idempotent_answers_pkey"),

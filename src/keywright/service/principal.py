@@ -19,6 +19,13 @@ class Permission(StrEnum):
     READ_EVENTS = "read:api_key_events"
 
 
+ENDS = frozenset({Permission.REVOKE, Permission.DELETE})
+"""The permissions for changes after which a key never works again."""
+
+CHANGES = ENDS | {Permission.CREATE, Permission.UPDATE}
+"""The permissions for changes."""
+
+
 class PermissionPolicy(StrEnum):
     """How permissions are read from a token; the setting `KEYWRIGHT_PERMISSIONS`."""
 

@@ -66,7 +66,9 @@ class UsageRoutes:
     def __init__(self, usage: UsageReports) -> None:
         self._usage = usage
 
-    @operation("GET", f"{PATH}/{{key_id}}/usage", tag=TAG, summary="Get API Key Usage", answers=UsageResponse)
+    @operation(
+        "GET", f"{PATH}/{{key_id}}/usage", tag=TAG, summary="Get API Key Usage", answers=UsageResponse, in_steps=True
+    )
     async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
         """Get the accepted uses by hour or day, and the recent sources."""
         period = HOUR if query.period == "hour" else DAY

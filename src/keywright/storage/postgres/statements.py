@@ -154,15 +154,21 @@ GET: Final = f"""
 
 _NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
 
-_PAGE: Final = f"""
-    (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2)
-    AND k.deleted_at IS NULL
-"""
 _NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
+_NEWEST: Final = f"""
+    SELECT * FROM api_keys k
+    WHERE (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2) AND k.deleted_at IS NULL
+    {_NEWEST_FIRST}
+"""  # noqa: S608
+_NEWEST_OF_EXTERNAL_ID: Final = f"""
+    SELECT * FROM api_keys k
+    WHERE (k.org_id, k.external_id, k.id) >= ($1, $5, {_NO_ID}) AND (k.org_id, k.external_id, k.id) < ($1, $5, $2)
+        AND k.deleted_at IS NULL
+    ORDER BY k.org_id DESC, k.external_id DESC, k.id DESC
+"""  # noqa: S608
 
 LIST: Final = f"""
-    SELECT {API_KEY_COLUMNS}
-    FROM (SELECT * FROM api_keys k WHERE {_PAGE} {_NEWEST_FIRST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
+    SELECT {API_KEY_COLUMNS} FROM ({_NEWEST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
 """  # noqa: S608
 """
 Values: organization, the id to begin below, the most rows to give.
@@ -173,10 +179,30 @@ LATERAL with LIMIT is a look-up for each key of the page; a plain join may read 
 of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
 
-LIST_SOME: Final = f"""
-    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
-"""  # noqa: S608
-"""The same with `{}` where further conditions stand, which may be about secrets."""
+
+def _examined(newest: str, last: str = "") -> str:
+    """Examine $4 rows of *newest*, and give the last of them; NULL where there are no more of them."""
+    return f"""
+        examined AS MATERIALIZED ({newest} LIMIT $4),
+        last AS (SELECT (SELECT id FROM examined {last} ORDER BY id DESC LIMIT 1 OFFSET $4::bigint - 1) AS last_id)
+    """  # noqa: S608
+
+
+def _list_some(newest: str) -> str:
+    return f"""
+        WITH {_examined(newest)}
+        SELECT last_id, found.* FROM last LEFT JOIN (
+            SELECT {API_KEY_COLUMNS} FROM examined k {_WITH_SECRETS} WHERE true {{}} ORDER BY k.id DESC LIMIT $3
+        ) found ON true
+        ORDER BY found.id DESC
+    """  # noqa: S608
+
+
+LIST_SOME: Final = _list_some(_NEWEST)
+"""The same with `{}` where further conditions stand, which may be about secrets; see `Dialect.list_some`."""
+
+LIST_OF_EXTERNAL_ID: Final = _list_some(_NEWEST_OF_EXTERNAL_ID)
+"""The same of keys with an external id, which is the fifth value."""
 
 REVOKE: Final = f"""
     WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
@@ -316,19 +342,24 @@ transaction is replacing are left to it, and those that are locked here stay unt
 """
 
 
-def _events(of: str, value: str, *, and_: str = "") -> str:
+def _events(of: str, value: str, *, which: str = "") -> str:
     """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
     columns = f"e.{of}, e.id"
+    newest = f"""
+        SELECT * FROM events e WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2)
+        ORDER BY e.{of} DESC, e.id DESC
+    """  # noqa: S608
     return f"""
-        SELECT {audit_rows.LINK_COLUMNS}
-        FROM (
-            SELECT * FROM events e
-            WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}
-                AND e.type IN ({audit_rows.KNOWN_TYPES}) {{}}
-            ORDER BY e.{of} DESC, e.id DESC LIMIT $3
-        ) e
-        LEFT JOIN LATERAL (SELECT position, hash FROM event_chain WHERE event_id = e.id LIMIT 1) c ON true
-        ORDER BY e.id DESC
+        WITH {_examined(newest, which)}
+        SELECT last_id, found.* FROM last LEFT JOIN (
+            SELECT {audit_rows.LINK_COLUMNS}
+            FROM (
+                SELECT * FROM examined e WHERE e.org_id = $1 AND e.type IN ({audit_rows.KNOWN_TYPES}) {{}}
+                ORDER BY e.id DESC LIMIT $3
+            ) e
+            LEFT JOIN LATERAL (SELECT position, hash FROM event_chain WHERE event_id = e.id LIMIT 1) c ON true
+        ) found ON true
+        ORDER BY found.id DESC
     """  # noqa: S608
 
 
@@ -344,8 +375,12 @@ DIALECT: Final = Dialect(
     contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
     digests="string_agg(digest, ''::bytea)",
+    list_newest=LIST,
+    list_some=LIST_SOME,
+    list_of_external_id=LIST_OF_EXTERNAL_ID,
     events_of_organization=_events("org_id", "$1"),
-    events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),
+    # The number of events of another organization's key stays hidden.
+    events_of_key=_events("key_id", "$5", which="WHERE org_id = $1"),
 )
 
 VERSION: Final = "SELECT version_num FROM alembic_version"

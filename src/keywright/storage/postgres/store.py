@@ -14,9 +14,10 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
+from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -25,10 +26,10 @@ from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.faults import ConnectionLost, RolledBack
 from keywright.storage.postgres.pool import Pool
-from keywright.storage.shared import checking_rows, filters, rows, statements
+from keywright.storage.shared import checking_rows, rows, statements
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
-from keywright.storage.shared.store import LAST_ID, SharedStore
+from keywright.storage.shared.store import SharedStore
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 LANES = 2
 """Batches of creations under way at once: while one waits for the disk, the next is on its way."""
+
+_CREATIONS = "creations"
+"""The share of statements that create keys of many organizations."""
 
 LOOK_UP_LANES = 2
 """Statements under way at once that look up what waits together."""
@@ -55,6 +59,8 @@ class PostgresStore(SharedStore):
 
     Look-ups that wait at the same time are one statement: 60 000 a second with 64 callers, instead of 19 000.
 
+    Two fifths of the connections serve checking and the process itself, the others management; one each at least.
+
     Args:
         url: The database; it has to be migrated by the time of the first call.
         on_batch: Called with the number of creations that shared a commit, for each commit.
@@ -64,7 +70,11 @@ class PostgresStore(SharedStore):
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
         super().__init__(sql.DIALECT)
         self._url = url
-        self._pool = Pool(url, patience=patience)
+        # What checking and the process itself need waits for no statement of management.
+        checking = max(1, url.pool_size * 2 // 5)
+        self._checking = Pool(url, checking, most_of_share=checking, patience=patience)
+        managing = max(1, url.pool_size - checking)
+        self._managing = Pool(url, managing, most_of_share=max(1, managing * 2 // 3), patience=patience)
         self._creations: GroupCommit[_Creation, Outcome] = GroupCommit(
             self._create, lanes=LANES, patience=patience, on_batch=on_batch
         )
@@ -86,15 +96,16 @@ class PostgresStore(SharedStore):
         await self._finds.close()
         await self._creations.close()
         await self._bounded.close()
-        await self._pool.close()
+        await self._managing.close()
+        await self._checking.close()
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
         added = rows.new_rows(new, POSTGRES_TEXTS)
         creation = _Creation(added, _guard(new, added))
         if new.most_active is None:
-            return await self._creations.submit(creation)
-        outcome = await self._bounded.submit(creation)
+            return await self._creations.submit(creation, new.api_key.org_id)
+        outcome = await self._bounded.submit(creation, new.api_key.org_id)
         # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
         if outcome is not Outcome.DONE and not await self._is_answered(new.api_key.org_id, new.sealed_answer):
             return Outcome.TOO_MANY
@@ -102,22 +113,8 @@ class PostgresStore(SharedStore):
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._rows(sql.GET, org_id, key_id)
+        found = await self._rows(org_id, sql.GET, org_id, key_id)
         return self._keys.read(found[0]) if found else None
-
-    async def list_newest(
-        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> list[ApiKey]:
-        """See `Store.list_newest`."""
-        page = (org_id, LAST_ID if before is None else before, limit)
-        if which is None:
-            found = await self._rows(sql.LIST, *page)
-        elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
-            query = filters.query(sql.DIALECT, terms, *page)
-            found = await self._rows(sql.LIST_SOME.format(query.conditions), *query.values)
-        else:
-            found = []
-        return [self._keys.read(row) for row in found]
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         """See `Store.update`."""
@@ -146,7 +143,7 @@ class PostgresStore(SharedStore):
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        found = await self._execute(sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
+        found = await self._execute(event.org_id, sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
         self._wake()
         if not found:
             return None
@@ -165,7 +162,7 @@ class PostgresStore(SharedStore):
 
     async def purge(self, at: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        return len(await self._execute(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
+        return len(await self._execute(None, sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""
@@ -175,43 +172,43 @@ class PostgresStore(SharedStore):
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
         """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
-        found = await self._execute(checking_sql.REVOKE_VERIFIER, name, at)
+        found = await self._execute(None, checking_sql.REVOKE_VERIFIER, name, at)
         self._wake()
         return self._verifier(tuple(found[0])) if found else None
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """See `SessionStore.confirm`. Numbers that no change has are passed over."""
-        await self._execute(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
+        await self._execute(None, checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
 
     async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
         if usage:
             uses = checking_rows.hourly_usage_rows(usage, POSTGRES_TEXTS)
-            await self._execute(checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
+            await self._execute(None, checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `Store.hourly_counts`."""
-        found = await self._rows(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
-        return checking_rows.hours_by_key(self._decoding, found)
+        """See `Store.daily_counts`."""
+        found = await self._rows(org_id, checking_sql.DAILY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
+        return checking_rows.days_by_key(self._decoding, found)
 
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""
-        found = await self._read(sql.VERSION)
+        found = await self._read(None, sql.VERSION)
         if migrations.POSTGRESQL.missing([version for (version,) in found]):
             raise StorageUnavailable(f"the database is not migrated, {MIGRATE}")
 
     async def _create(self, new: Sequence[_Creation]) -> list[Outcome]:
         if all(creation.guard is None for creation in new):
-            await self._execute(sql.CREATE, *_columns_of([creation.rows for creation in new]))
+            await self._execute(_CREATIONS, sql.CREATE, *_columns_of([creation.rows for creation in new]))
             return [Outcome.DONE] * len(new)
         # The same request twice in one statement would be an error of the server's; the first of them is done.
         firsts = {_request_of(creation): creation for creation in reversed(new)}
         unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
         guards = [creation.guard or sql.GuardRow(creation.rows.key.id, creation.rows.key.org_id) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
-        created = await self._execute(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
+        created = await self._execute(_CREATIONS, sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
         done = {key_id.hex for (key_id,) in created}
         return [
             Outcome.DONE
@@ -227,41 +224,44 @@ class PostgresStore(SharedStore):
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
         """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
-        changed = await self._execute(statement, *rows.event_row(event, POSTGRES), *values)
+        changed = await self._execute(event.org_id, statement, *rows.event_row(event, POSTGRES), *values)
         self._wake()
         return Outcome.DONE if changed else Outcome.OUTDATED
 
-    async def _rows(self, statement: str, *values: Any) -> list[Row]:
-        return [tuple(row) for row in await self._read(statement, *values)]
+    async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
+        return [tuple(row) for row in await self._read(org_id, statement, *values)]
 
     def _open_feed(self) -> PostgresChangeFeed:
         return PostgresChangeFeed(self._url, forget=self._feeds.discard)
 
     async def _find(self, digests: Sequence[bytes]) -> list[KeyFacts | None]:
         if len(digests) == 1:
-            found = await self._read(statements.FIND, digests[0])
+            found = await self._read(None, statements.FIND, digests[0])
             return [self._facts.facts(*found[0]) if found else None]
         facts: list[KeyFacts | None] = [None] * len(digests)
-        for place, *row in await self._read(checking_sql.FIND_MANY, b"".join(digests)):
+        for place, *row in await self._read(None, checking_sql.FIND_MANY, b"".join(digests)):
             facts[place] = self._facts.facts(*row)
         return facts
 
-    async def _read(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
-        deadline = self._pool.deadline()
+    async def _read(self, share: Share, statement: str, *values: Any) -> "list[asyncpg.Record]":
+        deadline = self._managing.deadline()
         try:
-            return await self._fetch(statement, values, deadline)
+            return await self._fetch(share, statement, values, deadline)
         except ConnectionLost:
             # Mostly a connection that broke while it was idle; reading twice does no harm.
-            return await self._fetch(statement, values, deadline)
+            return await self._fetch(share, statement, values, deadline)
 
-    async def _execute(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _execute(self, share: Share, statement: str, *values: Any) -> "list[asyncpg.Record]":
         # Not repeated after a lost connection: the change may have been made.
-        return await self._fetch(statement, values, self._pool.deadline())
+        return await self._fetch(share, statement, values, self._managing.deadline())
 
-    async def _fetch(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":
+    async def _fetch(
+        self, share: Share, statement: str, values: Sequence[Any], deadline: float
+    ) -> "list[asyncpg.Record]":
+        pool = self._checking if share is None else self._managing
         while True:
             try:
-                return await self._pool.fetch(statement, values, deadline=deadline)
+                return await pool.fetch(statement, values, share=share, deadline=deadline)
             except RolledBack:
                 # Nothing was done: the server chose this transaction as the victim of a deadlock.
                 continue

@@ -45,14 +45,17 @@ def query(dialect: Dialect, terms: Sequence[Term], *before: Any) -> Query:
 
 
 def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
-    """Give the conditions for keys; None where *which* has a text that cannot be stored, so that no key matches."""
+    """
+    Give the conditions for keys, without that for the external id.
+
+    Returns:
+        None where *which* has a text that cannot be stored, so that no key matches.
+    """
     if not rows.is_storable((which.text, which.environment, which.external_id)):
         return None
     terms = _status_terms(which)
     if which.environment is not None:
         terms.append(Term("k.environment = {}", (which.environment,)))
-    if which.external_id is not None:
-        terms.append(Term("k.external_id = {}", (which.external_id,)))
     if which.unused_since is not None:
         unused = " AND ".join(f"({column} IS NULL OR {column} < {{0}})" for column in _USES)
         used = " OR ".join(f"{column} IS NOT NULL" for column in _USES)

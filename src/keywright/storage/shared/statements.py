@@ -38,9 +38,15 @@ class Dialect:
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
         ends: The condition that a text ends with `{0}`.
         digests: Puts all values of a column `digest` together.
+        list_newest: A page of keys. Values: organization, the id to begin below, the most rows to give.
+        list_some: The same with `{}` where further conditions stand. Values: as above, the most rows to examine. Gives
+            before a key's columns the id of the last row that was examined, which is NULL where all were; where no row
+            matches, this alone.
+        list_of_external_id: The same of keys with an external id, which is the fifth value.
         events_of_organization: A page of events, with `{}` where further conditions stand. Values: organization, the id
-            to begin below, the most rows to give.
-        events_of_key: The same of one key, which is the fourth value.
+            to begin below, the most rows to give, the most to examine. Gives the last one before
+            `LINK_COLUMNS`, as above.
+        events_of_key: The same of one key, which is the fifth value.
     """
 
     decoding: Decoding
@@ -53,6 +59,9 @@ class Dialect:
     contains: Callable[[str], str]
     ends: Callable[[str], str]
     digests: str
+    list_newest: str
+    list_some: str
+    list_of_external_id: str
     events_of_organization: str
     events_of_key: str
 

@@ -6,10 +6,20 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from keywright.keys.record import ApiKey
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
-from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.management.ports import (
+    MOST_EXAMINED,
+    Due,
+    EventFilter,
+    Found,
+    KeyFilter,
+    Link,
+    SealedAnswer,
+    Usage,
+)
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, statements
@@ -56,12 +66,20 @@ class SharedStore(ABC):
         self._can_follow = True
 
     @abstractmethod
-    async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
-        """Execute a statement of `statements` that changes nothing; values are in Python's own types."""
+    async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
+        """
+        Execute a statement of `statements` that changes nothing.
+
+        Args:
+            org_id: The organization that the request comes from; None for checking and for the process itself, which
+                have readers of their own.
+            statement: The statement.
+            values: In Python's own types.
+        """
 
     @abstractmethod
-    async def _execute(self, statement: str, *values: Any) -> object:
-        """Execute one that changes something, in a transaction; values are in Python's own types."""
+    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> object:
+        """Execute one that changes something, in a transaction; as above."""
 
     @abstractmethod
     def _open_feed(self) -> StoreFeed:
@@ -86,86 +104,119 @@ class SharedStore(ABC):
         self._feeds.add(feed)
         return feed
 
+    async def list_newest(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> Found[ApiKey]:
+        """See `Store.list_newest`."""
+        terms = [] if which is None else filters.key_terms(self._dialect, which)
+        if terms is None:
+            return Found([], None)
+        page: tuple[Any, ...] = (org_id, LAST_ID if before is None else before, limit)
+        if which is not None and which.external_id is not None:
+            statement, page = self._dialect.list_of_external_id, (*page, MOST_EXAMINED, which.external_id)
+        elif terms:
+            statement, page = self._dialect.list_some, (*page, MOST_EXAMINED)
+        else:
+            return self._keys_of(await self._rows(org_id, self._dialect.list_newest, *page), limit, None)
+        query = filters.query(self._dialect, terms, *page)
+        found = await self._rows(org_id, statement.format(query.conditions), *query.values)
+        matching = [row[1:] for row in found if row[1] is not None]
+        return self._keys_of(matching, limit, self._last_examined(found[0]))
+
+    def _keys_of(self, found: Sequence[Row], limit: int, last: UUID | None) -> Found[ApiKey]:
+        keys = [self._keys.read(row) for row in found]
+        return Found(keys, keys[-1].id if len(keys) == limit else last)
+
     async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
         """See `Store.sealed_answer`."""
-        found = await self._rows(statements.ANSWER, org_id, request_digest, at)
+        found = await self._rows(org_id, statements.ANSWER, org_id, request_digest, at)
         return audit_rows.answer(self._decoding, *found[0]) if found else None
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
-    ) -> list[tuple[Event, Link | None]]:
+    ) -> Found[tuple[Event, Link | None]]:
         """See `Store.events`."""
         terms = filters.event_terms(which)
         if terms is None:
-            return []
-        values: list[Any] = [org_id, LAST_ID if before is None else before, limit]
+            return Found([], None)
+        # Without a filter each row that is examined is one of the page.
+        values: list[Any] = [org_id, LAST_ID if before is None else before, limit, MOST_EXAMINED if terms else limit]
         statement = self._dialect.events_of_organization
         if which.key_id is not None:
             statement = self._dialect.events_of_key
             values.append(which.key_id)
         query = filters.query(self._dialect, terms, *values)
-        found = await self._rows(statement.format(query.conditions), *query.values)
-        return [audit_rows.event_and_link(self._decoding, *row) for row in found]
+        found = await self._rows(org_id, statement.format(query.conditions), *query.values)
+        events = [
+            audit_rows.event_and_link(self._decoding, position, hash_, id_, *row)
+            for _, position, hash_, id_, *row in found
+            if id_ is not None
+        ]
+        return Found(events, events[-1][0].id if len(events) == limit else self._last_examined(found[0]))
+
+    def _last_examined(self, row: Row) -> UUID | None:
+        """Give the id of the last row that was examined, which is first in every row; None where all were."""
+        return None if row[0] is None else self._decoding.id(row[0])
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """See `AuditStore.chained_organizations`."""
-        return [self._decoding.id(org_id) for (org_id,) in await self._rows(statements.ORGANIZATIONS)]
+        return [self._decoding.id(org_id) for (org_id,) in await self._rows(None, statements.ORGANIZATIONS)]
 
     async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
         """See `AuditStore.links`."""
-        found = await self._rows(statements.LINKS, org_id, after, limit)
+        found = await self._rows(None, statements.LINKS, org_id, after, limit)
         return [audit_rows.link(self._decoding, *row) for row in found]
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
         """See `AuditStore.chain_end`."""
-        for position, hash_ in await self._rows(statements.CHAIN_END, org_id):
+        for position, hash_ in await self._rows(None, statements.CHAIN_END, org_id):
             return position, hash_
         return 0, CHAIN_BEGINS
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         """See `AuditStore.unchained_events`."""
-        return [self._decoding.id(id_) for (id_,) in await self._rows(statements.UNCHAINED, org_id)]
+        return [self._decoding.id(id_) for (id_,) in await self._rows(None, statements.UNCHAINED, org_id)]
 
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.idle_secrets`."""
-        found = await self._rows(self._idle, at, lag_seconds, limit)
+        found = await self._rows(None, self._idle, at, lag_seconds, limit)
         return [audit_rows.idle(self._decoding, *row) for row in found]
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.expiring`."""
         until = at + timedelta(days=within_days)
-        found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
+        found = await self._rows(None, statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `VerifierStore.add_verifier`."""
-        await self._execute(statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
+        await self._execute(None, statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
 
     async def verifiers(self) -> Sequence[Verifier]:
         """See `VerifierStore.verifiers`."""
-        return [self._verifier(row) for row in await self._rows(statements.VERIFIERS)]
+        return [self._verifier(row) for row in await self._rows(None, statements.VERIFIERS)]
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
         """See `VerifierStore.find_verifier`."""
-        found = await self._rows(statements.FIND_VERIFIER, credential_digest)
+        found = await self._rows(None, statements.FIND_VERIFIER, credential_digest)
         return self._verifier(found[0]) if found else None
 
     async def renew_session(self, session: Session) -> None:
         """See `SessionStore.renew_session`."""
-        await self._execute(self._renew_session, *checking_rows.session_row(session))
+        await self._execute(None, self._renew_session, *checking_rows.session_row(session))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `SessionStore.close_session`."""
-        await self._execute(self._close_session, session_id, verifier_id)
+        await self._execute(None, self._close_session, session_id, verifier_id)
 
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """See `Store.receipt`."""
-        found = await self._rows(self._receipt, org_id, key_id)
+        found = await self._rows(org_id, self._receipt, org_id, key_id)
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
     async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
         """See `Store.usage`."""
-        found = await self._rows(statements.USAGE, org_id, key_id, since)
+        found = await self._rows(org_id, statements.USAGE, org_id, key_id, since)
         return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found])
 
     def _verifier(self, row: Row) -> Verifier:
