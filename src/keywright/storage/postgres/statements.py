@@ -160,10 +160,11 @@ _NEWEST: Final = f"""
     WHERE (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2) AND k.deleted_at IS NULL
     {_NEWEST_FIRST}
 """  # noqa: S608
+# An equation would let the planner take `id` alone for the order, and another index for it.
 _NEWEST_OF_EXTERNAL_ID: Final = f"""
     SELECT * FROM api_keys k
     WHERE (k.org_id, k.external_id, k.id) >= ($1, $5, {_NO_ID}) AND (k.org_id, k.external_id, k.id) < ($1, $5, $2)
-        AND k.deleted_at IS NULL
+        AND k.external_id BETWEEN $5 AND $5 AND k.deleted_at IS NULL
     ORDER BY k.org_id DESC, k.external_id DESC, k.id DESC
 """  # noqa: S608
 
