@@ -9,6 +9,7 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
+    MOST_EXAMINED,
     Due,
     EventFilter,
     Found,
@@ -43,6 +44,7 @@ class FakeStore:
         self.noticed: dict[UUID, int] = {}
         self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
         self.meanwhile: Callable[[], None] = lambda: None
+        self.most_examined = MOST_EXAMINED
 
     # Store
 
@@ -82,8 +84,10 @@ class FakeStore:
     ) -> Found[ApiKey]:
         newest_first = sorted(self._of(org_id), key=lambda key: key.id, reverse=True)
         shown = [key for key in newest_first if before is None or key.id < before]
-        fitting = [key for key in shown if which is None or fits(key, which)]
-        return Found(fitting[:limit], fitting[limit - 1].id if len(fitting) >= limit else None)
+        examined = shown if which is None else shown[: self.most_examined]
+        fitting = [key for key in examined if which is None or fits(key, which)][:limit]
+        rest = examined[-1].id if len(examined) < len(shown) else None
+        return Found(fitting, fitting[-1].id if len(fitting) == limit else rest)
 
     async def update(self, api_key: ApiKey, event: Event) -> Outcome:
         self.meanwhile()

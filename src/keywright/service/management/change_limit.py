@@ -19,7 +19,7 @@ class ChangeLimit:
         monotonic: Seconds on a clock that only goes forward.
         each_second: How many changes a second an organization may make for good.
         burst: How many it may make at once after a pause.
-        most: How many organizations to count; beyond it those that changed nothing for the longest are dropped.
+        most: How many organizations to count; beyond it those that asked for nothing for the longest are dropped.
     """
 
     def __init__(self, monotonic: Seconds, *, each_second: float, burst: int, most: int = _MOST_ORGANIZATIONS) -> None:
@@ -41,8 +41,9 @@ class ChangeLimit:
         bucket, now = (org_id, ends_a_key), self._monotonic()
         left, since = self._recent.get(bucket) or self._older.get(bucket) or (float(self._burst), now)
         left = min(left + (now - since) * self._each_second, self._burst)
-        if left < 1:
-            raise TooManyChanges(ceil((1 - left) / self._each_second))
         if len(self._recent) >= self._half and bucket not in self._recent:
             self._older, self._recent = self._recent, {}
-        self._recent[bucket] = (left - 1, now)
+        # Also of a refused one: what is forgotten is full again.
+        self._recent[bucket] = (left - 1 if left >= 1 else left, now)
+        if left < 1:
+            raise TooManyChanges(ceil((1 - left) / self._each_second))
