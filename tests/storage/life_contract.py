@@ -18,7 +18,15 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
-from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
+from keywright.service.management.ports import (
+    MOST_EXAMINED,
+    EventFilter,
+    Found,
+    KeyFilter,
+    NewApiKey,
+    Outcome,
+    SealedAnswer,
+)
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits
@@ -414,6 +422,48 @@ class LifeContract:
         for text in ("\0", "\ud800", "kw_pk_live_!", "kw_sk_live_0", "kw_pk_live_zzz", "Kw_pk_live_" + "0" * 45):
             for which in (KeyFilter(at=NOON, text=text), KeyFilter(at=NOON, external_id=text)):
                 assert (await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which)).items == []
+
+    async def test_a_filter_examines_so_many(self, store: RunningStore) -> None:
+        """One call examines its number of keys, whatever the filter, and says where to go on. No key of others counts."""
+        organization = an_organization()
+        rare = await _created_for(store, organization, external_id="rare", name="rare")
+        others = [new_key(organization, external_id="frequent") for _ in range(2 * MOST_EXAMINED)]
+        await asyncio.gather(*map(store.create, [*others, *(new_key(an_organization()) for _ in range(50))]))
+        newest_first = sorted((new.api_key.id for new in others), reverse=True)
+        for which in (
+            KeyFilter(at=NOON, text="rare"),
+            KeyFilter(at=NOON, unused_since=NOON - DAY, text="rare"),
+            KeyFilter(at=NOON, environment="live", text="rare"),
+        ):
+            before: UUID | None = None
+            for number in (1, 2):
+                found = await store.list_newest(organization.id, limit=5, before=before, which=which)
+                before = newest_first[number * MOST_EXAMINED - 1]
+                assert found == Found([], before)
+            found = await store.list_newest(organization.id, limit=5, before=before, which=which)
+            assert found == Found([] if which.unused_since else [rare.api_key], None)
+        which = KeyFilter(at=NOON, external_id="rare")
+        found = await store.list_newest(organization.id, limit=5, before=None, which=which)
+        assert found == Found([rare.api_key], None)
+        which = KeyFilter(at=NOON, external_id="frequent", text="nothing")
+        found = await store.list_newest(organization.id, limit=5, before=None, which=which)
+        assert found == Found([], newest_first[MOST_EXAMINED - 1])
+
+    async def test_a_filter_examines_so_many_events(self, store: RunningStore) -> None:
+        """The same of events, of an organization and of one key; of another organization's key nothing shows."""
+        made = await _created(store, description=None)
+        key = made.api_key
+        told = [an_event(EventType.UPDATED, key, subject="auth0|other") for _ in range(MOST_EXAMINED)]
+        for version, event in enumerate(told, start=1):
+            assert await store.update(replace(key, version=version), event) is Outcome.DONE
+        for which in (EventFilter(subject=made.event.subject), EventFilter(subject=made.event.subject, key_id=key.id)):
+            first = await store.events(key.org_id, limit=5, before=None, which=which)
+            assert first == Found([], told[0].id)
+            second = await store.events(key.org_id, limit=5, before=first.next, which=which)
+            assert ([event for event, _ in second.items], second.next) == ([made.event], None)
+        stranger = an_organization().id
+        for which in (EventFilter(key_id=key.id), EventFilter(key_id=key.id, subject="x")):
+            assert await store.events(stranger, limit=5, before=None, which=which) == Found([], None)
 
     # what the service does by itself
 

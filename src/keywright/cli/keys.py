@@ -8,7 +8,7 @@ import typer
 
 from keywright.cli import activity, exits, option_types, output, rotation, tables
 from keywright.cli.option_types import AllPages, AsJson, IfMatch, KeyId, Yes
-from keywright.cli.running_service import confirm, service
+from keywright.cli.running_service import confirm, service, up_to
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason
 
@@ -105,10 +105,14 @@ def list_keys(
         if everything:
             output.print_keys(_read_all(client, limit, {**filters, "unused_since": unused_since}), as_json=as_json)
             return
-        page = client.list(limit=limit, **filters, unused_since=unused_since)
-    output.print_keys(page.api_keys, as_json=as_json)
-    if page.next is not None:
-        output.mention_more(len(page.api_keys))
+        found, more = up_to(
+            limit,
+            lambda most, cursor: client.list(limit=most, cursor=cursor, **filters, unused_since=unused_since),
+            lambda page: page.api_keys,
+        )
+    output.print_keys(found, as_json=as_json)
+    if more:
+        output.mention_more(len(found))
 
 
 @keys.command()
