@@ -424,7 +424,7 @@ class LifeContract:
                 assert (await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which)).items == []
 
     async def test_a_filter_examines_so_many(self, store: RunningStore) -> None:
-        """One call examines its number of keys, whatever the filter, and says where to go on. No key of others counts."""
+        """One call examines its number of keys, whatever the filter, and says where to go on."""
         organization = an_organization()
         rare = await _created_for(store, organization, external_id="rare", name="rare")
         others = [new_key(organization, external_id="frequent") for _ in range(2 * MOST_EXAMINED)]
