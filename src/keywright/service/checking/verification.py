@@ -8,6 +8,7 @@ usage, and the count of verdicts. A text that is no key costs no look-up, and a 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
@@ -156,13 +157,8 @@ class Verification:
         return facts
 
     async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
-        if self._turns is None:
+        async with nullcontext() if self._turns is None else self._turns.one(share):
             return await self._store.find_key(presented)
-        await self._turns.take(share)
-        try:
-            return await self._store.find_key(presented)
-        finally:
-            self._turns.give_back(share)
 
 
 class FailureLimit:

@@ -64,8 +64,8 @@ class SqliteStore(SharedStore):
         self._writer = Writer(path, lock_patience=patience * 0.8)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
         self._changes: GroupCommit[Change, Any] = GroupCommit(self._commit, patience=patience, on_batch=on_batch)
-        self._managing = Reading(path, "keywright-read", patience=patience)
-        self._checking = Reading(path, "keywright-check", patience=patience)
+        self._managing = ReadThread(path, "keywright-read", patience=patience)
+        self._checking = ReadThread(path, "keywright-check", patience=patience)
 
     async def start(self) -> None:
         """Do nothing: the file is opened when it is needed, and again after a fault. See `check`."""
@@ -213,7 +213,7 @@ class SqliteStore(SharedStore):
         self._writer.close()
 
 
-class Reading:
+class ReadThread:
     """
     One connection that reads, and its thread. What waits is read together, a share after another.
 
