@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import compare, http_cases, in_process, machine, neighbours, plots, revocation, start, store
-from bench.cases import CASES, Case, Kind
+from bench.cases import CASES, Case
 from bench.issuer import Issuer
 from bench.peers import measure as peers
 from bench.postgres import Postgres
@@ -31,12 +31,12 @@ QUICK_ROUNDS, ROUNDS, PAIRED_ROUNDS = 2, 5, 9
 QUICK_SECONDS = 0.5
 QUICK_KEYS = 1000
 SECTIONS = {
-    Kind.REVOCATION: revocation.section,
-    Kind.STORE: store.section,
-    Kind.IN_PROCESS: in_process.section,
-    Kind.START: start.section,
-    Kind.NEIGHBOURS: neighbours.section,
-    Kind.PEERS: peers.section,
+    "revocation": revocation.section,
+    "store": store.section,
+    "in-process": in_process.section,
+    "start": start.section,
+    "neighbours": neighbours.section,
+    "peers": peers.section,
 }
 
 
@@ -48,16 +48,14 @@ def main() -> None:
     kept = len(sys.argv) == 1
     folder = arguments.to or ROOT / ("bench/results" if kept else ".cache/bench/results")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    stay_on_the_second_core()
+    # Before this process moves to one core: the report names all cores of the machine.
     report = Report(folder, _about(plan, quick=arguments.quick))
+    stay_on_the_second_core()
     with ExitStack() as held:
         issuer, postgres = Issuer(), held.enter_context(closing(Postgres()))
         paths = {compare.BEFORE: arguments.compare, compare.AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
         keys = QUICK_KEYS if arguments.quick else KEYS
-        trees = [
-            held.enter_context(closing(Tree(name, path.resolve(), issuer, postgres, keys)))
-            for name, path in paths.items()
-        ]
+        trees = [held.enter_context(closing(Tree(*each, issuer, postgres, keys))) for each in paths.items()]
         for case in cases:
             print(f"{case.name} ...", flush=True)
             began = time.monotonic()
@@ -77,8 +75,8 @@ def _measure(case: Case, trees: list[Tree], plan: Plan, report: Report) -> None:
     try:
         if len(trees) > 1:
             report.add_rows("Before and after", compare.__doc__, compare.HEADS, compare.rows(case, trees, plan))
-        elif case.kind is not Kind.HTTP:
-            report.sections.append(SECTIONS[case.kind](trees[0], plan))
+        elif case.name in SECTIONS:
+            report.sections.append(SECTIONS[case.name](trees[0], plan))
         else:
             for connections, rounds in http_cases.measure(case, trees, plan, case.references).items():
                 rows = http_cases.rows(case, connections, rounds, trees[0].name)
@@ -105,9 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [case.name for case in CASES]
     parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=f"some of {', '.join(names)}")
-    parser.add_argument(
-        "--rounds", type=int, help=f"how many rounds; {ROUNDS} unless given, {PAIRED_ROUNDS} with --compare"
-    )
+    parser.add_argument("--rounds", type=int, help=f"how many; {ROUNDS} unless given, {PAIRED_ROUNDS} with --compare")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a round of one server takes")
     parser.add_argument("--quick", action="store_true", help="see whether everything works; the figures say nothing")
     parser.add_argument("--compare", type=Path, metavar="TREE", help="another source tree, measured as `before`")

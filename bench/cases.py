@@ -1,22 +1,9 @@
 """The table of cases: what is measured, in the order of the report."""
 
 from dataclasses import dataclass
-from enum import Enum
 
 NGINX, ASGI, NODE = "nginx", "bare ASGI", "Node"
 ALL = (NGINX, ASGI, NODE)
-
-
-class Kind(Enum):
-    """How a case is measured; `HTTP` by a script of bench/traffic, the others by a module of their own."""
-
-    HTTP = "http"
-    REVOCATION = "revocation"
-    STORE = "store"
-    IN_PROCESS = "in process"
-    START = "start"
-    NEIGHBOURS = "neighbours"
-    PEERS = "peers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +14,7 @@ class Case:
     Args:
         name: What `--only` calls it.
         title: What the report calls it.
-        script: The script of bench/traffic that sends its requests.
+        script: The script of bench/traffic that sends its requests; a case without one has a module that measures it.
         references: What is sent the same requests in the same rounds.
         connections: How many requests are under way at a time; a table row for each.
         engine: Which database the keys are in.
@@ -39,7 +26,6 @@ class Case:
 
     name: str
     title: str
-    kind: Kind = Kind.HTTP
     script: str = ""
     references: tuple[str, ...] = ALL
     connections: tuple[int, ...] = (64,)
@@ -67,10 +53,10 @@ CASES = (
     Case(name="list", title="list 20 keys", script="list", references=(NGINX,)),
     Case(name="forward-auth-repeated", title="forward auth, repeated", script="forward_auth_repeated", warm=True),
     Case(name="verify-repeated", title="verify, repeated", script="verify_repeated", warm=True),
-    Case(name="revocation", title="Revocation delay", kind=Kind.REVOCATION),
-    Case(name="store", title="Creations and the disk", kind=Kind.STORE),
-    Case(name="in-process", title="The in-process verifier", kind=Kind.IN_PROCESS),
-    Case(name="start", title="Start and memory of the service", kind=Kind.START),
-    Case(name="neighbours", title="A neighbour under attack", kind=Kind.NEIGHBOURS),
-    Case(name="peers", title="Peers", kind=Kind.PEERS),
+    Case(name="revocation", title="Revocation delay"),
+    Case(name="store", title="Creations and the disk"),
+    Case(name="in-process", title="The in-process verifier"),
+    Case(name="start", title="Start and memory of the service"),
+    Case(name="neighbours", title="A neighbour under attack"),
+    Case(name="peers", title="Peers"),
 )  # fmt: skip

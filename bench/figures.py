@@ -1,8 +1,8 @@
 """Figures as the report has them: sections with tables, and how they are written for readers."""
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 Cell = str | float | None
 
@@ -53,11 +53,6 @@ def shown(cell: Cell) -> str:
     return f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"
 
 
-def median(values: Iterable[float]) -> float:
-    """Give the middle one."""
-    return statistics.median(values)
-
-
 def median_ratio(values: Sequence[float], references: Sequence[float]) -> float:
     """Give the median of the ratios of what was measured in the same round."""
-    return statistics.median(value / reference for value, reference in zip(values, references, strict=True))
+    return median(value / reference for value, reference in zip(values, references, strict=True))

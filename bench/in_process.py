@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import cleandoc
-from subprocess import Popen
+from statistics import median
 
-from bench.figures import Section, Table, median, median_ratio
-from bench.processes import HERE, first_line, started
+from bench.figures import Section, Table, median_ratio
+from bench.processes import HERE, Program, first_line, started
 from bench.rounds import Plan
 from bench.service import Tree
 
@@ -34,7 +34,7 @@ def measure(trees: Sequence[Tree], plan: Plan) -> tuple[dict[str, Found], dict[s
 
 
 @contextmanager
-def in_tree(tree: Tree, way: str, engine: str, argument: str | None = None) -> "Iterator[Popen[str]]":
+def in_tree(tree: Tree, way: str, engine: str, argument: str | None = None) -> Iterator[Program]:
     """Run `bench/in_tree.py` with a tree beside its service on that database."""
     url, database = tree.running(engine).url, tree.database(engine)
     command = [sys.executable, HERE / "in_tree.py", way, url, database.credential, argument or tree.filled(engine)]
@@ -42,7 +42,7 @@ def in_tree(tree: Tree, way: str, engine: str, argument: str | None = None) -> "
         yield process
 
 
-def answered(program: "Popen[str]", line: str) -> str:
+def answered(program: Program, line: str) -> str:
     """Send a line to a program, and give the one it prints next."""
     assert program.stdin is not None
     program.stdin.write(f"{line}\n")

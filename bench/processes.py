@@ -12,13 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+Program = subprocess.Popen[str]
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
 _CORES = sorted(os.sched_getaffinity(0))
@@ -32,7 +34,7 @@ class Server:
     """Where a server is, and the process that leads its group."""
 
     url: str
-    process: "subprocess.Popen[str]"
+    process: Program
 
     def pause(self) -> None:
         """Stop all its processes where they are."""
@@ -48,7 +50,8 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Give the CPU time of all its processes so far, children included."""
-        return sum(_cpu_seconds(process) for process in _family(self.process.pid))
+        # Linux's clock of a process: nanoseconds, threads that ended included, where /proc has ticks of 10 ms.
+        return sum(time.clock_gettime((~process.pid << 3) | 2) for process in _family(self.process.pid))
 
     def settle(self) -> None:
         """Wait until it has answered what was sent by clients that have gone since."""
@@ -67,11 +70,6 @@ def _family(process_id: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
-    # Linux's clock of the process: nanoseconds, threads that ended included, where /proc has ticks of 10 ms.
-    return time.clock_gettime((~process.pid << 3) | 2)
-
-
 def stay_on_the_second_core() -> None:
     """Move this process, and what it starts from now on, to the core that the load comes from."""
     os.sched_setaffinity(0, _CORES[1:2] or _CORES)
@@ -88,19 +86,19 @@ def first_core() -> Iterator[None]:
 
 
 @contextmanager
-def started(
-    command: Sequence[str | Path],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    log: Path | None = None,
-) -> "Iterator[subprocess.Popen[str]]":
-    """Start a program on the first core; its group ends with the block, by force where it must. Errors go to *log*."""
+def started(command: Sequence[str | Path], *, log: Path | None = None, **where: Any) -> Iterator[Program]:
+    """
+    Start a program on the first core; its group ends with the block, by force where it must.
+
+    Args:
+        command: The program and its arguments.
+        log: The file that its errors are appended to.
+        where: `env` and `cwd`, as `subprocess.Popen` takes them.
+    """
     words, errors, pipe = [str(word) for word in command], log.open("a") if log else None, subprocess.PIPE
+    options = {"stdin": pipe, "stdout": pipe, "stderr": errors, "text": True, "start_new_session": True}
     with first_core():
-        process = subprocess.Popen(
-            words, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=env, cwd=cwd, start_new_session=True
-        )
+        process = Program(words, **options, **where)
     try:
         yield process
     finally:
@@ -110,7 +108,7 @@ def started(
                 process.wait(0 if number == signal.SIGCONT else PATIENCE_SECONDS)
 
 
-def first_line(process: "subprocess.Popen[str]") -> str:
+def first_line(process: Program) -> str:
     """Wait for the first line that a program prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()

@@ -8,13 +8,12 @@ import random
 import time
 from contextlib import ExitStack
 from inspect import cleandoc
-from subprocess import Popen
 
 import httpx
 
 from bench.figures import Section, Table
 from bench.in_process import answered, in_tree
-from bench.processes import first_line
+from bench.processes import Program, first_line
 from bench.rounds import Plan
 from bench.service import API_KEYS, Tree
 
@@ -43,7 +42,7 @@ def section(tree: Tree, plan: Plan) -> Section:
     return Section("Revocation", cleandoc(__doc__), [table])
 
 
-def _delay_ms(client: httpx.Client, watcher: "Popen[str]") -> float:
+def _delay_ms(client: httpx.Client, watcher: Program) -> float:
     created = client.post(API_KEYS, json={"name": "revocation"}).raise_for_status().json()
     assert answered(watcher, created["private_key"]) == "passing"
     time.sleep(random.uniform(0.01, 0.1))

@@ -1,17 +1,18 @@
 """Measures servers in turn, a round after a round, so that what the machine does besides falls on all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from statistics import median
 
-from bench.figures import median, median_ratio
+from bench.cases import NGINX
+from bench.figures import median_ratio
 from bench.processes import Server
-from bench.wrk import drive
+from bench.wrk import Load, drive
 
 WARM_SECONDS = 0.4
 QUIET_P99_MS = 1.5
 """Above it, nginx's own p99 says that the machine was busy with something else: the round is measured again."""
 MOST_REPEATS = 3
-NGINX = "nginx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,10 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What one round found: answers a second, CPU time of the server in µs an answer, latencies in ms."""
+class Figures(Load):
+    """What one round found: what the script saw, and the CPU time of the server in µs an answer."""
 
-    rate: float
     cpu_us: float
-    p50: float
-    p99: float
-    p999: float
 
 
 @dataclass
@@ -128,4 +125,4 @@ def _by_wrk(contender: Contender, plan: Plan, connections: int, seed: int) -> Fi
         spent = server.cpu_seconds() - before
     finally:
         server.pause()
-    return Figures(load.rate, 1e6 * spent / load.answers, load.p50, load.p99, load.p999)
+    return Figures(**asdict(load), cpu_us=1e6 * spent / load.answers)

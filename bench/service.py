@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.issuer import AUDIENCE, Issuer
 from bench.postgres import Postgres
-from bench.processes import PATIENCE_SECONDS, Server, started
+from bench.processes import PATIENCE_SECONDS, Program, Server, started
 from bench.wrk import drive
 
 API_KEYS = "/api/v2/api-keys"
@@ -67,7 +67,7 @@ class Tree:
         """Give this process's environment for a command of the tree, with these settings and no others."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("KEYWRIGHT_")}
         named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
-        return {**inherited, "PYTHONPATH": str(self.path / "src"), "PYTHONUNBUFFERED": "1", **named}
+        return {**inherited, "PYTHONPATH": str(self.path.resolve() / "src"), "PYTHONUNBUFFERED": "1", **named}
 
     def database(self, engine: str, tenant: str = TENANT) -> Database:
         """Give a tenant's part of an engine's database, made at the first use: migrated, with a verifier, no keys."""
@@ -148,7 +148,7 @@ class Tree:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _listening(process: "subprocess.Popen[str]", log: Path) -> str:
+def _listening(process: Program, log: Path) -> str:
     """
     Wait for the log line that says where a service listens.
 

@@ -6,10 +6,11 @@ answers, and the CPU time until then. Memory of its one worker (PSS) a second la
 import time
 from collections.abc import Mapping, Sequence
 from inspect import cleandoc
+from statistics import median
 
 import httpx
 
-from bench.figures import Section, Table, median
+from bench.figures import Section, Table
 from bench.rounds import Plan
 from bench.service import VERIFY, Tree
 from bench.wrk import drive

@@ -11,9 +11,10 @@ from contextlib import closing
 from functools import partial
 from inspect import cleandoc
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from bench.figures import Section, Table, median, median_ratio
+from bench.figures import Section, Table, median_ratio
 from bench.processes import first_core
 from bench.rounds import Contender, Plan, interleaved
 from bench.service import Tree

@@ -55,6 +55,7 @@ def drive(script: str, url: str, env: Mapping[str, str], *, connections: int, se
 def _driven(script: str, url: str, env: Mapping[str, str], connections: int, seconds: float) -> Load | None:
     process = _start(script, url, env, connections)
     over = threading.Timer(seconds, process.send_signal, (signal.SIGINT,))
+    over.daemon = True
     over.start()
     assert process.stdout is not None
     lines = []

@@ -14,10 +14,10 @@ from keywright.dev.issuer import DevIssuer
 from tests import seeds
 from tests.live import LiveService, environment, start_service
 from tests.oidc_provider import oidc_provider, own_oidc_provider
-from tests.postgres import PostgresCluster, migrated_database, postgres_cluster
+from tests.postgres import PostgresCluster, migrated_database, own_cluster, postgres_cluster
 from tests.redis_server import own_redis, redis_server
 
-__all__ = ["oidc_provider", "own_oidc_provider", "own_redis", "postgres_cluster", "redis_server"]
+__all__ = ["oidc_provider", "own_cluster", "own_oidc_provider", "own_redis", "postgres_cluster", "redis_server"]
 
 MOST_WORKERS = 6
 
@@ -90,6 +90,12 @@ def service(
     url = database_url(request.param, tmp_path_factory.mktemp("db"), request)
     with start_service(environment(issuer, database_url=url)) as live:
         yield live
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give a fresh database of each kind, for one test."""
+    return database_url(request.param, tmp_path, request)
 
 
 on_any_store = pytest.mark.parametrize("service", ["sqlite"], indirect=True)

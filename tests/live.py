@@ -107,8 +107,7 @@ class LiveService:
 
     def workers(self) -> list[psutil.Process]:
         """Find its worker processes; beside them, Python keeps a process that tracks what they share."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        return [child for child in psutil.Process(self.process.pid).children() if _is_worker(child)]
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM), wait for that, and give the exit code."""
@@ -138,8 +137,21 @@ class LiveService:
         self.kill() if kind else self.stop()
 
 
+def spawn(arguments: list[str], env: Mapping[str, str], log_path: Path) -> Process:
+    """Run `python -m keywright` with *arguments* as its users do; both outputs go to the log."""
+    with log_path.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keywright", *arguments],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
 def start_service(
-    env: Mapping[str, str], *, workers: int = 1, arguments: Iterable[str] = (), launch: Launch | None = None
+    env: Mapping[str, str], *, workers: int = 1, arguments: Iterable[str] = (), launch: Launch = spawn
 ) -> LiveService:
     """
     Start the service and wait until `/livez` answers.
@@ -163,7 +175,7 @@ def start_service(
         **env,
     }
     log_path.touch()
-    process = (launch or _launch)(["serve", *arguments], clean_environment(settings), log_path)
+    process = launch(["serve", *arguments], clean_environment(settings), log_path)
     service = LiveService("", None, settings["KEYWRIGHT_DATABASE_URL"], process, folder, log_path)
     _running.add(service)
     try:
@@ -172,18 +184,6 @@ def start_service(
         service.kill()
         raise
     return service
-
-
-def _launch(arguments: list[str], env: Mapping[str, str], log_path: Path) -> Process:
-    with log_path.open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "keywright", *arguments],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
 
 
 def _wait_until_it_answers(service: LiveService) -> None:
@@ -205,6 +205,14 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             lines.append(json.loads(line))
     return [line for line in lines if isinstance(line, dict)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    # A process that is dead and not collected yet has no command line.
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 @atexit.register

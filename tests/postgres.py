@@ -144,6 +144,16 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         cluster.remove()
 
 
+@pytest.fixture
+def own_cluster() -> Iterator[PostgresCluster]:
+    """A cluster of the test's own, to be stopped or to become another kind of server."""
+    cluster = start_cluster()
+    try:
+        yield cluster
+    finally:
+        cluster.remove()
+
+
 def fresh_database(cluster: PostgresCluster) -> str:
     """Create an empty database and give its URL."""
     return _create(cluster, "template1")

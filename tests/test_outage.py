@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,8 @@ from keywright.keys.pair import mint
 from tests.history.nodes import Node, create_verifier
 from tests.history.wire import Broken, Connection, Response
 from tests.live import environment
-from tests.postgres import PostgresCluster, migrated_database, start_cluster
+from tests.postgres import PostgresCluster, migrated_database
+from tests.waiting import until
 
 # One after the other: each of them loads the machine by itself.
 pytestmark = [pytest.mark.early, pytest.mark.xdist_group("trouble")]
@@ -168,16 +169,6 @@ def _nobodys_key() -> str:
     return mint(secrets.token_bytes(32), brand="kw", environment="live").private.reveal()
 
 
-@pytest.fixture
-def cluster() -> Iterator[PostgresCluster]:
-    """A cluster that only the test stops."""
-    cluster = start_cluster()
-    try:
-        yield cluster
-    finally:
-        cluster.remove()
-
-
 @asynccontextmanager
 async def calling(
     cluster: PostgresCluster, issuer: DevIssuer, nodes: int, **settings: str
@@ -196,16 +187,9 @@ async def calling(
         await asyncio.gather(*(node.end() for node in started))
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not await condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        await asyncio.sleep(0.02)
-
-
-async def test_the_database_stops_under_load(cluster: PostgresCluster, issuer: DevIssuer) -> None:
+async def test_the_database_stops_under_load(own_cluster: PostgresCluster, issuer: DevIssuer) -> None:
     """While PostgreSQL is stopped what is known goes on, all else is a 503; once it is back all is well by itself."""
-    async with calling(cluster, issuer, 1) as (calls,):
+    async with calling(own_cluster, issuer, 1) as (calls,):
         known = [(await calls.new_key())["private_key"] for _ in range(20)]
         unseen = [(await calls.new_key())["private_key"] for _ in range(20)]
         for key in known:
@@ -215,14 +199,14 @@ async def test_the_database_stops_under_load(cluster: PostgresCluster, issuer: D
         try:
             await asyncio.sleep(CALM_SECONDS)
             stopping = time.monotonic()
-            await asyncio.to_thread(cluster.stop)
+            await asyncio.to_thread(own_cluster.stop)
             stopped = time.monotonic()
             await asyncio.sleep(BOUND_SECONDS)
             await load.ask_unseen()
             await asyncio.sleep(max(0.0, stopped + OUTAGE_SECONDS - time.monotonic()))
             starting = time.monotonic()
-            await asyncio.to_thread(cluster.start)
-            await until(lambda: _now(load.works_since(starting)))
+            await asyncio.to_thread(own_cluster.start)
+            await until(lambda: load.works_since(starting))
             recovered = time.monotonic()
             await asyncio.sleep(CALM_SECONDS)
             ended = time.monotonic()
@@ -248,14 +232,10 @@ async def test_the_database_stops_under_load(cluster: PostgresCluster, issuer: D
         assert {seen.code for seen in calm if seen.kind == UNKNOWN} == {"not_found"}
 
 
-async def _now(value: bool) -> bool:
-    return value
-
-
 @pytest.mark.parametrize("outage_seconds", [0, 2])
-async def test_the_outage_time_is_over(cluster: PostgresCluster, issuer: DevIssuer, outage_seconds: int) -> None:
+async def test_the_outage_time_is_over(own_cluster: PostgresCluster, issuer: DevIssuer, outage_seconds: int) -> None:
     """Known keys are served for as long as the operator allows, then they are a 503 like all else, until it is over."""
-    async with calling(cluster, issuer, 1, outage_seconds=str(outage_seconds)) as (calls,):
+    async with calling(own_cluster, issuer, 1, outage_seconds=str(outage_seconds)) as (calls,):
         key = (await calls.new_key())["private_key"]
         answers: list[tuple[float, Response]] = []
 
@@ -265,7 +245,7 @@ async def test_the_outage_time_is_over(cluster: PostgresCluster, issuer: DevIssu
             return response.status, response.status == 200 and response.json().get("stale", False)
 
         assert await verify() == (200, False)
-        await asyncio.to_thread(cluster.stop)
+        await asyncio.to_thread(own_cluster.stop)
         stopped = time.monotonic()
         await until(lambda: _comes(verify, (503, False)))
         assert await verify() == (503, False)
@@ -275,7 +255,7 @@ async def test_the_outage_time_is_over(cluster: PostgresCluster, issuer: DevIssu
         refused = answers[-1][1]
         assert refused.json()["code"] == "storage_unavailable"
         assert int(refused.headers["retry-after"]) > 0
-        await asyncio.to_thread(cluster.start)
+        await asyncio.to_thread(own_cluster.start)
         await until(lambda: _comes(verify, (200, False)))
         assert [await verify() for _ in range(20)] == [(200, False)] * 20
 
@@ -284,12 +264,12 @@ async def _comes(verify: Callable[[], Awaitable[tuple[int, bool]]], expected: tu
     return await verify() == expected
 
 
-async def test_a_revocation_that_the_outage_overtook(cluster: PostgresCluster, issuer: DevIssuer) -> None:
+async def test_a_revocation_that_the_outage_overtook(own_cluster: PostgresCluster, issuer: DevIssuer) -> None:
     """
     A node that could not hear of a revocation before the database went away accepts the key with the mark only, no
     longer than the receipt said, and no more once it can hear again.
     """
-    async with calling(cluster, issuer, 2) as (hears, does_not_hear):
+    async with calling(own_cluster, issuer, 2) as (hears, does_not_hear):
         key = await hears.new_key()
         path, text = f"{KEYS}/{key['id']}", key["private_key"]
         for calls in (hears, does_not_hear):
@@ -303,7 +283,7 @@ async def test_a_revocation_that_the_outage_overtook(cluster: PostgresCluster, i
             await until(lambda: _confirmed(hears, path, 1))
             receipt = (await hears.manage("GET", f"{path}/revocation")).json()
             assert (await hears.verify(text)).json()["code"] == "revoked"
-            await asyncio.to_thread(cluster.stop)
+            await asyncio.to_thread(own_cluster.stop)
         finally:
             does_not_hear.node.go_on()
         # Longer than the bound, however quick all that was.
@@ -317,7 +297,7 @@ async def test_a_revocation_that_the_outage_overtook(cluster: PostgresCluster, i
             # Who has heard of it goes on refusing.
             assert (await hears.verify(text)).json()["code"] == "revoked"
             await asyncio.sleep(PAUSE_SECONDS)
-        await asyncio.to_thread(cluster.start)
+        await asyncio.to_thread(own_cluster.start)
         await until(lambda: _refused(does_not_hear, text))
         for _ in range(20):
             for calls in (hears, does_not_hear):

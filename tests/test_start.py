@@ -17,7 +17,7 @@ from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS
 from tests.conftest import database_url
 from tests.live import PATIENCE_SECONDS, LiveService, bearer, clean_environment, environment, start_service
-from tests.postgres import PostgresCluster, migrated_database, start_cluster
+from tests.postgres import PostgresCluster, migrated_database
 from tests.stored import rows
 from tests.test_crash import torn
 from tests.waiting import eventually
@@ -109,7 +109,7 @@ def stored_keys(url: str) -> set[str]:
 @contextmanager
 def frozen(cluster: PostgresCluster) -> Iterator[None]:
     """Let PostgreSQL take connections and answer nothing within the block."""
-    server = psutil.Process(int((cluster.folder / "data" / "postmaster.pid").read_text().splitlines()[0]))
+    server = psutil.Process(cluster.pid())
     processes = [server, *server.children()]
     for process in processes:
         process.suspend()
@@ -118,16 +118,6 @@ def frozen(cluster: PostgresCluster) -> Iterator[None]:
     finally:
         for process in processes:
             process.resume()
-
-
-@pytest.fixture
-def own_cluster() -> Iterator[PostgresCluster]:
-    """A PostgreSQL that the test may stop."""
-    cluster = start_cluster()
-    try:
-        yield cluster
-    finally:
-        cluster.remove()
 
 
 def test_two_services_on_one_metrics_address(issuer: DevIssuer, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
-from keywright.service.checking.verification import MOST_FAILURES
+from keywright.service.checking.failure_limit import MOST_FAILURES
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
 from tests.markdown import bare, read, table
 

@@ -7,11 +7,10 @@ A feed that opens before its process follows the changes, and a revocation whose
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -31,8 +30,8 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from tests.conftest import database_url
 from tests.storage.making import NOON
+from tests.waiting import until
 
-PATIENCE_SECONDS = 60.0
 CREDENTIAL = mint_credential(b"v" * 32, brand="kw")
 KEYS = "/api/v2/api-keys"
 PRINCIPAL = Principal(
@@ -122,7 +121,7 @@ class Node:
 
     async def ready(self) -> None:
         """Wait until it follows the changes."""
-        await eventually(self._is_ready)
+        await until(self._is_ready)
 
     async def _is_ready(self) -> bool:
         return (await self.http.get("/readyz")).status_code == 200
@@ -135,12 +134,6 @@ class Node:
         assert answer.status_code == 200, answer.text
         code: str = answer.json()["code"]
         return code
-
-
-async def eventually(happened: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (await outcome if isawaitable(outcome := happened()) else outcome):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -247,7 +240,7 @@ async def test_a_feed_that_opens_before_its_process_follows(url: str, cursor: st
             assert (await other.http.put(f"{KEYS}/{key_id}/revoke")).status_code == 200
             revoked = time.monotonic()
             starting.store.may_follow.set()
-            await eventually(lambda: feed.covers is not None and feed.covers > revoked)
+            await until(lambda: feed.covers is not None and feed.covers > revoked)
             assert digest(key).hex() in feed.dropped
 
 
@@ -259,13 +252,13 @@ async def test_a_feed_whose_process_lost_its_connection(url: str) -> None:
         other.store.may_revoke.set()
         keys = [await created(other) for _ in range(3)]
         async with Feed(cut, None) as feed:
-            await eventually(lambda: feed.covers is not None)
+            await until(lambda: feed.covers is not None)
             cut.store.away = True
             for key_id, _ in keys:
                 assert (await other.http.put(f"{KEYS}/{key_id}/revoke")).status_code == 200
             revoked = time.monotonic()
             cut.store.away = False
-            await eventually(lambda: feed.covers is not None and feed.covers > revoked)
+            await until(lambda: feed.covers is not None and feed.covers > revoked)
             assert {digest(key).hex() for _, key in keys} <= feed.dropped
 
 
@@ -286,7 +279,7 @@ async def test_a_session_that_begins_while_a_revocation_waits(url: str) -> None:
             async def is_confirmed() -> bool:
                 return bool((await revoking.http.get(f"{KEYS}/{key_id}/revocation")).json()["confirmed"])
 
-            await eventually(is_confirmed)
+            await until(is_confirmed)
             assert await late.code(key) == "valid"
             receipt = (await revoking.http.get(f"{KEYS}/{key_id}/revocation")).json()
             assert (receipt["confirmed"], receipt["pending"]) == (1, 1)

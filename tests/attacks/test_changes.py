@@ -11,13 +11,13 @@ from tests.attacks.neighbours import CONNECTIONS, KEYS, neighbourhood
 from tests.conftest import database_url
 
 
-async def test_too_many_changes(url: str) -> None:
+async def test_too_many_changes(fresh_url: str) -> None:
     """
     An organization above its limit is answered 429 with the seconds to wait; others are not.
 
     It may read, and still revoke and delete: these have a number of their own.
     """
-    async with neighbourhood(url, changes_per_second=1, changes_burst=5) as both:
+    async with neighbourhood(fresh_url, changes_per_second=1, changes_burst=5) as both:
         answers = await asyncio.gather(
             *(both.ask("attacker", "POST", KEYS, json={"name": "key"}) for _ in range(CONNECTIONS))
         )
@@ -39,9 +39,9 @@ async def test_too_many_changes(url: str) -> None:
         assert len(await both.made("victim", 5)) == 5
 
 
-async def test_a_full_queue(url: str) -> None:
+async def test_a_full_queue(fresh_url: str) -> None:
     """An organization that has filled its queue is answered 503 with `Retry-After`; another one is served."""
-    async with neighbourhood(url) as both:
+    async with neighbourhood(fresh_url) as both:
         (mine,), (theirs,) = await both.made("victim"), await both.made("attacker")
         watched = both.watched
         watched.hold.clear()

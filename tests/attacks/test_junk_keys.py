@@ -29,7 +29,7 @@ async def _check_first_sights(both: Neighbourhood) -> None:
 
 
 @pytest.mark.parametrize("batches", [True, False])
-async def test_junk_keys(url: str, batches: bool) -> None:
+async def test_junk_keys(fresh_url: str, batches: bool) -> None:
     """
     The first look-up of a key waits for a bounded number of another caller's, and nobody is answered 503.
 
@@ -41,7 +41,7 @@ async def test_junk_keys(url: str, batches: bool) -> None:
         else {"method": "POST", "path": VERIFY, "json": junk()}
         for _ in range(CONNECTIONS)
     ]
-    async with neighbourhood(url) as both:
+    async with neighbourhood(fresh_url) as both:
         async with both.under_attack(*requests) as statuses:
             await _check_first_sights(both)
         assert set(statuses) == {200}

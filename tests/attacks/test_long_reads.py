@@ -21,14 +21,14 @@ LONG_READS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("attack", LONG_READS)
-async def test_long_reads(url: str, attack: str) -> None:
+async def test_long_reads(fresh_url: str, attack: str) -> None:
     """
     Long reads of one organization take turns with the requests of another one.
 
     Few steps of the attacker are under way at once, each reads a bounded part, and no request of the victim waits for
     more of them than one attacker's connection has. Nobody is answered 503.
     """
-    async with neighbourhood(url) as both:
+    async with neighbourhood(fresh_url) as both:
         await both.filled(MANY)
         (key,) = await both.made("victim")
         attackers = both.watched.attackers
@@ -51,9 +51,9 @@ async def test_long_reads(url: str, attack: str) -> None:
         assert max(both.watched.limits) <= 101
 
 
-async def test_a_search_ends(url: str) -> None:
+async def test_a_search_ends(fresh_url: str) -> None:
     """A search examines an organization's keys part by part, and finds the oldest one."""
-    async with neighbourhood(url) as both:
+    async with neighbourhood(fresh_url) as both:
         (wanted,) = await both.made("attacker", name="wanted")
         await both.filled(MANY)
         before = both.watched.attackers.ended
@@ -63,9 +63,9 @@ async def test_a_search_ends(url: str) -> None:
         assert both.watched.attackers.ended - before == PARTS
 
 
-async def test_reads_of_one_organization_alone(url: str) -> None:
+async def test_reads_of_one_organization_alone(fresh_url: str) -> None:
     """An organization that is alone meets no refusal of a read, whatever it sends."""
-    async with neighbourhood(url) as both:
+    async with neighbourhood(fresh_url) as both:
         await both.made("attacker", 20)
         paths = [KEYS, f"{KEYS}?q=absent", f"{KEYS}?limit=1000", "/api/v2/api-key-events"]
         async with both.under_attack(*({"method": "GET", "path": path} for path in paths)) as statuses:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cases import CASES, Kind
+from bench.__main__ import SECTIONS
+from bench.cases import CASES
 from bench.peers.installing import CONTESTANTS
 from tests.markdown import ROOT
 
@@ -18,13 +19,18 @@ OTHERS = {"common", "fill", "requests"}
 
 def test_every_case_has_its_script_and_every_script_its_case() -> None:
     """Nothing in bench/traffic is left over, and nothing is missing."""
-    named = {case.script for case in CASES if case.kind is Kind.HTTP}
+    named = {case.script for case in CASES if case.script}
     assert named | OTHERS == {path.stem for path in TRAFFIC.glob("*.lua")}
+
+
+def test_every_other_case_has_its_section() -> None:
+    """A case that sends no script has a section of its own, and every section has its case."""
+    assert [case.name for case in CASES if not case.script] == list(SECTIONS)
 
 
 def test_repeated_traffic_is_named_so_and_comes_last() -> None:
     """The headline is varied traffic; the best case of the caches is the last row over HTTP."""
-    http = [case for case in CASES if case.kind is Kind.HTTP]
+    http = [case for case in CASES if case.script]
     assert http[0].script == "verify"
     assert http[-1].script == "verify_repeated"
     assert all("repeated" in case.title for case in http if "repeated" in case.script)

@@ -10,8 +10,6 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import psutil
-
 from tests.history.delays import family
 from tests.live import LiveService, clean_environment, start_service
 from tests.ports import free_port
@@ -97,13 +95,4 @@ class Node:
         """Give the processes that answer."""
         if self._workers == 1:
             return [self.service.process.pid]
-        children = psutil.Process(self.service.process.pid).children()
-        return [child.pid for child in children if _is_worker(child)]
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    # Not the one that tracks what the workers share, nor one that is dead and not collected yet.
-    try:
-        return "spawn_main" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+        return [worker.pid for worker in self.service.workers()]

@@ -4,21 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
 from tests.history.delays import Delays, Watched, family
+from tests.waiting import until
 
-PATIENCE_SECONDS = 60
 ON_ONE_CORE = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
 NAMES = frozenset({"a"})
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - it is other processes that are waited for
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what threads wait for a core")

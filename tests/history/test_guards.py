@@ -4,7 +4,7 @@ is taken out, and in none with the real part. The checker of histories is the ju
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import inf
@@ -34,6 +34,7 @@ from tests.postgres import PostgresCluster, migrated_database
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.making_checkers import CALLER, a_checker
 from tests.storage.making import UNSPECIFIED, an_event, an_organization, new_key
+from tests.waiting import until
 
 PAIR = mint(bytes(range(32)), brand="kw", environment="live")
 TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
@@ -115,14 +116,6 @@ class Node:
         start = self._scene.time()
         verdict = await self.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
         self._scene.saw(start, verdict.code, stale=verdict.stale)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(5000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not come to that")
 
 
 # A look-up that reads the active key, and fills the memory after the revocation was told.

@@ -1,10 +1,9 @@
-"""What the tests of limits make: API keys, limiters, and a wait for what happens in the background."""
+"""What the tests of limits make: API keys and limiters."""
 
-import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,10 +32,3 @@ async def limiter(url: str, *, patience: float = PATIENCE_SECONDS, **options: An
         yield shared
     finally:
         await shared.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what happens in the background or in another process."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.005)

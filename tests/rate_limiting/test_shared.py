@@ -13,8 +13,9 @@ from keywright.rate_limiting.url import RedisUrl
 from keywright.service.checking.local_rate_limiter import LocalRateLimiter
 from keywright.service.faults import LimitsUnavailable
 from tests.live import PATIENCE_SECONDS
-from tests.rate_limiting.making import fresh_key, limiter, until
+from tests.rate_limiting.making import fresh_key, limiter
 from tests.redis_server import RedisServer
+from tests.waiting import until
 
 # Nothing is earned back while a test runs.
 DAYS = RateLimit("days", 10, 31 * 86_400)

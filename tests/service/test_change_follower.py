@@ -1,23 +1,15 @@
 """Following the changes."""
 
 import asyncio
-from collections.abc import Callable
 
 from keywright.keys.cache import KeyCache
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_follower import ChangeFollower
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
+from tests.waiting import until
 
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
 DIGEST = b"d" * 32
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not come to that")
 
 
 async def test_changes_are_dropped_and_logged() -> None:

@@ -11,8 +11,9 @@ from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
-from keywright.service.checking.verification import FailureLimit, Verification
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import LimitsUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter

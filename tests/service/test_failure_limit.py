@@ -1,6 +1,6 @@
 """The limit on failures by address."""
 
-from keywright.service.checking.verification import FailureLimit
+from keywright.service.checking.failure_limit import FailureLimit
 
 
 def test_who_fails_too_often_is_turned_away() -> None:

@@ -7,7 +7,7 @@ A plan with fewer items draws other random numbers, so what is left is tried wit
 from collections.abc import Callable, Iterator
 
 from tests.simulation.plans import Plan
-from tests.simulation.world import Broken, run
+from tests.simulation.world import run
 
 _SEEDS_TRIED = 25
 
@@ -24,11 +24,6 @@ def shrunk(plan: Plan, rule: str) -> Plan:
 def breaks(plan: Plan, rule: str) -> bool:
     """Tell whether a plan breaks a rule."""
     return any(broken.rule == rule for broken in run(plan))
-
-
-def first_broken(plan: Plan) -> Broken | None:
-    """Give the first promise that a plan breaks."""
-    return next(iter(run(plan)), None)
 
 
 def _still(plan: Plan, rule: str) -> Plan | None:

@@ -19,7 +19,7 @@ from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
 from keywright.storage.shared import statements
 from keywright.storage.url import PostgresUrl, read
-from tests.postgres import PostgresCluster, migrated_database, name_of, start_cluster
+from tests.postgres import PostgresCluster, migrated_database, name_of
 from tests.storage.checking_making import add_event, read_changes
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
 
@@ -47,16 +47,6 @@ async def feed(database: Database) -> AsyncIterator[PostgresChangeFeed]:
     """Give a change feed that has just begun."""
     async with _following(database) as feed:
         yield feed
-
-
-@pytest.fixture
-def own_cluster() -> Iterator[PostgresCluster]:
-    """Give a server of the test's own, to be turned into another kind of server."""
-    cluster = start_cluster()
-    try:
-        yield cluster
-    finally:
-        cluster.remove()
 
 
 # Numbers become visible out of order.

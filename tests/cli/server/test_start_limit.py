@@ -3,8 +3,6 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ import pytest
 
 from keywright.cli.server.start import Start, StartClock
 from keywright.dev.issuer import DevIssuer
-from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, start_service
+from tests.live import PATIENCE_SECONDS, SOURCE, LiveService, clean_environment, environment, spawn, start_service
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -102,15 +100,7 @@ class Starting(LiveService):
     def begin(cls, env: Mapping[str, str], folder: Path) -> "Starting":
         """Start it, and wait for nothing."""
         folder.mkdir()
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "keywright", "serve"],
-                env=clean_environment(env),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        process = spawn(["serve"], clean_environment(env), folder / "log")
         url = f"http://127.0.0.1:{env['KEYWRIGHT_PORT']}"
         return cls(url, None, env["KEYWRIGHT_DATABASE_URL"], process, folder, folder / "log")
 

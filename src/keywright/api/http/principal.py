@@ -55,7 +55,7 @@ class PrincipalInput(Input):
         self.permission: Permission = permission
         self.codes = (
             *("invalid_request", "missing_token", "invalid_token"),
-            *("organization_required", "insufficient_scope", "auth_unavailable", "overloaded"),
+            *("organization_required", "organization_conflict", "insufficient_scope", "auth_unavailable", "overloaded"),
             *(("too_many_changes",) if permission in CHANGES else ()),
         )
 

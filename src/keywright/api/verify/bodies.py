@@ -22,9 +22,9 @@ from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRe
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
+from keywright.service.checking.failure_limit import FAILURE_SECONDS, MOST_FAILURES
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verdicts import KeyVerdict
-from keywright.service.checking.verification import FAILURE_SECONDS, MOST_FAILURES
 
 # JSON's own: `\s` would take form feeds, which the strict reader refuses.
 _WHITE = b" \t\r\n"

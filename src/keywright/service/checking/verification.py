@@ -17,15 +17,13 @@ from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.turns import Turns
 
-MOST_FAILURES = 60
-FAILURE_SECONDS = 60.0
-_MOST_NETWORKS = 50_000
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
 
@@ -159,45 +157,6 @@ class Verification:
     async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
         async with nullcontext() if self._turns is None else self._turns.one(share):
             return await self._store.find_key(presented)
-
-
-class FailureLimit:
-    """
-    Limits the look-ups of unknown keys per network, as a leaky bucket.
-
-    Never per key or id: strangers could lock an owner out. It applies after the checksum, so that typing errors do not
-    count, and only to keys that are not cached, so that keys in use go on working.
-
-    Args:
-        allowed: Failures at once before a network is refused.
-        seconds: How long a full bucket takes to become empty.
-        most: How many networks to count; beyond it the oldest half is dropped.
-    """
-
-    def __init__(
-        self, *, allowed: int = MOST_FAILURES, seconds: float = FAILURE_SECONDS, most: int = _MOST_NETWORKS
-    ) -> None:
-        self._allowed = allowed
-        self._rate = allowed / seconds
-        self._half = max(1, most // 2)
-        self._recent: dict[str, tuple[float, float]] = {}
-        self._older: dict[str, tuple[float, float]] = {}
-
-    def exceeded(self, network: str, now: float) -> bool:
-        """Tell whether one more failure of *network* at *now*, in monotonic seconds, is above the limit."""
-        return self._level(network, now) + 1 > self._allowed
-
-    def note(self, network: str, now: float) -> None:
-        """Count a failure from *network* at *now*."""
-        level = self._level(network, now) + 1
-        self._older.pop(network, None)
-        if len(self._recent) >= self._half and network not in self._recent:
-            self._older, self._recent = self._recent, {}
-        self._recent[network] = (level, now)
-
-    def _level(self, network: str, now: float) -> float:
-        level, since = self._recent.get(network) or self._older.get(network) or (0.0, now)
-        return max(0.0, level - (now - since) * self._rate)
 
 
 class Checker:

@@ -20,6 +20,7 @@ from keywright.service.management.ports import (
     SealedAnswer,
     Usage,
 )
+from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, statements
@@ -57,6 +58,7 @@ class SharedStore(ABC):
         self._decoding = dialect.decoding
         # Made once, and not for each call.
         self._idle = statements.idle(dialect)
+        self._self_named = statements.self_named_organizations(dialect)
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
@@ -157,6 +159,17 @@ class SharedStore(ABC):
     def _last_examined(self, row: Row) -> UUID | None:
         """Give the id of the last row that was examined, which is first in every row; None where all were."""
         return None if row[0] is None else self._decoding.id(row[0])
+
+    async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
+        """See `OrganizationStore.organizations_like`."""
+        values = (claimed.id, claimed.issuer, claimed.external_id)
+        found = await self._rows(None, statements.ORGANIZATIONS_LIKE, *values)
+        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
+
+    async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:
+        """See `OrganizationStore.self_named_organizations`."""
+        found = await self._rows(None, self._self_named, limit)
+        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """See `AuditStore.chained_organizations`."""
