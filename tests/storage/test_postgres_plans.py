@@ -8,6 +8,7 @@ import pytest
 
 from keywright.keys.record import Status
 from keywright.service.management.ports import EventFilter, KeyFilter
+from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements
 from tests.postgres import PostgresCluster, migrated_database
@@ -59,7 +60,7 @@ async def connection(filled: Database) -> AsyncIterator["asyncpg.Connection[asyn
 def _listed(**wanted: object) -> str:
     terms = filters.key_terms(sql.DIALECT, KeyFilter(at=NOON, **wanted))  # type: ignore[arg-type]
     assert terms is not None
-    return sql.LIST_SOME.format(filters.query(sql.DIALECT, terms, None, None, None, None).conditions)
+    return list_sql.LIST_SOME.format(filters.query(sql.DIALECT, terms, None, None, None, None).conditions)
 
 
 def _events(statement: str, *before: None) -> str:
@@ -72,10 +73,10 @@ def _events(statement: str, *before: None) -> str:
 ONE_KEY = "Index Scan using api_keys_"
 STATEMENTS = {
     "get": (sql.GET, ONE_KEY),
-    "list": (sql.LIST, "api_keys_newest_idx"),
+    "list": (list_sql.LIST, "api_keys_newest_idx"),
     "list by status": (_listed(status=Status.ACTIVE), "api_keys_newest_idx"),
     "list by text": (_listed(text="kw_pk_live_a", environment="live", unused_since=NOON), "api_keys_newest_idx"),
-    "list by external id": (sql.LIST_OF_EXTERNAL_ID.format(""), "api_keys_external_id_idx"),
+    "list by external id": (list_sql.LIST_OF_EXTERNAL_ID.format(""), "api_keys_external_id_idx"),
     "update": (sql.UPDATE, ONE_KEY),
     "rotate": (sql.ROTATE, "api_key_secrets_current_idx"),
     "set retirement": (sql.SET_RETIREMENT, "api_key_secrets_retiring_idx"),

@@ -72,13 +72,14 @@ class Turns:
             Overloaded: The queue of the share is full.
         """
         if not self.take_now(share):
-            await self._wait(share)
+            await self.wait(share)
 
     def take_now(self, share: Share) -> bool:
         """Take a turn if one is free, and tell whether it was."""
-        if share != self._latest:
+        if share is not self._latest and share != self._latest:
+            if self._latest is not None:
+                self._together_until = self._monotonic() + ALONE_AFTER_SECONDS
             self._latest = share
-            self._together_until = self._monotonic() + ALONE_AFTER_SECONDS
         taken = self._taken.get(share, 0)
         if self._total >= self._most or taken >= self._most_of_a_share():
             return False
@@ -111,7 +112,8 @@ class Turns:
     def _most_of_a_share(self) -> int:
         return self._together if self._monotonic() < self._together_until else self._alone
 
-    async def _wait(self, share: Share) -> None:
+    async def wait(self, share: Share) -> None:
+        """Wait for a turn and take it, after `take_now` has found none; see `take`."""
         since = self._monotonic()
         waiter: Waiter = asyncio.get_running_loop().create_future()
         if not self._queue.push(share, waiter):

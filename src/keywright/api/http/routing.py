@@ -322,8 +322,9 @@ def _answering(found: Operation, endpoint: Callable[..., Awaitable[Response]], t
         if principal is None:
             return await endpoint(**values)
         # After the body was read: a slow client takes no turn.
-        org_id = values[principal].organization.id
-        await trust.turns.take(org_id)
+        org_id = values[principal].organization.id.int
+        if not trust.turns.take_now(org_id):
+            await trust.turns.wait(org_id)
         try:
             return await endpoint(**values)
         finally:

@@ -8,7 +8,6 @@ usage, and the count of verdicts. A text that is no key costs no look-up, and a 
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
@@ -155,8 +154,14 @@ class Verification:
         return facts
 
     async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
-        async with nullcontext() if self._turns is None else self._turns.one(share):
+        if self._turns is None:
             return await self._store.find_key(presented)
+        if not self._turns.take_now(share):
+            await self._turns.wait(share)
+        try:
+            return await self._store.find_key(presented)
+        finally:
+            self._turns.give_back(share)
 
 
 class Checker:

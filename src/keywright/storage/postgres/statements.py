@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
-from keywright.storage.shared import audit_rows, readers
-from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.postgres.list_statements import (
+    LIST,
+    LIST_OF_EXTERNAL_ID,
+    LIST_SOME,
+    WITH_SECRETS,
+    events,
+)
+from keywright.storage.shared import readers
+from keywright.storage.shared.readers import API_KEY_COLUMNS
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
 from keywright.storage.shared.statements import Dialect
 
@@ -160,69 +167,11 @@ A transaction that adds a sealed answer which another one has just added waits f
 Creations with a bound run one at a time, because a transaction counts what others have committed.
 """
 
-_WITH_SECRETS: Final = f"""
-    CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
-    LEFT JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND {LAST_REPLACED}) r ON true
-"""  # noqa: S608
-
 GET: Final = f"""
-    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS}
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {WITH_SECRETS}
     WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL
 """  # noqa: S608
 """Values: organization, key."""
-
-_NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
-
-_NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
-_NEWEST: Final = f"""
-    SELECT * FROM api_keys k
-    WHERE (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2) AND k.deleted_at IS NULL
-    {_NEWEST_FIRST}
-"""  # noqa: S608
-# An equation would let the planner take `id` alone for the order, and another index for it.
-_NEWEST_OF_EXTERNAL_ID: Final = f"""
-    SELECT * FROM api_keys k
-    WHERE (k.org_id, k.external_id, k.id) >= ($1, $5, {_NO_ID}) AND (k.org_id, k.external_id, k.id) < ($1, $5, $2)
-        AND k.external_id BETWEEN $5 AND $5 AND k.deleted_at IS NULL
-    ORDER BY k.org_id DESC, k.external_id DESC, k.id DESC
-"""  # noqa: S608
-
-LIST: Final = f"""
-    SELECT {API_KEY_COLUMNS} FROM ({_NEWEST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
-"""  # noqa: S608
-"""
-Values: organization, the id to begin below, the most rows to give.
-
-Written so that every plan is a good one, whatever the server's statistics are. An order by both columns can be had from
-`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over keys of all organizations.
-LATERAL with LIMIT is a look-up for each key of the page; a plain join may read every secret there is, because the plan
-of a prepared statement takes an unknown LIMIT for a tenth of the table.
-"""
-
-
-def _examined(newest: str, last: str = "") -> str:
-    """Examine $4 rows of *newest*, and give the last of them; NULL where there are no more of them."""
-    return f"""
-        examined AS MATERIALIZED ({newest} LIMIT $4),
-        last AS (SELECT (SELECT id FROM examined {last} ORDER BY id DESC LIMIT 1 OFFSET $4::bigint - 1) AS last_id)
-    """  # noqa: S608
-
-
-def _list_some(newest: str) -> str:
-    return f"""
-        WITH {_examined(newest)}
-        SELECT last_id, found.* FROM last LEFT JOIN (
-            SELECT {API_KEY_COLUMNS} FROM examined k {_WITH_SECRETS} WHERE true {{}} ORDER BY k.id DESC LIMIT $3
-        ) found ON true
-        ORDER BY found.id DESC
-    """  # noqa: S608
-
-
-LIST_SOME: Final = _list_some(_NEWEST)
-"""The same with `{}` where further conditions stand, which may be about secrets; see `Dialect.list_some`."""
-
-LIST_OF_EXTERNAL_ID: Final = _list_some(_NEWEST_OF_EXTERNAL_ID)
-"""The same of keys with an external id, which is the fifth value."""
 
 REVOKE: Final = f"""
     WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
@@ -238,7 +187,7 @@ REVOKE: Final = f"""
     noted AS ({_note("changed")}),
     k AS (SELECT * FROM changed UNION ALL SELECT * FROM found WHERE revoked_at IS NOT NULL)
     SELECT found.version IS DISTINCT FROM seen.version, {API_KEY_COLUMNS}
-    FROM seen CROSS JOIN found CROSS JOIN k {_WITH_SECRETS}
+    FROM seen CROSS JOIN found CROSS JOIN k {WITH_SECRETS}
 """  # noqa: S608
 """
 Values: the event, the reason. Gives first whether the key was changed while this waited.
@@ -362,27 +311,6 @@ transaction is replacing are left to it, and those that are locked here stay unt
 """
 
 
-def _events(of: str, value: str, *, which: str = "") -> str:
-    """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
-    columns = f"e.{of}, e.id"
-    newest = f"""
-        SELECT * FROM events e WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2)
-        ORDER BY e.{of} DESC, e.id DESC
-    """  # noqa: S608
-    return f"""
-        WITH {_examined(newest, which)}
-        SELECT last_id, found.* FROM last LEFT JOIN (
-            SELECT {audit_rows.LINK_COLUMNS}
-            FROM (
-                SELECT * FROM examined e WHERE e.org_id = $1 AND e.type IN ({audit_rows.KNOWN_TYPES}) {{}}
-                ORDER BY e.id DESC LIMIT $3
-            ) e
-            LEFT JOIN LATERAL (SELECT position, hash FROM event_chain WHERE event_id = e.id LIMIT 1) c ON true
-        ) found ON true
-        ORDER BY found.id DESC
-    """  # noqa: S608
-
-
 DIALECT: Final = Dialect(
     decoding=readers.POSTGRES,
     mark="$",
@@ -399,9 +327,9 @@ DIALECT: Final = Dialect(
     list_newest=LIST,
     list_some=LIST_SOME,
     list_of_external_id=LIST_OF_EXTERNAL_ID,
-    events_of_organization=_events("org_id", "$1"),
+    events_of_organization=events("org_id", "$1"),
     # The number of events of another organization's key stays hidden.
-    events_of_key=_events("key_id", "$5", which="WHERE org_id = $1"),
+    events_of_key=events("key_id", "$5", which="WHERE org_id = $1"),
 )
 
 VERSION: Final = "SELECT version_num FROM alembic_version"

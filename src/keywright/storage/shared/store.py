@@ -163,7 +163,7 @@ class SharedStore(ABC):
     async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
         """See `OrganizationStore.organizations_like`."""
         values = (claimed.id, claimed.issuer, claimed.external_id)
-        found = await self._rows(None, statements.ORGANIZATIONS_LIKE, *values)
+        found = await self._rows(claimed.id, statements.ORGANIZATIONS_LIKE, *values)
         return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:

@@ -22,7 +22,7 @@ LIST: Final = f"{ALIVE} AND k.id < ?2 ORDER BY k.id DESC LIMIT ?3"
 
 def _some(examined: str, found: str) -> str:
     """
-    Examine ?4 rows and give ?3 of them at most, as `postgres.statements.LIST_SOME` does.
+    Examine ?4 rows and give ?3 of them at most, as `postgres.list_statements.LIST_SOME` does.
 
     Args:
         examined: What is examined, newest first; its ids have to be in an index.
@@ -41,7 +41,7 @@ LIST_SOME: Final = _some(_NEWEST.format(""), _LIST_SOME)
 LIST_OF_EXTERNAL_ID: Final = _some(
     _NEWEST.format("AND external_id = ?5"), _LIST_SOME.replace("ORDER", "AND k.external_id = ?5 ORDER")
 )
-"""See `postgres.statements`."""
+"""See `postgres.list_statements`."""
 
 COUNT_ACTIVE: Final = """
     SELECT count(*) FROM (

@@ -174,8 +174,8 @@ class SqliteStore(SharedStore):
 
     async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        reading = self._checking if org_id is None else self._managing
-        return await reading.read(lambda connection: connection.execute(text, encoded).fetchall(), org_id)
+        reading, share = (self._checking, None) if org_id is None else (self._managing, org_id.int)
+        return await reading.read(lambda connection: connection.execute(text, encoded).fetchall(), share)
 
     async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> None:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
