@@ -17,7 +17,7 @@ from starlette.requests import Request
 from keywright.api.http.problems import REALM, Refusal
 from keywright.api.http.routing import Input, InputReader, PathInput, Trust
 from keywright.keys.addresses import client_address
-from keywright.service.faults import PermissionMissing
+from keywright.service.faults import Fault, PermissionMissing
 from keywright.service.management.audit_log import Origin
 from keywright.service.principal import CHANGES, ENDS, Permission, Principal
 
@@ -49,13 +49,14 @@ def bearer_of(authorization: Sequence[str]) -> str:
 
 
 class PrincipalInput(Input):
-    """The bearer of an access token with a permission."""
+    """The bearer of an access token with a permission; any permission for None."""
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission: Permission = permission
+    def __init__(self, permission: Permission | None) -> None:
+        self.permission = permission
         self.codes = (
             *("invalid_request", "missing_token", "invalid_token"),
-            *("organization_required", "organization_conflict", "insufficient_scope", "auth_unavailable", "overloaded"),
+            *("organization_required", "organization_conflict", "insufficient_permission", "auth_unavailable"),
+            *("overloaded",),
             *(("too_many_changes",) if permission in CHANGES else ()),
         )
 
@@ -64,8 +65,12 @@ class PrincipalInput(Input):
         is_change, ends_a_key = permission in CHANGES, permission in ENDS
 
         async def read(request: Request) -> Principal:
-            principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
-            if not principal.may(permission):
+            try:
+                principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            except (Refusal, Fault):
+                request.state.log["source"] = source_of(request, trust)
+                raise
+            if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
             if is_change:
@@ -75,14 +80,18 @@ class PrincipalInput(Input):
         return InputReader(read)
 
 
+def source_of(request: Request, trust: Trust) -> str | None:
+    """Give the address of the caller; None where it is not known."""
+    peer = None if request.client is None else request.client.host
+    return client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
+
+
 class OriginInput(Input):
     """The id of the request and the address of the caller, None where it is not known."""
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> Origin:
-            peer = None if request.client is None else request.client.host
-            address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
-            return Origin(request_id=request.state.request_id, address=address)
+            return Origin(request_id=request.state.request_id, address=source_of(request, trust))
 
         return InputReader(read)
 
@@ -101,6 +110,7 @@ def _canonical_uuid(value: object) -> object:
 CanonicalUuid = Annotated[UUID, BeforeValidator(_canonical_uuid)]
 KeyId = Annotated[CanonicalUuid, PathInput()]
 FromWhere = Annotated[Origin, OriginInput()]
+AnyPrincipal = Annotated[Principal, PrincipalInput(None)]
 MayCreate = Annotated[Principal, PrincipalInput(Permission.CREATE)]
 MayRead = Annotated[Principal, PrincipalInput(Permission.READ)]
 MayUpdate = Annotated[Principal, PrincipalInput(Permission.UPDATE)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from keywright.service.management.ports import Usage, UsageStore
+from keywright.service.management.ports import SECRETS_PER_PAGE, Usage, UsageStore
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 from keywright.service.turns import Turns
@@ -44,7 +44,14 @@ class UsageReports:
     turns: Turns
 
     async def of_key(
-        self, principal: Principal, key_id: UUID, period: timedelta, since: datetime | None
+        self,
+        principal: Principal,
+        key_id: UUID,
+        period: timedelta,
+        since: datetime | None,
+        *,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> UsageReport | None:
         """
         Report the uses of one key.
@@ -52,6 +59,8 @@ class UsageReports:
         Args:
             period: `HOUR` or `DAY`.
             since: The beginning of the report; None for the last 24 hours or 7 days.
+            limit: The most secrets of the key to give, newest first, and their sources.
+            before: The id of the secret below which they begin; None for the newest.
 
         Returns:
             None where the principal's organization has no such key.
@@ -59,8 +68,9 @@ class UsageReports:
         now = self.clock()
         beginning = now - _USUAL[period] if since is None else max(since, now - LONGEST[period])
         start = start_of(beginning, period)
-        async with self.turns.one(principal.organization.id):
-            usage = await self.store.usage(principal.organization.id, key_id, since=start)
+        org_id = principal.organization.id
+        async with self.turns.one(org_id):
+            usage = await self.store.usage(org_id, key_id, since=start, limit=limit, before=before)
         return None if usage is None else UsageReport(usage, counts_of(usage.hours, start, now, period))
 
     async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:

@@ -1,5 +1,6 @@
 """The statements of PostgreSQL that list keys and events. Each examines a bounded number of rows."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from keywright.storage.shared import audit_rows
@@ -12,19 +13,24 @@ WITH_SECRETS: Final = f"""
 
 _NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
 
+_LAST_ID: Final = "'ffffffff-ffff-ffff-ffff-ffffffffffff'"
 _NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
-_NEWEST: Final = f"""
-    SELECT * FROM api_keys k
-    WHERE (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2) AND k.deleted_at IS NULL
-    {_NEWEST_FIRST}
-"""  # noqa: S608
-# An equation would let the planner take `id` alone for the order, and another index for it.
-_NEWEST_OF_EXTERNAL_ID: Final = f"""
-    SELECT * FROM api_keys k
-    WHERE (k.org_id, k.external_id, k.id) >= ($1, $5, {_NO_ID}) AND (k.org_id, k.external_id, k.id) < ($1, $5, $2)
-        AND k.external_id BETWEEN $5 AND $5 AND k.deleted_at IS NULL
-    ORDER BY k.org_id DESC, k.external_id DESC, k.id DESC
-"""  # noqa: S608
+
+
+def _page(columns: Sequence[str], values: str, *, oldest_first: bool = False, and_: str = "") -> str:
+    """Give the keys of a page in their order; the last column is the id, and $2 where the page begins."""
+    row, after, until, end = ", ".join(columns), "<", ">=", _NO_ID
+    if oldest_first:
+        after, until, end = ">", "<=", _LAST_ID
+    order = ", ".join(f"{column} {'ASC' if oldest_first else 'DESC'}" for column in columns)
+    return f"""
+        SELECT * FROM api_keys k
+        WHERE ({row}) {after} ({values}, $2) AND ({row}) {until} ({values}, {end}) {and_} AND k.deleted_at IS NULL
+        ORDER BY {order}
+    """  # noqa: S608
+
+
+_NEWEST: Final = _page(("k.org_id", "k.id"), "$1")
 
 LIST: Final = f"""
     SELECT {API_KEY_COLUMNS} FROM ({_NEWEST} LIMIT $3) k {WITH_SECRETS} {_NEWEST_FIRST}
@@ -39,29 +45,38 @@ of a prepared statement takes an unknown LIMIT for a tenth of the table.
 """
 
 
-def _examined(newest: str, last: str = "") -> str:
-    """Examine $4 rows of *newest*, and give the last of them; NULL where there are no more of them."""
+def _examined(page: str, last: str = "", *, oldest_first: bool = False) -> str:
+    """Examine $4 rows of *page*, and give the last of them; NULL where there are no more of them."""
+    order = "id" if oldest_first else "id DESC"
     return f"""
-        examined AS MATERIALIZED ({newest} LIMIT $4),
-        last AS (SELECT (SELECT id FROM examined {last} ORDER BY id DESC LIMIT 1 OFFSET $4::bigint - 1) AS last_id)
+        examined AS MATERIALIZED ({page} LIMIT $4),
+        last AS (SELECT (SELECT id FROM examined {last} ORDER BY {order} LIMIT 1 OFFSET $4::bigint - 1) AS last_id)
     """  # noqa: S608
 
 
-def _list_some(newest: str) -> str:
+def _list_some(*, of_external_id: bool, oldest_first: bool) -> str:
+    columns, values, only = ("k.org_id", "k.id"), "$1", ""
+    if of_external_id:
+        columns, values = ("k.org_id", "k.external_id", "k.id"), "$1, $5"
+        # An equation would let the planner take `id` alone for the order, and another index for it.
+        only = "AND k.external_id BETWEEN $5 AND $5"
+    page = _page(columns, values, oldest_first=oldest_first, and_=only)
+    order = "" if oldest_first else "DESC"
     return f"""
-        WITH {_examined(newest)}
+        WITH {_examined(page, oldest_first=oldest_first)}
         SELECT last_id, found.* FROM last LEFT JOIN (
-            SELECT {API_KEY_COLUMNS} FROM examined k {WITH_SECRETS} WHERE true {{}} ORDER BY k.id DESC LIMIT $3
+            SELECT {API_KEY_COLUMNS} FROM examined k {WITH_SECRETS} WHERE true {{}} ORDER BY k.id {order} LIMIT $3
         ) found ON true
-        ORDER BY found.id DESC
+        ORDER BY found.id {order}
     """  # noqa: S608
 
 
-LIST_SOME: Final = _list_some(_NEWEST)
-"""The same with `{}` where further conditions stand, which may be about secrets; see `Dialect.list_some`."""
-
-LIST_OF_EXTERNAL_ID: Final = _list_some(_NEWEST_OF_EXTERNAL_ID)
-"""The same of keys with an external id, which is the fifth value."""
+LIST_SOME: Final = {
+    (of_external_id, oldest_first): _list_some(of_external_id=of_external_id, oldest_first=oldest_first)
+    for of_external_id in (False, True)
+    for oldest_first in (False, True)
+}
+"""See `Dialect.list_some`."""
 
 
 def events(of: str, value: str, *, which: str = "") -> str:

@@ -12,18 +12,21 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.ports import (
     MOST_EXAMINED,
-    Due,
+    SECRETS_PER_PAGE,
+    Checkpoint,
     EventFilter,
     Found,
     KeyFilter,
     Link,
+    Rotations,
     SealedAnswer,
     Usage,
 )
+from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared import audit_rows, checking_rows, filters, statements
+from keywright.storage.shared import audit_rows, checking_rows, filters, rows, statements
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
@@ -31,6 +34,9 @@ from keywright.storage.shared.statements import Dialect
 
 LAST_ID = UUID(int=2**128 - 1)
 """A page that begins below it begins with the newest."""
+
+FIRST_ID = UUID(int=0)
+"""A page that begins above it begins with the oldest."""
 
 
 class StoreFeed(ChangeFeed, Protocol):
@@ -62,6 +68,8 @@ class SharedStore(ABC):
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
+        self._usage = statements.usage(dialect, below=False)
+        self._usage_below = statements.usage(dialect, below=True)
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
         self._feeds: set[StoreFeed] = set()
@@ -113,14 +121,15 @@ class SharedStore(ABC):
         terms = [] if which is None else filters.key_terms(self._dialect, which)
         if terms is None:
             return Found([], None)
-        page: tuple[Any, ...] = (org_id, LAST_ID if before is None else before, limit)
-        if which is not None and which.external_id is not None:
-            statement, page = self._dialect.list_of_external_id, (*page, MOST_EXAMINED, which.external_id)
-        elif terms:
-            statement, page = self._dialect.list_some, (*page, MOST_EXAMINED)
-        else:
+        oldest_first = which is not None and which.oldest_first
+        external_id = None if which is None else which.external_id
+        first = FIRST_ID if oldest_first else LAST_ID
+        page: list[Any] = [org_id, first if before is None else before, limit]
+        if not terms and not oldest_first and external_id is None:
             return self._keys_of(await self._rows(org_id, self._dialect.list_newest, *page), limit, None)
+        page += [MOST_EXAMINED if terms else limit] + ([] if external_id is None else [external_id])
         query = filters.query(self._dialect, terms, *page)
+        statement = self._dialect.list_some[external_id is not None, oldest_first]
         found = await self._rows(org_id, statement.format(query.conditions), *query.values)
         matching = [row[1:] for row in found if row[1] is not None]
         return self._keys_of(matching, limit, self._last_examined(found[0]))
@@ -190,6 +199,33 @@ class SharedStore(ABC):
         """See `AuditStore.unchained_events`."""
         return [self._decoding.id(id_) for (id_,) in await self._rows(None, statements.UNCHAINED, org_id)]
 
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        """See `AuditStore.checkpoint`."""
+        found = await self._rows(None, statements.CHECKPOINT, org_id)
+        return audit_rows.checkpoint(self._decoding, *found[0]) if found else None
+
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        """See `AuditStore.undigested_events`."""
+        ((stored, removed),) = await self._rows(None, statements.UNDIGESTED, org_id)
+        return stored, removed
+
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        """See `AuditStore.link_of`."""
+        found = await self._rows(None, statements.LINK_OF, org_id, event_id)
+        return audit_rows.link(self._decoding, *found[0]) if found else None
+
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        """See `AuditStore.links_of_subject`."""
+        if not rows.is_storable((subject,)):
+            return []
+        found = await self._rows(None, statements.LINKS_OF_SUBJECT, org_id, after, limit, subject)
+        return [audit_rows.link(self._decoding, *row) for row in found]
+
+    async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
+        """See `KeyTaskStore.aged_events`."""
+        found = await self._rows(None, statements.AGED_EVENTS, before, after, limit)
+        return [AgedEvent(seq, self._decoding.id(org_id)) for seq, org_id in found]
+
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.idle_secrets`."""
         found = await self._rows(None, self._idle, at, lag_seconds, limit)
@@ -200,6 +236,11 @@ class SharedStore(ABC):
         until = at + timedelta(days=within_days)
         found = await self._rows(None, statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
+
+    async def find_metadata(self, digest: bytes) -> str | None:
+        """See `KeyStore.find_metadata`."""
+        found = await self._rows(None, statements.FIND_METADATA, digest)
+        return str(found[0][0]) if found else None
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `VerifierStore.add_verifier`."""
@@ -227,10 +268,24 @@ class SharedStore(ABC):
         found = await self._rows(org_id, self._receipt, org_id, key_id)
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
         """See `Store.usage`."""
-        found = await self._rows(org_id, statements.USAGE, org_id, key_id, since)
-        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found])
+        # One secret more than *limit* shows whether a next page exists.
+        values = (org_id, key_id, since, limit + 1)
+        if before is None:
+            found = await self._rows(org_id, self._usage, *values)
+        else:
+            found = await self._rows(org_id, self._usage_below, *values, before)
+        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found], limit)
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        """See `Store.past_rotations`."""
+        ((former,),) = await self._rows(org_id, statements.PAIRS, org_id, key_id, max(most - 1, 0))
+        found = await self._rows(org_id, statements.ROTATIONS, org_id, key_id, latest)
+        times = sorted((self._decoding.time(at) for (at,) in found), reverse=True)
+        return Rotations(pairs=former + 1, latest=times[:latest])
 
     def _verifier(self, row: Row) -> Verifier:
         return checking_rows.verifier(self._decoding, VerifierRow(*row))

@@ -20,37 +20,61 @@ LIST: Final = f"{ALIVE} AND k.id < ?2 ORDER BY k.id DESC LIMIT ?3"
 """Values: organization, the id to begin below, the most rows to give."""
 
 
-def _some(examined: str, found: str) -> str:
+def _some(examined: str, found: str, *, oldest_first: bool = False) -> str:
     """
     Examine ?4 rows and give ?3 of them at most, as `postgres.list_statements.LIST_SOME` does.
 
     Args:
-        examined: What is examined, newest first; its ids have to be in an index.
+        examined: What is examined, in its order; its ids have to be in an index.
         found: What is found of it, with `{last}` where the condition for the last one stands.
+        oldest_first: Whether the ids ascend.
     """
     last = "id >= coalesce((SELECT last_id FROM last), x'')"
+    if oldest_first:
+        last = "id <= coalesce((SELECT last_id FROM last), x'ffffffffffffffffffffffffffffffff')"
     return f"""
         WITH last AS MATERIALIZED (SELECT (SELECT id FROM {examined} LIMIT 1 OFFSET ?4 - 1) AS last_id)
-        SELECT last_id, found.* FROM last LEFT JOIN ({found.format(last=last)}) found ORDER BY found.id DESC
+        SELECT last_id, found.* FROM last LEFT JOIN ({found.format(last=last)}) found
+        ORDER BY found.id {"" if oldest_first else "DESC"}
     """  # noqa: S608
 
 
-_LIST_SOME = f"{ALIVE} AND k.id < ?2 AND k.{{last}} {{{{}}}} ORDER BY k.id DESC LIMIT ?3"
-_NEWEST = "api_keys WHERE org_id = ?1 AND id < ?2 AND deleted_at IS NULL {} ORDER BY id DESC"
-LIST_SOME: Final = _some(_NEWEST.format(""), _LIST_SOME)
-LIST_OF_EXTERNAL_ID: Final = _some(
-    _NEWEST.format("AND external_id = ?5"), _LIST_SOME.replace("ORDER", "AND k.external_id = ?5 ORDER")
-)
-"""See `postgres.list_statements`."""
-
-COUNT_ACTIVE: Final = """
-    SELECT count(*) FROM (
-        SELECT 1 FROM api_keys
-        WHERE org_id = ? AND deleted_at IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
-        LIMIT ?
+def _list_some(*, of_external_id: bool, oldest_first: bool) -> str:
+    begin, order = ("> ?2", "") if oldest_first else ("< ?2", "DESC")
+    only = ("AND external_id = ?5", "AND k.external_id = ?5") if of_external_id else ("", "")
+    return _some(
+        f"api_keys WHERE org_id = ?1 AND id {begin} AND deleted_at IS NULL {only[0]} ORDER BY id {order}",
+        f"{ALIVE} AND k.id {begin} AND k.{{last}} {only[1]} {{{{}}}} ORDER BY k.id {order} LIMIT ?3",
+        oldest_first=oldest_first,
     )
+
+
+LIST_SOME: Final = {
+    (of_external_id, oldest_first): _list_some(of_external_id=of_external_id, oldest_first=oldest_first)
+    for of_external_id in (False, True)
+    for oldest_first in (False, True)
+}
+"""See `Dialect.list_some`."""
+
+ACTIVE: Final = "SELECT active FROM active_keys WHERE org_id = ?"
+"""Gives a number that is not too small; `SETTLE` counts out the keys that expired since the last time."""
+
+SETTLE: Final = """
+    UPDATE active_keys SET settled_at = ?1, active = active - (
+        SELECT count(*) FROM api_keys k
+        WHERE k.org_id = ?2 AND k.expires_at > settled_at AND k.expires_at <= ?1
+            AND k.revoked_at IS NULL AND k.deleted_at IS NULL
+    )
+    WHERE org_id = ?2 AND settled_at < ?1
 """
-"""Values: organization, when, the most to count."""
+"""Values: when, organization. Each expiry is counted once."""
+
+REVIVES: Final = """
+    SELECT 1 FROM api_keys k JOIN active_keys a ON a.org_id = k.org_id
+    WHERE k.id = ?1 AND k.org_id = ?2 AND k.version = ?3 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
+        AND k.expires_at <= a.settled_at AND (?4 IS NULL OR ?4 > a.settled_at)
+"""
+"""Values: key, organization, the version that was read, the new expiry. Gives a row where it does not count yet."""
 
 _KEY = "WHERE id = ? AND org_id = ? AND deleted_at IS NULL"
 _STILL_WORKS = "SELECT 1 FROM api_key_secrets WHERE key_id = api_keys.id AND retires_at IS NOT NULL AND retires_at > ?"
@@ -99,20 +123,6 @@ ADD_LINK: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) VA
 
 IS_ANSWERED: Final = "SELECT 1 FROM idempotent_answers WHERE org_id = ? AND request_digest = ? AND expires_at > ?"
 
-PURGE_ANSWERS: Final = """
-    DELETE FROM idempotent_answers WHERE rowid IN (
-        SELECT rowid FROM idempotent_answers WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
-    )
-"""
-"""Values: when, the most rows to remove."""
-
-PURGE_REPORTERS: Final = """
-    DELETE FROM usage_reporters WHERE rowid IN (
-        SELECT rowid FROM usage_reporters WHERE written_at <= ? ORDER BY written_at LIMIT ?
-    )
-"""
-"""Values: since when a reporter wrote no uses, the most rows to remove."""
-
 
 def _insert(table: str, columns: Sequence[str]) -> str:
     marks = ", ".join("?" * len(columns))
@@ -157,12 +167,13 @@ DIALECT: Final = Dialect(
     same="IS",
     seconds=lambda span: f"{span} * 1000000",
     uuid_text=_uuid_text,
+    latest="9223372036854775807",
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
+    includes=lambda column: f"instr({column}, {{}}) > 0",
     digests="group_concat(hex(digest), '')",
     list_newest=LIST,
     list_some=LIST_SOME,
-    list_of_external_id=LIST_OF_EXTERNAL_ID,
     events_of_organization=_events(),
     events_of_key=_events("AND key_id = ?5"),
 )
@@ -180,7 +191,12 @@ DATA_VERSION: Final = "PRAGMA data_version"
 BEGIN_AFTER: Final = f"SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET {MOST_RECENT}"  # noqa: S608
 """Gives the number before the recent ones; nothing where there are no more than those."""
 
-CHANGES: Final = f"SELECT {change_columns(DIALECT)} FROM changes c WHERE c.seq > ? ORDER BY c.seq"  # noqa: S608
+MOST_READ: Final = 1000
+"""How many changes one statement gives at most."""
+
+CHANGES: Final = f"""
+    SELECT {change_columns(DIALECT)} FROM changes c WHERE c.seq > ? ORDER BY c.seq LIMIT {MOST_READ}
+"""  # noqa: S608
 """Values: the last number seen. Once a change is visible, so are all before it: one process commits at a time."""
 
 NAMED_VERIFIER: Final = f"""

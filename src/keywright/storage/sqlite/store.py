@@ -24,6 +24,7 @@ from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -33,6 +34,7 @@ from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
 from keywright.storage.shared.store import SharedStore
 from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing
@@ -90,10 +92,12 @@ class SqliteStore(SharedStore):
         found = await self._rows(org_id, sql.GET, org_id, key_id)
         return self._keys.read(found[0]) if found else None
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """See `Store.update`."""
         changed, row = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
-        return await self._change(event.org_id, lambda writing: writing.update(changed, api_key.version, row))
+        return await self._change(
+            event.org_id, lambda writing: writing.update(changed, api_key.version, row, most_active)
+        )
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
@@ -128,11 +132,22 @@ class SqliteStore(SharedStore):
         row, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
         return await self._change(None, lambda writing: writing.add_expiry_notice(row, at, days))
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        until, silent_since = SQLITE.time(at), SQLITE.time(at - checking_rows.REPORTERS_KEPT)
-        purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
-        return purged
+        at = SQLITE.time(until)
+        removed: int = await self._write(lambda connection: retention.purge(connection, kind, at, limit))
+        return removed
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        """See `KeyTaskStore.prune`."""
+        end, at = (org_id.bytes, position, hash_), SQLITE.time(before)
+        removed: int = await self._write(lambda connection: retention.prune(connection, *end, at, limit))
+        return removed
+
+    async def erase(self, erasure: Event) -> None:
+        """See `AuditStore.erase`."""
+        row = rows.event_row(erasure, SQLITE)
+        await self._change(None, lambda writing: writing.erase(row))
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""
