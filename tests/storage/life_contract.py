@@ -428,7 +428,7 @@ class LifeContract:
             ends = [numbers.choice([None, at + DAY, at + 2 * DAY]) for _ in range(8)]
             new = [new_key(organization, created_at=at, expires_at=end) for end in ends]
             await asyncio.gather(*[(store, other)[n % 2].create(each) for n, each in enumerate(new)])
-            listed = await store.list_newest(organization.id, limit=1000, before=None)
+            listed = (await store.list_newest(organization.id, limit=1000, before=None)).items
             some = numbers.sample(listed, 6)
             await asyncio.gather(
                 *[store.revoke(an_event(EventType.REVOKED, key, occurred_at=at), UNSPECIFIED) for key in some[:3]],

@@ -55,7 +55,8 @@ def _examined(page: str, last: str = "", *, oldest_first: bool = False) -> str:
 
 
 def _list_some(*, of_external_id: bool, oldest_first: bool) -> str:
-    columns, values, only = ("k.org_id", "k.id"), "$1", ""
+    columns: Sequence[str] = ("k.org_id", "k.id")
+    values, only = "$1", ""
     if of_external_id:
         columns, values = ("k.org_id", "k.external_id", "k.id"), "$1, $5"
         # An equation would let the planner take `id` alone for the order, and another index for it.

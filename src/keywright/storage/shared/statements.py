@@ -44,9 +44,9 @@ class Dialect:
         includes: The condition that a text contains `{}`, letter by letter.
         digests: Puts all values of a column `digest` together.
         list_newest: A page of keys. Values: organization, the id to begin below, the most rows to give.
-        list_some: The same with `{}` where further conditions stand, by whether all have one external id, and whether the
-            oldest come first. Values: as above, the most rows to examine, the external id. Gives before a key's columns
-            the id of the last row that was examined, which is NULL where all were; where no row matches, this alone.
+        list_some: The same with `{}` where further conditions stand, by whether all have one external id, and whether
+            the oldest come first. Values: as above, the most rows to examine, the external id. Gives before a key's
+            columns the id of the last row that was examined, NULL where all were; where no row matches, this alone.
         events_of_organization: A page of events, with `{}` where further conditions stand. Values: organization, the id
             to begin below, the most rows to give, the most to examine. Gives the last one before
             `LINK_COLUMNS`, as above.

@@ -159,8 +159,8 @@ class SharedStore(ABC):
         query = filters.query(self._dialect, terms, *values)
         found = await self._rows(org_id, statement.format(query.conditions), *query.values)
         events = [
-            audit_rows.event_and_link(self._decoding, position, hash_, id_, *row)
-            for _, position, hash_, id_, *row in found
+            audit_rows.event_and_link(self._decoding, position, hash_, erased_by, id_, *row)
+            for _, position, hash_, erased_by, id_, *row in found
             if id_ is not None
         ]
         return Found(events, events[-1][0].id if len(events) == limit else self._last_examined(found[0]))
