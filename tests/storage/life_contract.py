@@ -441,7 +441,7 @@ class LifeContract:
                     for key in some[4:]
                 ],
             )
-            keys = await store.list_newest(organization.id, limit=1000, before=None)
+            keys = (await store.list_newest(organization.id, limit=1000, before=None)).items
             active = sum(key.status_at(at) is Status.ACTIVE for key in keys)
             for bound, outcome in ((active, Outcome.TOO_MANY), (active + 1, Outcome.DONE)):
                 new_one = new_key(organization, created_at=at)
