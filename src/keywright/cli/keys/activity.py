@@ -11,7 +11,7 @@ from keywright.cli import option_types
 from keywright.cli.commands import Command
 from keywright.cli.keys import lookup
 from keywright.cli.keys.output import mention_more, print_answer
-from keywright.cli.keys.running_service import service
+from keywright.cli.keys.running_service import service, up_to
 from keywright.cli.option_types import shown_duration
 from keywright.cli.tables import moment, print_fields, print_rows
 
@@ -55,8 +55,11 @@ def events(
         if everything:
             found = list(client.iterate_events(page_size=limit, **filters))
         else:
-            page = client.events(limit=limit, **filters)
-            found, more = list(page.events), page.next is not None
+            found, more = up_to(
+                limit,
+                lambda most, cursor: client.events(limit=most, cursor=cursor, **filters),
+                lambda page: page.events,
+            )
     print_answer(found, _print_events, as_json=as_json)
     if more:
         mention_more(len(found))

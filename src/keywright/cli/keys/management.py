@@ -8,7 +8,7 @@ import click
 from keywright.cli import exits, option_types, tables
 from keywright.cli.commands import Group
 from keywright.cli.keys import activity, lookup, output, rotation
-from keywright.cli.keys.running_service import confirm, service
+from keywright.cli.keys.running_service import confirm, service, up_to
 
 if TYPE_CHECKING:
     from keywright.client import ManagementClient
@@ -150,10 +150,14 @@ def list_keys(limit: int, everything: bool, oldest_first: bool, as_json: bool, *
         if everything:
             output.print_keys(_read_all(client, limit, filters), as_json=as_json)
             return
-        page = client.list(limit=limit, **filters)
-    output.print_keys(page.api_keys, as_json=as_json)
-    if page.next is not None:
-        output.mention_more(len(page.api_keys))
+        found, more = up_to(
+            limit,
+            lambda most, cursor: client.list(limit=most, cursor=cursor, **filters),
+            lambda page: page.api_keys,
+        )
+    output.print_keys(found, as_json=as_json)
+    if more:
+        output.mention_more(len(found))
 
 
 @keys.command(examples=('keywright keys get "Billing export"', "keywright keys get 019a5d2e --json"))

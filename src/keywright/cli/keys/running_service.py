@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import click
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from keywright.client import ManagementClient
+    from keywright.client._answers import ApiKeyPage, AuditLogPage
     from keywright.client.errors import KeywrightError
+
+Page = TypeVar("Page", "ApiKeyPage", "AuditLogPage")
+Item = TypeVar("Item")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _UNAUTHORIZED = 401
@@ -46,6 +50,28 @@ def service() -> Iterator["ManagementClient"]:
             yield client
     except KeywrightError as error:
         exits.stop(f"{_sentence(error)}{_advice(error, target)}", _exit_code(error))
+
+
+def up_to(
+    limit: int, read: Callable[[int, str | None], Page], items_of: Callable[[Page], Sequence[Item]]
+) -> tuple[list[Item], bool]:
+    """
+    Read up to *limit* items, and tell whether there may be more.
+
+    Args:
+        limit: The most items.
+        read: Reads a page by the most items and the cursor; a filtered one may be short and have a next one.
+        items_of: Gives the items of a page.
+    """
+    found: list[Item] = []
+    cursor = None
+    while len(found) < limit:
+        page = read(limit - len(found), cursor)
+        found += items_of(page)
+        cursor = page.next
+        if cursor is None:
+            break
+    return found, cursor is not None
 
 
 def confirm(ask: bool, question: str) -> None:
