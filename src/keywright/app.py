@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
@@ -44,9 +44,10 @@ from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.checker import Checker
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
-from keywright.service.checking.verification import Checker, Verification
+from keywright.service.checking.verification import Verification
 from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
@@ -54,7 +55,7 @@ from keywright.service.management.management import Management
 from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.organizations import Organizations, TenantAuthenticator
-from keywright.service.ports import Authenticator, Clock, Entropy, NewId
+from keywright.service.ports import Authenticator, Clock, Entropy, NewId, SigningKeys
 from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
@@ -68,26 +69,6 @@ CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
-
-
-class SigningKeys(Protocol):
-    """The issuer's signing keys, refreshed in the background."""
-
-    async def start(self) -> None:
-        """Begin to refresh them in the background; wait for no fetch."""
-        ...
-
-    async def close(self) -> None:
-        """Stop refreshing them."""
-        ...
-
-    def present(self) -> bool:
-        """Return whether there are keys to verify tokens with."""
-        ...
-
-    def age(self) -> float | None:
-        """Return the seconds since they were fetched; None before the first fetch."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

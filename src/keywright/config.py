@@ -6,32 +6,20 @@ sentence that names it.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from keywright.keys.addresses import is_loopback
-from keywright.keys.format import BRAND, ENVIRONMENT
-from keywright.keys.record import DESCRIPTION_MAX
-from keywright.keys.scopes import is_scope
-from keywright.keys.shown_text import flaw_in_description
-from keywright.rate_limiting import url as redis_url
+from keywright import config_values as values
+from keywright.keys.format import BRAND
 from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
-_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+", re.IGNORECASE)
-_ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
-_PUBLIC_URL = re.compile(r"https?://[^/\s@?#]+(/[^\s@?#]*)?")
 _RENAMED = MappingProxyType({"cached_keys": "cache_mib", "known_keys": "cache_mib"})
-_METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
-_MAX_PORT = 65535
 
 
 Kind = TypeVar("Kind", bound="DatabaseSettings")
@@ -223,7 +211,9 @@ class Settings(DatabaseSettings):
         "request is built. The answers are the same; set `off` to check that.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
+    port: int = Field(
+        default=8080, ge=0, le=values.MAX_PORT, description="The port to listen on; 0 takes any free one."
+    )
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer requests.")
     max_connections: int = Field(
         default=4096,
@@ -266,97 +256,22 @@ class Settings(DatabaseSettings):
         default=20, ge=1, le=600, description="How long requests in progress may take to finish when the service stops."
     )
 
-    @field_validator("environments", "cors_origins", "trusted_proxies", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator(
-        "max_life_days",
-        "max_active_keys",
-        "rotations_per_hour",
-        "max_pairs",
-        "grantable_scopes_claim",
-        "public_url",
-        mode="before",
-    )
-    @classmethod
-    def _unset(cls, value: object) -> object:
-        # A deployment that sets every variable sets some of them to an empty text.
-        return None if value == "" else value
-
-    @field_validator("scopes", mode="before")
-    @classmethod
-    def _catalogue(cls, value: object) -> object:
-        return read_catalogue(value) if isinstance(value, str) else value
-
-    @field_validator("auth0_domain", mode="before")
-    @classmethod
-    def _bare_domain(cls, value: object) -> object:
-        if value in (None, ""):
-            return None
-        if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
-            raise ValueError("must be a bare domain such as acme.eu.auth0.com, without https:// and without a path")
-        return value.lower()
-
-    @field_validator("public_url")
-    @classmethod
-    def _public_url(cls, value: str | None) -> str | None:
-        if value is not None and not _PUBLIC_URL.fullmatch(value):
-            raise ValueError("must be an address such as https://keys.acme.example, without a query")
-        return None if value is None else value.rstrip("/")
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value():
-            return None
-        redis_url.read(value.get_secret_value())
-        return value
-
-    @field_validator("environments")
-    @classmethod
-    def _environments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) != len(value) or not all(ENVIRONMENT.fullmatch(name) for name in value):
-            raise ValueError(
-                "must be different names separated by commas, each 1 to 16 characters, a-z and 0-9, "
-                "beginning with a letter"
-            )
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError("must be exact origins such as https://dashboard.acme.example, without a path or a star")
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            try:
-                ip_network(network)
-            except ValueError:
-                raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from None
-        return value
-
-    @field_validator("metrics")
-    @classmethod
-    def _metrics(cls, value: str) -> str:
-        match = _METRICS.fullmatch(value)
-        if match is None or int(match["port"] or 0) > _MAX_PORT:
-            raise ValueError(f"must be host:port with a port up to {_MAX_PORT}, path or off")
-        return value.lower()
-
-    @field_validator("keep_events_days")
-    @classmethod
-    def _days_kept(cls, value: int) -> int:
-        if 0 < value < LEAST_DAYS_OF_EVENTS:
-            raise ValueError(f"must be 0 or at least {LEAST_DAYS_OF_EVENTS}: the database keeps younger events")
-        return value
+    # fmt: off
+    _split = field_validator("environments", "cors_origins", "trusted_proxies", mode="before")(values.split)
+    _unset = field_validator(
+        "max_life_days", "max_active_keys", "rotations_per_hour", "max_pairs", "grantable_scopes_claim", "public_url",
+        "auth0_domain", mode="before",
+    )(values.none_if_empty)
+    _catalogue = field_validator("scopes", mode="before")(values.catalogue)
+    _domain = field_validator("auth0_domain", mode="before")(values.bare_domain)
+    _address = field_validator("public_url")(values.public_url)
+    _redis = field_validator("redis_url")(values.redis_url)
+    _names = field_validator("environments")(values.environments)
+    _origins = field_validator("cors_origins")(values.origins)
+    _networks = field_validator("trusted_proxies")(values.networks)
+    _listening = field_validator("metrics")(values.metrics)
+    _days_kept = field_validator("keep_events_days")(values.days_of_events)
+    # fmt: on
 
     @model_validator(mode="after")
     def _sessions_outlive_receipts(self) -> Self:
@@ -373,7 +288,7 @@ class Settings(DatabaseSettings):
             object.__setattr__(self, "issuer", f"https://{self.auth0_domain}/")
         elif not self.issuer:
             raise ValueError("KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set")
-        elif not _is_acceptable_issuer(self.issuer):
+        elif not values.is_acceptable_issuer(self.issuer):
             raise ValueError(
                 "KEYWRIGHT_ISSUER must be an https:// URL without query or fragment (http:// only on a loopback host)"
             )
@@ -383,28 +298,6 @@ class Settings(DatabaseSettings):
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of the proxies whose `X-Forwarded-For` is trusted."""
         return tuple(ip_network(network) for network in self.trusted_proxies)
-
-
-def read_catalogue(text: str) -> Mapping[str, str] | None:
-    """
-    Read a list of scopes and meanings, in order: `reports:read=Read reports; reports:write=…`.
-
-    Returns:
-        The meaning of each scope; None for an empty list, which allows any scope.
-
-    Raises:
-        ValueError: The list has another form, a scope twice, or a wildcard.
-    """
-    found: dict[str, str] = {}
-    for entry in filter(str.strip, text.split(";")):
-        scope, _, meaning = map(str.strip, entry.partition("="))
-        # An equals sign in the meaning is that of a second scope, after a comma that should be a semicolon.
-        if not is_scope(scope) or "*" in scope or scope in found or "=" in meaning:
-            raise ValueError("must be different scopes such as reports:read=Read reports, separated by semicolons")
-        if len(meaning) > DESCRIPTION_MAX or flaw_in_description(meaning) is not None:
-            raise ValueError(f"must describe each scope in at most {DESCRIPTION_MAX} characters that can be seen")
-        found[scope] = meaning
-    return MappingProxyType(found) if found else None
 
 
 def load(**overrides: Any) -> Settings:
@@ -438,17 +331,6 @@ def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
-
-
-def _is_acceptable_issuer(issuer: str) -> bool:
-    try:
-        url = urlsplit(issuer)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        return False
-    if not host or url.query or url.fragment or url.username or any(c.isspace() for c in issuer):
-        return False
-    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
 
 
 def _sentence(error: ValidationError) -> str:

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
+from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.ports import (
     MOST_EXAMINED,
     SECRETS_PER_PAGE,
-    Checkpoint,
     EventFilter,
     Found,
     KeyFilter,

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from keywright.service.management.audit_log import CHAIN_BEGINS, link
-from keywright.service.management.ports import AuditStore, Link
+from keywright.service.management.audit_ports import AuditStore
+from keywright.service.management.ports import Link
 from tests.storage.making import Database
 
 PAGE = 100

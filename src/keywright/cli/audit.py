@@ -12,8 +12,8 @@ from keywright.cli.commands import Group
 
 if TYPE_CHECKING:
     from keywright.service.management.audit import Head, Report
+    from keywright.service.management.audit_ports import Checkpoint
     from keywright.service.management.erasure import Erased
-    from keywright.service.management.ports import Checkpoint
     from keywright.storage.engine import RunningStore
 
 SENTENCES: Mapping[str, str] = {

@@ -40,3 +40,23 @@ class Authenticator(Protocol):
             StorageUnavailable: Its organization cannot be looked up.
         """
         ...
+
+
+class SigningKeys(Protocol):
+    """The issuer's signing keys, refreshed in the background."""
+
+    async def start(self) -> None:
+        """Begin to refresh them in the background; wait for no fetch."""
+        ...
+
+    async def close(self) -> None:
+        """Stop refreshing them."""
+        ...
+
+    def present(self) -> bool:
+        """Return whether there are keys to verify tokens with."""
+        ...
+
+    def age(self) -> float | None:
+        """Return the seconds since they were fetched; None before the first fetch."""
+        ...

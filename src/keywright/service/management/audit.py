@@ -17,7 +17,8 @@ from typing import NamedTuple, Self
 from uuid import UUID
 
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, EventType, link
-from keywright.service.management.ports import AuditStore, Checkpoint, Link
+from keywright.service.management.audit_ports import AuditStore, Checkpoint
+from keywright.service.management.ports import Link
 
 MOST_FINDINGS = 100
 """The most findings that a report lists; more are only counted."""

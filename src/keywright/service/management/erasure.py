@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from keywright.service.management.audit_log import SERVICE, Event, EventType, service_event
-from keywright.service.management.ports import AuditStore, Link
+from keywright.service.management.audit_ports import AuditStore
+from keywright.service.management.ports import Link
 from keywright.service.ports import Clock, NewId
 
 EVENTS_IN_AN_ERASURE: Final = 40

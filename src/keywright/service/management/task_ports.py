@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import AuditStore, Store
+from keywright.service.management.audit_ports import AuditStore
+from keywright.service.management.ports import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

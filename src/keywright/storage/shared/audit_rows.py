@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.ports import Checkpoint, Link, SealedAnswer
+from keywright.service.management.audit_ports import Checkpoint
+from keywright.service.management.ports import Link, SealedAnswer
 from keywright.service.management.task_ports import Due
 from keywright.storage.shared.readers import Decoding
 from keywright.storage.shared.rows import EventRow

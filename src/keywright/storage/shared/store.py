@@ -10,10 +10,10 @@ from keywright.keys.record import ApiKey
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
+from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.ports import (
     MOST_EXAMINED,
     SECRETS_PER_PAGE,
-    Checkpoint,
     EventFilter,
     Found,
     KeyFilter,
