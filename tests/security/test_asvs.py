@@ -61,10 +61,10 @@ def test_the_standard_is_whole() -> None:
 
 
 def test_every_requirement_is_answered_once() -> None:
-    """Every number of the levels 1 and 2 is on the page once: in a row of its own, or as one without an object."""
+    """Every number of the levels 1 and 2 is on the page once: in a row of its own, or as one that does not apply."""
     answered = [number for number, *_ in applying()]
     without = [
-        number for numbers, _ in table(read(PAGE), "without an object", "because") for number in numbers_in(numbers)
+        number for numbers, _ in table(read(PAGE), "does not apply", "because") for number in numbers_in(numbers)
     ]
     assert Counter([*answered, *without]) == Counter(number for number, level in levels().items() if level < 3)
 
@@ -88,4 +88,4 @@ def test_the_counts_are_those_of_the_table() -> None:
     """The summary counts what the table has."""
     counted = {answer: int(count) for answer, count, _ in table(read(PAGE), "answer", "count")}
     rows = Counter(answer for _, _, answer, *_ in applying())
-    assert counted == {**rows, "without an object": sum(level < 3 for level in levels().values()) - rows.total()}
+    assert counted == {**rows, "does not apply": sum(level < 3 for level in levels().values()) - rows.total()}
