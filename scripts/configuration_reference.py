@@ -29,7 +29,7 @@ the start with a sentence that names it; `keywright doctor` looks at all of them
 """
 
 _TAIL = """
-`keywright migrate`, `audit` and `verifiers` read the first two and no others. Lists are separated by commas.
+`keywright migrate`, `audit` and `verifiers` read the first three and no others. Lists are separated by commas.
 `keywright serve --host`, `--port` and `--workers` go before the variables of the same name.
 
 ## The command line as a client
@@ -40,6 +40,7 @@ _TAIL = """
 |---|---|---|
 | `KEYWRIGHT_URL` | Where the service is. | `http://127.0.0.1:8080` |
 | `KEYWRIGHT_TOKEN` | The access token to call it with. There is no option for it, since shells keep them. | – |
+| `KEYWRIGHT_ALLOW_HTTP` | `1`: `http://` to another machine is allowed. Everyone on the way can read the token. | – |
 """
 
 

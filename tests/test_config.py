@@ -6,7 +6,7 @@ import pytest
 
 from keywright import config
 from keywright.config import Settings, SettingsError
-from keywright.service.principal import PermissionPolicy
+from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 NEEDED = {"KEYWRIGHT_AUTH0_DOMAIN": "acme.eu.auth0.com", "KEYWRIGHT_AUDIENCE": "https://api.acme.example/"}
 
@@ -108,11 +108,29 @@ def test_what_keys_may_be(env: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["MAX_LIFE_DAYS", "MAX_ACTIVE_KEYS", "SCOPES"])
+@pytest.mark.parametrize("name", ["MAX_LIFE_DAYS", "MAX_ACTIVE_KEYS", "SCOPES", "GRANTABLE_SCOPES_CLAIM"])
 def test_set_to_nothing(env: pytest.MonkeyPatch, name: str) -> None:
     """A rule that is set to nothing is none, as when it is not set."""
     env.setenv(f"KEYWRIGHT_{name}", "")
     assert getattr(config.load(), name.lower()) is None
+
+
+def test_organizations(env: pytest.MonkeyPatch) -> None:
+    """Organization claims of any form are accepted, unless they must be UUIDs; that this was chosen is known."""
+    assert (config.load().org_claim_format, config.load().trusts_org_ids) == (OrganizationFormat.AUTO, False)
+    for name in OrganizationFormat:
+        env.setenv("KEYWRIGHT_ORG_CLAIM_FORMAT", name.value)
+        assert (config.load().org_claim_format, config.load().trusts_org_ids) == (name, True)
+        assert config.load_database().trusts_org_ids
+    env.setenv("KEYWRIGHT_ORG_CLAIM_FORMAT", "any")
+    assert sentence().startswith("KEYWRIGHT_ORG_CLAIM_FORMAT: ")
+
+
+def test_grantable_scopes(env: pytest.MonkeyPatch) -> None:
+    """Without a claim for grantable scopes a token may give any."""
+    assert config.load().grantable_scopes_claim is None
+    env.setenv("KEYWRIGHT_GRANTABLE_SCOPES_CLAIM", "https://acme.example/scopes")
+    assert config.load().grantable_scopes_claim == "https://acme.example/scopes"
 
 
 def test_scopes_from_code(env: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ from tests.provision import unavailable
 COMMAND = ".venv/bin/keywright"
 ADDRESS = "http://127.0.0.1:8080"
 RATE_LIMITS = "docs/concepts/rate-limits.md"
-OF_THE_CLIENT = {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"}
+OF_THE_CLIENT = {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER", "KEYWRIGHT_ALLOW_HTTP"}
 PACKAGE = ROOT / "src" / "keywright"
 FILE = re.compile(r"(\w[\w.-]*/)+[\w-]+\.(py|json|md|txt|toml)")
 VECTORS = json.loads(read("tests/vectors/key_format.json"))["valid"]

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import httpx
 import pytest
 
+from keywright.auth.jwks import UNKNOWN_KEY_PAUSE_SECONDS
 from keywright.service.principal import Permission
 from tests.api.caller import KEYS
 from tests.conftest import database_url
@@ -299,23 +301,27 @@ def many_open_files() -> Iterator[None]:
 
 
 def test_rotation_and_unknown_keys(rotating: tuple[OidcProvider, LiveService]) -> None:
-    """A new signing key is fetched when a token names it; however many tokens name unknown ones, that is one fetch."""
+    """A new signing key is fetched when a token names it; any number of unknown ones cause a fetch in 6 s at most."""
     provider, service = rotating
     service.await_ready()
     old = provider.token(org_id="org_1")
     assert status(service, old) == 200
-    before = fetches(provider)
+    before, since = fetches(provider), time.monotonic()
     provider.rotate()
     new = provider.token(org_id="org_1")
     with http(service, new) as caller:
 
         def known_by_now() -> bool:
-            assert unknown_keys(caller, new, 10) == {401}
-            return caller.get(KEYS).status_code == 200
+            assert unknown_keys(caller, new, 10) <= {401, 503}
+            answer = caller.get(KEYS)
+            # It may be new, so it is never refused.
+            assert answer.status_code in {200, 503}
+            return answer.status_code == 200
 
         eventually(known_by_now)
-        assert unknown_keys(caller, new, STRANGERS) == {401}
-    assert fetches(provider) == before + 1
+        assert unknown_keys(caller, new, STRANGERS) <= {401, 503}
+    allowed = 2 + (time.monotonic() - since) // UNKNOWN_KEY_PAUSE_SECONDS
+    assert 1 <= fetches(provider) - before <= allowed
     assert [status(service, token) for token in (old, new, provider.user_token(org_id="org_1"))] == [200, 200, 200]
 
 

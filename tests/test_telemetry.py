@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from keywright.keys.pair import mint, mint_credential
-from keywright.telemetry import Log, configure_logging, mask_secrets
+from keywright.telemetry import Log, SampledLog, configure_logging, mask_secrets
 
 PRIVATE = mint(bytes(range(32)), brand="kw", environment="live").private.reveal()
 OTHER_BRAND = mint(bytes(range(32)), brand="abcdefghijkl", environment="abcdefghijklmnop").private.reveal()
@@ -152,3 +152,13 @@ def test_levels() -> None:
         ("test.special", "warning"),
         ("test.special", "error"),
     ]
+
+
+def test_sampled_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Of many warnings one a minute is written, with the number of those that were left out before it."""
+    times = iter([100.0, 100.0, 159.9, 160.0, 1000.0])
+    sampled = SampledLog(Log("keywright.test"), monotonic=lambda: next(times))
+    for number in range(5):
+        sampled.warning("conflict", number=number)
+    fields = [record.__dict__["keywright_fields"] for record in caplog.records]
+    assert fields == [{"left_out": 0, "number": 0}, {"left_out": 2, "number": 3}, {"left_out": 0, "number": 4}]

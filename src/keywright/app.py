@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -44,6 +44,7 @@ from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.usage_reports import UsageReports
+from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
@@ -104,6 +105,8 @@ def plugs_of(settings: Settings) -> Plugs:
             clock=utc_now,
             org_claim=settings.org_claim,
             permissions=settings.permissions,
+            org_format=settings.org_claim_format,
+            grantable_claim=settings.grantable_scopes_claim,
             verified=VerifiedTokens(),
         ),
         signing_keys=key_set,
@@ -124,6 +127,8 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         change: Replaces some of the parts.
     """
     plugs = change(plugs_of(settings))
+    tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store))
+    plugs = replace(plugs, authenticator=tenants)
     checking = _checking(settings, plugs)
     edge = _edge(settings, plugs, checking)
     return _in_front(edge, settings, checking)

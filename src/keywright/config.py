@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from keywright.keys.addresses import is_loopback
 from keywright.keys.format import BRAND, ENVIRONMENT
-from keywright.keys.record import DESCRIPTION_MAX, flaw_in_description
+from keywright.keys.record import DESCRIPTION_MAX
 from keywright.keys.scopes import is_scope
+from keywright.keys.shown_text import flaw_in_description
 from keywright.rate_limiting import url as redis_url
-from keywright.service.principal import PermissionPolicy
+from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -50,6 +51,18 @@ class DatabaseSettings(BaseModel):
         default="kw",
         description="The first part of every key. With a brand of your own, secret scanners can recognize your keys.",
     )
+
+    org_claim_format: OrganizationFormat = Field(
+        default=OrganizationFormat.AUTO,
+        description="`auto`: an organization whose claim is a UUID of any version but 5 has that id, and the id of any "
+        "other is derived from issuer and claim. `uuid`: the claim must be a UUID, and is the id; only where tenants "
+        "cannot choose the claim's value.",
+    )
+
+    @property
+    def trusts_org_ids(self) -> bool:
+        """Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set: then the operator knows where the ids come from."""
+        return "org_claim_format" in self.model_fields_set
 
     @field_validator("key_brand")
     @classmethod
@@ -85,8 +98,17 @@ class Settings(DatabaseSettings):
     )
     permissions: PermissionPolicy = Field(
         default=PermissionPolicy.AUTO,
-        description="`auto`: a token with a `permissions` claim has those permissions, one without has all. `enforce`: "
-        "a permission must be in `permissions`, or in `scope` where that claim is absent.",
+        description="`auto`: a token with a `permissions` claim has those permissions; without the claim, one whose "
+        "`scope` has a permission of this API has those of its `scope`; one with neither has all but "
+        "`verify:api_keys`. `enforce`: a permission must be in `permissions`, or in `scope` where that claim "
+        "is absent.",
+    )
+    grantable_scopes_claim: str | None = Field(
+        default=None,
+        max_length=255,
+        description="The claim with the scopes that a token may give to keys, such as "
+        "`https://acme.example/grantable_scopes`: an array, or a text with spaces between them; wildcards as in keys. "
+        "A token without the claim gives none. Any scope unless set.",
     )
     environments: tuple[str, ...] = Field(
         default=("live", "sandbox"),
@@ -181,7 +203,7 @@ class Settings(DatabaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("max_life_days", "max_active_keys", mode="before")
+    @field_validator("max_life_days", "max_active_keys", "grantable_scopes_claim", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
         # A deployment that sets every variable sets some of them to an empty text.

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
@@ -121,6 +122,33 @@ def bind(**fields: Any) -> Token[Mapping[str, Any]]:
 def unbind(token: Token[Mapping[str, Any]]) -> None:
     """Remove the fields of a `bind`."""
     _bound.reset(token)
+
+
+class SampledLog:
+    """
+    Writes warnings that callers can cause at any rate: at most one in a while, with the number of those left out.
+
+    Args:
+        log: Writes the lines.
+        seconds: The least time between two of them.
+        monotonic: Seconds that never go backwards.
+    """
+
+    def __init__(self, log: Log, *, seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._next_at = 0.0  # before any reading of a monotonic clock
+        self._left_out = 0
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Log an event that an operator should look at, or count it as left out."""
+        now = self._monotonic()
+        if now < self._next_at:
+            self._left_out += 1
+            return
+        self._log.warning(event, left_out=self._left_out, **fields)
+        self._next_at, self._left_out = now + self._seconds, 0
 
 
 def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None) -> None:

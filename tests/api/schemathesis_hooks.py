@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 _LATER = st.datetimes(datetime(2100, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 _NUMBERS = count()
+_SHOWN = {"name", "description", "external_id", "q", "subject"}
+_BEYOND_THE_PATTERN = re.compile(
+    "[\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 schemathesis.openapi.format("date-time", _LATER.map(datetime.isoformat))
 schemathesis.openapi.format("ip-network", st.ip_addresses().map(str))
@@ -28,3 +32,11 @@ def before_call(_context: Any, case: Any, _arguments: dict[str, Any]) -> None:
         case.headers["Idempotency-Key"] = f"{key[:-8]}{next(_NUMBERS):08}"
     if isinstance(case.body, dict) and str(case.body.get("expires_at")).startswith("20"):
         case.body["expires_at"] = "2100-01-01T00:00:00Z"
+    for texts in (case.body, case.query):
+        if isinstance(texts, dict):
+            texts.update({name: _visible(texts[name]) for name in _SHOWN & texts.keys()})
+
+
+def _visible(text: Any) -> Any:
+    """Put a visible character in the place of those whose place decides, or that the pattern cannot name."""
+    return _BEYOND_THE_PATTERN.sub("x", text) if isinstance(text, str) else text

@@ -34,21 +34,29 @@ class FakeTime:
 
 
 class FakeKeys:
-    """A key set of some JWKs that records the requested names."""
+    """A key set of some JWKs that records the requested names, and those that would cause a fetch."""
 
     def __init__(self, *jwks: dict[str, Any]) -> None:
         self.generation = 1
         self.unavailable = False
         self.requested: list[str] = []
+        self.fetched: list[str] = []
         self.jwks = list(jwks)
 
     def present(self) -> bool:
         return not self.unavailable
 
-    async def key(self, kid: str) -> IssuerKey | None:
+    def cached(self, kid: str) -> IssuerKey | None:
         self.requested.append(kid)
+        return None if self.unavailable else self._named(kid)
+
+    async def key(self, kid: str) -> IssuerKey | None:
+        self.fetched.append(kid)
         if self.unavailable:
             raise AuthUnavailable("unavailable", retry_after=7)
+        return self._named(kid)
+
+    def _named(self, kid: str) -> IssuerKey | None:
         return next((rsa_key.read(jwk) for jwk in self.jwks if jwk["kid"] == kid), None)
 
 

@@ -33,7 +33,6 @@ async def test_auth0_token(issuer: Issuer, access_tokens: AccessTokens) -> None:
         client_id="my_client_id_123",
         organization=Organization.named(ISSUER, "org_9ybsU1dN2dKfDkBi"),
         granted=frozenset({"create:api_keys", "read:api_keys"}),
-        scope=frozenset({"openid", "profile", "email"}),
     )
 
 
@@ -92,6 +91,37 @@ async def test_signature_before_claims(access_tokens: AccessTokens, other_issuer
     payload = claims(aud="https://other.example", exp=0, org_id=None)
     with pytest.raises(InvalidToken, match="signature"):
         await access_tokens.authenticate(other_issuer.token(payload))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "https://other.example"},
+        {"exp": 0},
+        {"nbf": NOW + 1000},
+        {"iat": NOW + 1000},
+        {"sub": 7},
+        {"cnf": {}},
+        {"permissions": 7},
+        {"nonce": "n"},
+        {"events": {}},
+        {"org_id": None},
+    ],
+)
+async def test_refused_claims_cause_no_fetch(
+    issuer: Issuer, access_tokens: AccessTokens, keys: FakeKeys, changes: dict[str, Any]
+) -> None:
+    """A token that is refused whatever its signature says causes no fetch of the signing keys."""
+    with pytest.raises((InvalidToken, OrganizationRequired)):
+        await access_tokens.authenticate(issuer.token(claims(**changes), kid="key-2"))
+    assert keys.fetched == []
+
+
+async def test_good_claims_cause_a_fetch(issuer: Issuer, access_tokens: AccessTokens, keys: FakeKeys) -> None:
+    """A token whose key is not cached, and nothing else is wrong with it, causes one."""
+    with pytest.raises(InvalidToken, match="publish"):
+        await access_tokens.authenticate(issuer.token(kid="key-2"))
+    assert keys.fetched == ["key-2"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from keywright.auth.access_token import AccessTokens
 from keywright.service.faults import InvalidToken, OrganizationRequired
-from keywright.service.principal import Permission, PermissionPolicy
+from keywright.service.principal import Organization, OrganizationFormat, Permission, PermissionPolicy
 from tests.auth.conftest import MakeAccessTokens
 from tests.auth.issuer import AUDIENCE, ISSUER, NOW, Issuer, claims, dumps
 
@@ -212,10 +212,72 @@ async def test_organization_of_auth0(issuer: Issuer, access_tokens: AccessTokens
 
 
 async def test_organization_that_is_a_uuid(issuer: Issuer, access_tokens: AccessTokens) -> None:
-    """An organization that is a UUID stands for itself."""
+    """An organization that is a UUID of another version than 5 stands for itself."""
     text = "5b0ddfd6-3bb5-4d57-9b0e-0a4de6d4a1b4"
     principal = await access_tokens.authenticate(issuer.token(claims(org_id=text)))
     assert principal.organization.id == UUID(text)
+
+
+async def test_organization_that_is_a_derived_uuid(issuer: Issuer, access_tokens: AccessTokens) -> None:
+    """A claim with another organization's derived id gets an id of its own."""
+    derived = (await access_tokens.authenticate(issuer.token())).organization.id
+    claimed = (await access_tokens.authenticate(issuer.token(claims(org_id=str(derived))))).organization
+    assert claimed.id == uuid5(uuid5(NAMESPACE_URL, ISSUER), str(derived))
+
+
+async def test_organizations_that_are_uuids_only(issuer: Issuer, make_access_tokens: MakeAccessTokens) -> None:
+    """With the format `uuid` every UUID is the id, and any other claim is refused."""
+    access_tokens = make_access_tokens(org_format=OrganizationFormat.UUID)
+    derived = str(uuid5(NAMESPACE_URL, ISSUER))
+    principal = await access_tokens.authenticate(issuer.token(claims(org_id=derived.upper())))
+    assert principal.organization == Organization(UUID(derived), ISSUER, derived)
+    with pytest.raises(InvalidToken, match="UUID"):
+        await access_tokens.authenticate(issuer.token())
+
+
+@pytest.mark.parametrize(
+    ("value", "grantable"),
+    [
+        (["reports:read", "orders:*"], ("reports:read", "orders:*")),
+        ("reports:read orders:*", ("reports:read", "orders:*")),
+        ("openid  reports:read", ("reports:read",)),
+        (["", "no scope", "reports:read"], ("reports:read",)),
+        (None, ()),
+    ],
+)
+async def test_grantable_scopes(
+    issuer: Issuer, make_access_tokens: MakeAccessTokens, value: Any, grantable: tuple[str, ...]
+) -> None:
+    """The named claim limits the scopes that a token may give; a token without it may give none."""
+    access_tokens = make_access_tokens(grantable_claim="https://acme.example/grantable")
+    changes = {"https://acme.example/grantable": value}
+    assert (await access_tokens.authenticate(issuer.token(claims(**changes)))).grantable == grantable
+
+
+@pytest.mark.parametrize("value", [7, {}, [7], [None], True])
+async def test_malformed_grantable_scopes(issuer: Issuer, make_access_tokens: MakeAccessTokens, value: Any) -> None:
+    """A claim that is neither a text nor an array of texts refuses the token."""
+    with pytest.raises(InvalidToken, match="grantable"):
+        await make_access_tokens(grantable_claim="g").authenticate(issuer.token(claims(g=value)))
+
+
+async def test_any_scope_without_the_setting(issuer: Issuer, access_tokens: AccessTokens) -> None:
+    """Without the setting a token may give any scope."""
+    assert (await access_tokens.authenticate(issuer.token())).grantable is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"nonce": "n-0S6_WzA2Mj"}, {"at_hash": "x"}, {"token_use": "id"}, {"events": {}}, {"nonce": ""}]
+)
+async def test_tokens_of_other_kinds(issuer: Issuer, access_tokens: AccessTokens, changes: dict[str, Any]) -> None:
+    """ID tokens and security events of the same issuer are refused, even with our audience."""
+    with pytest.raises(InvalidToken, match="Send an access token"):
+        await access_tokens.authenticate(issuer.token(claims(**changes)))
+
+
+async def test_access_token_of_cognito(issuer: Issuer, access_tokens: AccessTokens) -> None:
+    """A token that says that it is an access token is accepted."""
+    assert (await access_tokens.authenticate(issuer.token(claims(token_use="access")))).subject
 
 
 async def test_namespaced_organization_claim(issuer: Issuer, make_access_tokens: MakeAccessTokens) -> None:
@@ -251,7 +313,9 @@ async def test_client(
         (PermissionPolicy.AUTO, {"permissions": []}, False),
         (PermissionPolicy.AUTO, {"permissions": ["read:api_keys"], "scope": "create:api_keys"}, False),
         (PermissionPolicy.AUTO, {"permissions": None}, True),
-        (PermissionPolicy.AUTO, {"permissions": None, "scope": "read:api_keys"}, True),
+        (PermissionPolicy.AUTO, {"permissions": None, "scope": "openid read:api_keys"}, False),
+        (PermissionPolicy.AUTO, {"permissions": None, "scope": "openid create:api_keys"}, True),
+        (PermissionPolicy.AUTO, {"permissions": None, "scope": "openid read:orders"}, True),
         (PermissionPolicy.ENFORCE, {}, True),
         (PermissionPolicy.ENFORCE, {"permissions": None}, False),
         (PermissionPolicy.ENFORCE, {"permissions": None, "scope": None}, False),
@@ -268,6 +332,6 @@ async def test_permissions(
     changes: dict[str, Any],
     may_create: bool,
 ) -> None:
-    """Permissions come from `permissions`, from `scope` where enforced, or from being a token at all."""
+    """Permissions come from `permissions`, or from a `scope` that names one or must, or from being a token at all."""
     principal = await make_access_tokens(permissions=policy).authenticate(issuer.token(claims(**changes)))
     assert principal.may(Permission.CREATE) is may_create

@@ -9,7 +9,14 @@ import httpx
 import pytest
 
 from keywright.auth.access_token import AccessTokens
-from keywright.auth.jwks import FRESH_SECONDS, PAUSE_SECONDS, REFRESH_AFTER_SECONDS, STALE_SECONDS, KeySet
+from keywright.auth.jwks import (
+    FRESH_SECONDS,
+    PAUSE_SECONDS,
+    REFRESH_AFTER_SECONDS,
+    STALE_SECONDS,
+    UNKNOWN_KEY_PAUSE_SECONDS,
+    KeySet,
+)
 from keywright.service.faults import AuthUnavailable, InvalidToken
 from tests.auth.fakes import DISCOVERY, KEY_SET, FakeProvider, FakeTime
 from tests.auth.issuer import AUDIENCE, ISSUER, NOW, Issuer, claims
@@ -91,27 +98,78 @@ async def test_all_waiters_cancelled(key_set: KeySet, provider: FakeProvider, fe
     assert len(provider.requests) == 2
 
 
+async def refused_in_the_pause(key_set: KeySet, kid: str) -> int:
+    """Look up a key that is refused as our trouble; give the seconds after which trying again makes sense."""
+    with pytest.raises(AuthUnavailable) as refused:
+        await key_set.key(kid)
+    return refused.value.retry_after
+
+
 async def test_unknown_keys(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """Ten thousand unknown keys cause one fetch, and another one only when 30 s have gone by."""
+    """Ten thousand unknown keys cause one fetch, and another one only when 6 s have gone by."""
     await key_set.key("key-1")
-    time.now += PAUSE_SECONDS
+    time.now += UNKNOWN_KEY_PAUSE_SECONDS
     for _ in range(3):
         before = provider.count_of(KEY_SET)
-        for number in range(5_000):
-            assert await key_set.key(f"unknown-{number}") is None
         assert not any(await asyncio.gather(*(key_set.key(f"unknown-{n}") for n in range(5_000))))
+        for number in range(5_000):
+            assert await refused_in_the_pause(key_set, f"unknown-{number}") == UNKNOWN_KEY_PAUSE_SECONDS
         assert provider.count_of(KEY_SET) == before + 1
-        time.now += PAUSE_SECONDS - 0.1
-        assert await key_set.key("unknown") is None
+        time.now += UNKNOWN_KEY_PAUSE_SECONDS - 0.1
+        assert await refused_in_the_pause(key_set, "unknown") == 1
         assert provider.count_of(KEY_SET) == before + 1
         time.now += 0.1
 
 
-async def test_unknown_key_just_after_a_fetch(key_set: KeySet, provider: FakeProvider) -> None:
-    """The very first fetch counts: an unknown key does not cause a second one."""
-    assert await key_set.key("unknown") is None
-    assert await key_set.key("unknown") is None
-    assert provider.count_of(KEY_SET) == 1
+async def test_new_key_in_the_pause(issuer: Issuer, key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
+    """A key that is published after the last fetch is not refused as unknown, and found after the pause."""
+    await key_set.key("unknown")
+    provider.serve(issuer.jwk(), issuer.jwk(kid="key-2"))
+    time.now += await refused_in_the_pause(key_set, "key-2")
+    assert await key_set.key("key-2")
+
+
+async def test_fetch_that_began_before(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
+    """A fetch that was under way when the call came refuses no key; the next one does, for all who wait for it."""
+    await key_set.key("key-1")
+    time.now += UNKNOWN_KEY_PAUSE_SECONDS
+    provider.gate.clear()
+    first = asyncio.create_task(key_set.key("unknown"))
+    await settle()
+    later = [asyncio.create_task(key_set.key(f"unknown-{n}")) for n in range(100)]
+    await settle()
+    provider.gate.set()
+    assert await first is None
+    verdicts = await asyncio.gather(*later, return_exceptions=True)
+    assert all(isinstance(verdict, AuthUnavailable) for verdict in verdicts)
+    assert provider.count_of(KEY_SET) == 2
+
+
+async def test_background_fetch_is_no_pause(
+    issuer: Issuer, key_set: KeySet, provider: FakeProvider, time: FakeTime
+) -> None:
+    """A key that is published just after a fetch in the background is found by the first token that it signs."""
+    await key_set.key("key-1")
+    time.now += REFRESH_AFTER_SECONDS
+    await key_set.key("key-1")
+    await settle()
+    assert provider.count_of(KEY_SET) == 2
+    provider.serve(issuer.jwk(), issuer.jwk(kid="key-2"))
+    assert await key_set.key("key-2")
+
+
+async def test_unknown_key_joins_a_background_fetch(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
+    """A background fetch that began before the call does not decide: the call causes one of its own."""
+    await key_set.key("key-1")
+    time.now += REFRESH_AFTER_SECONDS
+    provider.gate.clear()
+    await key_set.key("key-1")
+    await settle()
+    waiter = asyncio.create_task(key_set.key("unknown"))
+    await settle()
+    provider.gate.set()
+    assert await waiter is None
+    assert provider.count_of(KEY_SET) == 3
 
 
 async def test_pause_counts_from_the_attempt(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
@@ -144,6 +202,7 @@ async def test_withdrawn_key(issuer: Issuer, key_set: KeySet, provider: FakeProv
     provider.serve(issuer.jwk(kid="key-2"))
     time.now += PAUSE_SECONDS
     assert await key_set.key("key-2")
+    time.now += UNKNOWN_KEY_PAUSE_SECONDS
     assert await key_set.key("key-1") is None
 
 
@@ -213,7 +272,7 @@ async def test_outage_of_an_hour(key_set: KeySet, provider: FakeProvider, time: 
 
 
 async def test_outage_is_not_pressed(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
-    """During an outage the keys are fetched every 30 s, at any load."""
+    """During an outage a flood of unknown keys causes a fetch every 6 s, and the known ones none."""
     await key_set.key("key-1")
     time.now += REFRESH_AFTER_SECONDS
     provider.fail()
@@ -222,6 +281,20 @@ async def test_outage_is_not_pressed(key_set: KeySet, provider: FakeProvider, ti
         await key_set.key("key-1")
         with pytest.raises(AuthUnavailable):
             await key_set.key("unknown")
+        time.now += 1
+    # The first one because the keys were due, then one at 1 s, 7 s, … 295 s.
+    assert len(provider.requests) == before + 1 + 50
+
+
+async def test_outage_without_unknown_keys(key_set: KeySet, provider: FakeProvider, time: FakeTime) -> None:
+    """During an outage known keys cause a fetch every 30 s."""
+    await key_set.key("key-1")
+    time.now += REFRESH_AFTER_SECONDS
+    provider.fail()
+    before = len(provider.requests)
+    for _ in range(300):
+        await key_set.key("key-1")
+        await settle()
         time.now += 1
     assert len(provider.requests) == before + 10
 
@@ -238,9 +311,9 @@ async def test_longer_outage(issuer: Issuer, key_set: KeySet, provider: FakeProv
     assert not key_set.present()
     with pytest.raises(AuthUnavailable) as refused:
         await key_set.key("key-1")
-    assert refused.value.retry_after == PAUSE_SECONDS
+    assert refused.value.retry_after == UNKNOWN_KEY_PAUSE_SECONDS
     provider.answers = answers
-    time.now += PAUSE_SECONDS
+    time.now += UNKNOWN_KEY_PAUSE_SECONDS
     assert await key_set.key("key-1")
     assert key_set.present()
 
@@ -253,9 +326,9 @@ async def test_key_rotated_in_during_an_outage(key_set: KeySet, provider: FakePr
     time.now += PAUSE_SECONDS
     with pytest.raises(AuthUnavailable) as refused:
         await key_set.key("key-2")
-    assert refused.value.retry_after == PAUSE_SECONDS
+    assert refused.value.retry_after == UNKNOWN_KEY_PAUSE_SECONDS
     provider.answers = answers
-    time.now += PAUSE_SECONDS
+    time.now += UNKNOWN_KEY_PAUSE_SECONDS
     assert await key_set.key("key-2") is None
 
 

@@ -3,13 +3,18 @@
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 
+from keywright.cli import exits
+from keywright.cli.database import OWNERS_DECIDE
+from keywright.storage.migrations import SQLITE
 from tests.live import clean_environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
 from tests.storage.making import Database
+from tests.storage.migrating import make
 
 SERVICE = {"KEYWRIGHT_ISSUER": "https://i.example/", "KEYWRIGHT_AUDIENCE": "a"}
 UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
@@ -102,3 +107,46 @@ def test_a_database_that_is_too_old(engine: str, postgres_cluster: PostgresClust
         assert refused.returncode == code
         (sentence,) = refused.stderr.splitlines()
         assert "has revision 20261126_0005, and this version migrates from 20261130_0006 on" in sentence
+
+
+UNCLEAR = "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def unclear(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """A database of the version before, with an organization whose id its own tokens chose."""
+    url = f"sqlite:///{tmp_path}/keywright.db"
+    if request.param == "postgresql":
+        url = fresh_database(request.getfixturevalue("postgres_cluster"))
+    make(url, [revision for revision in SQLITE.revisions if revision < OWNERS_DECIDE])
+    database = Database(url)
+    values = (
+        f"X'{UUID(UNCLEAR).hex}', 'i', '{UNCLEAR}', 0"
+        if database.is_sqlite
+        else f"'{UNCLEAR}', 'i', '{UNCLEAR}', now()"
+    )
+    database.query(f"INSERT INTO organizations (id, issuer, external_id, created_at) VALUES ({values})")
+    return database
+
+
+def test_organizations_that_chose_their_ids(unclear: Database) -> None:
+    """They stop the migration with a sentence that names them, until the operator has decided; nothing is lost."""
+    refused = keywright(unclear.url, "migrate")
+    assert refused.returncode == exits.NOT_MIGRATED
+    assert UNCLEAR in refused.stderr
+    assert "KEYWRIGHT_ORG_CLAIM_FORMAT" in refused.stderr
+    served = keywright(unclear.url, "serve", **SERVICE)
+    assert served.returncode == exits.NOT_MIGRATED
+    done = keywright(unclear.url, "migrate", KEYWRIGHT_ORG_CLAIM_FORMAT="auto")
+    assert done.returncode == 0, done.stderr
+    assert [str(row["id"]) for row in unclear.table("organizations")] == [UNCLEAR]
+    assert keywright(unclear.url, "migrate").stdout == "The database was up to date.\n"
+
+
+def test_other_organizations_are_migrated(tmp_path: Path) -> None:
+    """A database whose ids the service derived is migrated without a question."""
+    url = f"sqlite:///{tmp_path}/keywright.db"
+    make(url, [revision for revision in SQLITE.revisions if revision < OWNERS_DECIDE])
+    derived = UUID(UNCLEAR).hex
+    Database(url).query(f"INSERT INTO organizations VALUES (X'{derived}', 'i', 'org_1', 0)")
+    assert keywright(url, "migrate").returncode == 0

@@ -14,12 +14,15 @@ import pytest
 
 from keywright.client import (
     ApiKeyResponse,
+    AsyncManagementClient,
     CreatedApiKeyResponse,
     KeywrightError,
+    ManagementClient,
     Refused,
     ServiceUnavailable,
     UnexpectedAnswer,
 )
+from keywright.client.address import service_address
 from tests.client.both_clients import BASE, fresh, kind_of_client, new_client
 from tests.client.fake_service import problem
 from tests.client.key_answers import FIELDS, KEY_ID, NEW, PAIR, TOKEN
@@ -253,6 +256,40 @@ def test_bad_address(address: str) -> None:
     with pytest.raises(KeywrightError) as caught:
         client(lambda _request: pytest.fail("something was sent"), address)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://keys.acme.example", "HTTP://10.0.0.7:8080", "http://127.0.0.1.acme.example", "http://0.0.0.0"]
+)
+def test_http_to_another_machine(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """An address that sends the token in clear text is refused, unless the caller or the environment allows it."""
+    monkeypatch.delenv("KEYWRIGHT_ALLOW_HTTP", raising=False)
+    with pytest.raises(KeywrightError, match="allow_http"):
+        service_address(address)
+    for value in ("", "0", "true"):
+        monkeypatch.setenv("KEYWRIGHT_ALLOW_HTTP", value)
+        with pytest.raises(KeywrightError, match="KEYWRIGHT_ALLOW_HTTP=1"):
+            client(lambda _request: pytest.fail("something was sent"), address)
+    assert service_address(address, allow_http=True) == address.lower()
+    monkeypatch.setenv("KEYWRIGHT_ALLOW_HTTP", "1")
+    assert service_address(address) == address.lower()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:1", "http://127.9.9.9"])
+def test_http_to_this_machine(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """An address on this machine needs no encryption."""
+    monkeypatch.delenv("KEYWRIGHT_ALLOW_HTTP", raising=False)
+    assert service_address(address) == address
+
+
+@pytest.mark.parametrize("kind", [ManagementClient, AsyncManagementClient])
+def test_allowed_http(monkeypatch: pytest.MonkeyPatch, kind: type[ManagementClient]) -> None:
+    """Both clients pass on that their caller allows it."""
+    monkeypatch.delenv("KEYWRIGHT_ALLOW_HTTP", raising=False)
+    transport = httpx.MockTransport(lambda _request: pytest.fail("something was sent"))
+    with pytest.raises(KeywrightError):
+        kind("http://keys.acme.example", "token", transport=transport)
+    kind("http://keys.acme.example", "token", transport=transport, allow_http=True)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "line\nbreak", "tök"])

@@ -480,6 +480,19 @@ def test_options_that_cannot_be(kind: Kind, url: str, credential: str | None, op
     assert (credential or good) not in str(caught.value)
 
 
+def test_http_to_another_machine(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verifier sends no key over http:// to another machine, unless the caller or the environment allows it."""
+    from keywright.client import AsyncVerifier, Verifier
+
+    monkeypatch.delenv("KEYWRIGHT_ALLOW_HTTP", raising=False)
+    make, credential = AsyncVerifier if kind == "async" else Verifier, mint_credential(bytes(32), brand="kw").reveal()
+    with pytest.raises(KeywrightError, match="allow_http"):
+        make("http://keys.acme.example", credential)
+    make("http://keys.acme.example", credential, allow_http=True)
+    monkeypatch.setenv("KEYWRIGHT_ALLOW_HTTP", "1")
+    make("http://keys.acme.example", credential)
+
+
 def test_the_credential_is_not_shown(fake: FakeService, kind: Kind) -> None:
     """No printed form of a verifier or its options contains the credential."""
     from keywright.client import AsyncVerifier, Verifier

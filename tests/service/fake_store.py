@@ -19,6 +19,7 @@ from keywright.service.management.ports import (
     SealedAnswer,
     Usage,
 )
+from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -33,6 +34,7 @@ class FakeStore:
     """
 
     def __init__(self) -> None:
+        self.organizations: list[Organization] = []
         self.keys: dict[UUID, ApiKey] = {}
         self.new: list[NewApiKey] = []
         self.rotations: list[Rotation] = []
@@ -58,6 +60,8 @@ class FakeStore:
 
     async def create(self, new: NewApiKey) -> Outcome:
         key = new.api_key
+        if not self._owns(new.organization):
+            return Outcome.OTHER_OWNER
         if self._is_repeated(key.org_id, new.sealed_answer):
             return Outcome.REPEATED
         active = [each for each in self._of(key.org_id) if each.status_at(key.created_at) is Status.ACTIVE]
@@ -210,6 +214,15 @@ class FakeStore:
         for place in over:
             del self.sealed_answers[place]
         return len(over)
+
+    def _owns(self, organization: Organization) -> bool:
+        if organization in self.organizations:
+            return True
+        name = (organization.issuer, organization.external_id)
+        if any(each.id == organization.id or (each.issuer, each.external_id) == name for each in self.organizations):
+            return False
+        self.organizations.append(organization)
+        return True
 
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]

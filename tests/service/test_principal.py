@@ -3,10 +3,13 @@
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keywright.service.principal import Organization, Permission, PermissionPolicy, Principal, granted
 
 ISSUER = "https://issuer.example/"
+VERSION_5 = "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21"
 
 
 @pytest.mark.parametrize(
@@ -14,14 +17,33 @@ ISSUER = "https://issuer.example/"
     [
         ("6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21", UUID("6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21")),
         ("6F1F2C1E-3A8E-4B0F-8A43-0F6F5C1E9D21", UUID("6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21")),
+        ("00000000-0000-0000-0000-000000000000", UUID(int=0)),
+        # A derived id would be of this version.
+        (VERSION_5, uuid5(uuid5(NAMESPACE_URL, ISSUER), VERSION_5)),
         ("org_1234567890abcdef", uuid5(uuid5(NAMESPACE_URL, ISSUER), "org_1234567890abcdef")),
         # Not the canonical form of a UUID, so a name like any other.
         ("6f1f2c1e3a8e4b0f8a430f6f5c1e9d21", uuid5(uuid5(NAMESPACE_URL, ISSUER), "6f1f2c1e3a8e4b0f8a430f6f5c1e9d21")),
     ],
 )
 def test_organization_id(name: str, id_: UUID) -> None:
-    """A canonical UUID stands for itself; any other name is derived, the same in every process."""
-    assert Organization.named(ISSUER, name) == Organization(id_, ISSUER, name)
+    """A canonical UUID but those of version 5 stands for itself; any other name is derived, the same everywhere."""
+    organization = Organization.named(ISSUER, name)
+    assert organization == Organization(id_, ISSUER, name.lower())
+
+
+@given(name=st.text(max_size=20) | st.uuids().map(str), foreign=st.booleans())
+def test_no_claim_names_a_derived_id(name: str, foreign: bool) -> None:
+    """A claim with the text of an organization's id has that id only if the organization's own claim is that text."""
+    organization = Organization.named("https://other.example/" if foreign else ISSUER, name)
+    claimed = Organization.named(ISSUER, str(organization.id))
+    assert (claimed.id == organization.id) == (organization.external_id == str(organization.id))
+
+
+@pytest.mark.parametrize("text", ["org_1", "6f1f2c1e3a8e5b0f8a430f6f5c1e9d21", ""])
+def test_organization_that_must_be_a_uuid(text: str) -> None:
+    """Only canonical UUIDs are taken where ids must be UUIDs, and all versions of them."""
+    assert Organization.of_uuid(ISSUER, text) is None
+    assert Organization.of_uuid(ISSUER, VERSION_5.upper()) == Organization(UUID(VERSION_5), ISSUER, VERSION_5)
 
 
 def test_the_same_name_at_another_issuer_is_another_organization() -> None:
@@ -33,6 +55,8 @@ def test_the_same_name_at_another_issuer_is_another_organization() -> None:
     ("policy", "permissions", "scope", "result"),
     [
         (PermissionPolicy.AUTO, None, ["openid"], None),
+        (PermissionPolicy.AUTO, None, ["openid", "read:api_keys"], frozenset({"openid", "read:api_keys"})),
+        (PermissionPolicy.AUTO, None, ["verify:api_keys"], frozenset({"verify:api_keys"})),
         (PermissionPolicy.AUTO, [], [], frozenset()),
         (PermissionPolicy.AUTO, ["read:api_keys"], ["create:api_keys"], frozenset({"read:api_keys"})),
         (PermissionPolicy.ENFORCE, None, ["read:api_keys"], frozenset({"read:api_keys"})),
@@ -43,7 +67,7 @@ def test_the_same_name_at_another_issuer_is_another_organization() -> None:
 def test_granted(
     policy: PermissionPolicy, permissions: list[str] | None, scope: list[str], result: frozenset[str] | None
 ) -> None:
-    """A permissions claim always limits the token; without one `auto` allows all and `enforce` reads the scope."""
+    """A permissions claim always limits the token; without one `auto` reads a scope that names one of them."""
     assert granted(policy, permissions=permissions, scope=scope) == result
 
 
@@ -59,24 +83,35 @@ def test_may(rights: frozenset[str] | None, allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rights", "scope", "allowed"),
+    ("rights", "allowed"), [(None, False), (frozenset(), False), (frozenset({"verify:api_keys"}), True)]
+)
+def test_checking_keys_never_goes_without_saying(rights: frozenset[str] | None, allowed: bool) -> None:
+    """A token without limits may do everything but verify keys."""
+    principal = Principal(
+        issuer=ISSUER, subject="s", client_id=None, organization=Organization.named(ISSUER, "o"), granted=rights
+    )
+    assert principal.may(Permission.VERIFY) is allowed
+
+
+@pytest.mark.parametrize(
+    ("grantable", "lacking"),
     [
-        (None, frozenset(), False),
-        (None, frozenset({"verify:api_keys"}), True),
-        (frozenset(), frozenset({"verify:api_keys"}), False),
-        (frozenset({"verify:api_keys"}), frozenset(), True),
+        (None, ()),
+        ((), ("reports:read", "orders:*")),
+        (("reports:read",), ("orders:*",)),
+        (("*:read", "orders:write"), ("orders:*",)),
+        (("reports:read", "orders:*"), ()),
+        (("*:*",), ()),
     ],
 )
-def test_checking_keys_never_goes_without_saying(
-    rights: frozenset[str] | None, scope: frozenset[str], allowed: bool
-) -> None:
-    """A token without limits may do everything but verify keys, which its scope must name."""
+def test_not_grantable(grantable: tuple[str, ...] | None, lacking: tuple[str, ...]) -> None:
+    """A token gives the scopes that its own grant, and a wildcard only if it has one at least as wide."""
     principal = Principal(
         issuer=ISSUER,
         subject="s",
         client_id=None,
         organization=Organization.named(ISSUER, "o"),
-        granted=rights,
-        scope=scope,
+        granted=None,
+        grantable=grantable,
     )
-    assert principal.may(Permission.VERIFY) is allowed
+    assert principal.not_grantable(("reports:read", "orders:*")) == lacking

@@ -17,12 +17,20 @@ from keywright.keys.record import ApiKey
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey, Outcome
-from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.migrations import SQLITE
 from tests.storage import life_contract
-from tests.storage.making import ISSUER, NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
+from tests.storage.making import (
+    ISSUER,
+    NOON,
+    UNSPECIFIED,
+    Database,
+    an_event,
+    an_organization,
+    new_id,
+    new_key,
+)
 
 LATER = NOON + timedelta(hours=1)
 
@@ -117,14 +125,6 @@ class StoreContract:
         await asyncio.gather(*[store.create(new_key(organization, created_at=LATER)) for _ in range(20)])
         assert database.counts() == {"organizations": 1, "api_keys": 21, "api_key_secrets": 21, "events": 21}
         assert database.table("organizations")[0]["created_at"] == NOON
-
-    async def test_two_issuers_may_share_an_id(self, store: RunningStore) -> None:
-        """An organization whose UUID another issuer uses, too, can still create keys."""
-        ours = Organization(new_id(), ISSUER, "one")
-        await store.create(new_key(ours))
-        theirs = new_key(replace(ours, issuer="https://other.example/"))
-        await store.create(theirs)
-        assert await store.get(ours.id, theirs.api_key.id) == theirs.api_key
 
     @pytest.mark.parametrize("taken", ["id", "public_key", "digest", "event"])
     async def test_what_is_taken_is_refused(self, store: RunningStore, database: Database, taken: str) -> None:

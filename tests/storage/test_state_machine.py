@@ -13,7 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from keywright.keys.record import ApiKey, RevocationReason, Status, flaw_in_description, flaw_in_name
+from keywright.keys.record import ApiKey, RevocationReason, Status
+from keywright.keys.shown_text import flaw_in_description, flaw_in_name
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.storage.engine import open_store

@@ -67,8 +67,8 @@ _FACTS_HEADER = {
 _OF_ALL = ("internal", "storage_unavailable")
 _OF_VERIFICATIONS = (
     *("invalid_request", "invalid_json", "missing_token", "invalid_token", "organization_required"),
-    *("insufficient_scope", "payload_too_large", "unsupported_media_type", "validation_failed"),
-    *("auth_unavailable", "limits_unavailable"),
+    *("organization_conflict", "insufficient_scope", "payload_too_large", "unsupported_media_type"),
+    *("validation_failed", "auth_unavailable", "limits_unavailable"),
 )
 
 _ANSWERS = {contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse}
@@ -259,7 +259,8 @@ def _error_response(codes: Sequence[str]) -> dict[str, Any]:
 def _example_of(code: str) -> dict[str, Any]:
     flaw = {"loc": ["body", "name"], "msg": "Field required", "type": "missing"}
     detail = [flaw] if code == "validation_failed" else PROBLEMS[code].sentence
-    return {"detail": detail, "code": code, "request_id": "0c9f6f3a6a604e1f8a1c8d9b4bb0c5de"}
+    example = {"detail": detail, "code": code, "request_id": "0c9f6f3a6a604e1f8a1c8d9b4bb0c5de"}
+    return example | ({"missing_scopes": ["reports:write"]} if code == "scopes_not_grantable" else {})
 
 
 def _headers_of(code: str) -> list[str]:

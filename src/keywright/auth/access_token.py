@@ -2,7 +2,8 @@
 Access tokens: from untrusted text to the principal of the token, or a refusal.
 
 Every signature check takes the two steps of `verify_jws`: `compact_jws.read`, then `IssuerKey.verify`. The order of
-all checks is that of the lines in `AccessTokens.authenticate` and `claims.check`.
+all checks is that of the lines in `AccessTokens.authenticate` and `claims.check`. The claims of a token whose key is
+not cached are checked before the key is fetched, and again after the signature.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from keywright.auth.rsa_key import DEFAULT_ALGORITHMS, SUPPORTED_ALGORITHMS, Iss
 from keywright.compact_jws import Jws, MalformedJws
 from keywright.service.faults import InvalidToken
 from keywright.service.ports import Clock
-from keywright.service.principal import PermissionPolicy, Principal
+from keywright.service.principal import OrganizationFormat, PermissionPolicy, Principal
 
 MAX_CACHED_SECONDS = 60
 DEFAULT_CAPACITY = 10_000
@@ -56,6 +57,10 @@ class Keys(Protocol):
 
     def present(self) -> bool:
         """Return whether there are keys, and they are not too old to be trusted."""
+        ...
+
+    def cached(self, kid: str) -> IssuerKey | None:
+        """Return the key called *kid* without waiting; None if it is not cached."""
         ...
 
     async def key(self, kid: str) -> IssuerKey | None:
@@ -145,6 +150,8 @@ class AccessTokens:
         clock: The current time, aware.
         org_claim: The name of the organization claim.
         permissions: How permissions are read from a token.
+        org_format: Which organization claims are accepted.
+        grantable_claim: The name of the claim with the scopes that a token may give to keys; None for any scope.
         algorithms: The accepted values of `alg`, out of RS256, RS384, RS512 and PS256.
         verified: The cache of verified tokens; without it every request verifies its token.
 
@@ -161,13 +168,22 @@ class AccessTokens:
         clock: Clock,
         org_claim: str = "org_id",
         permissions: PermissionPolicy = PermissionPolicy.AUTO,
+        org_format: OrganizationFormat = OrganizationFormat.AUTO,
+        grantable_claim: str | None = None,
         algorithms: Iterable[str] = DEFAULT_ALGORITHMS,
         verified: VerifiedTokens | None = None,
     ) -> None:
         self._algorithms = frozenset(algorithms)
         if not self._algorithms or not self._algorithms <= SUPPORTED_ALGORITHMS:
             raise ValueError(f"algorithms: one or more of {', '.join(sorted(SUPPORTED_ALGORITHMS))}")
-        self._rules = ClaimRules(issuer=issuer, audience=audience, org_claim=org_claim, permissions=permissions)
+        self._rules = ClaimRules(
+            issuer=issuer,
+            audience=audience,
+            org_claim=org_claim,
+            permissions=permissions,
+            org_format=org_format,
+            grantable_claim=grantable_claim,
+        )
         self._key_set = key_set
         self._clock = clock
         self._verified = verified
@@ -186,16 +202,21 @@ class AccessTokens:
             return verified
         jws = _read(token, self._algorithms)
         claims = _read_claims(jws)
-        # Before the key is looked up, which can cause a fetch: a foreign token must not cause one.
         claim_rules.check_issuer(claims, self._rules)
-        key = await self._key_set.key(jws.kid)
-        if key is None:
-            raise InvalidToken("The token is signed with a key that its issuer does not publish.")
+        key = self._key_set.cached(jws.kid) or await self._fetched_key(jws.kid, claims)
         key.verify(jws)
         now = self._now()
         principal = claim_rules.check(claims, self._rules, now=now)
         self._add_verified(compact_jws.as_ascii(token), principal, now=now, expires=claims["exp"])
         return principal
+
+    async def _fetched_key(self, kid: str, claims: claim_rules.Claims) -> IssuerKey:
+        # Before the fetch: a token that is refused in any case must not cause one.
+        claim_rules.check(claims, self._rules, now=self._now())
+        key = await self._key_set.key(kid)
+        if key is None:
+            raise InvalidToken("The token is signed with a key that its issuer does not publish.")
+        return key
 
     def _find_verified(self, token: str) -> Principal | None:
         # When the keys are too old to be trusted, so are the tokens that they verified.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeGuard
 
+from keywright.keys.scopes import is_scope
 from keywright.service.faults import InvalidToken, OrganizationRequired
-from keywright.service.principal import Organization, PermissionPolicy, Principal, granted
+from keywright.service.principal import Organization, OrganizationFormat, PermissionPolicy, Principal, granted
 
 LEEWAY_SECONDS = 5
 MAX_AHEAD_SECONDS = 60
@@ -23,6 +24,7 @@ Claims = dict[str, Any]
 
 # An organization id costs two SHA-1 hashes, and few names recur in all tokens.
 _organization_named = lru_cache(maxsize=4096)(Organization.named)
+_organization_of_uuid = lru_cache(maxsize=4096)(Organization.of_uuid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,16 @@ class ClaimRules:
         audience: The value of `aud`, or one of its members.
         org_claim: The name of the organization claim.
         permissions: How permissions are read from the claims.
+        org_format: Which organization claims are accepted.
+        grantable_claim: The name of the claim with the scopes that the token may give to keys; None for any scope.
     """
 
     issuer: str
     audience: str
     org_claim: str
     permissions: PermissionPolicy
+    org_format: OrganizationFormat = OrganizationFormat.AUTO
+    grantable_claim: str | None = None
 
 
 def check_issuer(claims: Claims, rules: ClaimRules) -> None:
@@ -51,7 +57,7 @@ def check_issuer(claims: Claims, rules: ClaimRules) -> None:
 
 def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     """
-    Check the claims of a token whose signature is verified.
+    Check the claims of a token. The principal counts only if the signature is verified, too.
 
     Args:
         claims: The payload, read strictly.
@@ -63,6 +69,7 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
         OrganizationRequired: The organization claim is absent, null or empty.
     """
     check_issuer(claims, rules)
+    _refuse_other_kinds(claims)
     _check_audience(claims.get("aud"), rules.audience)
     _check_times(claims, now)
     subject = claims.get("sub")
@@ -71,15 +78,22 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     if "cnf" in claims:
         # The token is bound to a key or a certificate (RFC 7800) that a bearer request does not show.
         raise InvalidToken("The token is bound to a key, which is not supported.")
-    scope = _scope(claims)
     return Principal(
         issuer=rules.issuer,
         subject=subject,
         client_id=_client_id(claims),
-        organization=_organization(claims.get(rules.org_claim), rules.issuer),
-        granted=granted(rules.permissions, permissions=_permissions(claims), scope=scope),
-        scope=scope,
+        organization=_organization(claims.get(rules.org_claim), rules),
+        granted=granted(rules.permissions, permissions=_permissions(claims), scope=_scope(claims)),
+        grantable=_grantable(claims, rules.grantable_claim),
     )
+
+
+def _refuse_other_kinds(claims: Claims) -> None:
+    """Refuse ID tokens (OpenID Connect Core 1.0), as Cognito marks them, too, and security events (RFC 8417)."""
+    if "nonce" in claims or "at_hash" in claims or claims.get("token_use") == "id":
+        raise InvalidToken("The token is an ID token. Send an access token.")
+    if "events" in claims:
+        raise InvalidToken("The token is a security event. Send an access token.")
 
 
 def _check_audience(audience: object, ours: str) -> None:
@@ -123,12 +137,17 @@ def _client_id(claims: Claims) -> str | None:
     return None
 
 
-def _organization(name: object, issuer: str) -> Organization:
+def _organization(name: object, rules: ClaimRules) -> Organization:
     if name is None or name == "":
         raise OrganizationRequired
     if not _is_name(name):
         raise InvalidToken("The organization claim is malformed.")
-    return _organization_named(issuer, name)
+    if rules.org_format is OrganizationFormat.AUTO:
+        return _organization_named(rules.issuer, name)
+    organization = _organization_of_uuid(rules.issuer, name)
+    if organization is None:
+        raise InvalidToken("The organization claim is not a UUID.")
+    return organization
 
 
 def _permissions(claims: Claims) -> list[str] | None:
@@ -145,3 +164,15 @@ def _scope(claims: Claims) -> frozenset[str]:
     if not isinstance(scope, str):
         raise InvalidToken("The scope claim is malformed.")
     return frozenset(word for word in scope.split(" ") if word)
+
+
+def _grantable(claims: Claims, name: str | None) -> tuple[str, ...] | None:
+    """Read the scopes that a token may give to keys: an array, or a text with spaces between them; absent for none."""
+    if name is None:
+        return None
+    value = claims.get(name, [])
+    words = value.split(" ") if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InvalidToken("The claim with the grantable scopes is malformed.")
+    # The claim may be `scope` itself, which has other words, too.
+    return tuple(filter(is_scope, words))

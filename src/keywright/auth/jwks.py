@@ -1,8 +1,9 @@
 """
 The cache of the issuer's signing keys: when they are fetched, and how long they are trusted.
 
-Three promises. One fetch runs at a time, at any load. A cached key never waits for a fetch. A failure to fetch is
-`AuthUnavailable`, never a refusal of the token.
+Four promises. One fetch runs at a time, at any load. A cached key never waits for a fetch. Unknown keys cause a fetch
+every 6 s at most. A token is refused for its key only after a fetch that succeeded and began after the token came; a
+fetch that failed, or that must wait, is `AuthUnavailable`.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ STALE_SECONDS = 3600
 # Early enough for two failed fetches before the keys cease to be fresh.
 REFRESH_AFTER_SECONDS = 510
 PAUSE_SECONDS = 30
+# Forged tokens can name any number of keys. Auth0's own libraries allow ten fetches a minute.
+UNKNOWN_KEY_PAUSE_SECONDS = 6
 # Without any keys every token is refused, so the first retries are sooner: after 5 s, 10 s, 20 s, then every 30 s.
 _FIRST_PAUSE_SECONDS = 5
 
@@ -66,6 +69,8 @@ class KeySet:
         self._generation = 0
         self._succeeded_at: float | None = None
         self._attempted_at: float | None = None
+        self._sought_at: float | None = None
+        self._begun = 0
         self._failures = 0
         self._running_fetch: asyncio.Task[None] | None = None
         self._refresher: asyncio.Task[None] | None = None
@@ -96,41 +101,51 @@ class KeySet:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
 
+    def cached(self, kid: str) -> IssuerKey | None:
+        """
+        Return the key called *kid* without waiting; None if it is not cached, or the keys are too old to be trusted.
+
+        Keys that will soon cease to be fresh are fetched in the background.
+        """
+        found = self._keys.get(kid) if self.present() else None
+        if found is not None and self._is_due():
+            self._start_fetch()
+        return found
+
     async def key(self, kid: str) -> IssuerKey | None:
         """
         Return the key called *kid*.
 
-        A cached key is returned at once. Another name causes a fetch, unless the last attempt was less than 30 s ago:
-        forged tokens can have any number of names.
+        A cached key is returned at once. Another name waits for the running fetch, or causes one, unless the last fetch
+        for an unknown key began less than 6 s ago: forged tokens can have any number of names.
 
         Returns:
-            The key, or None if the issuer does not publish it.
+            The key, or None if a fetch that began after the call did not find it.
 
         Raises:
-            AuthUnavailable: There are no trusted keys, or the key may be new and the issuer is unavailable.
+            AuthUnavailable: There are no trusted keys, or the key may be new: the issuer is unavailable, or a fetch is
+                not allowed yet. `retry_after` is the time until then.
         """
-        cached = self._cached(kid)
-        if cached is not None:
-            if self._is_due():
-                self._start_fetch()
-            return cached
-        await self._refetch()
-        cached = self._cached(kid)
-        if cached is None and (self._failures or self._closed or not self.present()):
-            # During an outage the issuer may have published this key, so the token may be good.
-            raise AuthUnavailable("the issuer's signing keys are unavailable", retry_after=self._retry_after())
-        return cached
-
-    def _cached(self, kid: str) -> IssuerKey | None:
-        return self._keys.get(kid) if self.present() else None
-
-    async def _refetch(self) -> None:
-        """Wait for the running fetch, or for a new one if one is allowed now."""
-        if self._monotonic() >= self._allowed_at():
-            self._start_fetch()
-        if self._running_fetch is not None:
+        begun = self._begun
+        while (found := self.cached(kid)) is None and not self._has_succeeded_since(begun):
+            fetch = self._running_fetch or self._seek(begun)
+            if fetch is None:
+                raise AuthUnavailable("the signing key is not known yet", retry_after=self._retry_after())
             # Awaiting the task itself would cancel it when one waiting call is cancelled, and the calls when it is.
-            await asyncio.wait([self._running_fetch])
+            await asyncio.wait([fetch])
+        return found
+
+    def _has_succeeded_since(self, begun: int) -> bool:
+        """Return whether the last fetch succeeded, and was not among the first *begun* ones."""
+        return self._running_fetch is None and self._begun > begun and not self._failures and not self._closed
+
+    def _seek(self, begun: int) -> "asyncio.Task[None] | None":
+        """Start a fetch for an unknown key; None if it is not allowed now, or one after the first *begun* failed."""
+        if self._begun > begun or self._monotonic() < self._seeking_allowed_at():
+            return None
+        self._sought_at = self._monotonic()
+        self._start_fetch()
+        return self._running_fetch
 
     def _start_fetch(self) -> None:
         """Start a fetch in a task of its own, unless one runs."""
@@ -145,6 +160,8 @@ class KeySet:
         self._running_fetch = None
 
     async def _fetch(self) -> None:
+        # Counted here and not where the task is made: a call before the first request is served by this fetch.
+        self._begun += 1
         try:
             keys = await self._source.fetch()
         except FetchFailed as failure:
@@ -173,7 +190,8 @@ class KeySet:
         while True:
             if self._is_due():
                 self._start_fetch()
-                await self._refetch()
+            if self._running_fetch is not None:
+                await asyncio.wait([self._running_fetch])
             else:
                 # At most 30 s: a fetch that a request caused can move the next one, either way.
                 await self._sleep(min(self._due_at() - self._monotonic(), PAUSE_SECONDS))
@@ -188,7 +206,7 @@ class KeySet:
         return self._succeeded_at + REFRESH_AFTER_SECONDS
 
     def _allowed_at(self) -> float:
-        """The time from which an unknown key may cause a fetch; counted from the last attempt, not the last success."""
+        """The time of the next attempt after a failed one; counted from the last attempt, not the last success."""
         if self._attempted_at is None:
             return 0.0  # before any reading of a monotonic clock
         if self._succeeded_at is not None:
@@ -196,5 +214,11 @@ class KeySet:
         pause = _FIRST_PAUSE_SECONDS << min(max(0, self._failures - 1), 3)
         return self._attempted_at + min(pause, PAUSE_SECONDS)
 
+    def _seeking_allowed_at(self) -> float:
+        """The time from which an unknown key may cause a fetch; that of `_allowed_at` until there are any keys."""
+        if self._succeeded_at is None:
+            return self._allowed_at()
+        return 0.0 if self._sought_at is None else self._sought_at + UNKNOWN_KEY_PAUSE_SECONDS
+
     def _retry_after(self) -> int:
-        return max(1, ceil(self._allowed_at() - self._monotonic()))
+        return max(1, ceil(self._seeking_allowed_at() - self._monotonic()))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from keywright.storage.engine import RunningStore
 
 COMMAND = "keywright migrate"
+OWNERS_DECIDE = "20261201_0012"
+"""The migration from which on the stored rows decide who owns the id of an organization."""
 
 Result = TypeVar("Result")
 
@@ -24,7 +26,7 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -> None:
+def prepare(url: str, *, trusts_ids: bool, on_step: Callable[[str], object] = lambda step: None) -> None:
     """
     Migrate or check the database at *url*; end the command if the service cannot use it.
 
@@ -32,6 +34,7 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
     operator decides when it changes. An unavailable one is accepted: the service answers 503 until it is available.
 
     Args:
+        trusts_ids: As for `refuse_unclear_owners`.
         on_step: Called with the name of each migration as it begins.
     """
     log = telemetry.Log("keywright.database")
@@ -43,6 +46,7 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
     try:
         pending = storage.pending(url)
         if pending and is_embedded(url):
+            refuse_unclear_owners(url, pending, trusts_ids=trusts_ids)
             storage.migrate(url, begin)
             return
     except ValueError as error:
@@ -55,6 +59,35 @@ def prepare(url: str, *, on_step: Callable[[str], object] = lambda step: None) -
         log.warning("the database cannot be reached; requests are answered 503 until it can", reason=fault.reason)
         return
     _require_nothing(pending)
+
+
+def refuse_unclear_owners(url: str, pending: list[str], *, trusts_ids: bool) -> None:
+    """
+    End the command if a database of an earlier version has organizations whose ids tenants may have chosen.
+
+    That version took a claim that is a UUID of version 5 as it stands. From now on the stored rows decide who owns an
+    id, so the operator has to say once that they are right.
+
+    Args:
+        url: Of the database.
+        pending: The migrations that it lacks.
+        trusts_ids: Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set, which says so.
+    """
+    if trusts_ids or OWNERS_DECIDE not in pending or pending == storage.all_of(url):
+        return
+    found = run(url, lambda store: store.self_named_organizations(limit=3))
+    if found:
+        exits.stop(unclear_owners([str(organization.id) for organization in found]), exits.NOT_MIGRATED)
+
+
+def unclear_owners(ids: list[str]) -> str:
+    """Give the sentence about organizations whose ids tenants may have chosen."""
+    return (
+        f"An earlier version took the ids of organizations from the tokens, and {', '.join(ids)} may be the derived id "
+        "of another organization: if tenants can choose the claim, look at the keys and events of these organizations. "
+        "Then set KEYWRIGHT_ORG_CLAIM_FORMAT: uuid if all your organizations have UUIDs that only the issuer chooses, "
+        "auto otherwise."
+    )
 
 
 def require_migrated(url: str) -> None:

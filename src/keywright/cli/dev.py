@@ -124,7 +124,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
         port=listener.getsockname()[1],
     )
     telemetry.configure_logging(settings.log_level, as_json=False)
-    database.prepare(folder.database_url)
+    database.prepare(folder.database_url, trusts_ids=True)
     url = listening.bound_url(listener, host)
     if not process.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
         exits.stop("The service could not start; the log has the cause.", exits.FAILED)

@@ -16,10 +16,12 @@ def migrate(
     from keywright.cli import database
     from keywright.storage import migrate as storage
 
-    url = exits.load_database_settings().database_url.get_secret_value()
+    settings = exits.load_database_settings()
+    url = settings.database_url.get_secret_value()
     with database.ending_where_unusable():
         steps = storage.pending(url)
         if steps and not check:
+            database.refuse_unclear_owners(url, steps, trusts_ids=settings.trusts_org_ids)
             storage.migrate(url, lambda step: print(f"migrated: {step}"))
     if not check:
         print("The database is up to date." if steps else "The database was up to date.")

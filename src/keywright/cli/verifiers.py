@@ -77,7 +77,7 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
 
     settings = exits.load_database_settings()
     url = settings.database_url.get_secret_value()
-    database.prepare(url)
+    database.prepare(url, trusts_ids=settings.trusts_org_ids)
     return database.run(
         url,
         lambda store: work(

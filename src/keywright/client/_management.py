@@ -80,8 +80,8 @@ class _Client:
     receipt = _Method(calls.receipt)
     options = _Method(calls.options)
 
-    def __init__(self, base_url: str, token: str, timeout: float, pauses: Sequence[float]) -> None:
-        self._base = service_address(base_url)
+    def __init__(self, base_url: str, token: str, timeout: float, pauses: Sequence[float], allow_http: bool) -> None:
+        self._base = service_address(base_url, allow_http=allow_http)
         self._pauses = tuple(pauses)
         self.service_time: datetime | None = None
         """The service's clock at its last answer, to the second; None where that answer had no `Date`."""
@@ -148,9 +148,11 @@ class ManagementClient(_Client):
         timeout: Seconds to wait for a connection, and for every part of an answer.
         pauses: Seconds before each retry of a creation or rotation; empty for no retry.
         sleep: Waits for so many seconds.
+        allow_http: Allow `http://` to another machine; only on a network that you trust.
 
     Raises:
-        KeywrightError: *base_url* is no http(s) address, or *token* is not allowed in a header.
+        KeywrightError: *base_url* is no http(s) address, or `http://` and neither loopback nor allowed, or *token* is
+            not allowed in a header.
     """
 
     def __init__(
@@ -162,8 +164,9 @@ class ManagementClient(_Client):
         timeout: float = TIMEOUT_SECONDS,
         pauses: Sequence[float] = PAUSES,
         sleep: Callable[[float], None] = time.sleep,
+        allow_http: bool = False,
     ) -> None:
-        super().__init__(base_url, token, timeout, pauses)
+        super().__init__(base_url, token, timeout, pauses, allow_http)
         self._sleep = sleep
         self._http = httpx.Client(transport=transport, **self._settings)
 
@@ -233,6 +236,7 @@ class AsyncManagementClient(_Client):
         timeout: As for `ManagementClient`.
         pauses: As for `ManagementClient`.
         sleep: Waits for so many seconds, without blocking the loop.
+        allow_http: As for `ManagementClient`.
 
     Raises:
         KeywrightError: As for `ManagementClient`.
@@ -247,8 +251,9 @@ class AsyncManagementClient(_Client):
         timeout: float = TIMEOUT_SECONDS,
         pauses: Sequence[float] = PAUSES,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        allow_http: bool = False,
     ) -> None:
-        super().__init__(base_url, token, timeout, pauses)
+        super().__init__(base_url, token, timeout, pauses, allow_http)
         self._sleep = sleep
         self._http = httpx.AsyncClient(transport=transport, **self._settings)
 

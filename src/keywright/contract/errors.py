@@ -27,6 +27,8 @@ class ErrorResponse:
     """Stable, for programs"""
     request_id: str
     """Finds the request in the service's log"""
+    missing_scopes: tuple[str, ...] = ABSENT
+    """The scopes that the token may not give to a key; present with `scopes_not_grantable`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +43,5 @@ class ProblemResponse:
     request_id: str
     errors: tuple[FieldError, ...] = ABSENT
     """Every flaw of body and parameters; present with `validation_failed`"""
+    missing_scopes: tuple[str, ...] = ABSENT
+    """The scopes that the token may not give to a key; present with `scopes_not_grantable`"""

@@ -4,7 +4,6 @@ The record of an API key, and its status at a given time.
 Nothing here is secret: a record has the public half of the pair, and the display of the private one.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,14 +18,6 @@ from keywright.keys.rate_limits import RateLimit
 NAME_MAX = 100
 DESCRIPTION_MAX = 255
 EXTERNAL_ID_MAX = 255
-
-# Characters that are invisible or change the order of displayed text: controls (NUL among them, which PostgreSQL cannot
-# store) and bidirectional embeddings, overrides and isolates. The two patterns are published in the OpenAPI document;
-# they allow lone surrogates, because an ECMAScript engine without the `u` flag reads half an emoji as one.
-_HIDDEN = r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
-DESCRIPTION_PATTERN = rf"^[^{_HIDDEN}]*$"
-NAME_PATTERN = rf"^[^{_HIDDEN}]*[^\s{_HIDDEN}][^{_HIDDEN}]*$"
-_FORBIDDEN_CHARACTER = re.compile(rf"[{_HIDDEN}\ud800-\udfff]")
 
 
 class Status(StrEnum):
@@ -117,18 +108,3 @@ class ApiKey:
         if self.expires_at is not None and self.expires_at <= now:
             return Status.EXPIRED
         return Status.ACTIVE
-
-
-def flaw_in_name(name: str) -> str | None:
-    """Describe a flaw in the characters of a key's name in one sentence that does not quote it; None for none."""
-    flaw = flaw_in_description(name)
-    if flaw is None and name.isspace():
-        return "A name needs a visible character."
-    return flaw
-
-
-def flaw_in_description(description: str) -> str | None:
-    """Describe a flaw in the characters of a description in one sentence that does not quote it; None for none."""
-    if _FORBIDDEN_CHARACTER.search(description):
-        return "Control characters, lone surrogates and bidirectional overrides are not allowed."
-    return None

@@ -4,6 +4,7 @@ The exceptions of the service, each with a stable code. Refusals of use cases ar
     Fault
     ├── InvalidToken              the caller's token is malformed, expired or for another audience
     ├── OrganizationRequired      the token is valid, but names no organization
+    ├── OrganizationConflict      the token is valid, but another organization owns the id that it claims
     ├── PermissionMissing         the token is valid, but lacks a permission
     └── Unavailable               a fault on our side; the same request may succeed later
         ├── AuthUnavailable       the issuer's signing keys could not be fetched
@@ -42,6 +43,21 @@ class OrganizationRequired(Fault):
     """The token is valid but names no organization."""
 
     code = "organization_required"
+
+
+class OrganizationConflict(Fault):
+    """
+    Another issuer or external id owns the id of the token's organization.
+
+    Args:
+        org_id: That id, as text, for the log.
+    """
+
+    code = "organization_conflict"
+
+    def __init__(self, org_id: str) -> None:
+        super().__init__(org_id)
+        self.org_id = org_id
 
 
 class PermissionMissing(Fault):

@@ -35,6 +35,8 @@ class Authenticator(Protocol):
         Raises:
             InvalidToken: The token cannot be trusted.
             OrganizationRequired: The token names no organization.
-            AuthUnavailable: There are no signing keys to verify it with.
+            OrganizationConflict: Another organization owns the id that the token claims.
+            AuthUnavailable: There are no signing keys to verify it with, or its signing key may be new.
+            StorageUnavailable: Its organization cannot be looked up.
         """
         ...

@@ -6,6 +6,11 @@ from enum import StrEnum
 from typing import Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from keywright.keys.scopes import missing
+
+_DERIVED = 5
+"""The version of the UUIDs that are derived from names (RFC 9562, section 5.5)."""
+
 
 class Permission(StrEnum):
     """A permission, as the claims of a token name it."""
@@ -17,6 +22,13 @@ class Permission(StrEnum):
     DELETE = "delete:api_keys"
     VERIFY = "verify:api_keys"
     READ_EVENTS = "read:api_key_events"
+
+
+class OrganizationFormat(StrEnum):
+    """Which organization claims are accepted; the setting `KEYWRIGHT_ORG_CLAIM_FORMAT`."""
+
+    AUTO = "auto"
+    UUID = "uuid"
 
 
 class PermissionPolicy(StrEnum):
@@ -39,11 +51,24 @@ class Organization:
         """
         Give the organization with the id *external_id* at *issuer*.
 
-        A canonical UUID is kept; any other id becomes `uuid5(uuid5(NAMESPACE_URL, issuer), external_id)`, so that every
-        process derives the same UUID without a look-up.
+        A canonical UUID of any version but 5 is kept; any other id, a UUID of version 5 included, becomes
+        `uuid5(uuid5(NAMESPACE_URL, issuer), external_id)`, so that every process derives the same UUID without a
+        look-up. A derived id is always of version 5: no external id can name it.
         """
-        identifier = _canonical_uuid(external_id) or uuid5(uuid5(NAMESPACE_URL, issuer), external_id)
-        return cls(identifier, issuer, external_id)
+        value = _canonical_uuid(external_id)
+        if value is None or value.version == _DERIVED:
+            return cls(uuid5(uuid5(NAMESPACE_URL, issuer), external_id), issuer, external_id)
+        return cls(value, issuer, str(value))
+
+    @classmethod
+    def of_uuid(cls, issuer: str, external_id: str) -> Self | None:
+        """Give the organization whose id is the canonical UUID *external_id*, of any version; None for other text."""
+        value = _canonical_uuid(external_id)
+        return None if value is None else cls(value, issuer, str(value))
+
+    def owns(self, stored: Self) -> bool:
+        """Return whether the *stored* organization with this id is this one; a UUID may be spelled in another case."""
+        return self.issuer == stored.issuer and self.external_id.lower() == stored.external_id.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +76,8 @@ class Principal:
     """
     The bearer of a verified access token.
 
-    `granted` are the permissions of the token; None for all permissions but `verify:api_keys`. `scope` are the values
-    of its `scope` claim.
+    `granted` are the permissions of the token; None for all permissions but `verify:api_keys`. `grantable` are the
+    scopes that it may give to keys, wildcards included; None for any.
     """
 
     issuer: str
@@ -60,13 +85,17 @@ class Principal:
     client_id: str | None
     organization: Organization
     granted: frozenset[str] | None
-    scope: frozenset[str] = frozenset()
+    grantable: tuple[str, ...] | None = None
 
     def may(self, permission: Permission) -> bool:
         """Return whether the token has *permission*. `verify:api_keys` is for services and must always be explicit."""
         if self.granted is not None:
             return permission in self.granted
-        return permission is not Permission.VERIFY or permission in self.scope
+        return permission is not Permission.VERIFY
+
+    def not_grantable(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        """List those of *scopes* that the token may not give to a key, in their order."""
+        return () if self.grantable is None else tuple(missing(self.grantable, scopes))
 
 
 def granted(
@@ -76,8 +105,9 @@ def granted(
     Read the permissions from the claims of a token.
 
     Args:
-        policy: `auto`: the `permissions` claim limits a token; without the claim it is not limited. `enforce`: the
-            permission must be in `permissions`, or in `scope` where that claim is absent.
+        policy: `auto`: the `permissions` claim limits a token; without the claim, a `scope` with any `Permission` does;
+            without either it is not limited. `enforce`: the permission must be in `permissions`, or in `scope` where
+            that claim is absent.
         permissions: Auth0's `permissions` claim; None where the token has none.
         scope: The values of the `scope` claim.
 
@@ -86,7 +116,8 @@ def granted(
     """
     if permissions is not None:
         return frozenset(permissions)
-    return frozenset(scope) if policy is PermissionPolicy.ENFORCE else None
+    named = frozenset(scope)
+    return named if policy is PermissionPolicy.ENFORCE or not named.isdisjoint(Permission) else None
 
 
 def _canonical_uuid(text: str) -> UUID | None:

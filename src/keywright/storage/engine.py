@@ -6,6 +6,7 @@ from typing import Protocol
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking.ports import CheckingStore
 from keywright.service.management.ports import AuditStore, KeyTaskStore
+from keywright.service.organizations import OrganizationStore
 from keywright.service.verifier_sessions import SessionStore
 from keywright.service.verifiers import VerifierStore
 from keywright.storage import url as database_url
@@ -14,7 +15,9 @@ from keywright.storage.sqlite.store import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
-class RunningStore(AuditStore, KeyTaskStore, ChangeStore, CheckingStore, SessionStore, VerifierStore, Protocol):
+class RunningStore(
+    AuditStore, KeyTaskStore, ChangeStore, CheckingStore, OrganizationStore, SessionStore, VerifierStore, Protocol
+):
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:

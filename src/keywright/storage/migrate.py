@@ -40,6 +40,12 @@ def pending(url: str) -> list[str]:
     return postgres_migrate.pending(place)
 
 
+def all_of(url: str) -> list[str]:
+    """Name all migrations of the engine at *url*, oldest first: what an empty database lacks."""
+    is_file = isinstance(database_url.read(url), SqliteUrl)
+    return (migrations.SQLITE if is_file else migrations.POSTGRESQL).missing(())
+
+
 def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
     """
     Run the migrations that the database lacks; a SQLite file that does not exist is created.

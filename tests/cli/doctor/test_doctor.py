@@ -13,9 +13,11 @@ import pytest
 from keywright.cli.doctor import database as database_checks
 from keywright.cli.doctor.results import Level
 from keywright.dev.issuer import DevIssuer
+from keywright.storage.migrate import migrate
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
 from tests.redis_server import RedisServer
+from tests.storage.making import Database
 
 
 def doctor(env: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -178,3 +180,16 @@ def test_workers_that_count_alone(settings: dict[str, str]) -> None:
     found = findings({**settings, "KEYWRIGHT_WORKERS": "4"}, code=0)
     assert found["limits"]["level"] == "warn"
     assert "4 times" in found["limits"]["message"]
+
+
+def test_organizations_that_chose_their_ids(settings: dict[str, str]) -> None:
+    """Ids that tenants may have chosen are a warning, until the operator has set how claims are read."""
+    id_ = "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21"
+    url = settings["KEYWRIGHT_DATABASE_URL"]
+    migrate(url)
+    assert "organizations" not in findings(settings, code=0)
+    Database(url).query(f"INSERT INTO organizations VALUES (X'{id_.replace('-', '')}', 'i', '{id_}', 0)")
+    warned = findings(settings, code=0)["organizations"]
+    assert (warned["level"], id_ in warned["message"]) == ("warn", True)
+    assert "KEYWRIGHT_ORG_CLAIM_FORMAT" in warned["fix"]
+    assert "organizations" not in findings({**settings, "KEYWRIGHT_ORG_CLAIM_FORMAT": "auto"}, code=0)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,11 +16,14 @@ from keywright.service.management.idempotency import KEPT, Answered, IdempotentR
 from keywright.service.management.management import Management
 from keywright.service.management.ports import SealedAnswer
 from keywright.service.management.refusals import Refused
+from keywright.service.principal import Principal
 from tests.service.management.fragile_store import FragileStore, Point
 from tests.service.managing import ALICE, BOB, HEADER, NOW, ORIGIN, SECOND, Scenario, idempotent_request
 
 REUSED = Refused("idempotency_key_reused")
 IN_USE = Refused("idempotency_key_in_use")
+CAROL = replace(ALICE, subject="auth0|carol")
+"""Another subject of Alice's organization."""
 
 
 @pytest.fixture
@@ -46,21 +48,22 @@ def answered(result: object) -> Answered:
 # Sealing
 
 
+def derived(use: bytes, salt: bytes | None) -> bytes:
+    info = b"keywright.idempotency." + use
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(HEADER.encode())
+
+
 async def test_as_it_is_written_down(scenario: Scenario, store: FragileStore) -> None:
     """Digest, fingerprint and sealed answer are stored as the module's docstring defines them, to the byte."""
     answer = answered(await create(scenario.management))
     (stored,) = store.sealed_answers.values()
     header, content, org = HEADER.encode(), b"POST /api-keys {}", ALICE.organization.id.bytes
-    domain = b"keywright.idempotency.v1"
-
-    def derived(use: bytes, salt: bytes | None) -> bytes:
-        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=domain + b" " + use).derive(header)
-
-    assert stored.request_digest == sha256(domain + b"\0" + header).digest()
-    assert stored.fingerprint == hmac_digest(derived(b"fingerprint", None), content, "sha256")
+    bound = b"https://issuer.example/\0auth0|alice\0" + content
+    assert stored.request_digest == sha256(b"keywright.idempotency.v1\0" + header).digest()
+    assert stored.fingerprint == hmac_digest(derived(b"v2 fingerprint", None), bound, "sha256")
     salt, nonce, sealed = stored.sealed[:16], stored.sealed[16:28], stored.sealed[28:]
     associated = org + stored.request_digest + stored.fingerprint
-    assert AESGCM(derived(b"answer", salt)).decrypt(nonce, sealed, associated) == answer.body
+    assert AESGCM(derived(b"v1 answer", salt)).decrypt(nonce, sealed, associated) == answer.body
     assert (stored.created_at, stored.expires_at) == (NOW, NOW + timedelta(hours=24))
 
 
@@ -77,8 +80,8 @@ async def test_nothing_stored_tells_the_answer(scenario: Scenario, store: Fragil
     assert first.fingerprint != second.fingerprint
 
 
-def sealing(org: UUID = ALICE.organization.id, key: str = HEADER, content: bytes = b"said") -> Sealing:
-    return Sealing(org, IdempotentRequest(key, content, lambda created: b"answer"), lambda count: b"e" * count)
+def sealing(who: Principal = ALICE, key: str = HEADER, content: bytes = b"said") -> Sealing:
+    return Sealing(who, IdempotentRequest(key, content, lambda created: b"answer"), lambda count: b"e" * count)
 
 
 def sealed(created: Created) -> SealedAnswer:
@@ -86,10 +89,11 @@ def sealed(created: Created) -> SealedAnswer:
 
 
 async def test_only_the_same_request_opens_it(scenario: Scenario) -> None:
-    """Another organisation, another idempotency key, another request: none of them opens an answer."""
+    """Another organisation, subject, issuer, idempotency key or request: none of them opens an answer."""
     sealed_answer = sealed(await scenario.create())
     assert sealing().open(sealed_answer) == b"answer"
-    for other in (sealing(org=BOB.organization.id), sealing(key=HEADER[::-1]), sealing(content=b"says")):
+    others = [BOB, CAROL, replace(ALICE, issuer="https://other.example/")]
+    for other in (*map(sealing, others), sealing(key=HEADER[::-1]), sealing(content=b"says")):
         assert other.open(sealed_answer) is None
         # Not even where somebody has put it in the place of the other's.
         moved = replace(sealed_answer, request_digest=other.request_digest, fingerprint=other.fingerprint)
@@ -123,6 +127,40 @@ async def test_another_request_under_the_same_key(scenario: Scenario, store: Fra
     await create(scenario.management)
     assert await create(scenario.management, idempotent_request(content=b"POST /api-keys {other}")) == REUSED
     assert len(store.keys) == 1
+
+
+async def test_another_subject_under_the_same_key(scenario: Scenario, store: FragileStore) -> None:
+    """Another subject of the organization gets no private key, and does nothing a second time."""
+    first = answered(await create(scenario.management))
+    for service in (scenario.management, scenario.process()):
+        assert await service.create(CAROL, ORIGIN, NewKey(name="name"), idempotent_request()) == REUSED
+    assert len(store.keys) == len(store.trail) == 1
+    assert await create(scenario.management) == Answered(first.body, replayed=True)
+
+
+async def test_subject_and_content_do_not_run_together(scenario: Scenario) -> None:
+    """A subject whose text ends as another request begins has another fingerprint."""
+    longer = replace(ALICE, subject=ALICE.subject + "x")
+    assert sealing(longer, content=b"y").fingerprint != sealing(ALICE, content=b"xy").fingerprint
+
+
+async def test_an_answer_of_the_version_before(scenario: Scenario, store: FragileStore) -> None:
+    """An answer whose fingerprint is of the content alone is replayed, and refuses another request."""
+    content, associated_with = b"POST /api-keys {}", ALICE.organization.id.bytes
+    digest = sha256(b"keywright.idempotency.v1\0" + HEADER.encode()).digest()
+    fingerprint = hmac_digest(derived(b"v1 fingerprint", None), content, "sha256")
+    salt, nonce = b"s" * 16, b"n" * 12
+    sealed = AESGCM(derived(b"v1 answer", salt)).encrypt(nonce, b"before", associated_with + digest + fingerprint)
+    store.sealed_answers[ALICE.organization.id, digest] = SealedAnswer(
+        request_digest=digest,
+        fingerprint=fingerprint,
+        sealed=salt + nonce + sealed,
+        created_at=NOW,
+        expires_at=NOW + KEPT,
+    )
+    assert await create(scenario.management) == Answered(b"before", replayed=True)
+    assert await create(scenario.management, idempotent_request(content=b"POST /api-keys {other}")) == REUSED
+    assert not store.keys
 
 
 async def test_an_altered_replay(scenario: Scenario, store: FragileStore) -> None:

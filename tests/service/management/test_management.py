@@ -9,12 +9,25 @@ import pytest
 from keywright.keys.pair import parse, parse_public
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import RevocationReason, Status
+from keywright.service.faults import OrganizationConflict
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.commands import NewKey
 from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.service.management.refusals import Refused
 from keywright.service.verifier_sessions import Receipt
-from tests.service.managing import ALICE, BOB, DAY, ISSUER, NOW, ORIGIN, SECOND, Scenario, flaws_of, made
+from tests.service.managing import (
+    ALICE,
+    BOB,
+    DAY,
+    ISSUER,
+    NOW,
+    ORIGIN,
+    SECOND,
+    Scenario,
+    flaws_of,
+    idempotent_request,
+    made,
+)
 
 ALL = EventFilter()
 KEY = UUID(int=7)
@@ -191,3 +204,13 @@ async def test_a_receipt(scenario: Scenario) -> None:
     scenario.store.receipts[ALICE.organization.id, KEY] = RECEIPT
     assert await scenario.management.receipt(ALICE, KEY) == RECEIPT
     assert await scenario.management.receipt(BOB, KEY) is None
+
+
+async def test_an_organization_id_of_another(scenario: Scenario) -> None:
+    """No key is made for an organization whose id another one has."""
+    await scenario.create()
+    thief = replace(ALICE, organization=replace(ALICE.organization, external_id="org_other"))
+    for idempotent in (None, idempotent_request()):
+        with pytest.raises(OrganizationConflict):
+            await scenario.management.create(thief, ORIGIN, NewKey(name="name"), idempotent)
+    assert len(scenario.store.keys) == 1

@@ -53,7 +53,7 @@ class PrincipalInput(Input):
 
     codes = (
         *("invalid_request", "missing_token", "invalid_token"),
-        *("organization_required", "insufficient_scope", "auth_unavailable"),
+        *("organization_required", "organization_conflict", "insufficient_scope", "auth_unavailable"),
     )
 
     def __init__(self, permission: Permission) -> None:

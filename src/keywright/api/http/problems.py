@@ -15,10 +15,11 @@ from starlette.responses import Response
 from keywright import telemetry
 from keywright.contract.codec import ABSENT, written
 from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
-from keywright.service.faults import Fault, InvalidToken, PermissionMissing, Unavailable
+from keywright.service.faults import Fault, InvalidToken, OrganizationConflict, PermissionMissing, Unavailable
 from keywright.service.management.refusals import Refused
 
 _log = telemetry.Log("keywright.api")
+_conflicts = telemetry.SampledLog(_log)
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
@@ -47,6 +48,12 @@ PROBLEMS = {
     "missing_token": Problem(401, "Token missing", "An access token is required: Authorization: Bearer <token>."),
     "invalid_token": Problem(401, "Token refused", "The access token cannot be trusted."),
     "organization_required": Problem(403, "Organization required", "The access token names no organization."),
+    "organization_conflict": Problem(
+        403, "Organization conflict", "Another organization owns the id that the access token claims."
+    ),
+    "scopes_not_grantable": Problem(
+        403, "Scopes not grantable", "The access token may not give a key all of these scopes."
+    ),
     "insufficient_scope": Problem(403, "Permission missing", "The access token lacks a permission."),
     "verifier_required": Problem(403, "Verifier required", "This needs the credential of a verifier, not a token."),
     "not_found": Problem(404, "Not found", "There is no such resource."),
@@ -99,6 +106,7 @@ class Refusal(Exception):
         detail: A sentence in place of the table's.
         errors: The flaws, for `validation_failed`.
         headers: Further headers of the answer.
+        missing_scopes: The scopes, for `scopes_not_grantable`.
     """
 
     problems: ClassVar[Mapping[str, Problem]] = PROBLEMS
@@ -110,12 +118,14 @@ class Refusal(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: dict[str, str] | None = None,
+        missing_scopes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.errors = errors
         self.headers = headers or {}
+        self.missing_scopes = missing_scopes
 
 
 class KeyRefusal(Refusal):
@@ -141,7 +151,8 @@ def refusal_of(refused: Refused) -> Refusal:
     """Make a `Refusal` from the refusal of a use case; flaws of fields become flaws of the body."""
     errors = [FieldError(("body", flaw.field, *flaw.path), flaw.msg, flaw.type) for flaw in refused.flaws]
     seconds = RETRY_SECONDS.get(refused.code)
-    return Refusal(refused.code, errors=errors, headers={} if seconds is None else {"Retry-After": str(seconds)})
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return Refusal(refused.code, errors=errors, headers=headers, missing_scopes=refused.scopes)
 
 
 def answer_to(error: Exception, request: Request) -> Response:
@@ -171,6 +182,7 @@ def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Res
     problem = refusal.problems[refusal.code]
     sentence = refusal.detail or problem.sentence
     errors = tuple(refusal.errors)
+    missing_scopes = refusal.missing_scopes or ABSENT
     body: ErrorResponse | ProblemResponse
     if as_problem:
         body = ProblemResponse(
@@ -181,9 +193,12 @@ def write(refusal: Refusal, *, request_id: str, as_problem: bool = False) -> Res
             code=refusal.code,
             request_id=request_id,
             errors=errors or ABSENT,
+            missing_scopes=missing_scopes,
         )
     else:
-        body = ErrorResponse(detail=errors or sentence, code=refusal.code, request_id=request_id)
+        body = ErrorResponse(
+            detail=errors or sentence, code=refusal.code, request_id=request_id, missing_scopes=missing_scopes
+        )
     return Response(
         written(body),
         status_code=problem.status,
@@ -205,10 +220,18 @@ def _note_fault(fault: Fault, request: Request) -> None:
     if isinstance(fault, Unavailable):
         telemetry.unavailable.labels(fault.code).inc()
         _log.warning("unavailable", code=fault.code, reason=fault.reason)
+    elif isinstance(fault, OrganizationConflict):
+        note_conflict(fault)
     else:
         telemetry.token_refusals.labels(fault.code).inc()
         if isinstance(fault, InvalidToken):
             request.state.log["reason"] = fault.reason
+
+
+def note_conflict(fault: OrganizationConflict) -> None:
+    """Count a refused claim of an organization id, and warn of it at most once a minute in each process."""
+    telemetry.token_refusals.labels(fault.code).inc()
+    _conflicts.warning("organization conflict", org=fault.org_id)
 
 
 def _refusal_of(fault: Fault) -> Refusal:

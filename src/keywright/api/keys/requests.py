@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from keywright.keys import scopes
@@ -19,14 +19,12 @@ from keywright.keys.format import ENVIRONMENT
 from keywright.keys.rate_limits import LIMIT_MAX, MOST_RATE_LIMITS, NAME_PATTERN, WINDOW_SECONDS_MAX, RateLimit
 from keywright.keys.record import (
     DESCRIPTION_MAX,
-    DESCRIPTION_PATTERN,
     EXTERNAL_ID_MAX,
     NAME_MAX,
     RevocationReason,
-    flaw_in_description,
-    flaw_in_name,
 )
-from keywright.keys.record import NAME_PATTERN as KEY_NAME_PATTERN
+from keywright.keys.shown_text import DESCRIPTION_PATTERN, PATTERN_NOTE, flaw_in_description, flaw_in_name
+from keywright.keys.shown_text import NAME_PATTERN as KEY_NAME_PATTERN
 from keywright.service.management.commands import Changes, NewKey
 from keywright.strict_json import has_lone_surrogate
 
@@ -131,6 +129,8 @@ def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+_TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": DESCRIPTION_PATTERN, "$comment": PATTERN_NOTE}
+
 DateTime = Annotated[datetime, BeforeValidator(date_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 Name = Annotated[
     str,
@@ -138,28 +138,28 @@ Name = Annotated[
         min_length=1,
         max_length=NAME_MAX,
         description="A user-friendly name for the API key",
-        json_schema_extra={"pattern": KEY_NAME_PATTERN},
+        json_schema_extra={"pattern": KEY_NAME_PATTERN, "$comment": PATTERN_NOTE},
     ),
     AfterValidator(_checked_name),
 ]
 Description = Annotated[
     str,
-    Field(max_length=DESCRIPTION_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(max_length=DESCRIPTION_MAX, description=PATTERN_NOTE, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 ExternalId = Annotated[
     str,
-    Field(min_length=1, max_length=EXTERNAL_ID_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(min_length=1, max_length=EXTERNAL_ID_MAX, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 SearchedText = Annotated[
     str,
-    Field(min_length=1, max_length=MOST_SEARCHED, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(min_length=1, max_length=MOST_SEARCHED, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 Subject = Annotated[
     str,
-    Field(min_length=1, max_length=SUBJECT_MAX, json_schema_extra={"pattern": DESCRIPTION_PATTERN}),
+    Field(min_length=1, max_length=SUBJECT_MAX, json_schema_extra=_TEXT_SCHEMA),
     AfterValidator(_checked_text),
 ]
 Environment = Annotated[str, Field(pattern=f"^{ENVIRONMENT.pattern}$")]

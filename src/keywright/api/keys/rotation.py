@@ -27,7 +27,7 @@ class RotationRoutes:
         summary="Rotate API Key",
         answers=CreatedApiKeyResponse,
         headers=("ETag",),
-        refusals=("key_revoked", "key_expired", "rotation_under_way", "changed_meanwhile"),
+        refusals=("scopes_not_grantable", "key_revoked", "key_expired", "rotation_under_way", "changed_meanwhile"),
     )
     async def rotate_api_key(
         self,

@@ -99,7 +99,7 @@ class KeyRoutes:
         status=201,
         answers=CreatedApiKeyResponse,
         headers=("ETag", "Location"),
-        refusals=("too_many_keys",),
+        refusals=("scopes_not_grantable", "too_many_keys"),
     )
     async def create_api_key(
         self, principal: MayCreate, key: IdempotencyKey, new: Body[CreateApiKeyRequestV2], origin: FromWhere
@@ -146,7 +146,7 @@ class KeyRoutes:
         summary="Update API Key",
         answers=ApiKeyResponse,
         headers=("ETag",),
-        refusals=("key_revoked", "changed_meanwhile"),
+        refusals=("scopes_not_grantable", "key_revoked", "changed_meanwhile"),
     )
     async def update_api_key(
         self,

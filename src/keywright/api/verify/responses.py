@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from keywright import telemetry
-from keywright.api.http.problems import Refusal, answer, answer_fault
-from keywright.service.faults import Fault, Unavailable
+from keywright.api.http.problems import Refusal, answer, answer_fault, note_conflict
+from keywright.service.faults import Fault, OrganizationConflict, Unavailable
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -41,6 +41,8 @@ def error_response(error: Exception, scope: Scope, request_id: str) -> Response:
     elif isinstance(error, Fault):
         if isinstance(error, Unavailable):
             telemetry.unavailable.labels(error.code).inc()
+        elif isinstance(error, OrganizationConflict):
+            note_conflict(error)
         response = answer_fault(error, request)
     else:
         telemetry.Log("keywright.error").error("unexpected error", exc_info=error, request_id=request_id)

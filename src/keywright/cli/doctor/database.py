@@ -4,25 +4,28 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from keywright.cli.database import COMMAND, is_embedded
+from keywright.cli.database import COMMAND, is_embedded, unclear_owners
 from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate
 from keywright.storage import url as database_url
-from keywright.storage.engine import server_time
+from keywright.storage.engine import open_store, server_time
 from keywright.storage.migrations import TooOld
 
 CLOCK_SECONDS = 5
 """The difference of clocks, in seconds, that does no harm."""
 
 
-async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[CheckResult]:
+async def check(
+    url: str, *, trusts_ids: bool = True, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> list[CheckResult]:
     """
     Check the database at *url*; change nothing.
 
     Args:
         url: As in the settings.
+        trusts_ids: Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set; without it, ids that tenants may have chosen are shown.
         now: The current time, aware.
     """
     try:
@@ -41,7 +44,8 @@ async def check(url: str, *, now: Callable[[], datetime] = lambda: datetime.now(
         fix = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
     sound = results.ok("database", "It is available, and its commits are durable.")
-    return [sound, _migrations(url, pending), *await _clock(url, now)]
+    owners = [] if trusts_ids or pending == migrate.all_of(url) else await _owners(url)
+    return [sound, _migrations(url, pending), *owners, *await _clock(url, now)]
 
 
 def _migrations(url: str, pending: list[str]) -> CheckResult:
@@ -50,6 +54,20 @@ def _migrations(url: str, pending: list[str]) -> CheckResult:
     if is_embedded(url):
         return results.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
     return results.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
+
+
+async def _owners(url: str) -> list[CheckResult]:
+    store = open_store(url)
+    try:
+        found = await store.self_named_organizations(limit=3)
+    except StorageUnavailable:
+        return []
+    finally:
+        await store.close()
+    if not found:
+        return []
+    sentence, _, fix = unclear_owners([str(organization.id) for organization in found]).partition(": ")
+    return [results.warn("organizations", f"{sentence}.", f"{fix[0].upper()}{fix[1:]}")]
 
 
 async def _clock(url: str, now: Callable[[], datetime]) -> list[CheckResult]:

@@ -39,7 +39,7 @@ async def examine() -> list[CheckResult]:
 async def _surroundings(chosen: Settings) -> list[CheckResult]:
     found = await asyncio.gather(
         issuer.check(chosen.issuer),
-        database.check(chosen.database_url.get_secret_value()),
+        database.check(chosen.database_url.get_secret_value(), trusts_ids=chosen.trusts_org_ids),
         limits.check(chosen),
     )
     return [*await settings.ports(chosen), *chain.from_iterable(found)]

@@ -12,7 +12,7 @@ from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
 
 # Settings of `keywright keys` and of API servers, which call the service; the service does not read them.
-_OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER"})
+_OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER", "KEYWRIGHT_ALLOW_HTTP"})
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 

@@ -64,7 +64,11 @@ def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, cloc
     from keywright.cli import database
 
     start.waits_for("database")
-    database.prepare(settings.database_url.get_secret_value(), on_step=start.migrates)
+    database.prepare(
+        settings.database_url.get_secret_value(),
+        on_step=start.migrates,
+        trusts_ids=settings.trusts_org_ids,
+    )
     start.waits_for("application")
     from keywright.cli.server import process
 

@@ -75,15 +75,17 @@ class Service:
     The address of the service, and the credential of the verifier.
 
     Raises:
-        KeywrightError: The address is not a URL, or the credential is not that of a verifier of this brand.
+        KeywrightError: The address is not a URL, or `http://` and neither loopback nor allowed, or the credential is
+            not that of a verifier of this brand.
     """
 
     url: str
     credential: str = field(repr=False)
     brand: str
+    allow_http: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "url", service_address(self.url))
+        object.__setattr__(self, "url", service_address(self.url, allow_http=self.allow_http))
         if parse_credential(self.credential, brand=self.brand) is None:
             # Refused before anything is sent; the error does not repeat the text.
             raise KeywrightError(

@@ -51,6 +51,7 @@ class InProcessVerifier:
         timing: Time limits.
         clock: A monotonic clock that goes on while the machine is suspended, in seconds.
         wall: This machine's clock, in seconds of the epoch.
+        allow_http: Allow `http://` to another machine; only on a network that you trust.
 
     Raises:
         KeywrightError: An option has an impossible value; the text does not contain the credential.
@@ -70,8 +71,9 @@ class InProcessVerifier:
         timing: Timing = USUAL_TIMING,
         clock: Clock = clocks.monotonic,
         wall: Clock = clocks.epoch,
+        allow_http: bool = False,
     ) -> None:
-        self._service = Service(url, credential, brand)
+        self._service = Service(url, credential, brand, allow_http)
         _check_options(name, capacity, outage_seconds, limit_share)
         self._name = name
         self._timing = timing

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from keywright.keys.pair import KeyPair, PrivateKey
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.record import ApiKey, Secret
-from keywright.keys.scopes import is_of
+from keywright.keys.record import ApiKey, Secret, Status
+from keywright.keys.scopes import is_of, missing
 from keywright.service.management.audit_log import rfc3339
 from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
@@ -180,6 +180,17 @@ def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> Api
     if changes.get("environment", old.environment) != old.environment:
         found.append(Flaw("environment", "It is part of the key's text and cannot change.", "environment_fixed"))
     return Refused("validation_failed", tuple(found)) if found else new
+
+
+def given_scopes(old: ApiKey, new: ApiKey, now: datetime) -> tuple[str, ...]:
+    """
+    Give the scopes that an update gives to a key: those that it did not grant before.
+
+    All of them where the update revives an expired key: its holder has a key with these scopes again.
+    """
+    if old.status_at(now) is Status.EXPIRED and new.status_at(now) is not Status.EXPIRED:
+        return new.scopes
+    return tuple(missing(old.scopes, new.scopes))
 
 
 def creation_event_data(api_key: ApiKey) -> dict[str, Any]:

@@ -5,12 +5,18 @@ The answer contains a private key, which must not be stored. So the answer is se
 request's idempotency key, which is stored nowhere: only the same request can open the answer.
 
     found by     SHA-256("keywright.idempotency.v1" NUL idempotency-key), within the organization
-    fingerprint  HMAC-SHA256(HKDF(idempotency-key, info "keywright.idempotency.v1 fingerprint"), request content)
+    fingerprint  HMAC-SHA256(HKDF(idempotency-key, info "keywright.idempotency.v2 fingerprint"),
+                 issuer NUL subject NUL request content)
     sealed       salt (16 bytes), nonce (12 bytes), AES-256-GCM of the answer, with the key
                  HKDF(idempotency-key, salt, info "keywright.idempotency.v1 answer")
                  and as associated data the organization's id, the digest above, and the fingerprint
 
 HKDF is that of RFC 5869 with SHA-256 and an output of 32 bytes.
+
+Another subject with the same idempotency key is refused as another request: it gets no private key, and the first
+request is not done a second time. An earlier version wrote fingerprints of the request content alone (info
+"keywright.idempotency.v1 fingerprint"). Its answers open for any subject of the organization, until they expire after
+24 hours.
 """
 
 import asyncio
@@ -32,6 +38,7 @@ from keywright.service.management.commands import Created
 from keywright.service.management.ports import SealedAnswer, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy
+from keywright.service.principal import Principal
 
 KEPT = timedelta(hours=24)
 """How long an answer can be replayed."""
@@ -39,7 +46,7 @@ KEPT = timedelta(hours=24)
 WAIT_SECONDS = 10.0
 """How long a request waits for the same request that is running in this process."""
 
-_DOMAIN = b"keywright.idempotency.v1"
+_NAME = b"keywright.idempotency."
 _SALT_BYTES = 16
 _NONCE_BYTES = 12
 _ATTEMPTS = 3
@@ -103,13 +110,13 @@ class Idempotency:
         self._flights: dict[tuple[UUID, bytes], _Flight] = {}
 
     async def once(
-        self, org_id: UUID, request: IdempotentRequest | None, attempt: Attempt
+        self, principal: Principal, request: IdempotentRequest | None, attempt: Attempt
     ) -> Created | Answered | Refused:
         """
         Run *attempt*, unless the same request was done before.
 
         Args:
-            org_id: The organization of the request.
+            principal: The principal of the request; only the same subject gets the answer again.
             request: None for a request without an idempotency key.
             attempt: Makes the change, once for every call.
 
@@ -118,8 +125,8 @@ class Idempotency:
         """
         if request is None:
             return await attempt(lambda _created, _at: None) or Refused("idempotency_key_in_use")
-        sealing = Sealing(org_id, request, self._entropy)
-        flight_id = (org_id, sealing.request_digest)
+        sealing = Sealing(principal, request, self._entropy)
+        flight_id = (sealing.org_id, sealing.request_digest)
         if (flight := self._flights.get(flight_id)) is not None:
             return await self._join(flight, sealing, attempt)
         # In a task: when this caller disconnects, other callers still get the answer and the change is completed.
@@ -165,25 +172,30 @@ class Idempotency:
 
 class Sealing:
     """
-    Seals and opens the answers to one request of one organization, as the module's docstring defines it.
+    Seals and opens the answers to one request of one subject, as the module's docstring defines it.
 
     `answer` is the last sealed answer. It is rendered once, so that a later answer has the same bytes.
     """
 
-    def __init__(self, org_id: UUID, request: IdempotentRequest, entropy: Entropy) -> None:
-        self.org_id = org_id
+    def __init__(self, principal: Principal, request: IdempotentRequest, entropy: Entropy) -> None:
+        self.org_id = principal.organization.id
         self.answer = b""
         self._render = request.render
         self._key = request.key.encode("ascii")
         self._entropy = entropy
-        self.request_digest = sha256(_DOMAIN + b"\0" + self._key).digest()
-        self.fingerprint = hmac_digest(self._derive("fingerprint", None), request.content, "sha256")
+        self.request_digest = sha256(_NAME + b"v1\0" + self._key).digest()
+        bound = f"{principal.issuer}\0{principal.subject}\0".encode() + request.content
+        self.fingerprint = hmac_digest(self._derive(b"v2 fingerprint", None), bound, "sha256")
+        # A rolling upgrade: the earlier version stores such answers until its last process has stopped.
+        self._fingerprint_before = hmac_digest(self._derive(b"v1 fingerprint", None), request.content, "sha256")
 
     def seal(self, created: Created, at: datetime) -> SealedAnswer:
         """Render and seal the answer of a moment."""
         self.answer = self._render(created)
         salt, nonce = self._entropy(_SALT_BYTES), self._entropy(_NONCE_BYTES)
-        sealed = AESGCM(self._derive("answer", salt)).encrypt(nonce, self.answer, self._associated)
+        sealed = AESGCM(self._derive(b"v1 answer", salt)).encrypt(
+            nonce, self.answer, self._associated(self.fingerprint)
+        )
         return SealedAnswer(
             request_digest=self.request_digest,
             fingerprint=self.fingerprint,
@@ -194,20 +206,19 @@ class Sealing:
 
     def open(self, sealed_answer: SealedAnswer) -> bytes | None:
         """Open an answer; None when it belongs to another request or was altered."""
-        if not compare_digest(sealed_answer.fingerprint, self.fingerprint):
+        fingerprint = sealed_answer.fingerprint
+        if not (compare_digest(fingerprint, self.fingerprint) or compare_digest(fingerprint, self._fingerprint_before)):
             return None
         salt, rest = sealed_answer.sealed[:_SALT_BYTES], sealed_answer.sealed[_SALT_BYTES:]
         nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         try:
-            return AESGCM(self._derive("answer", salt)).decrypt(nonce, sealed, self._associated)
+            return AESGCM(self._derive(b"v1 answer", salt)).decrypt(nonce, sealed, self._associated(fingerprint))
         except (InvalidTag, ValueError):
             # ValueError: the stored answer is too short for a nonce.
             return None
 
-    @property
-    def _associated(self) -> bytes:
-        return self.org_id.bytes + self.request_digest + self.fingerprint
+    def _associated(self, fingerprint: bytes) -> bytes:
+        return self.org_id.bytes + self.request_digest + fingerprint
 
-    def _derive(self, use: Literal["answer", "fingerprint"], salt: bytes | None) -> bytes:
-        info = _DOMAIN + b" " + use.encode()
-        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(self._key)
+    def _derive(self, use: Literal[b"v1 answer", b"v1 fingerprint", b"v2 fingerprint"], salt: bytes | None) -> bytes:
+        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=_NAME + use).derive(self._key)

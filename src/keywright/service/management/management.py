@@ -8,6 +8,7 @@ from uuid import UUID
 
 from keywright.keys.pair import SEED_BYTES, KeyPair, mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
+from keywright.service.faults import OrganizationConflict
 from keywright.service.management import commands, rotation
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.commands import Changes, Created, NewKey, Policy
@@ -59,14 +60,19 @@ class Management:
         Mint a pair and store its public half.
 
         Returns:
-            `Created`, or `Answered` for an idempotent request. Refused: `validation_failed` (policy), `too_many_keys`,
-            `idempotency_key_reused`, `idempotency_key_in_use`.
+            `Created`, or `Answered` for an idempotent request. Refused: `validation_failed` (policy),
+            `scopes_not_grantable`, `too_many_keys`, `idempotency_key_reused`, `idempotency_key_in_use`.
+
+        Raises:
+            OrganizationConflict: Another organization owns the id of the principal's.
         """
 
         async def attempt(seal: Seal) -> Created | Refused | None:
             now = self.clock()
             if flaws := commands.flaws(new, self.policy, now):
                 return Refused("validation_failed", tuple(flaws))
+            if lacking := principal.not_grantable(new.scopes):
+                return Refused("scopes_not_grantable", scopes=lacking)
             pair = self._mint(self.policy.environment_of(new.environment))
             key = commands.created(principal, new, self.policy, id=self.new_id(), pair=pair, now=now)
             created = Created(key, pair.private)
@@ -81,11 +87,13 @@ class Management:
                     most_active=self.policy.max_active,
                 )
             )
+            if outcome is Outcome.OTHER_OWNER:
+                raise OrganizationConflict(str(principal.organization.id))
             if outcome is Outcome.TOO_MANY:
                 return Refused("too_many_keys")
             return created if outcome is Outcome.DONE else None
 
-        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
+        return await self.idempotency.once(principal, idempotent, attempt)
 
     async def get(self, principal: Principal, key_id: UUID) -> ApiKey | None:
         """Read one key of the principal's organization."""
@@ -128,6 +136,7 @@ class Management:
 
         Returns:
             The key after the call. Refused: `not_found`, `key_revoked`, `validation_failed`, `precondition_failed`,
+            `scopes_not_grantable` for scopes that the key did not grant before, or has again after its expiry,
             and `changed_meanwhile` when other requests changed it at every attempt.
         """
         for _ in range(_ATTEMPTS):
@@ -142,6 +151,8 @@ class Management:
                 return new
             if matching is not None and not matching(old.version):
                 return Refused("precondition_failed")
+            if lacking := principal.not_grantable(commands.given_scopes(old, new, now)):
+                return Refused("scopes_not_grantable", scopes=lacking)
             data = commands.update_event_data(old, new)
             if not data:
                 return old
@@ -171,8 +182,8 @@ class Management:
 
         Returns:
             `Created`, or `Answered` for an idempotent request. Refused: `not_found`, `key_revoked`,
-            `key_expired`, `rotation_under_way`, `precondition_failed`, `changed_meanwhile`, `idempotency_key_reused`,
-            `idempotency_key_in_use`.
+            `key_expired`, `rotation_under_way`, `precondition_failed`, `scopes_not_grantable` for any scope of the key,
+            `changed_meanwhile`, `idempotency_key_reused`, `idempotency_key_in_use`.
         """
 
         async def attempt(seal: Seal) -> Created | Refused | None:
@@ -185,6 +196,8 @@ class Management:
                     return Refused(code)
                 if matching is not None and not matching(old.version):
                     return Refused("precondition_failed")
+                if lacking := principal.not_grantable(old.scopes):
+                    return Refused("scopes_not_grantable", scopes=lacking)
                 pair = self._mint(old.environment)
                 retirement = rotation.Retirement.of(now, overlap_seconds, idle_seconds)
                 new = rotation.rotated(old, Secret.of(pair, created_at=now), retirement)
@@ -196,7 +209,7 @@ class Management:
                     return created if outcome is Outcome.DONE else None
             return Refused("changed_meanwhile")
 
-        return await self.idempotency.once(principal.organization.id, idempotent, attempt)
+        return await self.idempotency.once(principal, idempotent, attempt)
 
     async def set_overlap(
         self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int

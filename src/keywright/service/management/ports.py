@@ -25,6 +25,8 @@ class Outcome(Enum):
     """An answer is stored for this request: it was sent before."""
     TOO_MANY = auto()
     """The organization has the most active keys that it may have."""
+    OTHER_OWNER = auto()
+    """The id of the organization is stored for another issuer or external id."""
     OUTDATED = auto()
     """The key was changed since it was read, or is gone."""
 
@@ -197,10 +199,12 @@ class Store(UsageStore, Protocol):
         """
         Store a key, its organization where it is new, the event, and the sealed answer where there is one.
 
+        A stored organization never changes. Of two that are new, have one id and come at the same time, one is stored.
+
         Creations that wait at the same time share one commit; one that cannot be stored does not affect the others.
 
         Returns:
-            `DONE`, `REPEATED` or `TOO_MANY`.
+            `DONE`, `REPEATED`, `TOO_MANY` or `OTHER_OWNER`.
         """
         ...
 

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 RefusalCode = Literal[
     "not_found",
     "validation_failed",
+    "scopes_not_grantable",
     "precondition_failed",
     "key_revoked",
     "key_expired",
@@ -31,7 +32,12 @@ class Flaw(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A refusal: nothing was changed. `flaws` are given with `validation_failed`."""
+    """
+    A refusal: nothing was changed.
+
+    `flaws` are given with `validation_failed`, and the scopes that the token may not give with `scopes_not_grantable`.
+    """
 
     code: RefusalCode
     flaws: tuple[Flaw, ...] = ()
+    scopes: tuple[str, ...] = ()

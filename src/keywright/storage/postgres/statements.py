@@ -32,11 +32,14 @@ _TYPES: Final = {
 
 class GuardRow(NamedTuple):
     """
-    What decides whether a creation may be done: its sealed answer if it has one, and its bound if any, as texts.
+    What decides whether a creation may be done: its organization, its sealed answer if it has one, and its bound if
+    any, as texts.
     """
 
     key_id: str
     org_id: str
+    issuer: str
+    external_id: str
     request_digest: str | None = None
     fingerprint: str | None = None
     sealed: str | None = None
@@ -82,9 +85,13 @@ def _create() -> str:
 def _create_guarded() -> str:
     numbers = count(1)
     fresh = "(SELECT key_id FROM fresh)"
-    fresh_organizations = "(SELECT org_id FROM fresh)"
+    owner = "org_id, issuer, external_id"
+    claimed = "(new.id::uuid, new.issuer, new.external_id)"
     organizations = _insert_arrays(
-        "organizations", OrganizationRow._fields, numbers, f"WHERE new.id::uuid IN {fresh_organizations}"
+        "organizations",
+        OrganizationRow._fields,
+        numbers,
+        f"WHERE {claimed} IN (SELECT {owner} FROM roomy) AND {claimed} NOT IN (SELECT {owner} FROM known)",  # noqa: S608
     )
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
@@ -92,12 +99,20 @@ def _create_guarded() -> str:
     return f"""
         WITH asked AS MATERIALIZED (SELECT {_typed(GuardRow._fields)} FROM {_arrays(GuardRow._fields, numbers)}),
         roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
-        answered AS ({_add_answer("roomy WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
+        known AS MATERIALIZED (
+            SELECT r.org_id, r.issuer, r.external_id FROM roomy r
+            JOIN organizations o ON o.id = r.org_id AND o.issuer = r.issuer AND o.external_id = r.external_id
+        ),
+        organization AS (
+            {organizations} ORDER BY new.id ON CONFLICT DO NOTHING RETURNING id AS org_id, issuer, external_id
+        ),
+        owned AS MATERIALIZED (SELECT * FROM known UNION SELECT * FROM organization),
+        allowed AS MATERIALIZED (SELECT * FROM roomy JOIN owned USING ({owner})),
+        answered AS ({_add_answer("allowed WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
         fresh AS MATERIALIZED (
-            SELECT key_id, org_id FROM roomy
+            SELECT key_id, org_id FROM allowed
             WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM answered)
         ),
-        organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
         key AS ({keys}),
         secret AS ({secrets}),
         event AS ({events})
@@ -136,6 +151,10 @@ CREATE: Final = _create()
 CREATE_GUARDED: Final = _create_guarded()
 """
 Values: as for `CREATE`, then for each of `GuardRow` an array of texts. Gives the keys that were created.
+
+A key is created only if its organization is stored with its issuer and external id. A transaction that adds an
+organization which another one has just added waits for that one, and then creates nothing, although the organization
+may be the same: what another transaction committed meanwhile is not seen.
 
 A transaction that adds a sealed answer which another one has just added waits for that one, and then adds nothing.
 Creations with a bound run one at a time, because a transaction counts what others have committed.
@@ -340,6 +359,7 @@ DIALECT: Final = Dialect(
     least="least",
     same="IS NOT DISTINCT FROM",
     seconds=lambda span: f"make_interval(secs => {span})",
+    uuid_text=lambda column: f"{column}::text",
     # Letters of ASCII only, as SQLite's lower() does by itself.
     contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",

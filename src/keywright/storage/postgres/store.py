@@ -17,6 +17,7 @@ from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.principal import Organization
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -39,6 +40,10 @@ LANES = 2
 
 LOOK_UP_LANES = 2
 """Statements under way at once that look up what waits together."""
+
+
+_MOST_OWNED = 10_000
+"""Organizations that are known to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class PostgresStore(SharedStore):
             self._create, lanes=LANES, most=1, patience=patience, on_batch=on_batch
         )
 
+        self._owned: dict[Organization, None] = {}
+
     async def start(self) -> None:
         """Do nothing: connections are opened when they are needed, and again when they were lost. See `check`."""
 
@@ -91,12 +98,18 @@ class PostgresStore(SharedStore):
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
         added = rows.new_rows(new, POSTGRES_TEXTS)
-        creation = _Creation(added, _guard(new, added))
-        if new.most_active is None:
-            return await self._creations.submit(creation)
-        outcome = await self._bounded.submit(creation)
+        was_owned = new.organization in self._owned
+        outcome = await self._submit(new, added)
+        if outcome is not Outcome.DONE and not was_owned:
+            found = await self.organizations_like(new.organization)
+            if found and found != [new.organization]:
+                return Outcome.OTHER_OWNER
+            # Another transaction may have stored the same organization meanwhile; the second attempt sees it.
+            outcome = await self._submit(new, added)
+        if outcome is Outcome.DONE:
+            self._remember(new.organization)
         # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
-        if outcome is not Outcome.DONE and not await self._is_answered(new.api_key.org_id, new.sealed_answer):
+        elif new.most_active is not None and not await self._is_answered(new.api_key.org_id, new.sealed_answer):
             return Outcome.TOO_MANY
         return outcome
 
@@ -202,6 +215,19 @@ class PostgresStore(SharedStore):
         if migrations.POSTGRESQL.missing([version for (version,) in found]):
             raise StorageUnavailable(f"the database is not migrated, {MIGRATE}")
 
+    async def _submit(self, new: NewApiKey, added: NewRows) -> Outcome:
+        if new.sealed_answer is None and new.most_active is None and new.organization in self._owned:
+            return await self._creations.submit(_Creation(added, None))
+        creation = _Creation(added, _guard(new, added))
+        return await (self._creations if new.most_active is None else self._bounded).submit(creation)
+
+    def _remember(self, organization: Organization) -> None:
+        """Note that an organization is stored; it never changes, so no later creation needs to look."""
+        if organization not in self._owned:
+            while len(self._owned) >= _MOST_OWNED:
+                del self._owned[next(iter(self._owned))]
+            self._owned[organization] = None
+
     async def _create(self, new: Sequence[_Creation]) -> list[Outcome]:
         if all(creation.guard is None for creation in new):
             await self._execute(sql.CREATE, *_columns_of([creation.rows for creation in new]))
@@ -209,7 +235,7 @@ class PostgresStore(SharedStore):
         # The same request twice in one statement would be an error of the server's; the first of them is done.
         firsts = {_request_of(creation): creation for creation in reversed(new)}
         unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
-        guards = [creation.guard or sql.GuardRow(creation.rows.key.id, creation.rows.key.org_id) for creation in unique]
+        guards = [creation.guard or _unconditional(creation.rows) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
         created = await self._execute(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
         done = {key_id.hex for (key_id,) in created}
@@ -282,12 +308,8 @@ def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow:
     return rows.answer_row(org_id, answer, POSTGRES)
 
 
-def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow | None:
-    if new.sealed_answer is None and new.most_active is None:
-        return None
-    guard = sql.GuardRow(
-        key_id=added.key.id,
-        org_id=added.key.org_id,
+def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow:
+    guard = _unconditional(added)._replace(
         asked_at=added.key.created_at,
         most_active=None if new.most_active is None else str(new.most_active),
     )
@@ -295,6 +317,11 @@ def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow | None:
         return guard
     answer = rows.answer_row(new.api_key.org_id, new.sealed_answer, POSTGRES_TEXTS)
     return guard._replace(**answer._asdict())
+
+
+def _unconditional(added: NewRows) -> sql.GuardRow:
+    organization = added.organization
+    return sql.GuardRow(added.key.id, added.key.org_id, organization.issuer, organization.external_id)
 
 
 def _request_of(creation: _Creation) -> Row:

@@ -35,6 +35,7 @@ class Dialect:
         least: The function that gives the smallest of several values.
         same: Compares two values of which either may be NULL.
         seconds: Makes a span of time of an expression of seconds.
+        uuid_text: Writes a column of UUIDs as text in lower case.
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
         ends: The condition that a text ends with `{0}`.
         digests: Puts all values of a column `digest` together.
@@ -50,6 +51,7 @@ class Dialect:
     least: str
     same: str
     seconds: Callable[[str], str]
+    uuid_text: Callable[[str], str]
     contains: Callable[[str], str]
     ends: Callable[[str], str]
     digests: str
@@ -68,6 +70,12 @@ ANSWER: Final = f"""
     WHERE org_id = $1 AND request_digest = $2 AND expires_at > $3
 """  # noqa: S608
 """Values: organization, request, when."""
+
+ORGANIZATIONS_LIKE: Final = """
+    SELECT id, issuer, external_id FROM organizations WHERE id = $1
+    UNION SELECT id, issuer, external_id FROM organizations WHERE issuer = $2 AND external_id = $3
+"""
+"""Values: an id, an issuer, an external id. At most two rows."""
 
 ORGANIZATIONS: Final = """
     SELECT org_id FROM events UNION SELECT org_id FROM event_chain UNION SELECT org_id FROM event_chain_heads
@@ -95,6 +103,15 @@ EXPIRING: Final = """
     ORDER BY k.expires_at LIMIT $4
 """
 """Values: now, until when, days, the most rows to give."""
+
+
+def self_named_organizations(dialect: Dialect) -> str:
+    """Find organizations whose id is of version 5 and the same UUID as their external id. Values: the most rows."""
+    text = dialect.uuid_text("id")
+    return f"""
+        SELECT id, issuer, external_id FROM organizations
+        WHERE lower(external_id) = {text} AND substr({text}, 15, 1) = '5' ORDER BY id LIMIT $1
+    """  # noqa: S608
 
 
 def idle(dialect: Dialect) -> str:

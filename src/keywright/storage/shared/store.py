@@ -10,6 +10,7 @@ from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import audit_rows, checking_rows, filters, statements
@@ -47,6 +48,7 @@ class SharedStore(ABC):
         self._decoding = dialect.decoding
         # Made once, and not for each call.
         self._idle = statements.idle(dialect)
+        self._self_named = statements.self_named_organizations(dialect)
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
@@ -106,6 +108,17 @@ class SharedStore(ABC):
         query = filters.query(self._dialect, terms, *values)
         found = await self._rows(statement.format(query.conditions), *query.values)
         return [audit_rows.event_and_link(self._decoding, *row) for row in found]
+
+    async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
+        """See `OrganizationStore.organizations_like`."""
+        values = (claimed.id, claimed.issuer, claimed.external_id)
+        found = await self._rows(statements.ORGANIZATIONS_LIKE, *values)
+        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
+
+    async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:
+        """See `OrganizationStore.self_named_organizations`."""
+        found = await self._rows(self._self_named, limit)
+        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """See `AuditStore.chained_organizations`."""

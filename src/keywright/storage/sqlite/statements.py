@@ -95,7 +95,13 @@ def _insert(table: str, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
 
 
-ADD_ORGANIZATION: Final = _insert("organizations", rows.OrganizationRow._fields) + " ON CONFLICT DO NOTHING"
+OWNERS: Final = """
+    SELECT id = ?1 AND issuer = ?2 AND external_id = ?3 FROM organizations
+    WHERE id = ?1 OR (issuer = ?2 AND external_id = ?3)
+"""
+"""Values: an id, an issuer, an external id. Whether each row that has one of them is this organization."""
+
+ADD_ORGANIZATION: Final = _insert("organizations", rows.OrganizationRow._fields)
 ADD_KEY: Final = _insert("api_keys", rows.KeyRow._fields)
 ADD_SECRET: Final = _insert("api_key_secrets", rows.SecretRow._fields)
 ADD_EVENT: Final = _insert("events", rows.EventRow._fields)
@@ -107,6 +113,13 @@ _EVENTS = f"""
     WHERE e.org_id = ?1 AND e.id < ?2 AND e.type IN ({audit_rows.KNOWN_TYPES})
 """  # noqa: S608
 
+
+def _uuid_text(column: str) -> str:
+    places = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    parts = " || '-' || ".join(f"substr(hex({column}), {begin}, {length})" for begin, length in places)
+    return f"lower({parts})"
+
+
 DIALECT: Final = Dialect(
     decoding=readers.SQLITE,
     mark="?",
@@ -115,6 +128,7 @@ DIALECT: Final = Dialect(
     least="min",
     same="IS",
     seconds=lambda span: f"{span} * 1000000",
+    uuid_text=_uuid_text,
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
     digests="group_concat(hex(digest), '')",

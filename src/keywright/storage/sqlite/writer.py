@@ -19,7 +19,7 @@ from keywright.keys.record import ApiKey
 from keywright.service.management.audit_log import CHAIN_BEGINS, link
 from keywright.service.management.ports import Outcome
 from keywright.storage.shared.readers import SQLITE, KeyReader
-from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, OrganizationRow, SecretRow
+from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, SecretRow
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import statements as sql
 
@@ -32,6 +32,10 @@ _CHECKPOINT_AFTER = 4000
 _CHECKPOINT_PATIENCE_MS = 1000
 _POLL = 0.001
 _WAL_PATIENCE = 2.0
+
+
+Owner = tuple[bytes, str, str]
+"""The id of an organization, its issuer and its external id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,14 @@ class Writing:
     def create(self, creations: Sequence[Creation]) -> list[Outcome]:
         """See `Store.create`; the keys that other changes of this transaction make room for do not count."""
         added: Counter[bytes] = Counter()
+        owned: set[Owner] = set()
         outcomes = []
         for creation in creations:
-            outcome = self._admit(creation, added)
+            outcome = self._admit(creation, added, owned)
             outcomes.append(outcome)
             if outcome is Outcome.DONE:
                 added[creation.rows.key.org_id] += 1
         fresh = [each.rows for each, outcome in zip(creations, outcomes, strict=True) if outcome is Outcome.DONE]
-        organizations: dict[bytes, OrganizationRow] = {new.organization.id: new.organization for new in fresh}
-        self.connection.executemany(sql.ADD_ORGANIZATION, organizations.values())
         self.connection.executemany(sql.ADD_KEY, [new.key for new in fresh])
         self.connection.executemany(sql.ADD_SECRET, [new.secret for new in fresh])
         self._add_events([new.event for new in fresh])
@@ -147,8 +150,17 @@ class Writing:
         self.connection.executemany(sql.ADD_LINK, links)
         self.connection.executemany(sql.SET_CHAIN_HEAD, [(org_id, *head) for org_id, head in heads.items()])
 
-    def _admit(self, creation: Creation, added: Counter[bytes]) -> Outcome:
-        """Decide whether a creation may be done, and if so, store its sealed answer."""
+    def _admit(self, creation: Creation, added: Counter[bytes], owned: set[Owner]) -> Outcome:
+        """
+        Decide whether a creation may be done, and if so, store its organization and its sealed answer.
+
+        *owned* are organizations that this transaction has found or stored.
+        """
+        organization = creation.rows.organization
+        owner = organization[:3]
+        is_stored = owner in owned or self._is_stored(owner)
+        if is_stored is False:
+            return Outcome.OTHER_OWNER
         if creation.answer is not None and self._is_answered(creation.answer):
             return Outcome.REPEATED
         if creation.most_active is not None:
@@ -156,9 +168,17 @@ class Writing:
             active = self.connection.execute(sql.COUNT_ACTIVE, (key.org_id, key.created_at, creation.most_active))
             if active.fetchone()[0] + added[key.org_id] >= creation.most_active:
                 return Outcome.TOO_MANY
+        if is_stored is None:
+            self._execute(sql.ADD_ORGANIZATION, *organization)
+        owned.add(owner)
         if creation.answer is not None:
             self._execute(sql.ADD_ANSWER, *creation.answer)
         return Outcome.DONE
+
+    def _is_stored(self, owner: Owner) -> bool | None:
+        """Return whether an organization is stored: None if not, False if another one has its id or its name."""
+        found = self.connection.execute(sql.OWNERS, owner).fetchall()
+        return found == [(1,)] if found else None
 
     def _is_answered(self, answer: AnswerRow) -> bool:
         key = (answer.org_id, answer.request_digest, answer.created_at)
