@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check covered history starts simulate lint types audit bench timing lock docs clean
+.PHONY: run test check covered history starts simulate lint types audit sbom bench timing lock docs clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -58,6 +58,11 @@ types: .venv/.dev
 
 audit: .venv/.dev
 	$(BIN)/python scripts/audit.py requirements/server.txt
+
+## sbom: write the software bill of materials of the server as CycloneDX JSON; SBOM=path for another file than sbom.json
+SBOM ?= sbom.json
+sbom: .venv/.dev
+	$(BIN)/python scripts/sbom.py requirements/server.txt $(SBOM)
 
 ## bench: measure on this machine and write bench/results/report.md; ARGS="--only verify" for a case
 bench: .venv/.dev

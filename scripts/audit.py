@@ -1,43 +1,104 @@
 """
-Look the locked packages up in the advisory database, and say aloud what could not be looked up.
+Look the locked packages up in an advisory database, and say aloud what could not be looked up.
 
     python scripts/audit.py requirements/server.txt
 
-Exits with 1 when a known vulnerability is found, and when a locked package has no hash. A machine that cannot reach
-the database gets a warning: an advisory that cannot be read is no finding.
+Exits with 1 when a known vulnerability is found, when a locked package has no hash, and in continuous integration when
+nothing was looked up although an advisory database answers. A machine that reaches none gets a warning that stands
+out: an advisory that cannot be read is no finding.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+DATABASES = ("pypi", "osv")
+"""As pip-audit names them; the second is asked when the first looks nothing up."""
+
+# A release with published advisories: a database that names none of them is none, or a package mirror without them.
+KNOWN = {
+    "pypi": ("https://pypi.org/pypi/jinja2/2.4.1/json", None, "vulnerabilities"),
+    "osv": (
+        "https://api.osv.dev/v1/query",
+        b'{"package": {"ecosystem": "PyPI", "name": "jinja2"}, "version": "2.4.1"}',
+        "vulns",
+    ),
+}
+PROBE_SECONDS = 10
 
 
-def main(lock: Path) -> int:
-    """Audit one lock file."""
+def main(
+    lock: Path,
+    look_up: Callable[[Path, str], Sequence[Any]],
+    answers: Callable[[str], bool],
+    environment: Mapping[str, str],
+) -> int:
+    """
+    Audit one lock file.
+
+    Args:
+        lock: Requirements with hashes.
+        look_up: Gives pip-audit's packages of a lock file by a database; none where that does not answer.
+        answers: Tells whether a database gives advisories.
+        environment: `CI` is set in continuous integration.
+    """
     unhashed = _without_hash(lock.read_text())
     if unhashed:
         print(f"{lock}: no hash for {', '.join(unhashed)}", file=sys.stderr)
         return 1
-    command = ["pip-audit", "--requirement", str(lock), "--disable-pip", "--require-hashes", "--format", "json"]
-    result = subprocess.run(  # noqa: S603 - a fixed command
-        [str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True, check=False
-    )
-    try:
-        packages = json.loads(result.stdout)["dependencies"]
-    except (ValueError, KeyError):
-        print(f"audit: SKIPPED, the advisory database did not answer; try again: {' '.join(command)}")
-        return 0
-    skipped = [package["name"] for package in packages if "skip_reason" in package]
-    found = [(package, flaw) for package in packages for flaw in package.get("vulns", ())]
+    for database in DATABASES:
+        packages = look_up(lock, database)
+        looked_up = [package for package in packages if "skip_reason" not in package]
+        if looked_up:
+            return _judge(looked_up, len(packages))
+    available = [database for database in DATABASES if answers(database)]
+    if available and environment.get("CI"):
+        print(f"audit: FAILED, nothing was looked up, although {' and '.join(available)} give advisories")
+        return 1
+    print("audit: ************************************************************************************")
+    print("audit: SKIPPED: NOTHING WAS LOOKED UP. This machine reaches no advisory database for Python.")
+    print(f"audit: Elsewhere, run: pip-audit --requirement {lock} --disable-pip --require-hashes")
+    print("audit: ************************************************************************************")
+    return 0
+
+
+def _judge(looked_up: Sequence[Any], locked: int) -> int:
+    found = [(package, flaw) for package in looked_up for flaw in package.get("vulns", ())]
     for package, flaw in found:
         print(f"audit: {package['name']} {package['version']}: {flaw['id']}, fixed in {flaw['fix_versions']}")
-    if skipped:
-        print(f"audit: SKIPPED {len(skipped)} packages the advisory database does not answer for on this machine;")
-        print(f"audit: elsewhere, run: {' '.join(command[:-2])}")
-    print(f"audit: {len(packages) - len(skipped)} packages looked up, {len(found)} known vulnerabilities")
+    if locked > len(looked_up):
+        print(f"audit: SKIPPED {locked - len(looked_up)} packages that the advisory database does not know")
+    print(f"audit: {len(looked_up)} packages looked up, {len(found)} known vulnerabilities")
     return 1 if found else 0
+
+
+def pip_audit(lock: Path, database: str) -> Sequence[Any]:
+    """Look a lock file up with pip-audit; give nothing where the database does not answer."""
+    command = [str(Path(sys.executable).parent / "pip-audit"), "--requirement", str(lock), "--vulnerability-service"]
+    command += [database, "--disable-pip", "--require-hashes", "--format", "json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
+    try:
+        packages: Sequence[Any] = json.loads(result.stdout)["dependencies"]
+    except (ValueError, KeyError):
+        return []
+    return packages
+
+
+def gives_advisories(database: str) -> bool:
+    """Tell whether a database names the advisories of a release that has some."""
+    url, body, member = KNOWN[database]
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - https
+    try:
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:  # noqa: S310 - https
+            return bool(json.load(answer).get(member))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _without_hash(lock: str) -> list[str]:
@@ -46,4 +107,4 @@ def _without_hash(lock: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), pip_audit, gives_advisories, os.environ))

@@ -92,7 +92,7 @@ def test_over_http(place: Place) -> None:
     (shown,) = map(json.loads, blocks(read(PAGE), "json"))
     told = json.loads(place.run(["sh", "-e"], request))
     assert told["api_key"]["id"] == place.key_id
-    hidden = {"id": "…", "org_id": "…"}
+    hidden = {"id": "…", "org_id": "…", "org_external_id": "org_…", "created_by": "auth0|…"}
     assert {**told, "api_key": {**told["api_key"], **hidden}} == shown
     place.revoke()
     # What the service holds may be believed a moment longer, within the bound.

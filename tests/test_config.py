@@ -223,6 +223,9 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
         ("SCOPES", "bills:read=\u202eRead", "that can be seen"),
         ("KEY_BRAND", "Acme", "1 to 12 characters"),
         ("KEY_BRAND", "a" * 13, "1 to 12 characters"),
+        ("CACHE_MIB", "0", "greater than or equal to 1"),
+        ("PUBLIC_URL", "keys.acme.example", "an address such as https://keys.acme.example"),
+        ("PUBLIC_URL", "https://keys.acme.example/?a", "without a query"),
         ("HOST", "", "at least 1 character"),
         ("PORT", "65536", "65535"),
         ("PORT", "tcp://10.0.0.1:8080", "enableServiceLinks: false"),
@@ -260,6 +263,14 @@ def test_places_of_metrics(env: pytest.MonkeyPatch, value: str) -> None:
     assert config.load().metrics == value
 
 
+@pytest.mark.parametrize("old", ["KEYWRIGHT_CACHED_KEYS", "keywright_known_keys"])
+def test_old_names(env: pytest.MonkeyPatch, old: str) -> None:
+    """A setting that counts another thing under a new name is refused with that name; it concerns the service alone."""
+    env.setenv(old, "200000")
+    assert sentence() == f"{old.upper()} is now KEYWRIGHT_CACHE_MIB, which counts MiB of memory and not keys."
+    config.load_database()
+
+
 def test_the_database_alone(env: pytest.MonkeyPatch) -> None:
     """A command on the database reads its settings alone: no issuer is needed, and no other setting is judged."""
     for name in ("AUTH0_DOMAIN", "ISSUER", "AUDIENCE"):
@@ -281,3 +292,30 @@ def test_the_database_alone_is_judged(env: pytest.MonkeyPatch) -> None:
 def test_every_field_is_described() -> None:
     """The reference page has something to say on every setting."""
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_how_long_rows_are_kept(env: pytest.MonkeyPatch) -> None:
+    """Every kind of rows has an age by default; 0 is for ever."""
+    settings = config.load()
+    assert (settings.keep_events_days, settings.keep_usage_days, settings.keep_sources_days) == (400, 90, 90)
+    assert (settings.keep_receipts_days, settings.keep_sessions_days) == (90, 90)
+    for name in ("EVENTS", "USAGE", "SOURCES", "RECEIPTS", "SESSIONS"):
+        env.setenv(f"KEYWRIGHT_KEEP_{name}_DAYS", "0")
+    assert config.load().keep_events_days == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"EVENTS": "29"}, "KEYWRIGHT_KEEP_EVENTS_DAYS"),
+        ({"EVENTS": "-1"}, "KEYWRIGHT_KEEP_EVENTS_DAYS"),
+        ({"SESSIONS": "89"}, "KEYWRIGHT_KEEP_SESSIONS_DAYS"),
+        ({"RECEIPTS": "0"}, "KEYWRIGHT_KEEP_SESSIONS_DAYS"),
+    ],
+)
+def test_ages_that_do_not_fit(env: pytest.MonkeyPatch, values: dict[str, str], named: str) -> None:
+    """Events of 30 days are kept whatever is set, and sessions at least as long as the receipts that name them."""
+    for name, value in values.items():
+        env.setenv(f"KEYWRIGHT_KEEP_{name}_DAYS", value)
+    with pytest.raises(config.SettingsError, match=named):
+        config.load()

@@ -169,7 +169,7 @@ def test_permissions_are_held_to(trusting: LiveService, oidc_provider: OidcProvi
     for token in (creating, none):
         with http(trusting, token) as caller:
             refused = caller.get(KEYS)
-        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_permission")
         assert 'error="insufficient_scope", scope="read:api_keys"' in refused.headers["WWW-Authenticate"]
     assert status(trusting, none, "POST") == 403
 

@@ -157,8 +157,8 @@ def test_levels() -> None:
 def test_sampled_warnings(caplog: pytest.LogCaptureFixture) -> None:
     """Of many warnings one a minute is written, with the number of those that were left out before it."""
     times = iter([100.0, 100.0, 159.9, 160.0, 1000.0])
-    sampled = SampledLog(Log("keywright.test"), monotonic=lambda: next(times))
+    sampled = SampledLog("keywright.test", seconds=60, monotonic=lambda: next(times))
     for number in range(5):
-        sampled.warning("conflict", number=number)
+        sampled.warning(None, "conflict", number=number)
     fields = [record.__dict__["keywright_fields"] for record in caplog.records]
-    assert fields == [{"left_out": 0, "number": 0}, {"left_out": 2, "number": 3}, {"left_out": 0, "number": 4}]
+    assert fields == [{"unlogged": 0, "number": 0}, {"unlogged": 2, "number": 3}, {"unlogged": 0, "number": 4}]

@@ -1,6 +1,7 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
+import resource
 import secrets
 import socket
 import time
@@ -9,40 +10,47 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any, Protocol
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from keywright import __version__, config, telemetry
+from keywright.api import openapi
+from keywright.api.document import DOCUMENT_ROUTES
 from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
+from keywright.api.http.connections import Connections
 from keywright.api.http.routing import Routes, Trust
 from keywright.api.keys.events import EventRoutes
 from keywright.api.keys.options import OptionsRoutes
 from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
-from keywright.api.openapi import DocumentRoute
+from keywright.api.measures import Measures
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.responses import log_refused_key
 from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
-from keywright.service.checking.verification import Checker, FailureLimit, Verification
+from keywright.service.checking.verification import Checker, Verification
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
+from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
@@ -51,7 +59,12 @@ from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
 
+# As many keys with limits as keys of the usual size in the cache.
+_LIMITED_KEYS_PER_MIB = 2048
+
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
+# Files that are no connections of clients: of the database, of Redis, of the metrics.
+OTHER_FILES = 128
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 
 
@@ -68,6 +81,10 @@ class SigningKeys(Protocol):
 
     def present(self) -> bool:
         """Return whether there are keys to verify tokens with."""
+        ...
+
+    def age(self) -> float | None:
+        """Return the seconds since they were fetched; None before the first fetch."""
         ...
 
 
@@ -90,11 +107,11 @@ def plugs_of(settings: Settings) -> Plugs:
     """Build the parts that *settings* select; no connection is opened yet."""
     key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
     return Plugs(
-        store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.commit_batch.observe),
+        store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.observe_commit),
         limiter=open_limiter(
             None if settings.redis_url is None else settings.redis_url.get_secret_value(),
             monotonic=boot_seconds,
-            capacity=settings.cached_keys,
+            capacity=settings.cache_mib * _LIMITED_KEYS_PER_MIB,
             on_outage=settings.limits_on_outage,
             on_uncounted=telemetry.limits_uncounted.inc,
         ),
@@ -130,14 +147,24 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store))
     plugs = replace(plugs, authenticator=tenants)
     checking = _checking(settings, plugs)
-    edge = _edge(settings, plugs, checking)
-    return _in_front(edge, settings, checking)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = Connections(settings.max_connections, files=max(16, files - OTHER_FILES))
+    measures = Measures(
+        followed_since=lambda: checking.feed.follower.since,
+        keys_age=plugs.signing_keys.age,
+        connections=connections,
+        monotonic=plugs.monotonic,
+    )
+    edge = _edge(settings, plugs, checking, measures)
+    return _in_front(edge, settings, checking, connections)
 
 
-def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> ASGIApp:
+def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures: Measures) -> ASGIApp:
     """Build all routes but verifications, with the access log and CORS."""
     trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
-    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background))
+    edge: ASGIApp = Routes(
+        _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
+    )
     if settings.cors_origins:
         edge = CORSMiddleware(
             edge,
@@ -168,9 +195,24 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
         signing_keys_present=plugs.signing_keys.present,
         changes_followed=lambda: follower.since is not None,
     )
-    document = DocumentRoute(documented, version=__version__, environments=settings.environments)
+    document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
-    return [*documented, FeedRoutes(checking.feed), health, document, *metrics]
+    return [*documented, FeedRoutes(checking.feed), health, *document, *metrics]
+
+
+def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
+    if settings.openapi == "off":
+        return []
+
+    def make() -> dict[str, Any]:
+        return openapi.document(
+            openapi.documented(groups),
+            version=__version__,
+            environments=settings.environments,
+            server=settings.public_url,
+        )
+
+    return [DOCUMENT_ROUTES[settings.openapi](make)]
 
 
 def _management(settings: Settings, plugs: Plugs) -> Management:
@@ -191,6 +233,8 @@ def _policy(settings: Settings) -> Policy:
         max_life=None if settings.max_life_days is None else timedelta(days=settings.max_life_days),
         expiry_required=settings.require_expiry,
         max_active=settings.max_active_keys,
+        rotations_per_hour=settings.rotations_per_hour,
+        max_pairs=settings.max_pairs,
         scopes=settings.scopes,
     )
 
@@ -206,7 +250,9 @@ class _CheckingParts:
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    cache, verifier_cache = KeyCache(settings.cached_keys), VerifierCache(10_000)
+    most_bytes = settings.cache_mib * 1024 * 1024
+    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"))
+    verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     usage = UsageBook()
     verifiers = Verifiers(
@@ -234,6 +280,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             usage=usage,
             failures=FailureLimit(),
             limiter=plugs.limiter,
+            on_refused=log_refused_key,
             counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
             now=plugs.now,
             monotonic=plugs.monotonic,
@@ -245,11 +292,11 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(plugs)),
+        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)),
     )
 
 
-def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> ServiceApp:
+def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connections: Connections) -> ServiceApp:
     """Put the ways to check keys in front of *app*."""
     forward_auth = None
     if settings.forward_auth != "off":
@@ -259,7 +306,9 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts) -> Servic
     fast_path = None
     if settings.fast_path == "on":
         fast_path = FastPath(parts.checker, parts.callers, forward_auth)
-    return ServiceApp(app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path)
+    return ServiceApp(
+        app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path, connections=connections
+    )
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
@@ -279,8 +328,21 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
     )
 
 
-def _key_tasks(plugs: Plugs) -> KeyTasks:
-    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id)
+def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=_retention(settings))
+
+
+def _retention(settings: Settings) -> Retention:
+    def age(days: int) -> timedelta | None:
+        return timedelta(days=days) if days else None
+
+    return Retention(
+        events=age(settings.keep_events_days),
+        usage=age(settings.keep_usage_days),
+        sources=age(settings.keep_sources_days),
+        receipts=age(settings.keep_receipts_days),
+        sessions=age(settings.keep_sessions_days),
+    )
 
 
 def from_environment() -> ServiceApp:
@@ -290,7 +352,9 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks]) -> Lifespan[Any]:
+def _lifespan(
+    plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks], measures: Measures
+) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
@@ -300,9 +364,11 @@ def _lifespan(plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyT
         # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
+        measures.start()
         try:
             yield
         finally:
+            await measures.close()
             # In reverse order: the tasks write what is left before the store closes.
             for work in reversed(background):
                 await work.close()

@@ -21,17 +21,25 @@ from keywright.keys.record import DESCRIPTION_MAX
 from keywright.keys.scopes import is_scope
 from keywright.keys.shown_text import flaw_in_description
 from keywright.rate_limiting import url as redis_url
+from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})+", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
+_PUBLIC_URL = re.compile(r"https?://[^/\s@?#]+(/[^\s@?#]*)?")
+_RENAMED = MappingProxyType({"cached_keys": "cache_mib", "known_keys": "cache_mib"})
 _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
 _MAX_PORT = 65535
 
 
 Kind = TypeVar("Kind", bound="DatabaseSettings")
+
+
+def _kept(days: int, what: str) -> Any:
+    """Make a setting of retention; 0 is for ever."""
+    return Field(default=days, ge=0, le=36_500, description=f"How many days {what}; 0 keeps them for ever.")
 
 
 class SettingsError(Exception):
@@ -123,10 +131,23 @@ class Settings(DatabaseSettings):
     )
     require_expiry: bool = Field(default=False, description="`true`: a request to create a key must have an expiry.")
     max_active_keys: int | None = Field(
-        default=None,
+        default=100_000,
         ge=1,
         le=1_000_000_000,
-        description="How many active keys an organization may have. No limit unless set.",
+        description="How many active keys an organization may have. Set to nothing for any number.",
+    )
+    rotations_per_hour: int | None = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="How often a key may be rotated within an hour; more is 429. Set to nothing for any number.",
+    )
+    max_pairs: int | None = Field(
+        default=1000,
+        ge=2,
+        le=1_000_000,
+        description="How many pairs a key may have, with the ended ones, which are stored for good; one more is 409. "
+        "Set to nothing for any number.",
     )
     scopes: Mapping[str, str] | None = Field(
         default=None,
@@ -141,6 +162,20 @@ class Settings(DatabaseSettings):
         description="How long cached keys are accepted while the database is unavailable, in seconds; 0 forbids it. "
         "Such answers are marked stale; after that time they are 503.",
     )
+    keep_events_days: int = _kept(
+        400,
+        f"events of the audit log are kept: a year, and a month to look at it. At least {LEAST_DAYS_OF_EVENTS} days",
+    )
+    keep_usage_days: int = _kept(90, "the uses of keys by hour are kept: a quarter of a year, for a report of it")
+    keep_sources_days: int = _kept(
+        90, "a network and user agent that used a key is kept after its last use; these are personal data"
+    )
+    keep_receipts_days: int = _kept(90, "revocation receipts are kept, with the acknowledgements of every process")
+    keep_sessions_days: int = _kept(
+        90,
+        "the session of a process or verifier is kept after its end; not less than `KEYWRIGHT_KEEP_RECEIPTS_DAYS`, "
+        "since receipts name sessions",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         description="The Redis in which all processes count rate limits together: `redis://user:password@host:6379/0`, "
@@ -151,8 +186,17 @@ class Settings(DatabaseSettings):
         description="What happens to keys with rate limits while Redis is unavailable. `local`: every process counts "
         "alone. `refuse`: the answer is 503.",
     )
-    cached_keys: int = Field(
-        default=200_000, ge=2, le=100_000_000, description="The most keys in the cache of each process."
+    cache_mib: int = Field(
+        default=96,
+        ge=1,
+        le=1_048_576,
+        description="The memory of the cache of keys in each process, in MiB. A key with a name, two scopes and no "
+        "metadata takes about 450 bytes; long names, scopes, networks and metadata take more.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="The address of the service for its clients, such as `https://keys.acme.example`: the `servers` of "
+        "the OpenAPI document.",
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
         default="verifier",
@@ -168,6 +212,19 @@ class Settings(DatabaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=_MAX_PORT, description="The port to listen on; 0 takes any free one.")
     workers: int = Field(default=1, ge=1, le=64, description="How many processes answer requests.")
+    max_connections: int = Field(
+        default=4096,
+        ge=16,
+        le=1_000_000,
+        description="How many connections each process keeps open, without those of the feed. With unread answers they "
+        "cost up to 64 KiB each, so 4096 cost 256 MiB at most. Past it, new connections get 503 and are closed; "
+        "`/livez`, `/readyz` and the feed are still answered. The limit of open files bounds them, too.",
+    )
+    openapi: Literal["on", "off", "token"] = Field(
+        default="on",
+        description="Who may read `/openapi.json`: `on`, everybody; `token`, callers with an access token of any "
+        "permission; `off`, nobody: it is 404.",
+    )
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, separated by commas, such as "
@@ -203,7 +260,15 @@ class Settings(DatabaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("max_life_days", "max_active_keys", "grantable_scopes_claim", mode="before")
+    @field_validator(
+        "max_life_days",
+        "max_active_keys",
+        "rotations_per_hour",
+        "max_pairs",
+        "grantable_scopes_claim",
+        "public_url",
+        mode="before",
+    )
     @classmethod
     def _unset(cls, value: object) -> object:
         # A deployment that sets every variable sets some of them to an empty text.
@@ -222,6 +287,13 @@ class Settings(DatabaseSettings):
         if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
             raise ValueError("must be a bare domain such as acme.eu.auth0.com, without https:// and without a path")
         return value.lower()
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if value is not None and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("must be an address such as https://keys.acme.example, without a query")
+        return None if value is None else value.rstrip("/")
 
     @field_validator("redis_url")
     @classmethod
@@ -265,6 +337,20 @@ class Settings(DatabaseSettings):
         if match is None or int(match["port"] or 0) > _MAX_PORT:
             raise ValueError(f"must be host:port with a port up to {_MAX_PORT}, path or off")
         return value.lower()
+
+    @field_validator("keep_events_days")
+    @classmethod
+    def _days_kept(cls, value: int) -> int:
+        if 0 < value < LEAST_DAYS_OF_EVENTS:
+            raise ValueError(f"must be 0 or at least {LEAST_DAYS_OF_EVENTS}: the database keeps younger events")
+        return value
+
+    @model_validator(mode="after")
+    def _sessions_outlive_receipts(self) -> Self:
+        sessions, receipts = self.keep_sessions_days, self.keep_receipts_days
+        if sessions and (not receipts or sessions < receipts):
+            raise ValueError("KEYWRIGHT_KEEP_SESSIONS_DAYS must not be less than KEYWRIGHT_KEEP_RECEIPTS_DAYS")
+        return self
 
     @model_validator(mode="after")
     def _one_issuer(self) -> Self:
@@ -313,7 +399,7 @@ def load(**overrides: Any) -> Settings:
     Read the settings from the environment, in which names may have any case; *overrides*, by field name, win.
 
     Raises:
-        SettingsError: A setting is missing, malformed or weak.
+        SettingsError: A setting is missing, malformed or weak, or has an old name.
     """
     return _validated(Settings, overrides)
 
@@ -331,6 +417,10 @@ def load_database() -> DatabaseSettings:
 def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
     named = {name.upper(): value for name, value in os.environ.items()}
     given = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
+    for old in given.keys() & _RENAMED.keys() if kind is Settings else ():
+        raise SettingsError(
+            f"{PREFIX}{old.upper()} is now {PREFIX}{_RENAMED[old].upper()}, which counts MiB of memory and not keys."
+        )
     try:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:

@@ -10,19 +10,52 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TextIO
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 # The folder in which several workers keep their counters; prometheus_client reads the variable when it is imported.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_OK = 200
+# The first three are for checks, most of which take less than a tenth of a millisecond.
+REQUEST_SECONDS_BOUNDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
 
 requests = Counter(
     "keywright_http_requests_total",
@@ -33,7 +66,7 @@ request_seconds = Histogram(
     "keywright_http_request_seconds",
     "Time from a request's headers to the end of its answer, in seconds.",
     ["route"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    buckets=REQUEST_SECONDS_BOUNDS,
 )
 token_refusals = Counter("keywright_token_refusals_total", "Access tokens refused, by code.", ["code"])
 unavailable = Counter("keywright_unavailable_total", "Requests answered 503, by code.", ["code"])
@@ -51,6 +84,33 @@ commit_batch = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
+connections_refused = Counter("keywright_connections_refused_total", "Connections refused because there were too many.")
+slow_clients = Counter(
+    "keywright_slow_clients_total", "Connections ended because their clients read their answers too slowly."
+)
+
+commit_seconds = Histogram(
+    "keywright_commit_seconds",
+    "Time from the begin of a commit to its end, in seconds.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+feed_lag_seconds = Gauge(
+    "keywright_feed_lag_seconds",
+    "Age of the last complete reading of the changes, in seconds; of the process where it is the highest.",
+    multiprocess_mode="livemax",
+)
+outage = Gauge(
+    "keywright_outage",
+    "1 while a process cannot read the changes, so that it trusts cached keys only for the outage time; otherwise 0.",
+    multiprocess_mode="livemax",
+)
+key_set_age_seconds = Gauge(
+    "keywright_key_set_age_seconds",
+    "Age of the issuer's signing keys, in seconds; of the process where it is the highest.",
+    multiprocess_mode="livemax",
+)
+open_connections = Gauge("keywright_connections", "Open connections of all processes.", multiprocess_mode="livesum")
+
 _KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")
 # A match begins at the start of a run of base64url and never backtracks, so the time is linear in the line's length.
 _TOKENS = re.compile(
@@ -63,8 +123,74 @@ _FIELDS = "keywright_fields"
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound log fields", default=MappingProxyType({}))
 
 
+def observe_commit(size: int, seconds: float) -> None:
+    """Count a commit of *size* writes that took *seconds*."""
+    commit_batch.observe(size)
+    commit_seconds.observe(seconds)
+
+
+class RouteMeter:
+    """
+    Counts the answers of one route, and their times, at the cost of two additions each.
+
+    `fold` adds them to the metrics `requests` and `request_seconds`, from any thread.
+
+    Args:
+        method: The method of the route.
+        route: The template of its path.
+    """
+
+    def __init__(self, method: str, route: str) -> None:
+        self._method = method
+        self._route = route
+        self.times = [0] * (len(REQUEST_SECONDS_BOUNDS) + 1)
+        """The number of answers by the place of the bound of their time; the last is for longer times."""
+        self.seconds = 0.0
+        """The sum of the times."""
+        # Statuses but 200, which all other answers have.
+        self._statuses: Counts[int] = Counts()
+        self._folded: tuple[list[int], float, Counts[int]] = ([*self.times], 0.0, Counts())
+        self._folding = threading.Lock()
+        _to_fold.append(self.fold)
+
+    def observe(self, seconds: float, status: int = 200) -> None:
+        """Count an answer that took *seconds*; only by the thread of the event loop."""
+        self.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
+        self.seconds += seconds
+        if status != _OK:
+            self._statuses[status] += 1
+
+    def fold(self) -> None:
+        """Add what was counted since the last time to the metrics."""
+        with self._folding:
+            statuses = Counts(self._statuses)
+            times, seconds = [*self.times], self.seconds
+            before_times, before_seconds, before_statuses = self._folded
+            self._folded = times, seconds, statuses
+        more = [now - before for now, before in zip(times, before_times, strict=True)]
+        others = statuses - before_statuses
+        histogram: Any = request_seconds.labels(self._route)
+        # `observe` takes one time; tests/test_metrics.py holds that this is the same.
+        for bucket, number in zip(histogram._buckets, more, strict=True):  # noqa: SLF001
+            bucket.inc(number)
+        histogram._sum.inc(seconds - before_seconds)  # noqa: SLF001
+        for status, number in {**others, _OK: sum(more) - others.total()}.items():
+            if number > 0:
+                requests.labels(self._method, self._route, status).inc(number)
+
+
+_to_fold: list[Callable[[], object]] = []
+
+
+def fold() -> None:
+    """Add what the meters of this process have counted to its metrics; several processes each do it by themselves."""
+    for each in _to_fold:
+        each()
+
+
 def exposition() -> bytes:
     """Write the metrics of all workers in Prometheus's text format."""
+    fold()
     if MULTIPROCESS_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     gathered = CollectorRegistry()
@@ -114,6 +240,58 @@ class Log:
         self._logger.handle(record)
 
 
+class SampledLog:
+    """
+    Writes lines about what a stranger can cause as often as wanted: one line for each key in some seconds.
+
+    The next line for the key has the number of those that were left out, `unlogged`.
+
+    Args:
+        name: As for `Log`.
+        seconds: The pause between two lines for one key.
+        most: How many keys to know; beyond it the oldest is forgotten.
+        monotonic: Reads a clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seconds: float = 10.0,
+        most: int = 1024,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = Log(name)
+        self._seconds = seconds
+        self._most = most
+        self._monotonic = monotonic
+        # Key to the time of the next line, and the number of lines left out.
+        self._known: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def info(self, key: Hashable, event: str, **fields: Any) -> None:
+        """Log an event, or count it as left out."""
+        if (unlogged := self._left_out(key)) is not None:
+            self._log.info(event, **fields, unlogged=unlogged)
+
+    def warning(self, key: Hashable, event: str, **fields: Any) -> None:
+        """Log an event that an operator should look at, or count it as left out."""
+        if (unlogged := self._left_out(key)) is not None:
+            self._log.warning(event, **fields, unlogged=unlogged)
+
+    def _left_out(self, key: Hashable) -> int | None:
+        """Give the number of lines left out before the one for *key*; None where that one is left out, too."""
+        now = self._monotonic()
+        due, unlogged = self._known.get(key, (now, 0))
+        if now < due:
+            self._known[key] = (due, unlogged + 1)
+            return None
+        self._known[key] = (now + self._seconds, 0)
+        self._known.move_to_end(key)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return unlogged
+
+
 def bind(**fields: Any) -> Token[Mapping[str, Any]]:
     """Add fields to all lines of this task and of tasks that it starts, until `unbind`."""
     return _bound.set({**_bound.get(), **fields})
@@ -122,33 +300,6 @@ def bind(**fields: Any) -> Token[Mapping[str, Any]]:
 def unbind(token: Token[Mapping[str, Any]]) -> None:
     """Remove the fields of a `bind`."""
     _bound.reset(token)
-
-
-class SampledLog:
-    """
-    Writes warnings that callers can cause at any rate: at most one in a while, with the number of those left out.
-
-    Args:
-        log: Writes the lines.
-        seconds: The least time between two of them.
-        monotonic: Seconds that never go backwards.
-    """
-
-    def __init__(self, log: Log, *, seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._log = log
-        self._seconds = seconds
-        self._monotonic = monotonic
-        self._next_at = 0.0  # before any reading of a monotonic clock
-        self._left_out = 0
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Log an event that an operator should look at, or count it as left out."""
-        now = self._monotonic()
-        if now < self._next_at:
-            self._left_out += 1
-            return
-        self._log.warning(event, left_out=self._left_out, **fields)
-        self._next_at, self._left_out = now + self._seconds, 0
 
 
 def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None) -> None:

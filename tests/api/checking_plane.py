@@ -7,7 +7,8 @@ from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking.verification import FailureLimit, Verification
+from keywright.service.checking.failure_limit import FailureLimit
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
 from keywright.service.verifiers import Verifier, VerifierCache, Verifiers

@@ -28,3 +28,11 @@ def verifier(service: LiveService, credential: str) -> Iterator[Verifier]:
     """An API server that checks keys."""
     with Verifier(service, f"Bearer {credential}") as verifier:
         yield verifier
+
+
+@pytest.fixture
+def service_caller(caller: Caller) -> Iterator[Verifier]:
+    """A service of the caller's organisation, with a token that allows checking keys and nothing else."""
+    token = caller.issuer.token(caller.organization, permissions=["verify:api_keys"])
+    with Verifier(caller.service, f"Bearer {token}") as verifier:
+        yield verifier

@@ -11,6 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from keywright.api.feed import FEED
+from keywright.api.http.connections import Connections
 from keywright.api.server.protocol import FastPathProtocol
 from tests.listening import listening
 
@@ -23,10 +25,12 @@ class Application:
     """
     Tells what it was sent: the headers, then the body.
 
-    `/early` answers before the body, `/late` once `may_answer` is set, `/large` with 16 MB.
+    `/early` answers before the body, `/late` once `may_answer` is set, `/large` and the feed with 16 MB, the feed
+    without ever being complete.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connections: Connections | None = None) -> None:
+        self.connections = connections
         self.may_answer = asyncio.Event()
         self.paths: list[str] = []
 
@@ -44,7 +48,7 @@ class Application:
             await self.may_answer.wait()
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
         told = json.dumps({"headers": headers, "body": body.decode()}).encode()
-        if scope["path"] == "/large":
+        if scope["path"] in ("/large", FEED):
             told = bytes(LARGE)
         await send(
             {
@@ -53,7 +57,9 @@ class Application:
                 "headers": [(b"content-length", b"%d" % len(told))],
             }
         )
-        await send({"type": "http.response.body", "body": told})
+        await send({"type": "http.response.body", "body": told, "more_body": scope["path"] == FEED})
+        if scope["path"] == FEED:
+            await send({"type": "http.response.body", "body": b""})
 
 
 def _protocol(
@@ -147,10 +153,13 @@ class HandMovedLoop:
 
 
 class SlowTransport(asyncio.Transport):
-    """Keeps what is written until `take` takes it."""
+    """Keeps what is written until `take` takes it; pauses and resumes its protocol as asyncio's transports do."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.protocol: asyncio.Protocol | None = None
+        self.high = 64 * 1024
+        self.writing_paused = False
         self.written = b""
         self.unsent = 0
         self.closed = self.aborted = self.reading_paused = False
@@ -158,10 +167,19 @@ class SlowTransport(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written += data
         self.unsent += len(data)
+        if self.unsent > self.high and not self.writing_paused and self.protocol is not None:
+            self.writing_paused = True
+            self.protocol.pause_writing()
 
     def take(self, count: int) -> None:
-        """Let the client take so many bytes."""
-        self.unsent -= count
+        """Let the client take so many bytes, or what there is."""
+        self.unsent = max(0, self.unsent - count)
+        if self.unsent <= self.high // 4 and self.writing_paused and self.protocol is not None:
+            self.writing_paused = False
+            self.protocol.resume_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = self.high if high is None else high
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -189,6 +207,7 @@ class Wire:
         self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()
         self.state = state or ServerState()
         self.protocol = _protocol(FastPathProtocol, app or self.application, self.state, self.loop, **options)
+        self.transport.protocol = self.protocol
         self.protocol.connection_made(self.transport)
 
     async def receive(self, data: bytes) -> None:

@@ -19,6 +19,7 @@ from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.commands import Created
 from keywright.service.management.ports import Link
+from tests.service.managing import ALICE as PRINCIPAL
 
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)) | st.just(  # noqa: DTZ001
     datetime(2026, 11, 23, tzinfo=UTC)
@@ -96,28 +97,30 @@ def _plain(value: Any) -> Any:
 @given(st.lists(api_keys(), max_size=2), moments)
 def test_keys(listed: list[ApiKey], now: datetime) -> None:
     """A list of keys is written to the byte as pydantic writes it."""
-    answers = [api_key_response(key, now) for key in listed]
+    answers = [api_key_response(key, PRINCIPAL, now) for key in listed]
     assert written(answers) == b"[" + b",".join(map(by_pydantic, answers)) + b"]"
 
 
 @given(api_keys(), pairs.map(lambda pair: pair.private), moments)
 def test_a_new_key(api_key: ApiKey, private_key: Any, now: datetime) -> None:
     """So is a key with its private half."""
-    answer = created_response(Created(api_key, private_key), now)
+    answer = created_response(Created(api_key, private_key), PRINCIPAL, now)
     assert written(answer) == by_pydantic(answer)
 
 
 @given(api_keys(), st.lists(st.builds(CountResponse, start=moments, count=st.integers(0, 10**12)), max_size=3), moments)
 def test_a_key_with_its_usage(api_key: ApiKey, days: list[CountResponse], now: datetime) -> None:
     """So is a key with the uses of its last days."""
-    answer = used_response(api_key, now, days)
+    answer = used_response(api_key, PRINCIPAL, now, days)
     assert written(answer) == by_pydantic(answer)
 
 
 @given(api_keys(), moments)
 def test_free_form(api_key: ApiKey, now: datetime) -> None:
     """Metadata is written as pydantic writes it, numbers that are written in several ways included."""
-    assert b'"metadata":%b,"secrets"' % to_json(dict(api_key.metadata)) in written(api_key_response(api_key, now))
+    assert b'"metadata":%b,"secrets"' % to_json(dict(api_key.metadata)) in written(
+        api_key_response(api_key, PRINCIPAL, now)
+    )
 
 
 @given(
@@ -156,7 +159,7 @@ def test_ids_and_moments() -> None:
             mint(bytes(32), brand="kw", environment="live"), created_at=datetime(2026, 1, 1, 0, 0, 0, 1, UTC)
         ),
     )
-    body = written(api_key_response(key, key.created_at))
+    body = written(api_key_response(key, PRINCIPAL, key.created_at))
     assert b'"id":"019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55"' in body
     assert b'"created_at":"2026-11-23T21:48:05Z"' in body
     assert b'"created_at":"2026-01-01T00:00:00.000001Z"' in body

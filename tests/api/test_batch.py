@@ -25,12 +25,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "expiring": {"expires_at": NOW_SECONDS + 1000},
     "going": {"retires_at": NOW_SECONDS + 5000},
     "foreign": {"org_id": b"x" * 16},
+    "disabled": {"disabled": True},
+    "told": {"external_id": "c", "org_external_id": "o", "created_by": "s", "metadata": '{"a":"\u00e9"}'},
+    "long": {"metadata": None},
 }
 PAIRS = {kind: mint(kind.encode().ljust(32), brand="kw", environment="live") for kind in KINDS}
 KEYS = [KEY, OTHER_KEY, "junk", "é", *(pair.private.reveal() for pair in PAIRS.values())]
 WISHES: list[dict[str, Any]] = [
     *[{}] * 6, {"scopes": ["orders:read"]}, {"scopes": ["no:such"], "explain": True}, {"cost": 3}, {"cost": 1000},
     {"environment": "sandbox", "explain": True}, {"client_ip": "192.0.2.7"}, {"client_ip": "198.51.100.1"},
+    {"include": ["metadata"]}, {"include": ["metadata"], "cost": 2},
 ]  # fmt: skip
 CALLERS = [Caller("edge", None, None)] * 4 + [Caller("other", None, None), Caller("service", None, FACTS.org_id)]
 
@@ -44,6 +48,7 @@ class Side(CheckingPlane):
             PAIRS[kind].private.digest: replace(FACTS, id=kind.encode().ljust(16), **change)
             for kind, change in KINDS.items()
         }
+        self.store.metadata[PAIRS["long"].private.digest] = '{"b":1}'
         self.batches = Batches(self.checker)
 
     def traces(self) -> dict[str, Any]:
@@ -51,7 +56,7 @@ class Side(CheckingPlane):
         return {
             "uses": {place: (tally.count, tally.last) for place, tally in self.usage._sums.items()},
             "spent": self.limiter.asked,
-            "failures": self.failures._recent,
+            "failures": self.failures.buckets,
             "verdicts": self.verdicts,
         }
 
@@ -115,14 +120,17 @@ async def test_what_changed_is_not_answered_as_before(side: Side) -> None:
     assert await ask(side, {"key": KEY}) == ["revoked"]
 
 
-@pytest.mark.parametrize(("kind", "end"), [("expiring", NOW_SECONDS + 1000), ("going", NOW_SECONDS + 5000)])
-async def test_an_answer_ends_with_the_key(side: Side, kind: str, end: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "end", "code"),
+    [("expiring", NOW_SECONDS + 1000, "expired"), ("going", NOW_SECONDS + 5000, "replaced")],
+)
+async def test_an_answer_ends_with_the_key(side: Side, kind: str, end: float, code: str) -> None:
     """A key that expires, and a secret that retires, is refused from that moment on."""
     asked = {"key": PAIRS[kind].private.reveal()}
     for _ in range(3):
         assert await ask(side, asked) == ["valid"]
     side.epoch.seconds = end
-    assert await ask(side, asked) == ["expired"]
+    assert await ask(side, asked) == [code]
 
 
 async def test_uses_are_noted_by_the_hour(side: Side) -> None:

@@ -7,22 +7,24 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from keywright.api.server.protocol import REQUEST_SECONDS, FastPathProtocol
+from keywright.api.feed import FEED
+from keywright.api.server.counted import LEAST_BYTES_PER_SECOND, REQUEST_SECONDS
+from keywright.api.server.protocol import FastPathProtocol
 from tests.api.protocol import Application, Wire, serving
 
-ANSWERED = b"GET / HTTP/1.1\r\n\r\n"
+ANSWERED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 STALLED = {
     "nothing": b"",
     "an empty line": b"\r\n",
     "half a request line": b"GET / HT",
     "half a head": b"GET / HTTP/1.1\r\nHost: localhost\r\n",
-    "a body that does not begin": b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n",
-    "half a body": b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234",
-    "half a chunk": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n1234",
-    "half a trailer": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trai",
-    "half a body that was answered": b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234",
+    "a body that does not begin": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+    "half a body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234",
+    "half a chunk": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n1234",
+    "half a trailer": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trai",
+    "half a body that was answered": b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234",
     "half a body of a request to upgrade": (
-        b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 9\r\n\r\n1234"
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 9\r\n\r\n1234"
     ),
 }
 
@@ -89,7 +91,7 @@ def test_a_body_that_is_whole_after_its_answer(run: Run) -> None:
 
     async def finish() -> None:
         async with serving(Impatient, Application()) as server, server.connect() as (reader, writer):
-            writer.write(b"POST /early HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234")
+            writer.write(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234")
             await reader.readuntil(b'""}')
             writer.write(b"56789")
             assert await reader.read() == b""
@@ -103,7 +105,7 @@ def test_an_answer_that_nobody_takes(run: Run) -> None:
     async def stare() -> None:
         async with serving(Impatient, Application()) as server, server.connect() as (_, writer):
             writer.transport.pause_reading()
-            writer.write(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n")
+            writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             await server.is_deserted()
             writer.transport.abort()
 
@@ -126,7 +128,7 @@ async def test_a_request_in_time() -> None:
     wire = Wire()
     for count in (1, 2, 3):
         wire.loop.pass_seconds(REQUEST_SECONDS - 1)
-        await wire.receive(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n1")
+        await wire.receive(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
         wire.loop.pass_seconds(REQUEST_SECONDS - 1)
         await wire.receive(b"2")
         wire.transport.take(wire.transport.unsent)
@@ -138,7 +140,7 @@ async def test_a_request_in_time() -> None:
 async def test_an_answer_that_takes_long(more: bytes) -> None:
     """Nobody is cut off while an answer is being made, and the connection serves on after it."""
     wire = Wire()
-    await wire.receive(b"GET /late HTTP/1.1\r\n\r\n" + more)
+    await wire.receive(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n" + more)
     wire.loop.pass_seconds(10 * REQUEST_SECONDS)
     assert not wire.transport.closed
     wire.application.may_answer.set()
@@ -150,13 +152,13 @@ async def test_an_answer_that_takes_long(more: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("behind", "refusals"),
-    [(b"GET / HT", 0), (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234", 1)],
+    [(b"GET / HT", 0), (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234", 1)],
     ids=["in its head", "in its body"],
 )
 async def test_a_request_that_stalls_behind_another(behind: bytes, refusals: int) -> None:
     """A whole request gets its answer, however long it takes, though the one behind it is cut off in the meantime."""
     wire = Wire()
-    await wire.receive(b"GET /late HTTP/1.1\r\n\r\n" + behind)
+    await wire.receive(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
     wire.loop.pass_seconds(10 * REQUEST_SECONDS)
     assert not wire.transport.closed
     wire.application.may_answer.set()
@@ -167,13 +169,71 @@ async def test_a_request_that_stalls_behind_another(behind: bytes, refusals: int
     assert wire.application.paths == ["/late"]
 
 
+LARGE_READ = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
 async def test_a_slow_reader() -> None:
-    """A client that takes its answer slowly gets all of it; one that stops taking it is given up."""
+    """A client that reads its answer at the least rate gets all of it."""
     wire = Wire()
-    await wire.receive(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n")
-    for _ in range(100):
+    await wire.receive(LARGE_READ)
+    while wire.transport.unsent:
+        wire.loop.pass_seconds(10)
+        wire.transport.take(10 * LEAST_BYTES_PER_SECOND)
+    assert not wire.transport.aborted
+
+
+async def test_a_reader_below_the_least_rate() -> None:
+    """A client that reads a little now and then is given up after the time that its answer takes at the least rate."""
+    wire = Wire()
+    await wire.receive(LARGE_READ)
+    ends_at = REQUEST_SECONDS + wire.transport.unsent / LEAST_BYTES_PER_SECOND
+    while wire.loop.time() + 20 < ends_at:
+        wire.loop.pass_seconds(20)
+        wire.transport.take(1000)
+    assert not wire.transport.aborted
+    wire.loop.pass_seconds(20)
+    assert wire.transport.aborted
+
+
+async def test_a_client_that_stops_reading() -> None:
+    """A client that reads nothing for half a minute is given up, however long its answer may take."""
+    wire = Wire()
+    await wire.receive(LARGE_READ)
+    wire.loop.pass_seconds(2 * REQUEST_SECONDS)
+    assert wire.transport.aborted
+
+
+async def test_the_feed_has_no_time_for_an_answer() -> None:
+    """A feed lasts as long as its client goes on reading, at whatever rate."""
+    wire = Wire()
+    await wire.receive(f"GET {FEED} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    for _ in range(1000):
         wire.loop.pass_seconds(REQUEST_SECONDS - 1)
         wire.transport.take(1)
     assert not wire.transport.aborted
     wire.loop.pass_seconds(2 * REQUEST_SECONDS)
     assert wire.transport.aborted
+
+
+async def test_one_answer_at_a_time() -> None:
+    """While a client does not read its answer, the application does not begin with its next request."""
+    wire = Wire()
+    await wire.receive(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+    assert wire.transport.written.count(b"HTTP/1.1 200 ") == 1
+    assert wire.application.paths == ["/large"]
+    wire.transport.take(wire.transport.unsent)
+    await wire.rest()
+    assert wire.application.paths == ["/large"] * 2
+    wire.transport.take(wire.transport.unsent)
+    await wire.rest()
+    assert wire.application.paths == ["/large"] * 3
+
+
+async def test_a_client_that_leaves_before_its_next_answer() -> None:
+    """A request behind an answer that is never read is not begun."""
+    wire = Wire()
+    await wire.receive(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+    wire.transport.abort()
+    wire.protocol.connection_lost(None)
+    await wire.rest()
+    assert wire.application.paths == ["/large"]

@@ -120,7 +120,7 @@ def test_insufficient_scope(caller: Caller) -> None:
     """A token with permissions is limited to them, and the answer names the missing one."""
     token = caller.issuer.token(caller.organization, permissions=["create:api_keys"])
     response = get(caller, [f"Bearer {token}"])
-    assert_answer(response, 403, "insufficient_scope")
+    assert_answer(response, 403, "insufficient_permission")
     assert response.headers["www-authenticate"] == f'{REALM}, error="insufficient_scope", scope="read:api_keys"'
 
 

@@ -73,6 +73,7 @@ def test_one_event(caller: Caller) -> None:
         "address": "127.0.0.1",
         "data": {"name": "a key", "environment": "live", "public_key": created["public_key"]},
         "position": 1,
+        "erased": False,
     }
 
 

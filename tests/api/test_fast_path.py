@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from uvicorn.server import ServerState
 
-from keywright.api.server.protocol import REQUEST_SECONDS
+from keywright.api.server.counted import REQUEST_SECONDS
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify import fast_path as fast_path_module
 from keywright.api.verify.fast_path import LONGEST_CACHED, FastPath, RequestHead
@@ -119,7 +119,7 @@ class Side(CheckingPlane):
             "uses": {place: tally.count for place, tally in self.usage._sums.items()},
             "spent": self.limiter.asked,
             "look-ups": self.store.look_ups,
-            "failures": self.failures._recent,
+            "failures": self.failures.buckets,
             "verdicts": dict(self.verdicts),
             "requests": self.state.total_requests,
             "held": set(self.cache._recent),
@@ -365,6 +365,7 @@ async def test_what_is_cached_is_bounded(side: Side, monkeypatch: pytest.MonkeyP
     wire = Wire(side.app, side.state)
     for number in range(100):
         await wire.receive(request(path=f"/{number}"))
+        take_all(wire)
     assert len(side.fast_path._answers) <= 10
     assert codes(wire) == ["valid"] * 100
 

@@ -8,7 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from keywright.api.feed import BEGIN_PATIENCE_SECONDS, FeedParts, Stream, open_stream
+from keywright.api.feed import (
+    BEGIN_PATIENCE_SECONDS,
+    LONGEST_STREAM_SECONDS,
+    MOST_EVENT_BYTES,
+    FeedParts,
+    Stream,
+    open_stream,
+)
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read, written
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog, cursor_of
@@ -74,9 +81,17 @@ def events(block: bytes) -> list[Event]:
     return found
 
 
+async def beginning(stream: AsyncIterator[bytes]) -> list[Event]:
+    """Read the events with which a feed begins: up to the first one with changes."""
+    found: list[Event] = []
+    while not found or found[-1][0] != "drop":
+        found += events(await anext(stream))
+    return found
+
+
 async def test_a_feed_that_begins_anew(service: Service) -> None:
     """A verifier without a cursor forgets what it cached, is greeted, and is sent the recent changes to confirm."""
-    ((reset, _), (hello, greeting), (drop, recent)) = events(await anext((await service.open()).events(None)))
+    ((reset, _), (hello, greeting), (drop, recent)) = await beginning((await service.open()).events(None))
     assert (reset, hello, drop) == ("reset", "hello", "drop")
     assert greeting["cursor"] == recent["id"] == service.cursor(2)
     assert (recent["seqs"], recent["digests"]) == ([1, 2], [(b"a" * 32).hex(), (b"b" * 32).hex()])
@@ -86,7 +101,7 @@ async def test_a_feed_that_begins_anew(service: Service) -> None:
 async def test_a_feed_that_goes_on(service: Service) -> None:
     """A verifier with a cursor is sent what came after it, and everything from then on in the process's order."""
     stream = (await service.open()).events(service.cursor(1))
-    ((hello, _), (drop, missed)) = events(await anext(stream))
+    ((hello, _), (drop, missed)) = await beginning(stream)
     assert (hello, drop, missed["seqs"]) == ("hello", "drop", [2])
     service.store.tell(b"c" * 32)
     service.store.tell(b"d" * 32)
@@ -97,10 +112,40 @@ async def test_a_feed_that_goes_on(service: Service) -> None:
     assert sent == [3, 4]
 
 
+@pytest.mark.parametrize("cursor", [1, None])
+async def test_many_changes(service: Service, cursor: int | None) -> None:
+    """
+    Many changes are several events of at most 4 KiB; each change is in one of them.
+
+    All but the last have the cursor and the promise of the event before, so that a verifier that has not read them to
+    the end lacks nothing when it goes on.
+    """
+    for seq in range(3, 300):
+        service.store.tell(*[bytes([seq % 256, n] * 16) for n in range(seq % 14)])
+    await until(lambda: service.follower.log.end == 299)
+    stream = (await service.open()).events(None if cursor is None else service.cursor(cursor))
+    blocks: list[bytes] = []
+    sent: list[dict[str, Any]] = []
+    while not sent or sent[-1]["seqs"][-1:] != [299]:
+        blocks.append(await anext(stream))
+        sent += [fields for name, fields in events(blocks[-1]) if name == "drop"]
+    assert max(map(len, blocks)) <= MOST_EVENT_BYTES
+    told = service.store.changes[cursor or 0 :]
+    assert [text for fields in sent for text in fields["digests"]] == [
+        digest.hex() for change in told for digest in change.digests
+    ]
+    assert [seq for fields in sent for seq in fields["seqs"]] == [change.seq for change in told]
+    *first, last = sent
+    assert len(first) > 10
+    assert {fields["id"] for fields in first} == {service.cursor(cursor or 299)}
+    assert (last["id"], last["elapsed"], last["age"]) == (service.cursor(299), 0.0, 0.0)
+    assert min(fields["age"] for fields in first) >= LONGEST_STREAM_SECONDS
+
+
 async def test_a_beat_covers_what_was_read(service: Service) -> None:
     """A feed covers the changes up to the process's last complete reading, not up to the time of the event."""
     stream = (await service.open()).events(service.cursor(2))
-    await anext(stream)
+    await beginning(stream)
     service.store.away = True
     service.time.seconds += 5.0
     ((beat, fields),) = events(await anext(stream))
@@ -124,7 +169,7 @@ async def test_a_process_that_does_not_follow() -> None:
 async def test_a_verifier_that_is_revoked(service: Service) -> None:
     """A feed ends when its verifier is revoked, and does not begin when that happened while it was being opened."""
     stream = (await service.open()).events(None)
-    await anext(stream)
+    await beginning(stream)
     late = await service.open()
     service.store.tell(CREDENTIAL.digest)
     await until(lambda: service.follower.log.end == 3)
@@ -136,7 +181,7 @@ async def test_a_feed_that_falls_behind(service: Service) -> None:
     """A feed ends when the change log has dropped unsent changes; no change is skipped silently."""
     service.follower.log = ChangeLog(2)
     stream = (await service.open()).events(None)
-    await anext(stream)
+    await beginning(stream)
     for _ in range(3):
         service.store.tell(b"x" * 32)
     await until(lambda: service.follower.log.end >= 3)
@@ -146,7 +191,7 @@ async def test_a_feed_that_falls_behind(service: Service) -> None:
 async def test_a_session_is_renewed_while_its_feed_lasts(service: Service) -> None:
     """A feed renews its session, so that receipts can tell it from one that is gone."""
     stream = (await service.open()).events(None)
-    await anext(stream)
+    await beginning(stream)
     del service.store.sessions[SESSION.id]
     service.time.seconds += RENEW_EVERY_SECONDS
     await anext(stream)

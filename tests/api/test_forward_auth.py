@@ -1,10 +1,12 @@
 """Answers to proxies: `/forward-auth` and `/ext-authz`, on a fake store."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -18,7 +20,7 @@ from keywright.config import Settings
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
-from keywright.service.checking.verification import MOST_FAILURES
+from keywright.service.checking.failure_limit import MOST_FAILURES
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
 from tests.markdown import bare, read, table
 
@@ -27,6 +29,10 @@ IDENTITY = {
     "x-keywright-key-id": "6b6b6b6b-6b6b-6b6b-6b6b-6b6b6b6b6b6b",
     "x-keywright-environment": "live",
     "x-keywright-scopes": "orders:read,orders:write",
+    "x-keywright-external-id": "",
+    "x-keywright-org-external-id": "",
+    "x-keywright-created-by": "",
+    "x-keywright-metadata": "",
 }
 FORWARD_AUTH, EXT_AUTHZ = "/forward-auth", "/ext-authz/orders/1"
 PROXY = "10.0.0.1"
@@ -99,7 +105,7 @@ async def test_other_paths(door: Door, path: str) -> None:
 
 
 async def test_every_header_always(door: Door) -> None:
-    """A key of which there is little to say still has all four headers; what a header cannot carry is encoded."""
+    """A key of which there is little to say still has all headers; what a header cannot carry is encoded."""
     door.store.facts[PAIR.private.digest] = replace(FACTS, environment="", scopes=())
     assert identity(await door.ask(FORWARD_AUTH, BEARING)) == {
         **IDENTITY, "x-keywright-environment": "", "x-keywright-scopes": "",
@@ -108,6 +114,31 @@ async def test_every_header_always(door: Door) -> None:
     response = await door.ask(FORWARD_AUTH, BEARING)
     assert response.headers["x-keywright-scopes"] == "a%2Cb,c%0D%0AX-Admin:%201,%C3%A9%20%25"
     assert "x-admin" not in response.headers
+
+
+@pytest.mark.parametrize("path", [FORWARD_AUTH, "/ext-authz"])
+async def test_whose_the_key_is(door: Door, path: str) -> None:
+    """External ids and the creator are in every answer, the metadata in those of a proxy that includes it."""
+    facts = replace(FACTS, external_id="customer, 7", org_external_id="org_acme", created_by="auth0|\u00e9")
+    door.store.facts[PAIR.private.digest] = replace(facts, metadata='{"plan":"\u00e9 %","n":[1]}')
+    whose = {
+        "x-keywright-external-id": "customer%2C%207",
+        "x-keywright-org-external-id": "org_acme",
+        "x-keywright-created-by": "auth0|%C3%A9",
+    }
+    assert identity(await door.ask(path, BEARING)) == {**IDENTITY, **whose}
+    options = "include=metadata"
+    address = f"{path}?{options}" if path == FORWARD_AUTH else path
+    for _ in range(2):
+        response = await door.ask(address, {**BEARING, "X-Keywright-Require": options})
+        metadata = response.headers["x-keywright-metadata"]
+        assert metadata == '{"plan":"%C3%A9%20%25","n":[1]}'
+        assert json.loads(unquote(metadata)) == {"plan": "\u00e9 %", "n": [1]}
+    for long in (None, json.dumps({"a": "\u00e9" * 400}, ensure_ascii=False)):
+        door.store.facts[PAIR.private.digest] = replace(facts, metadata=long)
+        door.cache.drop([PAIR.private.digest])
+        response = await door.ask(address, {**BEARING, "X-Keywright-Require": options})
+        assert (response.status_code, response.headers["x-keywright-metadata"]) == (200, "")
 
 
 async def test_use_is_noted(door: Door) -> None:

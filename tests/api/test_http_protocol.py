@@ -8,6 +8,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import Server
 
+from keywright.api.server.counted import CountedConnection
 from keywright.api.server.protocol import BoundedHttpProtocol, FastPathProtocol
 
 OVERRIDDEN = {
@@ -19,6 +20,9 @@ OVERRIDDEN = {
     "on_body": ["self", "body"],
     "on_message_complete": ["self"],
     "on_response_complete": ["self"],
+    "pause_writing": ["self"],
+    "resume_writing": ["self"],
+    "_start_asgi_task": ["self", "cycle", "app"],
     "shutdown": ["self"],
     "timeout_keep_alive_handler": ["self"],
 }
@@ -28,7 +32,7 @@ CYCLE = inspect.getsource(RequestResponseCycle)
 
 def test_what_is_overridden_is_still_there() -> None:
     """Every method that is overridden exists in uvicorn with the same parameters; if not, read its changes first."""
-    classes = (BoundedHttpProtocol, FastPathProtocol)
+    classes = (CountedConnection, BoundedHttpProtocol, FastPathProtocol)
     ours = {name for kind in classes for name, value in vars(kind).items() if inspect.isfunction(value)}
     assert {name for name in ours if hasattr(HttpToolsProtocol, name)} == OVERRIDDEN.keys()
     for name, parameters in OVERRIDDEN.items():
@@ -120,6 +124,15 @@ def test_the_end_of_an_answer_does_no_more() -> None:
         "self.timeout_keep_alive, self.timeout_keep_alive_handler",
         ")",
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "line"),
+    [("pause_writing", "self.flow.pause_writing()"), ("resume_writing", "self.flow.resume_writing()")],
+)
+def test_a_slow_client_pauses_its_own_answers(method: str, line: str) -> None:
+    """What uvicorn does while a client does not read is to let the writers of its connection wait."""
+    assert line in inspect.getsource(getattr(HttpToolsProtocol, method))
 
 
 def test_nothing_else_answers() -> None:

@@ -72,7 +72,7 @@ TOKEN_ANSWERS = {
     "expired": (401, "invalid_token"),
     "wrong audience": (401, "invalid_token"),
     "no organization": (403, "organization_required"),
-    "missing permission": (403, "insufficient_scope"),
+    "missing permission": (403, "insufficient_permission"),
 }
 TARGET_ANSWERS: dict[str, tuple[int, str | None]] = {
     "foreign": (404, "not_found"),

@@ -1,14 +1,19 @@
 """The OpenAPI document, and the live service compared with it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
+import jsonschema_rs
 import pytest
 
 from keywright.api.http.problems import PROBLEMS
+from keywright.app import create_app
+from keywright.config import Settings
 from keywright.service.principal import Permission
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import BATCH, VERIFY
@@ -70,11 +75,52 @@ def test_the_request_model(document: dict[str, Any]) -> None:
 
 
 @on_any_store
+def test_the_ids_of_operations(document: dict[str, Any]) -> None:
+    """The id of an operation is short, in the style of a method's name, and no two are the same."""
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert {"createApiKey", "listApiKeys", "getApiKey", "updateApiKey", "verifyApiKey", "verifyApiKeys"} <= set(ids)
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("[a-z]+([A-Z][a-z]+)+", each) for each in ids)
+
+
+@on_any_store
+def test_every_body_has_an_example(document: dict[str, Any]) -> None:
+    """Every request body and every good answer with a body has an example, which its schema describes."""
+    components = {"components": document["components"]}
+    for name, operation in operations(document):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        bodies += [answer for status, answer in operation["responses"].items() if status in ("200", "201")]
+        for body in bodies:
+            described = body["content"]["application/json"]
+            jsonschema_rs.validate({**described["schema"], **components}, described["example"])
+        assert bodies or name.startswith("delete"), name
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Give every operation, by method and path."""
+    return [
+        (f"{method} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "servers"), [(None, None), ("https://keys.acme.example/", [{"url": "https://keys.acme.example"}])]
+)
+async def test_the_servers(address: str | None, servers: object) -> None:
+    """The document names the public address of the service where a setting has it, and else none."""
+    app = create_app(Settings(auth0_domain="acme.eu.auth0.com", audience="a", public_url=address))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright") as http:
+        assert (await http.get("/openapi.json")).json().get("servers") == servers
+
+
+@on_any_store
 def test_a_change_has_the_same_rules(document: dict[str, Any]) -> None:
-    """The fields of an update are those of a creation, with the same rules, and none is required."""
+    """The fields of an update are those of a creation and `enabled`, with the same rules, and none is required."""
     schemas = document["components"]["schemas"]
     new, change = schemas["CreateApiKeyRequestV2"], schemas["UpdateApiKeyRequest"]
-    assert change["properties"].keys() == new["properties"].keys()
+    assert change["properties"].keys() == {*new["properties"], "enabled"}
     assert "required" not in change
     assert change["additionalProperties"] is False
     for name in new["properties"].keys() - {"environment"}:
@@ -180,7 +226,13 @@ def test_errors_follow_from_what_is_read(document: dict[str, Any]) -> None:
         for operation in operations.values():
             codes = codes_of(operation)
             read = {parameter["name"] for parameter in operation.get("parameters", [])}
-            assert {"missing_token", "invalid_token", "insufficient_scope", "auth_unavailable", "internal"} <= codes
+            assert {
+                "missing_token",
+                "invalid_token",
+                "insufficient_permission",
+                "auth_unavailable",
+                "internal",
+            } <= codes
             assert ("not_found" in codes) is ("key_id" in read and "{key_id}" in path)
             assert ("precondition_failed" in codes) is ("If-Match" in read)
             assert ({"idempotency_key_in_use", "idempotency_key_reused"} <= codes) is ("Idempotency-Key" in read)

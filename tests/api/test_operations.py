@@ -15,6 +15,7 @@ from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
 from keywright.storage.migrate import migrate
 from tests.api.caller import KEYS, Caller
+from tests.api.verifier import BATCH, VERIFY, Verifier
 from tests.conftest import on_any_store
 from tests.live import LiveService, environment, start_service
 from tests.ports import free_port
@@ -31,6 +32,9 @@ class Fetched:
 
     def present(self) -> bool:
         return True
+
+    def age(self) -> float | None:
+        return 0.0
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,43 @@ def test_log(caller: Caller) -> None:
     text = caller.service.log_path.read_text()
     assert pasted[-40:] not in text
     assert caller.http.headers["Authorization"][-40:] not in text
+
+
+@on_any_store
+def test_a_trace_in_the_log(caller: Caller) -> None:
+    """The line of a request has the trace id of a valid `traceparent`, and that of a refused token its source."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"X-Request-Id": "request-with-trace", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    caller.http.get(KEYS, headers=headers)
+    line = caller.service.await_log_line(request_id="request-with-trace")
+    assert line["trace_id"] == trace
+    assert "source" not in line
+    httpx.get(f"{caller.service.base_url}{KEYS}", headers={"X-Request-Id": "request-refused"}, trust_env=False)
+    line = caller.service.await_log_line(request_id="request-refused")
+    assert (line["status"], line["code"], line["source"]) == (401, "missing_token", "127.0.0.1")
+    assert "trace_id" not in line
+
+
+@on_any_store
+def test_checks_are_visible(caller: Caller, verifier: Verifier) -> None:
+    """Checks are counted and timed by route, and refused ones leave a line with source and verifier, not the key."""
+    key = caller.create()["private_key"]
+    assert verifier.code(key) == "valid"
+    assert verifier.code(key, environment="sandbox", client_ip="192.0.2.7") == "wrong_environment"
+    assert verifier.http.post(BATCH, json={"keys": [{"key": key}]}).status_code == 200
+    assert verifier.http.get("/forward-auth").status_code == 401
+    refused = caller.service.await_log_line(event="key refused", code="wrong_environment")
+    assert (refused["verifier"], refused["source"]) == ("billing-api", "192.0.2.0/24")
+    refused = caller.service.await_log_line(event="check refused", code="verifier_required")
+    assert (refused["status"], refused["source"]) == (401, "127.0.0.1")
+    assert caller.service.metrics_url is not None
+    text = httpx.get(caller.service.metrics_url, trust_env=False).text
+    for route, method, status in ((VERIFY, "POST", 200), (BATCH, "POST", 200), ("/forward-auth", "any", 401)):
+        assert f'keywright_http_requests_total{{method="{method}",route="{route}",status="{status}"}}' in text
+        assert f'keywright_http_request_seconds_count{{route="{route}"}}' in text
+    for name in ("feed_lag_seconds", "outage", "key_set_age_seconds", "connections", "commit_seconds_count"):
+        assert f"\nkeywright_{name} " in text
+    assert key[-40:] not in caller.service.log_path.read_text()
 
 
 def test_preflight(page: Caller) -> None:

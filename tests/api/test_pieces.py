@@ -21,27 +21,29 @@ class Message(NamedTuple):
 
 LENGTH = b"Content-Length: 5\r\n\r\nhello"
 CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n"
-UPGRADE = b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+UPGRADE = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
 GOOD = [
     Message(b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n", ""),
-    Message(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", ""),
-    Message(b"POST / HTTP/1.1\r\n" + LENGTH, "hello"),
-    Message(b"POST / HTTP/1.1\r\n" + CHUNKS + b"\r\n", "hello"),
-    Message(b"POST / HTTP/1.1\r\n" + CHUNKS + b"X-Secret: trailer\r\n\r\n", "hello"),
+    Message(b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", ""),
+    Message(b"POST / HTTP/1.1\r\nHost: x\r\n" + LENGTH, "hello"),
+    Message(b"POST / HTTP/1.1\r\nHost: x\r\n" + CHUNKS + b"\r\n", "hello"),
+    Message(b"POST / HTTP/1.1\r\nHost: x\r\n" + CHUNKS + b"X-Secret: trailer\r\n\r\n", "hello"),
 ]
 LAST = [
-    Message(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "", goes_on=False),
+    Message(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "", goes_on=False),
     Message(b"POST / HTTP/1.0\r\n" + LENGTH, "hello", goes_on=False),
-    Message(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\n" + LENGTH, "hello", goes_on=False),
-    Message(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "", goes_on=False),
+    Message(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + LENGTH, "hello", goes_on=False),
+    Message(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "", goes_on=False),
     Message(UPGRADE + LENGTH, "hello", goes_on=False),
     Message(UPGRADE + CHUNKS + b"X-Secret: trailer\r\n\r\n", "hello", goes_on=False),
     Message(b"GARBAGE\r\n\r\n", None, goes_on=False),
-    Message(b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", None, goes_on=False),
-    Message(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\nZZ\r\n", None, goes_on=False),
-    Message(b"CONNECT a:443 HTTP/1.1\r\n" + LENGTH, None, goes_on=False),
+    Message(b"GET / HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n\r\n", None, goes_on=False),
+    Message(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\nZZ\r\n", None, goes_on=False),
+    Message(b"GET / HTTP/1.1\r\n\r\n", None, goes_on=False),
+    Message(b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", None, goes_on=False),
+    Message(b"CONNECT a:443 HTTP/1.1\r\nHost: x\r\n" + LENGTH, None, goes_on=False),
     Message(UPGRADE + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", None, goes_on=False),
-    Message(b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", None, goes_on=False),
+    Message(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", None, goes_on=False),
 ]
 
 

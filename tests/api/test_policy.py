@@ -18,8 +18,9 @@ CATALOGUE = "reports:read=Read reports; reports:write=Change reports; invoices:r
 @pytest.fixture(scope="module")
 def strict(issuer: DevIssuer) -> Iterator[LiveService]:
     """A service whose operator made every rule there is."""
-    settings = {"max_life_days": "30", "max_active_keys": "2", "scopes": CATALOGUE, "environments": "test,live"}
-    with start_service(environment(issuer, **settings)) as live:
+    rotations = {"rotations_per_hour": "3", "max_pairs": "3"}
+    rules = {"max_life_days": "30", "max_active_keys": "2", "scopes": CATALOGUE, "environments": "test,live"}
+    with start_service(environment(issuer, **rules, **rotations)) as live:
         yield live
 
 
@@ -50,11 +51,11 @@ def test_options(bound: Caller) -> None:
 
 @on_any_store
 def test_options_without_rules(caller: Caller) -> None:
-    """Without rules of an operator, each limit is null."""
+    """Without rules of an operator, each limit but the number of active keys is null."""
     assert caller.http.get(OPTIONS).json() == {
         "environments": ["live", "sandbox"],
         "scopes": None,
-        "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": None},
+        "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": 100_000},
     }
 
 
@@ -107,6 +108,26 @@ def test_too_many_keys(bound: Caller) -> None:
         method, key = ("DELETE", first) if path == "" else ("PUT", second)
         bound.http.request(method, f"{KEYS}/{key['id']}{path}")
         bound.create()
+
+
+def test_too_many_pairs(bound: Caller) -> None:
+    """A key that has as many pairs as it may have is not rotated any more, also when none but the current works."""
+    url = f"{KEYS}/{bound.create()['id']}/rotate"
+    assert [bound.http.post(url, json={"overlap_seconds": 0}).status_code for _ in range(2)] == [200, 200]
+    refused = bound.http.post(url)
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_pairs")
+
+
+@on_any_store
+def test_rotated_too_often(caller: Caller) -> None:
+    """A rotation beyond the default of ten an hour is refused with the time until the next one; another key is not."""
+    first, other = caller.create(), caller.create()
+    url = f"{KEYS}/{first['id']}/rotate"
+    assert {caller.http.post(url, json={"overlap_seconds": 0}).status_code for _ in range(10)} == {200}
+    refused = caller.http.post(url)
+    assert (refused.status_code, refused.json()["code"]) == (429, "rotated_too_often")
+    assert 0 < int(refused.headers["retry-after"]) <= 3600
+    assert caller.http.post(f"{KEYS}/{other['id']}/rotate").status_code == 200
 
 
 def test_an_expiry_has_to_be_said(issuer: DevIssuer) -> None:

@@ -56,6 +56,9 @@ class OneToken:
     def present(self) -> bool:
         return True
 
+    def age(self) -> float | None:
+        return 0.0
+
 
 class HeldStore:
     """
@@ -283,4 +286,7 @@ async def test_a_session_that_begins_while_a_revocation_waits(url: str) -> None:
             assert await late.code(key) == "valid"
             receipt = (await revoking.http.get(f"{KEYS}/{key_id}/revocation")).json()
             assert (receipt["confirmed"], receipt["pending"]) == (1, 1)
+            # Names of machines and processes are the operator's.
+            members = {"kind", "connected_at", "confirmed_at", "may_accept_until"}
+            assert all(session.keys() == members for session in receipt["verifiers"])
             assert datetime.fromisoformat(receipt["may_accept_until"]) > revoked_at + timedelta(seconds=301)

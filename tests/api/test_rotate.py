@@ -9,6 +9,7 @@ from keywright.keys import format as text_format
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import Verifier
 from tests.conftest import on_any_store
+from tests.waiting import eventually
 
 MONTH = timedelta(days=30)
 
@@ -90,7 +91,7 @@ def test_both_secrets_work_for_a_while(caller: Caller, verifier: Verifier) -> No
     assert [verifier.code(key) for key in keys] == ["valid", "valid"]
     assert caller.http.put(f"{url}/rotation", json={"overlap_seconds": 0}).status_code == 200
     # Whoever asks for facts is answered from the database, and not from memory that may lag within the bound.
-    assert [verifier.ask(key, facts=True).json()["code"] for key in keys] == ["expired", "valid"]
+    assert [verifier.ask(key, facts=True).json()["code"] for key in keys] == ["replaced", "valid"]
 
 
 def test_without_overlap(caller: Caller) -> None:
@@ -185,3 +186,17 @@ def test_events(caller: Caller) -> None:
     caller.http.put(f"{url}/rotation", json={"overlap_seconds": 0})
     types = [event["type"] for event in caller.http.get(f"{url}/events").json()]
     assert types == ["api_key.rotation_changed", "api_key.rotated", "api_key.created"]
+
+
+def test_a_secret_that_ended_stays_ended(caller: Caller, verifier: Verifier) -> None:
+    """Whatever happens to its key, the verdict on a secret that ended before stays: cached and looked up alike."""
+    created = caller.create()
+    url = f"{KEYS}/{created['id']}"
+    current = caller.http.post(f"{url}/rotate", json={"overlap_seconds": 0}).json()["private_key"]
+    old = created["private_key"]
+    eventually(lambda: verifier.code(old) == "expired")
+    for method, path, verdict in (("PUT", "/revoke", "revoked"), ("DELETE", "", "not_found")):
+        caller.http.request(method, f"{url}{path}").raise_for_status()
+        eventually(lambda expected=verdict: verifier.code(current) == expected)
+        # The second one is always looked up.
+        assert verifier.code(old) == verifier.ask(old, facts=True).json()["code"] == "expired"

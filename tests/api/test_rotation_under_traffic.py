@@ -105,7 +105,7 @@ def held(traffic: Traffic, old: str, new: str, retired: float, told: float) -> N
     """
     assert {each.code for each in traffic.all_of(new)} == {"valid"}
     assert {each.code for each in traffic.all_of(old) if each.ended < retired} == {"valid"}
-    assert {each.code for each in traffic.all_of(old) if each.began > told + BOUND_SECONDS} == {"expired"}
+    assert {each.code for each in traffic.all_of(old) if each.began > told + BOUND_SECONDS} == {"replaced"}
 
 
 def test_the_overlap_ends(caller: Caller, traffic: Traffic) -> None:

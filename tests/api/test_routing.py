@@ -1,6 +1,6 @@
 """Operations: the inputs of a signature, the order of their reading, and the routing of paths."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import httpx
 import pytest
@@ -8,7 +8,17 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from keywright.api.http.routing import HeaderInput, Input, InputReader, PathInput, Query, Routes, Trust, operation
+from keywright.api.http.routing import (
+    HeaderInput,
+    Input,
+    InputReader,
+    PathInput,
+    Query,
+    Routes,
+    Trust,
+    UnknownScope,
+    operation,
+)
 from keywright.app import create_app
 from keywright.config import Settings
 from tests.api.recording import OPERATIONS
@@ -132,6 +142,18 @@ def test_a_parameter_without_an_input() -> None:
             @operation("GET", "/")
             async def get(self, more: int) -> Response:
                 raise NotImplementedError
+
+
+@pytest.mark.parametrize("kind", ["websocket", "webtransport", ""])
+async def test_other_scopes(kind: str) -> None:
+    """A scope that is neither HTTP nor a lifespan is refused by the whole application, and not passed on."""
+    app = create_app(Settings(issuer="https://id.acme.example/", audience="urn:acme"))
+
+    async def nothing(*_: object) -> NoReturn:
+        raise AssertionError
+
+    with pytest.raises(UnknownScope):
+        await app({"type": kind, "path": "/api/v2/api-keys", "headers": []}, nothing, nothing)
 
 
 async def test_every_operation_is_documented_and_recorded() -> None:

@@ -117,3 +117,21 @@ def test_secrets_that_have_ended_stay(caller: Caller) -> None:
     public_keys = [pair["public_key"] for pair in reversed(pairs)]
     assert [secret["public_key"] for secret in caller.http.get(f"{url}/usage").json()["secrets"]] == public_keys
     assert [secret["public_key"] for secret in caller.http.get(url).json()["secrets"]] == public_keys[:1]
+
+
+@on_any_store
+def test_pages_of_pairs(caller: Caller) -> None:
+    """The pairs of a key come page by page, newest first, each once; the next page is in the `Link` header."""
+    created = caller.create()
+    pairs = [created["public_key"]]
+    for _ in range(4):
+        rotated = caller.http.post(f"{KEYS}/{created['id']}/rotate", json={"overlap_seconds": 0})
+        pairs.insert(0, rotated.json()["public_key"])
+    url: str | None = f"{KEYS}/{created['id']}/usage?limit=2&period=hour"
+    pages = []
+    while url is not None:
+        response = caller.http.get(url)
+        assert response.json()["period"] == "hour"
+        pages.append([pair["public_key"] for pair in response.json()["secrets"]])
+        url = response.links.get("next", {}).get("url")
+    assert pages == [pairs[:2], pairs[2:4], pairs[4:]]

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -35,6 +35,9 @@ def told_of(created: dict[str, Any]) -> dict[str, Any]:
         "environment": created["environment"],
         "scopes": [],
         "expires_at": None,
+        "external_id": None,
+        "org_external_id": created["org_external_id"],
+        "created_by": created["created_by"],
     }
 
 
@@ -47,14 +50,6 @@ def until_the_bound(*asks: Callable[[], Any]) -> list[Any]:
         if began - acknowledged > BOUND_SECONDS:
             return answers
         time.sleep(0.01)
-
-
-@pytest.fixture
-def service_caller(caller: Caller) -> Iterator[Verifier]:
-    """A service of the caller's organisation, with a token that allows checking keys and nothing else."""
-    token = caller.issuer.token(caller.organization, permissions=MAY_VERIFY)
-    with Verifier(caller.service, f"Bearer {token}") as verifier:
-        yield verifier
 
 
 def test_valid(caller: Caller, verifier: Verifier) -> None:
@@ -198,6 +193,27 @@ def test_explain(caller: Caller, verifier: Verifier) -> None:
     assert revoked["explanation"]["reason"] == "The key was revoked."
 
 
+def test_whose_the_key_is(caller: Caller, verifier: Verifier) -> None:
+    """A verdict tells external ids, the creator and, where the request includes it, the metadata, short or long."""
+    for metadata in ({}, {"plan": "\u00c4", "share": [0.5, 1e16, True]}, {"text": "x" * 5000}):
+        created = caller.create(external_id="customer-7", metadata=metadata)
+        key, told = created["private_key"], {**told_of(created), "external_id": "customer-7"}
+        assert told["org_external_id"] == caller.organization
+        for _ in range(2):
+            assert verifier.ask(key).json()["api_key"] == told
+            included = {**told, "metadata": metadata}
+            assert verifier.ask(key, include=["metadata"]).json()["api_key"] == included
+            asked = [{"key": key, "include": ["metadata"]}, {"key": key}]
+            results = verifier.batch(*asked).json()["results"]
+            assert [result["api_key"] for result in results] == [included, told]
+        assert verifier.ask(key, include=["metadata"], environment="sandbox").json()["api_key"] == included
+        short = {"metadata": metadata} if "text" not in metadata else {}
+        assert verifier.ask(key, facts=True).json()["api_key"] == {**told, **short}
+        assert verifier.ask(key, facts=True, include=["metadata"]).json()["api_key"] == included
+    for wrong in (["metadata", "metadata"], ["name"], "metadata", None):
+        assert verifier.ask(key, include=wrong).status_code == 422
+
+
 def test_facts(caller: Caller, verifier: Verifier) -> None:
     """Our own client is told, in addition, what it needs to judge by itself, always read from the database."""
     created = caller.create()
@@ -205,6 +221,7 @@ def test_facts(caller: Caller, verifier: Verifier) -> None:
     plain = verifier.ask(key).json()
     assert "facts" not in plain
     facts = {"revoked": False, "expires_at": None, "retires_at": None, "allowed_ips": [], "rate_limits": []}
+    plain["api_key"]["metadata"] = {}
     assert verifier.ask(key, facts=True).json() == {**plain, "facts": facts}
     refused = verifier.ask(key, facts=True, environment="sandbox").json()
     assert (refused["code"], refused["facts"]) == ("wrong_environment", facts)
@@ -385,7 +402,7 @@ def test_the_permission(caller: Caller, path: str, claims: dict[str, Any], statu
         response = verifier.http.post(path, json={"keys": [key]} if path == BATCH else key)
     assert response.status_code == status
     if status == 403:
-        assert response.json()["code"] == "insufficient_scope"
+        assert response.json()["code"] == "insufficient_permission"
         challenge = f'{REALM}, error="insufficient_scope", scope="verify:api_keys"'
         assert response.headers["www-authenticate"] == challenge
 

@@ -81,12 +81,12 @@ async def test_addresses(counter: Counter) -> None:
 
 
 async def test_a_secret_that_was_replaced(counter: Counter) -> None:
-    """The secret that a rotation replaced works until its end, then it is expired, and it is said why."""
+    """A replaced secret works until its end, then it is refused as replaced, unless the key has expired, too."""
     counter.key(retires_at=NOW_SECONDS + 1)
     assert (await counter.ask())["code"] == "valid"
     counter.key(retires_at=NOW_SECONDS)
     answer = await counter.ask(explain=True)
-    assert (answer["code"], answer["explanation"]["would_pass"]) == ("expired", "The key's new secret.")
+    assert (answer["code"], answer["explanation"]["would_pass"]) == ("replaced", "The key's new secret.")
     counter.key(retires_at=NOW_SECONDS, expires_at=NOW_SECONDS)
     assert (await counter.ask(explain=True))["explanation"]["reason"] == "The key has expired."
 

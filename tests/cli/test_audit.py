@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -214,3 +215,72 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
 def test_every_finding_has_a_sentence() -> None:
     """Every kind of finding has a sentence."""
     assert set(SENTENCES) == set(FindingKind)
+
+
+def erase(url: str, *arguments: str) -> Result:
+    settings = {name: None for name in os.environ if name.startswith(PREFIX)}
+    done = CliRunner().invoke(app, ["audit", "erase", *arguments], env={**settings, f"{PREFIX}DATABASE_URL": url})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_erase(url: str) -> None:
+    """An erasure blanks one subject's events in one organization and says how many; the audit says it, too."""
+    arguments = ("--org", str(ACME), "--subject", "auth0|bob")
+    dry = erase(url, *arguments, "--dry-run")
+    assert (dry.exit_code, dry.stdout) == (0, f"would be erased: {EVENTS} events\n")
+    assert "erased" not in keywright(url).stdout
+    done = erase(url, *arguments)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"erased: {EVENTS} events\n", "")
+    shown = keywright(url, "--org", str(ACME))
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[:2] == [
+        f"organization {ACME}: {EVENTS + 1} events, nothing is wrong",
+        f"  erased: the personal fields of {EVENTS} events",
+    ]
+    again = erase(url, *arguments)
+    assert (again.exit_code, again.stderr) == (1, "That organization has no events of that subject.\n")
+    assert erase(url, "--org", str(GLOBEX), "--subject", "keywright").exit_code == 1
+    assert json.loads(keywright(url, "--org", str(GLOBEX), "--json").stdout)["erased"] == 0
+
+
+def test_what_retention_removed(url: str) -> None:
+    """The audit says how many events retention removed and up to where, as text and as JSON."""
+    alter(url, "UPDATE events SET occurred_at = " + ("0" if url.startswith("sqlite") else "'1970-01-01'"))
+    # Events of these times do not fit their digests, which is a finding of its own.
+    asyncio.run(prune_first(url))
+    report = json.loads(keywright(url, "--org", str(ACME), "--json").stdout)
+    assert (report["events"], report["pruned"]["events"], report["pruned"]["position"]) == (EVENTS - 1, 1, 1)
+    assert "  pruned: 1 events, up to position 1, last at " in keywright(url, "--org", str(ACME)).stdout
+
+
+async def prune_first(url: str) -> None:
+    store = open_store(url)
+    try:
+        (first,) = await store.links(ACME, after=0, limit=1)
+        await store.prune(ACME, 1, first.hash, datetime.now(UTC), limit=1)
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_an_empty_database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A database without events proves nothing: the audit of it is an error with a sentence, not silence."""
+    url = database_url(engine, tmp_path, request)
+    migrate(url)
+    done = keywright(url)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "The database has no events: nothing was verified. Is it the right one?\n"
+
+
+def test_a_database_of_another_program(tmp_path: Path) -> None:
+    """A database that is not ours is refused with a sentence and left as it is."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE things (x)")
+        connection.commit()
+    before = path.read_bytes()
+    done = keywright(f"sqlite:///{path}")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "not migrated" in done.stderr
+    assert path.read_bytes() == before

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -83,6 +84,35 @@ def test_show_revoke_and_delete() -> None:
     assert (deleted.exit_code, deleted.stdout) == (0, "")
 
 
+def test_disable_and_enable() -> None:
+    """Each changes the one field, and prints the key."""
+    with fake_service({("PATCH", f"{PATH}/{KEY_ID}"): Answer(200, {**FIELDS, "enabled": False})}) as service:
+        disabled = invoke(service, "disable", KEY_ID, "--json")
+        assert json.loads(disabled.stdout) == {**FIELDS, "enabled": False}
+        assert json.loads(service.seen[-1][3]) == {"enabled": False}
+        assert invoke(service, "enable", KEY_ID, "--if-match", '"7"').exit_code == 0
+        assert json.loads(service.seen[-1][3]) == {"enabled": True}
+        assert service.headers[-1]["If-Match"] == '"7"'
+
+
+def test_list_filters_by_creation() -> None:
+    """Each filter of the API is an option."""
+    options = ("--created-by", "auth0|alice", "--scope", "a:read", "--oldest-first", "--status", "disabled")
+    times = ("--created-after", "2026-01-01T00:00:00Z", "--created-before", "2026-02-01T00:00:00Z")
+    wanted = {
+        "limit": "100",
+        "created_by": "auth0|alice",
+        "scope": "a:read",
+        "sort": "created_at",
+        "status": "disabled",
+        "created_after": "2026-01-01T00:00:00Z",
+        "created_before": "2026-02-01T00:00:00Z",
+    }
+    with fake_service({}) as service:
+        invoke(service, "list", *options, *times)
+        assert dict(parse_qsl(urlsplit(service.seen[-1][1]).query)) == wanted
+
+
 def test_names_cannot_act_on_the_terminal() -> None:
     """Escape sequences and markup in other people's text are shown, not obeyed."""
     hostile = {**FIELDS, "name": "\x1b]0;owned\x07[bold red]x[/]\x1b[2J"}
@@ -98,7 +128,7 @@ def test_names_cannot_act_on_the_terminal() -> None:
     ("answer", "code"),
     [
         (problem(401, "invalid_token"), 4),
-        (problem(403, "insufficient_scope"), 4),
+        (problem(403, "insufficient_permission"), 4),
         (problem(404, "not_found"), 1),
         (problem(500, "internal"), 1),
         (problem(503, "storage_unavailable", headers={"Retry-After": "1"}), 5),

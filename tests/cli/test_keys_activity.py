@@ -96,7 +96,7 @@ def test_receipt() -> None:
         as_json = invoke(service, "receipt", KEY_ID, "--json").stdout
     assert "Confirmed  1 of 2" in shown
     assert "Believed   until 2026-11-23 23:31:11 UTC" in shown
-    assert "billing-api  verifier  –" in shown
+    assert "verifier  2026-11-23 20:00:00 UTC  –" in shown
     assert json.loads(as_json) == RECEIPT
     with fake_service({("GET", f"{ONE}/revocation"): Answer(200, done_receipt)}) as service:
         assert "Believed   by nobody" in invoke(service, "receipt", KEY_ID).stdout

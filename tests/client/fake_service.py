@@ -69,11 +69,14 @@ class FakeKey:
     retires_at: float | None = None
     allowed_ips: tuple[str, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    long_metadata: dict[str, Any] | None = None
 
     def answer(self, now: float) -> dict[str, Any]:
         """Give the answer to a verification that asks for nothing."""
         expired = any(end is not None and end <= now for end in (self.expires_at, self.retires_at))
-        code = "revoked" if self.revoked else "expired" if expired else "valid"
+        ended = "expired" if self.expires_at is not None and self.expires_at <= now else "replaced"
+        code = "revoked" if self.revoked else ended if expired else "valid"
         facts = {
             "revoked": self.revoked,
             "expires_at": self.expires_at,
@@ -81,7 +84,8 @@ class FakeKey:
             "allowed_ips": self.allowed_ips,
             "rate_limits": self.rate_limits,
         }
-        return {"valid": code == "valid", "code": code, "api_key": self.shown, "facts": facts}
+        shown = self.shown if self.long_metadata is not None else {**self.shown, "metadata": self.metadata}
+        return {"valid": code == "valid", "code": code, "api_key": shown, "facts": facts}
 
 
 class _Closed(Exception):
@@ -295,6 +299,8 @@ class FakeService:
             answer["facts"] |= self.more_facts
             return answer
         del answer["facts"]
+        if "include" in seen.body:
+            answer["api_key"] = {**key.shown, "metadata": key.long_metadata or key.metadata}
         if key.rate_limits:
             answer |= self.counted
         if answer["valid"] and not set(seen.body.get("scopes", ())) <= set(key.shown["scopes"]):

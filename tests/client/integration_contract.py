@@ -97,7 +97,7 @@ class IntegrationContract:
     @pytest.mark.parametrize(
         ("options", "headers", "status", "code"),
         [
-            ({}, {}, 401, "key_required"),
+            ({}, {}, 401, "missing_key"),
             ({}, {"Authorization": "Bearer nonsense"}, 401, "not_found"),
             ({}, {"X-API-Key": "nonsense"}, 401, "not_found"),
             ({}, {"X-API-Key": "GOOD,GOOD"}, 401, "not_found"),
@@ -124,7 +124,7 @@ class IntegrationContract:
         assert response.headers["Content-Type"] == "application/json"
         challenge = response.headers.get("WWW-Authenticate")
         assert (challenge is not None) is (status == 401 or code == "insufficient_scope")
-        assert code != "key_required" or challenge == 'Bearer realm="api"'
+        assert code != "missing_key" or challenge == 'Bearer realm="api"'
         assert app.seen == []
 
     async def test_limits(self, fake: FakeService) -> None:

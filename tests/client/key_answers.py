@@ -20,6 +20,7 @@ SECRET: dict[str, Any] = {
 FIELDS: dict[str, Any] = {
     "id": KEY_ID,
     "org_id": "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21",
+    "org_external_id": "org_aBcDeFgHiJkLmNoP",
     "name": "Billing export",
     "description": None,
     "environment": "live",
@@ -27,11 +28,14 @@ FIELDS: dict[str, Any] = {
     "private_key_display": PAIR.private.display,
     "created_at": "2026-11-23T21:48:05.120340Z",
     "expires_at": None,
+    "enabled": True,
     "is_revoked": False,
     "revoked_at": None,
     "last_used_at": None,
     "status": "active",
     "revocation_reason": None,
+    "created_by": "auth0|6543210fedcba",
+    "revoked_by": None,
     "scopes": ["invoices:read"],
     "allowed_ips": ["192.0.2.0/24"],
     "rate_limits": [{"name": "minute", "limit": 100, "window_seconds": 60}],
@@ -46,6 +50,7 @@ REVOKED = {
     "revoked_at": "2026-11-24T00:00:00Z",
     "status": "revoked",
     "revocation_reason": "key_compromise",
+    "revoked_by": "auth0|6543210fedcba",
 }
 EVENT: dict[str, Any] = {
     "id": "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b56",
@@ -58,6 +63,7 @@ EVENT: dict[str, Any] = {
     "data": {"before": {"scopes": []}, "after": {"scopes": ["invoices:read"]}},
     "position": 17,
     "hash": "5f" * 32,
+    "erased": False,
 }
 USAGE: dict[str, Any] = {
     "key_id": KEY_ID,
@@ -92,7 +98,6 @@ RECEIPT: dict[str, Any] = {
     "may_accept_until": "2026-11-23T23:31:11Z",
     "verifiers": [
         {
-            "name": "billing-api",
             "kind": "verifier",
             "connected_at": "2026-11-23T20:00:00Z",
             "confirmed_at": None,

@@ -44,8 +44,31 @@ def test_a_find() -> None:
         environment="live",
         expires_at=1_800_000_000.5,
         scopes=("a:read", "b:read"),
+        metadata=None,
     )
     assert answer.cacheable
+
+
+def test_what_a_verdict_tells() -> None:
+    """External ids, the creator and short metadata are read as they are cached; a disabled key says so."""
+    told = {"external_id": "c", "org_external_id": "org_acme", "created_by": "auth0|alice", "metadata": {"ä": [1.5]}}
+    body = {**VALID, "valid": False, "code": "disabled", "api_key": {**SHOWN, **told}}
+    answer = read_answer(response(body={**body, "facts": {"revoked": False, "expires_at": None, "disabled": True}}))
+    assert answer.cacheable
+    assert answer.facts is not None
+    assert answer.facts.disabled
+    assert answer.facts.metadata == '{"ä":[1.5]}'
+    key = answer.verdict.key
+    assert key is not None
+    assert (key.external_id, key.org_external_id, key.created_by) == ("c", "org_acme", "auth0|alice")
+    assert key.metadata == {"ä": [1.5]}
+
+
+def test_a_service_of_a_version_before() -> None:
+    """What an older service does not tell is None."""
+    key = read_answer(response(body=VALID)).verdict.key
+    assert key is not None
+    assert (key.external_id, key.org_external_id, key.created_by, key.metadata) == (None, None, None, None)
 
 
 def test_everything_that_can_be_weighed() -> None:

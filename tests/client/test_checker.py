@@ -227,7 +227,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
     world.clock.go_on(0.5)
     verdict = world.verify_now(explain=True)
     assert verdict is not None
-    assert verdict.code is Code.EXPIRED
+    assert verdict.code is Code.REPLACED
     assert verdict.explanation is not None
     assert "rotation" in verdict.explanation.reason
 

@@ -39,7 +39,7 @@ def test_no_key(authorization: list[str], api_key: list[str]) -> None:
     with pytest.raises(KeyRefused) as caught:
         presented_key(authorization, api_key)
     refusal = caught.value
-    assert (refusal.status, refusal.code) == (401, "key_required")
+    assert (refusal.status, refusal.code) == (401, "missing_key")
     assert refusal.headers["WWW-Authenticate"] == 'Bearer realm="api"'
 
 

@@ -278,24 +278,34 @@ def test_answers_that_are_none(call: Callable[[Any], Any], body: Any) -> None:
         call(Recorder(body).keys)
 
 
+NESTED: list[Any] = []
+NESTED.append(NESTED)
+DEEP: Any = 1
+for _ in range(5000):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("call", "flaw"),
     [
-        lambda keys: keys.create("n", expires_at=datetime(2027, 1, 1)),  # noqa: DTZ001 - that is the flaw
-        lambda keys: keys.create("n", metadata={"x": float("nan")}),
-        lambda keys: keys.create("n", metadata={"x": object()}),
-        lambda keys: keys.update(KEY_ID, name="\ud800"),
-        lambda keys: keys.update(KEY_ID, name="n", if_match='"7"\r\nX: y'),
-        lambda keys: keys.list(unused_since=datetime(2027, 1, 1)),  # noqa: DTZ001
-        lambda keys: keys.rotate(KEY_ID, idempotency_key="short"),
-        lambda keys: keys.create("n", idempotency_key="x" * 22 + " "),
-        lambda keys: keys.events(key_id="\ud800"),
+        (lambda keys: keys.create("n", expires_at=datetime(2027, 1, 1)), "^expires_at: the datetime has no zone"),  # noqa: DTZ001 - that is the flaw
+        (lambda keys: keys.create("n", metadata={"x": float("nan")}), "^metadata: the dict has a value that JSON"),
+        (lambda keys: keys.create("n", metadata={"x": object()}), "^metadata: JSON has no object"),
+        (lambda keys: keys.create("n", metadata={"x": NESTED}), "^metadata: the dict has a value that JSON"),
+        (lambda keys: keys.create("n", metadata={"x": DEEP}), "^metadata: the dict is nested too deep"),
+        (lambda keys: keys.create("n", metadata={(): 1}), "^metadata: the dict has a value that JSON"),
+        (lambda keys: keys.update(KEY_ID, name="\ud800"), "^name: the str has half of a surrogate pair"),
+        (lambda keys: keys.update(KEY_ID, name="n", if_match='"7"\r\nX: y'), "if_match"),
+        (lambda keys: keys.list(unused_since=datetime(2027, 1, 1)), "^unused_since: the datetime has no zone"),  # noqa: DTZ001
+        (lambda keys: keys.rotate(KEY_ID, idempotency_key="short"), "idempotency key"),
+        (lambda keys: keys.create("n", idempotency_key="x" * 22 + " "), "idempotency key"),
+        (lambda keys: keys.events(key_id="\ud800"), "^key_id: the str has half of a surrogate pair"),
     ],
 )
-def test_what_cannot_be_sent(call: Callable[[Any], Any]) -> None:
-    """A value that JSON cannot represent is an error before anything is sent."""
+def test_what_cannot_be_sent(call: Callable[[Any], Any], flaw: str) -> None:
+    """A value that JSON cannot represent is an error before anything is sent; it names the field and the type."""
     recorder = Recorder(FIELDS)
-    with pytest.raises(KeywrightError):
+    with pytest.raises(KeywrightError, match=flaw):
         call(recorder.keys)
     assert recorder.seen == []
 

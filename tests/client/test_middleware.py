@@ -41,6 +41,15 @@ def application() -> Application:
     return Application()
 
 
+@pytest.mark.parametrize("kind", ["webtransport", "http.request", ""])
+async def test_other_scopes(verifier: AsyncVerifier, application: Application, kind: str) -> None:
+    """A scope of a type that the middleware does not know is refused, and the application does not see it."""
+    app = KeywrightASGIMiddleware(application, verifier, exempt=["/"])
+    with pytest.raises(ValueError, match="ASGI scopes of the type"):
+        await converse(app, [], type=kind)
+    assert application.scopes == []
+
+
 # WebSockets.
 
 
@@ -48,7 +57,7 @@ async def test_websockets(fake: FakeService, verifier: AsyncVerifier, applicatio
     """A WebSocket without a valid key is never accepted; where the server can, it gets an HTTP answer."""
     app = KeywrightASGIMiddleware(application, verifier)
     assert await converse(app, [(b"x-api-key", fake.create().encode())]) == [{"type": "websocket.accept"}]
-    assert await converse(app, []) == [{"type": "websocket.close", "code": 1008, "reason": "key_required"}]
+    assert await converse(app, []) == [{"type": "websocket.close", "code": 1008, "reason": "missing_key"}]
     start, body = await converse(app, [], extensions={"websocket.http.response": {}})
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
     assert body["type"] == "websocket.http.response.body"

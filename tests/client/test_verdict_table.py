@@ -25,7 +25,8 @@ NOW = 1_800_000_000.0
 LIMIT = RateLimit("burst", 2, 60)
 WIDE = RateLimit("wide", 100, 60)
 
-REVOKED = (False, True)
+# Revoked, and disabled.
+STATES = ((False, False), (False, True), (True, False), (True, True))
 ENDS = (inf, NOW + 1, NOW, NOW - 1)
 RETIREMENTS = (inf, NOW)
 ENVIRONMENTS = (None, "live", "sandbox")
@@ -66,8 +67,8 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    columns = (REVOKED, ENDS, RETIREMENTS, ENVIRONMENTS, GRANTS, WISHES, PLACES, SPENDINGS)
-    for revoked, expires, retires, environment, granted, wanted, (allowed, ip), (
+    columns = (STATES, ENDS, RETIREMENTS, ENVIRONMENTS, GRANTS, WISHES, PLACES, SPENDINGS)
+    for (revoked, disabled), expires, retires, environment, granted, wanted, (allowed, ip), (
         limits,
         spent,
         cost,
@@ -78,6 +79,7 @@ def cases() -> Iterator[Case]:
             name="n",
             environment="live",
             revoked=revoked,
+            disabled=disabled,
             expires_at=expires,
             retires_at=retires,
             scopes=granted,
@@ -92,8 +94,12 @@ def plainly(case: Case) -> str:
     facts, requirements = case.facts, case.requirements
     if facts.revoked:
         return "revoked"
-    if min(facts.expires_at, facts.retires_at) <= NOW:
+    if facts.disabled:
+        return "disabled"
+    if facts.expires_at <= NOW:
         return "expired"
+    if facts.retires_at <= NOW:
+        return "replaced"
     if requirements.environment not in (None, "live"):
         return "wrong_environment"
     if not all(any(covers(grant, wish) for grant in facts.scopes) for wish in requirements.scopes):
@@ -169,7 +175,7 @@ class InProcess:
     def decide_one(self, case: Case) -> None:
         """Let other requests use up the limit first, whatever rule would refuse this one."""
         if case.spent:
-            free = replace(case.facts, revoked=False, expires_at=inf, retires_at=inf, allowed_ips=())
+            free = replace(case.facts, revoked=False, disabled=False, expires_at=inf, retires_at=inf, allowed_ips=())
             self.tell(
                 Answer(code=Code.VALID, facts=free, complete=True),
                 case._replace(requirements=Requirements(), cost=case.spent),

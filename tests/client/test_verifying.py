@@ -528,7 +528,7 @@ async def test_a_replaced_secret_on_a_clock_that_is_off(fake: FakeService, kind:
         fake.away = True
         fake.cut_feeds()
         clock.jump(31)
-        assert (await verifier.verify(key)).code is Code.EXPIRED
+        assert (await verifier.verify(key)).code is Code.REPLACED
 
 
 async def test_a_verifier_is_told_that_its_clock_is_off(
@@ -625,6 +625,28 @@ async def test_facts_that_only_the_service_can_weigh(fake: FakeService, kind: Ki
     in_full = [seen.body for seen in fake.asked(VERIFY) if "keywright-facts" not in seen.headers]
     wanted = {"key": key, "scopes": ["a:read"], "explain": False, "environment": "live", "client_ip": "192.0.2.7"}
     assert in_full[0] == wanted
+
+
+async def test_long_metadata_comes_from_the_service(fake: FakeService, kind: Kind) -> None:
+    """Short metadata comes from memory; long metadata, which the facts lack, from the service with each request."""
+    short, long = fake.create(metadata={"plan": "team"}), fake.create(long_metadata={"plan": "long"})
+    async with shell(kind, fake) as verifier:
+        await verifier.followed()
+        for key, metadata in ((short, {"plan": "team"}), (long, {"plan": "long"})):
+            assert (await verifier.verify(key)).code is Code.VALID
+            before = len(fake.asked(VERIFY))
+            for _ in range(2):
+                verdict = await verifier.verify(key, metadata=True)
+                assert verdict.key is not None
+                assert verdict.key.metadata == metadata
+            assert len(fake.asked(VERIFY)) - before == (0 if key is short else 2)
+            assert verifier.verify_now(key)
+        assert verifier.verify_now(short, metadata=True)
+        assert verifier.verify_now(long, metadata=True) is None
+        fake.away = True
+        with pytest.raises(ServiceUnavailable):
+            await verifier.verify(long, metadata=True)
+    assert [seen.body.get("include") for seen in fake.asked(VERIFY)] == [None, None, ["metadata"], ["metadata"]]
 
 
 async def test_a_limited_network(fake: FakeService, kind: Kind) -> None:

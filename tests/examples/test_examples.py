@@ -96,7 +96,7 @@ def test_example(example: Path) -> None:
                 response = client.get("/reports", headers=headers)
                 assert (response.status_code, response.json()["organisation"]) == (200, str(org_id))
             refused = {
-                (401, "key_required"): {},
+                (401, "missing_key"): {},
                 (401, "not_found"): {"X-API-Key": good[:-1]},
                 (403, "insufficient_scope"): {"X-API-Key": weak},
                 (400, "several_keys"): {"X-API-Key": weak, "Authorization": f"Bearer {good}"},

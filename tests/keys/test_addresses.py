@@ -5,7 +5,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
-from keywright.keys.addresses import canonical_network, client_address, is_allowed, is_loopback, network_of
+from keywright.keys.addresses import (
+    canonical_network,
+    client_address,
+    failure_networks,
+    is_allowed,
+    is_loopback,
+    network_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +119,21 @@ def test_bit_by_bit() -> None:
 def test_network(address: str | None, network: str | None) -> None:
     """An address is described by its /24 or /48, and what is no address by nothing."""
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "networks"),
+    [
+        ("192.0.2.77", ("192.0.2.0/24",)),
+        ("::ffff:192.0.2.77", ("192.0.2.0/24",)),
+        ("2001:db8:1:2::3", ("2001:db8:1:2::/64", "2001:db8:1::/48")),
+        ("localhost", ()),
+        (None, ()),
+    ],
+)
+def test_networks_of_failures(address: str | None, networks: tuple[str, ...]) -> None:
+    """Failures are counted under a /24, or under both a /64 and a /48."""
+    assert failure_networks(address) == networks
 
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]

@@ -1,10 +1,13 @@
 """The keys known in a process, and the races they are guarded against."""
 
+import random
+from dataclasses import replace
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, weight_of
 from keywright.keys.verdict import KeyFacts
 
 KEY = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
@@ -79,6 +82,32 @@ def test_bounded() -> None:
         if number % 20 == 0:
             assert cache.get(DIGEST) is KEY
         assert len(cache) <= 100
+
+
+def test_bounded_by_weight() -> None:
+    """The weights of the cached keys stay within the capacity, also after removals and repeated look-ups."""
+    cache = KeyCache(100, size_of=lambda facts: facts.weight)
+    chance = random.Random(5)
+    for number in range(10_000):
+        digest = (number % 300).to_bytes(32, "big")
+        find(cache, digest, replace(KEY, weight=chance.randrange(1, 60)))
+        if number % 7 == 0:
+            cache.drop([(chance.randrange(300)).to_bytes(32, "big")])
+        known = [cache.get(each.to_bytes(32, "big")) for each in range(0, 300, 50)]
+        assert all(facts is None or facts.weight <= 50 for facts in known)
+        assert sum(facts.weight for facts in cached(cache)) <= 100
+    cache.drop_all()
+    assert not cached(cache)
+
+
+def cached(cache: KeyCache) -> list[KeyFacts]:
+    return [*cache._recent.values(), *cache._older.values()]
+
+
+def test_weight() -> None:
+    """Longer parts weigh more; absent and empty ones weigh nothing."""
+    assert weight_of(["n" * 1000]) - weight_of(["n"]) == pytest.approx(999 / WEIGHT_BYTES, abs=1)
+    assert weight_of([None, "", ()]) == weight_of([])
 
 
 def test_capacity() -> None:

@@ -36,8 +36,10 @@ def plainly(key: KeyFacts, requirements: Requirements) -> str:
         return has_resource in {"*", resource} and has_action in {"*", action}
 
     refused = [
+        ("replaced", key.retires_at <= NOW),
         ("revoked", key.revoked),
-        ("expired", min(key.expires_at, key.retires_at) <= NOW),
+        ("disabled", key.disabled),
+        ("expired", key.expires_at <= NOW),
         ("wrong_environment", requirements.environment not in (None, key.environment)),
         ("insufficient_scope", not all(any(grants(has, wants) for has in key.scopes) for wants in requirements.scopes)),
         (
@@ -56,6 +58,7 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
     for _ in range(20_000):
         key = facts(
             revoked=chance.random() < 0.1,
+            disabled=chance.random() < 0.1,
             expires_at=chance.choice(ends),
             retires_at=chance.choice(ends),
             environment=chance.choice(["live", "sandbox"]),
@@ -72,18 +75,29 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
         verdict = judge(key, asked, NOW)
         assert verdict == plainly(key, asked), (key, asked)
         # Whoever is refused is told why, and nobody else.
-        assert (explain(verdict, key, asked, NOW) is None) is (verdict is Code.VALID)
+        assert (explain(verdict, key, asked) is None) is (verdict is Code.VALID)
         seen[verdict] += 1
     # Each of them was decided often: none of the rules went untried.
     assert set(seen) == set(Code) - {Code.NOT_FOUND, Code.RATE_LIMITED}
     assert min(seen.values()) > 250, seen
 
 
+def test_a_secret_that_has_ended() -> None:
+    """The verdict on it depends on nothing that can change, so that a cached one is as good as a new one."""
+    for changed in ({}, {"revoked": True}, {"expires_at": NOW}, {"allowed_ips": ("192.0.2.0/24",)}):
+        ended = facts(retires_at=NOW, **changed)
+        verdict = judge(ended, Requirements(environment="sandbox", scopes=("b:read",)), NOW)
+        assert verdict is Code.EXPIRED
+        assert explain(verdict, ended, NO_REQUIREMENTS, NOW) == explain(
+            verdict, facts(retires_at=NOW), NO_REQUIREMENTS, NOW
+        )
+
+
 def test_what_is_not_known() -> None:
     """A key that is not known is not found, whatever is asked of it, and nothing is explained."""
     for requirements in (NO_REQUIREMENTS, Requirements(environment="live", scopes=("a:read",))):
         assert judge(None, requirements, NOW) is Code.NOT_FOUND
-        assert explain(Code.NOT_FOUND, None, requirements, NOW) is None
+        assert explain(Code.NOT_FOUND, None, requirements) is None
 
 
 def test_asking_for_nothing() -> None:
@@ -96,9 +110,10 @@ def test_asking_for_nothing() -> None:
     ("key", "requirements", "words"),
     [
         (facts(revoked=True), NO_REQUIREMENTS, ("revoked", "Another key")),
+        (facts(disabled=True, expires_at=NOW), NO_REQUIREMENTS, ("disabled", "enabled")),
         (facts(expires_at=NOW), NO_REQUIREMENTS, ("expired", "later expiry")),
         (facts(retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
-        (facts(expires_at=NOW, retires_at=NOW), NO_REQUIREMENTS, ("expired", "later expiry")),
+        (facts(expires_at=NOW, retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
         (facts(), Requirements(environment="sandbox"), ("live", "sandbox")),
         (facts(allowed_ips=("192.0.2.0/24",)), NO_REQUIREMENTS, ("not known", "192.0.2.0/24")),
         (
@@ -111,7 +126,7 @@ def test_asking_for_nothing() -> None:
 )
 def test_explanations(key: KeyFacts, requirements: Requirements, words: tuple[str, str]) -> None:
     """An explanation names the rule that refused and what would pass."""
-    explanation = explain(judge(key, requirements, NOW), key, requirements, NOW)
+    explanation = explain(judge(key, requirements, NOW), key, requirements)
     assert explanation is not None
     assert words[0] in explanation.reason
     assert words[1] in explanation.would_pass
@@ -119,8 +134,8 @@ def test_explanations(key: KeyFacts, requirements: Requirements, words: tuple[st
 
 def test_nothing_to_explain() -> None:
     """A valid key has no explanation; that of a used-up limit says to retry."""
-    assert explain(Code.VALID, facts(), NO_REQUIREMENTS, NOW) is None
-    spent = explain(Code.RATE_LIMITED, facts(), NO_REQUIREMENTS, NOW)
+    assert explain(Code.VALID, facts(), NO_REQUIREMENTS) is None
+    spent = explain(Code.RATE_LIMITED, facts(), NO_REQUIREMENTS)
     assert spent is not None
     assert "spent" in spent.reason
 
@@ -131,9 +146,17 @@ def test_the_words() -> None:
         "valid",
         "not_found",
         "revoked",
+        "disabled",
         "expired",
+        "replaced",
         "wrong_environment",
         "insufficient_scope",
         "ip_not_allowed",
         "rate_limited",
     ]
+
+
+def test_equal_facts_have_one_hash() -> None:
+    """Facts may be a key of a dict: equal ones are one entry, whatever they weigh, and different ones are two."""
+    assert facts(weight=3) == facts(weight=7)
+    assert len({facts(weight=3), facts(weight=7), facts(name="other")}) == 2

@@ -58,9 +58,9 @@ class Keywright:
             self._service.kill()
             self._service = None
 
-    def create_key(self) -> dict[str, Any]:
-        """Create a key."""
-        created: dict[str, Any] = self._manage("POST", "", json={"name": "a key"}).json()
+    def create_key(self, **more: Any) -> dict[str, Any]:
+        """Create a key; *more* are other fields of the request."""
+        created: dict[str, Any] = self._manage("POST", "", json={"name": "a key", **more}).json()
         return created
 
     def revoke(self, key_id: str) -> None:

@@ -5,9 +5,10 @@ Whatever a request is refused with, the backend must not have seen it: that is w
 """
 
 import itertools
+import json
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -17,7 +18,16 @@ from tests.proxies.backend import Arrived, Backend
 from tests.proxies.documented import RunningProxy
 from tests.proxies.keywright import Keywright, stand_in, until_refused
 
-IDENTITY = ("X-Keywright-Org", "X-Keywright-Key-Id", "X-Keywright-Environment", "X-Keywright-Scopes")
+IDENTITY = (
+    "X-Keywright-Org",
+    "X-Keywright-Key-Id",
+    "X-Keywright-Environment",
+    "X-Keywright-Scopes",
+    "X-Keywright-External-Id",
+    "X-Keywright-Org-External-Id",
+    "X-Keywright-Created-By",
+    "X-Keywright-Metadata",
+)
 
 _numbers = itertools.count(1)
 
@@ -28,6 +38,12 @@ class Outcome(NamedTuple):
     status: int
     headers: httpx.Headers
     arrived: list[Arrived]
+    body: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """Read the body of an answer."""
+        found: dict[str, Any] = json.loads(self.body)
+        return found
 
 
 class Client:
@@ -43,7 +59,7 @@ class Client:
             response = self._http.request(method, f"{path}{query}", headers=list(headers), content=content)
         except httpx.ReadTimeout:
             return Outcome(0, httpx.Headers(), self._backend.arrived(path))
-        return Outcome(response.status_code, response.headers, self._backend.arrived(path))
+        return Outcome(response.status_code, response.headers, self._backend.arrived(path), response.content)
 
 
 @pytest.fixture
@@ -72,7 +88,8 @@ def unknown() -> str:
 
 
 def expected_identity(key: dict[str, str]) -> dict[str, str]:
-    return dict(zip(IDENTITY, (key["org_id"], key["id"], "live", ""), strict=True))
+    told = (key["org_id"], key["id"], "live", "", "", key["org_external_id"], key["created_by"], "")
+    return dict(zip(IDENTITY, told, strict=True))
 
 
 def seen_identity(arrived: Arrived) -> dict[str, str]:
@@ -159,7 +176,7 @@ def test_ambiguous_keys(client: Client, keywright: Keywright, key: dict[str, str
         [bearing(good), api_key(unknown())],
     ]
     outcomes = [client.ask(*headers) for headers in presented]
-    # nginx is told 403, and answers 400 itself to some. Envoy joins headers of one name, and what then begins with
+    # Envoy joins headers of one name, and what then begins with
     # Basic is no key at all: 401.
     assert {outcome.status for outcome in outcomes} <= {400, 401, 403}
     assert [outcome.arrived for outcome in outcomes if outcome.arrived] == []
@@ -177,6 +194,32 @@ def test_upgrade(client: Client) -> None:
         # Envoy itself answers 403 to those that are not configured.
         assert outcome.status in (401, 403)
         assert outcome.arrived == []
+
+
+@pytest.mark.parametrize("proxy", [pytest.param("nginx", marks=pytest.mark.xdist_group("nginx"))], indirect=True)
+def test_refusals_of_nginx(client: Client, keywright: Keywright, key: dict[str, str]) -> None:
+    """Behind nginx a client gets Keywright's status, its JSON with the code, and the time of the next attempt."""
+    good, other = key["private_key"], keywright.create_key()["private_key"]
+    limited = keywright.create_key(rate_limits=[{"name": "hour", "limit": 1, "window_seconds": 3600}])["private_key"]
+    assert client.ask(bearing(limited)).status == 200
+    outcomes = {
+        400: client.ask(bearing(good), api_key(other)),
+        401: client.ask(bearing(unknown())),
+        429: client.ask(bearing(limited)),
+    }
+    assert {status: outcome.status for status, outcome in outcomes.items()} == {400: 400, 401: 401, 429: 429}
+    codes = {status: outcome.json()["code"] for status, outcome in outcomes.items()}
+    assert codes == {400: "invalid_request", 401: "not_found", 429: "rate_limited"}
+    for outcome in outcomes.values():
+        assert outcome.headers["content-type"] == "application/json"
+        assert outcome.headers.get_list("cache-control") == ["no-store"]
+        assert outcome.json().keys() >= {"detail", "request_id"}
+    assert len(outcomes[401].headers.get_list("www-authenticate")) == 1
+    assert 0 < int(outcomes[429].headers["retry-after"]) <= 3600
+    with keywright.away():
+        away = client.ask(bearing(good))
+    assert (away.status, away.json()["code"], away.headers["retry-after"]) == (503, "unavailable", "1")
+    assert client.ask(bearing(good)).status == 200
 
 
 def answer(status: str, *headers: str) -> bytes:

@@ -86,7 +86,16 @@ content-length: 0
 
 """,
 }
-IDENTITY = ("x-keywright-org", "x-keywright-key-id", "x-keywright-environment", "x-keywright-scopes")
+IDENTITY = (
+    "x-keywright-org",
+    "x-keywright-key-id",
+    "x-keywright-environment",
+    "x-keywright-scopes",
+    "x-keywright-external-id",
+    "x-keywright-org-external-id",
+    "x-keywright-created-by",
+    "x-keywright-metadata",
+)
 
 Ask = Callable[..., Answer]
 
@@ -124,13 +133,14 @@ def identity(answer: Answer) -> list[str | None]:
 
 @pytest.mark.parametrize("asker", QUESTIONS)
 def test_good_key(ask: Ask, keywright: Keywright, asker: str) -> None:
-    """Every proxy's question about a good key is answered with 200 and all four headers, again and again."""
+    """Every proxy's question about a good key is answered with 200 and all headers, again and again."""
     key = keywright.create_key()
     for line in (f"Authorization: Bearer {key['private_key']}", f"X-API-Key: {key['private_key']}"):
         for _ in range(2):
             answer = ask(asker, line)
             assert (answer.status, answer.body) == (200, b"")
-            assert identity(answer) == [key["org_id"], key["id"], "live", ""]
+            named = [key["org_external_id"], key["created_by"]]
+            assert identity(answer) == [key["org_id"], key["id"], "live", "", "", *named, ""]
             assert "connection" not in answer.headers
 
 

@@ -35,10 +35,11 @@ class FakeTrail:
 
     async def read(self) -> Reading:
         self._store.must_answer()
-        new = self._store.changes[self._given :]
+        new = self._store.changes[self._given : self._given + self._store.most_read]
         self._given += len(new)
         self._store.readings += 1
-        return Reading(changes=new, begins_after=0, complete_to=self._given)
+        more = self._given < len(self._store.changes)
+        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(0)
@@ -52,6 +53,7 @@ class FakeCheckingStore:
 
     def __init__(self) -> None:
         self.facts: dict[bytes, KeyFacts] = {}
+        self.metadata: dict[bytes, str] = {}
         self.changes: list[Change] = []
         self.verifier_by_digest: dict[bytes, Verifier] = {}
         self.sessions: dict[UUID, Session] = {}
@@ -64,6 +66,8 @@ class FakeCheckingStore:
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
         self.readings = 0
+        # How many changes one reading gives.
+        self.most_read = 1000
 
     def must_answer(self) -> None:
         if self.away:
@@ -82,6 +86,10 @@ class FakeCheckingStore:
             await self.hold.wait()
         self.must_answer()
         return facts
+
+    async def find_metadata(self, digest: bytes) -> str | None:
+        self.must_answer()
+        return self.metadata.get(digest)
 
     async def follow(self) -> FakeTrail:
         self.must_answer()

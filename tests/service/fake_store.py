@@ -9,16 +9,19 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
-    Due,
+    SECRETS_PER_PAGE,
+    Checkpoint,
     EventFilter,
     KeyFilter,
     Link,
     NewApiKey,
     Outcome,
     Rotation,
+    Rotations,
     SealedAnswer,
     Usage,
 )
+from keywright.service.management.task_ports import AgedEvent, Due, Removable
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
@@ -43,6 +46,10 @@ class FakeStore:
         self.sealed_answers: dict[tuple[UUID, bytes], SealedAnswer] = {}
         self.noticed: dict[UUID, int] = {}
         self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
+        self.checkpoints: dict[UUID, Checkpoint] = {}
+        self.undigested: list[Event] = []
+        self.removed: list[Event] = []
+        self.purged: list[tuple[Removable, datetime]] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
     # Store
@@ -50,8 +57,14 @@ class FakeStore:
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         return self.receipts.get((org_id, key_id))
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
         return None
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        times = [each.event.occurred_at for each in reversed(self.rotations) if each.event.key_id == key_id]
+        return Rotations(pairs=min(len(times) + 1, max(most, 1)), latest=times[:latest])
 
     async def hourly_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
@@ -64,8 +77,7 @@ class FakeStore:
             return Outcome.OTHER_OWNER
         if self._is_repeated(key.org_id, new.sealed_answer):
             return Outcome.REPEATED
-        active = [each for each in self._of(key.org_id) if each.status_at(key.created_at) is Status.ACTIVE]
-        if new.most_active is not None and len(active) >= new.most_active:
+        if new.most_active is not None and len(self._active(key.org_id, key.created_at)) >= new.most_active:
             return Outcome.TOO_MANY
         self.keys[key.id] = key
         self.new.append(new)
@@ -83,15 +95,20 @@ class FakeStore:
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
-        newest_first = sorted(self._of(org_id), key=lambda key: key.id, reverse=True)
-        shown = [key for key in newest_first if before is None or key.id < before]
+        up = which is not None and which.oldest_first
+        in_order = sorted(self._of(org_id), key=lambda key: key.id, reverse=not up)
+        shown = [key for key in in_order if before is None or (key.id > before if up else key.id < before)]
         return [key for key in shown if which is None or fits(key, which)][:limit]
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         self.meanwhile()
         stored = await self.get(event.org_id, api_key.id)
         if stored is None or stored.version != api_key.version:
             return Outcome.OUTDATED
+        at = event.occurred_at
+        revives = api_key.status_at(at) is Status.ACTIVE is not stored.status_at(at)
+        if revives and most_active is not None and len(self._active(event.org_id, at)) >= most_active:
+            return Outcome.TOO_MANY
         if stored.expires_at != api_key.expires_at:
             self.noticed.pop(stored.id, None)
         self.keys[stored.id] = replace(
@@ -99,6 +116,7 @@ class FakeStore:
             name=api_key.name,
             description=api_key.description,
             expires_at=api_key.expires_at,
+            disabled_at=api_key.disabled_at,
             scopes=api_key.scopes,
             allowed_ips=api_key.allowed_ips,
             rate_limits=api_key.rate_limits,
@@ -137,7 +155,13 @@ class FakeStore:
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         key = await self.get(event.org_id, event.key_id)
         if key is not None and key.revoked_at is None:
-            key = replace(key, revoked_at=event.occurred_at, revocation_reason=reason, version=key.version + 1)
+            key = replace(
+                key,
+                revoked_at=event.occurred_at,
+                revoked_by=event.subject,
+                revocation_reason=reason,
+                version=key.version + 1,
+            )
             self.keys[key.id] = key
             self._note(event)
         return key
@@ -172,11 +196,38 @@ class FakeStore:
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
         chain = self.chains.get(org_id)
-        return (chain[-1].position, chain[-1].hash) if chain else (0, CHAIN_BEGINS)
+        if chain:
+            return chain[-1].position, chain[-1].hash
+        kept = self.checkpoints.get(org_id)
+        return (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
-        return [event.id for event in self.trail if event.org_id == org_id and event.id not in chained][:100]
+        known = chained | {event.id for event in self.removed}
+        return [event.id for event in self.trail if event.org_id == org_id and event.id not in known][:100]
+
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        return self.checkpoints.get(org_id)
+
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        stored = sum(event.org_id == org_id for event in self.undigested)
+        checkpoint = self.checkpoints.get(org_id)
+        return stored, 0 if checkpoint is None else checkpoint.undigested
+
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        return next((place for place in self.chains.get(org_id, []) if _event_id(place) == event_id), None)
+
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        chain = self.chains.get(org_id, [])
+        theirs = [place for place in chain if place.event is not None and place.event.subject == subject]
+        return [place for place in theirs if place.position > after][:limit]
+
+    async def erase(self, erasure: Event) -> None:
+        self._note(erasure)
+        self.chains[erasure.org_id] = [
+            _erased(place, erasure) if str(place.position) in erasure.data["events"] else place
+            for place in self.chains[erasure.org_id]
+        ]
 
     # KeyTaskStore
 
@@ -209,7 +260,36 @@ class FakeStore:
         self._note(event)
         return True
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
+        numbered = [AgedEvent(seq, event.org_id) for seq, event in enumerate(self.trail, start=1)]
+        stored = [each for each in numbered if each.seq > after and self.trail[each.seq - 1] not in self.removed]
+        return [each for each in stored[:limit] if self.trail[each.seq - 1].occurred_at < before]
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        chain = self.chains.get(org_id, [])
+        undigested = [event for event in self.undigested if event.org_id == org_id and event.occurred_at < before]
+        undigested = undigested[:limit]
+        below = [place.event for place in chain if place.position <= position and place.event is not None]
+        old = self.checkpoints.get(org_id) or Checkpoint(
+            position=0, hash=CHAIN_BEGINS, removed=0, undigested=0, moved_at=before
+        )
+        self.chains[org_id] = [place for place in chain if place.position > position]
+        self.undigested = [event for event in self.undigested if event not in undigested]
+        self.removed += below
+        self.checkpoints[org_id] = Checkpoint(
+            position=position,
+            hash=hash_,
+            removed=old.removed + len(below) + len(undigested),
+            undigested=old.undigested + len(undigested),
+            moved_at=before,
+        )
+        return len(below) + len(undigested)
+
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
+        self.purged.append((kind, until))
+        if kind is not Removable.ANSWERS:
+            return 0
+        at = until
         over = [place for place, sealed_answer in self.sealed_answers.items() if sealed_answer.expires_at <= at][:limit]
         for place in over:
             del self.sealed_answers[place]
@@ -224,6 +304,9 @@ class FakeStore:
         self.organizations.append(organization)
         return True
 
+    def _active(self, org_id: UUID, at: datetime) -> list[ApiKey]:
+        return [each for each in self._of(org_id) if each.status_at(at) is Status.ACTIVE]
+
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]
 
@@ -235,8 +318,12 @@ class FakeStore:
 
     def _note(self, event: Event, sealed_answer: SealedAnswer | None = None) -> None:
         chain = self.chains.setdefault(event.org_id, [])
-        hash_ = link(chain[-1].hash if chain else CHAIN_BEGINS, event.digest)
-        chain.append(Link(position=len(chain) + 1, hash=hash_, digest=event.digest, event=event))
+        kept = self.checkpoints.get(event.org_id)
+        position, before = (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
+        if chain:
+            position, before = chain[-1].position, chain[-1].hash
+        hash_ = link(before, event.digest)
+        chain.append(Link(position=position + 1, hash=hash_, digest=event.digest, event=event))
         self.trail.append(event)
         if sealed_answer is not None:
             self.sealed_answers[event.org_id, sealed_answer.request_digest] = sealed_answer
@@ -254,6 +341,14 @@ def fits(key: ApiKey, which: KeyFilter) -> bool:
         return False
     if which.external_id is not None and key.external_id != which.external_id:
         return False
+    if which.created_by is not None and key.created_by != which.created_by:
+        return False
+    if which.scope is not None and which.scope not in key.scopes:
+        return False
+    if which.created_since is not None and key.created_at < which.created_since:
+        return False
+    if which.created_before is not None and key.created_at >= which.created_before:
+        return False
     return which.text is None or _says(key, which.text)
 
 
@@ -267,6 +362,15 @@ def _says(key: ApiKey, text: str) -> bool:
         return True
     secrets = [key.secret] if key.retiring is None else [key.secret, key.retiring]
     return any(each.public_key.text.startswith(text) or each.display.endswith(text) for each in secrets)
+
+
+def _event_id(place: Link) -> UUID | None:
+    return None if place.event is None else place.event.id
+
+
+def _erased(place: Link, erasure: Event) -> Link:
+    assert place.event is not None
+    return replace(place, event=place.event.blanked, erased_by=erasure.id)
 
 
 def _tells(event: Event, which: EventFilter) -> bool:

@@ -5,9 +5,10 @@ from functools import partial
 
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import RateLimiter
 from keywright.service.checking.verdicts import Caller
-from keywright.service.checking.verification import Checker, FailureLimit, Verification
+from keywright.service.checking.verification import Checker, OnRefused, Verification
 from tests.service.fake_checking_store import FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter
 
@@ -34,6 +35,7 @@ def a_checker(
     failures: FailureLimit | None = None,
     limiter: RateLimiter | None = None,
     verdicts: Verdicts | None = None,
+    on_refused: OnRefused = lambda _caller, _code, _network: None,
 ) -> Checker:
     """Make a checker; whatever is not given is made, too."""
     return Checker(
@@ -44,4 +46,5 @@ def a_checker(
         counters=(Verdicts() if verdicts is None else verdicts).counters(),
         now=FakeTime(1_000_000.0) if now is None else now,
         monotonic=monotonic,
+        on_refused=on_refused,
     )

@@ -30,6 +30,27 @@ async def test_changes_are_dropped_and_logged() -> None:
     assert store.trail.closed
 
 
+async def test_changes_that_are_too_many_for_one_reading() -> None:
+    """Each reading empties the caches and fills the log at once, but trust begins with the last of them."""
+    store, time, cache = FakeCheckingStore(), FakeTime(), KeyCache(10)
+    store.most_read = 2
+    for _ in range(5):
+        store.tell(DIGEST)
+    trusted: list[bool] = []
+
+    def note() -> float:
+        trusted.append(follower.log.end > 0 and follower.since is not None)
+        return time.seconds
+
+    follower = ChangeFollower(store, [cache], monotonic=note)
+    follower.start()
+    await follower.begun()
+    # The clock is read at the beginning of each reading: of three, none but a later one finds trust.
+    assert trusted[:3] == [False, False, False]
+    assert (follower.log.end, follower.since) == (5, time.seconds)
+    await follower.close()
+
+
 async def test_what_was_found_before_the_beginning() -> None:
     """What was looked up before the trail begins may have changed before it begins, so it is not believed after."""
     time, cache = FakeTime(), KeyCache(10)

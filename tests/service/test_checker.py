@@ -11,9 +11,10 @@ from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
-from keywright.service.checking.verification import FailureLimit, Verification
-from keywright.service.faults import LimitsUnavailable
+from keywright.service.checking.verification import Verification
+from keywright.service.faults import LimitsUnavailable, StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter
 from tests.service.making_checkers import CALLER, Verdicts, a_checker
@@ -35,6 +36,7 @@ class Plane:
         self.store, self.time, self.now = FakeCheckingStore(), FakeTime(), FakeTime(NOW)
         self.cache, self.usage, self.verdicts = KeyCache(100), UsageBook(), Verdicts()
         self.failures, self.limiter = FailureLimit(allowed=2), FakeRateLimiter(self.time)
+        self.refused: list[tuple[Caller, Code, str | None]] = []
         self.store.facts[DIGEST] = FACTS
         self.cache.synced(self.time())
         verification = Verification(
@@ -48,6 +50,7 @@ class Plane:
             failures=self.failures,
             limiter=self.limiter,
             verdicts=self.verdicts,
+            on_refused=lambda *refused: self.refused.append(refused),
         )
 
     def key(self, **change: Any) -> None:
@@ -111,6 +114,20 @@ async def test_one_addition_for_one_round_of_the_loop(plane: Plane) -> None:
     assert await plane.counted() == {"valid": 3}
     plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)
     assert await plane.counted() == {"valid": 4}
+
+
+async def test_refusals_are_reported(plane: Plane) -> None:
+    """Each refusal is reported with its caller, code and network, the repeated one, too; an accepted use is not."""
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
+    assert (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND
+    cached = await plane.cached(Requirements(client_ip="192.0.2.7", scopes=("no:such",)))
+    assert code_of(plane.repeat(cached)) is Code.INSUFFICIENT_SCOPE
+    assert (await plane.checker.facts_for(STRANGER, TEXT, NO_REQUIREMENTS)).code is Code.NOT_FOUND
+    assert plane.refused == [
+        (CALLER, Code.NOT_FOUND, "192.0.2.0/24"),
+        (CALLER, Code.INSUFFICIENT_SCOPE, "192.0.2.0/24"),
+        (STRANGER, Code.NOT_FOUND, None),
+    ]
 
 
 async def test_what_is_not_in_memory_has_to_wait(plane: Plane) -> None:
@@ -188,6 +205,23 @@ async def test_keys_in_the_cache_are_not_refused_for_guesses(plane: Plane) -> No
     assert (await plane.checker.facts_for(CALLER, UNKNOWN, ADDRESS)).code is Code.RATE_LIMITED
 
 
+async def test_a_tenants_guesses_are_its_own(plane: Plane) -> None:
+    """An organization that guesses under another one's addresses stops no first look-up of a good key there."""
+    while (await plane.checker.check(STRANGER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND:
+        pass
+    assert (await plane.checker.check(OWNER, TEXT, ADDRESS)).code is Code.VALID
+
+
+async def test_cached_keys_are_not_refused_while_the_cache_is_not_fresh(plane: Plane) -> None:
+    """A key in the cache is looked up at a network that guesses, too, where the cache alone cannot answer."""
+    await plane.fill_cache()
+    while (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND:
+        pass
+    plane.time.seconds += 2
+    assert plane.checker.check_now(CALLER, TEXT, ADDRESS) is None
+    assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
+
+
 async def test_a_key_that_is_found_is_no_failure(plane: Plane) -> None:
     """Look-ups that find a key, good or not, do not count."""
     plane.key(revoked=True)
@@ -246,6 +280,58 @@ async def test_facts_come_from_the_database(plane: Plane) -> None:
     assert plane.limiter.asked == []
     assert len(plane.usage) == 0
     assert await plane.counted() == {"valid": 2, "not_found": 1}
+
+
+# Metadata
+
+
+async def test_short_metadata_comes_from_the_cache(plane: Plane) -> None:
+    """Metadata that the facts contain takes no look-up."""
+    plane.key(metadata='{"plan":"team"}')
+    await plane.fill_cache()
+    verdict = plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)
+    assert verdict is not None
+    assert verdict.facts == plane.store.facts[DIGEST]
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)).facts == verdict.facts
+    assert plane.store.look_ups == 1
+
+
+async def test_long_metadata_is_read_where_it_is_asked_for(plane: Plane) -> None:
+    """Long metadata is read for the requests that include it; it is not cached, and others take no look-up."""
+    plane.key(metadata=None)
+    plane.store.metadata[DIGEST] = text = '{"a":"long"}'
+    await plane.fill_cache()
+    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, metadata=True) is None
+    assert code_of(plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS)) is Code.VALID
+    for verdict in (
+        await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True),
+        await plane.checker.facts_for(CALLER, TEXT, NO_REQUIREMENTS, metadata=True),
+    ):
+        assert verdict.facts == replace(FACTS, metadata=text)
+    cached = plane.cache.get(DIGEST)
+    assert cached is not None
+    assert cached.metadata is None
+
+
+async def test_long_metadata_of_a_key_that_is_gone(plane: Plane) -> None:
+    """A key that was deleted before its metadata was read is not found, and a stranger's request reads nothing."""
+    plane.key(metadata=None)
+    await plane.fill_cache()
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)).code is Code.NOT_FOUND
+    plane.store.away = True
+    assert (await plane.checker.check(STRANGER, TEXT, NO_REQUIREMENTS, metadata=True)).code is Code.NOT_FOUND
+
+
+async def test_long_metadata_in_an_outage(plane: Plane) -> None:
+    """Without the database, a request that includes long metadata fails before anything is counted."""
+    plane.key(metadata=None, rate_limits=LIMITS)
+    await plane.fill_cache()
+    plane.store.away = True
+    with pytest.raises(StorageUnavailable):
+        await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, metadata=True)
+    assert plane.limiter.asked == []
+    assert await plane.counted() == {}
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)).code is Code.VALID
 
 
 # Cached verdicts

@@ -10,7 +10,7 @@ from keywright.service import faults
     [
         (faults.InvalidToken("The token has expired"), "invalid_token"),
         (faults.OrganizationRequired(), "organization_required"),
-        (faults.PermissionMissing("create:api_keys"), "insufficient_scope"),
+        (faults.PermissionMissing("create:api_keys"), "insufficient_permission"),
         (faults.AuthUnavailable("no keys"), "auth_unavailable"),
         (faults.StorageUnavailable("away", retry_after=3), "storage_unavailable"),
     ],

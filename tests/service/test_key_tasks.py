@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.background_tasks import LAG_SECONDS, MOST_AT_ONCE, KeyTasks
+from keywright.service.background_tasks import LAG_SECONDS, KeyTasks
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType, Origin
-from keywright.service.management.ports import Due, SealedAnswer
+from keywright.service.management.ports import SealedAnswer
+from keywright.service.management.retention import ROWS_IN_A_STEP
+from keywright.service.management.task_ports import Due, Removable
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, DAY, NOW, ORIGIN, SECOND, Scenario
 from tests.service.test_change_follower import until
@@ -27,7 +29,9 @@ class TaskScenario(Scenario):
         self.tasks = self.another()
 
     def another(self) -> KeyTasks:
-        return KeyTasks(store=self.store, clock=lambda: self.now, new_id=lambda: UUID(int=next(self._numbers)))
+        return KeyTasks(
+            store=self.store, clock=lambda: self.now, new_id=lambda: UUID(int=next(self._numbers)), pause_seconds=0.0
+        )
 
     def event_data(self, type_: EventType) -> list[dict[str, Any]]:
         return [dict(event.data) for event in self.store.trail if event.type is type_]
@@ -165,7 +169,7 @@ def a_sealed_answer(number: int, expires_at: datetime) -> SealedAnswer:
 
 async def test_purge(scenario: TaskScenario) -> None:
     """Answers that have expired go, all of them; others stay."""
-    for number in range(2 * MOST_AT_ONCE + 1):
+    for number in range(2 * ROWS_IN_A_STEP + 1):
         scenario.store.sealed_answers[ALICE.organization.id, number.to_bytes(32, "big")] = a_sealed_answer(number, NOW)
     scenario.store.sealed_answers[ALICE.organization.id, b"later"] = a_sealed_answer(0, NOW + SECOND)
     await scenario.tasks.purge()
@@ -196,9 +200,9 @@ class AwayStore(FakeStore):
         self._must_answer("expiring")
         return await super().expiring(at, within_days=within_days, limit=limit)
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         self._must_answer("purge")
-        return await super().purge(at, limit=limit)
+        return await super().purge(kind, until, limit=limit)
 
 
 async def test_it_is_done_in_the_background() -> None:

@@ -52,17 +52,27 @@ class Key:
     ended_at: datetime | None = None
     revoked: bool = False
     deleted: bool = False
+    disabled: bool = False
     free_at: float = 0.0
     uses: int = 0
     lost: bool = False
     name: str = "k"
+    org_external_id: str = "o"
+    created_by: str = "s"
 
     def facts(self) -> KeyFacts | None:
         """Give what a look-up finds."""
         if not self.created or self.deleted:
             return None
         return KeyFacts(
-            id=self.id.bytes, org_id=self.org_id.bytes, name=self.name, environment="live", revoked=self.revoked
+            id=self.id.bytes,
+            org_id=self.org_id.bytes,
+            name=self.name,
+            environment="live",
+            revoked=self.revoked,
+            disabled=self.disabled,
+            org_external_id=self.org_external_id,
+            created_by=self.created_by,
         )
 
 

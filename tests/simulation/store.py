@@ -99,6 +99,10 @@ class Store:
         """Delete a key as of a time."""
         await self._change(key, lambda database, drawn: _end(database, drawn, key, at, deleted=True), twist)
 
+    async def disable(self, key: Key, at: datetime, twist: Twist = NO_TWIST) -> None:
+        """Disable a key: a change after which it is refused, and which is no end of it."""
+        await self._change(key, lambda database, drawn: _disable(database, drawn, key, at), twist)
+
     async def touch(self, key: Key, at: datetime, twist: Twist = NO_TWIST) -> None:
         """Change something of a key that no verdict depends on."""
         await self._change(key, lambda database, drawn: _touch(database, drawn, key, at), twist)
@@ -349,6 +353,21 @@ def _end(database: Database, drawn: Drawn, key: Key, at: datetime, *, deleted: b
     def undo() -> None:
         key.ended_at, key.revoked, key.deleted = former
         key.lost = True
+        database.rows.remove(row)
+
+    database.commit(undo)
+    database.tell(row)
+    return True
+
+
+def _disable(database: Database, drawn: Drawn, key: Key, at: datetime) -> bool:
+    if not key.created or key.deleted:
+        return False
+    former, key.disabled = key.disabled, True
+    row = database.row(drawn.seq, key, at, drawn.written_at, ends=False)
+
+    def undo() -> None:
+        key.disabled, key.lost = former, True
         database.rows.remove(row)
 
     database.commit(undo)

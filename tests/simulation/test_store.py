@@ -74,7 +74,9 @@ class ContractStore(Store):
 
     async def create(self, new: NewApiKey) -> None:  # type: ignore[override]
         """Store a key."""
-        key = Key(0, new.api_key.id, new.api_key.org_id, "", new.secret_digest, name=new.api_key.name)
+        made = new.api_key
+        key = Key(0, made.id, made.org_id, "", new.secret_digest, name=made.name, created_by=made.created_by)
+        key.org_external_id = new.organization.external_id
         cast("list[Key]", self.database.keys).append(key)
         await super().create(key)
 

@@ -42,9 +42,15 @@ SLACK = 0.0005
 """What the bound, measured by such a clock, may differ from true seconds; and what is lost in rounding."""
 
 MOST_KEYS = 5
-_OUTCOMES = {Code.VALID: Outcome.VALID, Code.REVOKED: Outcome.REVOKED, Code.NOT_FOUND: Outcome.NOT_FOUND}
+# What is promised of a revocation is promised of a key that is disabled and stays so.
+_OUTCOMES = {
+    Code.VALID: Outcome.VALID,
+    Code.REVOKED: Outcome.REVOKED,
+    Code.DISABLED: Outcome.REVOKED,
+    Code.NOT_FOUND: Outcome.NOT_FOUND,
+}
 _BENIGN = frozenset({"verify", "receipt", "report", "set the clock"})
-_DEEDS = {"create": Deed.CREATE, "revoke": Deed.REVOKE, "delete": Deed.DELETE}
+_DEEDS = {"create": Deed.CREATE, "revoke": Deed.REVOKE, "disable": Deed.REVOKE, "delete": Deed.DELETE}
 
 
 class Broken(NamedTuple):
@@ -311,6 +317,8 @@ class World:
                 await node.store.create(key, twist)
             elif item.what == "revoke":
                 await node.store.revoke(key, at, twist)
+            elif item.what == "disable":
+                await node.store.disable(key, at, twist)
             elif item.what == "delete":
                 await node.store.delete(key, at, twist)
             else:
@@ -530,7 +538,8 @@ class World:
         except (StorageUnavailable, ServiceUnavailable) as error:
             self.wrong.append(Broken("does not answer though all is well", f"{name}: {error!r}"))
             return
-        true = Code.NOT_FOUND if key.deleted else Code.REVOKED if key.revoked else Code.VALID
+        states = ((key.deleted, Code.NOT_FOUND), (key.revoked, Code.REVOKED), (key.disabled, Code.DISABLED))
+        true = next((code for holds, code in states if holds), Code.VALID)
         if code is not true:
             self.wrong.append(
                 Broken("does not know the truth though all is well", f"{name}: {code} of key {key.number}")
@@ -572,12 +581,13 @@ def _shown(found: Violation) -> str:
     return f"{record.node}, key {record.key}, asked at {record.start:.4f}: {found.detail}"
 
 
-_CHANGES = frozenset({"create", "revoke", "delete", "touch"})
+_CHANGES = frozenset({"create", "revoke", "disable", "delete", "touch"})
 _ACTIONS: dict[str, Callable[[World, Item], None]] = {
     "verify": World._verify,
     "late verify": World._verify,
     "create": World._change,
     "revoke": World._change,
+    "disable": World._change,
     "delete": World._change,
     "touch": World._change,
     "receipt": World._receipt,

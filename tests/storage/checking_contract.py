@@ -5,6 +5,7 @@ A test gets `database`, migrated and empty, and `store`; `open` opens another on
 """
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,14 +17,16 @@ from uuid import UUID
 import pytest
 
 from keywright.keys.rate_limits import RateLimit
+from keywright.keys.record import ApiKey
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
-from keywright.service.management.ports import NewApiKey, Source, Usage
+from keywright.service.management.ports import NewApiKey, Outcome, Rotations, Source, Usage
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
+from keywright.storage.shared.statements import MOST_ANNOUNCED
 from tests.storage.checking_making import (
     HOUR,
     a_batch,
@@ -101,7 +104,37 @@ class FollowingContract:
                 expires_at=inf,
                 revoked=False,
                 scopes=(),
+                org_external_id=made.organization.external_id,
+                created_by="auth0|alice",
             )
+
+    async def test_what_a_verdict_tells_is_found(self, store: RunningStore, other: RunningStore) -> None:
+        """A look-up tells the external ids, the creator and short metadata; long metadata is read by itself."""
+        short, long = {"plan": "\u00c4", "share": [0.5, 1e16]}, {"text": "x" * 600}
+        told = [await _created(store, external_id="cust-1", metadata=metadata) for metadata in ({}, short, long)]
+        for reader in (store, other):
+            found = [await reader.find_key(made.secret_digest) for made in told]
+            assert [facts and facts.external_id for facts in found] == ["cust-1"] * 3
+            assert [facts and facts.metadata for facts in found][::2] == ["{}", None]
+            assert found[1] is not None
+            assert json.loads(found[1].metadata or "") == short
+            read = [await reader.find_metadata(made.secret_digest) for made in told]
+            assert [json.loads(text or "") for text in read] == [{}, short, long]
+        await _delete(store, told[2])
+        assert await other.find_metadata(told[2].secret_digest) is None
+        assert await store.find_metadata(bytes(32)) is None
+
+    async def test_a_disabled_key_is_found_as_disabled(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """A key is found disabled as long as it is, and the feed tells of both changes."""
+        made = await _created(store)
+        key = made.api_key
+        for version, disabled_at in enumerate((NOON, None), 1):
+            changed = replace(key, disabled_at=disabled_at, version=version)
+            assert await store.update(changed, an_event(EventType.UPDATED, key)) is Outcome.DONE
+            found = await store.find_key(made.secret_digest)
+            assert found is not None
+            assert found.disabled is (disabled_at is not None)
+        assert [change.digests for change in await read_changes(feed)] == [(made.secret_digest,)] * 2
 
     async def test_no_key_is_found_by_another_digest(self, store: RunningStore) -> None:
         """A digest that is no secret's finds nothing, whatever its length."""
@@ -191,6 +224,10 @@ class FollowingContract:
         assert found[1] is not None
         assert found[0].org_id is found[1].org_id
         assert found[0].environment is found[1].environment
+        assert found[0].org_external_id is found[1].org_external_id
+        assert found[0].created_by is found[1].created_by
+        # The second takes only what it does not share.
+        assert found[0].weight > found[1].weight
 
     async def test_a_caller_that_goes_away_harms_nobody(self, store: RunningStore) -> None:
         """Cancelled look-ups leave their neighbours answered."""
@@ -271,15 +308,76 @@ class FollowingContract:
         await _created(store)
         assert await read_changes(feed) == []
 
-    async def test_every_secret_is_named(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
-        """The change of a key names the digests of all its secrets, also of those that have retired."""
+    async def test_what_works_is_announced(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """A change names the secrets that have not ended, whatever the state of the key, and those that it ends."""
         made = await _created(store)
-        rotation = a_rotation(made.api_key, overlap=timedelta())
-        await store.rotate(rotation)
-        digests = {made.secret_digest, rotation.secret_digest}
-        await read_changes(feed)
+        rotation = a_rotation(made.api_key, overlap=timedelta(hours=2))
+        both = {made.secret_digest, rotation.secret_digest}
+        assert await store.rotate(rotation) is Outcome.DONE
+        event = an_event(EventType.ROTATION_CHANGED, made.api_key)
+        assert await store.set_retirement(event, version=2, retires_at=REVOKED_AT) is Outcome.DONE
         await _revoke(store, made)
-        assert _told(await read_changes(feed)) == [(made.api_key.id, digests, REVOKED_AT)]
+        await _delete(store, made)
+        assert _told(await read_changes(feed)) == [
+            (made.api_key.id, both, NOON),
+            *[(made.api_key.id, both, REVOKED_AT)] * 3,
+        ]
+
+    async def test_what_has_ended_is_not_announced(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """Of a key that was rotated often, a change names the secrets that work and those that ended minutes before."""
+        made = await _created(store)
+        ended = [made.secret_digest, *await _rotated(store, made.api_key, 30, apart=timedelta(minutes=5))]
+        assert all(len(change.digests) <= 4 for change in await _all_changes(feed))
+        current = ended.pop()
+        at = NOON + timedelta(minutes=5) * 29 + timedelta(minutes=8)
+        await store.revoke(an_event(EventType.REVOKED, made.api_key, occurred_at=at), UNSPECIFIED)
+        assert _told(await read_changes(feed)) == [(made.api_key.id, {ended[-1], current}, at)]
+
+    async def test_many_secrets_that_ended_just_now(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """However many secrets end within minutes, a change names a bounded number, with the current one among them."""
+        made = await _created(store)
+        digests = await _rotated(store, made.api_key, 40, apart=timedelta(seconds=1))
+        changes = await _all_changes(feed)
+        assert [change.digests[0] for change in changes] == digests
+        assert max(len(change.digests) for change in changes) == 1 + MOST_ANNOUNCED
+        assert all(replaced in change.digests for replaced, change in zip(digests, changes[1:], strict=False))
+
+    async def test_a_change_of_the_version_before(
+        self, store: RunningStore, database: Database, feed: ChangeFeed
+    ) -> None:
+        """A change without its digests, as a process of the version before writes it, names the same ones."""
+        made = await _created(store)
+        rotation = a_rotation(made.api_key)
+        await store.rotate(rotation)
+        _, verifier_digest = verifier = a_verifier()
+        await store.add_verifier(*verifier)
+        await store.revoke_verifier(verifier[0].name, NOON)
+        database.query("UPDATE changes SET digests = NULL")
+        found = [set(change.digests) for change in await read_changes(feed)]
+        assert found == [{made.secret_digest, rotation.secret_digest}, {verifier_digest}]
+
+    async def test_more_changes_than_one_reading_has(self, store: RunningStore, feed: ChangeFeed) -> None:
+        """Changes that are too many for one reading come in several; all but the last say that there are more."""
+        made = await asyncio.gather(*[_created(store) for _ in range(50)])
+        await asyncio.gather(*[_touched(store, new, 50) for new in made])
+        readings = [await feed.read()]
+        while readings[-1].more:
+            readings.append(await feed.read())
+        assert sum(len(reading.changes) for reading in readings) == 50 * 50
+        assert max(len(reading.changes) for reading in readings) <= 1000
+
+    async def test_a_secret_that_ended_stays_ended(self, store: RunningStore) -> None:
+        """The revocation and the deletion of its key give a secret that ended before no other facts but revoked."""
+        made = await _created(store)
+        rotation = a_rotation(made.api_key, overlap=timedelta(minutes=1))
+        await store.rotate(rotation)
+        before = await store.find_key(made.secret_digest)
+        assert before is not None
+        await _revoke(store, made)
+        assert await store.find_key(made.secret_digest) == replace(before, revoked=True)
+        await _delete(store, made)
+        assert await store.find_key(made.secret_digest) == replace(before, revoked=True)
+        assert await store.find_key(rotation.secret_digest) is None
 
     async def test_whatever_happens_to_a_key_is_a_change(
         self, store: RunningStore, database: Database, feed: ChangeFeed
@@ -936,6 +1034,42 @@ class CheckingContract(FollowingContract):
             counts = await store.hourly_counts(made.api_key.org_id, [made.api_key.id], since=since)
             assert counts[made.api_key.id] == usage.hours
 
+    async def test_usage_in_pages(self, store: RunningStore) -> None:
+        """The secrets of a key come page by page, newest first, each once, with their own sources."""
+        made = await _created(store)
+        digests = [made.secret_digest, *await _rotated(store, made.api_key, 44, apart=timedelta(minutes=1))]
+        uses = [an_hourly_usage(made, digest=digest, count=n + 1) for n, digest in enumerate(digests)]
+        await store.add_usage(uses, a_batch())
+        org_id, key_id = made.api_key.org_id, made.api_key.id
+        pages = [await store.usage(org_id, key_id, since=HOUR)]
+        while (last := pages[-1]) is not None and last.next is not None:
+            pages.append(await store.usage(org_id, key_id, since=HOUR, limit=15, before=last.next))
+        found = [page for page in pages if page is not None]
+        assert [len(page.secrets) for page in found] == [20, 15, 10]
+        assert [source.count for page in found for source in page.sources] != []
+        for page in found:
+            shown = {secret.public_key.text for secret in page.secrets}
+            assert {source.public_key for source in page.sources} == shown
+            assert page.last_used_at == uses[0].last_seen
+            assert page.hours == {HOUR: sum(range(1, 46))}
+        ends = [secret.retires_at for page in found for secret in page.secrets]
+        assert ends[0] is None
+        assert ends[1:] == sorted({end for end in ends[1:] if end is not None}, reverse=True)
+        absent = await store.usage(org_id, key_id, since=HOUR, before=new_id())
+        assert absent is not None
+        assert absent.secrets == absent.sources == []
+
+    async def test_past_rotations(self, store: RunningStore) -> None:
+        """The pairs of a key are counted up to a number, and the latest of its rotations have their times."""
+        made = await _created(store)
+        org_id, key_id = made.api_key.org_id, made.api_key.id
+        assert await store.past_rotations(org_id, key_id, latest=3, most=9) == Rotations(pairs=1, latest=[])
+        await _rotated(store, made.api_key, 5, apart=timedelta(minutes=1))
+        times = [NOON + timedelta(minutes=n) for n in range(4, -1, -1)]
+        for latest, most, pairs in ((3, 9, 6), (9, 6, 6), (0, 4, 4), (5, 0, 1)):
+            found = await store.past_rotations(org_id, key_id, latest=latest, most=most)
+            assert found == Rotations(pairs=pairs, latest=times[:latest])
+
     async def test_usage_of_no_key(self, store: RunningStore) -> None:
         """A foreign, a deleted and an absent key have no usage."""
         made, deleted, absent = await _created(store), await _created(store), new_key(an_organization())
@@ -1037,6 +1171,33 @@ async def _confirmed(store: RunningStore, made: NewApiKey) -> dict[Session, date
 
 def _digests(changes: Sequence[Change]) -> set[bytes]:
     return {digest for change in changes for digest in change.digests}
+
+
+async def _all_changes(feed: ChangeFeed) -> list[Change]:
+    reading = await feed.read()
+    changes = list(reading.changes)
+    while reading.more:
+        reading = await feed.read()
+        changes += reading.changes
+    return changes
+
+
+async def _rotated(store: RunningStore, key: ApiKey, times: int, *, apart: timedelta) -> list[bytes]:
+    """Rotate a key from noon on, with no overlap, and give the digests of the new secrets."""
+    digests = []
+    for number in range(times):
+        rotation = a_rotation(replace(key, version=key.version + number), at=NOON + number * apart, overlap=timedelta())
+        assert await store.rotate(rotation) is Outcome.DONE
+        digests.append(rotation.secret_digest)
+    return digests
+
+
+async def _touched(store: RunningStore, made: NewApiKey, times: int) -> None:
+    """Change a key so many times."""
+    for _ in range(times):
+        key = await store.get(made.api_key.org_id, made.api_key.id)
+        assert key is not None
+        assert await store.update(key, an_event(EventType.UPDATED, key)) is Outcome.DONE
 
 
 def _told(changes: Sequence[Change]) -> list[tuple[UUID, set[bytes], datetime]]:

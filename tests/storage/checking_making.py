@@ -78,9 +78,9 @@ def a_batch() -> UsageBatch:
 
 def add_event(key: ApiKey, type_: str, database: Database) -> str:
     """Give the statement by which another version of the service notes that something happened to a key."""
-    values = (new_id(), key.org_id, key.id, type_, NOON, "https://x.example/", "auth0|eve", "req-9", "{}")
+    values = (new_id(), key.org_id, key.id, type_, NOON, "https://x.example/", "auth0|eve", "req-9", "{}", bytes(32))
     literals = ", ".join(_literal(database, value) for value in values)
-    columns = "id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data"
+    columns = "id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data, digest"
     return f"INSERT INTO events ({columns}) VALUES ({literals})"
 
 

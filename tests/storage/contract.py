@@ -53,7 +53,7 @@ class StoreContract:
         finally:
             await store.close()
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         raise NotImplementedError
 
@@ -116,6 +116,7 @@ class StoreContract:
             "address": "192.0.2.7",
             "data": event.data,
             "digest": event.digest,
+            "erased_by": None,
         }
 
     async def test_an_organization_is_stored_once(self, store: RunningStore, database: Database) -> None:

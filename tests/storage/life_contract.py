@@ -6,6 +6,7 @@ A test gets `database`, migrated and empty, and `store`; `other` is a second one
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
 from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits
@@ -25,9 +27,11 @@ from tests.storage.chain import assert_chains
 from tests.storage.checking_making import a_batch, an_hourly_usage
 from tests.storage.making import (
     NOON,
+    UNSPECIFIED,
     Database,
     a_rotation,
     a_sealed_answer,
+    allow_undigested,
     an_event,
     an_organization,
     new_id,
@@ -310,16 +314,13 @@ class LifeContract:
         organization = an_organization()
         for number in range(5):
             await store.create(_repeatable(organization, a_sealed_answer(expires_at=NOON + number * HOUR)))
-        assert await store.purge(NOON + 2 * HOUR, limit=2) == 2
-        assert await store.purge(NOON + 2 * HOUR, limit=2) == 1
-        assert await store.purge(NOON + 2 * HOUR, limit=2) == 0
+        until = NOON + 2 * HOUR
+        assert [await store.purge(Removable.ANSWERS, until, limit=2) for _ in range(3)] == [2, 1, 0]
         assert {row["expires_at"] for row in database.table("idempotent_answers")} == {NOON + 3 * HOUR, NOON + 4 * HOUR}
 
     async def test_purge_of_reporters(self, store: RunningStore, database: Database) -> None:
         """
-        The batch number of a reporter that wrote nothing for 7 days is removed, and no other.
-
-        Both kinds of rows together are no more than are asked for.
+        The batch number of a reporter that wrote nothing since a moment is removed, and no other, as many as asked for.
         """
         made = await _created(store)
         batches = [a_batch() for _ in range(4)]
@@ -327,14 +328,12 @@ class LifeContract:
             await store.add_usage([an_hourly_usage(made)], batch)
         written = [row["written_at"] for row in database.table("usage_reporters")]
         await store.add_usage([an_hourly_usage(made)], batches[0]._replace(number=2))
-        later = min(written) + 7 * DAY - HOUR
-        assert await store.purge(later, limit=9) == 0
-        await store.create(_repeatable(an_organization(), a_sealed_answer(expires_at=later)))
+        until = min(written) - DAY
+        assert await store.purge(Removable.REPORTERS, until, limit=9) == 0
         age = 7 * 86_400_000_000 if database.is_sqlite else "interval '7 days'"
         database.query(f"UPDATE usage_reporters SET written_at = written_at - {age} WHERE batch = 1")
-        assert [await store.purge(later, limit=3) for _ in range(2)] == [3, 1]
+        assert [await store.purge(Removable.REPORTERS, until, limit=2) for _ in range(3)] == [2, 1, 0]
         assert [row["batch"] for row in database.table("usage_reporters")] == [2]
-        assert await store.purge(later + 2 * HOUR, limit=3) == 1
 
     # no more than so many active keys
 
@@ -353,7 +352,7 @@ class LifeContract:
         await assert_chains(store, database)
 
     async def test_only_active_keys_count(self, store: RunningStore) -> None:
-        """Keys that are revoked, deleted or expired by the time of the creation take no place."""
+        """Keys that are revoked, deleted, disabled or expired by the time of the creation take no place."""
         organization = an_organization()
         revoked, deleted, _ = [
             await _created_for(store, organization, expires_at=end) for end in (None, NOON + DAY, NOON)
@@ -365,6 +364,9 @@ class LifeContract:
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
+        disabled = replace(bounded.api_key, disabled_at=NOON)
+        assert await store.update(disabled, an_event(EventType.UPDATED, disabled)) is Outcome.DONE
+        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
 
     async def test_a_key_leaves_its_place_as_it_expires(self, store: RunningStore) -> None:
         """A key that expires at the very moment at which another is created takes no place any more."""
@@ -388,6 +390,54 @@ class LifeContract:
         outcomes = await asyncio.gather(*[(store, other)[n % 2].create(new) for n, new in enumerate(equal)])
         assert sorted(outcome.name for outcome in outcomes) == ["DONE"] + ["REPEATED"] * 9
 
+    async def test_a_key_that_comes_back_takes_room(self, store: RunningStore, other: RunningStore) -> None:
+        """Of expired keys that get later expiries at once, in two processes, as many come back as there is room for."""
+        organization = an_organization()
+        expired = [(await _created_for(store, organization, expires_at=NOON + DAY)).api_key for _ in range(10)]
+        at = NOON + 2 * DAY
+        for _ in range(2):
+            assert await store.create(replace(new_key(organization, created_at=at), most_active=5)) is Outcome.DONE
+        changes = [
+            (store, other)[n % 2].update(
+                replace(key, expires_at=at + DAY), an_event(EventType.UPDATED, key, occurred_at=at), most_active=5
+            )
+            for n, key in enumerate(expired)
+        ]
+        outcomes = await asyncio.gather(*changes)
+        assert sorted(outcome.name for outcome in outcomes) == ["DONE"] * 3 + ["TOO_MANY"] * 7
+        refused = expired[outcomes.index(Outcome.TOO_MANY)]
+        assert await store.get(refused.org_id, refused.id) == refused
+        renamed = an_event(EventType.UPDATED, refused, occurred_at=at)
+        assert await store.update(replace(refused, name="n"), renamed, most_active=5) is Outcome.DONE
+        assert await store.create(replace(new_key(organization, created_at=at), most_active=5)) is Outcome.TOO_MANY
+
+    async def test_the_number_of_active_keys(self, store: RunningStore, other: RunningStore) -> None:
+        """After any changes in two processes, the room that is left is what a count of the keys gives."""
+        organization, numbers = an_organization(), random.Random(9)
+        for day in range(12):
+            at = NOON + day * DAY
+            ends = [numbers.choice([None, at + DAY, at + 2 * DAY]) for _ in range(8)]
+            new = [new_key(organization, created_at=at, expires_at=end) for end in ends]
+            await asyncio.gather(*[(store, other)[n % 2].create(each) for n, each in enumerate(new)])
+            listed = await store.list_newest(organization.id, limit=1000, before=None)
+            some = numbers.sample(listed, 6)
+            await asyncio.gather(
+                *[store.revoke(an_event(EventType.REVOKED, key, occurred_at=at), UNSPECIFIED) for key in some[:3]],
+                *[other.delete(an_event(EventType.DELETED, key, occurred_at=at)) for key in some[2:4]],
+                *[
+                    store.update(
+                        replace(key, expires_at=numbers.choice([None, at + DAY])),
+                        an_event(EventType.UPDATED, key, occurred_at=at),
+                    )
+                    for key in some[4:]
+                ],
+            )
+            keys = await store.list_newest(organization.id, limit=1000, before=None)
+            active = sum(key.status_at(at) is Status.ACTIVE for key in keys)
+            for bound, outcome in ((active, Outcome.TOO_MANY), (active + 1, Outcome.DONE)):
+                new_one = new_key(organization, created_at=at)
+                assert await other.create(replace(new_one, most_active=bound)) is outcome
+
     # filters
 
     async def test_filters(self, store: RunningStore) -> None:
@@ -397,6 +447,14 @@ class LifeContract:
             expected = [key for key in keys if fits(key, which)]
             assert await _all_pages(store, which, keys[0]) == expected, which
             assert len(expected) < len(keys), which
+
+    async def test_oldest_first(self, store: RunningStore) -> None:
+        """A list from the oldest key on has the same keys in the other order, filtered or not, page by page."""
+        keys, stranger = await _many_keys(store), await _created(store)
+        for which in (KeyFilter(at=NOON), KeyFilter(at=NOON, status=Status.ACTIVE), KeyFilter(at=NOON, text="billing")):
+            expected = [key for key in reversed(keys) if fits(key, which)]
+            assert await _all_pages(store, replace(which, oldest_first=True), keys[0]) == expected, which
+        assert await _all_pages(store, KeyFilter(at=NOON, oldest_first=True), stranger.api_key) == [stranger.api_key]
 
     async def test_filters_keep_organizations_apart(self, store: RunningStore) -> None:
         """A filter finds no key of another organization and no deleted one."""
@@ -532,6 +590,7 @@ class LifeContract:
     async def test_events_of_other_versions(self, store: RunningStore, database: Database) -> None:
         """Events from before the chain have no place, and those of a type that is not known are left out."""
         made = await _created(store)
+        allow_undigested(database)
         columns = "org_id, key_id, occurred_at, issuer, subject, request_id, data"
         for number, type_ in ((1, "api_key.revoked"), (2, "api_key.renamed")):
             id_ = f"x'{number:032x}'" if database.is_sqlite else f"'{number:032x}'"
@@ -574,7 +633,14 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
         lambda: store.idle_secrets(NOON, lag_seconds=1.0, limit=1),
         lambda: store.expiring(NOON, within_days=1, limit=1),
         lambda: store.add_expiry_notice(event, expires_at=NOON, days=1),
-        lambda: store.purge(NOON, limit=1),
+        *(lambda kind=kind: store.purge(kind, NOON, limit=1) for kind in Removable),  # type: ignore[misc]
+        lambda: store.checkpoint(key.org_id),
+        lambda: store.undigested_events(key.org_id),
+        lambda: store.link_of(key.org_id, event.id),
+        lambda: store.links_of_subject(key.org_id, "auth0|bob", after=0, limit=1),
+        lambda: store.aged_events(NOON, after=0, limit=1),
+        lambda: store.prune(key.org_id, 1, bytes(32), NOON, limit=1),
+        lambda: store.erase(replace(event, data={"events": {}})),
     ]
 
 
@@ -620,7 +686,8 @@ async def _many_keys(store: RunningStore) -> list[ApiKey]:
         {"expires_at": NOON + 30 * DAY, "external_id": "cust-1"},
         {"external_id": "cust-1"},
         {"external_id": "cust-2", "created_at": NOON + DAY},
-        {"environment": "test"},
+        {"environment": "test", "created_by": "auth0|bob", "scopes": ("invoices:read", "reports:*")},
+        {"scopes": ("invoices:read2",), "disabled_at": NOON},
     ]
     made = [await _created_for(store, organization, **change) for change in changes]
     await store.revoke(an_event(EventType.REVOKED, made[3].api_key), RevocationReason.UNSPECIFIED)
@@ -652,6 +719,10 @@ def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
         *(KeyFilter(at=NOON, environment=name) for name in ("live", "test", "other")),
         *(KeyFilter(at=NOON, external_id=name) for name in ("cust-1", "cust")),
         *(KeyFilter(at=NOON, unused_since=NOON + at) for at in (-HOUR, timedelta(), HOUR)),
+        *(KeyFilter(at=NOON, created_by=subject) for subject in ("auth0|bob", "auth0|eve")),
+        *(KeyFilter(at=NOON, scope=scope) for scope in ("invoices:read", "invoices", "reports:*", "reports:read")),
+        *(KeyFilter(at=NOON, created_since=NOON + at) for at in (timedelta(microseconds=1), DAY)),
+        *(KeyFilter(at=NOON, created_before=NOON + at) for at in (timedelta(), HOUR)),
         KeyFilter(at=NOON, status=Status.ACTIVE, environment="live", text="billing", unused_since=NOON + DAY),
     ]
 

@@ -73,7 +73,7 @@ async def test_a_lone_item_leaves_at_once(ledger: Ledger) -> None:
 async def test_what_arrives_meanwhile_leaves_together(ledger: Ledger) -> None:
     """While a batch is under way others commits, and make the next batches, none of them larger than it may be."""
     sizes: list[int] = []
-    commits = GroupCommit(ledger.commit, most=16, on_batch=sizes.append)
+    commits = GroupCommit(ledger.commit, most=16, on_batch=lambda size, _seconds: sizes.append(size))
     ledger.gate.clear()
     tasks = [asyncio.ensure_future(commits.submit(0))]
     await _started(3)
@@ -122,7 +122,7 @@ async def test_the_last_free_lane_takes_everyone(ledger: Ledger) -> None:
 async def test_bad_items_fail_alone(ledger: Ledger) -> None:
     """Items that are refused fail by themselves; the others of their batch are committed, in order and once."""
     sizes: list[int] = []
-    commits = GroupCommit(ledger.commit, on_batch=sizes.append)
+    commits = GroupCommit(ledger.commit, on_batch=lambda size, _seconds: sizes.append(size))
     ledger.bad = {7, 8, 63}
     outcomes = await asyncio.gather(*map(commits.submit, range(64)), return_exceptions=True)
     assert {number for number, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)} == {7, 8, 63}

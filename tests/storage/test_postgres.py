@@ -23,7 +23,9 @@ from tests.listening import serving
 from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
 from tests.storage.checking_making import HOUR, a_batch, an_hourly_usage
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
-from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
+from tests.storage.life_contract import running
+from tests.storage.making import UNSPECIFIED, Database, a_sealed_answer, an_event, an_organization, new_key
+from tests.waiting import until
 
 # Enough for a server that answers, and little to wait for in a test.
 SHORT = 1.0
@@ -58,7 +60,7 @@ async def hasty(database: Database) -> AsyncIterator[PostgresStore]:
 class TestPostgresStore(StoreContract):
     """The contract on PostgreSQL."""
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         return open_store(database.url, on_batch=on_batch)
 
@@ -66,7 +68,7 @@ class TestPostgresStore(StoreContract):
 class TestWithoutPreparedStatements(StoreContract):
     """The contract on PostgreSQL as it is used behind a pooler that knows nothing of prepared statements."""
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         return open_store(f"{database.url}&statement_cache_size=0", on_batch=on_batch)
 
@@ -81,7 +83,7 @@ class TestSerializable(StoreContract):
         _set(postgres_cluster, url, "default_transaction_isolation = serializable")
         return Database(url)
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
         return open_store(database.url, on_batch=on_batch)
 
@@ -338,6 +340,33 @@ def _fill(database: Database, org_id: UUID) -> None:
         SELECT id, id, sha256(id::text::bytea), sha256(('s' || id)::bytea), 'kw', 'x', now() FROM key
         """
     )
+
+
+@pytest.mark.parametrize("change", ["create", "create once", "revoke"])
+async def test_locks_are_taken_in_one_order(database: Database, change: str) -> None:
+    """A change locks the number of active keys of its organization first, and the end of its chain of events last."""
+    organization = an_organization()
+    made, new = new_key(organization), new_key(organization)
+    once = replace(new, sealed_answer=a_sealed_answer())
+    async with running(database.url) as store:
+        await store.create(made)
+        changes = {
+            "create": lambda: store.create(new),
+            "create once": lambda: store.create(once),
+            "revoke": lambda: store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED),
+        }
+        holder, other = [await asyncpg.connect(database.url) for _ in range(2)]
+        try:
+            async with holder.transaction():
+                await holder.execute("SELECT FROM event_chain_heads FOR UPDATE")
+                changing = asyncio.ensure_future(changes[change]())
+                await until(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await other.execute("SELECT FROM active_keys FOR UPDATE NOWAIT")
+            await changing
+        finally:
+            await holder.close()
+            await other.close()
 
 
 async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:

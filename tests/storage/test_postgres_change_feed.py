@@ -17,6 +17,7 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
+from keywright.storage.postgres.statements import DIALECT
 from keywright.storage.shared import statements
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of
@@ -355,12 +356,20 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
         ("FIND_MANY", "bytea"),
         ("ACKNOWLEDGE", "uuid, text[]"),
         ("ADD_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
-        ("USAGE", "uuid, uuid, timestamptz"),
+        ("USAGE", "uuid, uuid, timestamptz, bigint"),
+        ("USAGE_BELOW", "uuid, uuid, timestamptz, bigint, uuid"),
+        ("PAIRS", "uuid, uuid, bigint"),
+        ("ROTATIONS", "uuid, uuid, bigint"),
         ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
     ],
 )
 async def test_no_table_is_read_from_end_to_end(database: Database, name: str, types: str) -> None:
     """With many keys and changes, the plan that is kept for a statement reads no table from end to end."""
+    usage = {"USAGE": False, "USAGE_BELOW": True}
+    if name in usage:
+        statement = statements.usage(DIALECT, below=usage[name])
+    else:
+        statement = getattr(sql, name, None) or getattr(statements, name)
     keys = "SELECT md5(n::text)::uuid AS id FROM generate_series(1, 20000) n"
     database.query("INSERT INTO organizations VALUES ('00000000-0000-0000-0000-000000000000', 'x', 'x', now())")
     database.query(
@@ -379,7 +388,7 @@ async def test_no_table_is_read_from_end_to_end(database: Database, name: str, t
     connection = await asyncpg.connect(database.url)
     try:
         await connection.execute("ANALYZE; SET plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE asked ({types}) AS {getattr(sql, name, None) or getattr(statements, name)}")
+        await connection.execute(f"PREPARE asked ({types}) AS {statement}")
         nulls = ", ".join("NULL" for _ in types.split(","))
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
     finally:

@@ -55,7 +55,7 @@ async def hasty(database: Database, path: Path) -> AsyncIterator[SqliteStore]:
 class TestSqliteStore(StoreContract):
     """The contract on SQLite."""
 
-    def open(self, database: Database, on_batch: Callable[[int], None] | None = None) -> RunningStore:
+    def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same file."""
         return SqliteStore(Path(database.url.removeprefix("sqlite:///")), on_batch=on_batch)
 

@@ -44,8 +44,34 @@ def test_our_own_options() -> None:
     """The options that are ours are taken out of the URL, and the others stay."""
     url = read("postgresql://db/keys?pool_size=3&application_name=x&statement_cache_size=0")
     assert url == PostgresUrl(
-        dsn="postgresql://db/keys?application_name=x", pool_size=3, statement_cache_size=0, names_application=True
+        dsn="postgresql://db/keys?application_name=x",
+        pool_size=3,
+        statement_cache_size=0,
+        names_application=True,
+        is_remote=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("rest", "remote"),
+    [
+        ("me:secret@db.example:5432/keys", True),
+        ("10.0.0.7/keys", True),
+        ("127.0.0.1,db.example/keys", True),
+        ("[fd00::1]:5432/keys", True),
+        ("localhost/keys", False),
+        ("127.0.0.1:5432/keys", False),
+        ("[::1]/keys", False),
+        ("/keys?host=/var/run/postgresql", False),
+        ("/keys?host=db.example", True),
+    ],
+)
+def test_a_host_that_is_another_machine(rest: str, remote: bool) -> None:
+    """A host is remote unless it is a loopback address or a socket; the mode of TLS is that of the URL."""
+    for query, mode in (("", "prefer"), ("sslmode=verify-full", "verify-full")):
+        url = read(f"postgresql://{rest}{'&' if '?' in rest else '?'}{query}" if query else f"postgresql://{rest}")
+        assert isinstance(url, PostgresUrl)
+        assert (url.is_remote, url.sslmode) == (remote, mode)
 
 
 @pytest.mark.parametrize(

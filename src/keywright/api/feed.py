@@ -12,10 +12,11 @@ database itself: the change follower is the only reader, so no change can be los
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -23,26 +24,35 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from keywright.api.http.bodies import Body, BodyInput, ParsedBody
+from keywright.api.http.principal import source_of
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.change_log import ORIGIN
 from keywright.service.checking.ports import CheckingStore, HourlyUsage, Seconds, UsageBatch
 from keywright.service.checking.verdicts import Caller
-from keywright.service.faults import StorageUnavailable
+from keywright.service.faults import Fault, StorageUnavailable
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
 
 PREFIX = "/api/v2/verifier"
+FEED = f"{PREFIX}/feed"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
 BEAT_SECONDS = 0.2
 # Clocks have slightly different rates; the end of a stream bounds their drift.
 LONGEST_STREAM_SECONDS = 300.0
 # A new process begins to follow within some milliseconds; one that cannot follow has nothing to send.
 BEGIN_PATIENCE_SECONDS = 2.0
+MOST_EVENT_BYTES = 4096
+"""The longest event. More changes are sent as several events, of which the last one promises that all are there."""
+
+# What an event has beside its digests and numbers: the names of its fields, a cursor, two times.
+_ENVELOPE_BYTES = 256
+_DIGEST_BYTES = 67
 _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
@@ -121,7 +131,11 @@ class SubscriberInput(Input):
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         async def read(request: Request) -> _Subscriber:
             authorization = request.headers.getlist("authorization")
-            caller: Caller = await trust.callers.recognize(authorization)
+            try:
+                caller: Caller = await trust.callers.recognize(authorization)
+            except (Refusal, Fault):
+                request.state.log["source"] = source_of(request, trust)
+                raise
             if caller.verifier is None:
                 raise Refusal("verifier_required")
             return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))
@@ -138,7 +152,7 @@ class FeedRoutes:
     def __init__(self, parts: FeedParts) -> None:
         self._parts = parts
 
-    @operation("GET", f"{PREFIX}/feed")
+    @operation("GET", FEED)
     async def feed(
         self,
         subscriber: ByVerifier,
@@ -181,6 +195,27 @@ class FeedRoutes:
         records = [record for record in found if record is not None]
         await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
         return Response(status_code=204)
+
+
+class _Part(NamedTuple):
+    """The digests of one event in hexadecimal, and the numbers of the changes of which it has the last digest."""
+
+    digests: list[str]
+    seqs: list[int]
+
+
+def _parts(changes: Sequence[Change]) -> Iterator[_Part]:
+    """Divide changes among events; one event without any change."""
+    part, room = _Part([], []), MOST_EVENT_BYTES - _ENVELOPE_BYTES
+    for change in changes:
+        size = len(change.digests) * _DIGEST_BYTES + len(str(change.seq)) + 1
+        if size > room:
+            yield part
+            part, room = _Part([], []), MOST_EVENT_BYTES - _ENVELOPE_BYTES
+        part.digests.extend(digest.hex() for digest in change.digests)
+        part.seqs.append(change.seq)
+        room -= size
+    yield part
 
 
 async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: str) -> HourlyUsage | None:
@@ -243,6 +278,9 @@ class Stream:
         self._credential = credential
         self._arrived = arrived
         self._position = 0
+        # Of the last event that was sent: a reader that has it has all changes up to the one, and before the other.
+        self._cursor = ORIGIN
+        self._promised = arrived - LONGEST_STREAM_SECONDS
         self._renew_at = arrived + RENEW_EVERY_SECONDS
 
     async def events(self, cursor: str | None) -> AsyncIterator[bytes]:
@@ -251,18 +289,16 @@ class Stream:
 
         It ends, too, when the change log has dropped changes that were not sent yet.
         """
-        beginning = self._begin(cursor)
-        if beginning is None:
-            return
-        yield beginning
-        while self._parts.monotonic() - self._arrived < LONGEST_STREAM_SECONDS:
-            event = await self._next()
-            if event is None:
+        events = self._begin(cursor)
+        while events is not None:
+            for event in events:
+                yield event
+                await self._renew()
+            if self._parts.monotonic() - self._arrived >= LONGEST_STREAM_SECONDS:
                 return
-            yield event
-            await self._renew()
+            events = await self._next()
 
-    def _begin(self, cursor: str | None) -> bytes | None:
+    def _begin(self, cursor: str | None) -> Iterator[bytes] | None:
         """Set the position in the change log, and give the events before it; None for a revoked verifier."""
         log = self._follower.log
         recent = log.recent()
@@ -273,10 +309,12 @@ class Stream:
         hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
             # It is unknown which changes were missed. The recent ones are sent to be acknowledged.
-            return self._event("reset") + hello + self._drop(recent)
-        return hello + self._drop(missed)
+            self._cursor = log.cursor
+            return chain((self._event("reset"), hello), self._drop(recent))
+        self._cursor = cursor or ORIGIN
+        return chain((hello,), self._drop(missed))
 
-    async def _next(self) -> bytes | None:
+    async def _next(self) -> Iterator[bytes] | None:
         """Wait for changes, or for the time of a beat; None when the stream ends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
@@ -285,7 +323,7 @@ class Stream:
         if changes is None or self._ends(changes):
             return None
         self._position += len(changes)
-        return self._drop(changes) if changes else self._event("beat", cursor=self._follower.log.cursor)
+        return self._drop(changes) if changes else self._beat()
 
     def _ends(self, changes: Sequence[Change]) -> bool:
         """Tell whether the changes name the verifier itself: then it was revoked, for good."""
@@ -301,14 +339,30 @@ class Stream:
         since = self._follower.since
         return -inf if since is None else since
 
-    def _drop(self, changes: Sequence[Change]) -> bytes:
-        digests = [digest.hex() for change in changes for digest in change.digests]
-        seqs = [change.seq for change in changes]
-        return self._event("drop", id=self._follower.log.cursor, digests=digests, seqs=seqs)
+    def _drop(self, changes: Sequence[Change]) -> Iterator[bytes]:
+        """
+        Give the events of changes, each of a bounded size.
+
+        All but the last one have the cursor and the promise of the event before: the reader lacks changes still.
+        """
+        cursor, covered = self._follower.log.cursor, self._covered
+        *first, last = _parts(changes)
+        return chain((self._part(part) for part in first), self._last_part(last, cursor, covered))
+
+    def _part(self, part: _Part) -> bytes:
+        return self._event("drop", id=self._cursor, digests=part.digests, seqs=part.seqs)
+
+    def _last_part(self, part: _Part, cursor: str, covered: float) -> Iterator[bytes]:
+        self._cursor, self._promised = cursor, covered
+        yield self._part(part)
+
+    def _beat(self) -> Iterator[bytes]:
+        self._cursor, self._promised = self._follower.log.cursor, self._covered
+        yield self._event("beat", cursor=self._cursor)
 
     def _event(self, kind: str, *, id: str | None = None, **data: Any) -> bytes:  # noqa: A002 - the field's name
         now = self._parts.monotonic()
-        data |= {"elapsed": round(now - self._arrived, 6), "age": round(now - self._covered, 6)}
+        data |= {"elapsed": round(now - self._arrived, 6), "age": round(now - self._promised, 6)}
         number = "" if id is None else f"id: {id}\n"
         return f"event: {kind}\n{number}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 

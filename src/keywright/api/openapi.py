@@ -4,23 +4,20 @@ The OpenAPI document, derived from the operations: their inputs, answers and err
 Bodies of requests are pydantic models. Answers are classes of the contract, or lists and unions of them.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from http import HTTPStatus
 from types import UnionType
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
 
 from keywright import contract
 from keywright.api.http.bodies import BodyInput, body_model_of
 from keywright.api.http.problems import PROBLEM_TYPE, PROBLEMS, RETRY_SECONDS
-from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operation, operations_of
+from keywright.api.http.routing import Operation, Parameter, PathInput, QueryInput, operations_of
 from keywright.api.keys.requests import CreateApiKeyRequestV2, UpdateApiKeyRequest
 from keywright.api.verify.schemas import BATCH, MOST_IN_A_BATCH, VERIFY, BatchRequest, VerifyRequest
+from keywright.contract.examples import EXAMPLES
 from keywright.contract.schema import schemas as schemas_of
 from keywright.service.management.audit_log import EventType
 from keywright.service.principal import Permission
@@ -67,35 +64,29 @@ _FACTS_HEADER = {
 _OF_ALL = ("internal", "storage_unavailable")
 _OF_VERIFICATIONS = (
     *("invalid_request", "invalid_json", "missing_token", "invalid_token", "organization_required"),
-    *("organization_conflict", "insufficient_scope", "payload_too_large", "unsupported_media_type"),
+    *("organization_conflict", "insufficient_permission", "payload_too_large", "unsupported_media_type"),
     *("validation_failed", "auth_unavailable", "limits_unavailable"),
 )
 
 _ANSWERS = {contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse}
 
 
-class DocumentRoute:
+def documented(groups: Iterable[object]) -> list[Operation]:
+    """Give the operations of objects; those without a tag are left out."""
+    return [found for group in groups for found, _ in operations_of(group) if found.tag is not None]
+
+
+def document(
+    operations: Sequence[Operation], *, version: str, environments: Sequence[str], server: str | None = None
+) -> dict[str, Any]:
     """
-    `/openapi.json`.
+    Build the document of *operations* and of the verifications.
 
     Args:
-        groups: Objects with operations; operations without a tag are left out.
         version: The version of the service.
         environments: The environments of keys.
+        server: The address of the service for its clients; None for the one that the document was read from.
     """
-
-    def __init__(self, groups: Iterable[object], *, version: str, environments: Sequence[str]) -> None:
-        operations = [found for group in groups for found, _ in operations_of(group) if found.tag is not None]
-        self._document = cache(lambda: document(operations, version=version, environments=environments))
-
-    @operation("GET", "/openapi.json")
-    async def openapi(self) -> Response:
-        """Answer the document. The first request builds it in a thread, because that takes as long as hundreds."""
-        return JSONResponse(await run_in_threadpool(self._document))
-
-
-def document(operations: Sequence[Operation], *, version: str, environments: Sequence[str]) -> dict[str, Any]:
-    """Build the document of *operations* and of the verifications."""
     schemas = _Schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for found in operations:
@@ -106,6 +97,7 @@ def document(operations: Sequence[Operation], *, version: str, environments: Seq
     return {
         "openapi": "3.1.0",
         "info": {"title": "Keywright", "description": _DESCRIPTION, "version": version},
+        **({} if server is None else {"servers": [{"url": server}]}),
         "paths": paths | _verifications(schemas),
         "components": {
             "schemas": components,
@@ -139,8 +131,9 @@ class _Schemas:
         self.components: dict[str, Any] = dict(sorted({**answers, **components}.items()))
 
     def request(self, kind: Any) -> dict[str, Any]:
-        """Describe the body of a request."""
-        return {"content": {"application/json": {"schema": self._requests[kind]}}}
+        """Describe the body of a request, with its first example."""
+        examples = kind.model_config["json_schema_extra"]["examples"]
+        return {"content": {"application/json": {"schema": self._requests[kind], "example": examples[0]}}}
 
     def parameters(self, param: Parameter) -> list[dict[str, Any]]:
         """Describe the parameters that an input reads from path, query and headers."""
@@ -184,7 +177,7 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
         "tags": [found.tag],
         "summary": found.summary,
         "description": found.description,
-        "operationId": f"{re.sub(r'[^0-9a-z]', '_', found.name + found.path)}_{found.method.lower()}",
+        "operationId": _operation_id(found.name),
     }
     if parameters:
         described["parameters"] = parameters
@@ -197,6 +190,11 @@ def _documented(found: Operation, schemas: _Schemas) -> dict[str, Any]:
         "security": [{"BearerAuth": []}],
         "x-permission": next(each.permission for each in inputs if each.permission is not None).value,
     }
+
+
+def _operation_id(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _error_responses(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -214,14 +212,14 @@ def _verifications(schemas: _Schemas) -> dict[str, Any]:
         "summary": "Verify API Key",
         "description": "Check a presented key. A refusal is a normal answer with `valid: false` and the reason in "
         "`code`. The bearer of a token can check its organization's keys only; a verifier checks all keys.",
-        "operationId": "verify_api_key",
+        "operationId": "verifyApiKey",
         "parameters": [_FACTS_HEADER],
         **_verification(schemas.request(VerifyRequest), _answer(contract.VerifyResponse)),
     }
     several = {
         "summary": "Verify API Keys",
         "description": f"Check up to {MOST_IN_A_BATCH} presented keys. The verdicts come in the order of the keys.",
-        "operationId": "verify_api_keys",
+        "operationId": "verifyApiKeys",
         **_verification(schemas.request(BatchRequest), _answer(contract.BatchResponse)),
     }
     return {VERIFY: {"post": one}, BATCH: {"post": several}}
@@ -266,11 +264,20 @@ def _example_of(code: str) -> dict[str, Any]:
 def _headers_of(code: str) -> list[str]:
     if code in RETRY_SECONDS or PROBLEMS[code].status == 503:
         return ["Retry-After"]
-    return ["WWW-Authenticate"] if PROBLEMS[code].status == 401 or code == "insufficient_scope" else []
+    return ["WWW-Authenticate"] if PROBLEMS[code].status == 401 or code == "insufficient_permission" else []
 
 
 def _answer(kind: Any) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": _schema_of(kind)}}}
+    return {"content": {"application/json": {"schema": _schema_of(kind), "example": _answer_example(kind)}}}
+
+
+def _answer_example(kind: Any) -> Any:
+    """Give an example of an answer; of a union, one of its last type."""
+    if isinstance(kind, UnionType):
+        return _answer_example(get_args(kind)[-1])
+    if items := get_args(kind):
+        return [_answer_example(items[0])]
+    return EXAMPLES[kind]
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:

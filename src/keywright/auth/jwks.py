@@ -87,6 +87,10 @@ class KeySet:
             return False
         return self._monotonic() - self._succeeded_at < FRESH_SECONDS + STALE_SECONDS
 
+    def age(self) -> float | None:
+        """Return the seconds since the last successful fetch; None before the first."""
+        return None if self._succeeded_at is None else self._monotonic() - self._succeeded_at
+
     async def start(self) -> None:
         """Fetch the keys in the background until `close`. Returns at once; a failed fetch is logged and retried."""
         if self._refresher is None and not self._closed:

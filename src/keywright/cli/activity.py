@@ -152,10 +152,11 @@ def _print_receipt(receipt: "RevocationResponse") -> None:
     )
     if receipt.verifiers:
         rows = [
-            (one.name, one.kind, moment(one.confirmed_at), moment(one.may_accept_until)) for one in receipt.verifiers
+            (one.kind, moment(one.connected_at), moment(one.confirmed_at), moment(one.may_accept_until))
+            for one in receipt.verifiers
         ]
         typer.echo()
-        print_rows(("Name", "Kind", "Confirmed", "Believes until"), rows)
+        print_rows(("Kind", "Connected", "Confirmed", "Believes until"), rows)
 
 
 def _print_options(options: "OptionsResponse") -> None:

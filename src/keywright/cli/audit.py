@@ -1,4 +1,4 @@
-"""`keywright audit verify`: proves the audit log on the database itself, without a service."""
+"""`keywright audit`: proves the audit log, and erases a person from it, on the database itself, without a service."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -11,6 +11,8 @@ from keywright.cli import exits
 
 if TYPE_CHECKING:
     from keywright.service.management.audit import Head, Report
+    from keywright.service.management.erasure import Erased
+    from keywright.service.management.ports import Checkpoint
     from keywright.storage.engine import RunningStore
 
 SENTENCES: Mapping[str, str] = {
@@ -19,23 +21,21 @@ SENTENCES: Mapping[str, str] = {
     "event_removed": "the event was removed",
     "places_removed": "the position was removed, and maybe others after it",
     "event_loose": "the event was inserted later: it has no position in the chain",
+    "events_unsealed": "there are more or fewer events without a digest than when they were sealed",
+    "checkpoint_differs": "the checkpoint counts other events than those of its positions",
     "end_cut_off": "the end of the chain was cut off here",
     "end_altered": "the stored end of the chain differs from the end of the chain",
     "head_not_reached": "the chain was longer when the given head was printed",
     "head_differs": "the chain was computed again after the given head was printed",
+    "head_pruned": "the position of the given head was removed since by retention; compare a later head",
 }
 """A sentence for each `service.management.audit.FindingKind`."""
 
 audit = typer.Typer(
     no_args_is_help=True,
-    help="Prove that the audit log is complete and unaltered. Works on the database that KEYWRIGHT_DATABASE_URL names, "
-    "whether or not the service runs.",
+    help="Prove that the audit log is complete and unaltered, and erase a person from it. Works on the database that "
+    "KEYWRIGHT_DATABASE_URL names, whether or not the service runs.",
 )
-
-
-@audit.callback()
-def group() -> None:
-    """Keep `verify` a subcommand: Typer runs an only command without its name."""
 
 
 @audit.command()
@@ -52,7 +52,8 @@ def verify(
     """
     Read all events, compute their chain again, and report events that were altered, removed, inserted or cut off.
 
-    Prints the head of every chain. Store it elsewhere: a user who can write to the database can compute a new chain.
+    Says what retention has removed and what was erased, and prints the head of every chain. Store it elsewhere: a user
+    who can write to the database can compute a new chain.
     Exit code 1 if there is a finding.
     """
     from keywright.cli import database
@@ -91,6 +92,8 @@ async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | Non
     from keywright.service.management.audit import audit
 
     organizations = await store.chained_organizations()
+    if not organizations and earlier is None:
+        exits.stop("The database has no events: nothing was verified. Is it the right one?", exits.FAILED)
     if org is not None and org not in organizations and earlier is None:
         exits.stop("That organization has no events.", exits.FAILED)
     for org_id in organizations if org is None else [org]:
@@ -99,7 +102,8 @@ async def _reports(store: "RunningStore", org: UUID | None, earlier: "Head | Non
 
 def _lines(report: "Report") -> Iterator[str]:
     verdict = "nothing is wrong" if not report.found else f"{report.found} wrong"
-    yield f"organization {report.org_id}: {report.head.position} events, {verdict}"
+    yield f"organization {report.org_id}: {_stored(report)} events, {verdict}"
+    yield from _removed(report)
     for kind, position, event_id in report.findings:
         location = {"position": position, "event": event_id}
         where = ", ".join(f"{name} {value}" for name, value in location.items() if value is not None)
@@ -109,15 +113,75 @@ def _lines(report: "Report") -> Iterator[str]:
     yield f"  head {report.head}"
 
 
+def _stored(report: "Report") -> int:
+    """Count the positions that are stored."""
+    return report.head.position - (0 if report.checkpoint is None else report.checkpoint.position)
+
+
+def _removed(report: "Report") -> Iterator[str]:
+    checkpoint = report.checkpoint
+    if checkpoint is not None:
+        moved = checkpoint.moved_at.isoformat(timespec="seconds")
+        yield f"  pruned: {checkpoint.removed} events, up to position {checkpoint.position}, last at {moved}"
+    if report.erased:
+        yield f"  erased: the personal fields of {report.erased} events"
+    if report.undigested:
+        yield f"  not proven: {report.undigested} events from before the chain, which were counted"
+
+
 def _json(report: "Report") -> str:
     findings = [{**finding._asdict(), "message": SENTENCES[finding.kind]} for finding in report.findings]
     return json.dumps(
         {
             "org_id": report.org_id,
             "head": str(report.head),
-            "events": report.head.position,
+            "events": _stored(report),
+            "pruned": None if report.checkpoint is None else _pruned(report.checkpoint),
+            "erased": report.erased,
+            "undigested": report.undigested,
             "found": report.found,
             "findings": findings,
         },
         default=str,
     )
+
+
+def _pruned(checkpoint: "Checkpoint") -> dict[str, object]:
+    return {
+        "events": checkpoint.removed,
+        "position": checkpoint.position,
+        "hash": checkpoint.hash.hex(),
+        "at": checkpoint.moved_at.isoformat(),
+    }
+
+
+@audit.command()
+def erase(
+    org: Annotated[UUID, typer.Option(help="The id of the organization.")],
+    subject: Annotated[str, typer.Option(help="The `sub` of the person's tokens, exactly, such as `auth0|alice`.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be erased.")] = False,
+) -> None:
+    """
+    Erase a person from the audit log: blank the personal fields of all events of one subject in one organization.
+
+    These are the subject, the client, the address, and names, descriptions, external ids and metadata of keys in the
+    details of changes. An event is added first that names the positions. The rest of each event stays proven. It cannot
+    be undone; backups keep what they have.
+    """
+    from keywright.cli import database
+    from keywright.service.management.erasure import NotErasable
+
+    url = exits.load_database_settings().database_url.get_secret_value()
+    database.require_migrated(url)
+    with exits.ending_on(NotErasable, code=exits.FAILED):
+        erased = database.run(url, lambda store: _erase(store, org, subject, dry_run=dry_run))
+    if not erased.events:
+        exits.stop("That organization has no events of that subject.", exits.FAILED)
+    print(f"{'would be erased' if dry_run else 'erased'}: {erased.events} events")
+
+
+async def _erase(store: "RunningStore", org: UUID, subject: str, *, dry_run: bool) -> "Erased":
+    from keywright.service.management.erasure import erase_subject
+    from keywright.system import new_id, utc_now
+
+    return await erase_subject(store, org, subject, clock=utc_now, new_id=new_id, dry_run=dry_run)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 keys = typer.Typer(
     no_args_is_help=True,
-    help="Create, read, change, rotate, revoke and delete API keys through a running service: KEYWRIGHT_URL "
+    help="Create, read, change, disable, rotate, revoke and delete API keys through a running service: KEYWRIGHT_URL "
     "(http://127.0.0.1:8080 unless set), with the access token in KEYWRIGHT_TOKEN.",
 )
 
@@ -76,15 +76,28 @@ Metadata = Annotated[
     typer.Option(parser=option_types.json_object, metavar="JSON", help="Other data, a JSON object up to 8 KiB."),
 ]
 
+CreatedBy = Annotated[
+    str | None, typer.Option(metavar="SUBJECT", help="Keys that the bearer of this token subject created.")
+]
+CreatedAfter = Annotated[
+    datetime | None, option_types.past_option("Keys created since a time, or since a duration ago such as 90d.")
+]
+CreatedBefore = Annotated[
+    datetime | None, option_types.past_option("Keys created before a time, or before a duration ago such as 90d.")
+]
+WithScope = Annotated[str | None, typer.Option(help="Keys with exactly this scope.")]
+OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Begin with the oldest key.")]
+
 
 @keys.command("list")
 def list_keys(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most keys on a page.")] = 100,
     everything: AllPages = False,
     status: Annotated[
-        Literal["active", "expired", "revoked", "expiring"] | None,
+        Literal["active", "disabled", "expired", "revoked", "expiring"] | None,
         typer.Option(
-            metavar="STATUS", help="active, expired, revoked, or expiring: active, and expiring within 14 days."
+            metavar="STATUS",
+            help="active, disabled, expired, revoked, or expiring: active, and expiring within 14 days.",
         ),
     ] = None,
     search: Annotated[
@@ -97,15 +110,31 @@ def list_keys(
         datetime | None,
         option_types.past_option("Keys created before a time, or a duration ago such as 90d, and not used since."),
     ] = None,
+    created_by: CreatedBy = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    scope: WithScope = None,
+    oldest_first: OldestFirst = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the organization's keys, newest first."""
-    filters = {"status": status, "q": search, "environment": environment, "external_id": external_id}
+    filters: dict[str, Any] = {
+        "status": status,
+        "q": search,
+        "environment": environment,
+        "external_id": external_id,
+        "unused_since": unused_since,
+        "created_by": created_by,
+        "created_after": created_after,
+        "created_before": created_before,
+        "scope": scope,
+        "sort": "created_at" if oldest_first else None,
+    }
     with service() as client:
         if everything:
-            output.print_keys(_read_all(client, limit, {**filters, "unused_since": unused_since}), as_json=as_json)
+            output.print_keys(_read_all(client, limit, filters), as_json=as_json)
             return
-        page = client.list(limit=limit, **filters, unused_since=unused_since)
+        page = client.list(limit=limit, **filters)
     output.print_keys(page.api_keys, as_json=as_json)
     if page.next is not None:
         output.mention_more(len(page.api_keys))
@@ -167,6 +196,20 @@ def update(
         exits.stop("There is nothing to change: give at least one field.", exits.MISUSED)
     with service() as client:
         output.print_key(client.update(key_id, **given, **cleared, if_match=if_match), as_json=as_json)
+
+
+@keys.command()
+def disable(key_id: KeyId, if_match: IfMatch = None, as_json: AsJson = False) -> None:
+    """Disable a key: it is refused until it is enabled again."""
+    with service() as client:
+        output.print_key(client.update(key_id, enabled=False, if_match=if_match), as_json=as_json)
+
+
+@keys.command()
+def enable(key_id: KeyId, if_match: IfMatch = None, as_json: AsJson = False) -> None:
+    """Enable a key that was disabled."""
+    with service() as client:
+        output.print_key(client.update(key_id, enabled=True, if_match=if_match), as_json=as_json)
 
 
 keys.command()(rotation.rotate)

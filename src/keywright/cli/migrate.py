@@ -11,6 +11,14 @@ def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit code 1 if migrations are pending.")
     ] = False,
+    grant_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="PostgreSQL: afterwards, give this role the rights that `serve` needs, and no others. Run it as the "
+            "owner of the tables, and `serve` as ROLE.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""
     from keywright.cli import database
@@ -23,6 +31,9 @@ def migrate(
         if steps and not check:
             database.refuse_unclear_owners(url, steps, trusts_ids=settings.trusts_org_ids)
             storage.migrate(url, lambda step: print(f"migrated: {step}"))
+        if grant_to is not None and not check:
+            storage.grant(url, grant_to)
+            print(f"granted to {grant_to}: the rights of the service")
     if not check:
         print("The database is up to date." if steps else "The database was up to date.")
         return

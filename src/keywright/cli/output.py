@@ -63,7 +63,7 @@ def print_answer(answer: Answer, print_for_people: Callable[[Answer], None], *, 
 
 def mention_more(count: int) -> None:
     """Note on standard error that there are more rows than the *count* printed."""
-    typer.echo(f"These are the newest {count}. There are more: use --all.", err=True)
+    typer.echo(f"These are the first {count}. There are more: use --all.", err=True)
 
 
 def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:
@@ -92,16 +92,17 @@ def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:
 
 def _fields(key: "ApiKeyResponse") -> Iterator[tuple[str, str]]:
     yield "ID", str(key.id)
-    yield "Organization", str(key.org_id)
+    yield "Organization", f"{key.org_id} ({key.org_external_id})"
     yield "Name", key.name
     yield "Description", key.description or "–"
     yield "Environment", key.environment or "–"
     yield "Public key", key.public_key
     yield "Private key", key.private_key_display
-    yield "Created", moment(key.created_at)
+    yield "Created", f"{moment(key.created_at)} by {key.created_by}"
     yield "Expires", moment(key.expires_at)
     reason = "" if key.revocation_reason is None else f" ({key.revocation_reason.replace('_', ' ')})"
-    yield "Status", f"{_status(key)}{reason}"
+    by = "" if key.revoked_by is None else f" by {key.revoked_by}"
+    yield "Status", f"{_status(key)}{reason}{by}"
     yield "Last used", moment(key.last_used_at)
     yield "Scopes", ", ".join(key.scopes) or "–"
     yield "Allowed from", ", ".join(key.allowed_ips) or "anywhere"

@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -17,6 +18,7 @@ from keywright.cli.option_types import AsJson
 from keywright.cli.tables import printable
 
 if TYPE_CHECKING:
+    from keywright.service.verifier_sessions import Confirmation
     from keywright.service.verifiers import Verifiers
 
 verifiers = typer.Typer(
@@ -64,6 +66,40 @@ def revoke(name: Name) -> None:
     if _run(lambda verifiers: verifiers.revoke(name)) is None:
         exits.stop("There is no verifier of that name.", exits.FAILED)
     typer.echo("Revoked. Every running service refuses it within a second.")
+
+
+@verifiers.command()
+def receipt(
+    key_id: Annotated[UUID, typer.Argument(help="The id of a revoked or deleted key.")],
+    org: Annotated[UUID, typer.Option(help="The id of the key's organization.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show which processes acknowledged the revocation of a key, with their names; organizations see no names."""
+    from keywright.cli import database
+
+    url = exits.load_database_settings().database_url.get_secret_value()
+    database.require_migrated(url)
+    found = database.run(url, lambda store: store.receipt(org, key_id))
+    if found is None:
+        exits.stop("That key was neither revoked nor deleted, or its receipt was removed for its age.", exits.FAILED)
+    sessions = [_session(each, found.committed_by) for each in found.confirmations]
+    if as_json:
+        typer.echo(_json({"key_id": key_id, "revoked_at": found.ended_at, "processes": sessions}))
+        return
+    for session in sessions:
+        until = session["may_accept_until"]
+        state = f"may accept the key until {until}" if until is not None else f"confirmed {session['confirmed_at']}"
+        typer.echo(f"{printable(session['name']):<32} {session['kind']:<9} {state}")
+
+
+def _session(confirmation: "Confirmation", committed_by: datetime) -> dict[str, Any]:
+    return {
+        "name": confirmation.session.name,
+        "kind": "server" if confirmation.session.verifier_id is None else "verifier",
+        "connected_at": confirmation.connected_at,
+        "confirmed_at": confirmation.confirmed_at,
+        "may_accept_until": confirmation.may_accept_until(committed_by),
+    }
 
 
 def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:

@@ -37,12 +37,39 @@ def body_of(fields: Mapping[str, Any]) -> bytes:
         fields: Values by the names of the contract; aware times and tuples are allowed.
 
     Raises:
-        KeywrightError: A value cannot be written as JSON in UTF-8; the error does not quote it.
+        KeywrightError: A value cannot be written as JSON in UTF-8; the error names the field and the type, and does
+            not quote the value.
     """
     try:
-        return json.dumps(dict(fields), ensure_ascii=False, allow_nan=False, default=_plain).encode()
+        return _written(dict(fields))
     except (TypeError, ValueError, RecursionError):
-        raise KeywrightError("A field holds what JSON in UTF-8 cannot carry, or a time without a zone.") from None
+        # Raised outside of the handler: a traceback would show the value.
+        flaw = next(filter(None, map(_flaw, fields.items())), "The fields cannot be written as JSON in UTF-8.")
+    raise KeywrightError(flaw)
+
+
+def _written(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain).encode()
+
+
+def _flaw(field: tuple[str, Any]) -> str | None:
+    """Say what is wrong with a field that cannot be written; None for one that can."""
+    name, value = field
+    try:
+        _written(value)
+    except RecursionError:
+        return f"{name}: the {type(value).__name__} is nested too deep."
+    except UnicodeEncodeError:
+        return f"{name}: the {type(value).__name__} has half of a surrogate pair, which UTF-8 cannot carry."
+    except (TypeError, ValueError) as error:
+        return f"{name}: {_reason(value, error)}"
+    return None
+
+
+def _reason(value: Any, error: Exception) -> str:
+    if isinstance(error, _NotJson):
+        return str(error)
+    return f"the {type(value).__name__} has a value that JSON cannot carry, such as infinity or a name that is no text."
 
 
 def texts(name: str, values: Collection[str]) -> tuple[str, ...]:
@@ -70,7 +97,7 @@ def moment(time: datetime) -> str:
         ValueError: The time has no zone, so it names no moment.
     """
     if time.tzinfo is None:
-        raise ValueError("a time without a zone")
+        raise _NotJson("the datetime has no zone, so it names no moment.")
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -79,4 +106,8 @@ def _plain(value: Any) -> Any:
         return moment(value)
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError("not a value of JSON")
+    raise _NotJson(f"JSON has no {type(value).__name__}.")
+
+
+class _NotJson(ValueError):
+    """A value that JSON cannot carry; the text is a sentence without the value."""

@@ -100,6 +100,11 @@ def list_page(
     environment: str | None = None,
     external_id: str | None = None,
     unused_since: datetime | None = None,
+    created_by: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    scope: str | None = None,
+    sort: str | None = None,
 ) -> Call[ApiKeyPage]:
     """
     Read one page of keys, newest first. All given filters apply.
@@ -107,14 +112,21 @@ def list_page(
     Args:
         limit: The most keys of the page, 1 to 1000.
         cursor: The `next` of the page before; None for the first page.
-        status: `active`, `expired`, `revoked`, or `expiring`: active, and expiring within 14 days.
+        status: `active`, `disabled`, `expired`, `revoked`, or `expiring`: active, and expiring within 14 days.
         q: Part of the name or description, the beginning of the public key, or the end of the private one.
         environment: Such as `live`.
         external_id: The id of the owner in your own records.
         unused_since: Keys that existed at this moment and were not used since; aware.
+        created_by: The subject of the access token that created the key.
+        created_after: Created at this moment or later; aware.
+        created_before: Created before this moment; aware.
+        scope: Exactly this scope of the key; a wildcard that grants it is another scope.
+        sort: `created_at` for the oldest keys first; `-created_at`, or None, for the newest first.
     """
-    which = {"status": status, "q": q, "environment": environment, "external_id": external_id}
-    parameters = _given({"limit": limit, "cursor": cursor, **which, "unused_since": unused_since})
+    which = {"status": status, "q": q, "environment": environment, "external_id": external_id, "scope": scope}
+    times = {"unused_since": unused_since, "created_after": created_after, "created_before": created_before}
+    page = {"limit": limit, "cursor": cursor, "sort": sort}
+    parameters = _given({**page, **which, "created_by": created_by, **times})
     return Call(method="GET", path=KEYS, read=read_page, parameters=parameters)
 
 
@@ -130,6 +142,7 @@ def update(
     description: str | Unchanged | None = UNCHANGED,
     environment: str | Unchanged = UNCHANGED,
     expires_at: datetime | Unchanged | None = UNCHANGED,
+    enabled: bool | Unchanged = UNCHANGED,
     scopes: Collection[str] | Unchanged = UNCHANGED,
     allowed_ips: Collection[str] | Unchanged = UNCHANGED,
     rate_limits: Collection[AnyRateLimit] | Unchanged = UNCHANGED,
@@ -142,6 +155,7 @@ def update(
 
     Args:
         environment: It is part of the key's text, so only the present one is accepted.
+        enabled: False disables the key until True enables it again.
         if_match: The `etag` of the key that was read. If the key was changed since, nothing is changed, and `Refused`
             has the code `precondition_failed`. None to change any version.
     """
@@ -150,6 +164,7 @@ def update(
         "description": description,
         "environment": environment,
         "expires_at": expires_at,
+        "enabled": enabled,
         "scopes": scopes if isinstance(scopes, Unchanged) else texts("scopes", scopes),
         "allowed_ips": allowed_ips if isinstance(allowed_ips, Unchanged) else texts("allowed_ips", allowed_ips),
         "rate_limits": rate_limits if isinstance(rate_limits, Unchanged) else plain_limits(rate_limits),
@@ -302,20 +317,24 @@ def _condition(if_match: str | None) -> dict[str, str]:
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in _present(parameters).items()}
+    return {name: _text(name, value) for name, value in _present(parameters).items()}
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise KeywrightError(f"{name}: the datetime has no zone, so it names no moment.")
+    text = moment(value) if isinstance(value, datetime) else str(value)
     try:
-        text = moment(value) if isinstance(value, datetime) else str(value)
         text.encode()
     except ValueError:
-        raise KeywrightError("A filter cannot be written in UTF-8, or is a time without a zone.") from None
-    return text
+        flaw = f"{name}: the {type(value).__name__} has half of a surrogate pair, which UTF-8 cannot carry."
+    else:
+        return text
+    raise KeywrightError(flaw)
 
 
 def _nothing(_response: httpx.Response) -> None:

@@ -44,6 +44,8 @@ class ApiKeyResponse:
     id: UUID
     org_id: UUID
     """The organization the key belongs to"""
+    org_external_id: str
+    """The organization's id in access tokens"""
     name: str
     description: str | None
     environment: str | None
@@ -55,6 +57,8 @@ class ApiKeyResponse:
     created_at: AwareTime
     expires_at: AwareTime | None
     """When it stops working; null for never"""
+    enabled: bool
+    """False for a key that is disabled until it is enabled again"""
     is_revoked: bool
     revoked_at: AwareTime | None
     last_used_at: AwareTime | None
@@ -62,6 +66,10 @@ class ApiKeyResponse:
     status: Status
     revocation_reason: RevocationReason | None
     """Null unless the key is revoked"""
+    created_by: str
+    """The subject of the access token that created the key"""
+    revoked_by: str | None
+    """The subject of the access token that revoked it; null unless the key is revoked"""
     scopes: tuple[str, ...]
     """What the key may do"""
     allowed_ips: tuple[str, ...]

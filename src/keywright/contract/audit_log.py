@@ -25,6 +25,7 @@ class EventResponse:
     type: str
     """Such as `api_key.created`; a newer service may have further types"""
     key_id: UUID
+    """The organization's id in an event about the log itself, such as `audit_log.erased`"""
     occurred_at: AwareTime
     actor: ActorResponse
     request_id: str
@@ -37,3 +38,5 @@ class EventResponse:
     """The place in the chain of the organization's events, from 1; null for an event older than the chain"""
     hash: str | None
     """SHA-256, in hexadecimal, over the hash before it and this event"""
+    erased: bool = False
+    """Whether the personal fields were erased: subject, client, address, and texts about the key in `data`"""

@@ -9,6 +9,10 @@ import msgspec
 
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, RateLimitResponse, SecretResponse
 from keywright.contract.audit_log import ActorResponse, EventResponse
+from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
+from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
+from keywright.contract.usage import CountResponse, SecretUseResponse, SourceResponse, UsageResponse
+from keywright.contract.verdicts import BatchResponse, VerifiedKey, VerifyResponse
 from keywright.keys.record import Status
 
 _PUBLIC_KEY = "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui"
@@ -18,6 +22,7 @@ _CREATED_AT = datetime(2026, 11, 23, 21, 48, 5, 120340, UTC)
 _API_KEY = ApiKeyResponse(
     id=UUID("019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55"),
     org_id=UUID("6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21"),
+    org_external_id="org_aBcDeFgHiJkLmNoP",
     name="Billing export",
     description="Nightly job",
     environment="live",
@@ -25,11 +30,14 @@ _API_KEY = ApiKeyResponse(
     private_key_display=_DISPLAY,
     created_at=_CREATED_AT,
     expires_at=None,
+    enabled=True,
     is_revoked=False,
     revoked_at=None,
     last_used_at=None,
     status=Status.ACTIVE,
     revocation_reason=None,
+    created_by="auth0|6543210fedcba",
+    revoked_by=None,
     scopes=("invoices:read",),
     allowed_ips=("192.0.2.0/24",),
     rate_limits=(RateLimitResponse(name="minute", limit=100, window_seconds=60),),
@@ -58,10 +66,77 @@ _EVENT = EventResponse(
     data={"before": {"scopes": []}, "after": {"scopes": ["invoices:read"]}},
     position=17,
     hash="5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    erased=False,
 )
+
+_USE = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+_USAGE = UsageResponse(
+    key_id=_API_KEY.id,
+    last_used_at=_USE,
+    period="day",
+    counts=(CountResponse(start=datetime(2026, 11, 30, tzinfo=UTC), count=1042),),
+    sources=(
+        SourceResponse(
+            public_key=_PUBLIC_KEY,
+            network="192.0.2.0/24",
+            agent="python-httpx",
+            verifier="api",
+            first_seen=_CREATED_AT,
+            last_seen=_USE,
+            count=1042,
+        ),
+    ),
+    secrets=(
+        SecretUseResponse(public_key=_PUBLIC_KEY, private_key_display=_DISPLAY, last_used_at=_USE, retires_at=None),
+    ),
+)
+_RECEIPT = RevocationResponse(
+    key_id=_API_KEY.id,
+    revoked_at=_USE,
+    confirmed=1,
+    pending=0,
+    may_accept_until=None,
+    verifiers=(
+        VerifierSessionResponse(
+            kind="verifier",
+            connected_at=_CREATED_AT,
+            confirmed_at=datetime(2026, 11, 30, 9, 0, 0, 80_000, tzinfo=UTC),
+            may_accept_until=None,
+        ),
+    ),
+)
+_OPTIONS = OptionsResponse(
+    environments=("live", "sandbox"),
+    scopes=(ScopeResponse(scope="invoices:read", description="Read invoices"),),
+    policy=PolicyResponse(max_life_seconds=31_536_000, expiry_required=False, max_active_keys=100),
+)
+# Without the members that are present in some answers only.
+_VERDICT: Mapping[str, Any] = {
+    "valid": True,
+    "code": "valid",
+    "api_key": msgspec.to_builtins(
+        VerifiedKey(
+            id=_API_KEY.id,
+            org_id=_API_KEY.org_id,
+            name=_API_KEY.name,
+            environment="live",
+            scopes=_API_KEY.scopes,
+            expires_at=None,
+            external_id=_API_KEY.external_id,
+            org_external_id=_API_KEY.org_external_id,
+            created_by=_API_KEY.created_by,
+        )
+    ),
+    "rate_limits": [{"name": "minute", "limit": 100, "window_seconds": 60, "remaining": 99, "reset_seconds": 1}],
+}
 
 EXAMPLES: Mapping[type, Mapping[str, Any]] = {
     ApiKeyResponse: msgspec.to_builtins(_API_KEY),
+    UsageResponse: msgspec.to_builtins(_USAGE),
+    RevocationResponse: msgspec.to_builtins(_RECEIPT),
+    OptionsResponse: msgspec.to_builtins(_OPTIONS),
+    VerifyResponse: _VERDICT,
+    BatchResponse: {"results": [_VERDICT, {"valid": False, "code": "not_found", "api_key": None}]},
     CreatedApiKeyResponse: {
         **msgspec.to_builtins(_API_KEY),
         # Made of 32 zero bytes.

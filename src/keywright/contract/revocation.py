@@ -13,9 +13,8 @@ ProcessKind = Annotated[str, Meta(extra_json_schema={"enum": ["server", "verifie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierSessionResponse:
-    """A process that may have had the key in its cache when the key ended."""
+    """A process that may have had the key in its cache when the key ended; operators can read its name."""
 
-    name: str
     kind: ProcessKind
     connected_at: AwareTime
     confirmed_at: AwareTime | None

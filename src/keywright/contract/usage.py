@@ -64,6 +64,6 @@ class UsageResponse:
     counts: tuple[CountResponse, ...]
     """Every period from `since` to now; periods without uses are included"""
     sources: tuple[SourceResponse, ...]
-    """The latest first, at most 50"""
+    """Those of the pairs below, the latest first, at most 50"""
     secrets: tuple[SecretUseResponse, ...]
-    """All current and former pairs, newest first"""
+    """Current and former pairs, newest first: one page, with the next one in the `Link` header"""

@@ -1,12 +1,13 @@
 """Verdicts on presented keys. `api.verify.bodies` writes them by hand, because every check writes one."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta
 
-from keywright.contract.codec import AwareTime, Count, Positive
+from keywright.contract.codec import ABSENT, AwareTime, Count, Positive
 from keywright.keys.verdict import Code
 
 WholeSeconds = Annotated[float, Meta(ge=0, extra_json_schema={"type": "integer"})]
@@ -23,6 +24,14 @@ class VerifiedKey:
     environment: str
     scopes: tuple[str, ...]
     expires_at: AwareTime | None
+    external_id: str | None = None
+    """The id of the key's owner in the caller's own records"""
+    org_external_id: str | None = None
+    """The organization's id in access tokens"""
+    created_by: str | None = None
+    """The subject of the access token that created the key"""
+    metadata: Mapping[str, Any] = field(default=ABSENT, hash=False)
+    """A JSON object that the key's owner chose; present where the request includes it"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,8 @@ class FactsResponse:
     """The facts by which an in-process verifier decides on a key."""
 
     revoked: bool
+    disabled: bool = False
+    """Present, and true, for a disabled key"""
     expires_at: float | None
     """Seconds since the epoch; null for never"""
     retires_at: float | None = None

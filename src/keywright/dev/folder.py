@@ -37,6 +37,8 @@ class DevFolder:
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One that exists, or a strict umask, may have another.
+            path.chmod(0o700)
             # None of the files belongs in a repository.
             (path / ".gitignore").write_text("*\n")
         except OSError as error:

@@ -71,6 +71,25 @@ def network_of(address: str | None) -> str | None:
     return str(kind((int(found), length), strict=False))
 
 
+@lru_cache(maxsize=4096)
+def failure_networks(address: str | None) -> tuple[str, ...]:
+    """
+    Give the networks under which failures of an address are counted, the narrowest first, in CIDR form.
+
+    One for IPv4, its /24. Two for IPv6: its /64, the smallest network that a customer gets, and its /48, because who
+    has a /48 has 65,536 of the others.
+
+    Args:
+        address: Anything at all, from anyone; text that is no address has no networks.
+    """
+    found = _read(address)
+    if found is None:
+        return ()
+    if isinstance(found, IPv4Address):
+        return (str(IPv4Network((int(found), 24), strict=False)),)
+    return tuple(str(IPv6Network((int(found), length), strict=False)) for length in (64, 48))
+
+
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
     """
     Give the address of the client, not of a trusted proxy.

@@ -1,13 +1,15 @@
 """
 The cache of API keys by the digest of their secret, so that most verdicts take no look-up.
 
-It has a bounded size and no entries for unknown keys. A change removes the keys that it names. Cached keys count only
-while the cache is fresh: synced with the change feed within the bound. Pure: times are arguments.
+It has a bounded size, in entries or in bytes, and no entries for unknown keys. A change removes the keys that it names.
+Cached keys count only while the cache is fresh: synced with the change feed within the bound. Pure: times are
+arguments.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
+from sys import getsizeof
 from typing import Generic, TypeVar
 
 from keywright.keys.verdict import KeyFacts
@@ -19,6 +21,31 @@ BOUND_SECONDS = 1.0
 
 CLOCK_RATE = 200e-6
 """The largest difference between the rates of two machines' clocks: twice the error of a crystal."""
+
+
+WEIGHT_BYTES = 16
+"""The unit of `KeyFacts.weight`, in bytes: the allocator hands out multiples of it."""
+
+# A slot of a dict in both of its arrays, at a usual filling.
+_SLOT_BYTES = 64
+
+
+def weight_of(parts: Iterable[object]) -> int:
+    """
+    Estimate the memory of a cached key, in units of `WEIGHT_BYTES`: the slot, the digest and the facts.
+
+    Args:
+        parts: The values of the facts that belong to this key alone, and the first uses of shared ones; None and empty
+            ones take nothing.
+    """
+    return _FIXED_WEIGHT + sum(-(-getsizeof(part) // WEIGHT_BYTES) for part in parts if part)
+
+
+_FIXED_WEIGHT = (_SLOT_BYTES + getsizeof(bytes(32)) + KeyFacts.__basicsize__) // WEIGHT_BYTES + 2
+
+
+def _one(_value: object) -> int:
+    return 1
 
 
 @dataclass(slots=True, eq=False)
@@ -36,16 +63,20 @@ class DigestCache(Generic[Value]):
     All times are readings of one monotonic clock, in seconds.
 
     Args:
-        capacity: The number of entries, at least 2. Beyond it the least recently used ones are removed, in bulk.
+        capacity: The size of all entries together, at least 2. Beyond it the least recently used ones are removed, in
+            bulk.
+        size_of: The size of an entry, which does not change; by default 1, so that *capacity* counts entries.
         bound: How long the cache is fresh after a sync, in seconds.
     """
 
-    def __init__(self, capacity: int, *, bound: float = BOUND_SECONDS) -> None:
+    def __init__(self, capacity: int, *, size_of: Callable[[Value], int] = _one, bound: float = BOUND_SECONDS) -> None:
         if capacity < 2:
             raise ValueError("the capacity must be at least two keys")
         # Two generations instead of a list in order of use: a read changes nothing, an entry needs no memory beside
         # itself, and removing half of the entries costs nothing.
         self._half = capacity // 2
+        self._size_of = size_of
+        self._recent_size = 0
         self._recent: dict[bytes, Value] = {}
         self._older: dict[bytes, Value] = {}
         self._look_ups: dict[bytes, set[LookUp]] = {}
@@ -104,7 +135,7 @@ class DigestCache(Generic[Value]):
     def drop(self, digests: Iterable[bytes]) -> None:
         """Remove keys that changed, and invalidate the look-ups of them."""
         for digest in digests:
-            self._recent.pop(digest, None)
+            self._remove(digest)
             self._older.pop(digest, None)
             for look_up in self._look_ups.get(digest, ()):
                 look_up.invalidated = True
@@ -113,6 +144,7 @@ class DigestCache(Generic[Value]):
         """Remove all keys and invalidate all look-ups: changes were missed, and it is unknown which."""
         self._recent.clear()
         self._older.clear()
+        self._recent_size = 0
         for look_ups in self._look_ups.values():
             for look_up in look_ups:
                 look_up.invalidated = True
@@ -127,10 +159,20 @@ class DigestCache(Generic[Value]):
         self._synced_since = max(self._synced_since, since)
 
     def _add(self, digest: bytes, facts: Value) -> None:
-        if len(self._recent) >= self._half:
-            self._older = self._recent
-            self._recent = {}
+        size = self._size_of(facts)
+        self._remove(digest)
+        if size > self._half:
+            # It would take the place of all others.
+            return
+        if self._recent_size + size > self._half:
+            self._older, self._recent, self._recent_size = self._recent, {}, 0
         self._recent[digest] = facts
+        self._recent_size += size
+
+    def _remove(self, digest: bytes) -> None:
+        removed = self._recent.pop(digest, None)
+        if removed is not None:
+            self._recent_size -= self._size_of(removed)
 
 
 KeyCache = DigestCache[KeyFacts]

@@ -25,6 +25,7 @@ class Status(StrEnum):
 
     ACTIVE = "active"
     REVOKED = "revoked"
+    DISABLED = "disabled"
     EXPIRED = "expired"
 
 
@@ -64,11 +65,12 @@ class Secret:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """
-    One API key. Times are aware, in UTC; `created_by` is the subject of the token that created it.
+    One API key. Times are aware, in UTC. `created_by` and `revoked_by` are the subjects of tokens.
 
     `secret` is the current pair, `retiring` the pair that the last rotation replaced, None without a rotation.
     `scopes` follow the grammar of the module `scopes`. `allowed_ips` are networks in canonical form (`addresses`);
-    an empty tuple allows any address. `metadata` is a JSON object. `version` counts changes by management, not uses.
+    an empty tuple allows any address. `metadata` is a JSON object. `disabled_at` is None for an
+    enabled key. `version` counts changes by management, not uses.
     """
 
     id: UUID
@@ -81,7 +83,9 @@ class ApiKey:
     secret: Secret
     retiring: Secret | None = None
     expires_at: datetime | None = None
+    disabled_at: datetime | None = None
     revoked_at: datetime | None = None
+    revoked_by: str | None = None
     revocation_reason: RevocationReason | None = None
     scopes: tuple[str, ...] = ()
     allowed_ips: tuple[str, ...] = ()
@@ -102,9 +106,11 @@ class ApiKey:
         return old if old is not None and old.retires_at is not None and old.retires_at > now else None
 
     def status_at(self, now: datetime) -> Status:
-        """Give the status at *now*; a revoked key stays revoked when it expires."""
+        """Give the status at *now*, in the order of the verdicts: a revoked key stays revoked when it expires."""
         if self.revoked_at is not None:
             return Status.REVOKED
+        if self.disabled_at is not None:
+            return Status.DISABLED
         if self.expires_at is not None and self.expires_at <= now:
             return Status.EXPIRED
         return Status.ACTIVE

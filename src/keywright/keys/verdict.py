@@ -2,11 +2,12 @@
 The verdict on a presented key: one pure decision, the same in the service and in in-process verifiers.
 
 A caller without the secret learns nothing: a malformed, unknown or wrong text is always `not_found`. After that the
-order is fixed, and the first rule that refuses is the verdict: revoked, expired, wrong environment, insufficient
-scope, address not allowed, rate limited.
+order is fixed, and the first rule that refuses is the verdict: replaced, revoked, disabled, expired, wrong environment,
+insufficient scope, address not allowed, rate limited. The end of a secret comes first: no later change of the key is
+announced for it. Of the states of a key, the final one comes before those that can be undone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 from typing import NamedTuple
@@ -22,22 +23,38 @@ class Code(StrEnum):
     VALID = "valid"
     NOT_FOUND = "not_found"
     REVOKED = "revoked"
+    DISABLED = "disabled"
     EXPIRED = "expired"
+    REPLACED = "replaced"
     WRONG_ENVIRONMENT = "wrong_environment"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     IP_NOT_ALLOWED = "ip_not_allowed"
     RATE_LIMITED = "rate_limited"
 
 
+NO_METADATA = "{}"
+"""The metadata of a key without any."""
+
+LONGEST_HELD_METADATA = 512
+"""The most characters of metadata, as compact JSON, that the facts of a key contain."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
     """
-    The facts of a key that a verdict depends on; small, because a process may cache a million of them.
+    The facts of a key that a verdict depends on or tells; small, because a process may cache a million of them.
 
     `id` and `org_id` are the 16 bytes of a UUID. `expires_at` is in seconds since the epoch, infinite for a key that
     does not expire; `retires_at` is the same for the presented secret, which a rotation may have replaced. A key
     without `scopes` is refused wherever a scope is required. `allowed_ips` are networks in canonical form; an empty
-    tuple allows any address. `rate_limits` are for the rate limiter: `judge` does not read them.
+    tuple allows any address. `rate_limits` are for the rate limiter: `judge` does not read them, nor what follows.
+
+    `external_id` is the key's, `org_external_id` the id that the issuer gave the organization, `created_by` the subject
+    of the token that created the key. `metadata` is a JSON object as compact text; None where it is longer than
+    `LONGEST_HELD_METADATA`, so that it has to be read from the database.
+
+    `weight` is the memory of the cached facts, in units of `cache.WEIGHT_BYTES`: small numbers, which are no objects of
+    their own. Facts that differ in nothing else are equal.
     """
 
     id: bytes
@@ -46,10 +63,20 @@ class KeyFacts:
     environment: str
     expires_at: float = inf
     revoked: bool = False
+    disabled: bool = False
     scopes: tuple[str, ...] = ()
     retires_at: float = inf
     allowed_ips: tuple[str, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
+    external_id: str | None = None
+    org_external_id: str | None = None
+    created_by: str | None = None
+    metadata: str | None = NO_METADATA
+    weight: int = field(default=1, compare=False, repr=False)
+
+    def __hash__(self) -> int:
+        # Of the id alone: every verdict looks its written key up, and a hash of all fields would cost more than that.
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +113,14 @@ def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Cod
     """
     if facts is None:
         return Code.NOT_FOUND
+    # No change of a key announces a secret that has ended, so its verdict depends on nothing else.
+    if facts.retires_at <= now:
+        return Code.REPLACED
     if facts.revoked:
         return Code.REVOKED
-    if facts.expires_at <= now or facts.retires_at <= now:
+    if facts.disabled:
+        return Code.DISABLED
+    if facts.expires_at <= now:
         return Code.EXPIRED
     # By far the most requests require nothing.
     if requirements is not NO_REQUIREMENTS:
@@ -101,7 +133,7 @@ def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Cod
     return Code.VALID
 
 
-def explain(code: Code, facts: KeyFacts | None, requirements: Requirements, now: float) -> Explanation | None:
+def explain(code: Code, facts: KeyFacts | None, requirements: Requirements) -> Explanation | None:
     """
     Explain a refusal; None for a key that passed and for an unknown one.
 
@@ -109,12 +141,9 @@ def explain(code: Code, facts: KeyFacts | None, requirements: Requirements, now:
         code: The code that `judge` gave.
         facts: The facts of the key.
         requirements: What the request required of it.
-        now: The time of the decision, in seconds since the epoch.
     """
     if facts is None or code is Code.VALID:
         return None
-    if code is Code.EXPIRED and facts.expires_at > now:
-        return Explanation("The secret was replaced by a rotation.", "The key's new secret.")
     if code is Code.WRONG_ENVIRONMENT:
         return Explanation(
             f"The key belongs to the environment {facts.environment}.",
@@ -131,6 +160,8 @@ def explain(code: Code, facts: KeyFacts | None, requirements: Requirements, now:
 
 _ALWAYS = {
     Code.REVOKED: Explanation("The key was revoked.", "Another key; a revoked one never works again."),
+    Code.DISABLED: Explanation("The key is disabled.", "The same key, once it is enabled."),
+    Code.REPLACED: Explanation("The secret was replaced by a rotation.", "The key's new secret."),
     Code.EXPIRED: Explanation("The key has expired.", "Another key, or this one with a later expiry."),
     Code.RATE_LIMITED: Explanation("A rate limit of the key is spent.", "The same again a little later."),
 }

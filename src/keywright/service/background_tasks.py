@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from keywright.keys.usage import UsageBook
@@ -21,8 +22,10 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.ports import CheckingStore, Seconds
 from keywright.service.checking.usage import UsageBatches
 from keywright.service.faults import StorageUnavailable
-from keywright.service.management.audit_log import SERVICE, Event, EventType, Origin, rfc3339
-from keywright.service.management.ports import Due, KeyTaskStore, Outcome
+from keywright.service.management.audit_log import Event, EventType, rfc3339, service_event
+from keywright.service.management.ports import Outcome
+from keywright.service.management.retention import ROWS_IN_A_STEP, Retention, prune
+from keywright.service.management.task_ports import Due, KeyTaskStore, Removable
 from keywright.service.ports import Clock, NewId
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 
@@ -30,6 +33,8 @@ WRITE_USAGE_EVERY_SECONDS = 5.0
 RETIRE_EVERY_SECONDS = 15.0
 NOTICE_EVERY_SECONDS = 60.0
 PURGE_EVERY_SECONDS = 60.0
+PURGE_PAUSE_SECONDS = 0.1
+"""The pause after a full step of a purge, in which requests have the database for themselves."""
 PAUSE_SECONDS = 0.5
 
 LAG_SECONDS = 120.0
@@ -39,7 +44,7 @@ NOTICE_DAYS = (1, 3, 14)
 """Days before an expiry at which notice is given; ascending, so that a key gets the notice that applies."""
 
 MOST_AT_ONCE = 500
-"""The most keys or rows in one batch."""
+"""The most keys in one batch."""
 
 
 class Task(NamedTuple):
@@ -179,11 +184,15 @@ class KeyTasks(BackgroundTasks):
         store: Gives the keys that are due, and stores the changes.
         clock: The time.
         new_id: Makes the ids of events.
+        retention: How long rows are kept.
+        pause_seconds: The pause between two steps of a purge.
     """
 
     store: KeyTaskStore
     clock: Clock
     new_id: NewId
+    retention: Retention = field(default_factory=Retention)
+    pause_seconds: float = PURGE_PAUSE_SECONDS
 
     def tasks(self) -> Iterable[Task]:
         """Give the tasks."""
@@ -224,12 +233,34 @@ class KeyTasks(BackgroundTasks):
 
     async def purge(self) -> None:
         """
-        Remove sealed answers that have expired, and the batch numbers of reporters that are gone.
+        Remove the rows that are not kept any longer, in small steps; several processes may do it at once.
 
         Raises:
             StorageUnavailable: The database is unavailable; what was done stays done.
+            ValueError: The clock of the database is behind; as above.
         """
-        await _while_full(lambda: self.store.purge(self.clock(), limit=MOST_AT_ONCE))
+        at = self.clock()
+        for kind, until in self.retention.due(at):
+            await self._while_more(partial(self._purge_step, kind, until))
+        if self.retention.events is not None:
+            await self._prune(at - self.retention.events)
+
+    async def _purge_step(self, kind: Removable, until: datetime) -> bool:
+        return await self.store.purge(kind, until, limit=ROWS_IN_A_STEP) >= ROWS_IN_A_STEP
+
+    async def _while_more(self, step: Callable[[], Awaitable[int]]) -> None:
+        """Repeat a step until it says that no more is left."""
+        while await step():  # noqa: ASYNC110 - nothing is waited for: the pause is for requests
+            await asyncio.sleep(self.pause_seconds)
+
+    async def _prune(self, before: datetime) -> None:
+        """Remove old events of all organizations, in the order of their numbers."""
+        after = 0
+        while aged := await self.store.aged_events(before, after=after, limit=ROWS_IN_A_STEP):
+            for org_id in dict.fromkeys(event.org_id for event in aged):
+                await self._while_more(partial(prune, self.store, org_id, before))
+            # Those that are left wait for an event before them that is younger, or does not verify.
+            after = aged[-1].seq
 
     async def _retire(self, due: Due) -> bool:
         event = self._event(EventType.SECRET_RETIRED, due, {"public_key": due.public_key})
@@ -243,22 +274,11 @@ class KeyTasks(BackgroundTasks):
         return await self.store.add_expiry_notice(event, expires_at=expires_at, days=days)
 
     def _event(self, type_: EventType, due: Due, data: dict[str, object]) -> Event:
-        id_ = self.new_id()
-        return Event(
-            id=id_,
-            type=type_,
-            org_id=due.org_id,
-            key_id=due.key_id,
-            occurred_at=self.clock(),
-            issuer=SERVICE,
-            subject=SERVICE,
-            client_id=None,
-            origin=Origin(request_id=str(id_), address=None),
-            data=data,
-        )
+        return service_event(type_, due.org_id, due.key_id, self.clock(), self.new_id(), data)
 
 
 async def _while_full(batch: Callable[[], Awaitable[int]]) -> None:
     """Run batches until one is not full: then nothing more is due, or another process works on the rest."""
-    while await batch() == MOST_AT_ONCE:
-        pass
+    full = True
+    while full:
+        full = await batch() == MOST_AT_ONCE

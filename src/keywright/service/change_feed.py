@@ -29,8 +29,9 @@ class Change:
     """
     A change to a key, which invalidates the cached key.
 
-    `seq` is the number of its event: unique, though not in the order of commits. `digests` are those of all secrets of
-    the key. `written_at` is when the database wrote the event, by its own clock.
+    `seq` is the number of its event: unique, though not in the order of commits. `digests` are those of the secrets of
+    the key that have not ended, whatever the state of the key, and of those that ended shortly before; a secret that
+    ended earlier can only be cached as ended. `written_at` is when the database wrote the event, by its own clock.
     """
 
     seq: int
@@ -46,12 +47,14 @@ class Reading:
     One reading of the changes.
 
     A reader gives every change with a number above `begins_after`, which is the same in all its readings. Up to
-    `complete_to` it has given all changes: none with such a number can become visible later.
+    `complete_to` it has given all changes: none with such a number can become visible later. With `more` there were too
+    many changes for one reading: the next one goes on at once.
     """
 
     changes: Sequence[Change]
     begins_after: int
     complete_to: int
+    more: bool = False
 
 
 class ChangeFeed(Protocol):
@@ -59,7 +62,9 @@ class ChangeFeed(Protocol):
 
     async def read(self) -> Reading:
         """
-        Give every new change that was acknowledged to its caller before this call began.
+        Give every new change that was acknowledged to its caller before this call began, or with `more` some of them.
+
+        A reading has some 1 000 changes at most.
 
         The first reading begins with the recent changes: those of the last 15 minutes or the last 1 000, and at least
         the newest one. A change may be given twice, but none is left out, whatever the order in which transactions

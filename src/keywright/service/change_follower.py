@@ -99,8 +99,8 @@ class ChangeFollower:
             cache.drop_all()
         try:
             while True:
-                await self._read(feed)
-                await feed.wait(READ_EVERY_SECONDS)
+                if not await self._read(feed):
+                    await feed.wait(READ_EVERY_SECONDS)
         finally:
             await feed.close()
 
@@ -111,7 +111,8 @@ class ChangeFollower:
             except StorageUnavailable:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _read(self, feed: ChangeFeed) -> None:
+    async def _read(self, feed: ChangeFeed) -> bool:
+        """Read once; return whether there is more to read at once."""
         # Read before the reading begins: a change that is acknowledged during the reading may not be part of it.
         since = min(self._monotonic(), self._stored_at + STORED_SECONDS)
         try:
@@ -119,18 +120,25 @@ class ChangeFollower:
         except StorageUnavailable:
             # A later reading gives these changes.
             await asyncio.sleep(_PAUSE_SECONDS)
-            return
+            return False
         # No await from here on: another task never sees `since` before the caches dropped the changes before it.
         digests = [digest for change in reading.changes for digest in change.digests]
         for cache in self._caches:
             cache.drop(digests)
+        if not reading.more:
+            self._synced(since)
+        self._log(reading)
+        return reading.more
+
+    def _synced(self, since: float) -> None:
+        for cache in self._caches:
             cache.synced(since)
         self._since = since
-        self._log(reading)
 
     def _log(self, reading: Reading) -> None:
         self.log.add(reading)
-        self._begun.set()
+        if self._since is not None:
+            self._begun.set()
         if reading.changes:
             news, self._news = self._news, asyncio.Event()
             news.set()

@@ -63,7 +63,7 @@ class OrganizationConflict(Fault):
 class PermissionMissing(Fault):
     """The token is valid but lacks *permission*."""
 
-    code = "insufficient_scope"
+    code = "insufficient_permission"
 
     def __init__(self, permission: str) -> None:
         super().__init__(permission)

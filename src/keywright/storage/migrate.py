@@ -8,6 +8,7 @@ nothing to do. Each step is there as a whole or not at all.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 from keywright.service.faults import StorageUnavailable
@@ -68,6 +69,23 @@ def migrate(url: str, on_step: OnStep = lambda step: None) -> None:
     postgres_migrate.migrate(place, on_step)
 
 
+def grant(url: str, role: str) -> None:
+    """
+    Give a role of the PostgreSQL server at *url* the rights that the service needs, and no others.
+
+    Raises:
+        ValueError: The URL is malformed, or names a file, which has no roles.
+        StorageUnavailable: The server cannot be reached, has no such role, or refuses it.
+    """
+    place = database_url.read(url)
+    if isinstance(place, SqliteUrl):
+        raise ValueError("a SQLite file has no roles to grant rights to")
+    # Its driver takes a tenth of a second to import.
+    from keywright.storage.postgres import roles
+
+    roles.grant(place, role)
+
+
 def statements(text: str) -> Iterator[str]:
     """Cut a script for SQLite into its statements; a trigger holds semicolons of its own."""
     collected = ""
@@ -91,12 +109,19 @@ def _pending_in_file(path: Path) -> list[str]:
 def migrate_file(path: Path, on_step: OnStep, steps: Migrations = migrations.SQLITE) -> None:
     """Run those of *steps* that a SQLite file lacks; see `migrate`."""
     with closing(writer.create(path)) as connection:
+        _add_functions(connection)
         try:
             while _advance(connection, on_step, steps):
                 pass
         except sqlite3.Error as error:
             # Closing rolls back.
             raise StorageUnavailable(f"SQLite: {error}") from error
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    """Add what scripts call: `sha256` of bytes, and `unhex`, which SQLite has from 3.41 on."""
+    connection.create_function("sha256", 1, lambda value: sha256(value).digest(), deterministic=True)
+    connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
 
 
 def _advance(connection: sqlite3.Connection, on_step: OnStep, steps: Migrations) -> bool:

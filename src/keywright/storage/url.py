@@ -1,9 +1,12 @@
 """Reads a database URL. A URL may hold a password, so nothing here quotes one, in a message or in a `repr`."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode
+
+from keywright.keys.addresses import is_loopback
 
 POOL_SIZE = 10
 STATEMENT_CACHE_SIZE = 100
@@ -25,13 +28,16 @@ class PostgresUrl:
     A server that speaks PostgreSQL's protocol.
 
     `dsn` is the URL without the two options that are ours. `statement_cache_size=0` does without prepared statements,
-    for poolers that hand every transaction to another connection and know nothing of them.
+    for poolers that hand every transaction to another connection and know nothing of them. `is_remote` says whether a
+    host is another machine: no loopback address and no Unix socket.
     """
 
     dsn: str = field(repr=False)
     pool_size: int = POOL_SIZE
     statement_cache_size: int = STATEMENT_CACHE_SIZE
     names_application: bool = False
+    sslmode: str = "prefer"
+    is_remote: bool = False
 
 
 def read(url: str) -> SqliteUrl | PostgresUrl:
@@ -89,12 +95,20 @@ def _postgres(url: str) -> PostgresUrl:
         pool_size=pool_size,
         statement_cache_size=cache,
         names_application="application_name" in options,
+        sslmode=options.get("sslmode", os.environ.get("PGSSLMODE", "prefer")),
+        is_remote=any(map(_is_remote, options.get("host", hosts).split(","))),
     )
 
 
 def _is_host(text: str) -> bool:
     match = _HOST.fullmatch(text)
     return match is not None and int(match["port"] or 0) < 2**16
+
+
+def _is_remote(host: str) -> bool:
+    name = _HOST.fullmatch(host)
+    bare = (host if name is None else name[1]).strip("[]")
+    return bool(bare) and not bare.startswith("/") and not is_loopback(bare)
 
 
 def _count(text: str | None, option: str, *, default: int, least: int) -> int:

@@ -182,6 +182,35 @@ def test_workers_that_count_alone(settings: dict[str, str]) -> None:
     assert "4 times" in found["limits"]["message"]
 
 
+async def test_a_file_that_others_can_read(tmp_path: Path) -> None:
+    """A database file that other users can read is a warning; one as it is created is not, nor are those beside it."""
+    path = tmp_path / "keywright.db"
+    migrate(f"sqlite:///{path}")
+    assert {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {"keywright.db": 0o600}
+    assert "database file" not in {result.subject for result in await database_checks.check(f"sqlite:///{path}")}
+    path.chmod(0o640)
+    (result,) = [each for each in await database_checks.check(f"sqlite:///{path}") if each.subject == "database file"]
+    assert (result.level, result.fix) == (Level.WARN, f"chmod 600 {path}*")
+
+
+@pytest.mark.parametrize(
+    ("url", "subjects"),
+    [
+        ("postgresql://db.example/keys", ["database connection"]),
+        ("postgresql://db.example/keys?sslmode=require", ["database connection"]),
+        ("postgresql://db.example/keys?sslmode=verify-full", []),
+        ("postgresql://127.0.0.1/keys", []),
+        ("postgresql://me@/keys?host=/run/postgresql", []),
+    ],
+)
+def test_a_connection_that_verifies_nothing(url: str, subjects: list[str]) -> None:
+    """A connection to another machine without sslmode=verify-full is a warning that says what to append."""
+    # Pending migrations: nothing else is asked of a server.
+    found = database_checks.protection(url, ["20261201_0011"])
+    assert [result.subject for result in found] == subjects
+    assert all(result.fix is not None and "sslmode=verify-full" in result.fix for result in found)
+
+
 def test_organizations_that_chose_their_ids(settings: dict[str, str]) -> None:
     """Ids that tenants may have chosen are a warning, until the operator has set how claims are read."""
     id_ = "6f1f2c1e-3a8e-5b0f-8a43-0f6f5c1e9d21"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, Origin, link, rfc3339
+from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, Origin, canonical, link, rfc3339, storable
 from tests.service.managing import ALICE, NOW, an_event
 
 EVENT = an_event(
@@ -60,6 +60,40 @@ def test_a_way_through_a_database_changes_nothing() -> None:
     """An event has the digest it had when its data has been JSON meanwhile, with its names in any order."""
     data = json.loads(json.dumps(dict(reversed(EVENT.data.items()))))
     assert replace(EVENT, data=data).digest == EVENT.digest
+
+
+@pytest.mark.parametrize(
+    ("number", "as_stored"),
+    [
+        (1.0, "1.0"),
+        (1e16, "10000000000000000"),
+        (1e23, "100000000000000000000000"),
+        (-0.0, "0.0"),
+        (1e-7, "0.0000001"),
+        (0.1, "0.1"),
+        (2.5e-300, f"0.{'0' * 299}25"),
+        (1e308, f"1{'0' * 308}"),
+        (12345678901234567890, "12345678901234567890"),
+    ],
+)
+def test_numbers_survive_a_database(number: float, as_stored: str) -> None:
+    """An event has the same digest when a database has stored the value of a number, and not its spelling."""
+    data = {"after": {"metadata": {"number": [number]}}}
+    read = json.loads(f'{{"after": {{"metadata": {{"number": [{as_stored}]}}}}}}')
+    assert replace(EVENT, data=data).digest == replace(EVENT, data=read).digest
+    assert replace(EVENT, data=data).digest != replace(EVENT, data={"after": {"metadata": {"number": [7.5]}}}).digest
+
+
+def test_whole_numbers_are_hashed_as_before() -> None:
+    """The form of data without fractions, as all events of earlier versions have it, has not changed."""
+    data = {"a": [1, True, None, "1.0"], "b": {"c": -7}}
+    assert canonical(data) == '{"a":[1,true,null,"1.0"],"b":{"c":-7}}'
+
+
+def test_storable() -> None:
+    """Every NUL, in names and texts at any depth, becomes U+FFFD; all other values stay."""
+    value = {"a\0": ["\0", {"b": "c\0d"}], "e": [1, 0.5, None, True]}
+    assert storable(value) == {"a\ufffd": ["\ufffd", {"b": "c\ufffdd"}], "e": [1, 0.5, None, True]}
 
 
 def test_link() -> None:

@@ -84,6 +84,18 @@ async def test_reviving_a_stronger_key(scenario: Scenario) -> None:
     assert isinstance(await scenario.management.update(ALICE, ORIGIN, key.id, later), ApiKey)
 
 
+async def test_enabling_a_stronger_key(scenario: Scenario) -> None:
+    """A key that an update enables gets all its scopes again, also where it expired while it was disabled."""
+    key = await strong(scenario, "admin:*", "reports:read")
+    assert isinstance(await scenario.management.update(READER, ORIGIN, key.id, {"enabled": False}), ApiKey)
+    scenario.now = NOW + DAY + SECOND
+    later = {"enabled": True, "expires_at": NOW + 3 * DAY}
+    assert await scenario.management.update(READER, ORIGIN, key.id, later) == lacks("admin:*")
+    assert isinstance(await scenario.management.update(READER, ORIGIN, key.id, {"expires_at": NOW + 3 * DAY}), ApiKey)
+    assert await scenario.management.update(READER, ORIGIN, key.id, {"enabled": True}) == lacks("admin:*")
+    assert isinstance(await scenario.management.update(ALICE, ORIGIN, key.id, {"enabled": True}), ApiKey)
+
+
 async def test_rotate(scenario: Scenario) -> None:
     """A rotation hands out a secret with all scopes of the key, so the token must be able to give them."""
     key, weak = await strong(scenario, "admin:*", "reports:read"), await strong(scenario, "reports:read")

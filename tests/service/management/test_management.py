@@ -78,7 +78,7 @@ async def test_everything_that_can_be_wished(scenario: Scenario) -> None:
         "allowed_ips": ["192.0.2.0/24"],
         "rate_limits": [{"name": "r", "limit": 10, "window_seconds": 60}],
         "external_id": "customer-7",
-        "metadata": '{"share":0.5,"team":"b"}',
+        "metadata": {"share": 0.5, "team": "b"},
         "public_key": key.secret.public_key.text,
     }
 

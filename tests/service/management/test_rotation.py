@@ -193,3 +193,72 @@ async def test_changes_again_and_again(scenario: Scenario) -> None:
     scenario.now += 60 * SECOND
     assert await rotate(scenario, key) == Refused("changed_meanwhile")
     assert len(scenario.store.rotations) == 1
+
+
+async def test_so_many_rotations_an_hour() -> None:
+    """A rotation past the rate is refused until an hour after the first of them; another key has a rate of its own."""
+    scenario = Scenario(rotations_per_hour=2)
+    key, other = (await scenario.create()).api_key, (await scenario.create()).api_key
+    for _ in range(2):
+        await scenario.rotate(key.id, overlap_seconds=0)
+        scenario.now += SECOND
+    assert await rotate(scenario, key) == Refused("rotated_too_often", retry_after=3598)
+    await scenario.rotate(other.id)
+    scenario.now += 3597 * SECOND
+    assert await rotate(scenario, key) == Refused("rotated_too_often", retry_after=1)
+    scenario.now += SECOND
+    await scenario.rotate(key.id, overlap_seconds=0)
+    assert await rotate(scenario, key) == Refused("rotated_too_often", retry_after=1)
+
+
+async def test_so_many_pairs() -> None:
+    """A key that has as many pairs as it may have gets no other one, however long ago they ended."""
+    scenario = Scenario(max_pairs=3)
+    key = (await scenario.create()).api_key
+    for _ in range(2):
+        await scenario.rotate(key.id, overlap_seconds=0)
+        scenario.now += 400 * timedelta(days=1)
+    assert await rotate(scenario, key) == Refused("too_many_pairs")
+
+
+async def test_rotations_in_between_count() -> None:
+    """The limits hold for rotations that others make at the same time: the loser counts the winner's."""
+    scenario = Scenario(rotations_per_hour=1, max_pairs=9)
+    key = (await scenario.create()).api_key
+    other = scenario.process()
+
+    def first() -> None:
+        with pytest.raises(StopIteration):
+            other.rotate(ALICE, ORIGIN, key.id, overlap_seconds=0, idle_seconds=None).send(None)
+
+    scenario.once_meanwhile(first)
+    assert await rotate(scenario, key) == Refused("rotated_too_often", retry_after=3600)
+
+
+@pytest.mark.parametrize(("overlap", "idle"), [(None, 3600), (400 * 86_400, None)])
+async def test_no_pair_outlives_the_longest_life(overlap: int | None, idle: int | None) -> None:
+    """A replaced pair ends its longest life after its creation at the latest, by a rotation and by a later end."""
+    scenario = Scenario(max_life=timedelta(days=20))
+    key = (await scenario.create()).api_key
+    latest = scenario.now + timedelta(days=20)
+    scenario.now += timedelta(days=5)
+    rotated = (await scenario.rotate(key.id, overlap_seconds=overlap, idle_seconds=idle)).api_key
+    assert rotated.retiring is not None
+    assert rotated.retiring.retires_at == latest
+    moved = await set_overlap(scenario, key, 300 * 86_400)
+    assert isinstance(moved, ApiKey)
+    assert moved.retiring is not None
+    assert moved.retiring.retires_at == latest
+    assert await set_overlap(scenario, key, 60) != moved
+
+
+async def test_a_pair_older_than_the_longest_life() -> None:
+    """A pair from before there was a longest life ends with its rotation, and not before."""
+    scenario = Scenario()
+    key = (await scenario.create()).api_key
+    scenario.now += timedelta(days=40)
+    strict = Scenario(scenario.store, max_life=timedelta(days=20))
+    strict.now = scenario.now
+    rotated = (await strict.rotate(key.id)).api_key
+    assert rotated.retiring is not None
+    assert rotated.retiring.retires_at == scenario.now

@@ -70,7 +70,7 @@ async def test_what_the_event_tells(scenario: Scenario) -> None:
             "allowed_ips": [],
             "rate_limits": [],
             "external_id": None,
-            "metadata": '{"a":"\\u00e9","b":0.5}',
+            "metadata": {"a": "é", "b": 0.5},
         },
         "after": {
             "name": "other",
@@ -80,9 +80,45 @@ async def test_what_the_event_tells(scenario: Scenario) -> None:
             "allowed_ips": ["192.0.2.0/24"],
             "rate_limits": [{"name": "r", "limit": 10, "window_seconds": 60}],
             "external_id": "customer-7",
-            "metadata": '{"team":"b"}',
+            "metadata": {"team": "b"},
         },
     }
+
+
+async def test_the_event_has_the_changed_members_of_the_metadata(scenario: Scenario) -> None:
+    """Members that stay are not in the event; an added one is absent before, a removed one after, a NUL is replaced."""
+    stays = "x" * 4096
+    key = (await scenario.create(metadata={"stays": stays, "gone": 1, "other": [0.5]})).api_key
+    await update(scenario, key, metadata={"stays": stays, "new": {"a\0": "b\0"}, "other": [1.5]})
+    assert scenario.store.trail[-1].data == {
+        "before": {"metadata": {"gone": 1, "other": [0.5]}},
+        "after": {"metadata": {"new": {"a\ufffd": "b\ufffd"}, "other": [1.5]}},
+    }
+
+
+async def test_the_event_of_large_metadata_is_bounded(scenario: Scenario) -> None:
+    """Changed members for which an event has no room are counted, and the others are there."""
+    key = (await scenario.create(metadata={"a": 1, "b": "x" * 4000, "c": 1})).api_key
+    await update(scenario, key, metadata={"a": 2, "b": "y" * 4000, "c": 2})
+    assert scenario.store.trail[-1].data == {
+        "before": {"metadata": {"a": 1, "c": 1}},
+        "after": {"metadata": {"a": 2, "c": 2}},
+        "metadata_omitted": 1,
+    }
+
+
+async def test_disabling_and_enabling(scenario: Scenario) -> None:
+    """A key is disabled and enabled again, each with its event; repeating either changes nothing."""
+    key = (await scenario.create()).api_key
+    disabled = await update(scenario, key, enabled=False)
+    assert disabled == replace(key, disabled_at=NOW, version=2)
+    assert scenario.store.trail[-1].data == {"before": {"enabled": True}, "after": {"enabled": False}}
+    scenario.now += DAY
+    assert await update(scenario, key, enabled=False) == disabled
+    assert await update(scenario, key, enabled=True) == replace(key, version=3)
+    assert scenario.store.trail[-1].data == {"before": {"enabled": False}, "after": {"enabled": True}}
+    assert await update(scenario, key, enabled=True) == replace(key, version=3)
+    assert len(scenario.store.trail) == 3
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING, {"environment": "live"}, {"metadata": {"team": "b"}}], ids=str)
@@ -154,6 +190,19 @@ async def test_a_key_that_expired_can_be_given_another_expiry(scenario: Scenario
     assert isinstance(await update(scenario, key, expires_at=scenario.now + DAY), ApiKey)
     await scenario.management.revoke(ALICE, ORIGIN, key.id)
     assert await update(scenario, key, name="n") == Refused("key_revoked")
+
+
+async def test_a_key_that_comes_back_needs_room() -> None:
+    """A later expiry of an expired key counts against the bound, like a creation; other changes of it do not."""
+    scenario = Scenario(max_active=1)
+    key = (await scenario.create(expires_at=NOW + SECOND)).api_key
+    scenario.now += DAY
+    other = (await scenario.create()).api_key
+    assert await update(scenario, key, expires_at=scenario.now + DAY) == Refused("too_many_keys")
+    assert isinstance(await update(scenario, key, name="n"), ApiKey)
+    assert isinstance(await update(scenario, other, expires_at=scenario.now + DAY), ApiKey)
+    await scenario.management.revoke(ALICE, ORIGIN, other.id)
+    assert isinstance(await update(scenario, key, expires_at=scenario.now + DAY), ApiKey)
 
 
 async def test_matching(scenario: Scenario) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.management.ports import Usage
+from keywright.service.management.ports import SECRETS_PER_PAGE, Usage
 from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore
@@ -30,7 +30,9 @@ class Counted(FakeStore):
         self.hours = hours
         self.asked: list[datetime] = []
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
         self.asked.append(since)
         if (org_id, key_id) != (ALICE.organization.id, KEY):
             return None

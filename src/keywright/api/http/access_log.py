@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,8 @@ _NAME = "keywright.access"
 _log = telemetry.Log(_NAME)
 _is_read_at = logging.getLogger(_NAME).isEnabledFor
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_LONGEST = 512
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DEBUG_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -45,12 +48,40 @@ class AccessLog:
                 message["headers"] = [*message["headers"], (b"x-request-id", raw_id), _NO_SNIFFING]
             await send(message)
 
-        bound = telemetry.bind(request_id=request_id)
+        bound = telemetry.bind(request_id=request_id, **traced(scope["headers"]))
         try:
             await self._app(scope, receive, observe)
         finally:
             _record(scope, status, time.perf_counter() - started)
             telemetry.unbind(bound)
+
+
+def trace_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """
+    Give the trace id of a request, 32 hexadecimal digits: `traceparent` of W3C Trace Context, level 1.
+
+    It is for log lines and nothing else: anybody can send any trace id.
+
+    Args:
+        headers: All headers, names in lower case.
+
+    Returns:
+        None without a valid header, or with more than one.
+    """
+    values = [value for name, value in headers if name == b"traceparent"]
+    if len(values) != 1 or len(values[0]) > _LONGEST:
+        return None
+    match = _TRACEPARENT.fullmatch(values[0])
+    # Version 00 has four parts; a later version may have more.
+    if match is None or (match[1] == b"00" and match[3] is not None):
+        return None
+    return match[2].decode()
+
+
+def traced(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Give the trace id as a field of a log line; no field without one."""
+    trace_id = trace_id_of(headers)
+    return {} if trace_id is None else {"trace_id": trace_id}
 
 
 def _offered_id(scope: Scope) -> bytes | None:

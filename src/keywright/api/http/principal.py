@@ -17,7 +17,7 @@ from starlette.requests import Request
 from keywright.api.http.problems import REALM, Refusal
 from keywright.api.http.routing import Input, InputReader, PathInput, Trust
 from keywright.keys.addresses import client_address
-from keywright.service.faults import PermissionMissing
+from keywright.service.faults import Fault, PermissionMissing
 from keywright.service.management.audit_log import Origin
 from keywright.service.principal import Permission, Principal
 
@@ -49,22 +49,26 @@ def bearer_of(authorization: Sequence[str]) -> str:
 
 
 class PrincipalInput(Input):
-    """The bearer of an access token with a permission."""
+    """The bearer of an access token with a permission; any permission for None."""
 
     codes = (
         *("invalid_request", "missing_token", "invalid_token"),
-        *("organization_required", "organization_conflict", "insufficient_scope", "auth_unavailable"),
+        *("organization_required", "organization_conflict", "insufficient_permission", "auth_unavailable"),
     )
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission: Permission = permission
+    def __init__(self, permission: Permission | None) -> None:
+        self.permission = permission
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         authenticator, permission = trust.authenticator, self.permission
 
         async def read(request: Request) -> Principal:
-            principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
-            if not principal.may(permission):
+            try:
+                principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            except (Refusal, Fault):
+                request.state.log["source"] = source_of(request, trust)
+                raise
+            if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
             return principal
@@ -72,14 +76,18 @@ class PrincipalInput(Input):
         return InputReader(read)
 
 
+def source_of(request: Request, trust: Trust) -> str | None:
+    """Give the address of the caller; None where it is not known."""
+    peer = None if request.client is None else request.client.host
+    return client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
+
+
 class OriginInput(Input):
     """The id of the request and the address of the caller, None where it is not known."""
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> Origin:
-            peer = None if request.client is None else request.client.host
-            address = client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
-            return Origin(request_id=request.state.request_id, address=address)
+            return Origin(request_id=request.state.request_id, address=source_of(request, trust))
 
         return InputReader(read)
 
@@ -98,6 +106,7 @@ def _canonical_uuid(value: object) -> object:
 CanonicalUuid = Annotated[UUID, BeforeValidator(_canonical_uuid)]
 KeyId = Annotated[CanonicalUuid, PathInput()]
 FromWhere = Annotated[Origin, OriginInput()]
+AnyPrincipal = Annotated[Principal, PrincipalInput(None)]
 MayCreate = Annotated[Principal, PrincipalInput(Permission.CREATE)]
 MayRead = Annotated[Principal, PrincipalInput(Permission.READ)]
 MayUpdate = Annotated[Principal, PrincipalInput(Permission.UPDATE)]

@@ -19,7 +19,7 @@ from keywright.service.faults import Fault, InvalidToken, OrganizationConflict, 
 from keywright.service.management.refusals import Refused
 
 _log = telemetry.Log("keywright.api")
-_conflicts = telemetry.SampledLog(_log)
+_conflicts = telemetry.SampledLog("keywright.api", seconds=60)
 
 REALM = 'Bearer realm="keywright"'
 PROBLEM_TYPE = "application/problem+json"
@@ -54,7 +54,7 @@ PROBLEMS = {
     "scopes_not_grantable": Problem(
         403, "Scopes not grantable", "The access token may not give a key all of these scopes."
     ),
-    "insufficient_scope": Problem(403, "Permission missing", "The access token lacks a permission."),
+    "insufficient_permission": Problem(403, "Permission missing", "The access token lacks a permission."),
     "verifier_required": Problem(403, "Verifier required", "This needs the credential of a verifier, not a token."),
     "not_found": Problem(404, "Not found", "There is no such resource."),
     "method_not_allowed": Problem(405, "Method not allowed", "This resource does not know that method."),
@@ -63,9 +63,11 @@ PROBLEMS = {
     "key_revoked": Problem(409, "Key revoked", "The key was revoked, which is for good."),
     "key_expired": Problem(409, "Key expired", "The key has expired. Give it another expiry first."),
     "rotation_under_way": Problem(409, "Rotation under way", "The secret before the current one still works."),
+    "too_many_pairs": Problem(409, "Too many pairs", "The key has as many pairs as it may have. Create another key."),
     "no_rotation_under_way": Problem(409, "No rotation under way", "Only the current secret of the key works."),
     "idempotency_key_in_use": Problem(409, "Still running", "The same request is still running. Try again soon."),
     "changed_meanwhile": Problem(409, "Changed meanwhile", "Others change the key at the same time. Try again."),
+    "receipt_removed": Problem(410, "Receipt removed", "The receipt is older than receipts are kept."),
     "precondition_failed": Problem(412, "Precondition failed", "The key has another version than If-Match asks for."),
     "payload_too_large": Problem(413, "Body too large", "The body is larger than 16 KiB."),
     "unsupported_media_type": Problem(415, "Unsupported media type", "The body must be application/json in UTF-8."),
@@ -73,14 +75,16 @@ PROBLEMS = {
         422, "Idempotency key reused", "Another request was sent with the same Idempotency-Key."
     ),
     "validation_failed": Problem(422, "Validation failed", "A field or parameter has a value that is not allowed."),
+    "rotated_too_often": Problem(429, "Rotated too often", "The key was rotated too often in the last hour."),
     "headers_too_large": Problem(431, "Headers too large", "The request line and headers are larger than 32 KiB."),
     "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
     "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
+    "too_many_connections": Problem(503, "Unavailable", "There are too many connections right now. Try again soon."),
     "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
 }
 # Seconds until a retry may succeed.
-RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1}
+RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1, "too_many_connections": 1}
 # The answers of forward authentication, which a proxy passes on to its client.
 KEY_PROBLEMS = {
     "invalid_request": PROBLEMS["invalid_request"],
@@ -89,7 +93,9 @@ KEY_PROBLEMS = {
     "missing_key": Problem(401, "Key missing", "An API key is required: Authorization: Bearer <key>, or X-API-Key."),
     "not_found": Problem(401, "Key refused", "The API key is not known."),
     "revoked": Problem(401, "Key refused", "The API key was revoked."),
+    "disabled": Problem(401, "Key refused", "The API key is disabled."),
     "expired": Problem(401, "Key refused", "The API key has expired."),
+    "replaced": Problem(401, "Key refused", "The API key's secret was replaced by a new one."),
     "wrong_environment": Problem(403, "Not allowed", "The API key belongs to another environment."),
     "insufficient_scope": Problem(403, "Not allowed", "The API key lacks a scope."),
     "ip_not_allowed": Problem(403, "Not allowed", "The API key may not be used from this address."),
@@ -150,7 +156,7 @@ def validation_refusal(error: ValidationError, *where: str) -> Refusal:
 def refusal_of(refused: Refused) -> Refusal:
     """Make a `Refusal` from the refusal of a use case; flaws of fields become flaws of the body."""
     errors = [FieldError(("body", flaw.field, *flaw.path), flaw.msg, flaw.type) for flaw in refused.flaws]
-    seconds = RETRY_SECONDS.get(refused.code)
+    seconds = RETRY_SECONDS.get(refused.code) if refused.retry_after is None else refused.retry_after
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
     return Refusal(refused.code, errors=errors, headers=headers, missing_scopes=refused.scopes)
 
@@ -231,7 +237,7 @@ def _note_fault(fault: Fault, request: Request) -> None:
 def note_conflict(fault: OrganizationConflict) -> None:
     """Count a refused claim of an organization id, and warn of it at most once a minute in each process."""
     telemetry.token_refusals.labels(fault.code).inc()
-    _conflicts.warning("organization conflict", org=fault.org_id)
+    _conflicts.warning(None, "organization conflict", org=fault.org_id)
 
 
 def _refusal_of(fault: Fault) -> Refusal:

@@ -229,6 +229,10 @@ class Routes:
         await self._router(scope, receive, send)
 
 
+class UnknownScope(Exception):
+    """An ASGI server passed a scope of a type that the application does not serve."""
+
+
 class Front:
     """
     Sends each request by its path to the application that answers it, and what none of them answers to *app*.
@@ -236,7 +240,7 @@ class Front:
     An application in front does without what happens to all other requests: an id, a log line, metrics.
 
     Args:
-        app: Answers all other paths, and what is not HTTP.
+        app: Answers all other paths, and has the lifespan.
         applications: Each with a pattern that the whole path matches.
     """
 
@@ -245,11 +249,18 @@ class Front:
         self._applications = [*applications]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a request on."""
+        """
+        Send a request on.
+
+        Raises:
+            UnknownScope: The scope is neither HTTP nor the lifespan: nothing behind would check a token there.
+        """
         app = self._app
         if scope["type"] == "http":
             path = scope["path"]
             app = next((each for paths, each in self._applications if paths.fullmatch(path)), app)
+        elif scope["type"] != "lifespan":
+            raise UnknownScope(f"Keywright serves no ASGI scope of the type {scope['type']!r}.")
         await app(scope, receive, send)
 
 

@@ -34,6 +34,7 @@ from keywright.service.management.ports import Link, Source
 from keywright.service.management.refusals import Refused
 from keywright.service.management.usage_reports import Count
 from keywright.service.ports import Clock
+from keywright.service.principal import Principal
 from keywright.service.verifier_sessions import Confirmation, Receipt
 
 PATH = "/api/v2/api-keys"
@@ -61,12 +62,13 @@ def answer(body: object, headers: Mapping[str, str] = _NONE) -> Response:
     return Response(written(body), media_type="application/json", headers=headers)
 
 
-def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
+def one_key(outcome: ApiKey | Refused | None, principal: Principal, clock: Clock) -> Response:
     """
     Answer one key.
 
     Args:
         outcome: The result of the use case; None where there is no such key.
+        principal: Whose organization the key belongs to.
         clock: Read here, after the use case: an end that it set to now then shows in the status.
 
     Raises:
@@ -76,27 +78,27 @@ def one_key(outcome: ApiKey | Refused | None, clock: Clock) -> Response:
         raise Refusal("not_found")
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    return answer(api_key_response(outcome, clock()), {"ETag": etag_of(outcome)})
+    return answer(api_key_response(outcome, principal, clock()), {"ETag": etag_of(outcome)})
 
 
-def shown_once(created: Created, now: datetime) -> Reply:
+def shown_once(created: Created, principal: Principal, now: datetime) -> Reply:
     """Write a key with its new private key; only `idempotency.answer_of` sends it."""
-    return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, now)))
+    return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, principal, now)))
 
 
-def api_key_response(key: ApiKey, now: datetime) -> ApiKeyResponse:
-    """Give *key* with its state at *now*."""
-    return ApiKeyResponse(**_members(key, now))
+def api_key_response(key: ApiKey, principal: Principal, now: datetime) -> ApiKeyResponse:
+    """Give *key*, of the principal's organization, with its state at *now*."""
+    return ApiKeyResponse(**_members(key, principal, now))
 
 
-def created_response(created: Created, now: datetime) -> CreatedApiKeyResponse:
+def created_response(created: Created, principal: Principal, now: datetime) -> CreatedApiKeyResponse:
     """Give a key with a new pair, and the private key."""
-    return CreatedApiKeyResponse(**_members(created.api_key, now), private_key=created.private_key)
+    return CreatedApiKeyResponse(**_members(created.api_key, principal, now), private_key=created.private_key)
 
 
-def used_response(key: ApiKey, now: datetime, days: Sequence[Count]) -> UsedApiKeyResponse:
+def used_response(key: ApiKey, principal: Principal, now: datetime, days: Sequence[Count]) -> UsedApiKeyResponse:
     """Give *key* with its accepted uses of the last days."""
-    return UsedApiKeyResponse(**_members(key, now), usage=DaysResponse(tuple(map(count_response, days))))
+    return UsedApiKeyResponse(**_members(key, principal, now), usage=DaysResponse(tuple(map(count_response, days))))
 
 
 def event_response(event: Event, link: Link | None) -> EventResponse:
@@ -112,6 +114,7 @@ def event_response(event: Event, link: Link | None) -> EventResponse:
         data=_free_form(event.data),
         position=None if link is None else link.position,
         hash=None if link is None else link.hash.hex(),
+        erased=link is not None and link.erased_by is not None,
     )
 
 
@@ -171,12 +174,13 @@ def options_response(policy: Policy) -> OptionsResponse:
     )
 
 
-def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
+def _members(key: ApiKey, principal: Principal, now: datetime) -> dict[str, Any]:
     revoked = key.revoked_at is not None
     current, retiring = _secret_response(key.secret), key.retiring_at(now)
     return {
         "id": key.id,
         "org_id": key.org_id,
+        "org_external_id": principal.organization.external_id,
         "name": key.name,
         "description": key.description,
         "environment": key.environment,
@@ -184,12 +188,15 @@ def _members(key: ApiKey, now: datetime) -> dict[str, Any]:
         "private_key_display": current.private_key_display,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
+        "enabled": key.disabled_at is None,
         "is_revoked": revoked,
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
         "status": key.status_at(now),
         # Keys that were revoked before there were reasons have none.
         "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
+        "created_by": key.created_by,
+        "revoked_by": key.revoked_by,
         "scopes": key.scopes,
         "allowed_ips": key.allowed_ips,
         "rate_limits": tuple([RateLimitResponse(*limit) for limit in key.rate_limits]),
@@ -213,7 +220,6 @@ def _secret_response(secret: Secret) -> SecretResponse:
 
 def _session_response(confirmation: Confirmation, committed_by: datetime) -> VerifierSessionResponse:
     return VerifierSessionResponse(
-        name=confirmation.session.name,
         kind="server" if confirmation.session.verifier_id is None else "verifier",
         connected_at=confirmation.connected_at,
         confirmed_at=confirmation.confirmed_at,

@@ -260,6 +260,7 @@ class UpdateApiKeyRequest(BaseModel):
         default_factory=_absent, description="Part of the key's text: only the present value is accepted"
     )
     expires_at: DateTime | None = Field(default_factory=_absent, description="In the future, or null for never")
+    enabled: bool = Field(default_factory=_absent, description="`false` disables the key until `true` enables it again")
     scopes: Scopes = Field(default_factory=_absent)
     allowed_ips: Networks = Field(default_factory=_absent)
     rate_limits: RateLimits = Field(default_factory=_absent)

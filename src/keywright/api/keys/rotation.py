@@ -27,7 +27,15 @@ class RotationRoutes:
         summary="Rotate API Key",
         answers=CreatedApiKeyResponse,
         headers=("ETag",),
-        refusals=("scopes_not_grantable", "key_revoked", "key_expired", "rotation_under_way", "changed_meanwhile"),
+        refusals=(
+            "scopes_not_grantable",
+            "key_revoked",
+            "key_expired",
+            "rotation_under_way",
+            "too_many_pairs",
+            "rotated_too_often",
+            "changed_meanwhile",
+        ),
     )
     async def rotate_api_key(
         self,
@@ -44,7 +52,7 @@ class RotationRoutes:
         """
 
         def reply(created: Created) -> Reply:
-            return shown_once(created, self._management.clock())
+            return shown_once(created, principal, self._management.clock())
 
         outcome = await self._management.rotate(
             principal,
@@ -72,4 +80,4 @@ class RotationRoutes:
         """Set another end for the old secret of a rotation: at once, or later."""
         seconds = overlap.model.overlap_seconds
         outcome = await self._management.set_overlap(principal, origin, key_id, overlap_seconds=seconds)
-        return one_key(outcome, self._management.clock)
+        return one_key(outcome, principal, self._management.clock)

@@ -29,7 +29,9 @@ from keywright.api.keys.requests import (
     Environment,
     ExternalId,
     RevokeApiKeyRequest,
+    Scope,
     SearchedText,
+    Subject,
     UpdateApiKeyRequest,
 )
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
@@ -49,7 +51,7 @@ class ListQuery(PageQuery):
     include: Literal["usage"] | None = Field(
         default=None, description="`usage` adds to each key its uses on each of the last 7 days"
     )
-    status: Literal["active", "expired", "revoked", "expiring"] | None = Field(
+    status: Literal["active", "disabled", "expired", "revoked", "expiring"] | None = Field(
         default=None, description="`expiring`: active, and expiring within 14 days"
     )
     q: SearchedText | None = Field(
@@ -61,6 +63,15 @@ class ListQuery(PageQuery):
     external_id: ExternalId | None = None
     unused_since: DateTime | None = Field(
         default=None, description="Keys that existed at this moment and were not used since"
+    )
+    created_by: Subject | None = Field(default=None, description="The subject of the access token that created the key")
+    created_after: DateTime | None = Field(default=None, description="Created at this moment or later")
+    created_before: DateTime | None = Field(default=None, description="Created before this moment")
+    scope: Scope | None = Field(
+        default=None, description="Keys with exactly this scope; a key whose wildcard grants it is not found"
+    )
+    sort: Literal["created_at", "-created_at"] | None = Field(
+        default=None, description="`created_at`: oldest first. `-created_at`: newest first, as without it"
     )
 
     def which(self, now: datetime) -> KeyFilter:
@@ -75,6 +86,11 @@ class ListQuery(PageQuery):
             environment=self.environment,
             external_id=self.external_id,
             unused_since=self.unused_since,
+            created_by=self.created_by,
+            created_since=self.created_after,
+            created_before=self.created_before,
+            scope=self.scope,
+            oldest_first=self.sort == "created_at",
         )
 
 
@@ -107,7 +123,7 @@ class KeyRoutes:
         """Create a key pair for the caller's organization. The private key is in this answer only."""
 
         def reply(created: Created) -> Reply:
-            headers, body = shown_once(created, self._management.clock())
+            headers, body = shown_once(created, principal, self._management.clock())
             return Reply({"Location": path_of(created.api_key), **headers}, body)
 
         once = idempotent_request(key, "POST", PATH, new.json, reply)
@@ -122,22 +138,24 @@ class KeyRoutes:
         headers=("Link",),
     )
     async def list_api_keys(self, principal: MayRead, query: Query[ListQuery]) -> Response:
-        """List the organization's keys, newest first. The next page is in the `Link` header."""
+        """
+        List the organization's keys, newest first unless `sort` says otherwise. The next page is in the `Link` header.
+        """
         now = self._management.clock()
         which = query.which(now)
         page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
         listed: list[ApiKeyResponse]
         if query.include == "usage":
             days = await self._usage.last_days(principal, [key.id for key in page.items])
-            listed = [used_response(key, now, days[key.id]) for key in page.items]
+            listed = [used_response(key, principal, now, days[key.id]) for key in page.items]
         else:
-            listed = [api_key_response(key, now) for key in page.items]
+            listed = [api_key_response(key, principal, now) for key in page.items]
         return answer(listed, query.link_to(PATH, page.next))
 
     @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))
     async def get_api_key(self, principal: MayRead, key_id: KeyId) -> Response:
         """Get one key."""
-        return one_key(await self._management.get(principal, key_id), self._management.clock)
+        return one_key(await self._management.get(principal, key_id), principal, self._management.clock)
 
     @operation(
         "PATCH",
@@ -146,7 +164,7 @@ class KeyRoutes:
         summary="Update API Key",
         answers=ApiKeyResponse,
         headers=("ETag",),
-        refusals=("scopes_not_grantable", "key_revoked", "changed_meanwhile"),
+        refusals=("scopes_not_grantable", "key_revoked", "too_many_keys", "changed_meanwhile"),
     )
     async def update_api_key(
         self,
@@ -160,7 +178,7 @@ class KeyRoutes:
         Replace fields of a key; the others stay as they are. Every verification follows the change within a second.
         """
         updated = await self._management.update(principal, origin, key_id, changes.model.changes(), matching=matching)
-        return one_key(updated, self._management.clock)
+        return one_key(updated, principal, self._management.clock)
 
     @operation(
         "PUT", f"{KEY_PATH}/revoke", tag=TAG, summary="Revoke API Key", answers=ApiKeyResponse, headers=("ETag",)
@@ -170,7 +188,7 @@ class KeyRoutes:
     ) -> Response:
         """Revoke a key for good. Revoking it again gives the same answer, with the first reason."""
         revoked = await self._management.revoke(principal, origin, key_id, why.model.reason)
-        return one_key(revoked, self._management.clock)
+        return one_key(revoked, principal, self._management.clock)
 
     @operation("DELETE", KEY_PATH, tag=TAG, summary="Delete API Key", status=204)
     async def delete_api_key(self, principal: MayDelete, key_id: KeyId, origin: FromWhere) -> Response:

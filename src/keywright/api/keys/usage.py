@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
+from keywright.api.http.paging import PageQuery
 from keywright.api.http.principal import KeyId, MayRead
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Query, operation
@@ -21,14 +22,14 @@ from keywright.api.keys.requests import DateTime
 from keywright.contract.revocation import RevocationResponse
 from keywright.contract.usage import UsageResponse
 from keywright.service.management.management import Management
+from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.management.usage_reports import DAY, HOUR, UsageReports
 
 
-class UsageQuery(BaseModel):
-    """The parameters of a key's usage."""
+class UsageQuery(PageQuery):
+    """The parameters of a key's usage: a page of its pairs, and their sources."""
 
-    model_config = ConfigDict(extra="forbid")
-
+    limit: int = Field(default=SECRETS_PER_PAGE, ge=1, le=100, description="The most pairs of a page")
     period: Literal["hour", "day"] = "day"
     since: DateTime | None = Field(
         default=None, description="The start of the report. Default: 7 days ago, or 24 hours ago with `hour`"
@@ -47,17 +48,21 @@ class ReceiptRoutes:
         tag=TAG,
         summary="Get Revocation Receipt",
         answers=RevocationResponse,
-        refusals=("not_revoked",),
+        refusals=("not_revoked", "receipt_removed"),
     )
     async def get_revocation(self, principal: MayRead, key_id: KeyId) -> Response:
         """
         Get the receipt of a revocation or deletion: which processes acknowledged it, which did not yet, and until when
-        they may still accept the key. The receipt stays readable after a deletion.
+        they may still accept the key. The receipt stays readable after a deletion, for 90 days unless the operator has
+        set another time.
         """
         receipt = await self._management.receipt(principal, key_id)
-        if receipt is None:
-            raise Refusal("not_found" if await self._management.get(principal, key_id) is None else "not_revoked")
-        return answer(revocation_response(key_id, receipt))
+        if receipt is not None:
+            return answer(revocation_response(key_id, receipt))
+        key = await self._management.get(principal, key_id)
+        if key is None:
+            raise Refusal("not_found")
+        raise Refusal("not_revoked" if key.revoked_at is None else "receipt_removed")
 
 
 class UsageRoutes:
@@ -66,11 +71,23 @@ class UsageRoutes:
     def __init__(self, usage: UsageReports) -> None:
         self._usage = usage
 
-    @operation("GET", f"{PATH}/{{key_id}}/usage", tag=TAG, summary="Get API Key Usage", answers=UsageResponse)
+    @operation(
+        "GET",
+        f"{PATH}/{{key_id}}/usage",
+        tag=TAG,
+        summary="Get API Key Usage",
+        answers=UsageResponse,
+        headers=("Link",),
+    )
     async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
-        """Get the accepted uses by hour or day, and the recent sources."""
+        """
+        Get the accepted uses by hour or day, and the key's pairs, newest first, with their recent sources. The next
+        page of pairs is in the `Link` header.
+        """
         period = HOUR if query.period == "hour" else DAY
-        report = await self._usage.of_key(principal, key_id, period, query.since)
+        report = await self._usage.of_key(
+            principal, key_id, period, query.since, limit=query.limit, before=query.before
+        )
         if report is None:
             raise Refusal("not_found")
         return answer(
@@ -81,5 +98,6 @@ class UsageRoutes:
                 counts=tuple(map(count_response, report.counts)),
                 sources=tuple(map(source_response, report.usage.sources)),
                 secrets=tuple(map(secret_use_response, report.usage.secrets)),
-            )
+            ),
+            query.link_to(f"{PATH}/{key_id}/usage", report.usage.next),
         )

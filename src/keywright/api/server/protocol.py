@@ -3,38 +3,43 @@ uvicorn's HTTP protocol, with the bounds it lacks.
 
 uvicorn gives the class named by `http=` the bytes of every connection. Its own class accepts a header of any size
 (20 MB passed in a test), reads trailers as headers, reads an unwanted body to its end, lets any number of requests wait
-on one connection, waits for the rest of a request for ever, and loses the body of a request to upgrade. This class
-bounds the bytes that are no body while they arrive, the number of waiting requests, the time until a request is
-complete, and the time until a client has read its answer.
+on one connection, waits for the rest of a request for ever, loses the body of a request to upgrade, takes requests
+without a host or with two, has no bound on connections that leaves probes alone, and keeps an answer for as long as its
+client takes to read it. This class bounds the bytes that are no body while they arrive, the number of waiting requests,
+the time until a request is complete, and time and memory until a client has read its answer.
 
 The supported range of uvicorn versions is pinned in pyproject.toml; tests/api/test_http_protocol.py fails when an
 overridden method changes.
 """
 
 import asyncio
-import uuid
+from bisect import bisect_left
 from enum import Enum, auto
+from functools import partial
 from math import inf
+from time import perf_counter
 from typing import Any
 
 import httptools
-from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from keywright.api.http.problems import Refusal, write
+from keywright.api.feed import FEED
+from keywright.api.http.connections import Place
+from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
 from keywright.api.verify.fast_path import BEGINNINGS, FastPath, RequestHead
+from keywright.api.verify.responses import FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
+from keywright.telemetry import REQUEST_SECONDS_BOUNDS
 
 MAX_HEAD_BYTES = 32 * 1024
 # Bytes of a body accepted after its answer, so that a client that sends on still reads the answer.
 MAX_UNWANTED_BYTES = 64 * 1024
-MAX_WAITING_REQUESTS = 64
-# From the opening of a connection, or the first byte of a request, to the last byte of the request. Also the time after
-# which the connection of a client that reads nothing of its answer is closed.
-REQUEST_SECONDS = 30.0
+# Each costs 3 KiB while it waits.
+MAX_WAITING_REQUESTS = 8
+# The first letter of the method of verifications; that of proxies is another one.
+_POST = ord("P")
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
-_BODY_HEADERS = (b"content-length", b"transfer-encoding")
 
 
 class _ParserState(Enum):
@@ -46,10 +51,8 @@ class _ParserState(Enum):
     OVER = auto()
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(CountedConnection):
     """Answers 431 to a head above 32 KiB and 400 to what is not HTTP, and ends connections that break its bounds."""
-
-    request_seconds = REQUEST_SECONDS
 
     _parser_state = _ParserState.BETWEEN
     # Whether the current request asked to upgrade; it is not upgraded, and the connection ends after its answer.
@@ -73,6 +76,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        if self._place is Place.NONE:
+            return
         self._owed_since = self.loop.time()
         self._watch = self.loop.call_later(self.request_seconds, self._check_time)
 
@@ -86,7 +91,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Parse received bytes and count those that are no body: the parser keeps unfinished heads and trailers."""
         if self.transport.is_closing():
             return
-        if self._parser_state is not _ParserState.OVER:
+        if self._place is Place.SURPLUS and self._newest() is None and not data.startswith(ALWAYS_SERVED):
+            self._turn_away()
+        elif self._parser_state is not _ParserState.OVER:
             self._read(data)
 
     def _read(self, data: bytes) -> None:
@@ -121,6 +128,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse("headers_too_large")
         elif len(self.pipeline) >= MAX_WAITING_REQUESTS or (upgrade and self.parser.get_method() == b"CONNECT"):
             self._refuse("invalid_request")
+        elif not self._has_one_host():
+            self._refuse("invalid_request", "A request has one Host header.")
         elif upgrade and self._announces_body():
             # The parser takes the body for what follows the upgrade; `_parse` reads the request again without one.
             self._upgrade_requested = True
@@ -150,6 +159,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request; reading stays paused while requests wait, which uvicorn does not do."""
+        if self._place is Place.FEED:
+            self._move(Place.ORDINARY)
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -174,16 +185,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
         Some clients ask with every request, one with a body included: Java's own does, over plain HTTP.
         """
-        version = self.parser.get_http_version().encode()
-        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
-        for name, value in self.headers:
-            if name != b"upgrade":
-                head += [name, b": ", value, b"\r\n"]
+        head = self._head_without_upgrade()
         self.parser = httptools.HttpRequestParser(self)
-        self._parse(b"".join([*head, b"\r\n", rest]))
+        self._parse(head + rest)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request; while the client does not read, it waits, so that one answer at a time is in memory."""
+        super()._start_asgi_task(cycle, partial(self._after_reading, app) if self.flow.write_paused else app)
+
+    async def _after_reading(self, app: Any, *arguments: Any) -> None:
+        try:
+            await self.flow.drain()
+        except asyncio.CancelledError:
+            # uvicorn writes an answer to a cancelled request, and would wait for the same client.
+            self.transport.abort()
+            raise
+        if not self.transport.is_closing():
+            await app(*arguments)
 
     def _start(self, *, close: bool) -> None:
+        close = close or self._place is Place.SURPLUS
         super().on_headers_complete()
+        if self.scope["path"] == FEED and self._place is not Place.NONE:
+            self._move(Place.FEED)
         # The parser reports trailers as headers, too. They could name another caller, so they are dropped.
         self.headers = []
         self._parser_state = _ParserState.BODY
@@ -200,8 +224,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         lines = sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
         return len(self.url) + lines > MAX_HEAD_BYTES
 
-    def _announces_body(self) -> bool:
-        return any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers)
+    def _has_one_host(self) -> bool:
+        """Tell whether a request names one host (RFC 9112, section 3.2); HTTP/1.0 need not."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        return hosts == 1 or (hosts == 0 and self.parser.get_http_version() == "1.0")
 
     def _check_time(self) -> None:
         now = self.loop.time()
@@ -254,14 +280,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             if state is _ParserState.BODY:
                 # The refusal waits for its turn behind the earlier answers.
-                refusal: Any = _refusal(code, detail)
+                refusal: Any = refused(code, detail)
                 self.pipeline[0] = (self.cycle, refusal)
             return
         cycle = self._newest()
         if cycle is None or state is not _ParserState.BODY or not cycle.response_started:
             if cycle is not None:
                 cycle.disconnected = True
-            self.transport.write(_encoded(_refusal(code, detail)))
+            self.transport.write(encoded(refused(code, detail)))
         self.transport.close()
 
 
@@ -284,7 +310,7 @@ class FastPathProtocol(BoundedHttpProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        if not self.access_log and self.limit_concurrency is None:
+        if self._place is Place.ORDINARY and not self.access_log and self.limit_concurrency is None:
             self._fast_path = self.app.fast_path if isinstance(self.app, ServiceApp) else None
 
     def data_received(self, data: bytes) -> None:
@@ -335,6 +361,7 @@ class FastPathProtocol(BoundedHttpProtocol):
         # Without the check the fast path would hash every other request, too.
         if self.flow.write_paused or not data.startswith(BEGINNINGS):
             return False
+        began = perf_counter()
         default_headers = self.server_state.default_headers
         answer = fast_path.repeat(data, default_headers) or fast_path.answer_proxy(data, self.client, default_headers)
         if answer is None:
@@ -350,6 +377,10 @@ class FastPathProtocol(BoundedHttpProtocol):
                 return False
         self._pending_head, self._pending_since = b"", None
         self.transport.write(answer)
+        # As `observe` does, without a call.
+        meter, seconds = VERIFY_METER if data[0] == _POST else FORWARD_AUTH_METER, perf_counter() - began
+        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
+        meter.seconds += seconds
         self.server_state.total_requests += 1
         self._owed_since = None
         self._answered_at = self.loop.time()
@@ -367,15 +398,3 @@ class FastPathProtocol(BoundedHttpProtocol):
         self._unset_keepalive_if_required()
         self._owed_since = self._pending_since = self.loop.time()
         return True
-
-
-def _refusal(code: str, detail: str | None) -> Response:
-    request_id = uuid.uuid4().hex
-    answer = write(Refusal(code, detail), request_id=request_id)
-    answer.headers.update({"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff", "Connection": "close"})
-    return answer
-
-
-def _encoded(answer: Response) -> bytes:
-    lines = [name + b": " + value + b"\r\n" for name, value in answer.raw_headers]
-    return b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body)])

@@ -68,8 +68,10 @@ class Batches:
     async def answer_one(self, caller: Caller, check: KeyCheck) -> tuple[bytes, bool]:
         """Answer one check; tell, too, whether its verdict is stale."""
         text, options = check
-        verdict = await self._checker.check(caller, text, options.requirements, cost=options.cost)
-        return verify_bodies.write_explained(verdict, options, self._checker.clock), verdict.stale
+        verdict = await self._checker.check(
+            caller, text, options.requirements, cost=options.cost, metadata=options.metadata
+        )
+        return verify_bodies.write_with(options, verdict), verdict.stale
 
     def _answer_now(self, caller: Caller, checks: Sequence[KeyCheck]) -> list[bytes | None]:
         """Answer checks from memory, with the cached answer where its verdict can be repeated; None for all others."""
@@ -92,10 +94,12 @@ class Batches:
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck, since: float) -> bytes | None:
         text, options = check
-        verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
+        verdict = self._checker.check_now(
+            caller, text, options.requirements, cost=options.cost, metadata=options.metadata
+        )
         if verdict is None:
             return None
-        body = verify_bodies.write_explained(verdict, options, self._checker.clock)
+        body = verify_bodies.write_with(options, verdict)
         if verdict.code is Code.VALID and verdict.rate_limits is None:
             self._keep(caller, options, verdict, body, since)
         return body

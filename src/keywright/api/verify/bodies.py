@@ -22,9 +22,8 @@ from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRe
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
-from keywright.service.checking.ports import Seconds
+from keywright.service.checking.failure_limit import FAILURE_SECONDS, MOST_FAILURES
 from keywright.service.checking.verdicts import KeyVerdict
-from keywright.service.checking.verification import FAILURE_SECONDS, MOST_FAILURES
 
 # JSON's own: `\s` would take form feeds, which the strict reader refuses.
 _WHITE = b" \t\r\n"
@@ -41,11 +40,15 @@ _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_
 
 
 class CheckOptions(NamedTuple):
-    """The options of a check: what the request requires of the key, its cost, whether to explain a refusal."""
+    """
+    The options of a check: what the request requires of the key, its cost, whether to explain a refusal, and whether
+    the answer has the key's metadata.
+    """
 
     requirements: Requirements
     cost: int
     explain: bool
+    metadata: bool
 
 
 class KeyCheck(NamedTuple):
@@ -133,23 +136,31 @@ def options_of(request: VerifyRequest) -> CheckOptions:
     )
     # Most requests require nothing, and `judge` compares that object by identity.
     return CheckOptions(
-        NO_REQUIREMENTS if requirements == NO_REQUIREMENTS else requirements, request.cost, request.explain
+        NO_REQUIREMENTS if requirements == NO_REQUIREMENTS else requirements,
+        request.cost,
+        request.explain,
+        bool(request.include),
     )
 
 
-def write(verdict: KeyVerdict, *, explanation: Explanation | None = None, facts: bool = False) -> bytes:
+def write(
+    verdict: KeyVerdict, *, explanation: Explanation | None = None, facts: bool = False, metadata: bool = False
+) -> bytes:
     """
     Write a verdict.
 
     Args:
         verdict: The verdict.
         explanation: The rule that refused, if the request has `explain`.
-        facts: Whether to add the state of the key, for an in-process verifier.
+        facts: Whether to add the state of the key, for an in-process verifier, and its metadata if that is short.
+        metadata: Whether to add the metadata of the key, which its facts contain.
     """
     if verdict.facts is None and not verdict.stale:
         return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else _NOT_FOUND
     valid = b"true" if verdict.code is Code.VALID else b"false"
     key = b"null" if verdict.facts is None else _written_key(verdict.facts)
+    if (metadata or facts) and verdict.facts is not None and verdict.facts.metadata is not None:
+        key = b'%b,"metadata":%b}' % (key[:-1], verdict.facts.metadata.encode())
     counted = b"" if verdict.rate_limits is None else _written_rate_limits(verdict.rate_limits)
     stale = b',"stale":true' if verdict.stale else b""
     more: dict[str, Any] = {}
@@ -163,10 +174,10 @@ def write(verdict: KeyVerdict, *, explanation: Explanation | None = None, facts:
     )  # fmt: skip
 
 
-def write_explained(verdict: KeyVerdict, options: CheckOptions, clock: Seconds, *, facts: bool = False) -> bytes:
-    """Write a verdict, explained by *clock*, in seconds since the epoch, where the options say so; see `write`."""
-    explanation = explain(verdict.code, verdict.facts, options.requirements, clock()) if options.explain else None
-    return write(verdict, explanation=explanation, facts=facts)
+def write_with(options: CheckOptions, verdict: KeyVerdict, *, facts: bool = False) -> bytes:
+    """Write a verdict as the options say; see `write`."""
+    explanation = explain(verdict.code, verdict.facts, options.requirements) if options.explain else None
+    return write(verdict, explanation=explanation, facts=facts, metadata=options.metadata)
 
 
 def before_states(body: bytes, limits: Sequence[RateLimit]) -> tuple[bytes, ...]:
@@ -216,6 +227,8 @@ def _written_limit(limit: RateLimit) -> bytes:
 def _facts_of(facts: KeyFacts) -> dict[str, Any]:
     return {
         "revoked": facts.revoked,
+        # Left out of the facts of an enabled key: a verifier of a version before judges the others by itself.
+        **({"disabled": True} if facts.disabled else {}),
         "expires_at": None if isinf(facts.expires_at) else facts.expires_at,
         "retires_at": None if isinf(facts.retires_at) else facts.retires_at,
         "allowed_ips": facts.allowed_ips,
@@ -235,5 +248,8 @@ def _written_key(facts: KeyFacts) -> bytes:
         "environment": facts.environment,
         "scopes": list(facts.scopes),
         "expires_at": expires_at,
+        "external_id": facts.external_id,
+        "org_external_id": facts.org_external_id,
+        "created_by": facts.created_by,
     }
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()

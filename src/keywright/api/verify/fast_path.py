@@ -92,6 +92,7 @@ class _CachedAnswer:
     before_id: bytes
     after_id: bytes
     before_states: tuple[bytes, ...]
+    metadata: bool
 
 
 class FastPath:
@@ -162,7 +163,7 @@ class FastPath:
                 return self._whole(default_headers, answer.before_id, answer.after_id)
             if decision.allowed:
                 return self._with_body(default_headers, verify_bodies.with_states(answer.before_states, decision))
-            return self._with_body(default_headers, verify_bodies.write(verdict))
+            return self._with_body(default_headers, verify_bodies.write(verdict, metadata=answer.metadata))
         except Exception:  # noqa: BLE001 - it is logged whole
             _log.exception("unexpected error")
             return None
@@ -220,14 +221,16 @@ class FastPath:
             return None
         # Read before the verdict: a key that expires in between must not be repeated as valid.
         since = self._now()
-        verdict = self._checker.check_now(caller, text, options.requirements, cost=options.cost)
+        verdict = self._checker.check_now(
+            caller, text, options.requirements, cost=options.cost, metadata=options.metadata
+        )
         if verdict is None:
             return None
         if len(data) <= LONGEST_CACHED and not options.explain:
             written = self._keep(head.credential, data, caller, verdict, options, since)
             if written is not None and verdict.rate_limits is None:
                 return written
-        return verify_bodies.write_explained(verdict, options, self._now)
+        return verify_bodies.write_with(options, verdict)
 
     def _keep(
         self, credential: bytes, data: bytes, caller: Caller, verdict: KeyVerdict, options: CheckOptions, since: float
@@ -241,7 +244,7 @@ class FastPath:
         cached = self._checker.cacheable(caller, verdict, options.requirements, since, cost=options.cost)
         if cached is None:
             return None
-        body, limits = verify_bodies.write(cached.verdict), cached.facts.rate_limits
+        body, limits = verify_bodies.write(cached.verdict, metadata=options.metadata), cached.facts.rate_limits
         if len(self._answers) >= _MOST_CACHED:
             self._answers.popitem(last=False)
         self._answers[sha256(data).digest()] = _CachedAnswer(
@@ -250,6 +253,7 @@ class FastPath:
             cached,
             *_around_id(body),
             verify_bodies.before_states(body, limits) if limits else (),
+            options.metadata,
         )
         return body
 

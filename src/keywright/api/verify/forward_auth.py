@@ -3,7 +3,7 @@ Forward authentication, `/forward-auth` and `/ext-authz/{path}`: a proxy checks 
 
 The request of the proxy has headers, and for Envoy path and query, of a client that may be hostile. So the client's
 part only presents a key; the requirements come from what the proxy itself writes: the query of `/forward-auth`, and a
-header for `/ext-authz`. Every 200 has all four identity headers, even if empty: some proxies copy only the headers of
+header for `/ext-authz`. Every 200 has all identity headers, even if empty: some proxies copy only the headers of
 the answer, and a forged one would stay beside them. `RateLimit` and `RateLimit-Policy`
 (draft-ietf-httpapi-ratelimit-headers-10) have the states of the key's limits. docs/operate/proxies.md has the tested
 configuration of each proxy.
@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from time import perf_counter
 from typing import Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
@@ -25,7 +26,14 @@ from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.verify.bodies import retry_after_seconds
 from keywright.api.verify.request_head import read_plain_head
-from keywright.api.verify.responses import Headers, error_response, lines_of, request_ids
+from keywright.api.verify.responses import (
+    EXT_AUTHZ_METER,
+    FORWARD_AUTH_METER,
+    Headers,
+    error_response,
+    lines_of,
+    request_ids,
+)
 from keywright.keys.addresses import Network, client_address
 from keywright.keys.format import ENVIRONMENT, digest
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
@@ -46,26 +54,31 @@ _log = telemetry.Log("keywright.forward_auth")
 # Its query has only characters with one meaning.
 _USUAL_LINE = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*))? HTTP/1\.1\r\n")
 _ANY_CALLER = Caller("forward-auth", None, None)
-_PARAMETERS = frozenset({"scopes", "environment", "proxy"})
+_PARAMETERS = frozenset({"scopes", "environment", "include", "proxy"})
 _MOST_SCOPES = 100
 _LONGEST_SCOPE = 255
 # Characters that are not quoted in a header; a comma separates scopes, and a percent sign begins a quoted character.
 _PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
+# JSON is visible in a header; only spaces, percent signs and other letters are quoted.
+_PLAIN_JSON = _PLAIN + '",\\<>'
+_LONGEST_METADATA = 2048
 _FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _STALE = "Keywright-Stale"
-# nginx passes 401 and 403 on to its client and answers 500 for every other refusal.
+_NOT_VALID = (Code.NOT_FOUND, Code.REVOKED, Code.DISABLED, Code.EXPIRED, Code.REPLACED)
+# nginx passes 401 and 403 on to its client, without their bodies, and answers 500 for every other refusal.
 _FORBIDDEN = 403
 _UNKNOWN_TO_NGINX = frozenset({400, 429})
 
 
 class _ProxyOptions(NamedTuple):
-    """The options of a proxy: its requirements for keys, and whether it is nginx."""
+    """The options of a proxy: its requirements for keys, whether it is nginx, and whether it wants the metadata."""
 
     requirements: Requirements
     by_nginx: bool
+    metadata: bool
 
 
-_NO_OPTIONS = _ProxyOptions(NO_REQUIREMENTS, by_nginx=False)
+_NO_OPTIONS = _ProxyOptions(NO_REQUIREMENTS, by_nginx=False, metadata=False)
 
 
 class _Misconfigured(KeyRefusal):
@@ -147,6 +160,8 @@ class ForwardAuth:
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        meter = EXT_AUTHZ_METER if scope["path"].startswith(EXT_AUTHZ) else FORWARD_AUTH_METER
         request_id = next(self._request_ids)
         options = _NO_OPTIONS
         try:
@@ -155,12 +170,15 @@ class ForwardAuth:
             )
             options = _read_options(request.options_text())
             verdict = await self._decide(request, options.requirements, scope.get("client"))
-            headers = _accepted_headers(verdict, request_id)
+            headers = _accepted_headers(verdict, request_id, metadata=options.metadata)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
-            await self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)(scope, receive, send)
+            response = self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)
+            await response(scope, receive, send)
+            meter.observe(perf_counter() - began, response.status_code)
             return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+        meter.observe(perf_counter() - began)
 
     def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
         """
@@ -196,7 +214,7 @@ class ForwardAuth:
         if verdict is None:
             return None
         limits = b"" if verdict.rate_limits is None else lines_of(_encoded(_rate_limits(verdict.rate_limits)))
-        identity = _written_identity(_accepted_facts(verdict))
+        identity = _written_identity(_accepted_facts(verdict), options.metadata)
         return b"".join((identity, limits, b"x-request-id: ", next(self._request_ids), b"\r\n\r\n"))
 
     async def _decide(self, request: ProxyRequest, requirements: Requirements, peer: Peer | None) -> KeyVerdict:
@@ -242,9 +260,16 @@ class ForwardAuth:
             proxy = client_address(None if peer is None else peer[0], (), ())
             _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
         response = error_response(error, scope, request_id)
-        if by_nginx and response.status_code in _UNKNOWN_TO_NGINX:
-            response.status_code = _FORBIDDEN
-        return response
+        return _for_nginx(response) if by_nginx else response
+
+
+def _for_nginx(response: Response) -> Response:
+    """Put what nginx does not pass on into headers, out of which its configuration makes the answer."""
+    response.headers["X-Keywright-Status"] = str(response.status_code)
+    response.headers["X-Keywright-Refusal"] = bytes(response.body).decode()
+    if response.status_code in _UNKNOWN_TO_NGINX:
+        response.status_code = _FORBIDDEN
+    return response
 
 
 @lru_cache(maxsize=256)
@@ -258,7 +283,9 @@ def _read_options(text: bytes) -> _ProxyOptions:
         _unreadable("are malformed")
     values = dict(pairs)
     if len(values) < len(pairs) or not values.keys() <= _PARAMETERS:
-        _unreadable("repeat a parameter, or have one other than scopes, environment and proxy")
+        _unreadable("repeat a parameter, or have one other than scopes, environment, include and proxy")
+    if values.get("include", "metadata") != "metadata":
+        _unreadable("include something other than metadata")
     if values.get("proxy", "nginx") != "nginx":
         _unreadable("have a proxy other than nginx")
     environment = values.get("environment")
@@ -268,7 +295,7 @@ def _read_options(text: bytes) -> _ProxyOptions:
     if len(scopes) > _MOST_SCOPES or not all(1 <= len(scope) <= _LONGEST_SCOPE for scope in scopes):
         _unreadable("have too many scopes, or an empty or too long one")
     requirements = Requirements(environment=environment, scopes=scopes) if environment or scopes else NO_REQUIREMENTS
-    return _ProxyOptions(requirements, by_nginx="proxy" in values)
+    return _ProxyOptions(requirements, by_nginx="proxy" in values, metadata="include" in values)
 
 
 @lru_cache(maxsize=4096)
@@ -310,7 +337,7 @@ def _accepted_facts(verdict: KeyVerdict) -> KeyFacts:
     if verdict.code is Code.VALID and verdict.facts is not None:
         return verdict.facts
     headers = {_STALE: "true"} if verdict.stale else {}
-    if verdict.code in (Code.NOT_FOUND, Code.REVOKED, Code.EXPIRED):
+    if verdict.code in _NOT_VALID:
         headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"'
     elif verdict.code is Code.RATE_LIMITED:
         headers |= _rate_limits(verdict.rate_limits)
@@ -320,9 +347,10 @@ def _accepted_facts(verdict: KeyVerdict) -> KeyFacts:
     raise KeyRefusal(verdict.code.value, headers=headers)
 
 
-def _accepted_headers(verdict: KeyVerdict, request_id: bytes) -> Headers:
+def _accepted_headers(verdict: KeyVerdict, request_id: bytes, *, metadata: bool) -> Headers:
     """Give the headers of the answer on a valid key; raise the refusal of every other verdict."""
-    headers = [*_FIXED_HEADERS, *_identity(_accepted_facts(verdict)), *_encoded(_rate_limits(verdict.rate_limits))]
+    identity = _identity(_accepted_facts(verdict), metadata)
+    headers = [*_FIXED_HEADERS, *identity, *_encoded(_rate_limits(verdict.rate_limits))]
     headers.append((b"x-request-id", request_id))
     if verdict.stale:
         headers.append((_STALE.lower().encode(), b"true"))
@@ -330,8 +358,8 @@ def _accepted_headers(verdict: KeyVerdict, request_id: bytes) -> Headers:
 
 
 @lru_cache(maxsize=16_384)
-def _written_identity(facts: KeyFacts) -> bytes:
-    return lines_of([*_FIXED_HEADERS, *_identity(facts)])
+def _written_identity(facts: KeyFacts, metadata: bool) -> bytes:
+    return lines_of([*_FIXED_HEADERS, *_identity(facts, metadata)])
 
 
 def _rate_limits(decision: RateLimitDecision | None) -> dict[str, str]:
@@ -343,10 +371,24 @@ def _encoded(headers: dict[str, str]) -> Headers:
 
 
 @lru_cache(maxsize=16_384)
-def _identity(facts: KeyFacts) -> tuple[tuple[bytes, bytes], ...]:
+def _identity(facts: KeyFacts, metadata: bool) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"x-keywright-org", str(UUID(bytes=facts.org_id)).encode()),
         (b"x-keywright-key-id", str(UUID(bytes=facts.id)).encode()),
         (b"x-keywright-environment", quote(facts.environment, safe=_PLAIN).encode()),
         (b"x-keywright-scopes", ",".join(quote(scope, safe=_PLAIN) for scope in facts.scopes).encode()),
+        (b"x-keywright-external-id", _quoted(facts.external_id)),
+        (b"x-keywright-org-external-id", _quoted(facts.org_external_id)),
+        (b"x-keywright-created-by", _quoted(facts.created_by)),
+        (b"x-keywright-metadata", _quoted_json(facts.metadata) if metadata else b""),
     )
+
+
+def _quoted(text: str | None) -> bytes:
+    return quote(text or "", safe=_PLAIN).encode()
+
+
+def _quoted_json(metadata: str | None) -> bytes:
+    # Long metadata is not in the facts, and a proxy reads an answer's head into a small buffer.
+    quoted = quote(metadata or "", safe=_PLAIN_JSON).encode()
+    return quoted if len(quoted) <= _LONGEST_METADATA else b""

@@ -20,7 +20,8 @@ def read_plain_head(data: bytes) -> tuple[bytes, Fields, int] | None:
 
     Returns:
         The bytes of the head, its header fields with names in lower case, and the length of the body. None for a head
-        that is incomplete, long, not HTTP/1.1, closes or upgrades the connection, or has a body without a length.
+        that is incomplete, long, not HTTP/1.1, closes or upgrades the connection, has a body without a length, or not
+        exactly one host.
     """
     end = data.find(_END, 0, LONGEST_HEAD)
     if end < 0:
@@ -34,7 +35,10 @@ def read_plain_head(data: bytes) -> tuple[bytes, Fields, int] | None:
     finally:
         # Parser and reading refer to each other: without this, each pair would wait for the garbage collector.
         del reading.parser
-    if not (reading.keeps_alive and _PECULIAR.isdisjoint(name for name, _ in reading.fields)):
+    names = [name for name, _ in reading.fields]
+    if not (reading.keeps_alive and _PECULIAR.isdisjoint(names)):
+        return None
+    if names.count(b"host") != 1:
         return None
     lengths = [value for name, value in reading.fields if name == b"content-length"]
     # A body without a length, or a length without a body, is not plain.

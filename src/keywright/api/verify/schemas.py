@@ -1,6 +1,6 @@
 """The request bodies of verifications. `contract.verdicts` has the answers."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -9,6 +9,13 @@ from keywright.keys.rate_limits import MOST_COST
 VERIFY = "/api/v2/api-keys/verify"
 BATCH = f"{VERIFY}/batch"
 MOST_IN_A_BATCH = 100
+_EXAMPLE: dict[str, Any] = {
+    # Made of 32 zero bytes.
+    "key": "kw_sk_live_00000000000000000000000000000000000000000000x9rwP",
+    "scopes": ["invoices:read"],
+    "client_ip": "192.0.2.7",
+    "include": ["metadata"],
+}
 Scope = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -23,7 +30,7 @@ Cost = Annotated[int, Field(ge=0, le=MOST_COST), BeforeValidator(_whole)]
 class VerifyRequest(BaseModel):
     """A presented key, and the requirements of the request that presents it."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     key: str = Field(description="The presented text: anything at all")
     # A factory, because pydantic copies a default deeply for every key of a batch.
@@ -42,12 +49,18 @@ class VerifyRequest(BaseModel):
     method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
     path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
     cost: Cost = Field(default=1, description="How many units of the key's limits the request takes")
+    include: list[Literal["metadata"]] = Field(
+        default_factory=list,
+        max_length=1,
+        description="`metadata`: the answer has the key's metadata",
+        json_schema_extra={"default": []},
+    )
     explain: bool = Field(default=False, description="Explain a refusal: which rule, and what would pass")
 
 
 class BatchRequest(BaseModel):
     """Up to 100 verifications at once."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"keys": [_EXAMPLE]}]})
 
     keys: list[VerifyRequest] = Field(min_length=1, max_length=MOST_IN_A_BATCH)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from keywright.cli.database import COMMAND, is_embedded, unclear_owners
 from keywright.cli.doctor import results
@@ -12,6 +13,10 @@ from keywright.storage import migrate
 from keywright.storage import url as database_url
 from keywright.storage.engine import open_store, server_time
 from keywright.storage.migrations import TooOld
+from keywright.storage.url import PostgresUrl, SqliteUrl
+
+_OTHERS = 0o077
+_ROLE = "As the owner of the tables, run `keywright migrate --grant-to ROLE`; then serve as ROLE."
 
 CLOCK_SECONDS = 5
 """The difference of clocks, in seconds, that does no harm."""
@@ -44,8 +49,9 @@ async def check(
         fix = "Check that it runs, and its address, name, user and password in KEYWRIGHT_DATABASE_URL."
         return [results.fail("database", f"It cannot be used: {fault.reason}.", fix)]
     sound = results.ok("database", "It is available, and its commits are durable.")
+    exposed = await asyncio.to_thread(protection, url, pending)
     owners = [] if trusts_ids or pending == migrate.all_of(url) else await _owners(url)
-    return [sound, _migrations(url, pending), *owners, *await _clock(url, now)]
+    return [sound, _migrations(url, pending), *exposed, *owners, *await _clock(url, now)]
 
 
 def _migrations(url: str, pending: list[str]) -> CheckResult:
@@ -54,6 +60,51 @@ def _migrations(url: str, pending: list[str]) -> CheckResult:
     if is_embedded(url):
         return results.ok("migrations", f"{len(pending)} pending; `keywright serve` migrates an embedded database.")
     return results.fail("migrations", f"{len(pending)} pending: {', '.join(pending)}.", f"Run `{COMMAND}`.")
+
+
+def protection(url: str, pending: list[str]) -> list[CheckResult]:
+    """
+    Check who else can read or change the data: the mode of a file, or the connection and the role of a server.
+
+    Args:
+        url: As in the settings.
+        pending: The migrations that the database lacks; the role is checked when there are none.
+    """
+    place = database_url.read(url)
+    if isinstance(place, SqliteUrl):
+        return _file(place.path)
+    return [*_connection(place), *([] if pending else _role(place))]
+
+
+def _file(path: Path) -> list[CheckResult]:
+    if not path.exists() or not path.stat().st_mode & _OTHERS:
+        return []
+    message = f"Other users of this machine can read {path}, or write to it."
+    return [results.warn("database file", message, f"chmod 600 {path}*")]
+
+
+def _connection(place: PostgresUrl) -> list[CheckResult]:
+    if not place.is_remote or place.sslmode == "verify-full":
+        return []
+    message = f"The connection to another host has sslmode={place.sslmode}: it may be read or answered by others."
+    fix = "Append ?sslmode=verify-full&sslrootcert=/path/to/ca.pem to KEYWRIGHT_DATABASE_URL."
+    return [results.warn("database connection", message, fix)]
+
+
+def _role(place: PostgresUrl) -> list[CheckResult]:
+    # Its driver takes a tenth of a second to import.
+    from keywright.storage.postgres import roles
+
+    try:
+        powers = roles.powers(place)
+    except (StorageUnavailable, ValueError):
+        # The database was available a moment ago; this says nothing about its roles.
+        return []
+    if powers.is_superuser or powers.owns:
+        return [results.warn("database role", "It could alter tables and switch off the audit log's triggers.", _ROLE)]
+    if powers.changes:
+        return [results.warn("database role", "It has rights to change the audit log.", _ROLE)]
+    return [results.ok("database role", "It can add to the audit log, and cannot alter it.")]
 
 
 async def _owners(url: str) -> list[CheckResult]:

@@ -6,6 +6,8 @@ import resource
 import socket
 
 BACKLOG = 2048
+# The system keeps twice this much of an answer that is not read, and up to 4 MB without a limit.
+SEND_BUFFER_BYTES = 16 * 1024
 MAX_PORT = 65535
 
 
@@ -30,7 +32,10 @@ def listen(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         # localhost often resolves to ::1 first, while clients try 127.0.0.1.
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return socket.create_server((address[0], port, *address[2:]), family=family, backlog=BACKLOG)
+        listener = socket.create_server((address[0], port, *address[2:]), family=family, backlog=BACKLOG)
+        # Connections inherit it.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        return listener
     except (OSError, UnicodeError) as error:
         raise CannotListen(f"Cannot listen on {shown(host, port)}: {reason(error)}.") from None
 

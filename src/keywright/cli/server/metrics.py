@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import ThreadingTCPServer
 
 from keywright.cli.server import listening
@@ -41,6 +42,14 @@ def remove_folder() -> None:
     folder = os.environ.get(MULTIPROCESS_VARIABLE)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget(pid: int | None) -> None:
+    """Remove the state of a worker that has ended; what it counted stays."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    if folder is not None:
+        for path in Path(folder).glob(f"gauge_live*_{pid}.db"):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

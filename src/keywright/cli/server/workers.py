@@ -15,6 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from keywright.cli.server import metrics
 from keywright.cli.server.start import Start, StartClock
 
 _SILENCE_SECONDS = 30
@@ -178,6 +179,7 @@ class Supervisor(Multiprocess):
                 return
             former.terminate()
             former.end()
+            metrics.forget(former.pid)
             self.processes[index] = worker
 
     def handle_ttin(self) -> None:
@@ -224,6 +226,7 @@ class Supervisor(Multiprocess):
     def _replace(self, index: int, worker: Worker, trouble: str) -> None:
         worker.kill()
         worker.join()
+        metrics.forget(worker.pid)
         if worker.exitcode == STARTUP_FAILURE:
             # A new worker would fail in the same way.
             self._log.error("a worker failed to start; the service ends", worker=worker.pid)

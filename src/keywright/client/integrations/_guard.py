@@ -34,7 +34,9 @@ _logger = logging.getLogger("keywright.client")
 _REFUSALS = {
     Code.NOT_FOUND: (codes.UNAUTHORIZED, "The API key is not known."),
     Code.REVOKED: (codes.UNAUTHORIZED, "The API key was revoked."),
+    Code.DISABLED: (codes.UNAUTHORIZED, "The API key is disabled."),
     Code.EXPIRED: (codes.UNAUTHORIZED, "The API key has expired."),
+    Code.REPLACED: (codes.UNAUTHORIZED, "The API key's secret was replaced by a new one."),
     Code.WRONG_ENVIRONMENT: (codes.FORBIDDEN, "The API key belongs to another environment."),
     Code.INSUFFICIENT_SCOPE: (codes.FORBIDDEN, "The API key may not do this."),
     Code.IP_NOT_ALLOWED: (codes.FORBIDDEN, "The API key may not be used from this address."),
@@ -48,7 +50,7 @@ class KeyRefused(Exception):
 
     Args:
         status: The HTTP status.
-        code: Stable, for programs, such as `key_required`.
+        code: Stable, for programs, such as `missing_key`.
         detail: A sentence.
         headers: Headers of the answer, without those of its content.
     """
@@ -235,7 +237,7 @@ def presented_key(authorization: Iterable[str], api_key: Iterable[str]) -> str:
     found.discard("")
     if not found:
         sentence = "An API key is required: Authorization: Bearer <key>, or X-API-Key: <key>."
-        raise KeyRefused(codes.UNAUTHORIZED, "key_required", sentence, {"WWW-Authenticate": _REALM})
+        raise KeyRefused(codes.UNAUTHORIZED, "missing_key", sentence, {"WWW-Authenticate": _REALM})
     if len(found) > 1:
         raise KeyRefused(codes.BAD_REQUEST, "several_keys", "The request presents two different keys.")
     return found.pop()

@@ -4,7 +4,8 @@ Verification of keys in front of any ASGI application.
     app = KeywrightASGIMiddleware(app, AsyncVerifier(url, credential), scopes=["reports:read"], exempt=["/healthz"])
 
 The verdict is in `scope["keywright"]`, and in `scope["state"]["keywright"]`, which Starlette shows as
-`request.state.keywright`. The middleware answers refused requests; the application does not see them.
+`request.state.keywright`. The middleware answers refused requests; the application does not see them. Scopes of other
+types than HTTP, WebSocket and lifespan raise ValueError.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -34,7 +35,10 @@ class KeywrightASGIMiddleware(GuardedApplication[App, AsyncVerifier]):
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
             return
-        if scope["type"] not in ("http", "websocket") or self._guard.is_exempt(scope["path"]):
+        if scope["type"] not in ("http", "websocket"):
+            # Passed on, it would reach the application without a key.
+            raise ValueError(f"Keywright checks no keys in ASGI scopes of the type {scope['type']!r}.")
+        if self._guard.is_exempt(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:

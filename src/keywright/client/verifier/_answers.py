@@ -1,5 +1,6 @@
 """Reads the answers to a verification, and turns every other answer into an error."""
 
+import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,6 +8,7 @@ from math import inf
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 
 from keywright.client._answers import error_of, not_keywright, read_retry_after
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
@@ -15,10 +17,10 @@ from keywright.contract import ContractError, FactsResponse, LimitStateResponse,
 from keywright.keys.addresses import canonical_network
 from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import Code, Explanation, KeyFacts
+from keywright.keys.verdict import NO_METADATA, Code, Explanation, KeyFacts
 
 # The facts that this version can judge. A key with any other fact is verified by the service each time.
-_JUDGED_FACTS = frozenset({"revoked", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
+_JUDGED_FACTS = frozenset({"revoked", "disabled", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
 
@@ -120,11 +122,23 @@ def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
         environment=_shared(key.environment),
         expires_at=_end(facts.expires_at),
         revoked=facts.revoked,
+        disabled=facts.disabled,
         scopes=_shared(key.scopes),
         retires_at=_end(facts.retires_at),
         allowed_ips=_shared(tuple(map(_network, facts.allowed_ips))),
         rate_limits=_shared(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
+        external_id=key.external_id,
+        org_external_id=_shared(key.org_external_id),
+        created_by=_shared(key.created_by),
+        metadata=_metadata(key.metadata),
     )
+
+
+def _metadata(metadata: Any) -> str | None:
+    """Write metadata as text, which takes less memory; None where the answer has none."""
+    if metadata is msgspec.UNSET:
+        return None
+    return json.dumps(metadata, ensure_ascii=False, separators=(",", ":")) if metadata else NO_METADATA
 
 
 def _end(seconds: float | None) -> float:

@@ -25,13 +25,15 @@ class CachedVerdict:
     The verdict on a request, and the number of equal requests.
 
     It is repeated until `until`, in seconds since the epoch, and only while no key is invalidated: `changes` is the
-    number of invalidations at the time of the verdict.
+    number of invalidations at the time of the verdict. `has_metadata` tells whether the key of the verdict has its
+    metadata.
     """
 
-    __slots__ = ("changes", "count", "first", "last", "until", "verdict")
+    __slots__ = ("changes", "count", "first", "has_metadata", "last", "until", "verdict")
 
-    def __init__(self, verdict: Verdict, now: float, *, until: float, changes: int) -> None:
+    def __init__(self, verdict: Verdict, now: float, *, until: float, changes: int, has_metadata: bool = True) -> None:
         self.verdict = verdict
+        self.has_metadata = has_metadata
         self.until = until
         self.changes = changes
         self.first = self.last = now

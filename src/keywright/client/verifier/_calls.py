@@ -157,6 +157,7 @@ class ServiceCalls:
             "scopes": list(request.requirements.scopes),
             "explain": request.explain,
             **({} if request.cost == 1 else {"cost": request.cost}),
+            **({"include": ["metadata"]} if request.metadata else {}),
             **_given(environment=request.requirements.environment, client_ip=_address_of(request)),
         }
         return read_answer(await self._ask(body))

@@ -44,6 +44,7 @@ class UncachedRequest(NamedTuple):
     request_key: RequestKey
     explain: bool = False
     cost: int = 1
+    metadata: bool = False
 
     @property
     def digest(self) -> bytes:
@@ -119,6 +120,7 @@ class LocalChecker:
         user_agent: str | None = None,
         with_explanation: bool = False,
         cost: int = 1,
+        with_metadata: bool = False,
     ) -> Verdict | UncachedRequest:
         """Decide from memory alone; give the request back when it takes the service."""
         if len(text) > MAX_LENGTH:
@@ -135,27 +137,40 @@ class LocalChecker:
             if now > self._fresh_until:
                 # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
                 if self._cache.get(presented) is not None:
-                    return UncachedRequest(text, request, with_explanation, cost)
+                    return UncachedRequest(text, request, with_explanation, cost, with_metadata)
             else:
                 now += self._epoch
                 # Since the cached verdict no key was invalidated, and this key has not expired.
                 cached = self._verdicts.recent.get(request)
-                if cached is not None and cached.changes == self._changes and now < cached.until:
+                if (
+                    cached is not None
+                    and cached.changes == self._changes
+                    and now < cached.until
+                    and (not with_metadata or cached.has_metadata)
+                ):
                     cached.count += 1
                     cached.last = now
                     return cached.verdict
                 facts = self._cache.get(presented)
                 if facts is not None:
+                    if with_metadata and facts.metadata is None:
+                        return UncachedRequest(text, request, with_explanation, cost, with_metadata)
                     return self._judge(request, facts, now, with_explanation, cost)
         return (
-            UncachedRequest(text, request, with_explanation, cost)
+            UncachedRequest(text, request, with_explanation, cost, with_metadata)
             if is_private_key(text, brand=self._brand)
             else NOT_FOUND
         )
 
     def decide_again(self, request: UncachedRequest) -> Verdict | UncachedRequest:
         """Decide from memory once more: the answer to the same request may have come in the meantime."""
-        return self.decide(request.text, *request.request_key[1:], request.explain, request.cost)
+        return self.decide(request.text, *request.request_key[1:], request.explain, request.cost, request.metadata)
+
+    def only_service_tells(self, request: UncachedRequest) -> bool:
+        """Tell whether the request needs metadata that is too long for the cache."""
+        with self._lock:
+            facts = self._cache.get(request.digest) if request.metadata else None
+        return facts is not None and facts.metadata is None
 
     def begin(self, request: UncachedRequest) -> LookUp:
         """Begin a look-up, before the request is sent; to be ended by `end`."""
@@ -174,28 +189,33 @@ class LocalChecker:
 
     def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
         """
-        Decide by a fresh answer; None when only the service can judge all facts of the key.
+        Decide by a fresh answer; None when only the service can judge all facts of the key, or tell its metadata.
 
         The look-up did not name what the request needs, so that one answer serves many requests; that is judged here.
         """
         if answer.facts is None:
             return answer.verdict
-        if not answer.complete:
+        if not answer.complete or (request.metadata and answer.facts.metadata is None):
             return None
         # The service judged the times by its clock, which decides. It judged the address of the request that was sent,
         # which may be another one.
-        timely = answer.code in (Code.REVOKED, Code.EXPIRED)
+        timely = answer.code in (Code.REVOKED, Code.DISABLED, Code.EXPIRED, Code.REPLACED)
         code = answer.code if timely else judge(answer.facts, request.requirements, -inf)
         with self._lock:
             return self._answer(request, answer.facts, code, self.clock() + self._epoch, stale=answer.stale)
 
     def in_outage(self, request: UncachedRequest) -> Verdict | None:
-        """Decide from the cache while the service is unavailable; None when the key is not cached, or for too long."""
+        """
+        Decide from the cache while the service is unavailable; None when the key is not cached, or for too long, or the
+        request needs metadata that is not.
+        """
         with self._lock:
             facts = self._cache.get(request.digest)
             now = self.clock()
+            if facts is None or (request.metadata and facts.metadata is None):
+                return None
             # The outage time begins at the last sync, so without the bound that `fresh_at` adds.
-            if facts is None or not self._cache.fresh_at(now, grace=self.outage_seconds - BOUND_SECONDS):
+            if not self._cache.fresh_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
             code = judge(facts, request.requirements, now + self._epoch)
             return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
@@ -290,7 +310,7 @@ class LocalChecker:
                 code = Code.RATE_LIMITED
         if code is Code.VALID:
             return self._accept(request, facts, now, decision.states)
-        explanation = explain(code, facts, requirements, now) if with_explanation else None
+        explanation = explain(code, facts, requirements) if with_explanation else None
         return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
 
     def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
@@ -302,7 +322,10 @@ class LocalChecker:
         # request of a key with limits takes its cost. Neither is repeated.
         repeated = not limits and self._cache.get(request[0]) is facts
         until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
-        self._verdicts.add(request, CachedVerdict(verdict, now, until=until, changes=changes))
+        has_metadata = facts.metadata is not None
+        self._verdicts.add(
+            request, CachedVerdict(verdict, now, until=until, changes=changes, has_metadata=has_metadata)
+        )
         return verdict
 
 

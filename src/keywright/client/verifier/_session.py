@@ -76,8 +76,9 @@ class VerifierSession:
         if verdict is not None:
             return verdict
         try:
-            answer = await self._look_up(request)
-            verdict = self.checker.answered(request, answer)
+            if not self.checker.only_service_tells(request):
+                answer = await self._look_up(request)
+                verdict = self.checker.answered(request, answer)
             if verdict is None:
                 answer = await self._answer(self._start(self._within_time(self._calls.verify, request)))
                 verdict = answer.verdict

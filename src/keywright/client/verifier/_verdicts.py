@@ -1,8 +1,10 @@
 """The verdict on a presented key. Cheap to make, because most requests make one."""
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isinf
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from keywright.keys.rate_limiter import LimitState
@@ -49,6 +51,31 @@ class KeyInfo:
         """When it stops working, aware; None for a key that does not expire."""
         at = self._facts.expires_at
         return None if isinf(at) else datetime.fromtimestamp(at, UTC)
+
+    @property
+    def external_id(self) -> str | None:
+        """The id of the key's owner in your own records; None for a key without one."""
+        return self._facts.external_id
+
+    @property
+    def org_external_id(self) -> str | None:
+        """The organization's id in access tokens; None from a service that does not tell it yet."""
+        return self._facts.org_external_id
+
+    @property
+    def created_by(self) -> str | None:
+        """The subject of the token that created the key; None from a service that does not tell it yet."""
+        return self._facts.created_by
+
+    @property
+    def metadata(self) -> Mapping[str, Any] | None:
+        """
+        The metadata of the key, read anew each time; None for long metadata that the request did not include.
+
+        Call `verify` with `metadata=True` to have it always.
+        """
+        text = self._facts.metadata
+        return None if text is None else cast("dict[str, Any]", json.loads(text))
 
     @property
     def rate_limits(self) -> tuple[RateLimit, ...]:

@@ -114,6 +114,7 @@ class InProcessVerifier:
         user_agent: str | None = None,
         explain: bool = False,
         cost: int = 1,
+        metadata: bool = False,
     ) -> Verdict | None:
         """
         Decide from memory alone; None when that takes the service: see `verify`. Any thread may call it.
@@ -127,6 +128,8 @@ class InProcessVerifier:
             user_agent: The request's header of that name; the key's recent sources name its family.
             explain: Whether to explain a refusal: which rule, and what would pass.
             cost: How many units of the key's rate limits the request takes, 0 to 1000000; nothing for 0.
+            metadata: Whether the key of the verdict needs its metadata. Up to 512 characters of it are cached; longer
+                metadata is read from the service each time.
 
         Raises:
             TypeError, ValueError: *scopes* is one string, or *cost* no such number.
@@ -138,7 +141,7 @@ class InProcessVerifier:
             scopes = texts("scopes", scopes)
         if cost != 1:
             check_cost(cost)
-        decided = checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
+        decided = checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost, metadata)
         # Cheaper than isinstance, which is a call.
         return decided if decided.__class__ is Verdict else None
 
@@ -194,6 +197,7 @@ class AsyncVerifier(InProcessVerifier):
         user_agent: str | None = None,
         explain: bool = False,
         cost: int = 1,
+        metadata: bool = False,
     ) -> Verdict:
         """
         Decide whether a presented key may be used; the arguments are those of `verify_now`. A refusal is a verdict.
@@ -208,7 +212,7 @@ class AsyncVerifier(InProcessVerifier):
         if scopes.__class__ is not tuple:
             scopes = texts("scopes", scopes)
         session = self._running()
-        decided = session.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
+        decided = session.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost, metadata)
         return decided if isinstance(decided, Verdict) else await session.decide(decided)
 
     async def __aenter__(self) -> Self:
@@ -271,6 +275,7 @@ class Verifier(InProcessVerifier):
         user_agent: str | None = None,
         explain: bool = False,
         cost: int = 1,
+        metadata: bool = False,
     ) -> Verdict:
         """Decide whether a presented key may be used; see `AsyncVerifier.verify`."""
         if cost != 1:
@@ -278,7 +283,7 @@ class Verifier(InProcessVerifier):
         if scopes.__class__ is not tuple:
             scopes = texts("scopes", scopes)
         background = self._background or self._running()
-        decided = background.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost)
+        decided = background.checker.decide(key, scopes, environment, client_ip, user_agent, explain, cost, metadata)
         return decided if isinstance(decided, Verdict) else background.decide(decided)
 
     def __enter__(self) -> Self:

@@ -70,6 +70,15 @@ class KeyStore(Protocol):
         """
         ...
 
+    async def find_metadata(self, digest: bytes) -> str | None:
+        """
+        Read the metadata of the key with this secret, a JSON object as compact text; None where there is no such key.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        ...
+
 
 class CheckingStore(KeyStore, Protocol):
     """What checking keeps in the store."""
@@ -83,7 +92,7 @@ class CheckingStore(KeyStore, Protocol):
 
         A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
         so a batch may be repeated when its result is not known, also while its first transaction still runs. The
-        last number of a reporter is kept for 7 days: see `management.ports.KeyTaskStore.purge`.
+        last number of a reporter is kept for 7 days: see `management.task_ports.KeyTaskStore.purge`.
         """
         ...
 

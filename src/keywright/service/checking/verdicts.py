@@ -40,8 +40,8 @@ class RepeatableVerdict(NamedTuple):
     A verdict that `Checker.repeat` may give again to the same request; made by `Checker.cacheable`.
 
     It is for the same caller and the same requirements, while the cache has these facts of the key, from `since` until
-    `until`, in seconds since the epoch. Its uses are added up under `source`; None for a refusal. It contains no
-    rate-limit decision: each repetition takes `cost` units.
+    `until`, in seconds since the epoch. Its uses are added up under `source`; None for a refusal, of which `network` is
+    where it came from. It contains no rate-limit decision: each repetition takes `cost` units.
     """
 
     caller: Caller
@@ -52,3 +52,4 @@ class RepeatableVerdict(NamedTuple):
     since: float
     until: float
     source: UsageSource | None
+    network: str | None

@@ -8,6 +8,7 @@ usage, and the count of verdicts. A text that is no key costs no look-up, and a 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 from keywright.keys.addresses import network_of
@@ -16,13 +17,11 @@ from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.faults import StorageUnavailable
 
-MOST_FAILURES = 60
-FAILURE_SECONDS = 60.0
-_MOST_NETWORKS = 50_000
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
 
@@ -34,6 +33,8 @@ class _SharedLookUp(NamedTuple):
     look_up: LookUp
     answer: "asyncio.Task[KeyFacts | None]"
 
+
+OnRefused = Callable[[Caller, Code, str | None], object]
 
 _NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
 
@@ -77,6 +78,10 @@ class Verification:
             return _NOT_FOUND
         return None
 
+    def is_cached(self, text: str) -> bool:
+        """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
+        return self._cache.get(digest(text)) is not None
+
     async def verify_from_store(self, text: str, required: Requirements, *, from_memory: bool = True) -> KeyVerdict:
         """
         Decide with facts from the database, where `verify_now` gave None or its verdict is not new enough.
@@ -97,6 +102,19 @@ class Verification:
             if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
                 raise
         return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
+
+    async def with_metadata(self, verdict: KeyVerdict) -> KeyVerdict:
+        """
+        Add the metadata of the key to its facts where they do not contain it; `not_found` where the key is gone by now.
+
+        Raises:
+            StorageUnavailable: The database is unavailable; metadata that is not cached cannot be told.
+        """
+        facts, presented = verdict.facts, verdict.digest
+        if facts is None or presented is None or facts.metadata is not None:
+            return verdict
+        metadata = await self._store.find_metadata(presented)
+        return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
 
     async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
         """Read the key from the database; requests for the same key share one look-up."""
@@ -140,45 +158,6 @@ class Verification:
         return facts
 
 
-class FailureLimit:
-    """
-    Limits the look-ups of unknown keys per network, as a leaky bucket.
-
-    Never per key or id: strangers could lock an owner out. It applies after the checksum, so that typing errors do not
-    count, and only to keys that are not cached, so that keys in use go on working.
-
-    Args:
-        allowed: Failures at once before a network is refused.
-        seconds: How long a full bucket takes to become empty.
-        most: How many networks to count; beyond it the oldest half is dropped.
-    """
-
-    def __init__(
-        self, *, allowed: int = MOST_FAILURES, seconds: float = FAILURE_SECONDS, most: int = _MOST_NETWORKS
-    ) -> None:
-        self._allowed = allowed
-        self._rate = allowed / seconds
-        self._half = max(1, most // 2)
-        self._recent: dict[str, tuple[float, float]] = {}
-        self._older: dict[str, tuple[float, float]] = {}
-
-    def exceeded(self, network: str, now: float) -> bool:
-        """Tell whether one more failure of *network* at *now*, in monotonic seconds, is above the limit."""
-        return self._level(network, now) + 1 > self._allowed
-
-    def note(self, network: str, now: float) -> None:
-        """Count a failure from *network* at *now*."""
-        level = self._level(network, now) + 1
-        self._older.pop(network, None)
-        if len(self._recent) >= self._half and network not in self._recent:
-            self._older, self._recent = self._recent, {}
-        self._recent[network] = (level, now)
-
-    def _level(self, network: str, now: float) -> float:
-        level, since = self._recent.get(network) or self._older.get(network) or (0.0, now)
-        return max(0.0, level - (now - since) * self._rate)
-
-
 class Checker:
     """
     Checks keys for callers: the whole flow of a verification.
@@ -189,6 +168,7 @@ class Checker:
         failures: The failure limit.
         limiter: The rate limiter.
         counters: For each code a function that adds to the number of verdicts.
+        on_refused: Called for each refused key with the caller, the code, and the network of the caller's customer.
         now: Seconds since the epoch.
         monotonic: Seconds on the clock of the cache and of *failures*.
     """
@@ -203,8 +183,10 @@ class Checker:
         counters: Mapping[Code, Callable[[int], object]],
         now: Seconds,
         monotonic: Seconds,
+        on_refused: OnRefused = lambda _caller, _code, _network: None,
     ) -> None:
         self.verification = verification
+        self._on_refused = on_refused
         self.clock = now
         self.monotonic = monotonic
         self._cached = verification.get_fresh
@@ -223,21 +205,32 @@ class Checker:
         cost: int = 1,
         agent: str | None = None,
         only_valid: bool = False,
+        metadata: bool = False,
     ) -> KeyVerdict | None:
         """
         Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
 
-        With *only_valid* also None, with nothing counted, for a refused key.
+        With *only_valid* also None, with nothing counted, for a refused key. With *metadata* also for a key whose facts
+        do not contain it.
         """
         found = self.verification.verify_now(text, required)
-        verdict = None if found is None else self._take_now(_visible_to(caller, found), cost)
+        if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
+            return None
+        verdict = self._take_now(_visible_to(caller, found), cost)
         if verdict is None or (only_valid and verdict.code is not _VALID):
             return None
         self._conclude(caller, verdict, required, agent)
         return verdict
 
     async def check(
-        self, caller: Caller, text: str, required: Requirements, *, cost: int = 1, agent: str | None = None
+        self,
+        caller: Caller,
+        text: str,
+        required: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        metadata: bool = False,
     ) -> KeyVerdict:
         """
         Check a key: decide, take *cost* of its rate limits, add up the use, count the verdict.
@@ -248,14 +241,19 @@ class Checker:
             required: What the request requires; the failure limit applies to the network of its address.
             cost: How many units of the key's limits the request takes.
             agent: The family of the customer's user agent.
+            metadata: Whether the facts have to contain the metadata; long ones are read from the database.
 
         Raises:
             Unavailable: The database or the shared rate limiter cannot be reached.
         """
         found = self.verification.verify_now(text, required)
         if found is None:
-            found = await self._look_up(text, required)
-        verdict = self._take_now(_visible_to(caller, found), cost)
+            found = await self._look_up(caller, text, required)
+        found = _visible_to(caller, found)
+        if metadata:
+            # Before the limits are taken: without an answer nothing is counted.
+            found = await self.verification.with_metadata(found)
+        verdict = self._take_now(found, cost)
         if verdict is None:
             # The key is valid and visible; only the rate-limit decision is missing.
             facts = cast("KeyFacts", found.facts)
@@ -263,18 +261,28 @@ class Checker:
         self._conclude(caller, verdict, required, agent)
         return verdict
 
-    async def facts_for(self, caller: Caller, text: str, required: Requirements) -> KeyVerdict:
+    async def facts_for(
+        self, caller: Caller, text: str, required: Requirements, *, metadata: bool = False
+    ) -> KeyVerdict:
         """
         Give the facts of a key, read from the database, to an in-process verifier; it counts limits and usage itself.
+
+        Args:
+            caller: As for `check`.
+            text: As for `check`.
+            required: As for `check`.
+            metadata: As for `check`.
 
         Raises:
             StorageUnavailable: The database cannot be reached, and the outage time is over.
         """
         found = self.verification.verify_now(text, required)
         if found is None or found.facts is not None:
-            found = await self._look_up(text, required, cached=found is not None, shared=False)
+            found = await self._look_up(caller, text, required, shared=False)
         verdict = _visible_to(caller, found)
-        self._record(verdict, None, self.clock())
+        if metadata:
+            verdict = await self.verification.with_metadata(verdict)
+        self._record(caller, verdict, required, None, self.clock())
         return verdict
 
     def cacheable(
@@ -299,7 +307,8 @@ class Checker:
                 until = end
         bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
         source = _source(caller, verdict, required, None, since)
-        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source)
+        network = network_of(required.client_ip)
+        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source, network)
 
     def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
         """
@@ -310,19 +319,19 @@ class Checker:
             at: A reading of `monotonic`.
             now: A reading of `clock`.
         """
-        _, verdict, facts, presented, cost, since, until, source = cached
+        caller, verdict, facts, presented, cost, since, until, source, network = cached
         if self._cached(presented, at) is not facts or not since <= now < until:
             return None
         # Most requests pass here, so this is flat where `_take_now` and `_record` are called otherwise.
         if source is None:
-            self._counters[verdict.code](1)
+            self._refuse(caller, verdict.code, network)
             return verdict
         if facts.rate_limits:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None:
                 return None
             if not decision.allowed:
-                self._counters[Code.RATE_LIMITED](1)
+                self._refuse(caller, Code.RATE_LIMITED, network)
                 return limited(verdict, decision)
             verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
         self._note(source, now)
@@ -331,16 +340,17 @@ class Checker:
             asyncio.get_running_loop().call_soon(self._count_accepted)
         return verdict
 
-    async def _look_up(
-        self, text: str, required: Requirements, *, cached: bool = False, shared: bool = True
-    ) -> KeyVerdict:
-        # The failure limit is for guesses, and a cached key is none.
-        network = None if cached else network_of(required.client_ip)
-        if network is not None and self._failures.exceeded(network, self.monotonic()):
+    async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
+        address = required.client_ip
+        # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
+        failures = self._failures
+        # As long as nobody fails, there is nothing to ask.
+        exceeded = bool(failures.buckets) and failures.exceeded(caller, address, self.monotonic())
+        if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, from_memory=shared)
-        if network is not None and verdict.code is Code.NOT_FOUND:
-            self._failures.note(network, self.monotonic())
+        if verdict.code is Code.NOT_FOUND:
+            self._failures.note(caller, address, self.monotonic())
         return verdict
 
     def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
@@ -353,13 +363,14 @@ class Checker:
 
     def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
         now = self.clock()
-        self._record(verdict, _source(caller, verdict, required, agent, now), now)
+        self._record(caller, verdict, required, _source(caller, verdict, required, agent, now), now)
 
-    def _record(self, verdict: KeyVerdict, source: UsageSource | None, now: float) -> None:
+    def _record(
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, source: UsageSource | None, now: float
+    ) -> None:
         """Add up the use of a valid key, and count the verdict."""
-        code = verdict.code
-        if code is not _VALID:
-            self._counters[code](1)
+        if verdict.code is not _VALID:
+            self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
         if source is not None:
             self._note(source, now)
@@ -367,6 +378,10 @@ class Checker:
         if self._accepted == 1:
             # One addition to the counter for all verdicts of one turn of the event loop.
             asyncio.get_running_loop().call_soon(self._count_accepted)
+
+    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+        self._counters[code](1)
+        self._on_refused(caller, code, network)
 
     def _count_accepted(self) -> None:
         self._count_valid(self._accepted)

@@ -4,7 +4,7 @@ their events.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +14,17 @@ from keywright.keys.pair import KeyPair, PrivateKey
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, Secret, Status
 from keywright.keys.scopes import is_of, missing
-from keywright.service.management.audit_log import rfc3339
+from keywright.service.management.audit_log import rfc3339, storable
 from keywright.service.management.refusals import Flaw, Refused
 from keywright.service.principal import Principal
 
+MOST_METADATA_CHARACTERS = 2048
+"""The most characters of changed metadata in the event of an update, before and after together, as JSON."""
+
 # json.dumps with arguments would make an encoder for every call.
 _sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,9 @@ class NewKey:
 
 
 Changes = Mapping[str, Any]
-"""The command to update a key: the fields to change, with the names and types of `NewKey`."""
+"""
+The command to update a key: the fields to change, with the names and types of `NewKey`, and `enabled`, a boolean.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +74,16 @@ class Policy:
     `environments` are those of keys, the default of new keys first. `max_life` counts from the creation of the current
     secret, so that a rotation allows a later expiry; a key without an expiry gets the longest life. With
     `expiry_required` every new key must name its expiry. `max_active` is the most active keys of an organization.
-    `scopes` maps each allowed scope to its description; None allows any well-formed scope.
+    `rotations_per_hour` and `max_pairs` are of one key: how often it may be rotated, and how many pairs it may have,
+    with the ended ones. `scopes` maps each allowed scope to its description; None allows any well-formed scope.
     """
 
     environments: tuple[str, ...]
     max_life: timedelta | None = None
     expiry_required: bool = False
     max_active: int | None = None
+    rotations_per_hour: int | None = None
+    max_pairs: int | None = None
     scopes: Mapping[str, str] | None = None
 
     def environment_of(self, requested: str | None) -> str:
@@ -85,6 +95,11 @@ class Policy:
         if requested is None and self.max_life is not None and not self.expiry_required:
             return since + self.max_life
         return requested
+
+    def end(self, requested: datetime, *, secret: Secret, now: datetime) -> datetime:
+        """Give the end of a replaced secret: as requested, but within its longest life, and not before *now*."""
+        latest = requested if self.max_life is None else secret.created_at + self.max_life
+        return max(now, min(requested, latest))
 
     def flaws(
         self,
@@ -166,7 +181,9 @@ def updated(old: ApiKey, changes: Changes, policy: Policy, now: datetime) -> Api
 
     The policy checks only fields that would change: a client may send back what it has read.
     """
-    values = {name: value for name, value in changes.items() if name != "environment"}
+    values = {name: value for name, value in changes.items() if name not in ("environment", "enabled")}
+    if "enabled" in changes:
+        values["disabled_at"] = None if changes["enabled"] else old.disabled_at or now
     since = old.secret.created_at
     if "expires_at" in values:
         values["expires_at"] = policy.expiry(values["expires_at"], since=since)
@@ -186,42 +203,78 @@ def given_scopes(old: ApiKey, new: ApiKey, now: datetime) -> tuple[str, ...]:
     """
     Give the scopes that an update gives to a key: those that it did not grant before.
 
-    All of them where the update revives an expired key: its holder has a key with these scopes again.
+    All of them where the update makes an expired or disabled key active: its holder has a key with these scopes again.
     """
-    if old.status_at(now) is Status.EXPIRED and new.status_at(now) is not Status.EXPIRED:
+    if old.status_at(now) is not Status.ACTIVE and new.status_at(now) is Status.ACTIVE:
         return new.scopes
     return tuple(missing(old.scopes, new.scopes))
 
 
 def creation_event_data(api_key: ApiKey) -> dict[str, Any]:
     """Give the data of the event of a creation: the fields of the new key that are not empty."""
-    given = {name: value for name, value in _event_data(api_key).items() if value not in (None, [], "{}")}
+    data = {**_event_data(api_key), "metadata": storable(api_key.metadata)}
+    given = {name: value for name, value in data.items() if value not in (None, [], {}) and name != "enabled"}
     return {**given, "environment": api_key.environment, "public_key": api_key.secret.public_key.text}
 
 
 def update_event_data(old: ApiKey, new: ApiKey) -> dict[str, Any]:
-    """Give the data of the event of an update: the fields that differ, as `before` and `after`; empty if none does."""
+    """
+    Give the data of the event of an update: the fields that differ, as `before` and `after`; empty if none does.
+
+    Of the metadata both contain the members that differ, up to `MOST_METADATA_CHARACTERS`. A member that is absent in
+    one of them was added or removed. `metadata_omitted` is the number of differing members that are in neither, because
+    there was no room.
+    """
     before, after = _event_data(old), _event_data(new)
     names = [name for name in before if before[name] != after[name]]
-    if not names:
+    differing = [name for name in sorted({*old.metadata, *new.metadata}) if _differs(old, new, name)]
+    if not names and not differing:
         return {}
-    return {"before": {name: before[name] for name in names}, "after": {name: after[name] for name in names}}
+    data: dict[str, Any] = {
+        "before": {name: before[name] for name in names},
+        "after": {name: after[name] for name in names},
+    }
+    if differing:
+        shown = _fitting(old, new, differing)
+        data["before"]["metadata"], data["after"]["metadata"] = _members(old, shown), _members(new, shown)
+        if len(shown) < len(differing):
+            data["metadata_omitted"] = len(differing) - len(shown)
+    return data
+
+
+def _members(api_key: ApiKey, names: Iterable[str]) -> Any:
+    """Give the members of the metadata that the key has of these names."""
+    return storable({name: api_key.metadata[name] for name in names if name in api_key.metadata})
+
+
+def _differs(old: ApiKey, new: ApiKey, name: str) -> bool:
+    """Tell whether a member of the metadata differs as JSON, in which 1 and true are different values."""
+    before, after = old.metadata.get(name, _ABSENT), new.metadata.get(name, _ABSENT)
+    if before is _ABSENT or after is _ABSENT:
+        return True
+    return _sorted(before) != _sorted(after)
+
+
+def _fitting(old: ApiKey, new: ApiKey, names: Iterable[str]) -> list[str]:
+    """Give those of *names* whose members fit into the event, in order."""
+    room, fitting = MOST_METADATA_CHARACTERS, []
+    for name in names:
+        taken = sum(len(_written({name: key.metadata[name]})) for key in (old, new) if name in key.metadata)
+        if taken <= room:
+            room -= taken
+            fitting.append(name)
+    return fitting
 
 
 def _event_data(api_key: ApiKey) -> dict[str, Any]:
-    """
-    Give every field of a key that can change, as values of an event's data.
-
-    The metadata becomes JSON text with sorted names. It may contain fractions, of which a database stores the value and
-    not the spelling; then the event would have another digest after it is read back.
-    """
+    """Give every field of a key that can change, but for the metadata, as values of an event's data."""
     return {
         "name": api_key.name,
         "description": api_key.description,
         "expires_at": rfc3339(api_key.expires_at),
+        "enabled": api_key.disabled_at is None,
         "scopes": list(api_key.scopes),
         "allowed_ips": list(api_key.allowed_ips),
         "rate_limits": [limit._asdict() for limit in api_key.rate_limits],
         "external_id": api_key.external_id,
-        "metadata": _sorted(dict(api_key.metadata)),
     }

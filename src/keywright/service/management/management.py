@@ -137,7 +137,8 @@ class Management:
         Returns:
             The key after the call. Refused: `not_found`, `key_revoked`, `validation_failed`, `precondition_failed`,
             `scopes_not_grantable` for scopes that the key did not grant before, or has again after its expiry,
-            and `changed_meanwhile` when other requests changed it at every attempt.
+            `too_many_keys` when it would become active again, and `changed_meanwhile` when other requests changed it at
+            every attempt.
         """
         for _ in range(_ATTEMPTS):
             old = await self.store.get(principal.organization.id, key_id)
@@ -157,7 +158,10 @@ class Management:
             if not data:
                 return old
             event = self._event(principal, origin, EventType.UPDATED, key_id, now, data)
-            if await self.store.update(new, event) is Outcome.DONE:
+            outcome = await self.store.update(new, event, most_active=self.policy.max_active)
+            if outcome is Outcome.TOO_MANY:
+                return Refused("too_many_keys")
+            if outcome is Outcome.DONE:
                 return replace(new, version=old.version + 1)
         return Refused("changed_meanwhile")
 
@@ -176,13 +180,15 @@ class Management:
         Give a key a new pair, and set the end of the old one.
 
         Args:
-            overlap_seconds: How long the old pair still works; None for the default of `rotation`.
+            overlap_seconds: How long the old pair still works, at most for its longest life; None for the default of
+                `rotation`.
             idle_seconds: Retire the old pair sooner, when it was idle for this long; None for no earlier end.
             matching: As for `update`.
 
         Returns:
             `Created`, or `Answered` for an idempotent request. Refused: `not_found`, `key_revoked`,
-            `key_expired`, `rotation_under_way`, `precondition_failed`, `scopes_not_grantable` for any scope of the key,
+            `key_expired`, `rotation_under_way`, `rotated_too_often`, `too_many_pairs`, `precondition_failed`,
+            `scopes_not_grantable` for any scope of the key,
             `changed_meanwhile`, `idempotency_key_reused`, `idempotency_key_in_use`.
         """
 
@@ -198,8 +204,10 @@ class Management:
                     return Refused("precondition_failed")
                 if lacking := principal.not_grantable(old.scopes):
                     return Refused("scopes_not_grantable", scopes=lacking)
+                if (refused := await rotation.limit_reached(self.store, old, self.policy, now)) is not None:
+                    return refused
                 pair = self._mint(old.environment)
-                retirement = rotation.Retirement.of(now, overlap_seconds, idle_seconds)
+                retirement = rotation.Retirement.of(old.secret, self.policy, now, overlap_seconds, idle_seconds)
                 new = rotation.rotated(old, Secret.of(pair, created_at=now), retirement)
                 data = rotation.rotation_event_data(old, new, retirement)
                 event = self._event(principal, origin, EventType.ROTATED, key_id, now, data)
@@ -215,7 +223,7 @@ class Management:
         self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int
     ) -> ApiKey | Refused:
         """
-        Set another end for the retiring pair, counted from now; 0 ends it at once.
+        Set another end for the retiring pair, counted from now, at most for its longest life; 0 ends it at once.
 
         Returns:
             The key after the call. Refused: `not_found`, `key_revoked`, `no_rotation_under_way`, `changed_meanwhile`.
@@ -229,7 +237,7 @@ class Management:
             retiring = old.retiring_at(now)
             if retiring is None:
                 return Refused("no_rotation_under_way")
-            end = now + timedelta(seconds=overlap_seconds)
+            end = self.policy.end(now + timedelta(seconds=overlap_seconds), secret=retiring, now=now)
             data = rotation.rescheduling_event_data(retiring, end)
             event = self._event(principal, origin, EventType.ROTATION_CHANGED, key_id, now, data)
             if await self.store.set_retirement(event, version=old.version, retires_at=end) is Outcome.DONE:

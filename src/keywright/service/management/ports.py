@@ -16,6 +16,9 @@ from keywright.service.management.audit_log import Event, EventType
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
+SECRETS_PER_PAGE = 20
+"""How many secrets of a key a page of its usage has, unless another number is given."""
+
 
 class Outcome(Enum):
     """The outcome of a change. All but `DONE` changed nothing."""
@@ -81,6 +84,19 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rotations:
+    """
+    The past rotations of a key.
+
+    `pairs` is the number of its pairs, current and former, or the most that were to be counted. `latest` are the times
+    of the latest rotations, newest first.
+    """
+
+    pairs: int
+    latest: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFilter:
     """
     A filter of keys; a field that is None does not filter.
@@ -89,7 +105,8 @@ class KeyFilter:
     status active it finds keys that expire soon. `text` is part of the name or the description, without regard to the
     case of ASCII letters, or the beginning of the public key or the end of the displayed private key, of the current
     secret or the one that the last rotation replaced. `unused_since` leaves out keys that were used at this moment or
-    later, and those created later and never used.
+    later, and those created later and never used. `scope` is one scope as the key has it: a wildcard finds itself only.
+    `created_since` is included, `created_before` is not. With `oldest_first` the page is read in the other direction.
     """
 
     at: datetime
@@ -99,6 +116,11 @@ class KeyFilter:
     environment: str | None = None
     external_id: str | None = None
     unused_since: datetime | None = None
+    created_by: str | None = None
+    created_since: datetime | None = None
+    created_before: datetime | None = None
+    scope: str | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,24 +140,31 @@ class Link:
     One stored position in the chain of an organization's events.
 
     `position` counts from 1. `digest` is stored beside the event, and an altered event has another one; it is None
-    where the event is gone. `event` is None where the event is gone or can no longer be read.
+    where the event is gone. `event` is None where the event is gone or can no longer be read. `erased_by` is the event
+    of the erasure that blanked its personal fields; `digest` is still that of the whole event.
     """
 
     position: int
     hash: bytes
     digest: bytes | None
     event: Event | None
+    erased_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """A key that is due for a background task; `version` is the version of the key."""
+class Checkpoint:
+    """
+    Up to which position the chain of an organization was removed, and the hash from which the rest follows.
 
-    org_id: UUID
-    key_id: UUID
-    version: int
-    expires_at: datetime | None = None
-    public_key: str | None = None
+    `removed` counts the removed events, `undigested` those of them without a digest, which had no position. `moved_at`
+    is by the database's clock.
+    """
+
+    position: int
+    hash: bytes
+    removed: int
+    undigested: int
+    moved_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,22 +183,30 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """
-    The usage of a key: accepted uses by hour, without empty hours, and the recent sources, latest first.
+    The usage of a key: accepted uses by hour, without empty hours, and a page of its secrets, newest first.
 
-    `secrets` are all current and former secrets, newest first.
+    `sources` are the recent ones of these secrets, latest first. `next` is the id of the last secret, below which the
+    following page begins; None on the last page.
     """
 
     last_used_at: datetime | None
     hours: dict[datetime, int]
     sources: list[Source]
     secrets: list[Secret]
+    next: UUID | None = None
 
 
 class UsageStore(Protocol):
     """The usage of keys. The rules of `Store` hold."""
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
-        """Give the usage of one key since *since*; None without such a key."""
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
+        """
+        Give the usage of one key since *since*, with up to *limit* of its secrets, beginning below *before*.
+
+        None without such a key. Without such a secret as *before*, there are no secrets on the page.
+        """
         ...
 
     async def hourly_counts(
@@ -219,18 +256,37 @@ class Store(UsageStore, Protocol):
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
-        """Read up to *limit* keys in descending order of id, beginning below *before* or at the newest."""
+        """
+        Read up to *limit* keys in descending order of id, beginning below *before* or at the newest.
+
+        With `which.oldest_first` in ascending order, beginning above *before* or at the oldest.
+        """
         ...
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """
         Store the changed fields of a key that was read, and the event; its version becomes one more.
 
-        Only these fields are written: name, description, expiry, scopes, networks, rate limits, external id, metadata.
+        Only these fields are written: name, description, expiry, when it was disabled, scopes, networks, rate limits,
+        external id, metadata.
         A change of the expiry removes its notices.
 
+        Args:
+            most_active: The most active keys of the organization, this one included; None for any number. It counts for
+                a change that makes a key active again.
+
         Returns:
-            `DONE`, or `OUTDATED` when its version is no longer `api_key.version` or it is gone.
+            `DONE`, `TOO_MANY`, or `OUTDATED` when its version is no longer `api_key.version` or it is gone.
+        """
+        ...
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        """
+        Give the past rotations of a key; none without such a key.
+
+        Args:
+            latest: How many times to give.
+            most: Up to which number to count pairs; the work grows with it, and not with the number of pairs.
         """
         ...
 
@@ -293,7 +349,8 @@ class Store(UsageStore, Protocol):
         These are the sessions that acknowledged the change, and those that were stored before `committed_by` and at
         `ended_at` were neither closed nor expired. A session expires `outage_seconds` plus SESSION_SECONDS after its
         last renewal: from then on its process does not use its cache. None without such a key, or where it was neither
-        revoked nor deleted. A deleted key of the organization has a receipt, too.
+        revoked nor deleted, or where the receipt was removed for its age. A deleted key of the organization has a
+        receipt, too.
         """
         ...
 
@@ -321,40 +378,27 @@ class AuditStore(Protocol):
         """Give up to 100 ids of events with a digest but without a position in the chain: the service wrote none."""
         ...
 
-
-class KeyTaskStore(Store, Protocol):
-    """The keys that are due for background tasks. The rules of `Store` hold, for all organizations."""
-
-    async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
-        """
-        Give keys whose replaced secret was idle for long enough to end.
-
-        That is: at *at*, the key is active and the replaced secret still works, its successor was used, and both the
-        first use of the successor and the last use of the replaced secret are longer ago than its `idle_seconds` plus
-        *lag_seconds*. `Due.public_key` is the text of the replaced secret's public key.
-        """
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        """Give the checkpoint of a chain; None where nothing was removed."""
         ...
 
-    async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
-        """
-        Give active keys that expire within *within_days* after *at*, without a notice of as many days or fewer.
-
-        `Due.expires_at` is set.
-        """
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        """Count the events without a digest: how many there are, and how many were removed, at one moment."""
         ...
 
-    async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
-        """
-        Store a notice that a key expires in *days*; return whether it was the first of as many days or fewer.
-
-        Nothing is stored for a key that now expires at another time, was revoked, or no longer exists.
-        """
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        """Give the link of one event; None where it has none."""
         ...
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
-        """
-        Remove up to *limit* rows that are no longer needed at *at*; return how many.
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        """Give links as `links` does, of the events with this subject alone."""
+        ...
 
-        These are expired sealed answers, and the last batch numbers of reporters that wrote no usage for 7 days.
+    async def erase(self, erasure: Event) -> None:
+        """
+        Store the event of an erasure and blank the events at the positions that it names, as `Event.blanked` does.
+
+        Raises:
+            ValueError: One of them is gone or was erased before; nothing is stored.
         """
         ...

@@ -11,6 +11,8 @@ RefusalCode = Literal[
     "key_expired",
     "rotation_under_way",
     "no_rotation_under_way",
+    "rotated_too_often",
+    "too_many_pairs",
     "too_many_keys",
     "idempotency_key_reused",
     "idempotency_key_in_use",
@@ -36,8 +38,11 @@ class Refused(NamedTuple):
     A refusal: nothing was changed.
 
     `flaws` are given with `validation_failed`, and the scopes that the token may not give with `scopes_not_grantable`.
+
+    `retry_after` is the number of whole seconds until the same request may succeed; None where the code decides it.
     """
 
     code: RefusalCode
     flaws: tuple[Flaw, ...] = ()
     scopes: tuple[str, ...] = ()
+    retry_after: int | None = None

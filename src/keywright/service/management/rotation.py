@@ -1,25 +1,29 @@
 """
 Rotation: a key gets a new pair, and the old one still works for a while, so that its holder has time to switch.
 
-A key has at most two pairs. The old pair ends at a time that is set when it is replaced, or sooner: when the new pair
-is in use and the old one was idle for long enough.
+At most two pairs of a key work. The old pair ends at a time that is set when it is replaced, or sooner: when the new
+pair is in use and the old one was idle for long enough. Rotations of a key have a rate limit, and its pairs a number
+that they may reach, because ended pairs are stored for good.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, NamedTuple
 
 from keywright.keys.record import ApiKey, Secret, Status
 from keywright.service.management.audit_log import Event, rfc3339
-from keywright.service.management.commands import Created
-from keywright.service.management.ports import Rotation, SealedAnswer
-from keywright.service.management.refusals import RefusalCode
+from keywright.service.management.commands import Created, Policy
+from keywright.service.management.ports import Rotation, Rotations, SealedAnswer, Store
+from keywright.service.management.refusals import RefusalCode, Refused
 
 OVERLAP_SECONDS = 86_400
 """The default time for which the old pair still works."""
 
 IDLE_OVERLAP_SECONDS = 30 * 86_400
 """The same for a pair that ends when it is idle: long enough for jobs that run once a month."""
+
+_HOUR = timedelta(hours=1)
 
 
 class Retirement(NamedTuple):
@@ -29,10 +33,13 @@ class Retirement(NamedTuple):
     idle_seconds: int | None
 
     @classmethod
-    def of(cls, now: datetime, overlap_seconds: int | None, idle_seconds: int | None) -> "Retirement":
+    def of(
+        cls, secret: Secret, policy: Policy, now: datetime, overlap_seconds: int | None, idle_seconds: int | None
+    ) -> "Retirement":
         """Give the end of a pair that is replaced at *now*; None stands for the default overlap."""
         usual = OVERLAP_SECONDS if idle_seconds is None else IDLE_OVERLAP_SECONDS
-        return cls(now + timedelta(seconds=usual if overlap_seconds is None else overlap_seconds), idle_seconds)
+        requested = now + timedelta(seconds=usual if overlap_seconds is None else overlap_seconds)
+        return cls(policy.end(requested, secret=secret, now=now), idle_seconds)
 
 
 def obstacle(api_key: ApiKey, now: datetime) -> RefusalCode | None:
@@ -44,6 +51,29 @@ def obstacle(api_key: ApiKey, now: datetime) -> RefusalCode | None:
         return "key_expired"
     # With a third working pair, the oldest would be forgotten.
     return None if api_key.retiring_at(now) is None else "rotation_under_way"
+
+
+async def limit_reached(store: Store, api_key: ApiKey, policy: Policy, now: datetime) -> Refused | None:
+    """
+    Give the refusal of a rotation at *now* that would pass a limit of the policy; None for none.
+
+    The count is exact where *api_key* was read before it: a rotation in between makes that version outdated.
+    """
+    per_hour, most = policy.rotations_per_hour, policy.max_pairs
+    if per_hour is None and most is None:
+        return None
+    past = await store.past_rotations(api_key.org_id, api_key.id, latest=per_hour or 0, most=most or 0)
+    if most is not None and past.pairs >= most:
+        return Refused("too_many_pairs")
+    return None if per_hour is None else _too_often(past, per_hour, now)
+
+
+def _too_often(past: Rotations, per_hour: int, now: datetime) -> Refused | None:
+    """Refuse a rotation within an hour of the one that was so many rotations ago."""
+    if len(past.latest) < per_hour:
+        return None
+    wait = past.latest[per_hour - 1] + _HOUR - now
+    return Refused("rotated_too_often", retry_after=ceil(wait.total_seconds())) if wait > timedelta(0) else None
 
 
 def rotated(api_key: ApiKey, secret: Secret, retirement: Retirement) -> ApiKey:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from keywright.service.management.ports import Usage, UsageStore
+from keywright.service.management.ports import SECRETS_PER_PAGE, Usage, UsageStore
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 
@@ -39,7 +39,14 @@ class UsageReports:
     clock: Clock
 
     async def of_key(
-        self, principal: Principal, key_id: UUID, period: timedelta, since: datetime | None
+        self,
+        principal: Principal,
+        key_id: UUID,
+        period: timedelta,
+        since: datetime | None,
+        *,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> UsageReport | None:
         """
         Report the uses of one key.
@@ -47,6 +54,8 @@ class UsageReports:
         Args:
             period: `HOUR` or `DAY`.
             since: The beginning of the report; None for the last 24 hours or 7 days.
+            limit: The most secrets of the key to give, newest first, and their sources.
+            before: The id of the secret below which they begin; None for the newest.
 
         Returns:
             None where the principal's organization has no such key.
@@ -54,7 +63,7 @@ class UsageReports:
         now = self.clock()
         beginning = now - _USUAL[period] if since is None else max(since, now - LONGEST[period])
         start = start_of(beginning, period)
-        usage = await self.store.usage(principal.organization.id, key_id, since=start)
+        usage = await self.store.usage(principal.organization.id, key_id, since=start, limit=limit, before=before)
         return None if usage is None else UsageReport(usage, counts_of(usage.hours, start, now, period))
 
     async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:

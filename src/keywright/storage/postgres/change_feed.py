@@ -61,6 +61,7 @@ class PostgresChangeFeed:
         self._listens = False
         self._woken = asyncio.Event()
         self._closed = False
+        self._more = False
 
     async def start(self) -> None:
         """
@@ -81,7 +82,7 @@ class PostgresChangeFeed:
             raise StorageUnavailable("the change feed is closed")
         self._woken.clear()
         await self._connect_and(self._catch_up)
-        return self._reader.take_out()
+        return self._reader.take_out(more=self._more)
 
     async def _connect_and(self, work: Callable[["Connection"], Awaitable[None]]) -> None:
         try:
@@ -148,14 +149,15 @@ class PostgresChangeFeed:
 
     async def _catch_up(self, connection: "Connection") -> None:
         now = asyncio.get_running_loop().time()
-        more = True
-        while more:
+        late = True
+        while late:
             reader = self._reader
             missing = [str(seq) for seq in reader.missing]
             *found, last = await self._fetch(connection, sql.CHANGES, reader.highest, missing, reader.since)
             changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
             recent = [int(seq) for seq in (last["recent"] or "").split()]
-            more = reader.take(changes, recent, last["noted_at"], now) or len(found) >= sql.MOST_READ
+            self._more = len(found) >= sql.MOST_READ
+            late = reader.take(changes, recent, last["noted_at"], now) and not self._more
 
     async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
         for _ in range(_ATTEMPTS - 1):

@@ -9,7 +9,7 @@ from typing import Final
 
 from keywright.storage.postgres.statements import DIALECT
 from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, HourlyUsageRow, VerifierRow
-from keywright.storage.shared.readers import FACTS_COLUMNS
+from keywright.storage.shared.readers import FACTS_COLUMNS, IS_KNOWN
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, change_columns
 
 CHANNEL: Final = "keywright_changes"
@@ -25,7 +25,7 @@ FIND_MANY: Final = f"""
     CROSS JOIN LATERAL (
         SELECT {FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
         WHERE s.secret_digest = substring($1 FROM place * {DIGEST_BYTES} + 1 FOR {DIGEST_BYTES})
-            AND k.deleted_at IS NULL
+            AND {IS_KNOWN}
         LIMIT 1
     ) found
 """  # noqa: S608 - here and below: names of our own

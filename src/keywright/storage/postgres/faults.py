@@ -13,6 +13,7 @@ DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.I
 _DATA: Final = ("22", "23")
 _CONNECTION: Final = ("08", "57P")
 _ROLLED_BACK: Final = ("40001", "40P01")
+_NO_ROOM: Final = "KW001"
 _NOT_MIGRATED: Final = ("42P01", "42703", "3F000")
 
 
@@ -22,6 +23,19 @@ class ConnectionLost(StorageUnavailable):
 
 class RolledBack(StorageUnavailable):
     """The server gave way to another transaction; nothing was carried out, and trying again makes sense."""
+
+
+class NoRoom(ValueError):
+    """
+    The organization would have more active keys than it may have; nothing was carried out.
+
+    Args:
+        org_id: The organization, as text in hexadecimal digits.
+    """
+
+    def __init__(self, org_id: str) -> None:
+        super().__init__("the organization has as many active keys as it may have")
+        self.org_id = org_id
 
 
 class NotDurable(StorageUnavailable):
@@ -57,6 +71,8 @@ def unavailable(error: BaseException) -> StorageUnavailable:
 
 
 def _server_fault(error: asyncpg.PostgresError, state: str) -> Exception:
+    if state == _NO_ROOM:
+        return NoRoom((error.detail or "").replace("-", ""))
     if state.startswith(_DATA):
         return ValueError(f"PostgreSQL refuses it: {error.constraint_name or state}")
     message = f"PostgreSQL: {error.args[0] if error.args else state} ({state})"

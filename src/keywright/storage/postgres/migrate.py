@@ -54,7 +54,7 @@ class _Progress(Enum):
 def pending(url: PostgresUrl) -> list[str]:
     """Name the migrations that the database lacks; see `migrate.pending`."""
     # A locked table or a stopped server would block the caller for ever.
-    return _with_connection(
+    return with_connection(
         url, lambda connection: _pending(connection, POSTGRESQL), statement_patience=CONNECT_PATIENCE
     )
 
@@ -62,7 +62,7 @@ def pending(url: PostgresUrl) -> list[str]:
 def migrate(url: PostgresUrl, on_step: OnStep, steps: Migrations = POSTGRESQL) -> None:
     """Run those of *steps* that the database lacks; see `migrate.migrate`."""
     # A migration takes as long as it takes, and so does waiting for another one.
-    _with_connection(url, lambda connection: _migrate(url, connection, on_step, steps), statement_patience=None)
+    with_connection(url, lambda connection: _migrate(url, connection, on_step, steps), statement_patience=None)
 
 
 async def _pending(connection: "Connection", steps: Migrations) -> list[str]:
@@ -126,9 +126,20 @@ async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> 
     await connection.execute(recording)
 
 
-def _with_connection(
+def with_connection(
     url: PostgresUrl, work: "Callable[[Connection], Coroutine[Any, Any, T]]", *, statement_patience: float | None
 ) -> T:
+    """
+    Await *work* on a connection, in a thread and an event loop of its own.
+
+    Args:
+        statement_patience: Seconds that a statement may take; None for as long as it takes.
+
+    Raises:
+        ValueError: The server does not keep what it acknowledges.
+        StorageUnavailable: It cannot be reached, or refuses the work.
+    """
+
     async def run() -> T:
         connection = await connect(url, patience=CONNECT_PATIENCE, statement_patience=statement_patience)
         try:

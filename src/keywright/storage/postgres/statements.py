@@ -16,8 +16,8 @@ _TYPES: Final = {
     "key_id": _ID,
     "created_at": _TIME,
     "expires_at": _TIME,
+    "disabled_at": _TIME,
     "occurred_at": _TIME,
-    "asked_at": _TIME,
     "public_key": _BYTES,
     "secret_digest": _BYTES,
     "digest": _BYTES,
@@ -25,15 +25,13 @@ _TYPES: Final = {
     "fingerprint": _BYTES,
     "sealed": _BYTES,
     "data": "jsonb",
-    "most_active": "integer",
 }
 """The type of a column that is not text."""
 
 
 class GuardRow(NamedTuple):
     """
-    What decides whether a creation may be done: its organization, its sealed answer if it has one, and its bound if
-    any, as texts.
+    What decides whether a creation may be done: its organization, and its sealed answer if it has one, as texts.
     """
 
     key_id: str
@@ -45,8 +43,6 @@ class GuardRow(NamedTuple):
     sealed: str | None = None
     created_at: str | None = None
     expires_at: str | None = None
-    asked_at: str | None = None
-    most_active: str | None = None
 
 
 def _arrays(columns: Sequence[str], numbers: "count[int]") -> str:
@@ -67,18 +63,37 @@ def _insert_arrays(table: str, columns: Sequence[str], numbers: "count[int]", on
     )
 
 
+def _bound(number: int) -> str:
+    """
+    Set the bound on active keys for the triggers of a statement, to be joined to its last part; '' for none.
+
+    See `active_keys_refuse` in the migrations. Triggers run when all parts of the statement are done, and the setting
+    ends with the transaction. In a FROM, a call of a volatile function is made whether its value is read or not.
+    """
+    return f"(SELECT set_config('keywright.most_active', ${number}::text, true)) bound"
+
+
+_AFTER_KEYS: Final = "CROSS JOIN (SELECT count(*) AS number FROM key) keys WHERE keys.number >= 0"
+"""
+Has the keys inserted before the events, and so their triggers run before those of the events, as in all statements.
+
+Both lock a row of the organization; in two orders, a creation and a revocation could wait for each other.
+"""
+
+
 def _create() -> str:
     numbers = count(1)
     organizations = _insert_arrays("organizations", OrganizationRow._fields, numbers)
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers)
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers)
     events = _insert_arrays("events", EventRow._fields, numbers)
+    bound = _bound(next(numbers))
     # Foreign keys are checked when all of the statement is done, so the order of its parts is of no consequence.
     return f"""
         WITH organization AS ({organizations} ORDER BY new.id ON CONFLICT DO NOTHING),
-        key AS ({keys}),
+        key AS ({keys} RETURNING 1),
         secret AS ({secrets})
-        {events}
+        {events} CROSS JOIN {bound} {_AFTER_KEYS}
     """
 
 
@@ -91,32 +106,32 @@ def _create_guarded() -> str:
         "organizations",
         OrganizationRow._fields,
         numbers,
-        f"WHERE {claimed} IN (SELECT {owner} FROM roomy) AND {claimed} NOT IN (SELECT {owner} FROM known)",  # noqa: S608
+        f"WHERE {claimed} IN (SELECT {owner} FROM asked) AND {claimed} NOT IN (SELECT {owner} FROM known)",  # noqa: S608
     )
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
-    events = _insert_arrays("events", EventRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
+    events = _insert_arrays("events", EventRow._fields, numbers, f"{_AFTER_KEYS} AND new.key_id::uuid IN {fresh}")
+    asked = f"SELECT {_typed(GuardRow._fields)} FROM {_arrays(GuardRow._fields, numbers)}"  # noqa: S608
     return f"""
-        WITH asked AS MATERIALIZED (SELECT {_typed(GuardRow._fields)} FROM {_arrays(GuardRow._fields, numbers)}),
-        roomy AS MATERIALIZED (SELECT * FROM asked WHERE api_keys_have_room(org_id, asked_at, most_active)),
+        WITH asked AS MATERIALIZED ({asked}),
         known AS MATERIALIZED (
-            SELECT r.org_id, r.issuer, r.external_id FROM roomy r
+            SELECT r.org_id, r.issuer, r.external_id FROM asked r
             JOIN organizations o ON o.id = r.org_id AND o.issuer = r.issuer AND o.external_id = r.external_id
         ),
         organization AS (
             {organizations} ORDER BY new.id ON CONFLICT DO NOTHING RETURNING id AS org_id, issuer, external_id
         ),
         owned AS MATERIALIZED (SELECT * FROM known UNION SELECT * FROM organization),
-        allowed AS MATERIALIZED (SELECT * FROM roomy JOIN owned USING ({owner})),
+        allowed AS MATERIALIZED (SELECT * FROM asked JOIN owned USING ({owner})),
         answered AS ({_add_answer("allowed WHERE request_digest IS NOT NULL ORDER BY org_id, request_digest")}),
         fresh AS MATERIALIZED (
             SELECT key_id, org_id FROM allowed
             WHERE request_digest IS NULL OR (org_id, request_digest) IN (SELECT org_id, request_digest FROM answered)
         ),
-        key AS ({keys}),
+        key AS ({keys} RETURNING 1),
         secret AS ({secrets}),
         event AS ({events})
-        SELECT key_id FROM fresh
+        SELECT key_id FROM fresh CROSS JOIN {_bound(next(numbers))}
     """  # noqa: S608
 
 
@@ -146,19 +161,21 @@ _NEXT: Final = len(EventRow._fields) + 1
 """The number of the first value after those of an event."""
 
 CREATE: Final = _create()
-"""Values: for each column of the four tables in `rows`, an array of texts."""
+"""Values: for each column of the four tables in `rows`, an array of texts; then the bound on active keys."""
 
 CREATE_GUARDED: Final = _create_guarded()
 """
-Values: as for `CREATE`, then for each of `GuardRow` an array of texts. Gives the keys that were created.
+Values: as for `CREATE`, but before the bound for each of `GuardRow` an array of texts. Gives the created keys.
 
 A key is created only if its organization is stored with its issuer and external id. A transaction that adds an
 organization which another one has just added waits for that one, and then creates nothing, although the organization
 may be the same: what another transaction committed meanwhile is not seen.
 
 A transaction that adds a sealed answer which another one has just added waits for that one, and then adds nothing.
-Creations with a bound run one at a time, because a transaction counts what others have committed.
 """
+
+SETTLE: Final = "SELECT org, active_keys_settle(org::uuid, $2) FROM unnest($1::text[]) AS org ORDER BY org"
+"""Values: organizations as texts, when. Gives each of them, and the number of its active keys at that time."""
 
 _WITH_SECRETS: Final = f"""
     CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
@@ -196,6 +213,17 @@ LIST_SOME: Final = f"""
     SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
 """  # noqa: S608
 """The same with `{}` where further conditions stand, which may be about secrets."""
+
+_PAGE_OLDEST_FIRST: Final = """
+    (k.org_id, k.id) > ($1, $2) AND (k.org_id, k.id) <= ($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    AND k.deleted_at IS NULL
+"""
+
+LIST_OLDEST_FIRST: Final = f"""
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE_OLDEST_FIRST} {{}}
+    ORDER BY k.org_id, k.id LIMIT $3
+"""  # noqa: S608
+"""The same from the oldest on; the second value is the id to begin above."""
 
 REVOKE: Final = f"""
     WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
@@ -240,9 +268,9 @@ UPDATE: Final = f"""
         RETURNING id
     ),
     noted AS ({_note("changed")})
-    SELECT id FROM changed
+    SELECT id FROM changed CROSS JOIN {_bound(_NEXT + 1 + len(ChangedRow._fields))}
 """  # noqa: S608
-"""Values: the event, the version that was read, and `ChangedRow._fields`."""
+"""Values: the event, the version that was read, `ChangedRow._fields`, and the bound on active keys."""
 
 _FOUND: Final = f"""
     SELECT id FROM api_keys
@@ -312,28 +340,6 @@ ADD_EXPIRY_NOTICE: Final = f"""
 """  # noqa: S608
 """Values: the event, when the key expires, days."""
 
-PURGE: Final = """
-    WITH expired AS (
-        DELETE FROM idempotent_answers WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM idempotent_answers WHERE expires_at <= $1 ORDER BY expires_at
-            LIMIT $3 FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING 1
-    ),
-    silent AS (
-        DELETE FROM usage_reporters WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM usage_reporters WHERE written_at <= $2 ORDER BY written_at
-            LIMIT $3 - (SELECT count(*) FROM expired) FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING 1
-    )
-    SELECT * FROM expired UNION ALL SELECT * FROM silent
-"""
-"""
-Values: when, since when a reporter wrote no uses, the most rows to remove. Rows that another
-transaction is replacing are left to it, and those that are locked here stay until they are removed.
-"""
-
 
 def _events(of: str, value: str, *, and_: str = "") -> str:
     """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
@@ -360,9 +366,11 @@ DIALECT: Final = Dialect(
     same="IS NOT DISTINCT FROM",
     seconds=lambda span: f"make_interval(secs => {span})",
     uuid_text=lambda column: f"{column}::text",
+    latest="'infinity'",
     # Letters of ASCII only, as SQLite's lower() does by itself.
     contains=lambda column: f'strpos(lower({column} COLLATE "C"), {{0}}) > 0',
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
+    includes=lambda column: f"strpos({column}, {{}}) > 0",
     digests="string_agg(digest, ''::bytea)",
     events_of_organization=_events("org_id", "$1"),
     events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),

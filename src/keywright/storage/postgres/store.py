@@ -5,9 +5,10 @@ Every call is one statement and every statement a transaction, so nothing depend
 one to another connection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,19 +18,21 @@ from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.postgres import checking_statements as checking_sql
+from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
-from keywright.storage.postgres.faults import ConnectionLost, RolledBack
+from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
 from keywright.storage.shared import checking_rows, filters, rows, statements
-from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
+from keywright.storage.shared.group_commit import MOST_IN_A_BATCH, PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
-from keywright.storage.shared.store import LAST_ID, SharedStore
+from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -45,13 +48,19 @@ LOOK_UP_LANES = 2
 _MOST_OWNED = 10_000
 """Organizations that are known to be stored."""
 
+MOST_FULL = 10_000
+"""The most organizations that a process remembers to be near their bound."""
+
+_ATTEMPTS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class _Creation:
-    """A creation as texts; `guard` is None where the creation has no condition."""
+    """A creation as texts; `guard` is None where there is no answer to store. `at` is its time."""
 
     rows: NewRows
     guard: sql.GuardRow | None
+    at: datetime
 
 
 class PostgresStore(SharedStore):
@@ -70,16 +79,14 @@ class PostgresStore(SharedStore):
         super().__init__(sql.DIALECT)
         self._url = url
         self._pool = Pool(url, patience=patience)
-        self._creations: GroupCommit[_Creation, Outcome] = GroupCommit(
-            self._create, lanes=LANES, patience=patience, on_batch=on_batch
-        )
+        self._patience = patience
+        self._on_batch = on_batch
+        # By the bound on active keys, which is the same for all creations of a service.
+        self._creations: dict[int | None, GroupCommit[_Creation, Outcome | None]] = {}
+        # The organizations that had no room lately, in hexadecimal digits: there is a look before their creations.
+        self._full: set[str] = set()
         self._finds: GroupCommit[bytes, KeyFacts | None] = GroupCommit(
             self._find, lanes=LOOK_UP_LANES, patience=patience
-        )
-        # One by one: what is counted is what is committed. Few at once, or they hold all connections while they wait
-        # for each other.
-        self._bounded: GroupCommit[_Creation, Outcome] = GroupCommit(
-            self._create, lanes=LANES, most=1, patience=patience, on_batch=on_batch
         )
 
         self._owned: dict[Organization, None] = {}
@@ -91,8 +98,8 @@ class PostgresStore(SharedStore):
         """Finish what was accepted, then close every connection."""
         await self._close_feeds()
         await self._finds.close()
-        await self._creations.close()
-        await self._bounded.close()
+        for creations in self._creations.values():
+            await creations.close()
         await self._pool.close()
 
     async def create(self, new: NewApiKey) -> Outcome:
@@ -109,8 +116,8 @@ class PostgresStore(SharedStore):
         if outcome is Outcome.DONE:
             self._remember(new.organization)
         # Check for a sealed answer before the cap: the first request may have made the last key that was allowed.
-        elif new.most_active is not None and not await self._is_answered(new.api_key.org_id, new.sealed_answer):
-            return Outcome.TOO_MANY
+        elif outcome is Outcome.TOO_MANY and await self._is_answered(new.api_key.org_id, new.sealed_answer):
+            return Outcome.REPEATED
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -122,19 +129,26 @@ class PostgresStore(SharedStore):
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> list[ApiKey]:
         """See `Store.list_newest`."""
-        page = (org_id, LAST_ID if before is None else before, limit)
+        oldest_first = which is not None and which.oldest_first
+        first, listing = (FIRST_ID, sql.LIST_OLDEST_FIRST) if oldest_first else (LAST_ID, sql.LIST_SOME)
+        page = (org_id, first if before is None else before, limit)
         if which is None:
             found = await self._rows(sql.LIST, *page)
         elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
             query = filters.query(sql.DIALECT, terms, *page)
-            found = await self._rows(sql.LIST_SOME.format(query.conditions), *query.values)
+            found = await self._rows(listing.format(query.conditions), *query.values)
         else:
             found = []
         return [self._keys.read(row) for row in found]
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """See `Store.update`."""
-        return await self._change(sql.UPDATE, event, api_key.version, *rows.changed_row(api_key, POSTGRES))
+        bound = _bound(most_active, event.occurred_at)
+        changed = rows.changed_row(api_key, POSTGRES)
+        try:
+            return await self._change(sql.UPDATE, event, api_key.version, *changed, bound)
+        except NoRoom:
+            return Outcome.TOO_MANY
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
@@ -176,9 +190,20 @@ class PostgresStore(SharedStore):
         """See `KeyTaskStore.add_expiry_notice`."""
         return await self._change(sql.ADD_EXPIRY_NOTICE, event, expires_at, days) is Outcome.DONE
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        return len(await self._execute(sql.PURGE, at, at - checking_rows.REPORTERS_KEPT, limit))
+        return len(await self._execute(retention_sql.PURGE[kind], until, limit))
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        """See `KeyTaskStore.prune`."""
+        ((removed,),) = await self._execute(retention_sql.PRUNE, org_id, position, hash_, before, limit)
+        return int(removed)
+
+    async def erase(self, erasure: Event) -> None:
+        """See `AuditStore.erase`."""
+        row = rows.event_row(erasure, POSTGRES)
+        await self._execute(retention_sql.ERASE, row.id, row.org_id, row.occurred_at, row.data, row.digest)
+        self._wake()
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""
@@ -216,10 +241,12 @@ class PostgresStore(SharedStore):
             raise StorageUnavailable(f"the database is not migrated, {MIGRATE}")
 
     async def _submit(self, new: NewApiKey, added: NewRows) -> Outcome:
-        if new.sealed_answer is None and new.most_active is None and new.organization in self._owned:
-            return await self._creations.submit(_Creation(added, None))
-        creation = _Creation(added, _guard(new, added))
-        return await (self._creations if new.most_active is None else self._bounded).submit(creation)
+        is_plain = new.sealed_answer is None and new.organization in self._owned
+        creation = _Creation(added, None if is_plain else _guard(new, added), new.api_key.created_at)
+        outcome = await self._creations_within(new.most_active).submit(creation)
+        while outcome is None:
+            outcome = await self._creations_within(new.most_active).submit(creation)
+        return outcome
 
     def _remember(self, organization: Organization) -> None:
         """Note that an organization is stored; it never changes, so no later creation needs to look."""
@@ -228,16 +255,57 @@ class PostgresStore(SharedStore):
                 del self._owned[next(iter(self._owned))]
             self._owned[organization] = None
 
-    async def _create(self, new: Sequence[_Creation]) -> list[Outcome]:
+    def _creations_within(self, most_active: int | None) -> GroupCommit[_Creation, Outcome | None]:
+        """Give the queue of the creations with a bound."""
+        found = self._creations.get(most_active)
+        if found is None:
+            found = self._creations[most_active] = GroupCommit(
+                lambda new: self._create(new, most_active),
+                lanes=LANES,
+                patience=self._patience,
+                on_batch=self._on_batch,
+            )
+        return found
+
+    async def _create(self, new: Sequence[_Creation], most_active: int | None) -> list[Outcome | None]:
+        """Create keys in one transaction, as many as have room; None for one that is to be tried again."""
+        for _ in range(_ATTEMPTS):
+            room = await self._room(new, most_active)
+            admitted = _admitted(new, room)
+            try:
+                outcomes = await self._insert(list(compress(new, admitted)), most_active)
+            except NoRoom as error:
+                # Nothing was done. From now on there is a look at this organization before.
+                self._full.add(error.org_id)
+            else:
+                return _outcomes(new, admitted, outcomes)
+        raise StorageUnavailable("other processes take the room of the organization")
+
+    async def _room(self, new: Sequence[_Creation], most_active: int | None) -> dict[str, int]:
+        """Give how many keys may be added to each organization that is near its bound."""
+        near = self._full & {creation.rows.key.org_id for creation in new}
+        if most_active is None or not near:
+            return {}
+        at = max(creation.at for creation in new)
+        room = {org: most_active - active for org, active in await self._execute(sql.SETTLE, list(near), at)}
+        self._full -= {org for org, left in room.items() if left > MOST_IN_A_BATCH}
+        if len(self._full) > MOST_FULL:
+            self._full.clear()
+        return room
+
+    async def _insert(self, new: Sequence[_Creation], most_active: int | None) -> list[Outcome]:
+        if not new:
+            return []
+        bound = _bound(most_active, max(creation.at for creation in new))
         if all(creation.guard is None for creation in new):
-            await self._execute(sql.CREATE, *_columns_of([creation.rows for creation in new]))
+            await self._execute(sql.CREATE, *_columns_of([creation.rows for creation in new]), bound)
             return [Outcome.DONE] * len(new)
         # The same request twice in one statement would be an error of the server's; the first of them is done.
         firsts = {_request_of(creation): creation for creation in reversed(new)}
         unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
         guards = [creation.guard or _unconditional(creation.rows) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
-        created = await self._execute(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True))
+        created = await self._execute(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True), bound)
         done = {key_id.hex for (key_id,) in created}
         return [
             Outcome.DONE
@@ -308,11 +376,39 @@ def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow:
     return rows.answer_row(org_id, answer, POSTGRES)
 
 
+def _bound(most_active: int | None, at: datetime) -> str:
+    """Write the bound on active keys for the triggers; see `active_keys_refuse` in the migrations."""
+    return "" if most_active is None else f"{most_active}@{at.isoformat()}"
+
+
+def _admitted(new: Sequence[_Creation], room: Mapping[str, int]) -> list[bool]:
+    """Say of each creation whether its organization has room for it, after those before it."""
+    left = dict(room)
+    admitted = []
+    for creation in new:
+        org_id = creation.rows.key.org_id
+        left[org_id] = left.get(org_id, len(new)) - 1
+        admitted.append(left[org_id] >= 0)
+    return admitted
+
+
+def _outcomes(new: Sequence[_Creation], admitted: Sequence[bool], inserted: Sequence[Outcome]) -> list[Outcome | None]:
+    """
+    Give the outcome of each creation from those of the admitted ones.
+
+    One that was not admitted is refused, unless a repeated request left its room: then it is to be tried again.
+    """
+    found = iter(inserted)
+    outcomes = [next(found) if given else None for given in admitted]
+    left = {each.rows.key.org_id for each, outcome in zip(new, outcomes, strict=True) if outcome is Outcome.REPEATED}
+    return [
+        Outcome.TOO_MANY if outcome is None and creation.rows.key.org_id not in left else outcome
+        for creation, outcome in zip(new, outcomes, strict=True)
+    ]
+
+
 def _guard(new: NewApiKey, added: NewRows) -> sql.GuardRow:
-    guard = _unconditional(added)._replace(
-        asked_at=added.key.created_at,
-        most_active=None if new.most_active is None else str(new.most_active),
-    )
+    guard = _unconditional(added)
     if new.sealed_answer is None:
         return guard
     answer = rows.answer_row(new.api_key.org_id, new.sealed_answer, POSTGRES_TEXTS)

@@ -5,14 +5,15 @@ from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
 from keywright.service.management.audit_log import Event, EventType, Origin
-from keywright.service.management.ports import Due, Link, SealedAnswer
+from keywright.service.management.ports import Checkpoint, Link, SealedAnswer
+from keywright.service.management.task_ports import Due
 from keywright.storage.shared.readers import Decoding
 from keywright.storage.shared.rows import EventRow
 
 EVENT_COLUMNS: Final = ", ".join(f"e.{column}" for column in EventRow._fields)
 """What a query selects of an event, `e`; all of it is NULL where a place in the chain has no event."""
 
-LINK_COLUMNS: Final = f"c.position, c.hash, {EVENT_COLUMNS}"
+LINK_COLUMNS: Final = f"c.position, c.hash, e.erased_by, {EVENT_COLUMNS}"
 """What a query selects for `link` and `event_and_link`: `c` is a place in the chain."""
 
 KNOWN_TYPES: Final = ", ".join(f"'{type_}'" for type_ in EventType)
@@ -39,23 +40,41 @@ def event(decoding: Decoding, row: EventRow) -> Event:
     )
 
 
-def link(decoding: Decoding, position: int, hash_: bytes, *columns: Any) -> Link:
+def link(decoding: Decoding, position: int, hash_: bytes, erased_by: Any, *columns: Any) -> Link:
     """Read a row of `LINK_COLUMNS`, even where the event was altered."""
     row = EventRow(*columns)
     try:
         read = None if row.id is None else event(decoding, row)
     except (ValueError, OverflowError):
         read = None
-    return Link(position=position, hash=hash_, digest=row.digest, event=read)
+    return _link(decoding, position, hash_, erased_by, row.digest, read)
 
 
-def event_and_link(decoding: Decoding, position: int | None, hash_: bytes, *columns: Any) -> tuple[Event, Link | None]:
+def event_and_link(
+    decoding: Decoding, position: int | None, hash_: bytes, erased_by: Any, *columns: Any
+) -> tuple[Event, Link | None]:
     """Read a row of `LINK_COLUMNS`; the position is None for an event without a place."""
     row = EventRow(*columns)
     read = event(decoding, row)
     if position is None:
         return read, None
-    return read, Link(position=position, hash=hash_, digest=row.digest, event=read)
+    return read, _link(decoding, position, hash_, erased_by, row.digest, read)
+
+
+def _link(
+    decoding: Decoding, position: int, hash_: bytes, erased_by: Any, digest: bytes | None, read: Event | None
+) -> Link:
+    erasure = None if erased_by is None else decoding.id(erased_by)
+    return Link(position=position, hash=hash_, digest=digest, event=read, erased_by=erasure)
+
+
+def checkpoint(
+    decoding: Decoding, position: int, hash_: bytes, removed: int, undigested: int, moved_at: Any
+) -> Checkpoint:
+    """Read a checkpoint."""
+    return Checkpoint(
+        position=position, hash=hash_, removed=removed, undigested=undigested, moved_at=decoding.time(moved_at)
+    )
 
 
 def answer(

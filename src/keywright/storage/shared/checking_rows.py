@@ -1,7 +1,7 @@
 """The rows of changes, verifiers, their sessions and usage, for both engines; see `rows` and `readers`."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -18,9 +18,6 @@ from keywright.storage.shared.rows import Encoding, refuse_unstorable
 DIGEST_BYTES: Final = 32
 MOST_SOURCES: Final = 50
 """How many sources of a secret are kept, and of a key are given."""
-
-REPORTERS_KEPT: Final = timedelta(days=7)
-"""How long after its last batch of uses the number of a reporter is kept."""
 
 
 class VerifierRow(NamedTuple):
@@ -72,9 +69,10 @@ class HourlyUsageRow(NamedTuple):
 
 class UsageRow(NamedTuple):
     """
-    A part of the usage of a key: one of its secrets, one hour, or one source.
+    A part of the usage of a key: its last use, one of its secrets, one hour, or one source.
 
-    `secret_id` is None for an hour. An hour has `first_seen`, its beginning, and `count`. The columns from `public_key`
+    `secret_id` is None for an hour and for the last use. An hour has `first_seen`, its beginning, and `count`; the last
+    use has `last_seen`, which is None for an unused key. The columns from `public_key`
     on are those of a secret, and only a row of a secret has them.
     """
 
@@ -182,24 +180,34 @@ def hourly_usage_rows(uses: Iterable[HourlyUsage], encoding: Encoding) -> list[H
     return rows
 
 
-def usage(decoding: Decoding, keys: KeyReader, rows: Sequence[UsageRow]) -> Usage | None:
-    """Read the use of a key; None where there is no secret among the rows, and so no key."""
-    newest_first = sorted((row for row in rows if row.public_key is not None), key=_end_of_secret, reverse=True)
-    secrets = {row.secret_id: keys.secret(*_secret_columns(row), environment=row.environment) for row in newest_first}
-    if not secrets:
+def usage(decoding: Decoding, keys: KeyReader, rows: Sequence[UsageRow], limit: int) -> Usage | None:
+    """Read the use of a key, with up to *limit* of the secrets; None for no rows, which means no key."""
+    if not rows:
         return None
+    newest_first = sorted((row for row in rows if row.public_key is not None), key=_end_of_secret, reverse=True)
+    page = newest_first[:limit]
+    secrets = {row.secret_id: keys.secret(*_secret_columns(row), environment=row.environment) for row in page}
     sources = [
         _source(decoding, row, secrets[row.secret_id])
         for row in rows
-        if row.public_key is None and row.secret_id is not None
+        if row.public_key is None and row.secret_id in secrets
     ]
-    uses = [secret.last_used_at for secret in secrets.values() if secret.last_used_at is not None]
+    hours = [(decoding.time(row.first_seen), row.count) for row in rows if _is_hour(row)]
     return Usage(
-        last_used_at=max(uses, default=None),
-        hours=dict(sorted((decoding.time(row.first_seen), row.count) for row in rows if row.secret_id is None)),
+        last_used_at=next((decoding.time(row.last_seen) for row in rows if _is_last_use(row)), None),
+        hours=dict(sorted(hours)),
         sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
         secrets=list(secrets.values()),
+        next=decoding.id(page[-1].secret_id) if len(newest_first) > limit else None,
     )
+
+
+def _is_hour(row: UsageRow) -> bool:
+    return row.secret_id is None and row.first_seen is not None
+
+
+def _is_last_use(row: UsageRow) -> bool:
+    return row.secret_id is None and row.last_seen is not None
 
 
 def _end_of_secret(row: UsageRow) -> tuple[Any, ...]:

@@ -46,13 +46,19 @@ def query(dialect: Dialect, terms: Sequence[Term], *before: Any) -> Query:
 
 def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
     """Give the conditions for keys; None where *which* has a text that cannot be stored, so that no key matches."""
-    if not rows.is_storable((which.text, which.environment, which.external_id)):
+    if not rows.is_storable((which.text, which.environment, which.external_id, which.created_by, which.scope)):
         return None
+    wanted = (
+        ("k.environment = {}", which.environment),
+        ("k.external_id = {}", which.external_id),
+        ("k.created_by = {}", which.created_by),
+        ("k.created_at >= {}", which.created_since),
+        ("k.created_at < {}", which.created_before),
+        # As the list contains it: a scope has no character that JSON escapes.
+        (dialect.includes("k.scopes"), None if which.scope is None else f'"{which.scope}"'),
+    )
     terms = _status_terms(which)
-    if which.environment is not None:
-        terms.append(Term("k.environment = {}", (which.environment,)))
-    if which.external_id is not None:
-        terms.append(Term("k.external_id = {}", (which.external_id,)))
+    terms += [Term(condition, (value,)) for condition, value in wanted if value is not None]
     if which.unused_since is not None:
         unused = " AND ".join(f"({column} IS NULL OR {column} < {{0}})" for column in _USES)
         used = " OR ".join(f"{column} IS NOT NULL" for column in _USES)
@@ -83,6 +89,8 @@ def _status_terms(which: KeyFilter) -> list[Term]:
     terms = []
     if which.status is not None:
         terms.append(Term(f"k.revoked_at IS {'NOT ' if which.status is Status.REVOKED else ''}NULL"))
+    if which.status not in (None, Status.REVOKED):
+        terms.append(Term(f"k.disabled_at IS {'NOT ' if which.status is Status.DISABLED else ''}NULL"))
     if which.status is Status.ACTIVE:
         terms.append(Term("k.expires_at IS NULL OR k.expires_at > {}", (which.at,)))
     if which.status is Status.EXPIRED:

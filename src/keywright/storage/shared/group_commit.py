@@ -8,6 +8,7 @@ go on.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from keywright.service.faults import StorageUnavailable
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-OnBatch = Callable[[int], None]
+OnBatch = Callable[[int, float], object]
 
 MOST_IN_A_BATCH = 256
 LONGEST_QUEUE = 4096
@@ -56,7 +57,7 @@ class GroupCommit(Generic[Item, Result]):
         most: How many items make a full batch.
         longest_queue: How many items may wait; one more is refused at once.
         patience: Seconds a caller waits for its answer at most.
-        on_batch: Called with the size of every batch that was carried out.
+        on_batch: Called with the size of every batch that was carried out, and the seconds that it took.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _carry_out(self, part: list[_Waiter[Item, Result]]) -> ValueError | None:
         """Answer every item of *part*, unless one of them is refused; then return the refusal."""
+        began = time.perf_counter()
         try:
             results = await self._commit([waiter.item for waiter in part])
         except ValueError as refusal:
@@ -196,7 +198,7 @@ class GroupCommit(Generic[Item, Result]):
                 waiter.fail(_copy(error))
             return None
         if self._on_batch is not None:
-            self._on_batch(len(part))
+            self._on_batch(len(part), time.perf_counter() - began)
         for waiter, result in zip(part, results, strict=True):
             waiter.succeed(result)
         return None

@@ -112,6 +112,7 @@ class ChangedRow(NamedTuple):
     name: str
     description: str | None
     expires_at: Any
+    disabled_at: Any
     scopes: str | None
     allowed_ips: str | None
     rate_limits: str | None
@@ -249,7 +250,8 @@ def answer_row(org_id: UUID, answer: SealedAnswer, encoding: Encoding) -> Answer
 def changed_row(key: ApiKey, encoding: Encoding) -> ChangedRow:
     """Give what is written of a key that was changed; raise `ValueError` as `new_rows` does."""
     expires_at = None if key.expires_at is None else encoding.time(key.expires_at)
-    row = ChangedRow(key.name, key.description, expires_at, *_lists_of(key))
+    disabled_at = None if key.disabled_at is None else encoding.time(key.disabled_at)
+    row = ChangedRow(key.name, key.description, expires_at, disabled_at, *_lists_of(key))
     refuse_unstorable(row)
     return row
 

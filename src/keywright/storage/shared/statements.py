@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from keywright.keys.verdict import NO_METADATA
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
@@ -36,8 +38,10 @@ class Dialect:
         same: Compares two values of which either may be NULL.
         seconds: Makes a span of time of an expression of seconds.
         uuid_text: Writes a column of UUIDs as text in lower case.
+        latest: A time after every other.
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
         ends: The condition that a text ends with `{0}`.
+        includes: The condition that a text contains `{}`, letter by letter.
         digests: Puts all values of a column `digest` together.
         events_of_organization: A page of events, with `{}` where further conditions stand. Values: organization, the id
             to begin below, the most rows to give.
@@ -52,8 +56,10 @@ class Dialect:
     same: str
     seconds: Callable[[str], str]
     uuid_text: Callable[[str], str]
+    latest: str
     contains: Callable[[str], str]
     ends: Callable[[str], str]
+    includes: Callable[[str], str]
     digests: str
     events_of_organization: str
     events_of_key: str
@@ -61,8 +67,14 @@ class Dialect:
 
 FIND: Final = f"""
     SELECT {readers.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
-    WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
+    WHERE s.secret_digest = $1 AND {readers.IS_KNOWN}
 """  # noqa: S608 - here and below: names of our own
+"""Values: a digest."""
+
+FIND_METADATA: Final = f"""
+    SELECT coalesce(k.metadata, '{NO_METADATA}') FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+    WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
+"""  # noqa: S608
 """Values: a digest."""
 
 ANSWER: Final = f"""
@@ -96,6 +108,36 @@ UNCHAINED: Final = """
     ORDER BY e.id LIMIT 100
 """
 
+CHECKPOINT: Final = f"""
+    SELECT {", ".join(readers.column_names(audit_rows.checkpoint)[1:])} FROM event_checkpoints WHERE org_id = $1
+"""  # noqa: S608
+
+UNDIGESTED: Final = """
+    SELECT (SELECT count(*) FROM events WHERE org_id = $1 AND digest IS NULL),
+        coalesce((SELECT undigested FROM event_checkpoints WHERE org_id = $1), 0)
+"""
+
+LINK_OF: Final = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = $1 AND c.event_id = $2
+"""  # noqa: S608
+"""Values: organization, event."""
+
+LINKS_OF_SUBJECT: Final = f"""
+    SELECT {audit_rows.LINK_COLUMNS} FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = $1 AND c.position > $2 AND e.subject = $4 ORDER BY c.position LIMIT $3
+"""  # noqa: S608
+"""Values: organization, position, the most rows to give, subject."""
+
+AGED_EVENTS: Final = """
+    SELECT seq, org_id FROM (SELECT seq, org_id, occurred_at FROM events WHERE seq > $2 ORDER BY seq LIMIT $3) first
+    WHERE occurred_at < $1 ORDER BY seq
+"""
+"""Values: before when, the number to begin above, the most rows to read."""
+
+NEWEST_OF_OLD: Final = 1100
+"""How many old changes stay: more than a reader of the feed begins with, so that it begins behind what was removed."""
+
 EXPIRING: Final = """
     SELECT k.org_id, k.id, k.version, k.expires_at FROM api_keys k
     WHERE k.expires_at > $1 AND k.expires_at <= $2 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
@@ -128,19 +170,35 @@ def idle(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
+MOST_ANNOUNCED: Final = 12
+"""How many replaced secrets of a key a change announces at most; the triggers have the same number."""
+
+CLOCKS_APART_SECONDS: Final = 600
+"""How long after its end a secret is announced, because the clocks of processes may be apart by as much; as there."""
+
+
 def change_columns(dialect: Dialect) -> str:
-    """Say what a query selects for `checking_rows.change`: `c` is a change."""
+    """
+    Say what a query selects for `checking_rows.change`: `c` is a change.
+
+    The triggers write the digests with the change. Those of the version before did not, so they are found here.
+    """
     # A query for current secrets and one for the others: together they have indexes for all of them.
     return f"""
-        c.seq, c.changed_id, c.occurred_at, (
+        c.seq, c.changed_id, c.occurred_at, coalesce(c.digests, (
             SELECT {dialect.digests} FROM (
                 SELECT secret_digest AS digest FROM api_key_secrets WHERE key_id = c.changed_id AND retires_at IS NULL
                 UNION ALL
-                SELECT secret_digest FROM api_key_secrets WHERE key_id = c.changed_id AND retires_at IS NOT NULL
+                SELECT secret_digest FROM (
+                    SELECT secret_digest FROM api_key_secrets
+                    WHERE key_id = c.changed_id AND retires_at IS NOT NULL AND retires_at
+                        > {dialect.least}(c.occurred_at, c.noted_at) - {dialect.seconds(str(CLOCKS_APART_SECONDS))}
+                    ORDER BY retires_at DESC, id DESC LIMIT {MOST_ANNOUNCED}
+                ) replaced
                 UNION ALL
                 SELECT credential_digest FROM verifiers WHERE id = c.changed_id
             ) all_of_it
-        ) AS digests, c.noted_at
+        )) AS digests, c.noted_at
     """  # noqa: S608
 
 
@@ -173,6 +231,8 @@ def receipt(dialect: Dialect) -> str:
     """
     Give how a key ended, a row for each session that it concerns. Values: organization, key.
 
+    Without its change nothing is given: it was removed, and its acknowledgements with it.
+
     A session that acknowledged belongs here whenever it began. The time of reading is `clock` and not `now`, which may
     be before the snapshot in which the key's end was found.
     """
@@ -183,6 +243,7 @@ def receipt(dialect: Dialect) -> str:
         WITH key AS (
             SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
             WHERE org_id = $1 AND id = $2 AND coalesce(revoked_at, deleted_at) IS NOT NULL
+                AND EXISTS (SELECT 1 FROM changes WHERE changed_id = $2 AND type IN ({_ENDS}))
         ),
         acknowledged AS (
             SELECT a.session_id, min(a.acknowledged_at) AS at
@@ -216,21 +277,76 @@ _SECRET: Final = readers.columns(readers.KeyReader.secret, "s")
 # In the place of what only a secret has, and of its key's environment.
 _NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
 
-USAGE: Final = f"""
-    WITH key AS (SELECT id, environment FROM api_keys WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL),
-    secret AS (
-        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
+_HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
+
+
+def usage(dialect: Dialect, *, below: bool) -> str:
+    """
+    Give rows of `UsageRow`. Values: organization, key, since when, the most former secrets to give.
+
+    Args:
+        dialect: The engine.
+        below: Whether there is a fifth value: the secret below which the page begins.
+    """
+    start = """
+        AND (s.retires_at, s.id) < (
+            (SELECT coalesce(retires_at, {latest}) FROM api_key_secrets WHERE id = $5 AND key_id = $2), $5
+        )
+    """
+    current = """
+        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL UNION ALL
+    """
+    return f"""
+        WITH key AS (SELECT k.id, k.environment {_HAS_KEY}),
+        secret AS (
+            {"" if below else current}
+            SELECT * FROM (
+                SELECT s.* FROM api_key_secrets s
+                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
+                {start.format(latest=dialect.latest) if below else ""}
+                ORDER BY s.retires_at DESC, s.id DESC LIMIT $4
+            ) replaced
+        ),
+        lately AS (
+            SELECT s.last_used_at FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
+            UNION ALL
+            SELECT last_used_at FROM (
+                SELECT s.last_used_at FROM api_key_secrets s
+                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
+                ORDER BY s.retires_at DESC, s.id DESC LIMIT {SECRETS_PER_PAGE}
+            ) replaced
+        )
+        SELECT NULL, NULL, NULL, NULL, CAST(NULL AS timestamptz), (SELECT max(last_used_at) FROM lately),
+            CAST(NULL AS bigint), {_NO_SECRET}
+        FROM key
         UNION ALL
-        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NOT NULL
-    )
-    SELECT s.id, NULL, NULL, NULL, CAST(NULL AS timestamptz), CAST(NULL AS timestamptz), CAST(NULL AS bigint),
-        {_SECRET}, key.environment
-    FROM key CROSS JOIN secret s
-    UNION ALL
-    SELECT NULL, NULL, NULL, NULL, h.hour, NULL, h.count, {_NO_SECRET}
-    FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3
-    UNION ALL
-    SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
-    FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+        SELECT s.id, NULL, NULL, NULL, NULL, NULL, NULL, {_SECRET}, key.environment FROM key CROSS JOIN secret s
+        UNION ALL
+        SELECT NULL, NULL, NULL, NULL, h.hour, NULL, h.count, {_NO_SECRET}
+        FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3
+        UNION ALL
+        SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
+        FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+    """  # noqa: S608
+
+
+PAIRS: Final = f"""
+    SELECT count(*) FROM (
+        SELECT 1 FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+        WHERE s.retires_at IS NOT NULL LIMIT $3
+    ) former
 """  # noqa: S608
-"""Gives rows of `UsageRow`. Values: organization, key, since when."""
+"""Values: organization, key, the most to count. Counts former secrets."""
+
+ROTATIONS: Final = f"""
+    SELECT s.created_at FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+    WHERE s.retires_at IS NULL AND s.id <> s.key_id
+    UNION ALL
+    SELECT created_at FROM (
+        SELECT s.id, s.key_id, s.created_at
+        FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+        WHERE s.retires_at IS NOT NULL ORDER BY s.retires_at DESC, s.id DESC LIMIT $3
+    ) former
+    WHERE id <> key_id
+"""  # noqa: S608
+"""Values: organization, key, the most former secrets. Gives when secrets were made by a rotation, in any order."""

@@ -9,11 +9,20 @@ from uuid import UUID
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
-from keywright.service.management.ports import Due, EventFilter, Link, SealedAnswer, Usage
+from keywright.service.management.ports import (
+    SECRETS_PER_PAGE,
+    Checkpoint,
+    EventFilter,
+    Link,
+    Rotations,
+    SealedAnswer,
+    Usage,
+)
+from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared import audit_rows, checking_rows, filters, statements
+from keywright.storage.shared import audit_rows, checking_rows, filters, rows, statements
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
@@ -21,6 +30,9 @@ from keywright.storage.shared.statements import Dialect
 
 LAST_ID = UUID(int=2**128 - 1)
 """A page that begins below it begins with the newest."""
+
+FIRST_ID = UUID(int=0)
+"""A page that begins above it begins with the oldest."""
 
 
 class StoreFeed(ChangeFeed, Protocol):
@@ -52,6 +64,8 @@ class SharedStore(ABC):
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
+        self._usage = statements.usage(dialect, below=False)
+        self._usage_below = statements.usage(dialect, below=True)
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
         self._feeds: set[StoreFeed] = set()
@@ -139,6 +153,33 @@ class SharedStore(ABC):
         """See `AuditStore.unchained_events`."""
         return [self._decoding.id(id_) for (id_,) in await self._rows(statements.UNCHAINED, org_id)]
 
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        """See `AuditStore.checkpoint`."""
+        found = await self._rows(statements.CHECKPOINT, org_id)
+        return audit_rows.checkpoint(self._decoding, *found[0]) if found else None
+
+    async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
+        """See `AuditStore.undigested_events`."""
+        ((stored, removed),) = await self._rows(statements.UNDIGESTED, org_id)
+        return stored, removed
+
+    async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
+        """See `AuditStore.link_of`."""
+        found = await self._rows(statements.LINK_OF, org_id, event_id)
+        return audit_rows.link(self._decoding, *found[0]) if found else None
+
+    async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
+        """See `AuditStore.links_of_subject`."""
+        if not rows.is_storable((subject,)):
+            return []
+        found = await self._rows(statements.LINKS_OF_SUBJECT, org_id, after, limit, subject)
+        return [audit_rows.link(self._decoding, *row) for row in found]
+
+    async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
+        """See `KeyTaskStore.aged_events`."""
+        found = await self._rows(statements.AGED_EVENTS, before, after, limit)
+        return [AgedEvent(seq, self._decoding.id(org_id)) for seq, org_id in found]
+
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.idle_secrets`."""
         found = await self._rows(self._idle, at, lag_seconds, limit)
@@ -149,6 +190,11 @@ class SharedStore(ABC):
         until = at + timedelta(days=within_days)
         found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
+
+    async def find_metadata(self, digest: bytes) -> str | None:
+        """See `KeyStore.find_metadata`."""
+        found = await self._rows(statements.FIND_METADATA, digest)
+        return str(found[0][0]) if found else None
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `VerifierStore.add_verifier`."""
@@ -176,10 +222,24 @@ class SharedStore(ABC):
         found = await self._rows(self._receipt, org_id, key_id)
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
-    async def usage(self, org_id: UUID, key_id: UUID, *, since: datetime) -> Usage | None:
+    async def usage(
+        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+    ) -> Usage | None:
         """See `Store.usage`."""
-        found = await self._rows(statements.USAGE, org_id, key_id, since)
-        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found])
+        # One secret more than *limit* shows whether a next page exists.
+        values = (org_id, key_id, since, limit + 1)
+        if before is None:
+            found = await self._rows(self._usage, *values)
+        else:
+            found = await self._rows(self._usage_below, *values, before)
+        return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found], limit)
+
+    async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
+        """See `Store.past_rotations`."""
+        ((former,),) = await self._rows(statements.PAIRS, org_id, key_id, max(most - 1, 0))
+        found = await self._rows(statements.ROTATIONS, org_id, key_id, latest)
+        times = sorted((self._decoding.time(at) for (at,) in found), reverse=True)
+        return Rotations(pairs=former + 1, latest=times[:latest])
 
     def _verifier(self, row: Row) -> Verifier:
         return checking_rows.verifier(self._decoding, VerifierRow(*row))

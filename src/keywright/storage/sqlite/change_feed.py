@@ -68,7 +68,8 @@ class SqliteChangeFeed:
         changes = await self._in_thread(lambda: self._changes_after(self._last))
         if changes:
             self._last = changes[-1].seq
-        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last)
+        more = len(changes) == sql.MOST_READ
+        return Reading(changes=changes, begins_after=self._begins_after, complete_to=self._last, more=more)
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""

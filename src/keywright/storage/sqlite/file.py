@@ -2,6 +2,8 @@
 Connections to a SQLite file, and what its errors mean. `writer` opens those that write.
 """
 
+import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -70,6 +72,8 @@ def open_file(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None
     if mode == "rw" and not path.exists():
         raise StorageUnavailable(f"the database {path} does not exist, {MIGRATE}")
     try:
+        if mode == "rwc":
+            _create_for_owner(path)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -78,7 +82,7 @@ def open_file(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None
             # A connection is used by one thread; another one closes it when that thread is gone.
             check_same_thread=False,
         )
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StorageUnavailable(f"the database {path} cannot be opened: {error}") from error
     try:
         connection.create_function(NOW.removesuffix("()"), 0, _now)
@@ -87,6 +91,12 @@ def open_file(path: Path, mode: str, set_up: Callable[[sqlite3.Connection], None
         connection.close()
         raise StorageUnavailable(f"the database {path} cannot be used: {error}") from error
     return connection
+
+
+def _create_for_owner(path: Path) -> None:
+    """Create a missing file with mode 0600; SQLite gives the files beside it the same mode."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _now() -> int:

@@ -19,14 +19,28 @@ GET: Final = f"{ALIVE} AND k.id = ?2"
 LIST: Final = f"{ALIVE} AND k.id < ?2 {{}} ORDER BY k.id DESC LIMIT ?3"
 """With `{}` where further conditions stand. Values: organization, the id to begin below, the most rows to give."""
 
-COUNT_ACTIVE: Final = """
-    SELECT count(*) FROM (
-        SELECT 1 FROM api_keys
-        WHERE org_id = ? AND deleted_at IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
-        LIMIT ?
+LIST_OLDEST_FIRST: Final = f"{ALIVE} AND k.id > ?2 {{}} ORDER BY k.id LIMIT ?3"
+"""The same from the oldest on; the second value is the id to begin above."""
+
+ACTIVE: Final = "SELECT active FROM active_keys WHERE org_id = ?"
+"""Gives a number that is not too small; `SETTLE` counts out the keys that expired since the last time."""
+
+SETTLE: Final = """
+    UPDATE active_keys SET settled_at = ?1, active = active - (
+        SELECT count(*) FROM api_keys k
+        WHERE k.org_id = ?2 AND k.expires_at > settled_at AND k.expires_at <= ?1
+            AND k.revoked_at IS NULL AND k.deleted_at IS NULL
     )
+    WHERE org_id = ?2 AND settled_at < ?1
 """
-"""Values: organization, when, the most to count."""
+"""Values: when, organization. Each expiry is counted once."""
+
+REVIVES: Final = """
+    SELECT 1 FROM api_keys k JOIN active_keys a ON a.org_id = k.org_id
+    WHERE k.id = ?1 AND k.org_id = ?2 AND k.version = ?3 AND k.revoked_at IS NULL AND k.deleted_at IS NULL
+        AND k.expires_at <= a.settled_at AND (?4 IS NULL OR ?4 > a.settled_at)
+"""
+"""Values: key, organization, the version that was read, the new expiry. Gives a row where it does not count yet."""
 
 _KEY = "WHERE id = ? AND org_id = ? AND deleted_at IS NULL"
 _STILL_WORKS = "SELECT 1 FROM api_key_secrets WHERE key_id = api_keys.id AND retires_at IS NOT NULL AND retires_at > ?"
@@ -75,20 +89,6 @@ ADD_LINK: Final = "INSERT INTO event_chain (org_id, position, event_id, hash) VA
 
 IS_ANSWERED: Final = "SELECT 1 FROM idempotent_answers WHERE org_id = ? AND request_digest = ? AND expires_at > ?"
 
-PURGE_ANSWERS: Final = """
-    DELETE FROM idempotent_answers WHERE rowid IN (
-        SELECT rowid FROM idempotent_answers WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
-    )
-"""
-"""Values: when, the most rows to remove."""
-
-PURGE_REPORTERS: Final = """
-    DELETE FROM usage_reporters WHERE rowid IN (
-        SELECT rowid FROM usage_reporters WHERE written_at <= ? ORDER BY written_at LIMIT ?
-    )
-"""
-"""Values: since when a reporter wrote no uses, the most rows to remove."""
-
 
 def _insert(table: str, columns: Sequence[str]) -> str:
     marks = ", ".join("?" * len(columns))
@@ -129,8 +129,10 @@ DIALECT: Final = Dialect(
     same="IS",
     seconds=lambda span: f"{span} * 1000000",
     uuid_text=_uuid_text,
+    latest="9223372036854775807",
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
+    includes=lambda column: f"instr({column}, {{}}) > 0",
     digests="group_concat(hex(digest), '')",
     events_of_organization=f"{_EVENTS} {{}} ORDER BY e.id DESC LIMIT ?3",
     events_of_key=f"{_EVENTS} AND e.key_id = ?4 {{}} ORDER BY e.id DESC LIMIT ?3",
@@ -147,7 +149,12 @@ DATA_VERSION: Final = "PRAGMA data_version"
 BEGIN_AFTER: Final = f"SELECT seq FROM changes ORDER BY seq DESC LIMIT 1 OFFSET {MOST_RECENT}"  # noqa: S608
 """Gives the number before the recent ones; nothing where there are no more than those."""
 
-CHANGES: Final = f"SELECT {change_columns(DIALECT)} FROM changes c WHERE c.seq > ? ORDER BY c.seq"  # noqa: S608
+MOST_READ: Final = 1000
+"""How many changes one statement gives at most."""
+
+CHANGES: Final = f"""
+    SELECT {change_columns(DIALECT)} FROM changes c WHERE c.seq > ? ORDER BY c.seq LIMIT {MOST_READ}
+"""  # noqa: S608
 """Values: the last number seen. Once a change is visible, so are all before it: one process commits at a time."""
 
 NAMED_VERIFIER: Final = f"""

@@ -22,6 +22,7 @@ from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -29,8 +30,9 @@ from keywright.storage.shared import checking_rows, filters, rows
 from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
-from keywright.storage.shared.store import LAST_ID, SharedStore
+from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
 from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing, keys
@@ -100,14 +102,16 @@ class SqliteStore(SharedStore):
         terms = [] if which is None else filters.key_terms(sql.DIALECT, which)
         if terms is None:
             return []
-        query = filters.query(sql.DIALECT, terms, org_id, LAST_ID if before is None else before, limit)
-        statement, values = sql.LIST.format(query.conditions), rows.for_sqlite(query.values)
+        oldest_first = which is not None and which.oldest_first
+        first, listing = (FIRST_ID, sql.LIST_OLDEST_FIRST) if oldest_first else (LAST_ID, sql.LIST)
+        query = filters.query(sql.DIALECT, terms, org_id, first if before is None else before, limit)
+        statement, values = listing.format(query.conditions), rows.for_sqlite(query.values)
         return await self._read(lambda connection: keys(connection, statement, *values))
 
-    async def update(self, api_key: ApiKey, event: Event) -> Outcome:
+    async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """See `Store.update`."""
         changed, row = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.update(changed, api_key.version, row))
+        return await self._change(lambda writing: writing.update(changed, api_key.version, row, most_active))
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
@@ -142,11 +146,22 @@ class SqliteStore(SharedStore):
         row, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
         return await self._change(lambda writing: writing.add_expiry_notice(row, at, days))
 
-    async def purge(self, at: datetime, *, limit: int) -> int:
+    async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        until, silent_since = SQLITE.time(at), SQLITE.time(at - checking_rows.REPORTERS_KEPT)
-        purged: int = await self._changes.submit(lambda writing: writing.purge(until, silent_since, limit))
-        return purged
+        at = SQLITE.time(until)
+        removed: int = await self._write(lambda connection: retention.purge(connection, kind, at, limit))
+        return removed
+
+    async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
+        """See `KeyTaskStore.prune`."""
+        end, at = (org_id.bytes, position, hash_), SQLITE.time(before)
+        removed: int = await self._write(lambda connection: retention.prune(connection, *end, at, limit))
+        return removed
+
+    async def erase(self, erasure: Event) -> None:
+        """See `AuditStore.erase`."""
+        row = rows.event_row(erasure, SQLITE)
+        await self._change(lambda writing: writing.erase(row))
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""

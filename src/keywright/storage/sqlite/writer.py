@@ -9,7 +9,6 @@ On PostgreSQL a trigger makes the chain. Here one process writes at a time, so n
 
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +20,15 @@ from keywright.service.management.ports import Outcome
 from keywright.storage.shared.readers import SQLITE, KeyReader
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, SecretRow
 from keywright.storage.sqlite import file as sqlite_file
+from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 
 _BEFORE_THE_FIRST = (0, CHAIN_BEGINS)
 _KEYS = KeyReader(SQLITE)
-# Rows after which the log is moved into the file. A creation is five, on sixteen pages or so where it has a commit of
+# Rows after which the log is moved into the file. A creation is six, on sixteen pages or so where it has a commit of
 # its own, and the log then grows to 60 MiB. What was written again and again is moved once: after half as many rows,
 # moving took twice the part of a creation's time.
-_CHECKPOINT_AFTER = 4000
+_CHECKPOINT_AFTER = 4800
 _CHECKPOINT_PATIENCE_MS = 1000
 _POLL = 0.001
 _WAL_PATIENCE = 2.0
@@ -72,14 +72,9 @@ class Writing:
 
     def create(self, creations: Sequence[Creation]) -> list[Outcome]:
         """See `Store.create`; the keys that other changes of this transaction make room for do not count."""
-        added: Counter[bytes] = Counter()
+        active: dict[bytes, int] = {}
         owned: set[Owner] = set()
-        outcomes = []
-        for creation in creations:
-            outcome = self._admit(creation, added, owned)
-            outcomes.append(outcome)
-            if outcome is Outcome.DONE:
-                added[creation.rows.key.org_id] += 1
+        outcomes = [self._admit(creation, active, owned) for creation in creations]
         fresh = [each.rows for each, outcome in zip(creations, outcomes, strict=True) if outcome is Outcome.DONE]
         self.connection.executemany(sql.ADD_KEY, [new.key for new in fresh])
         self.connection.executemany(sql.ADD_SECRET, [new.secret for new in fresh])
@@ -98,9 +93,12 @@ class Writing:
         done = self._execute(sql.DELETE, event.occurred_at, event.subject, event.key_id, event.org_id)
         return self._add_event_if(event, done)
 
-    def update(self, changed: ChangedRow, version: int, event: EventRow) -> Outcome:
+    def update(self, changed: ChangedRow, version: int, event: EventRow, most_active: int | None) -> Outcome:
         """See `Store.update`."""
         key = (event.key_id, event.org_id, version)
+        revives = self.connection.execute(sql.REVIVES, (*key, changed.expires_at)).fetchone() is not None
+        if revives and not self._has_room(event.org_id, event.occurred_at, most_active, {}):
+            return Outcome.TOO_MANY
         done = self._add_event_if(event, self._execute(sql.UPDATE, *changed, changed.expires_at, *key))
         return Outcome.DONE if done else Outcome.OUTDATED
 
@@ -132,10 +130,9 @@ class Writing:
             event, self._execute(sql.ADD_EXPIRY_NOTICE, days, event.key_id, event.org_id, expires_at)
         )
 
-    def purge(self, at: int, silent_since: int, limit: int) -> int:
-        """See `KeyTaskStore.purge`; a reporter that wrote no usage since *silent_since* is removed."""
-        expired = self._execute(sql.PURGE_ANSWERS, at, limit)
-        return expired + self._execute(sql.PURGE_REPORTERS, silent_since, limit - expired)
+    def erase(self, erasure: EventRow) -> None:
+        """See `AuditStore.erase`."""
+        retention.erase(self.connection, erasure, self._add_events)
 
     def chain(self) -> None:
         """Append the events of this transaction to the chain, in the order in which they were added."""
@@ -150,11 +147,11 @@ class Writing:
         self.connection.executemany(sql.ADD_LINK, links)
         self.connection.executemany(sql.SET_CHAIN_HEAD, [(org_id, *head) for org_id, head in heads.items()])
 
-    def _admit(self, creation: Creation, added: Counter[bytes], owned: set[Owner]) -> Outcome:
+    def _admit(self, creation: Creation, active: dict[bytes, int], owned: set[Owner]) -> Outcome:
         """
-        Decide whether a creation may be done, and if so, store its organization and its sealed answer.
+        Decide whether a creation may be done, and if so, store its organization and its sealed answer, and count it.
 
-        *owned* are organizations that this transaction has found or stored.
+        *active* has the numbers of active keys so far, *owned* the organizations that this transaction found or stored.
         """
         organization = creation.rows.organization
         owner = organization[:3]
@@ -163,11 +160,11 @@ class Writing:
             return Outcome.OTHER_OWNER
         if creation.answer is not None and self._is_answered(creation.answer):
             return Outcome.REPEATED
+        key = creation.rows.key
+        if not self._has_room(key.org_id, key.created_at, creation.most_active, active):
+            return Outcome.TOO_MANY
         if creation.most_active is not None:
-            key = creation.rows.key
-            active = self.connection.execute(sql.COUNT_ACTIVE, (key.org_id, key.created_at, creation.most_active))
-            if active.fetchone()[0] + added[key.org_id] >= creation.most_active:
-                return Outcome.TOO_MANY
+            active[key.org_id] += 1
         if is_stored is None:
             self._execute(sql.ADD_ORGANIZATION, *organization)
         owned.add(owner)
@@ -179,6 +176,22 @@ class Writing:
         """Return whether an organization is stored: None if not, False if another one has its id or its name."""
         found = self.connection.execute(sql.OWNERS, owner).fetchall()
         return found == [(1,)] if found else None
+
+    def _has_room(self, org_id: bytes, at: int, most_active: int | None, active: dict[bytes, int]) -> bool:
+        """Tell whether an organization may have one more active key at *at*; *active* has the numbers so far."""
+        if most_active is None:
+            return True
+        if org_id not in active:
+            active[org_id] = self._active(org_id)
+        if active[org_id] >= most_active:
+            before = self._active(org_id)
+            self._execute(sql.SETTLE, at, org_id)
+            active[org_id] -= before - self._active(org_id)
+        return active[org_id] < most_active
+
+    def _active(self, org_id: bytes) -> int:
+        found = self.connection.execute(sql.ACTIVE, (org_id,)).fetchone()
+        return 0 if found is None else found[0]
 
     def _is_answered(self, answer: AnswerRow) -> bool:
         key = (answer.org_id, answer.request_digest, answer.created_at)

@@ -1,0 +1,69 @@
+"""
+The erasure of a person from the audit log: the personal fields of all events that the person made become blank.
+
+First comes an event that names their positions, in the same transaction. It has a digest of what is left of each, so
+that the audit still proves the rest: which key, what, when.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from keywright.service.management.audit_log import SERVICE, Event, EventType, service_event
+from keywright.service.management.ports import AuditStore, Link
+from keywright.service.ports import Clock, NewId
+
+EVENTS_IN_AN_ERASURE: Final = 40
+"""The most positions that one event names; it stays below 4 KiB."""
+
+
+class NotErasable(Exception):
+    """An event cannot be erased; the message is one sentence."""
+
+
+class Erased(NamedTuple):
+    """How many events were erased, by how many events of erasures."""
+
+    events: int
+    erasures: int
+
+
+async def erase_subject(
+    store: AuditStore, org_id: UUID, subject: str, *, clock: Clock, new_id: NewId, dry_run: bool = False
+) -> Erased:
+    """
+    Erase the personal fields of all events of *subject* in one organization.
+
+    What is done stays done when this fails half way; a second run erases the rest.
+
+    Args:
+        subject: The `sub` of the person's tokens, exactly.
+        dry_run: Only count.
+
+    Raises:
+        NotErasable: An event was altered, so its rest cannot be vouched for; or the subject is no person's.
+        StorageUnavailable: The database is unavailable.
+    """
+    if subject in ("", SERVICE):
+        raise NotErasable("Events of the service itself name no person.")
+    events = erasures = after = 0
+    while links := await store.links_of_subject(org_id, subject, after=after, limit=EVENTS_IN_AN_ERASURE):
+        after = links[-1].position
+        erasure = _erasure(org_id, links, clock(), new_id())
+        if not dry_run:
+            await store.erase(erasure)
+        events, erasures = events + len(links), erasures + 1
+    return Erased(events, erasures)
+
+
+def _erasure(org_id: UUID, links: Sequence[Link], at: datetime, id_: UUID) -> Event:
+    rests = {str(link.position): _rest(link) for link in links}
+    return service_event(EventType.ERASED, org_id, org_id, at, id_, {"events": rests})
+
+
+def _rest(link: Link) -> str:
+    """Give the digest of what an erasure leaves of an event, in hexadecimal."""
+    if link.event is None or link.event.digest != link.digest:
+        raise NotErasable(f"The event at position {link.position} was altered: run `keywright audit verify`.")
+    return link.event.blanked.digest.hex()

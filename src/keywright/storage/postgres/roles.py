@@ -1,0 +1,100 @@
+"""
+The role of the service: it adds to the audit log and cannot change it. The owner of the tables migrates and grants.
+
+The role has no rights on the chain and its checkpoints but to read them; a trigger and two functions write them with
+the rights of the owner.
+"""
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from keywright.storage.postgres import migrate
+from keywright.storage.url import PostgresUrl
+
+if TYPE_CHECKING:
+    from keywright.storage.postgres.pool import Connection
+
+_NAME_ROLE: Final = "SELECT set_config('keywright.granted_role', $1, true)"
+
+GRANT: Final = """
+    DO $$
+    DECLARE
+        role text := current_setting('keywright.granted_role');
+        schema text := current_schema();
+        name text;
+    BEGIN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', schema, role);
+        FOR name IN
+            SELECT relname FROM pg_class
+            WHERE relnamespace = schema::regnamespace AND relkind IN ('r', 'v') AND relowner = current_user::regrole
+        LOOP
+            EXECUTE format('REVOKE ALL ON %I.%I FROM %I', schema, name, role);
+            EXECUTE format('GRANT SELECT ON %I.%I TO %I', schema, name, role);
+            IF name NOT IN ('alembic_version', 'events', 'event_chain', 'event_chain_heads', 'event_checkpoints') THEN
+                EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I.%I TO %I', schema, name, role);
+            END IF;
+        END LOOP;
+        EXECUTE format(
+            'GRANT INSERT (id, org_id, key_id, type, occurred_at, issuer, subject, client_id, request_id, address,'
+            || ' data, digest) ON %I.events TO %I', schema, role
+        );
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %I.events_prune TO %I', schema, role);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %I.events_erase TO %I', schema, role);
+    END $$
+"""
+"""Run by the owner. What another role owns in the same schema is left alone."""
+
+_POWERS: Final = """
+    SELECT rolsuper,
+        EXISTS (
+            SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+                AND relname IN ('events', 'event_chain', 'event_chain_heads', 'event_checkpoints')
+                AND pg_has_role(current_user, relowner, 'USAGE')
+        ),
+        EXISTS (
+            SELECT FROM unnest(ARRAY['events', 'event_chain', 'event_chain_heads', 'event_checkpoints']) AS protected
+            WHERE has_table_privilege(protected, 'UPDATE') OR has_table_privilege(protected, 'DELETE')
+                OR has_table_privilege(protected, 'TRUNCATE') OR has_table_privilege(protected, 'TRIGGER')
+        )
+    FROM pg_roles WHERE rolname = current_user
+"""
+
+
+class Powers(NamedTuple):
+    """What a role could do to the audit log beside adding to it."""
+
+    is_superuser: bool
+    owns: bool
+    """It may alter the tables and switch their triggers off."""
+    changes: bool
+    """It may change rows; the triggers still refuse what they refuse."""
+
+
+def grant(url: PostgresUrl, role: str) -> None:
+    """
+    Give *role* the rights that the service needs, and take others from it; the role must exist.
+
+    Raises:
+        StorageUnavailable: The database cannot be reached or refuses it.
+    """
+
+    async def work(connection: "Connection") -> None:
+        async with connection.transaction():
+            await connection.execute(_NAME_ROLE, role)
+            await connection.execute(GRANT)
+
+    migrate.with_connection(url, work, statement_patience=migrate.CONNECT_PATIENCE)
+
+
+def powers(url: PostgresUrl) -> Powers:
+    """
+    Ask what the role of *url* could do to the audit log.
+
+    Raises:
+        StorageUnavailable: The database cannot be reached, or is not migrated.
+    """
+
+    async def work(connection: "Connection") -> Powers:
+        ((is_superuser, owns, changes),) = await connection.fetch(_POWERS)
+        return Powers(is_superuser, owns, changes)
+
+    return migrate.with_connection(url, work, statement_patience=migrate.CONNECT_PATIENCE)

@@ -1,0 +1,111 @@
+"""What removes and erases rows of a SQLite file, within a transaction of the writer. Ids and times are SQLite's."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from keywright.service.management.audit_log import PERSONAL
+from keywright.service.management.task_ports import Removable
+from keywright.service.verifier_sessions import SESSION_SECONDS
+from keywright.storage.shared.rows import EventRow
+from keywright.storage.shared.statements import NEWEST_OF_OLD
+
+
+def _delete_by(table: str, column: str, condition: str = "") -> str:
+    return f"""
+        DELETE FROM {table} WHERE rowid IN (
+            SELECT rowid FROM {table} WHERE {column} <= ?1 {condition} ORDER BY {column} LIMIT ?2
+        )
+    """  # noqa: S608 - here and below: names of our own
+
+
+PURGE: Final[Mapping[Removable, str]] = {
+    Removable.ANSWERS: _delete_by("idempotent_answers", "expires_at"),
+    Removable.REPORTERS: _delete_by("usage_reporters", "written_at"),
+    Removable.USAGE: _delete_by("key_hours", "hour"),
+    Removable.SOURCES: _delete_by("secret_sources", "last_seen"),
+    Removable.SESSIONS: _delete_by(
+        "verifier_sessions", "connected_at", f"AND seen_at + (outage_seconds + {SESSION_SECONDS:.0f}) * 1000000 <= ?1"
+    ),
+}
+"""Values: until when, the most rows to remove."""
+
+OLD_CHANGES: Final = f"""
+    SELECT c.seq FROM changes c JOIN (
+        SELECT noted_at, seq FROM changes WHERE noted_at <= ?1
+        ORDER BY noted_at DESC, seq DESC LIMIT 1 OFFSET {NEWEST_OF_OLD}
+    ) last ON (c.noted_at, c.seq) <= (last.noted_at, last.seq)
+    ORDER BY c.noted_at, c.seq LIMIT ?2
+"""  # noqa: S608
+"""Values: until when, the most rows to give."""
+
+ACKNOWLEDGEMENTS: Final = "SELECT seq, session_id FROM acknowledgements WHERE seq = ? LIMIT ?"
+
+_CHECKPOINT: Final = "SELECT position FROM event_checkpoints WHERE org_id = ?"
+
+_UNDIGESTED: Final = """
+    SELECT id FROM (SELECT id, digest, occurred_at FROM events WHERE org_id = ?1 ORDER BY id LIMIT ?3)
+    WHERE digest IS NULL AND occurred_at < ?2
+"""
+_BELOW: Final = """
+    SELECT e.id FROM event_chain c JOIN events e ON e.id = c.event_id
+    WHERE c.org_id = ? AND c.position > ? AND c.position <= ?
+"""
+_MOVE: Final = """
+    INSERT INTO event_checkpoints AS p (org_id, position, hash, removed, undigested, moved_at)
+    VALUES (?, ?, ?, ?, ?, now_microseconds())
+    ON CONFLICT (org_id) DO UPDATE SET position = excluded.position, hash = excluded.hash,
+        removed = p.removed + excluded.removed, undigested = p.undigested + excluded.undigested,
+        moved_at = excluded.moved_at
+"""
+
+_BLANK: Final = ", ".join(f"'$.{within}{name}', NULL" for within in ("", "before.", "after.") for name in PERSONAL)
+_ERASE: Final = f"""
+    UPDATE events SET subject = '', client_id = NULL, address = NULL, data = json_replace(data, {_BLANK}), erased_by = ?
+    WHERE id = (SELECT event_id FROM event_chain WHERE org_id = ? AND position = ?) AND erased_by IS NULL
+"""  # noqa: S608
+
+
+def purge(connection: sqlite3.Connection, kind: Removable, until: int, limit: int) -> int:
+    """See `KeyTaskStore.purge`."""
+    if kind is Removable.RECEIPTS:
+        return _purge_receipts(connection, until, limit)
+    return connection.execute(PURGE[kind], (until, limit)).rowcount
+
+
+def _purge_receipts(connection: sqlite3.Connection, until: int, limit: int) -> int:
+    """Remove old changes, each after its acknowledgements, of which there may be many."""
+    removed, left = 0, limit
+    for change in connection.execute(OLD_CHANGES, (until, limit)).fetchall():
+        acknowledged = connection.execute(ACKNOWLEDGEMENTS, (*change, left)).fetchall()
+        connection.executemany("DELETE FROM acknowledgements WHERE seq = ? AND session_id = ?", acknowledged)
+        left -= len(acknowledged)
+        if left <= 0:
+            return limit
+        removed += connection.execute("DELETE FROM changes WHERE seq = ?", change).rowcount
+    return removed
+
+
+def prune(connection: sqlite3.Connection, org_id: bytes, position: int, hash_: bytes, before: int, limit: int) -> int:
+    """See `KeyTaskStore.prune`."""
+    (former,) = connection.execute(_CHECKPOINT, (org_id,)).fetchone() or (0,)
+    undigested = connection.execute(_UNDIGESTED, (org_id, before, limit)).fetchall()
+    if position < former or (position == former and not undigested):
+        return 0
+    below = connection.execute(_BELOW, (org_id, former, position)).fetchall()
+    removed = [*undigested, *below]
+    connection.execute(_MOVE, (org_id, position, hash_, len(removed), len(undigested)))
+    connection.executemany("DELETE FROM events WHERE id = ?", removed)
+    connection.execute(
+        "DELETE FROM event_chain WHERE org_id = ? AND position > ? AND position <= ?", (org_id, former, position)
+    )
+    return len(removed)
+
+
+def erase(connection: sqlite3.Connection, erasure: EventRow, add: Callable[[list[EventRow]], None]) -> None:
+    """See `AuditStore.erase`; *add* adds the event of the erasure."""
+    add([erasure])
+    for position in json.loads(erasure.data)["events"]:
+        if not connection.execute(_ERASE, (erasure.id, erasure.org_id, int(position))).rowcount:
+            raise sqlite3.IntegrityError("an event was erased or removed meanwhile")
