@@ -31,7 +31,7 @@ def loggers_of(name: str, tree: ast.Module) -> set[str]:
         if isinstance(target, ast.Name)
     } | {"__name__": "keywright." + name.removesuffix(".py").replace("/", ".")}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
-    named = [call.args[0] for call in calls if re.search(r"\b(getLogger|Log)$", ast.unparse(call.func))]
+    named = [call.args[0] for call in calls if re.search(r"(getLogger|Log)$", ast.unparse(call.func))]
     found = {constants.get(ast.unparse(argument), getattr(argument, "value", None)) for argument in named}
     return {logger for logger in found if isinstance(logger, str) and logger.startswith("keywright.")}
 
