@@ -8,12 +8,11 @@ Write docs/reference/command-line.md out of the commands' own help.
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
-from uuid import UUID
+from typing import Any
 
-import typer
+import click
 
 from keywright.cli import exits
 from keywright.cli.application import app
@@ -35,6 +34,17 @@ _ENVIRONMENT = """
 
 `keywright keys` reads `KEYWRIGHT_URL` and `KEYWRIGHT_TOKEN`, and none of the service's settings. Every other command
 reads those [settings](configuration.md) that concern it. What the command line says goes before the environment.
+
+`keywright dev` writes `.keywright-dev/env`, which only its owner can read: `KEYWRIGHT_URL`, `KEYWRIGHT_TOKEN` (a token
+of the organization Acme), `KEYWRIGHT_VERIFIER` and `KEYWRIGHT_DATABASE_URL`. In its folder, `keywright keys` uses the
+first two where `KEYWRIGHT_URL` is not set, and `keywright verifiers` and `keywright audit` use the last where it is not
+set; they say so on standard error. Variables of the environment always win. The file is refused if other users can read
+or change it, or if it names another host.
+
+## Completion
+
+`eval "$(_KEYWRIGHT_COMPLETE=bash_source keywright)"` completes commands and options in bash; `zsh_source` and
+`fish_source` do so in the other two shells.
 """
 
 _EXITS = """
@@ -49,20 +59,19 @@ _EXITS = """
 _MEANINGS = {
     "FAILED": "it failed, or found what it was told to look for; one sentence on standard error says what",
     "MISUSED": "the command line or a setting is wrong, or a port is in use; nothing was begun",
-    "NOT_MIGRATED": "the database is not migrated, and the command does not do it by itself",
+    "NOT_MIGRATED": "the database does not exist or is not migrated, and the command does not change that",
     "NOT_ALLOWED": "the service refused the access token, or the token lacks a permission",
     "UNAVAILABLE": "the service or the database is away or busy; the same may work later",
 }
 
 _SIGNAL = "| 128 + n | signal n ended it before it was done or answered requests: 130 is Ctrl-C, 143 is SIGTERM |\n"
 
-_PLACEHOLDERS = {str: "TEXT", int: "NUMBER", Path: "PATH", UUID: "ID"}
 _VARIABLE = re.compile(r"\bKEYWRIGHT_[A-Z_]*[A-Z]\b")
 
 
 def reference() -> str:
     """Write the page."""
-    commands = list(_walk(typer.main.get_command(app), "keywright"))
+    commands = list(_walk(app, "keywright"))
     contents = "".join(f"- [`{path}`](#{path.replace(' ', '-')})\n" for path, _ in commands)
     return f"{_HEAD}{contents}{''.join(_section(*entry) for entry in commands)}{_ENVIRONMENT}{_exits()}"
 
@@ -77,16 +86,11 @@ def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _section(path: str, command: Any) -> str:
     shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-    types = _types(command)
-    usage = " ".join([path, *(_usage(parameter, types) for parameter in shown), *_below(command)])
-    rows = "".join(_row(parameter, types) for parameter in shown)
+    usage = " ".join([path, *map(_usage, shown), *_below(command)])
+    rows = "".join(map(_row, shown))
     table = f"\n| argument or option | meaning | default |\n|---|---|---|\n{rows}" if rows else ""
-    return f"\n## `{path}`\n\n{_prose(command.help or '')}\n\n```\n{usage}\n```\n{table}"
-
-
-def _types(command: Any) -> Mapping[str, Any]:
-    """Give the types of the parameters by name, as the command's function declares them."""
-    return {} if command.callback is None else get_type_hints(inspect.unwrap(command.callback))
+    examples = "".join(f"{example}\n" for example in command.examples)
+    return f"\n## `{path}`\n\n{_prose(command.help or '')}\n\n```\n{usage}\n```\n{table}\n```sh\n{examples}```\n"
 
 
 def _below(command: Any) -> list[str]:
@@ -95,22 +99,22 @@ def _below(command: Any) -> list[str]:
     return ["[COMMAND …]" if command.invoke_without_command else "COMMAND …"]
 
 
-def _usage(parameter: Any, types: Mapping[str, Any]) -> str:
-    words = _words(parameter, types)
+def _usage(parameter: Any) -> str:
+    words = _words(parameter)
     return words if parameter.required else f"[{words}]"
 
 
-def _row(parameter: Any, types: Mapping[str, Any]) -> str:
+def _row(parameter: Any) -> str:
     others = "".join(f", `{name}`" for name in [*_long_first(parameter)[1:], *parameter.secondary_opts])
-    return f"| `{_words(parameter, types)}`{others} | {_meaning(parameter)} | {_default(parameter)} |\n"
+    return f"| `{_in_table(_words(parameter))}`{others} | {_meaning(parameter)} | {_default(parameter)} |\n"
 
 
-def _words(parameter: Any, types: Mapping[str, Any]) -> str:
+def _words(parameter: Any) -> str:
     """Write a parameter as it is typed: `--port NUMBER`, `--json`, `ID`."""
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar or parameter.name.upper())
+        return str(parameter.metavar)
     name: str = _long_first(parameter)[0]
-    return name if parameter.is_flag else f"{name} {parameter.metavar or _placeholder(types[parameter.name])}"
+    return name if parameter.is_flag else f"{name} {parameter.metavar}"
 
 
 def _long_first(parameter: Any) -> list[str]:
@@ -119,22 +123,19 @@ def _long_first(parameter: Any) -> list[str]:
     return sorted(parameter.opts, key=len, reverse=True)
 
 
-def _placeholder(declared: Any) -> str:
-    known = [_PLACEHOLDERS[kind] for kind in (declared, *get_args(declared)) if kind in _PLACEHOLDERS]
-    return known[0] if known else "VALUE"
-
-
 def _meaning(parameter: Any) -> str:
     told = _in_table(_prose(parameter.help or ""))
-    least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    return told if least is None or most is None else f"{told} {least} to {most}."
+    bounds = parameter.type if isinstance(parameter.type, click.IntRange) else None
+    return told if bounds is None else f"{told} {bounds.min} to {bounds.max}."
 
 
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
+    if parameter.param_type_name == "argument":
+        return "–"
     value = parameter.default
-    return "–" if value is None or isinstance(value, bool) else _in_table(f"`{value}`")
+    return _in_table(f"`{value}`") if isinstance(value, str | int | Path) and not parameter.is_flag else "–"
 
 
 def _in_table(text: str) -> str:

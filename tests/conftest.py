@@ -92,6 +92,12 @@ def service(
         yield live
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give a fresh database of each kind, for one test."""
+    return database_url(request.param, tmp_path, request)
+
+
 on_any_store = pytest.mark.parametrize("service", ["sqlite"], indirect=True)
 """Marks tests of `service` whose guarantee has nothing to do with the store: they run once, on SQLite."""
 

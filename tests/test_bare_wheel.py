@@ -1,4 +1,4 @@
-"""What `pip install keywright` brings: the wheel, installed into an environment of its own from the package index."""
+"""What the package brings without its extra: a wheel, installed into an environment of its own from the index."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.provision import unavailable
 
 ROOT = Path(__file__).parents[1]
 DEPENDENCIES = ["cryptography", "httpx", "msgspec"]
-SERVER = {"fastapi", "pydantic", "pydantic-core", "starlette", "uvicorn", "asyncpg", "rich", "typer"}
+SERVER = {"fastapi", "pydantic", "pydantic-core", "starlette", "uvicorn", "asyncpg", "rich", "click"}
 INSTALL_SECONDS = 240
 # Lists what is installed, then what of it each package asks for, then that the client can be used.
 LISTING = """

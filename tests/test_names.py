@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 
 from keywright.app import create_app
 from keywright.cli.application import app as command_line
@@ -90,7 +89,7 @@ def test_modules_and_classes() -> None:
 def test_settings_and_options() -> None:
     """No setting, option or argument has a refused word in its name."""
     assert refused(set(Settings.model_fields)) == set()
-    assert refused(set(options(typer.main.get_command(command_line)))) == set()
+    assert refused(set(options(command_line))) == set()
 
 
 async def test_json_fields() -> None:

@@ -47,6 +47,7 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verification import Checker, Verification
+from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
@@ -54,6 +55,7 @@ from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId
+from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import VerifierCache, Verifiers
 from keywright.storage.engine import RunningStore, open_store
@@ -161,7 +163,13 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
 
 def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures: Measures) -> ASGIApp:
     """Build all routes but verifications, with the access log and CORS."""
-    trust = Trust(authenticator=plugs.authenticator, callers=checking.callers, proxies=settings.proxy_networks)
+    trust = Trust(
+        authenticator=plugs.authenticator,
+        callers=checking.callers,
+        proxies=settings.proxy_networks,
+        turns=_turns(plugs, "requests"),
+        changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
+    )
     edge: ASGIApp = Routes(
         _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
     )
@@ -180,7 +188,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
     """Build the classes that have the operations."""
     management = _management(settings, plugs)
-    usage = UsageReports(plugs.store, plugs.clock)
+    usage = UsageReports(plugs.store, plugs.clock, management.turns)
     documented = [
         KeyRoutes(management, usage),
         RotationRoutes(management),
@@ -224,6 +232,19 @@ def _management(settings: Settings, plugs: Plugs) -> Management:
         brand=settings.key_brand,
         policy=_policy(settings),
         idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
+        turns=_turns(plugs, "steps", most=4, alone=4, together=1),
+    )
+
+
+def _turns(plugs: Plugs, queue: str, *, most: int = 256, alone: int = 64, together: int = 8) -> Turns:
+    return Turns(
+        plugs.monotonic,
+        most=most,
+        alone=alone,
+        together=together,
+        longest=4096,
+        longest_of_share=1024,
+        on_wait=telemetry.queue_wait_seconds.labels(queue).observe,
     )
 
 
@@ -273,6 +294,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         now=plugs.now,
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
+        turns=_turns(plugs, "look-ups"),
     )
     return _CheckingParts(
         Checker(

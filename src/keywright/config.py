@@ -149,6 +149,19 @@ class Settings(DatabaseSettings):
         description="How many pairs a key may have, with the ended ones, which are stored for good; one more is 409. "
         "Set to nothing for any number.",
     )
+    changes_per_second: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="How many changes a second an organization may make for good, in each process: requests to create, "
+        "update and rotate keys; as many to revoke and delete them.",
+    )
+    changes_burst: int = Field(
+        default=50_000,
+        ge=1,
+        le=1_000_000_000,
+        description="How many changes an organization may make at once after a pause, in each process.",
+    )
     scopes: Mapping[str, str] | None = Field(
         default=None,
         description="All scopes and their meanings, separated by semicolons, such as `reports:read=Read "

@@ -84,6 +84,14 @@ commit_batch = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
+queue_wait_seconds = Histogram(
+    "keywright_queue_wait_seconds",
+    "Seconds that requests waited in a queue because others of the same organization or caller were under way.",
+    ["queue"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
 connections_refused = Counter("keywright_connections_refused_total", "Connections refused because there were too many.")
 slow_clients = Counter(
     "keywright_slow_clients_total", "Connections ended because their clients read their answers too slowly."

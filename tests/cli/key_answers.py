@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from keywright.cli.application import app
 from tests.cli.fake_service import Answer, FakeService

@@ -12,8 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from keywright.app import new_id
 from keywright.cli.application import app

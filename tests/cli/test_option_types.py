@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
-import typer
 
 from keywright.cli import option_types
 from keywright.keys.rate_limits import RateLimit
@@ -23,7 +23,7 @@ def test_durations(text: str, seconds: int) -> None:
 )
 def test_what_is_no_duration(text: str) -> None:
     """Anything else is refused, whatever a lenient reader would make of it."""
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(click.BadParameter):
         option_types.duration(text)
 
 
@@ -49,7 +49,7 @@ def test_moments() -> None:
 @pytest.mark.parametrize("text", ["", "tomorrow", "2027-01-31", "2027-01-31T12:00:00", "300000w", "12:00Z"])
 def test_what_is_no_moment(text: str) -> None:
     """A time without an offset, or beyond the calendar, is refused."""
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(click.BadParameter):
         option_types.moment_past(text)
 
 
@@ -58,7 +58,7 @@ def test_rate_limits() -> None:
     assert option_types.rate_limit("minute=100/60s") == RateLimit("minute", 100, 60)
     assert option_types.rate_limit("per-day=5000/1d") == RateLimit("per-day", 5000, 86_400)
     for text in ("", "minute", "minute=/60s", "=1/60s", "minute=1/", "minute=1/60", "minute=-1/60s"):
-        with pytest.raises(typer.BadParameter):
+        with pytest.raises(click.BadParameter):
             option_types.rate_limit(text)
 
 
@@ -66,5 +66,5 @@ def test_json_objects() -> None:
     """Only a JSON object is one."""
     assert option_types.json_object('{"plan": "team"}') == {"plan": "team"}
     for text in ("", "[]", "1", "{", "[" * 100_000):
-        with pytest.raises(typer.BadParameter):
+        with pytest.raises(click.BadParameter):
             option_types.json_object(text)

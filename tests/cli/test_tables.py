@@ -10,7 +10,7 @@ from keywright.keys.pair import mint
 from tests.cli.fake_service import Answer, fake_service
 from tests.cli.key_answers import PATH
 from tests.cli.terminal import command, environment, terminal, without_styles
-from tests.client.key_answers import FIELDS
+from tests.client.key_answers import EVENT, FIELDS, NEW, PRIVATE
 from tests.live import PATIENCE_SECONDS
 
 LONG_NAME = "Nightly export of invoices to the accountants in Rotterdam, second attempt"
@@ -135,14 +135,50 @@ def test_no_terminal(columns: dict[str, str]) -> None:
 
 
 def test_one_key_copies_whole() -> None:
-    """On a narrow terminal no value of a key is broken by a line end of ours."""
+    """On a narrow terminal a value continues below its beginning, and breaks between words only."""
     (key,) = KEYS[2:]
-    lines = on_terminal(60, "show", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
+    lines = on_terminal(60, "get", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
     assert [line for line in lines if line.startswith("Public key ")] == [f"Public key    {key['public_key']}"]
     assert f"Description   {key['description']}" in lines
-    assert piped("show", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)}) == lines
+    whole = piped("get", key["id"], answers={("GET", f"{PATH}/{key['id']}"): Answer(200, key)})
+    assert whole[-1].endswith(" of 2026-11-23, current, not used yet")
+    assert " ".join(whole).split() == " ".join(lines).split()
+    assert all(cells(line) <= 60 for line in lines if len(line.split()) > 3)
 
 
 def test_no_keys() -> None:
     """Without a key the headings stand alone."""
     assert on_terminal(80, "list", answers=listing([])) == ["ID  Name  Key  Created  Status  Last used"]
+
+
+def test_a_new_key_on_a_terminal() -> None:
+    """A terminal gets all fields of a new key and then its private key, on a line of its own; a pipe gets it alone."""
+    answers = {("POST", PATH): Answer(201, NEW)}
+    lines = on_terminal(80, "create", "Billing export", answers=answers)
+    assert lines[0] == f"ID            {FIELDS['id']}"
+    assert lines[-2:] == ["", PRIVATE]
+    assert piped("create", "Billing export", answers=answers) == [PRIVATE]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_rows_that_do_not_fit(width: int) -> None:
+    """Where rows are wider than the terminal each is printed as its fields, which fit; nothing is cut."""
+    event = {
+        **EVENT,
+        "data": {"reason": "a sentence of many words, which needs more than one line of a terminal"},
+    }
+    answers = {("GET", "/api/v2/api-key-events?limit=100"): Answer(200, [event, event])}
+    lines = on_terminal(width, "events", answers=answers)
+    assert all(cells(line) <= width for line in lines)
+    assert lines.count("") == 1
+    assert lines.count(f"Key      {EVENT['key_id']}") == 2
+    words = " ".join(piped("events", answers=answers)[1:]).split()
+    assert [word for word in " ".join(lines).split() if word in words].count("terminal") == 2
+
+
+def test_rows_that_fit() -> None:
+    """On a wide terminal, and in a pipe, events are one line each."""
+    answers = {("GET", "/api/v2/api-key-events?limit=100"): Answer(200, [EVENT, EVENT])}
+    lines = on_terminal(200, "events", answers=answers)
+    assert (len(lines), lines[0].split()[:3]) == (3, ["When", "What", "Key"])
+    assert piped("events", answers=answers) == lines

@@ -26,7 +26,6 @@ SERVER = {
     "uvicorn",
     "pydantic",
     "sqlalchemy",
-    "typer",
 }
 # Imports each module in a process of its own, in which there is nothing yet but what the client depends on.
 IMPORTING = """

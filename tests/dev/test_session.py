@@ -20,6 +20,9 @@ from keywright.keys.pair import parse, parse_public
 from tests.live import PATIENCE_SECONDS, clean_environment
 from tests.provision import unavailable
 
+CHECKS = 2
+"""How often the session checks the key."""
+
 
 @dataclass
 class Dev:
@@ -58,12 +61,12 @@ def start(folder: Path, issuer_port: int = 0) -> subprocess.Popen[str]:
 
 
 def read_session(process: subprocess.Popen[str]) -> str:
-    """Read what is printed, to the end of its last command."""
+    """Read what is printed, to the end of its last command: the second check of the key."""
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
         lines.append(line)
-        if "/revoke" in line:
+        if sum('$KEY\\"}' in line for line in lines) == CHECKS:
             return "".join(lines)
     raise AssertionError("nothing was printed")
 
@@ -86,7 +89,7 @@ def answers(output: str) -> list[Any]:
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_the_printed_session_works(dev: Dev, shell: str) -> None:
-    """Pasted as printed, the session creates a key pair, lists, reads and revokes it, and keeps tenants apart."""
+    """Pasted as printed, the session creates, checks, lists and revokes a key, and keeps tenants apart."""
     for program in (shell, "curl", "sed"):
         if shutil.which(program) is None:
             unavailable(program, f"apt-get install {program}")
@@ -94,15 +97,16 @@ def test_the_printed_session_works(dev: Dev, shell: str) -> None:
         [shell], input=dev.session, capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]}
     )
     assert done.stderr == ""
-    created, listed, read, foreign, revoked = answers(done.stdout)
+    created, checked, listed, foreign, revoked, checked_again = answers(done.stdout)
     private, public = parse(created["private_key"], brand="kw"), parse_public(created["public_key"])
     assert private is not None
     assert public is not None
     assert created["name"] == "Billing export"
-    assert listed[0]["id"] == read["id"] == revoked["id"] == created["id"]
-    assert "private_key" not in read
+    assert listed[0]["id"] == revoked["id"] == created["id"]
+    assert "private_key" not in listed[0]
     assert foreign["code"] == "not_found"
-    assert (read["is_revoked"], revoked["is_revoked"]) == (False, True)
+    assert (created["is_revoked"], revoked["is_revoked"]) == (False, True)
+    assert (checked["code"], checked_again["code"]) == ("valid", "revoked")
 
 
 def test_a_token_made_beside_it_is_accepted(dev: Dev) -> None:
@@ -139,9 +143,32 @@ def test_keys_commands_work_beside_it(dev: Dev) -> None:
     ]
     key_id = created[0]["id"]
     assert keys("revoke", key_id, "--json")["is_revoked"]
-    assert keys("show", key_id, "--json")["is_revoked"]
+    assert keys("get", key_id, "--json")["is_revoked"]
     assert keys("delete", key_id) is None
     assert len(keys("list", "--json")) == 2
+
+
+def test_other_commands_find_it(dev: Dev) -> None:
+    """In its folder the other commands need no variable: a key is created, found by its name, and checked."""
+
+    def keywright(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "keywright", *arguments],
+            cwd=dev.folder.parent,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert dev.url in done.stderr or "database of `keywright dev`" in done.stderr
+        return done.stdout.strip()
+
+    private_key = keywright("keys", "create", "found by its name")
+    credential = keywright("verifiers", "create", "api-1")
+    headers = {"Authorization": f"Bearer {credential}"}
+    checked = httpx.post(f"{dev.url}/api/v2/api-keys/verify", json={"key": private_key}, headers=headers).json()
+    found = json.loads(keywright("keys", "get", "found by its name", "--json"))
+    assert (checked["code"], checked["api_key"]["id"]) == ("valid", found["id"])
 
 
 def test_metrics_are_at_their_path(dev: Dev) -> None:
@@ -161,8 +188,8 @@ def test_log_is_for_people(dev: Dev) -> None:
 
 
 def test_nothing_is_lost_by_ending_it(tmp_path: Path) -> None:
-    """Started again on the same folder and port it has the same signing key and the same API keys."""
-    kids, ids, port = [], [], 0
+    """Started again on the same folder and port it has the same signing key, verifier and API keys."""
+    kids, ids, credentials, port = [], [], set(), 0
     for _ in range(2):
         with start(tmp_path / "dev", port) as process:
             session = read_session(process)
@@ -174,9 +201,11 @@ def test_nothing_is_lost_by_ending_it(tmp_path: Path) -> None:
             httpx.post(keys[1], json={"name": "x"}, headers=headers).raise_for_status()
             ids.append([key["id"] for key in httpx.get(keys[1], headers=headers).json()])
             kids.append(token[1].partition(".")[0])
+            credentials |= set(re.findall(r"^VERIFIER=(\S+)", session, re.MULTILINE))
             # An organization's id is derived from its issuer's address.
             port = DevFolder(tmp_path / "dev").issuer().port
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE_SECONDS) == 0
     assert kids[0] == kids[1]
     assert ids[1][1:] == ids[0]
+    assert len(credentials) == 1

@@ -87,7 +87,7 @@ def test_a_secret_that_has_ended() -> None:
     for changed in ({}, {"revoked": True}, {"expires_at": NOW}, {"allowed_ips": ("192.0.2.0/24",)}):
         ended = facts(retires_at=NOW, **changed)
         verdict = judge(ended, Requirements(environment="sandbox", scopes=("b:read",)), NOW)
-        assert verdict is Code.EXPIRED
+        assert verdict is Code.REPLACED
         assert explain(verdict, ended, NO_REQUIREMENTS, NOW) == explain(
             verdict, facts(retires_at=NOW), NO_REQUIREMENTS, NOW
         )

@@ -81,7 +81,7 @@ def start(name: str, folder: Path, places: Places) -> RunningProxy:
         AssertionError: It ended, or did not answer in time; the message is its log.
     """
     kind = KINDS[name]
-    binary = _find(kind.binary) or unavailable(name, kind.provide)
+    binary = find_binary(kind.binary) or unavailable(name, kind.provide)
     arguments, environment = kind.lay_out(folder, places)
     log_path = folder / "log"
     with log_path.open("wb") as log:
@@ -110,7 +110,8 @@ def section(name: str) -> str:
     return behind.partition("\n## ")[0]
 
 
-def _find(binary: str) -> str | None:
+def find_binary(binary: str) -> str | None:
+    """Find a program of a package or of Debian; None where there is none."""
     # Beside this Python: what came as a package; in /usr/sbin, which few have in their PATH: Debian's.
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(DEBIAN)])
     return shutil.which(binary, path=places)

@@ -9,9 +9,11 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.ports import (
+    MOST_EXAMINED,
     SECRETS_PER_PAGE,
     Checkpoint,
     EventFilter,
+    Found,
     KeyFilter,
     Link,
     NewApiKey,
@@ -51,6 +53,7 @@ class FakeStore:
         self.removed: list[Event] = []
         self.purged: list[tuple[Removable, datetime]] = []
         self.meanwhile: Callable[[], None] = lambda: None
+        self.most_examined = MOST_EXAMINED
 
     # Store
 
@@ -66,7 +69,7 @@ class FakeStore:
         times = [each.event.occurred_at for each in reversed(self.rotations) if each.event.key_id == key_id]
         return Rotations(pairs=min(len(times) + 1, max(most, 1)), latest=times[:latest])
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
         return {}
@@ -94,11 +97,14 @@ class FakeStore:
 
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> list[ApiKey]:
+    ) -> Found[ApiKey]:
         up = which is not None and which.oldest_first
         in_order = sorted(self._of(org_id), key=lambda key: key.id, reverse=not up)
         shown = [key for key in in_order if before is None or (key.id > before if up else key.id < before)]
-        return [key for key in shown if which is None or fits(key, which)][:limit]
+        examined = shown if which is None else shown[: self.most_examined]
+        fitting = [key for key in examined if which is None or fits(key, which)][:limit]
+        rest = examined[-1].id if len(examined) < len(shown) else None
+        return Found(fitting, fitting[-1].id if len(fitting) == limit else rest)
 
     async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         self.meanwhile()
@@ -175,13 +181,14 @@ class FakeStore:
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
-    ) -> list[tuple[Event, Link | None]]:
+    ) -> Found[tuple[Event, Link | None]]:
         places = {place.event.id: place for place in self.chains.get(org_id, []) if place.event is not None}
         newest_first = sorted(
             (event for event in self.trail if event.org_id == org_id), key=lambda event: event.id, reverse=True
         )
         shown = [event for event in newest_first if before is None or event.id < before]
-        return [(event, places.get(event.id)) for event in shown if _tells(event, which)][:limit]
+        told = [(event, places.get(event.id)) for event in shown if _tells(event, which)]
+        return Found(told[:limit], told[limit - 1][0].id if len(told) >= limit else None)
 
     async def check(self) -> None:
         return
@@ -305,7 +312,11 @@ class FakeStore:
         return True
 
     def _active(self, org_id: UUID, at: datetime) -> list[ApiKey]:
-        return [each for each in self._of(org_id) if each.status_at(at) is Status.ACTIVE]
+        return [
+            each
+            for each in self._of(org_id)
+            if each.revoked_at is None and (each.expires_at is None or each.expires_at > at)
+        ]
 
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]

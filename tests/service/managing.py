@@ -11,6 +11,7 @@ from keywright.service.management.idempotency import Idempotency, IdempotentRequ
 from keywright.service.management.management import Management
 from keywright.service.management.refusals import Refused
 from keywright.service.principal import Organization, Principal
+from keywright.service.turns import Turns
 from tests.service.fake_store import FakeStore
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 1, tzinfo=UTC)
@@ -20,6 +21,11 @@ ISSUER = "https://issuer.example/"
 ORIGIN = Origin(request_id="request-1", address="192.0.2.1")
 ENVIRONMENTS = ("live", "sandbox")
 HEADER = "5cbf3a0e-3b8f-4a51-8f0c-1d5a0f3c2b7e"
+
+
+def turns_for_many() -> Turns:
+    """Give turns that none of these tests has to wait for, on a clock that stands."""
+    return Turns(lambda: 0.0, most=100, alone=100, together=100, longest=0, longest_of_share=0)
 
 
 def principal_of(organization: str) -> Principal:
@@ -63,6 +69,7 @@ class Scenario:
             idempotency=Idempotency(
                 self.store, clock=lambda: self.now, entropy=self.entropy, wait_seconds=wait_seconds
             ),
+            turns=turns_for_many(),
         )
 
     def entropy(self, count: int) -> bytes:

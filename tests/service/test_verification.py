@@ -1,6 +1,7 @@
 """Checking presented keys: memory, database, outages, and the races between them."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -11,7 +12,8 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.checking.verdicts import KeyVerdict
 from keywright.service.checking.verification import Verification, limited
-from keywright.service.faults import StorageUnavailable
+from keywright.service.faults import Overloaded, StorageUnavailable
+from keywright.service.turns import Turns
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.making_checkers import CALLER, a_checker
 
@@ -121,6 +123,65 @@ async def test_first_sights_share_a_look_up(plane: Plane) -> None:
     plane.store.hold.set()
     assert set(await asyncio.gather(*asking)) == {Code.VALID}
     assert plane.store.look_ups == 1
+
+
+class Several:
+    """Keys that are not cached, looked up by two callers that have three turns in all and two each."""
+
+    def __init__(self) -> None:
+        self.plane = Plane()
+        turns = Turns(self.plane.time, most=3, alone=2, together=2, longest=6, longest_of_share=4)
+        self.plane.verification = Verification(
+            self.plane.store,
+            self.plane.cache,
+            brand="kw",
+            now=lambda: 1_000_000.0,
+            monotonic=self.plane.time,
+            outage_seconds=0,
+            turns=turns,
+        )
+        self.plane.checker = a_checker(self.plane.verification, self.plane.time)
+        self.plane.store.hold = asyncio.Event()
+        self._numbers = itertools.count(1)
+
+    async def ask(self, name: str, times: int) -> list["asyncio.Task[KeyVerdict]"]:
+        """Have a caller check keys that do not exist, and wait until it waits."""
+        caller = CALLER._replace(name=name)
+        texts = [
+            mint(next(self._numbers).to_bytes(32, "big"), brand="kw", environment="live").private.reveal()
+            for _ in range(times)
+        ]
+        check = self.plane.checker.check
+        tasks = [asyncio.create_task(check(caller, text, NO_REQUIREMENTS)) for text in texts]
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return tasks
+
+
+async def test_a_flood_of_look_ups_leaves_turns_to_others() -> None:
+    """However many keys one caller has looked up, another caller's look-up begins at once."""
+    several = Several()
+    flood = await several.ask("flood", 5)
+    assert several.plane.store.look_ups == 2
+    (other,) = await several.ask("other", 1)
+    assert several.plane.store.look_ups == 3
+    assert several.plane.store.hold is not None
+    several.plane.store.hold.set()
+    assert {(await task).code for task in [*flood, other]} == {Code.NOT_FOUND}
+    assert several.plane.store.look_ups == 6
+
+
+async def test_a_full_queue_of_look_ups() -> None:
+    """A caller whose queue is full is refused; another one is not."""
+    several = Several()
+    flood = await several.ask("flood", 7)
+    with pytest.raises(Overloaded):
+        await flood[-1]
+    (other,) = await several.ask("other", 1)
+    assert several.plane.store.hold is not None
+    several.plane.store.hold.set()
+    assert (await other).code is Code.NOT_FOUND
+    assert {(await task).code for task in flood[:-1]} == {Code.NOT_FOUND}
 
 
 async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:

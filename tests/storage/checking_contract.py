@@ -29,6 +29,7 @@ from keywright.storage.migrate import migrate
 from keywright.storage.shared.statements import MOST_ANNOUNCED
 from tests.storage.checking_making import (
     HOUR,
+    TODAY,
     a_batch,
     a_session,
     a_verifier,
@@ -960,8 +961,8 @@ class CheckingContract(FollowingContract):
         )
         assert {row["key_id"] for row in database.table("key_hours")} == {made.api_key.id}
         assert {row["secret_id"] for row in database.table("secret_sources")} == {made.api_key.id}
-        assert await store.hourly_counts(made.api_key.org_id, [made.api_key.id], since=HOUR) == {
-            made.api_key.id: {HOUR: 1}
+        assert await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=HOUR) == {
+            made.api_key.id: {TODAY: 1}
         }
 
     async def test_no_uses(self, store: RunningStore, database: Database) -> None:
@@ -1031,8 +1032,8 @@ class CheckingContract(FollowingContract):
             usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
             assert usage is not None
             assert set(usage.hours) == {HOUR + timedelta(hours=n) for n in expected}
-            counts = await store.hourly_counts(made.api_key.org_id, [made.api_key.id], since=since)
-            assert counts[made.api_key.id] == usage.hours
+            counts = await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=since)
+            assert counts.get(made.api_key.id, {}) == _by_day(usage.hours)
 
     async def test_usage_in_pages(self, store: RunningStore) -> None:
         """The secrets of a key come page by page, newest first, each once, with their own sources."""
@@ -1081,7 +1082,7 @@ class CheckingContract(FollowingContract):
             (absent.api_key.org_id, absent.api_key.id),
         ):
             assert await store.usage(org_id, key_id, since=HOUR) is None
-            assert await store.hourly_counts(org_id, [key_id], since=HOUR) == {}
+            assert await store.daily_counts(org_id, [key_id], since=HOUR) == {}
 
     async def test_counts_of_many_keys(self, store: RunningStore) -> None:
         """Counts of many keys come in one call; foreign, deleted and unused ones are left out."""
@@ -1093,9 +1094,9 @@ class CheckingContract(FollowingContract):
         await store.add_usage([an_hourly_usage(new, count=n + 1) for n, new in enumerate([*used, foreign])], a_batch())
         await _delete(store, made[0])
         ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
-        counts = await store.hourly_counts(organization.id, ids, since=HOUR)
-        assert counts == {new.api_key.id: {HOUR: n + 1} for n, new in enumerate(used) if n}
-        assert await store.hourly_counts(organization.id, [], since=HOUR) == {}
+        counts = await store.daily_counts(organization.id, ids, since=HOUR)
+        assert counts == {new.api_key.id: {TODAY: n + 1} for n, new in enumerate(used) if n}
+        assert await store.daily_counts(organization.id, [], since=HOUR) == {}
 
     # a database of another version
 
@@ -1127,8 +1128,16 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
         lambda: store.receipt(key.org_id, key.id),
         lambda: store.add_usage([an_hourly_usage(new)], a_batch()),
         lambda: store.usage(key.org_id, key.id, since=NOON),
-        lambda: store.hourly_counts(key.org_id, [key.id], since=NOON),
+        lambda: store.daily_counts(key.org_id, [key.id], since=NOON),
     ]
+
+
+def _by_day(hours: dict[datetime, int]) -> dict[datetime, int]:
+    days: dict[datetime, int] = {}
+    for hour, count in hours.items():
+        day = hour.replace(hour=0)
+        days[day] = days.get(day, 0) + count
+    return days
 
 
 async def _counted(store: RunningStore, made: NewApiKey) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from tests.storage.making import NOON, Database, new_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = NOON.replace(minute=0, second=0, microsecond=0)
+TODAY = HOUR.replace(hour=0)
 
 
 def a_verifier(name: str = "billing-api", **changes: Any) -> tuple[Verifier, bytes]:

@@ -46,7 +46,7 @@ class StoreContract:
     @pytest.fixture
     async def store(self, database: Database, batches: list[int]) -> AsyncIterator[RunningStore]:
         """Give a running store."""
-        store = self.open(database, batches.append)
+        store = self.open(database, lambda size, _seconds: batches.append(size))
         await store.start()
         try:
             yield store
@@ -221,7 +221,7 @@ class StoreContract:
         await store.create(stranger)
         posing = replace(made.api_key, org_id=stranger.api_key.org_id)
         assert await store.get(posing.org_id, posing.id) is None
-        assert await store.list_newest(posing.org_id, limit=10, before=None) == [stranger.api_key]
+        assert (await store.list_newest(posing.org_id, limit=10, before=None)).items == [stranger.api_key]
         assert await store.revoke(an_event(EventType.REVOKED, posing), UNSPECIFIED) is None
         assert await store.delete(an_event(EventType.DELETED, posing)) is False
         assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
@@ -231,7 +231,7 @@ class StoreContract:
         """A key that never was is not read, listed, revoked or deleted, and leaves no event."""
         nobody = new_key(an_organization()).api_key
         assert await store.get(nobody.org_id, nobody.id) is None
-        assert await store.list_newest(nobody.org_id, limit=10, before=None) == []
+        assert (await store.list_newest(nobody.org_id, limit=10, before=None)).items == []
         assert await store.revoke(an_event(EventType.REVOKED, nobody), UNSPECIFIED) is None
         assert await store.delete(an_event(EventType.DELETED, nobody)) is False
         assert database.counts()["events"] == 0
@@ -245,7 +245,7 @@ class StoreContract:
         await asyncio.gather(*map(store.create, made))
         await store.create(new_key(an_organization()))
         newest_first = [new.api_key for new in reversed(made)]
-        assert await store.list_newest(organization.id, limit=1001, before=None) == newest_first
+        assert (await store.list_newest(organization.id, limit=1001, before=None)).items == newest_first
         for size in (37, 250):
             assert await _all_pages(store, organization.id, size) == newest_first
 
@@ -255,9 +255,9 @@ class StoreContract:
         older, between, newer = new_key(organization), new_id(), new_key(organization)
         await store.create(older)
         await store.create(newer)
-        assert await store.list_newest(organization.id, limit=5, before=between) == [older.api_key]
-        assert await store.list_newest(organization.id, limit=5, before=older.api_key.id) == []
-        assert await store.list_newest(organization.id, limit=5, before=UUID(int=0)) == []
+        assert (await store.list_newest(organization.id, limit=5, before=between)).items == [older.api_key]
+        assert (await store.list_newest(organization.id, limit=5, before=older.api_key.id)).items == []
+        assert (await store.list_newest(organization.id, limit=5, before=UUID(int=0))).items == []
 
     async def test_revoked_keys_are_listed_and_deleted_ones_are_not(self, store: RunningStore) -> None:
         """A list shows revoked keys as revoked, and no deleted key."""
@@ -267,7 +267,7 @@ class StoreContract:
             await store.create(new)
         revoked = await store.revoke(an_event(EventType.REVOKED, first.api_key), UNSPECIFIED)
         await store.delete(an_event(EventType.DELETED, second.api_key))
-        assert await store.list_newest(organization.id, limit=9, before=None) == [third.api_key, revoked]
+        assert (await store.list_newest(organization.id, limit=9, before=None)).items == [third.api_key, revoked]
 
     # revoke
 
@@ -277,7 +277,13 @@ class StoreContract:
         await store.create(made)
         event = an_event(EventType.REVOKED, made.api_key)
         revoked = await store.revoke(event, UNSPECIFIED)
-        assert revoked == replace(made.api_key, revoked_at=event.occurred_at, revocation_reason=UNSPECIFIED, version=2)
+        assert revoked == replace(
+            made.api_key,
+            revoked_at=event.occurred_at,
+            revoked_by=event.subject,
+            revocation_reason=UNSPECIFIED,
+            version=2,
+        )
         assert await store.get(made.api_key.org_id, made.api_key.id) == revoked
         assert database.table("api_keys")[0]["revoked_by"] == event.subject
         assert {row["id"]: row["type"] for row in database.table("events")} == {
@@ -315,7 +321,7 @@ class StoreContract:
         await store.create(made)
         assert await store.delete(an_event(EventType.DELETED, made.api_key)) is True
         assert await store.get(made.api_key.org_id, made.api_key.id) is None
-        assert await store.list_newest(made.api_key.org_id, limit=9, before=None) == []
+        assert (await store.list_newest(made.api_key.org_id, limit=9, before=None)).items == []
         assert await store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED) is None
         assert await store.delete(an_event(EventType.DELETED, made.api_key)) is False
 
@@ -519,11 +525,13 @@ _NOT_IN_ROWS = ("api_key.updated", "api_key.rotation_changed", "api_key.expiring
 async def _all_pages(store: RunningStore, org_id: UUID, size: int) -> list[ApiKey]:
     shown: list[ApiKey] = []
     before: UUID | None = None
-    while page := await store.list_newest(org_id, limit=size, before=before):
-        assert len(page) <= size
-        shown += page
-        before = page[-1].id
-    return shown
+    while True:
+        page = await store.list_newest(org_id, limit=size, before=before)
+        assert len(page.items) <= size
+        shown += page.items
+        before = page.next
+        if before is None:
+            return shown
 
 
 def _sharing(taken: str, first: NewApiKey) -> NewApiKey:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -18,7 +19,15 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.checking.ports import HourlyUsage
 from keywright.service.management.audit_log import Event, EventType
-from keywright.service.management.ports import EventFilter, KeyFilter, NewApiKey, Outcome, SealedAnswer
+from keywright.service.management.ports import (
+    MOST_EXAMINED,
+    EventFilter,
+    Found,
+    KeyFilter,
+    NewApiKey,
+    Outcome,
+    SealedAnswer,
+)
 from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
@@ -151,7 +160,7 @@ class LifeContract:
         retiring = replace(made.api_key.secret, retires_at=NOON + HOUR, idle_seconds=600)
         expected = replace(made.api_key, secret=rotation.secret, retiring=retiring, version=2)
         assert await _read(store, made.api_key) == expected
-        assert await store.list_newest(expected.org_id, limit=5, before=None) == [expected]
+        assert (await store.list_newest(expected.org_id, limit=5, before=None)).items == [expected]
         ids = {row["secret_digest"]: row["id"] for row in database.table("api_key_secrets")}
         assert ids == {made.secret_digest: made.api_key.id, rotation.secret_digest: rotation.event.id}
 
@@ -253,7 +262,7 @@ class LifeContract:
         assert await store.create(first) is Outcome.DONE
         assert await store.create(_repeatable(organization, sealed_answer)) is Outcome.REPEATED
         assert await store.create(_repeatable(an_organization(), sealed_answer)) is Outcome.DONE
-        assert await store.list_newest(organization.id, limit=5, before=None) == [first.api_key]
+        assert (await store.list_newest(organization.id, limit=5, before=None)).items == [first.api_key]
         assert database.counts() == {"organizations": 2, "api_keys": 2, "api_key_secrets": 2, "events": 2}
 
     async def test_a_replay_that_expired_is_taken_over(self, store: RunningStore) -> None:
@@ -352,7 +361,7 @@ class LifeContract:
         await assert_chains(store, database)
 
     async def test_only_active_keys_count(self, store: RunningStore) -> None:
-        """Keys that are revoked, deleted, disabled or expired by the time of the creation take no place."""
+        """Keys that are revoked, deleted or expired by a creation take no place; a disabled one keeps its own."""
         organization = an_organization()
         revoked, deleted, _ = [
             await _created_for(store, organization, expires_at=end) for end in (None, NOON + DAY, NOON)
@@ -366,7 +375,7 @@ class LifeContract:
         assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
         disabled = replace(bounded.api_key, disabled_at=NOON)
         assert await store.update(disabled, an_event(EventType.UPDATED, disabled)) is Outcome.DONE
-        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.DONE
+        assert await store.create(replace(new_key(organization), most_active=2)) is Outcome.TOO_MANY
 
     async def test_a_key_leaves_its_place_as_it_expires(self, store: RunningStore) -> None:
         """A key that expires at the very moment at which another is created takes no place any more."""
@@ -419,7 +428,7 @@ class LifeContract:
             ends = [numbers.choice([None, at + DAY, at + 2 * DAY]) for _ in range(8)]
             new = [new_key(organization, created_at=at, expires_at=end) for end in ends]
             await asyncio.gather(*[(store, other)[n % 2].create(each) for n, each in enumerate(new)])
-            listed = await store.list_newest(organization.id, limit=1000, before=None)
+            listed = (await store.list_newest(organization.id, limit=1000, before=None)).items
             some = numbers.sample(listed, 6)
             await asyncio.gather(
                 *[store.revoke(an_event(EventType.REVOKED, key, occurred_at=at), UNSPECIFIED) for key in some[:3]],
@@ -432,7 +441,7 @@ class LifeContract:
                     for key in some[4:]
                 ],
             )
-            keys = await store.list_newest(organization.id, limit=1000, before=None)
+            keys = (await store.list_newest(organization.id, limit=1000, before=None)).items
             active = sum(key.status_at(at) is Status.ACTIVE for key in keys)
             for bound, outcome in ((active, Outcome.TOO_MANY), (active + 1, Outcome.DONE)):
                 new_one = new_key(organization, created_at=at)
@@ -462,7 +471,7 @@ class LifeContract:
         deleted = await _created_for(store, made.organization, external_id="same")
         await store.delete(an_event(EventType.DELETED, deleted.api_key))
         which = KeyFilter(at=NOON, external_id="same")
-        assert await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which) == [made.api_key]
+        assert (await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which)).items == [made.api_key]
         assert stranger.api_key.org_id != made.api_key.org_id
 
     async def test_filters_nothing_can_fit(self, store: RunningStore) -> None:
@@ -470,7 +479,49 @@ class LifeContract:
         made = await _created(store)
         for text in ("\0", "\ud800", "kw_pk_live_!", "kw_sk_live_0", "kw_pk_live_zzz", "Kw_pk_live_" + "0" * 45):
             for which in (KeyFilter(at=NOON, text=text), KeyFilter(at=NOON, external_id=text)):
-                assert await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which) == []
+                assert (await store.list_newest(made.api_key.org_id, limit=9, before=None, which=which)).items == []
+
+    async def test_a_filter_examines_so_many(self, store: RunningStore) -> None:
+        """One call examines its number of keys, whatever the filter, and says where to go on."""
+        organization = an_organization()
+        rare = await _created_for(store, organization, external_id="rare", name="rare")
+        others = [new_key(organization, external_id="frequent") for _ in range(2 * MOST_EXAMINED)]
+        await asyncio.gather(*map(store.create, [*others, *(new_key(an_organization()) for _ in range(50))]))
+        newest_first = sorted((new.api_key.id for new in others), reverse=True)
+        for which in (
+            KeyFilter(at=NOON, text="rare"),
+            KeyFilter(at=NOON, unused_since=NOON - DAY, text="rare"),
+            KeyFilter(at=NOON, environment="live", text="rare"),
+        ):
+            before: UUID | None = None
+            for number in (1, 2):
+                found = await store.list_newest(organization.id, limit=5, before=before, which=which)
+                before = newest_first[number * MOST_EXAMINED - 1]
+                assert found == Found([], before)
+            found = await store.list_newest(organization.id, limit=5, before=before, which=which)
+            assert found == Found([] if which.unused_since else [rare.api_key], None)
+        which = KeyFilter(at=NOON, external_id="rare")
+        found = await store.list_newest(organization.id, limit=5, before=None, which=which)
+        assert found == Found([rare.api_key], None)
+        which = KeyFilter(at=NOON, external_id="frequent", text="nothing")
+        found = await store.list_newest(organization.id, limit=5, before=None, which=which)
+        assert found == Found([], newest_first[MOST_EXAMINED - 1])
+
+    async def test_a_filter_examines_so_many_events(self, store: RunningStore) -> None:
+        """The same of events, of an organization and of one key; of another organization's key nothing shows."""
+        made = await _created(store, description=None)
+        key = made.api_key
+        told = [an_event(EventType.UPDATED, key, subject="auth0|other") for _ in range(MOST_EXAMINED)]
+        for version, event in enumerate(told, start=1):
+            assert await store.update(replace(key, version=version), event) is Outcome.DONE
+        for which in (EventFilter(subject=made.event.subject), EventFilter(subject=made.event.subject, key_id=key.id)):
+            first = await store.events(key.org_id, limit=5, before=None, which=which)
+            assert first == Found([], told[0].id)
+            second = await store.events(key.org_id, limit=5, before=first.next, which=which)
+            assert ([event for event, _ in second.items], second.next) == ([made.event], None)
+        stranger = an_organization().id
+        for which in (EventFilter(key_id=key.id), EventFilter(key_id=key.id, subject="x")):
+            assert await store.events(stranger, limit=5, before=None, which=which) == Found([], None)
 
     # what the service does by itself
 
@@ -570,7 +621,7 @@ class LifeContract:
         await store.delete(gone)
         await _created(store)
         expected = [gone, later, second.event, first.event]
-        found = await store.events(organization.id, limit=9, before=None, which=EventFilter())
+        found = (await store.events(organization.id, limit=9, before=None, which=EventFilter())).items
         assert [event for event, _ in found] == expected
         assert [place and place.position for _, place in found] == [4, 3, 2, 1]
         assert all(place is not None and place.event == event for event, place in found)
@@ -597,7 +648,7 @@ class LifeContract:
             database.query(
                 f"INSERT INTO events (id, type, {columns}) SELECT {id_}, '{type_}', {columns} FROM events LIMIT 1"
             )
-        found = await store.events(made.api_key.org_id, limit=9, before=None, which=EventFilter())
+        found = (await store.events(made.api_key.org_id, limit=9, before=None, which=EventFilter())).items
         assert [(event.type.value, place is None) for event, place in found] == [
             ("api_key.created", False),
             ("api_key.revoked", True),
@@ -695,7 +746,7 @@ async def _many_keys(store: RunningStore) -> list[ApiKey]:
     await store.rotate(rotation)
     await store.add_usage([_use_of(made[0], made[0].secret_digest, NOON + HOUR)], a_batch())
     await store.add_usage([_use_of(made[1], made[1].secret_digest, NOON - HOUR)], a_batch())
-    return await store.list_newest(organization.id, limit=99, before=None)
+    return (await store.list_newest(organization.id, limit=99, before=None)).items
 
 
 def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
@@ -729,16 +780,25 @@ def _filters(keys: list[ApiKey]) -> list[KeyFilter]:
 
 async def _all_pages(store: RunningStore, which: KeyFilter, key: ApiKey) -> list[ApiKey]:
     shown: list[ApiKey] = []
-    while page := await store.list_newest(key.org_id, limit=2, before=shown[-1].id if shown else None, which=which):
-        shown += page
-    return shown
+    before: UUID | None = None
+    while True:
+        page = await store.list_newest(key.org_id, limit=2, before=before, which=which)
+        assert len(page.items) <= 2
+        shown += page.items
+        before = page.next
+        if before is None:
+            return shown
 
 
 async def _pages_of_events(
     store: RunningStore, organization: Organization, which: EventFilter, limit: int
 ) -> list[Event]:
     shown: list[Event] = []
-    while page := await store.events(organization.id, limit=limit, before=shown[-1].id if shown else None, which=which):
-        assert len(page) <= limit
-        shown += [event for event, _ in page]
-    return shown
+    before: UUID | None = None
+    while True:
+        page = await store.events(organization.id, limit=limit, before=before, which=which)
+        assert len(page.items) <= limit
+        shown += [event for event, _ in page.items]
+        before = page.next
+        if before is None:
+            return shown

@@ -252,12 +252,12 @@ async def _assert_all_there(database: Database, journal: Journal) -> None:
         await store.check()
         for life in journal:
             await _assert_there(store, life)
-        old = (await store.list_newest(ORGANIZATION, limit=1, before=None))[0]
+        old = (await store.list_newest(ORGANIZATION, limit=1, before=None)).items[0]
         assert await store.rotate(a_rotation(old)) is Outcome.DONE
         event = an_event(EventType.REVOKED, old, occurred_at=NOON + timedelta(days=1))
         assert await store.revoke(event, UNSPECIFIED) is not None
         assert await store.create(new_key(an_organization())) is Outcome.DONE
-        given = await store.events(ORGANIZATION, limit=9, before=None, which=EventFilter(key_id=old.id))
+        given = (await store.events(ORGANIZATION, limit=9, before=None, which=EventFilter(key_id=old.id))).items
         # The first place is that of the event by which the migration counts the events from before the chain.
         assert sorted(0 if place is None else place.position for _, place in given) == [0, 2, 3]
         await assert_chains(store, database)

@@ -11,6 +11,7 @@ import pytest
 from keywright.keys.record import Status
 from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.service.management.task_ports import Removable
+from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements
@@ -70,7 +71,7 @@ async def connection(filled: Database) -> AsyncIterator["asyncpg.Connection[asyn
 def _listed(**wanted: object) -> str:
     terms = filters.key_terms(sql.DIALECT, KeyFilter(at=NOON, **wanted))  # type: ignore[arg-type]
     assert terms is not None
-    return sql.LIST_SOME.format(filters.query(sql.DIALECT, terms, None, None, None).conditions)
+    return list_sql.LIST_SOME[False, False].format(filters.query(sql.DIALECT, terms, None, None, None, None).conditions)
 
 
 def _events(statement: str, *before: None) -> str:
@@ -83,19 +84,20 @@ def _events(statement: str, *before: None) -> str:
 ONE_KEY = "Index Scan using api_keys_"
 STATEMENTS = {
     "get": (sql.GET, ONE_KEY),
-    "list": (sql.LIST, "api_keys_newest_idx"),
-    "list oldest first": (sql.LIST_OLDEST_FIRST.format(""), "api_keys_newest_idx"),
+    "list": (list_sql.LIST, "api_keys_newest_idx"),
+    "list oldest first": (list_sql.LIST_SOME[False, True].format(""), "api_keys_newest_idx"),
+    "list of an external id, oldest first": (list_sql.LIST_SOME[True, True].format(""), "api_keys_external_id_idx"),
     "metadata": (statements.FIND_METADATA, "api_key_secrets_secret_digest_key"),
     "list by status": (_listed(status=Status.ACTIVE), "api_keys_newest_idx"),
     "list by text": (_listed(text="kw_pk_live_a", environment="live", unused_since=NOON), "api_keys_newest_idx"),
-    "list by external id": (_listed(external_id="c1"), "api_keys_external_id_idx"),
+    "list by external id": (list_sql.LIST_SOME[True, False].format(""), "api_keys_external_id_idx"),
     "update": (sql.UPDATE, ONE_KEY),
     "rotate": (sql.ROTATE, "api_key_secrets_current_idx"),
     "set retirement": (sql.SET_RETIREMENT, "api_key_secrets_replaced_idx"),
     "revoke": (sql.REVOKE, ONE_KEY),
     "delete": (sql.DELETE, ONE_KEY),
-    "events": (_events(sql.DIALECT.events_of_organization, None, None, None), "events_newest_idx"),
-    "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None), "events_of_key_idx"),
+    "events": (_events(sql.DIALECT.events_of_organization, None, None, None, None), "events_newest_idx"),
+    "events of a key": (_events(sql.DIALECT.events_of_key, None, None, None, None, None), "events_of_key_idx"),
     "links": (statements.LINKS, "event_chain_pkey"),
     "chain end": (statements.CHAIN_END, "event_chain_heads"),
     "idempotent answer": (statements.ANSWER, "idempotent_answers_pkey"),

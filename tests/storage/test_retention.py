@@ -194,7 +194,7 @@ async def test_events_without_a_digest(engine: str, request: pytest.FixtureReque
             assert (report.findings, report.undigested, report.head.position) == ([], count, 1)
             ((event, link),) = [
                 each
-                for each in await store.events(organization.id, limit=9, before=None, which=EventFilter())
+                for each in (await store.events(organization.id, limit=9, before=None, which=EventFilter())).items
                 if each[0].type is EventType.SEALED
             ]
             assert link is not None
@@ -392,7 +392,7 @@ async def erase(store: RunningStore, organization: Organization, subject: str, *
 
 
 async def page(store: RunningStore, organization: Organization) -> Any:
-    return await store.events(organization.id, limit=99, before=None, which=EventFilter())
+    return (await store.events(organization.id, limit=99, before=None, which=EventFilter())).items
 
 
 async def hash_at(store: RunningStore, organization: Organization, position: int) -> bytes:

@@ -167,7 +167,7 @@ async def test_what_was_acknowledged_is_synced(hasty: SqliteStore, path: Path) -
     """The writer commits to a write-ahead log with full syncing, and checks foreign keys; readers cannot write."""
     await hasty.create(new_key(an_organization()))
     await hasty.check()
-    writer, reader = hasty._writer._connection, hasty._reader._connection
+    writer, reader = hasty._writer._connection, hasty._checking._connection
     assert writer is not None
     assert reader is not None
     for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("fullfsync", 1)):

@@ -112,8 +112,9 @@ class KeyLife(RuleBasedStateMachine):
         before: UUID | None = None
         org_id = self.organizations[owner].id
         for wanted in (which, None):
-            while page := self.both("list_newest", org_id, limit=size, before=before, which=wanted):
-                before = page[-1].id
+            while (page := self.both("list_newest", org_id, limit=size, before=before, which=wanted)).next:
+                before = page.next
+            before = None
 
     @rule(owner=OWNERS, key=made, name=NAMES, expires_at=ENDS, stale=st.booleans())
     def update(self, owner: int, key: ApiKey, name: str, expires_at: datetime | None, stale: bool) -> None:

@@ -8,7 +8,7 @@ latter needs no package of the server. Exit codes are in `exits`.
 import signal
 import sys
 
-_SENTENCE = "This command needs packages that are not installed: pip install 'keywright[server]'"
+_SENTENCE = "This command needs packages that are not installed: in a checkout of Keywright, pip install '.[server]'"
 
 
 def main() -> None:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import typer
+import click
 
 from keywright.cli import exits
+from keywright.cli.commands import Group
 
 if TYPE_CHECKING:
     from keywright.service.management.audit import Head, Report
@@ -31,24 +32,38 @@ SENTENCES: Mapping[str, str] = {
 }
 """A sentence for each `service.management.audit.FindingKind`."""
 
-audit = typer.Typer(
-    no_args_is_help=True,
-    help="Prove that the audit log is complete and unaltered, and erase a person from it. Works on the database that "
-    "KEYWRIGHT_DATABASE_URL names, whether or not the service runs.",
+
+_ORG = "019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b22"
+
+
+@click.group(
+    cls=Group,
+    examples=("keywright audit verify", f"keywright audit erase --org {_ORG} --subject 'auth0|alice'"),
 )
+def audit() -> None:
+    """
+    Prove that the audit log is complete and unaltered, and erase a person from it.
+
+    Works on the database that KEYWRIGHT_DATABASE_URL names, whether or not the service runs.
+    """
 
 
-@audit.command()
-def verify(
-    org: Annotated[UUID | None, typer.Option(help="The id of one organization; all organizations by default.")] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(help="POSITION:HASH of the organization from an earlier run; the chain must still have it."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line for each organization, and nothing else.")
-    ] = False,
-) -> None:
+@audit.command(
+    examples=(
+        "keywright audit verify",
+        f"keywright audit verify --org {_ORG} --json",
+    )
+)
+@click.option("--org", type=click.UUID, metavar="ID", help="The id of one organization; all organizations by default.")
+@click.option(
+    "--head",
+    metavar="POSITION:HASH",
+    help="The head of the organization's chain from an earlier run; the chain must still have it.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line for each organization, and nothing else."
+)
+def verify(org: UUID | None, head: str | None, as_json: bool) -> None:
     """
     Read all events, compute their chain again, and report events that were altered, removed, inserted or cut off.
 
@@ -59,8 +74,7 @@ def verify(
     from keywright.cli import database
 
     earlier = _earlier_head(org, head)
-    url = exits.load_database_settings().database_url.get_secret_value()
-    database.require_migrated(url)
+    url = database.existing_url()
     wrong = database.run(url, lambda store: _verify_all(store, org, earlier, as_json=as_json))
     if wrong:
         exits.stop(f"Something is wrong with the audit log of {wrong} organization{'s' * (wrong > 1)}.", exits.FAILED)
@@ -84,7 +98,7 @@ async def _verify_all(store: "RunningStore", org: UUID | None, earlier: "Head | 
     wrong = 0
     async for report in _reports(store, org, earlier):
         wrong += report.found > 0
-        typer.echo(_json(report) if as_json else "\n".join(_lines(report)))
+        click.echo(_json(report) if as_json else "\n".join(_lines(report)))
     return wrong
 
 
@@ -155,12 +169,16 @@ def _pruned(checkpoint: "Checkpoint") -> dict[str, object]:
     }
 
 
-@audit.command()
-def erase(
-    org: Annotated[UUID, typer.Option(help="The id of the organization.")],
-    subject: Annotated[str, typer.Option(help="The `sub` of the person's tokens, exactly, such as `auth0|alice`.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be erased.")] = False,
-) -> None:
+@audit.command(examples=(f"keywright audit erase --org {_ORG} --subject 'auth0|alice' --dry-run",))
+@click.option("--org", type=click.UUID, required=True, metavar="ID", help="The id of the organization.")
+@click.option(
+    "--subject",
+    required=True,
+    metavar="SUBJECT",
+    help="The `sub` of the person's tokens, exactly, such as `auth0|alice`.",
+)
+@click.option("--dry-run", is_flag=True, help="Change nothing; print what would be erased.")
+def erase(org: UUID, subject: str, dry_run: bool) -> None:
     """
     Erase a person from the audit log: blank the personal fields of all events of one subject in one organization.
 
@@ -171,8 +189,7 @@ def erase(
     from keywright.cli import database
     from keywright.service.management.erasure import NotErasable
 
-    url = exits.load_database_settings().database_url.get_secret_value()
-    database.require_migrated(url)
+    url = database.existing_url()
     with exits.ending_on(NotErasable, code=exits.FAILED):
         erased = database.run(url, lambda store: _erase(store, org, subject, dry_run=dry_run))
     if not erased.events:

@@ -1,17 +1,25 @@
-"""The database of a command: check its migrations, run work on its store."""
+"""
+The database of a command: find it, check its migrations, run work on its store.
 
-import asyncio
+Only `prepare` creates a database, for `serve` and `dev`; `keywright migrate` has its own. All other commands use
+`existing_url` and `run`, which refuse a database that does not exist: a command in the wrong folder would work on an
+empty one, and create credentials that no service knows.
+"""
+
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from keywright import telemetry
-from keywright.cli import exits
+from keywright.cli import exits, running_dev
 from keywright.service.faults import StorageUnavailable
 from keywright.storage import migrate as storage
+from keywright.storage import url as database_url
 from keywright.storage.migrations import TooOld
+from keywright.storage.url import SqliteUrl
 
 if TYPE_CHECKING:
+    from keywright.service.verifiers import Verifiers
     from keywright.storage.engine import RunningStore
 
 COMMAND = "keywright migrate"
@@ -30,13 +38,17 @@ def prepare(url: str, *, trusts_ids: bool, on_step: Callable[[str], object] = la
     """
     Migrate or check the database at *url*; end the command if the service cannot use it.
 
-    An embedded database is migrated. Another one must be migrated already: several services may share it, so its
-    operator decides when it changes. An unavailable one is accepted: the service answers 503 until it is available.
+    An embedded database is created if it does not exist, and migrated. Another one must be migrated already: several
+    services may share it, so its operator decides when it changes. An unavailable one is accepted: the service answers
+    503 until it is available.
 
     Args:
         trusts_ids: As for `refuse_unclear_owners`.
         on_step: Called with the name of each migration as it begins.
     """
+    # Not at the top: only a service measures and logs.
+    from keywright import telemetry
+
     log = telemetry.Log("keywright.database")
 
     def begin(step: str) -> None:
@@ -61,6 +73,20 @@ def prepare(url: str, *, trusts_ids: bool, on_step: Callable[[str], object] = la
     _require_nothing(pending)
 
 
+def existing_url() -> str:
+    """
+    Return the URL of the database that exists already: of the environment, of a demo in this folder, or the default.
+
+    Ends the command where there is none, or it is not up to date; changes nothing.
+    """
+    settings = exits.load_database_settings()
+    url = settings.database_url.get_secret_value()
+    if "database_url" not in settings.model_fields_set:
+        url = _beside_dev(url)
+    require_migrated(url)
+    return url
+
+
 def refuse_unclear_owners(url: str, pending: list[str], *, trusts_ids: bool) -> None:
     """
     End the command if a database of an earlier version has organizations whose ids tenants may have chosen.
@@ -75,7 +101,7 @@ def refuse_unclear_owners(url: str, pending: list[str], *, trusts_ids: bool) -> 
     """
     if trusts_ids or OWNERS_DECIDE not in pending or pending == storage.all_of(url):
         return
-    found = run(url, lambda store: store.self_named_organizations(limit=3))
+    found = _run(url, lambda store: store.self_named_organizations(limit=3))
     if found:
         exits.stop(unclear_owners([str(organization.id) for organization in found]), exits.NOT_MIGRATED)
 
@@ -91,15 +117,25 @@ def unclear_owners(ids: list[str]) -> str:
 
 
 def require_migrated(url: str) -> None:
-    """End the command unless the database at *url* is available and up to date; change nothing."""
+    """End the command unless the database at *url* exists, is available and up to date; change nothing."""
     with ending_where_unusable():
+        place = database_url.read(url)
+        if isinstance(place, SqliteUrl) and not place.path.exists():
+            exits.stop(_absence(place.path), exits.NOT_MIGRATED)
         pending = storage.pending(url)
     _require_nothing(pending)
 
 
 def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
-    """Open the database at *url*, await *work* on its store, and close it; an unavailable one ends the command."""
-    # Not at the top: the supervisor of workers opens no store, and the import takes memory.
+    """Open the database at *url*, await *work* on its store, and close it; one that does not exist is not created."""
+    require_migrated(url)
+    return _run(url, work)
+
+
+def _run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
+    # Not at the top: the supervisor of workers opens no store, and the imports take memory; nor does a migration.
+    import asyncio
+
     from keywright.storage.engine import open_store
 
     async def open_and_work() -> Result:
@@ -113,6 +149,49 @@ def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result
         return asyncio.run(open_and_work())
     except StorageUnavailable as fault:
         exits.stop(f"The database cannot be used: {fault.reason}.", exits.UNAVAILABLE)
+
+
+def verifiers_of(store: "RunningStore", brand: str) -> "Verifiers":
+    """Return the verifiers in *store*, for a command: nothing is cached between its calls."""
+    import secrets
+
+    from keywright import system
+    from keywright.keys.cache import DigestCache
+    from keywright.service.verifiers import Verifiers
+
+    return Verifiers(
+        store=store,
+        cache=DigestCache(2),
+        clock=system.utc_now,
+        monotonic=system.boot_seconds,
+        entropy=secrets.token_bytes,
+        new_id=system.new_id,
+        brand=brand,
+        outage_seconds=0,
+    )
+
+
+def _beside_dev(default: str) -> str:
+    """Return the URL of the demo in this folder; the default if there is no demo."""
+    demo = running_dev.environment()
+    if demo is None:
+        return default
+    place = database_url.read(default)
+    if isinstance(place, SqliteUrl) and place.path.exists():
+        exits.stop(
+            f"There are two databases here, {place.path.resolve()} and that of `keywright dev`: "
+            "set KEYWRIGHT_DATABASE_URL to the one that you mean.",
+            exits.MISUSED,
+        )
+    running_dev.mention(f"Using the database of `keywright dev`, {demo.database_url}")
+    return demo.database_url
+
+
+def _absence(path: Path) -> str:
+    return (
+        f"There is no database at {path.resolve()}: set KEYWRIGHT_DATABASE_URL to that of the service "
+        f"(sqlite:////absolute/path.db or postgresql://…), or run `{COMMAND}` to create one here."
+    )
 
 
 @contextmanager

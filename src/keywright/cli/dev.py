@@ -3,11 +3,13 @@
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from keywright.cli import exits
+from keywright.cli.commands import Group
+from keywright.dev.environment import DEFAULT_FOLDER, DevEnvironment
 
 if TYPE_CHECKING:
     import socket
@@ -15,57 +17,83 @@ if TYPE_CHECKING:
     from keywright.dev.folder import DevFolder
     from keywright.dev.issuer import DevIssuer
 
-dev = typer.Typer(invoke_without_command=True)
+_PATH = click.Path(path_type=Path)
 
 
-@dev.callback()
-def run(
-    context: typer.Context,
-    port: Annotated[int, typer.Option(help="The service's port.")] = 8080,
-    issuer_port: Annotated[int, typer.Option(help="The embedded issuer's port.")] = 8081,
-    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    folder: Annotated[Path, typer.Option("--dir", help="The folder of the issuer's key and the database.")] = Path(
-        ".keywright-dev"
-    ),
-) -> None:
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    examples=("keywright dev", "keywright dev --port 9080 --issuer-port 9081"),
+)
+@click.option("--port", type=int, default=8080, show_default=True, metavar="NUMBER", help="The service's port.")
+@click.option(
+    "--issuer-port", type=int, default=8081, show_default=True, metavar="NUMBER", help="The embedded issuer's port."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="A loopback address.")
+@click.option(
+    "--dir",
+    "folder",
+    type=_PATH,
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    metavar="PATH",
+    help="The folder of the issuer's key, the database and the file `env`.",
+)
+@click.pass_context
+def dev(context: click.Context, port: int, issuer_port: int, host: str, folder: Path) -> None:
     """
     Run a demo on this host: the service, an issuer of tokens, and two demo organizations.
 
     Prints a session to paste into another terminal. Listens on loopback only: every process that can read its folder
-    can sign tokens.
+    can sign tokens. The other commands find the running demo by the file `.keywright-dev/env` of their own folder.
     """
     context.obj = folder
     if context.invoked_subcommand is None:
         _run(host.removeprefix("[").removesuffix("]"), port, issuer_port, folder)
 
 
-@dev.command()
+@dev.command(
+    examples=(
+        "keywright dev token --org acme",
+        "export KEYWRIGHT_TOKEN=$(keywright dev token --org globex --permissions read:api_keys)",
+    )
+)
+@click.option("--org", required=True, metavar="NAME", help="acme, globex, or an organization's id.")
+@click.option(
+    "--permissions", metavar="NAMES", help="The token's `permissions`, separated by commas; absent by default."
+)
+@click.option("--scope", metavar="TEXT", help="The token's `scope`, separated by spaces.")
+@click.option("--subject", default="auth0|demo", show_default=True, metavar="TEXT", help="The token's `sub`.")
+@click.option(
+    "--expires-in",
+    type=int,
+    default=43_200,
+    show_default=True,
+    metavar="NUMBER",
+    help="Seconds from now; negative for an expired token.",
+)
+@click.option("--audience", metavar="TEXT", help="Another `aud` than the service's.")
+@click.option("--dir", "folder", type=_PATH, metavar="PATH", help="The folder of `keywright dev`.")
+@click.pass_obj
 def token(
-    context: typer.Context,
-    org: Annotated[str, typer.Option(help="acme, globex, or an organization's id.")],
-    permissions: Annotated[
-        str | None, typer.Option(help="The token's `permissions`, separated by commas; absent by default.")
-    ] = None,
-    scope: Annotated[str | None, typer.Option(help="The token's `scope`, separated by spaces.")] = None,
-    subject: Annotated[str, typer.Option(help="The token's `sub`.")] = "auth0|demo",
-    expires_in: Annotated[int, typer.Option(help="Seconds from now; negative for an expired token.")] = 43_200,
-    audience: Annotated[str | None, typer.Option(help="Another `aud` than the service's.")] = None,
-    folder: Annotated[Path | None, typer.Option("--dir", help="The folder of `keywright dev`.")] = None,
+    folder_of_dev: Path,
+    org: str,
+    permissions: str | None,
+    scope: str | None,
+    subject: str,
+    expires_in: int,
+    audience: str | None,
+    folder: Path | None,
 ) -> None:
     """Print an access token, signed with the key in the folder of `keywright dev`."""
     from keywright.dev.folder import DevFolder, DevFolderError
 
     with exits.ending_on(DevFolderError, code=exits.FAILED):
-        issuer = DevFolder(folder or context.obj).issuer()
+        issuer = DevFolder(folder or folder_of_dev).issuer()
     names = None if permissions is None else [name for name in permissions.split(",") if name.strip()]
-    claims: dict[str, Any] = {
-        "subject": subject,
-        "permissions": names,
-        "scope": scope,
-        "audience": audience,
-        "expires_in": expires_in,
-    }
-    typer.echo(issuer.token(org, **claims))
+    click.echo(
+        issuer.token(org, subject=subject, permissions=names, scope=scope, audience=audience, expires_in=expires_in)
+    )
 
 
 def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
@@ -109,6 +137,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
     from keywright import telemetry
     from keywright.cli import database
     from keywright.cli.server import listening, process
+    from keywright.dev import session
 
     # The settings that the printed session depends on; the environment may set the others.
     settings = exits.load_settings(
@@ -125,14 +154,38 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
     )
     telemetry.configure_logging(settings.log_level, as_json=False)
     database.prepare(folder.database_url, trusts_ids=True)
-    url = listening.bound_url(listener, host)
-    if not process.run(settings, listener, on_ready=partial(_print_session, url, folder, issuer)):
+    environment = DevEnvironment(
+        url=listening.bound_url(listener, host),
+        token=session.token(issuer, "acme"),
+        database_url=folder.database_url,
+        verifier=_verifier_credential(folder, settings.key_brand),
+    )
+    folder.save_environment(environment)
+    if not process.run(settings, listener, on_ready=partial(_print_session, environment, folder, issuer)):
         exits.stop("The service could not start; the log has the cause.", exits.FAILED)
 
 
-def _print_session(url: str, folder: "DevFolder", issuer: "DevIssuer") -> None:
+def _verifier_credential(folder: "DevFolder", brand: str) -> str:
+    """Return the credential of the demo's verifier: that of the start before, or a new one."""
+    from keywright.cli import database
     from keywright.dev import session
 
-    typer.echo(f"Keywright is at {url} and its issuer at {issuer.url}; their data is in {folder.path}.", err=True)
-    typer.echo(f"Metrics are at {url}/metrics. Ctrl-C stops both. Paste this into another terminal:\n", err=True)
-    typer.echo(session.script(url, issuer))
+    former = folder.former_environment()
+    return database.run(
+        folder.database_url,
+        lambda store: session.verifier_credential(
+            database.verifiers_of(store, brand), None if former is None else former.verifier
+        ),
+    )
+
+
+def _print_session(environment: DevEnvironment, folder: "DevFolder", issuer: "DevIssuer") -> None:
+    from keywright.dev import session
+
+    url = environment.url
+    click.echo(f"Keywright is at {url} and its issuer at {issuer.url}; their data is in {folder.path}.", err=True)
+    click.echo(f"Metrics are at {url}/metrics. Ctrl-C stops both.", err=True)
+    if folder.path == DEFAULT_FOLDER:
+        click.echo("In this folder, the other commands find it: keywright keys create NAME.", err=True)
+    click.echo("Paste this into another terminal:\n", err=True)
+    click.echo(session.script(environment, issuer))

@@ -1,26 +1,24 @@
 """`keywright migrate`: brings the database up to date."""
 
-from typing import Annotated
-
-import typer
+import click
 
 from keywright.cli import exits
+from keywright.cli.commands import Command
 
 
-def migrate(
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 if migrations are pending.")
-    ] = False,
-    grant_to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROLE",
-            help="PostgreSQL: afterwards, give this role the rights that `serve` needs, and no others. Run it as the "
-            "owner of the tables, and `serve` as ROLE.",
-        ),
-    ] = None,
-) -> None:
-    """Bring the database that KEYWRIGHT_DATABASE_URL names up to date."""
+@click.command(
+    cls=Command,
+    examples=("keywright migrate", "keywright migrate --check", "keywright migrate --grant-to keywright_serve"),
+)
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if migrations are pending.")
+@click.option(
+    "--grant-to",
+    metavar="ROLE",
+    help="PostgreSQL: afterwards, give this role the rights that `serve` needs, and no others. Run it as the owner of "
+    "the tables, and `serve` as ROLE.",
+)
+def migrate(check: bool, grant_to: str | None) -> None:
+    """Bring the database that KEYWRIGHT_DATABASE_URL names up to date; a SQLite file is created if there is none."""
     from keywright.cli import database
     from keywright.storage import migrate as storage
 

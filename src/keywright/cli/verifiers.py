@@ -8,31 +8,40 @@ import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-import typer
+import click
 
-from keywright.cli import exits
-from keywright.cli.option_types import AsJson
+from keywright.cli import exits, option_types
+from keywright.cli.commands import Group
 from keywright.cli.tables import printable
 
 if TYPE_CHECKING:
     from keywright.service.verifier_sessions import Confirmation
     from keywright.service.verifiers import Verifiers
 
-verifiers = typer.Typer(
-    no_args_is_help=True,
-    help="Create, list and revoke verifiers: the API servers that may check keys. Works on the database that "
-    "KEYWRIGHT_DATABASE_URL names, whether or not the service runs.",
-)
-
-Name = Annotated[str, typer.Argument(help="The name of the verifier: letters, digits, dots, underscores, hyphens.")]
+_name = click.argument("name", metavar="NAME", help="Letters, digits, dots, underscores and hyphens.")
 Result = TypeVar("Result")
 
 
-@verifiers.command()
-def create(name: Name, as_json: AsJson = False) -> None:
+@click.group(
+    cls=Group, examples=("export KEYWRIGHT_VERIFIER=$(keywright verifiers create api-1)", "keywright verifiers list")
+)
+def verifiers() -> None:
+    """
+    Create, list and revoke verifiers: the API servers that may check keys.
+
+    Works on the database that KEYWRIGHT_DATABASE_URL names, whether or not the service runs.
+    """
+
+
+@verifiers.command(
+    examples=("keywright verifiers create api-1", "export KEYWRIGHT_VERIFIER=$(keywright verifiers create api-2)")
+)
+@_name
+@option_types.as_json
+def create(name: str, as_json: bool) -> None:
     """Create a verifier. Its credential is printed only this time."""
     from keywright.service.verifiers import flaw_in_verifier_name
 
@@ -44,52 +53,59 @@ def create(name: Name, as_json: AsJson = False) -> None:
     except ValueError:
         exits.stop(f"A verifier called {name} exists; revoke it, or choose another name.", exits.FAILED)
     text = credential.reveal()
-    typer.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
-    typer.echo("The credential is shown only this time and cannot be read again. Store it like a password.", err=True)
+    click.echo(_json({**dataclasses.asdict(verifier), "credential": text}) if as_json else text)
+    click.echo("The credential is shown only this time and cannot be read again. Store it like a password.", err=True)
 
 
-@verifiers.command("list")
-def list_verifiers(as_json: AsJson = False) -> None:
+@verifiers.command("list", examples=("keywright verifiers list", "keywright verifiers list --json"))
+@option_types.as_json
+def list_verifiers(as_json: bool) -> None:
     """Show the verifiers, newest first."""
+    from keywright.cli.tables import moment, print_rows
+
     found = _run(lambda verifiers: verifiers.store.verifiers())
     if as_json:
-        typer.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
+        click.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
         return
-    for verifier in found:
-        state = "revoked" if verifier.revoked_at is not None else "active"
-        typer.echo(f"{printable(verifier.name):<32} {verifier.display:<16} {state}")
+    rows = [
+        (one.name, one.display, moment(one.created_at), "active" if one.revoked_at is None else "revoked")
+        for one in found
+    ]
+    print_rows(("Name", "Credential", "Created", "Status"), rows)
 
 
-@verifiers.command()
-def revoke(name: Name) -> None:
+@verifiers.command(examples=("keywright verifiers revoke api-1",))
+@_name
+def revoke(name: str) -> None:
     """Revoke a verifier for good. Every running service refuses it within a second."""
     if _run(lambda verifiers: verifiers.revoke(name)) is None:
         exits.stop("There is no verifier of that name.", exits.FAILED)
-    typer.echo("Revoked. Every running service refuses it within a second.")
+    click.echo("Revoked. Every running service refuses it within a second.")
 
 
-@verifiers.command()
-def receipt(
-    key_id: Annotated[UUID, typer.Argument(help="The id of a revoked or deleted key.")],
-    org: Annotated[UUID, typer.Option(help="The id of the key's organization.")],
-    as_json: AsJson = False,
-) -> None:
+@verifiers.command(
+    examples=(
+        "keywright verifiers receipt 019a5d2e-0b6a-7d3e-8f10-5c9e4b7a2d31 --org 019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b22",
+    )
+)
+@click.argument("key_id", type=click.UUID, metavar="ID", help="The id of a revoked or deleted key.")
+@click.option("--org", type=click.UUID, required=True, metavar="ID", help="The id of the key's organization.")
+@option_types.as_json
+def receipt(key_id: UUID, org: UUID, as_json: bool) -> None:
     """Show which processes acknowledged the revocation of a key, with their names; organizations see no names."""
     from keywright.cli import database
 
-    url = exits.load_database_settings().database_url.get_secret_value()
-    database.require_migrated(url)
-    found = database.run(url, lambda store: store.receipt(org, key_id))
+    found = database.run(database.existing_url(), lambda store: store.receipt(org, key_id))
     if found is None:
         exits.stop("That key was neither revoked nor deleted, or its receipt was removed for its age.", exits.FAILED)
     sessions = [_session(each, found.committed_by) for each in found.confirmations]
     if as_json:
-        typer.echo(_json({"key_id": key_id, "revoked_at": found.ended_at, "processes": sessions}))
+        click.echo(_json({"key_id": key_id, "revoked_at": found.ended_at, "processes": sessions}))
         return
     for session in sessions:
         until = session["may_accept_until"]
         state = f"may accept the key until {until}" if until is not None else f"confirmed {session['confirmed_at']}"
-        typer.echo(f"{printable(session['name']):<32} {session['kind']:<9} {state}")
+        click.echo(f"{printable(session['name']):<32} {session['kind']:<9} {state}")
 
 
 def _session(confirmation: "Confirmation", committed_by: datetime) -> dict[str, Any]:
@@ -103,32 +119,11 @@ def _session(confirmation: "Confirmation", committed_by: datetime) -> dict[str, 
 
 
 def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
-    """Run *work* on the verifiers of the database; an embedded database is migrated first."""
-    import secrets
-
-    from keywright import system
+    """Run *work* on the verifiers of the database."""
     from keywright.cli import database
-    from keywright.keys.cache import DigestCache
-    from keywright.service.verifiers import Verifiers
 
-    settings = exits.load_database_settings()
-    url = settings.database_url.get_secret_value()
-    database.prepare(url, trusts_ids=settings.trusts_org_ids)
-    return database.run(
-        url,
-        lambda store: work(
-            Verifiers(
-                store=store,
-                cache=DigestCache(2),
-                clock=system.utc_now,
-                monotonic=system.boot_seconds,
-                entropy=secrets.token_bytes,
-                new_id=system.new_id,
-                brand=settings.key_brand,
-                outage_seconds=0,
-            )
-        ),
-    )
+    url = database.existing_url()
+    return database.run(url, lambda store: work(database.verifiers_of(store, exits.load_database_settings().key_brand)))
 
 
 def _json(value: Any) -> str:

@@ -8,7 +8,6 @@ The clients of the management API, for the keys of one organization.
 `AsyncManagementClient` has the same methods as coroutines. `_calls` defines them.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from datetime import datetime
@@ -222,6 +221,13 @@ class ManagementClient(_Client):
             cursor = page.next
 
 
+async def _sleep_on_the_loop(seconds: float) -> None:
+    # Not at the top: a program with the synchronous client needs no event loop, and this import is one of the longest.
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
 class AsyncManagementClient(_Client):
     """
     The same for an event loop: every method is a coroutine, and both `iterate` methods are for `async for`.
@@ -250,7 +256,7 @@ class AsyncManagementClient(_Client):
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = TIMEOUT_SECONDS,
         pauses: Sequence[float] = PAUSES,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = _sleep_on_the_loop,
         allow_http: bool = False,
     ) -> None:
         super().__init__(base_url, token, timeout, pauses, allow_http)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ from typing import Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from keywright.dev.environment import FILE_NAME, DevEnvironment, EnvironmentFileError
 from keywright.dev.issuer import DevIssuer, SigningKey
 
 _KEY_NAME = "issuer-key.pem"
@@ -88,17 +90,34 @@ class DevFolder:
             raise DevFolderError(f"There is no issuer in {self.path} yet; start `keywright dev` first.") from None
         return DevIssuer(self.signing_key(), host=host, port=port, audience=audience)
 
+    def save_environment(self, environment: DevEnvironment) -> None:
+        """Store how to use the running demo, in place of the start before; other commands read it."""
+        with self._complete_file(environment.lines.encode()) as temporary:
+            temporary.replace(self.path / FILE_NAME)
+
+    def former_environment(self) -> DevEnvironment | None:
+        """Return what the start before stored; None if there was none, or the file cannot be used."""
+        with contextlib.suppress(EnvironmentFileError):
+            return DevEnvironment.read(self.path / FILE_NAME)
+        return None
+
     def _store_key(self, path: Path, key: SigningKey) -> None:
         pem = key.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        # mkstemp creates the file with mode 0600, and the link gives it its name only when it is complete.
-        handle, temporary = tempfile.mkstemp(dir=self.path)
+        # A link, unlike a rename, does not replace the key of a process that was faster.
+        with self._complete_file(pem) as temporary, contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
+
+    @contextlib.contextmanager
+    def _complete_file(self, content: bytes) -> Iterator[Path]:
+        """Yield a temporary file with *content*, which gets its name only when it is complete."""
+        # mkstemp creates the file with mode 0600.
+        handle, name = tempfile.mkstemp(dir=self.path)
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(pem)
-            # A link, unlike a rename, does not replace the key of a process that was faster.
-            with contextlib.suppress(FileExistsError):
-                Path(path).hardlink_to(temporary)
+                file.write(content)
+            yield temporary
         finally:
-            Path(temporary).unlink()
+            temporary.unlink(missing_ok=True)

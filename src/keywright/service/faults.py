@@ -6,10 +6,12 @@ The exceptions of the service, each with a stable code. Refusals of use cases ar
     ├── OrganizationRequired      the token is valid, but names no organization
     ├── OrganizationConflict      the token is valid, but another organization owns the id that it claims
     ├── PermissionMissing         the token is valid, but lacks a permission
+    ├── TooManyChanges            the organization has used up its changes
     └── Unavailable               a fault on our side; the same request may succeed later
         ├── AuthUnavailable       the issuer's signing keys could not be fetched
         ├── StorageUnavailable    the database is unavailable or too busy
-        └── LimitsUnavailable     the shared counts of rate limits cannot be reached
+        ├── LimitsUnavailable     the shared counts of rate limits cannot be reached
+        └── Overloaded            too many requests of the same organization or caller wait already
 
 Statuses and sentences for callers are in `api/http/problems.py`.
 """
@@ -70,6 +72,21 @@ class PermissionMissing(Fault):
         self.permission = permission
 
 
+class TooManyChanges(Fault):
+    """
+    The organization has used up its changes; nothing was done.
+
+    Args:
+        retry_after: Seconds until there is one more.
+    """
+
+    code = "too_many_changes"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
 class Unavailable(Fault):
     """
     A fault on our side.
@@ -101,3 +118,9 @@ class LimitsUnavailable(Unavailable):
     """The shared counts of rate limits cannot be reached, and the settings allow no local ones."""
 
     code = "limits_unavailable"
+
+
+class Overloaded(Unavailable):
+    """Too many requests of one organization or caller wait already. Those of others are not affected."""
+
+    code = "overloaded"

@@ -24,6 +24,13 @@ class Permission(StrEnum):
     READ_EVENTS = "read:api_key_events"
 
 
+ENDS = frozenset({Permission.REVOKE, Permission.DELETE})
+"""The permissions for changes after which a key never works again."""
+
+CHANGES = ENDS | {Permission.CREATE, Permission.UPDATE}
+"""The permissions for changes."""
+
+
 class OrganizationFormat(StrEnum):
     """Which organization claims are accepted; the setting `KEYWRIGHT_ORG_CLAIM_FORMAT`."""
 

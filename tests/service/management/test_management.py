@@ -1,5 +1,6 @@
 """Creating, reading, revoking and deleting keys, on a store in memory."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -8,13 +9,16 @@ import pytest
 
 from keywright.keys.pair import parse, parse_public
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.record import RevocationReason, Status
+from keywright.keys.record import ApiKey, RevocationReason, Status
 from keywright.service.faults import OrganizationConflict
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.commands import NewKey
-from keywright.service.management.ports import EventFilter, KeyFilter
+from keywright.service.management.ports import EventFilter, Found, KeyFilter
 from keywright.service.management.refusals import Refused
+from keywright.service.principal import Principal
+from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Receipt
+from tests.service.fake_store import FakeStore
 from tests.service.managing import (
     ALICE,
     BOB,
@@ -177,6 +181,66 @@ async def test_a_list_of_some(scenario: Scenario) -> None:
     which = KeyFilter(at=NOW + SECOND, status=Status.EXPIRED)
     page = await scenario.management.list_page(ALICE, limit=10, before=None, which=which)
     assert page.items == [short]
+
+
+async def test_a_filter_examines_so_many(scenario: Scenario) -> None:
+    """A filtered page that has examined its share of keys ends, short or empty, and the next one goes on from there."""
+    scenario.store.most_examined = 1
+    wanted = (await scenario.create(name="wanted", expires_at=NOW + SECOND)).api_key
+    made = [(await scenario.create()).api_key for _ in range(50)]
+    which = KeyFilter(at=NOW + SECOND, status=Status.EXPIRED)
+    first = await scenario.management.list_page(ALICE, limit=10, before=None, which=which)
+    assert (first.items, first.next) == ([], made[10].id)
+    second = await scenario.management.list_page(ALICE, limit=10, before=first.next, which=which)
+    assert (second.items, second.next) == ([wanted], None)
+
+
+async def test_parts_make_a_page(scenario: Scenario) -> None:
+    """A page that is read in parts has what one reading gives, and a next one only where there is more."""
+    scenario.store.most_examined = 2
+    made = [(await scenario.create()).api_key for _ in range(9)]
+    which = KeyFilter(at=NOW, status=Status.ACTIVE)
+    first = await scenario.management.list_page(ALICE, limit=5, before=None, which=which)
+    assert (first.items, first.next) == (made[:3:-1], made[4].id)
+    second = await scenario.management.list_page(ALICE, limit=4, before=first.next, which=which)
+    assert (second.items, second.next) == (made[3::-1], None)
+
+
+async def test_other_organizations_read_between_parts(scenario: Scenario) -> None:
+    """Between two parts of one organization's page, another organization reads its own."""
+    scenario.store.most_examined = 1
+    order: list[str] = []
+    turns = Turns(lambda: 0.0, most=1, alone=1, together=1, longest=9, longest_of_share=9)
+    management = replace(scenario.management, store=Recording(scenario.store, order), turns=turns)
+    for _ in range(5):
+        await scenario.create()
+    which = KeyFilter(at=NOW, status=Status.EXPIRED)
+
+    async def listed(principal: Principal) -> None:
+        await management.list_page(principal, limit=1, before=None, which=which)
+
+    await asyncio.gather(*[listed(ALICE) for _ in range(3)], listed(BOB))
+    first = order.index(BOB.organization.external_id)
+    assert first <= 2
+    assert len(order) == 16
+
+
+class Recording(FakeStore):
+    """Notes whose lists are read, in their order."""
+
+    def __init__(self, store: FakeStore, order: list[str]) -> None:
+        super().__init__()
+        self.keys, self.most_examined = store.keys, store.most_examined
+        self._order = order
+
+    async def list_newest(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> Found[ApiKey]:
+        names = {each.organization.id: each.organization.external_id for each in (ALICE, BOB)}
+        self._order.append(names[org_id])
+        # As a database, which answers later.
+        await asyncio.sleep(0)
+        return await super().list_newest(org_id, limit=limit, before=before, which=which)
 
 
 async def test_pages_of_events(scenario: Scenario) -> None:

@@ -10,6 +10,7 @@ from keywright.service.management.ports import SECRETS_PER_PAGE, Usage
 from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore
+from tests.service.managing import turns_for_many
 
 NOW = datetime(2026, 11, 23, 12, 30, 5, 7, tzinfo=UTC)
 KEY, OTHER = UUID(int=1), UUID(int=2)
@@ -38,7 +39,7 @@ class Counted(FakeStore):
             return None
         return Usage(last_used_at=NOW, hours=self.hours, sources=[], secrets=[])
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
         self.asked.append(since)
@@ -46,7 +47,7 @@ class Counted(FakeStore):
 
 
 def reports(store: FakeStore) -> UsageReports:
-    return UsageReports(store, lambda: NOW)
+    return UsageReports(store, lambda: NOW, turns_for_many())
 
 
 def at(day: int, hour: int) -> datetime:

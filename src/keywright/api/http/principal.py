@@ -19,7 +19,7 @@ from keywright.api.http.routing import Input, InputReader, PathInput, Trust
 from keywright.keys.addresses import client_address
 from keywright.service.faults import Fault, PermissionMissing
 from keywright.service.management.audit_log import Origin
-from keywright.service.principal import Permission, Principal
+from keywright.service.principal import CHANGES, ENDS, Permission, Principal
 
 # RFC 6750, section 2.1: one space, then b64token. `auth` checks the token itself. IGNORECASE would slow down the match
 # of each of the token's many characters.
@@ -51,16 +51,18 @@ def bearer_of(authorization: Sequence[str]) -> str:
 class PrincipalInput(Input):
     """The bearer of an access token with a permission; any permission for None."""
 
-    codes = (
-        *("invalid_request", "missing_token", "invalid_token"),
-        *("organization_required", "organization_conflict", "insufficient_permission", "auth_unavailable"),
-    )
-
     def __init__(self, permission: Permission | None) -> None:
         self.permission = permission
+        self.codes = (
+            *("invalid_request", "missing_token", "invalid_token"),
+            *("organization_required", "organization_conflict", "insufficient_permission", "auth_unavailable"),
+            *("overloaded",),
+            *(("too_many_changes",) if permission in CHANGES else ()),
+        )
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         authenticator, permission = trust.authenticator, self.permission
+        is_change, ends_a_key = permission in CHANGES, permission in ENDS
 
         async def read(request: Request) -> Principal:
             try:
@@ -71,6 +73,8 @@ class PrincipalInput(Input):
             if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
+            if is_change:
+                trust.changes.take(principal.organization.id, ends_a_key=ends_a_key)
             return principal
 
         return InputReader(read)

@@ -15,7 +15,14 @@ from starlette.responses import Response
 from keywright import telemetry
 from keywright.contract.codec import ABSENT, written
 from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
-from keywright.service.faults import Fault, InvalidToken, OrganizationConflict, PermissionMissing, Unavailable
+from keywright.service.faults import (
+    Fault,
+    InvalidToken,
+    OrganizationConflict,
+    PermissionMissing,
+    TooManyChanges,
+    Unavailable,
+)
 from keywright.service.management.refusals import Refused
 
 _log = telemetry.Log("keywright.api")
@@ -77,11 +84,15 @@ PROBLEMS = {
     "validation_failed": Problem(422, "Validation failed", "A field or parameter has a value that is not allowed."),
     "rotated_too_often": Problem(429, "Rotated too often", "The key was rotated too often in the last hour."),
     "headers_too_large": Problem(431, "Headers too large", "The request line and headers are larger than 32 KiB."),
+    "too_many_changes": Problem(
+        429, "Too many changes", "The organization changes too many keys. Try again after the time in Retry-After."
+    ),
     "internal": Problem(500, "Internal error", "Something went wrong here. The request id finds it in the log."),
     "auth_unavailable": Problem(503, "Unavailable", "Tokens cannot be checked right now. Try again soon."),
     "storage_unavailable": Problem(503, "Unavailable", "The database cannot be reached right now. Try again soon."),
     "too_many_connections": Problem(503, "Unavailable", "There are too many connections right now. Try again soon."),
     "limits_unavailable": Problem(503, "Unavailable", "Limits cannot be counted right now. Try again soon."),
+    "overloaded": Problem(503, "Busy", "Too many requests of this organization or caller wait. Try again soon."),
 }
 # Seconds until a retry may succeed.
 RETRY_SECONDS = {"idempotency_key_in_use": 1, "changed_meanwhile": 1, "too_many_connections": 1}
@@ -228,7 +239,7 @@ def _note_fault(fault: Fault, request: Request) -> None:
         _log.warning("unavailable", code=fault.code, reason=fault.reason)
     elif isinstance(fault, OrganizationConflict):
         note_conflict(fault)
-    else:
+    elif not isinstance(fault, TooManyChanges):
         telemetry.token_refusals.labels(fault.code).inc()
         if isinstance(fault, InvalidToken):
             request.state.log["reason"] = fault.reason
@@ -248,7 +259,7 @@ def _refusal_of(fault: Fault) -> Refusal:
         challenge = f'{REALM}, error="insufficient_scope", scope="{fault.permission}"'
         sentence = f"The access token lacks the permission {fault.permission}."
         return Refusal(fault.code, sentence, headers={"WWW-Authenticate": challenge})
-    if isinstance(fault, Unavailable):
+    if isinstance(fault, Unavailable | TooManyChanges):
         return Refusal(fault.code, headers={"Retry-After": str(fault.retry_after)})
     return Refusal(fault.code)
 

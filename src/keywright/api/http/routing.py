@@ -25,8 +25,10 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from keywright.api.http.problems import Refusal, answer_to, validation_refusal
 from keywright.contract.errors import FieldError
 from keywright.keys.addresses import Network
+from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission
+from keywright.service.turns import Turns
 
 Answer = Callable[[Request], Awaitable[Response]]
 """Answers a request, or raises an error that `problems.answer_to` answers."""
@@ -44,11 +46,16 @@ class CallerAuthenticator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """The verification of tokens and of callers that check keys, and the networks of our proxies."""
+    """
+    The verification of tokens and of callers that check keys, the networks of our proxies, and the bounds of each
+    organization: its requests under way, and its changes.
+    """
 
     authenticator: Authenticator
     callers: CallerAuthenticator
     proxies: Sequence[Network]
+    turns: Turns
+    changes: ChangeLimit
 
 
 class InputReader(NamedTuple):
@@ -136,7 +143,7 @@ class Operation:
 
     `answers` is the type of a good answer's body; None where it has no body or is not documented. `headers` are those
     of a good answer, `refusals` the codes of the use case, both without those of the inputs. An operation without a tag
-    is not documented.
+    is not documented. One that works `in_steps` takes a turn for each step itself; any other has one for all of it.
     """
 
     method: str
@@ -149,6 +156,7 @@ class Operation:
     answers: Any
     headers: Sequence[str]
     refusals: Sequence[str]
+    in_steps: bool
     inputs: Sequence[Parameter]
 
 
@@ -166,6 +174,7 @@ def operation(
     answers: Any = None,
     headers: Sequence[str] = (),
     refusals: Sequence[str] = (),
+    in_steps: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """
     Make a method an operation; its docstring becomes the description in the OpenAPI document.
@@ -186,6 +195,7 @@ def operation(
             answers=answers,
             headers=headers,
             refusals=refusals,
+            in_steps=in_steps,
             inputs=[*_inputs(endpoint)],
         )
         setattr(endpoint, _MARK, marked)
@@ -311,6 +321,8 @@ def _answering(found: Operation, endpoint: Callable[..., Awaitable[Response]], t
         (name, reader.read, reader.location) for name, reader in readers.items() if reader.location is not None
     ]
 
+    principal = None if found.in_steps else next((each.name for each in found.inputs if each.input.permission), None)
+
     async def answer(request: Request) -> Response:
         values: dict[str, Any] = {}
         for name, read, waits in first:
@@ -318,7 +330,16 @@ def _answering(found: Operation, endpoint: Callable[..., Awaitable[Response]], t
             values[name] = await value if waits else value
         if validated:
             _validate(validated, request, values)
-        return await endpoint(**values)
+        if principal is None:
+            return await endpoint(**values)
+        # After the body was read: a slow client takes no turn.
+        org_id = values[principal].organization.id.int
+        if not trust.turns.take_now(org_id):
+            await trust.turns.wait(org_id)
+        try:
+            return await endpoint(**values)
+        finally:
+            trust.turns.give_back(org_id)
 
     return answer
 

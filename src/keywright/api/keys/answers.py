@@ -4,9 +4,9 @@ The answers of the operations on keys: records of the service become classes of 
 The answer with a key has its entity tag, and no shared cache may store it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -35,11 +35,15 @@ from keywright.service.management.refusals import Refused
 from keywright.service.management.usage_reports import Count
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
+from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Confirmation, Receipt
 
 PATH = "/api/v2/api-keys"
 TAG = "API keys"
 _NONE: Mapping[str, str] = {}
+_ITEMS_IN_A_STEP = 100
+
+Item = TypeVar("Item")
 
 
 def path_of(api_key: ApiKey) -> str:
@@ -60,6 +64,23 @@ def answer(body: object, headers: Mapping[str, str] = _NONE) -> Response:
     """Answer an instance or a list of a class of the contract; no shared cache may store the answer."""
     headers = {**headers, "Cache-Control": "private, no-cache"}
     return Response(written(body), media_type="application/json", headers=headers)
+
+
+async def answer_page(
+    turns: Turns,
+    principal: Principal,
+    items: Sequence[Item],
+    response_of: Callable[[Item], object],
+    headers: Mapping[str, str],
+) -> Response:
+    """Answer a list as `answer` does. It is written in steps of some milliseconds, and each of them takes a turn."""
+    parts = []
+    for first in range(0, len(items), _ITEMS_IN_A_STEP):
+        async with turns.one(principal.organization.id):
+            part = written([response_of(item) for item in items[first : first + _ITEMS_IN_A_STEP]])
+            parts.append(part[1:-1])
+    headers = {**headers, "Cache-Control": "private, no-cache"}
+    return Response(b"[%b]" % b",".join(parts), media_type="application/json", headers=headers)
 
 
 def one_key(outcome: ApiKey | Refused | None, principal: Principal, clock: Clock) -> Response:

@@ -1,5 +1,6 @@
 """The operations on keys: create, list, get, update, revoke, delete. `rotation` has those of a rotation."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -16,7 +17,7 @@ from keywright.api.http.routing import Query, operation
 from keywright.api.keys.answers import (
     PATH,
     TAG,
-    answer,
+    answer_page,
     api_key_response,
     one_key,
     path_of,
@@ -35,7 +36,7 @@ from keywright.api.keys.requests import (
     UpdateApiKeyRequest,
 )
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
-from keywright.keys.record import Status
+from keywright.keys.record import ApiKey, Status
 from keywright.service.management.commands import Created
 from keywright.service.management.management import Management
 from keywright.service.management.ports import KeyFilter
@@ -136,21 +137,25 @@ class KeyRoutes:
         summary="List API Keys",
         answers=list[UsedApiKeyResponse] | list[ApiKeyResponse],
         headers=("Link",),
+        in_steps=True,
     )
     async def list_api_keys(self, principal: MayRead, query: Query[ListQuery]) -> Response:
         """
-        List the organization's keys, newest first unless `sort` says otherwise. The next page is in the `Link` header.
+        List the organization's keys, newest first unless `sort` says otherwise. The next page is in the `Link`
+        header, also of a page that is short or empty: a filter examines up to 20 000 keys for a page.
         """
         now = self._management.clock()
         which = query.which(now)
         page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
-        listed: list[ApiKeyResponse]
+        response: Callable[[ApiKey], ApiKeyResponse]
         if query.include == "usage":
             days = await self._usage.last_days(principal, [key.id for key in page.items])
-            listed = [used_response(key, principal, now, days[key.id]) for key in page.items]
+            response = lambda key: used_response(key, principal, now, days[key.id])  # noqa: E731
         else:
-            listed = [api_key_response(key, principal, now) for key in page.items]
-        return answer(listed, query.link_to(PATH, page.next))
+            response = lambda key: api_key_response(key, principal, now)  # noqa: E731
+        return await answer_page(
+            self._management.turns, principal, page.items, response, query.link_to(PATH, page.next)
+        )
 
     @operation("GET", KEY_PATH, tag=TAG, summary="Get API Key", answers=ApiKeyResponse, headers=("ETag",))
     async def get_api_key(self, principal: MayRead, key_id: KeyId) -> Response:

@@ -78,6 +78,7 @@ class UsageRoutes:
         summary="Get API Key Usage",
         answers=UsageResponse,
         headers=("Link",),
+        in_steps=True,
     )
     async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
         """

@@ -16,8 +16,12 @@ from keywright.keys.format import digest_of
 from keywright.keys.verdict import Code
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.checking.verification import Checker
+from keywright.service.turns import Turns
 
 MOST_CACHED = 16_384
+
+LOOKED_UP_TOGETHER = 16
+"""How many keys of one batch are looked up at the same time, so that it takes no more of the queue than so many."""
 
 
 class _CachedAnswer(NamedTuple):
@@ -38,20 +42,20 @@ class Batches:
 
     def __init__(self, checker: Checker) -> None:
         self._checker = checker
-        self._turn = asyncio.Lock()
+        self._turns = Turns(checker.monotonic, most=1, alone=1, together=1, longest=4096, longest_of_share=1024)
         self._cached: OrderedDict[bytes, _CachedAnswer] = OrderedDict()
 
     async def answer(self, caller: Caller, raw: bytes) -> tuple[bytes, bool]:
         """
         Answer a batch; tell, too, whether any verdict is stale.
 
-        Keys in the cache are checked first, in the order of the batch, then all others at the same time.
+        Keys in the cache are checked first, in the order of the batch, then all others, some at a time.
 
         Raises:
             Refusal: The body is not of the schema.
             Unavailable: The database or the rate limiter cannot be reached.
         """
-        async with self._turn:
+        async with self._turns.one(caller.share):
             # The change follower runs between two batches. Without that, the cache would not be fresh after many
             # batches in a row, and every key of the next ones would be looked up.
             await asyncio.sleep(0)
@@ -60,10 +64,14 @@ class Batches:
         waiting = [index for index, body in enumerate(bodies) if body is None]
         if not waiting:
             return _as_batch(bodies), False
-        answers = await asyncio.gather(*(self.answer_one(caller, checks[index]) for index in waiting))
-        for index, (body, _) in zip(waiting, answers, strict=True):
-            bodies[index] = body
-        return _as_batch(bodies), any(stale for _, stale in answers)
+        any_stale = False
+        for first in range(0, len(waiting), LOOKED_UP_TOGETHER):
+            some = waiting[first : first + LOOKED_UP_TOGETHER]
+            answers = await asyncio.gather(*(self.answer_one(caller, checks[index]) for index in some))
+            for index, (body, stale) in zip(some, answers, strict=True):
+                bodies[index] = body
+                any_stale = any_stale or stale
+        return _as_batch(bodies), any_stale
 
     async def answer_one(self, caller: Caller, check: KeyCheck) -> tuple[bytes, bool]:
         """Answer one check; tell, too, whether its verdict is stale."""

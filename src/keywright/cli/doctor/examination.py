@@ -2,9 +2,9 @@
 
 import asyncio
 import os
+import sys
 from itertools import chain
 
-import typer
 from rich.console import Console
 
 from keywright import config
@@ -23,7 +23,7 @@ def run(*, as_json: bool) -> None:
     else:
         results.print_table(found)
     if any(result.level is Level.FAIL for result in found):
-        raise typer.Exit(exits.FAILED)
+        sys.exit(exits.FAILED)
 
 
 async def examine() -> list[CheckResult]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import typer
+import click
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -66,7 +66,7 @@ def clock(other: str, ahead: float, tolerance: float, consequence: str) -> Check
 
 def print_json(results: Sequence[CheckResult]) -> None:
     """Print an array of objects: `level`, `subject`, `message`, `fix`."""
-    typer.echo(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
+    click.echo(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
 
 
 def print_table(results: Sequence[CheckResult]) -> None:

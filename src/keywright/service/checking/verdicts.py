@@ -19,6 +19,11 @@ class Caller(NamedTuple):
     verifier: Verifier | None
     org_id: bytes | None
 
+    @property
+    def share(self) -> bytes | str:
+        """The share of the caller in what all callers use: that of its organization, or its own as a verifier."""
+        return self.org_id or self.name
+
 
 class KeyVerdict(NamedTuple):
     """

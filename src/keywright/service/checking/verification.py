@@ -20,7 +20,9 @@ from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
+from keywright.service.turns import Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
@@ -50,10 +52,19 @@ class Verification:
         now: Seconds since the epoch.
         monotonic: Seconds on the clock of *cache*.
         outage_seconds: How long cached keys are accepted while the database is unavailable.
+        turns: Of the look-ups of each caller; None for any number at once.
     """
 
     def __init__(
-        self, store: KeyStore, cache: KeyCache, *, brand: str, now: Seconds, monotonic: Seconds, outage_seconds: float
+        self,
+        store: KeyStore,
+        cache: KeyCache,
+        *,
+        brand: str,
+        now: Seconds,
+        monotonic: Seconds,
+        outage_seconds: float,
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -61,6 +72,7 @@ class Verification:
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
+        self._turns = turns
         self._look_ups: dict[bytes, _SharedLookUp] = {}
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
@@ -82,21 +94,25 @@ class Verification:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
         return self._cache.get(digest(text)) is not None
 
-    async def verify_from_store(self, text: str, required: Requirements, *, from_memory: bool = True) -> KeyVerdict:
+    async def verify_from_store(
+        self, text: str, required: Requirements, share: Share = None, *, from_memory: bool = True
+    ) -> KeyVerdict:
         """
         Decide with facts from the database, where `verify_now` gave None or its verdict is not new enough.
 
         Args:
             text: The presented text.
             required: What the request requires of the key.
+            share: Whose turn a look-up takes.
             from_memory: Whether the look-up of another request may be shared.
 
         Raises:
+            Overloaded: Too many look-ups of the share wait.
             StorageUnavailable: The database is unavailable, and the key is not cached or the outage time is over.
         """
         presented, stale = digest(text), False
         try:
-            facts = await self._look_up(presented, shared=from_memory)
+            facts = await self._look_up(presented, share, shared=from_memory)
         except StorageUnavailable:
             facts, stale = self._cache.get(presented), True
             if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
@@ -116,15 +132,15 @@ class Verification:
         metadata = await self._store.find_metadata(presented)
         return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
 
-    async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
+    async def _look_up(self, presented: bytes, share: Share, *, shared: bool) -> KeyFacts | None:
         """Read the key from the database; requests for the same key share one look-up."""
         if not shared:
-            return await self._read(self._cache.begin(presented))
+            return await self._read(self._cache.begin(presented), share)
         pending = self._look_ups.get(presented)
         now = self._monotonic()
         if pending is None or not self._may_join(pending, now):
             look_up = self._cache.begin(presented)
-            pending = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up)))
+            pending = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up, share)))
             self._look_ups[presented] = pending
             pending.answer.add_done_callback(lambda done: self._answered(presented, done))
         # Shielded: a cancelled request must not cancel the look-up of the others.
@@ -149,13 +165,23 @@ class Verification:
             # Read here: asyncio logs an exception that no caller has retrieved.
             done.exception()
 
-    async def _read(self, look_up: LookUp) -> KeyFacts | None:
+    async def _read(self, look_up: LookUp, share: Share) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._store.find_key(look_up.digest)
+            facts = await self._find(look_up.digest, share)
         finally:
             self._cache.end(look_up, facts)
         return facts
+
+    async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
+        if self._turns is None:
+            return await self._store.find_key(presented)
+        if not self._turns.take_now(share):
+            await self._turns.wait(share)
+        try:
+            return await self._store.find_key(presented)
+        finally:
+            self._turns.give_back(share)
 
 
 class Checker:
@@ -342,13 +368,11 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
+        exceeded = self._failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
-        failures = self._failures
-        # As long as nobody fails, there is nothing to ask.
-        exceeded = bool(failures.buckets) and failures.exceeded(caller, address, self.monotonic())
         if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
-        verdict = await self.verification.verify_from_store(text, required, from_memory=shared)
+        verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
         if verdict.code is Code.NOT_FOUND:
             self._failures.note(caller, address, self.monotonic())
         return verdict

@@ -1,6 +1,6 @@
 """The use cases of management: create, read, list, update, rotate, revoke and delete API keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -13,16 +13,33 @@ from keywright.service.management import commands, rotation
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.commands import Changes, Created, NewKey, Policy
 from keywright.service.management.idempotency import Answered, Idempotency, IdempotentRequest, Seal
-from keywright.service.management.ports import EventFilter, KeyFilter, Link, NewApiKey, Outcome, Store
+from keywright.service.management.ports import (
+    MOST_EXAMINED,
+    EventFilter,
+    Found,
+    KeyFilter,
+    Link,
+    NewApiKey,
+    Outcome,
+    Store,
+)
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy, NewId
 from keywright.service.principal import Principal
+from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Receipt
 
 Item = TypeVar("Item")
 
 Matching = Callable[[int], bool]
 """Returns whether a version meets the caller's condition."""
+
+MOST_EXAMINED_FOR_A_PAGE = 20_000
+"""How many keys or events a filtered page examines at most."""
+
+_PARTS_OF_A_PAGE = MOST_EXAMINED_FOR_A_PAGE // MOST_EXAMINED
+# The usual page of 100 in one part.
+_MOST_IN_A_PART = 101
 
 _ATTEMPTS = 5
 """The most attempts at a change of a key that other requests change meanwhile."""
@@ -42,7 +59,8 @@ class Management:
     The use cases on the keys of the principal's organization.
 
     The edge checks permissions. Every call to the store names the organization. Every method raises
-    `StorageUnavailable` when the store does.
+    `StorageUnavailable` when the store does. Long reads are done in steps, each with one of `turns`, and raise
+    `Overloaded` when too many wait.
     """
 
     store: Store
@@ -52,6 +70,7 @@ class Management:
     brand: str
     policy: Policy
     idempotency: Idempotency
+    turns: Turns
 
     async def create(
         self, principal: Principal, origin: Origin, new: NewKey, idempotent: IdempotentRequest | None = None
@@ -102,17 +121,32 @@ class Management:
     async def list_page(
         self, principal: Principal, *, limit: int, before: UUID | None, which: KeyFilter | None = None
     ) -> Page[ApiKey]:
-        """Read up to *limit* keys, newest first, beginning below *before*."""
-        # One key more than *limit* shows whether a next page exists, without counting.
-        found = await self.store.list_newest(principal.organization.id, limit=limit + 1, before=before, which=which)
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        """
+        Read up to *limit* keys, newest first, beginning below *before*.
+
+        With a filter the page may be short or empty and have a next one: it examines MOST_EXAMINED_FOR_A_PAGE keys.
+        """
+        org_id = principal.organization.id
+
+        async def part(most: int, below: UUID | None) -> Found[ApiKey]:
+            return await self.store.list_newest(org_id, limit=most, before=below, which=which)
+
+        return await self._page(org_id, part, limit, before, lambda key: key.id)
 
     async def events_page(
         self, principal: Principal, *, limit: int, before: UUID | None, which: EventFilter
     ) -> Page[tuple[Event, Link | None]]:
-        """Read up to *limit* events, newest first, beginning below *before*, each with its link of the chain."""
-        found = await self.store.events(principal.organization.id, limit=limit + 1, before=before, which=which)
-        return Page(found[:limit], found[limit - 1][0].id if len(found) > limit else None)
+        """
+        Read up to *limit* events, newest first, beginning below *before*, each with its link of the chain.
+
+        With a filter the page may be short or empty and have a next one, as that of keys.
+        """
+        org_id = principal.organization.id
+
+        async def part(most: int, below: UUID | None) -> Found[tuple[Event, Link | None]]:
+            return await self.store.events(org_id, limit=most, before=below, which=which)
+
+        return await self._page(org_id, part, limit, before, lambda found: found[0].id)
 
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
         """Read the receipt of a key's revocation or deletion; None without either, or without such a key."""
@@ -259,6 +293,27 @@ class Management:
     async def delete(self, principal: Principal, origin: Origin, key_id: UUID) -> bool:
         """Delete a key, leaving a tombstone; return whether there was such a key."""
         return await self.store.delete(self._event(principal, origin, EventType.DELETED, key_id, self.clock(), {}))
+
+    async def _page(
+        self,
+        org_id: UUID,
+        part: Callable[[int, UUID | None], Awaitable[Found[Item]]],
+        limit: int,
+        before: UUID | None,
+        id_of: Callable[[Item], UUID],
+    ) -> Page[Item]:
+        """Read a page in parts; between two of them other organizations have their turn."""
+        items: list[Item] = []
+        for _ in range(_PARTS_OF_A_PAGE):
+            # One more than *limit* shows whether a next page exists, without counting.
+            most = min(limit + 1 - len(items), _MOST_IN_A_PART)
+            async with self.turns.one(org_id):
+                found = await part(most, before)
+            items += found.items
+            before = found.next
+            if before is None or len(items) > limit:
+                break
+        return Page(items[:limit], id_of(items[limit - 1])) if len(items) > limit else Page(items, before)
 
     def _mint(self, environment: str) -> KeyPair:
         return mint(self.entropy(SEED_BYTES), brand=self.brand, environment=environment)

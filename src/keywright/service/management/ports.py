@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Secret, Status
@@ -16,8 +16,25 @@ from keywright.service.management.audit_log import Event, EventType
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt
 
+Item = TypeVar("Item")
+
 SECRETS_PER_PAGE = 20
 """How many secrets of a key a page of its usage has, unless another number is given."""
+
+MOST_EXAMINED = 500
+"""How many rows one call to a filtered list examines at most."""
+
+
+class Found(NamedTuple, Generic[Item]):
+    """
+    A part of a list. The rest begins at the id `next`, as a list does at its `before`; None where there is no rest.
+
+    A filtered list examines up to MOST_EXAMINED keys or events in one call, so a part may be short or empty although
+    there is a rest.
+    """
+
+    items: list[Item]
+    next: UUID | None
 
 
 class Outcome(Enum):
@@ -209,10 +226,14 @@ class UsageStore(Protocol):
         """
         ...
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """Give accepted uses by key and hour, for many keys in one call; keys and hours without uses are left out."""
+        """
+        Give accepted uses since *since* by key and day in UTC; keys and days without uses are left out.
+
+        A day is named by its beginning.
+        """
         ...
 
 
@@ -255,11 +276,12 @@ class Store(UsageStore, Protocol):
 
     async def list_newest(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> list[ApiKey]:
+    ) -> Found[ApiKey]:
         """
         Read up to *limit* keys in descending order of id, beginning below *before* or at the newest.
 
-        With `which.oldest_first` in ascending order, beginning above *before* or at the oldest.
+        With `which.oldest_first` in ascending order, beginning above *before* or at the oldest. The keys of an external
+        id have an index: those of others are not examined.
         """
         ...
 
@@ -333,7 +355,7 @@ class Store(UsageStore, Protocol):
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
-    ) -> list[tuple[Event, Link | None]]:
+    ) -> Found[tuple[Event, Link | None]]:
         """
         Read up to *limit* events in descending order of id, beginning below *before*, each with its link of the chain.
 

@@ -9,10 +9,14 @@ from uuid import UUID
 from keywright.service.management.ports import SECRETS_PER_PAGE, Usage, UsageStore
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
+from keywright.service.turns import Turns
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST = {HOUR: timedelta(days=14), DAY: timedelta(days=400)}
 """The longest report, by its period."""
+KEYS_IN_A_STEP = 50
+"""For how many keys one step of a list reads the uses."""
+
 _USUAL = {HOUR: 23 * HOUR, DAY: 6 * DAY}
 
 
@@ -37,6 +41,7 @@ class UsageReports:
 
     store: UsageStore
     clock: Clock
+    turns: Turns
 
     async def of_key(
         self,
@@ -63,15 +68,23 @@ class UsageReports:
         now = self.clock()
         beginning = now - _USUAL[period] if since is None else max(since, now - LONGEST[period])
         start = start_of(beginning, period)
-        usage = await self.store.usage(principal.organization.id, key_id, since=start, limit=limit, before=before)
+        org_id = principal.organization.id
+        async with self.turns.one(org_id):
+            usage = await self.store.usage(org_id, key_id, since=start, limit=limit, before=before)
         return None if usage is None else UsageReport(usage, counts_of(usage.hours, start, now, period))
 
     async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
-        """Give the uses of each key on each of the last 7 days, today last, with one call to the store."""
+        """Give the uses of each key on each of the last 7 days, today last."""
         now = self.clock()
         start = start_of(now - 6 * DAY, DAY)
-        hours = await self.store.hourly_counts(principal.organization.id, key_ids, since=start)
-        return {key_id: counts_of(hours.get(key_id, {}), start, now, DAY) for key_id in key_ids}
+        org_id = principal.organization.id
+        days: dict[UUID, list[Count]] = {}
+        for first in range(0, len(key_ids), KEYS_IN_A_STEP):
+            some = key_ids[first : first + KEYS_IN_A_STEP]
+            async with self.turns.one(org_id):
+                counts = await self.store.daily_counts(org_id, some, since=start)
+                days |= {key_id: counts_of(counts.get(key_id, {}), start, now, DAY) for key_id in some}
+        return days
 
 
 def counts_of(hours: Mapping[datetime, int], since: datetime, now: datetime, period: timedelta) -> list[Count]:

@@ -153,13 +153,15 @@ order, so that reports on the same keys wait for each other once and never in a 
 waits for no report while it has the lock.
 """
 
-HOURLY_COUNTS: Final = """
+DAILY_COUNTS: Final = """
     SELECT found.* FROM unnest($2::text[]) AS asked (id)
     CROSS JOIN LATERAL (
-        SELECT h.key_id, h.hour, h.count FROM api_keys k JOIN key_hours h ON h.key_id = k.id AND h.hour >= $3
+        SELECT h.key_id, date_trunc('day', h.hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS day,
+            sum(h.count)::bigint AS count
+        FROM api_keys k JOIN key_hours h ON h.key_id = k.id AND h.hour >= $3
         WHERE k.id = asked.id::uuid AND k.org_id = $1 AND k.deleted_at IS NULL
-        OFFSET 0
+        GROUP BY 1, 2
     ) found
-    ORDER BY found.hour
+    ORDER BY found.day
 """
 """Values: organization, keys, since when."""

@@ -14,7 +14,7 @@ _DATA: Final = ("22", "23")
 _CONNECTION: Final = ("08", "57P")
 _ROLLED_BACK: Final = ("40001", "40P01")
 _NO_ROOM: Final = "KW001"
-_NOT_MIGRATED: Final = ("42P01", "42703", "3F000")
+_NOT_MIGRATED: Final = ("42P01", "42703", "42883", "3F000")
 
 
 class ConnectionLost(StorageUnavailable):

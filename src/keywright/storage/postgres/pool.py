@@ -7,12 +7,15 @@ state is ever set that would have to be undone.
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from keywright.service.faults import StorageUnavailable
+from keywright.service.fair_queue import Share
+from keywright.service.faults import Overloaded, StorageUnavailable
+from keywright.service.turns import Turns
 from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, NotDurable, fault
 from keywright.storage.shared.group_commit import PATIENCE
 from keywright.storage.url import PostgresUrl
@@ -94,21 +97,30 @@ async def _refuse_unfit(connection: "Connection") -> None:
 
 class Pool:
     """
-    Up to `url.pool_size` connections, opened when they are needed.
+    Connections that are opened when they are needed.
 
     A connection that broke is replaced, and with it all that lie idle, since what broke one has mostly broken all. One
     whose statement was cut short, by a timeout or by its caller's end, serves again once it has answered another.
 
     Args:
         url: The server.
+        size: How many connections.
+        most_of_share: How many of them one share may use at once: its statements may wait for each other's locks.
         patience: Seconds that a statement may take, the waiting for a connection included.
     """
 
-    def __init__(self, url: PostgresUrl, *, patience: float = PATIENCE) -> None:
+    def __init__(self, url: PostgresUrl, size: int, *, most_of_share: int, patience: float = PATIENCE) -> None:
         self._url = url
+        self._size = size
         self._patience = patience
-        self._slots = asyncio.Semaphore(url.pool_size)
-        self._waiting = 0
+        self._slots = Turns(
+            time.monotonic,
+            most=size,
+            alone=most_of_share,
+            together=most_of_share,
+            longest=LONGEST_QUEUE,
+            longest_of_share=LONGEST_QUEUE,
+        )
         self._idle: list[tuple[Connection, float]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -117,9 +129,11 @@ class Pool:
         """Give the time on the event loop's clock by which a call that begins now has to be answered."""
         return asyncio.get_running_loop().time() + self._patience
 
-    async def fetch(self, statement: str, values: Sequence[Any], *, deadline: float) -> list[asyncpg.Record]:
+    async def fetch(
+        self, statement: str, values: Sequence[Any], *, deadline: float, share: Share = None
+    ) -> list[asyncpg.Record]:
         """
-        Execute a statement, in a transaction of its own, and give its rows.
+        Execute a statement of *share*, in a transaction of its own, and give its rows.
 
         Raises:
             ValueError: The server refuses the data; nothing was done.
@@ -127,17 +141,17 @@ class Pool:
             ConnectionLost: The connection broke on the way; the statement may have been carried out.
             StorageUnavailable: There was no connection or no answer by *deadline*; as above.
         """
-        connection = await self._take(deadline)
+        connection = await self._take(share, deadline)
         try:
             rows = await connection.fetch(statement, *values, timeout=self._left(deadline))
         except DRIVER_ERRORS as error:
             meaning = fault(error)
-            self._release_after_error(connection, error, meaning)
+            self._release_after_error(share, connection, error, meaning)
             raise meaning from error
         except BaseException:
-            self._start(self._recover(connection))
+            self._start(self._recover(share, connection))
             raise
-        self._release(connection)
+        self._release(share, connection)
         return rows
 
     async def close(self) -> None:
@@ -147,8 +161,8 @@ class Pool:
         self._closed = True
         try:
             async with asyncio.timeout(self._patience):
-                for _ in range(self._url.pool_size):
-                    await self._slots.acquire()
+                for number in range(self._size):
+                    await self._slots.take(("closing", number))
         except TimeoutError:
             pass
         while self._idle:
@@ -156,34 +170,30 @@ class Pool:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _take(self, deadline: float) -> "Connection":
+    async def _take(self, share: Share, deadline: float) -> "Connection":
         if self._closed:
             raise StorageUnavailable("the store is closed")
         if asyncio.get_running_loop().time() >= deadline:
             raise StorageUnavailable("PostgreSQL did not answer in time")
-        await self._wait_for_slot()
+        await self._wait_for_slot(share)
         try:
             return self._idle_connection() or await connect(
                 self._url, patience=min(CONNECT_PATIENCE, self._left(deadline))
             )
         except BaseException:
-            self._slots.release()
+            self._slots.give_back(share)
             raise
 
-    async def _wait_for_slot(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
+    async def _wait_for_slot(self, share: Share) -> None:
+        if self._slots.take_now(share):
             return
-        if self._waiting >= LONGEST_QUEUE:
-            raise StorageUnavailable(f"{LONGEST_QUEUE} requests wait for a connection already")
-        self._waiting += 1
         try:
             async with asyncio.timeout(self._patience * _SLOT_SHARE):
-                await self._slots.acquire()
+                await self._slots.take(share)
         except TimeoutError:
-            raise StorageUnavailable(f"all {self._url.pool_size} connections stayed in use") from None
-        finally:
-            self._waiting -= 1
+            raise StorageUnavailable(f"all {self._size} connections stayed in use") from None
+        except Overloaded:
+            raise StorageUnavailable(f"{LONGEST_QUEUE} requests wait for a connection already") from None
 
     def _idle_connection(self) -> "Connection | None":
         """Take the one that was used last, so that those not needed grow too old and are closed."""
@@ -197,33 +207,35 @@ class Pool:
             self._start(close_connection(connection))
         return None
 
-    def _release(self, connection: "Connection") -> None:
+    def _release(self, share: Share, connection: "Connection") -> None:
         self._idle.append((connection, asyncio.get_running_loop().time()))
-        self._slots.release()
+        self._slots.give_back(share)
 
-    def _release_after_error(self, connection: "Connection", error: BaseException, meaning: Exception) -> None:
+    def _release_after_error(
+        self, share: Share, connection: "Connection", error: BaseException, meaning: Exception
+    ) -> None:
         if isinstance(meaning, ConnectionLost):
             connection.terminate()
             while self._idle:
                 self._idle.pop()[0].terminate()
-            self._slots.release()
+            self._slots.give_back(share)
         elif isinstance(error, TimeoutError):
-            self._start(self._recover(connection))
+            self._start(self._recover(share, connection))
         else:
             # The server refused the statement, and is ready for the next one.
-            self._release(connection)
+            self._release(share, connection)
 
-    async def _recover(self, connection: "Connection") -> None:
+    async def _recover(self, share: Share, connection: "Connection") -> None:
         """Wait until the server has ended a statement that was cut short; the caller does not wait for that."""
         try:
             await connection.fetch("SELECT 1", timeout=_RECOVER_PATIENCE)
         except BaseException as error:
             connection.terminate()
-            self._slots.release()
+            self._slots.give_back(share)
             if not isinstance(error, DRIVER_ERRORS):
                 raise
         else:
-            self._release(connection)
+            self._release(share, connection)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
-from keywright.storage.shared import audit_rows, readers
-from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.postgres.list_statements import (
+    LIST,
+    LIST_SOME,
+    WITH_SECRETS,
+    events,
+)
+from keywright.storage.shared import readers
+from keywright.storage.shared.readers import API_KEY_COLUMNS
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
 from keywright.storage.shared.statements import Dialect
 
@@ -177,53 +183,11 @@ A transaction that adds a sealed answer which another one has just added waits f
 SETTLE: Final = "SELECT org, active_keys_settle(org::uuid, $2) FROM unnest($1::text[]) AS org ORDER BY org"
 """Values: organizations as texts, when. Gives each of them, and the number of its active keys at that time."""
 
-_WITH_SECRETS: Final = f"""
-    CROSS JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND retires_at IS NULL LIMIT 1) s
-    LEFT JOIN LATERAL (SELECT * FROM api_key_secrets WHERE key_id = k.id AND {LAST_REPLACED}) r ON true
-"""  # noqa: S608
-
 GET: Final = f"""
-    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS}
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {WITH_SECRETS}
     WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL
 """  # noqa: S608
 """Values: organization, key."""
-
-_NO_ID: Final = "'00000000-0000-0000-0000-000000000000'"
-
-_PAGE: Final = f"""
-    (k.org_id, k.id) >= ($1, {_NO_ID}) AND (k.org_id, k.id) < ($1, $2)
-    AND k.deleted_at IS NULL
-"""
-_NEWEST_FIRST: Final = "ORDER BY k.org_id DESC, k.id DESC"
-
-LIST: Final = f"""
-    SELECT {API_KEY_COLUMNS}
-    FROM (SELECT * FROM api_keys k WHERE {_PAGE} {_NEWEST_FIRST} LIMIT $3) k {_WITH_SECRETS} {_NEWEST_FIRST}
-"""  # noqa: S608
-"""
-Values: organization, the id to begin below, the most rows to give.
-
-Written so that every plan is a good one, whatever the server's statistics are. An order by both columns can be had from
-`api_keys_newest_idx` alone; for one by `id`, the primary key looks as good and walks over keys of all organizations.
-LATERAL with LIMIT is a look-up for each key of the page; a plain join may read every secret there is, because the plan
-of a prepared statement takes an unknown LIMIT for a tenth of the table.
-"""
-
-LIST_SOME: Final = f"""
-    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE} {{}} {_NEWEST_FIRST} LIMIT $3
-"""  # noqa: S608
-"""The same with `{}` where further conditions stand, which may be about secrets."""
-
-_PAGE_OLDEST_FIRST: Final = """
-    (k.org_id, k.id) > ($1, $2) AND (k.org_id, k.id) <= ($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    AND k.deleted_at IS NULL
-"""
-
-LIST_OLDEST_FIRST: Final = f"""
-    SELECT {API_KEY_COLUMNS} FROM api_keys k {_WITH_SECRETS} WHERE {_PAGE_OLDEST_FIRST} {{}}
-    ORDER BY k.org_id, k.id LIMIT $3
-"""  # noqa: S608
-"""The same from the oldest on; the second value is the id to begin above."""
 
 REVOKE: Final = f"""
     WITH seen AS (SELECT max(version) AS version FROM api_keys WHERE id = $3),
@@ -239,7 +203,7 @@ REVOKE: Final = f"""
     noted AS ({_note("changed")}),
     k AS (SELECT * FROM changed UNION ALL SELECT * FROM found WHERE revoked_at IS NOT NULL)
     SELECT found.version IS DISTINCT FROM seen.version, {API_KEY_COLUMNS}
-    FROM seen CROSS JOIN found CROSS JOIN k {_WITH_SECRETS}
+    FROM seen CROSS JOIN found CROSS JOIN k {WITH_SECRETS}
 """  # noqa: S608
 """
 Values: the event, the reason. Gives first whether the key was changed while this waited.
@@ -341,22 +305,6 @@ ADD_EXPIRY_NOTICE: Final = f"""
 """Values: the event, when the key expires, days."""
 
 
-def _events(of: str, value: str, *, and_: str = "") -> str:
-    """Give events newest first; as for `LIST`, an order by both columns can be had from one index alone."""
-    columns = f"e.{of}, e.id"
-    return f"""
-        SELECT {audit_rows.LINK_COLUMNS}
-        FROM (
-            SELECT * FROM events e
-            WHERE ({columns}) >= ({value}, {_NO_ID}) AND ({columns}) < ({value}, $2) {and_}
-                AND e.type IN ({audit_rows.KNOWN_TYPES}) {{}}
-            ORDER BY e.{of} DESC, e.id DESC LIMIT $3
-        ) e
-        LEFT JOIN LATERAL (SELECT position, hash FROM event_chain WHERE event_id = e.id LIMIT 1) c ON true
-        ORDER BY e.id DESC
-    """  # noqa: S608
-
-
 DIALECT: Final = Dialect(
     decoding=readers.POSTGRES,
     mark="$",
@@ -372,8 +320,11 @@ DIALECT: Final = Dialect(
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
     includes=lambda column: f"strpos({column}, {{}}) > 0",
     digests="string_agg(digest, ''::bytea)",
-    events_of_organization=_events("org_id", "$1"),
-    events_of_key=_events("key_id", "$4", and_="AND e.org_id = $1"),
+    list_newest=LIST,
+    list_some=LIST_SOME,
+    events_of_organization=events("org_id", "$1"),
+    # The number of events of another organization's key stays hidden.
+    events_of_key=events("key_id", "$5", which="WHERE org_id = $1"),
 )
 
 VERSION: Final = "SELECT version_num FROM alembic_version"

@@ -15,9 +15,10 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
+from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.service.verifiers import Verifier
@@ -29,10 +30,10 @@ from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
-from keywright.storage.shared import checking_rows, filters, rows, statements
+from keywright.storage.shared import checking_rows, rows, statements
 from keywright.storage.shared.group_commit import MOST_IN_A_BATCH, PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, NewRows, Row
-from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
+from keywright.storage.shared.store import SharedStore
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 LANES = 2
 """Batches of creations under way at once: while one waits for the disk, the next is on its way."""
+
+_CREATIONS = "creations"
+"""The share of statements that create keys of many organizations."""
 
 LOOK_UP_LANES = 2
 """Statements under way at once that look up what waits together."""
@@ -69,6 +73,8 @@ class PostgresStore(SharedStore):
 
     Look-ups that wait at the same time are one statement: 60 000 a second with 64 callers, instead of 19 000.
 
+    Two fifths of the connections serve checking and the process itself, the others management; one each at least.
+
     Args:
         url: The database; it has to be migrated by the time of the first call.
         on_batch: Called with the number of creations that shared a commit, for each commit.
@@ -78,7 +84,11 @@ class PostgresStore(SharedStore):
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
         super().__init__(sql.DIALECT)
         self._url = url
-        self._pool = Pool(url, patience=patience)
+        # What checking and the process itself need waits for no statement of management.
+        checking = max(1, url.pool_size * 2 // 5)
+        self._checking = Pool(url, checking, most_of_share=checking, patience=patience)
+        managing = max(1, url.pool_size - checking)
+        self._managing = Pool(url, managing, most_of_share=max(1, managing * 2 // 3), patience=patience)
         self._patience = patience
         self._on_batch = on_batch
         # By the bound on active keys, which is the same for all creations of a service.
@@ -100,7 +110,8 @@ class PostgresStore(SharedStore):
         await self._finds.close()
         for creations in self._creations.values():
             await creations.close()
-        await self._pool.close()
+        await self._managing.close()
+        await self._checking.close()
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
@@ -122,24 +133,8 @@ class PostgresStore(SharedStore):
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._rows(sql.GET, org_id, key_id)
+        found = await self._rows(org_id, sql.GET, org_id, key_id)
         return self._keys.read(found[0]) if found else None
-
-    async def list_newest(
-        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> list[ApiKey]:
-        """See `Store.list_newest`."""
-        oldest_first = which is not None and which.oldest_first
-        first, listing = (FIRST_ID, sql.LIST_OLDEST_FIRST) if oldest_first else (LAST_ID, sql.LIST_SOME)
-        page = (org_id, first if before is None else before, limit)
-        if which is None:
-            found = await self._rows(sql.LIST, *page)
-        elif (terms := filters.key_terms(sql.DIALECT, which)) is not None:
-            query = filters.query(sql.DIALECT, terms, *page)
-            found = await self._rows(listing.format(query.conditions), *query.values)
-        else:
-            found = []
-        return [self._keys.read(row) for row in found]
 
     async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """See `Store.update`."""
@@ -173,7 +168,7 @@ class PostgresStore(SharedStore):
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
-        found = await self._execute(sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
+        found = await self._execute(event.org_id, sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
         self._wake()
         if not found:
             return None
@@ -192,17 +187,17 @@ class PostgresStore(SharedStore):
 
     async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
-        return len(await self._execute(retention_sql.PURGE[kind], until, limit))
+        return len(await self._execute(None, retention_sql.PURGE[kind], until, limit))
 
     async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.prune`."""
-        ((removed,),) = await self._execute(retention_sql.PRUNE, org_id, position, hash_, before, limit)
+        ((removed,),) = await self._execute(None, retention_sql.PRUNE, org_id, position, hash_, before, limit)
         return int(removed)
 
     async def erase(self, erasure: Event) -> None:
         """See `AuditStore.erase`."""
         row = rows.event_row(erasure, POSTGRES)
-        await self._execute(retention_sql.ERASE, row.id, row.org_id, row.occurred_at, row.data, row.digest)
+        await self._execute(None, retention_sql.ERASE, row.id, row.org_id, row.occurred_at, row.data, row.digest)
         self._wake()
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
@@ -213,39 +208,40 @@ class PostgresStore(SharedStore):
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
         """See `VerifierStore.revoke_verifier`."""
         rows.refuse_unstorable((name,))
-        found = await self._execute(checking_sql.REVOKE_VERIFIER, name, at)
+        found = await self._execute(None, checking_sql.REVOKE_VERIFIER, name, at)
         self._wake()
         return self._verifier(tuple(found[0])) if found else None
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """See `SessionStore.confirm`. Numbers that no change has are passed over."""
-        await self._execute(checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
+        await self._execute(None, checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
 
     async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
         if usage:
             uses = checking_rows.hourly_usage_rows(usage, POSTGRES_TEXTS)
-            await self._execute(checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
+            await self._execute(None, checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `Store.hourly_counts`."""
-        found = await self._rows(checking_sql.HOURLY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
-        return checking_rows.hours_by_key(self._decoding, found)
+        """See `Store.daily_counts`."""
+        found = await self._rows(org_id, checking_sql.DAILY_COUNTS, org_id, [str(key_id) for key_id in key_ids], since)
+        return checking_rows.days_by_key(self._decoding, found)
 
     async def check(self) -> None:
         """See `Store.check`. A server that acknowledges what it may lose counts as unavailable, too."""
-        found = await self._read(sql.VERSION)
+        found = await self._read(None, sql.VERSION)
         if migrations.POSTGRESQL.missing([version for (version,) in found]):
             raise StorageUnavailable(f"the database is not migrated, {MIGRATE}")
 
     async def _submit(self, new: NewApiKey, added: NewRows) -> Outcome:
         is_plain = new.sealed_answer is None and new.organization in self._owned
         creation = _Creation(added, None if is_plain else _guard(new, added), new.api_key.created_at)
-        outcome = await self._creations_within(new.most_active).submit(creation)
+        org_id = new.api_key.org_id
+        outcome = await self._creations_within(new.most_active).submit(creation, org_id)
         while outcome is None:
-            outcome = await self._creations_within(new.most_active).submit(creation)
+            outcome = await self._creations_within(new.most_active).submit(creation, org_id)
         return outcome
 
     def _remember(self, organization: Organization) -> None:
@@ -287,7 +283,9 @@ class PostgresStore(SharedStore):
         if most_active is None or not near:
             return {}
         at = max(creation.at for creation in new)
-        room = {org: most_active - active for org, active in await self._execute(sql.SETTLE, list(near), at)}
+        room = {
+            org: most_active - active for org, active in await self._execute(_CREATIONS, sql.SETTLE, list(near), at)
+        }
         self._full -= {org for org, left in room.items() if left > MOST_IN_A_BATCH}
         if len(self._full) > MOST_FULL:
             self._full.clear()
@@ -298,14 +296,14 @@ class PostgresStore(SharedStore):
             return []
         bound = _bound(most_active, max(creation.at for creation in new))
         if all(creation.guard is None for creation in new):
-            await self._execute(sql.CREATE, *_columns_of([creation.rows for creation in new]), bound)
+            await self._execute(_CREATIONS, sql.CREATE, *_columns_of([creation.rows for creation in new]), bound)
             return [Outcome.DONE] * len(new)
         # The same request twice in one statement would be an error of the server's; the first of them is done.
         firsts = {_request_of(creation): creation for creation in reversed(new)}
         unique = [creation for creation in new if firsts[_request_of(creation)] is creation]
         guards = [creation.guard or _unconditional(creation.rows) for creation in unique]
         columns = _columns_of([creation.rows for creation in unique])
-        created = await self._execute(sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True), bound)
+        created = await self._execute(_CREATIONS, sql.CREATE_GUARDED, *columns, *zip(*guards, strict=True), bound)
         done = {key_id.hex for (key_id,) in created}
         return [
             Outcome.DONE
@@ -321,41 +319,44 @@ class PostgresStore(SharedStore):
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
         """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
-        changed = await self._execute(statement, *rows.event_row(event, POSTGRES), *values)
+        changed = await self._execute(event.org_id, statement, *rows.event_row(event, POSTGRES), *values)
         self._wake()
         return Outcome.DONE if changed else Outcome.OUTDATED
 
-    async def _rows(self, statement: str, *values: Any) -> list[Row]:
-        return [tuple(row) for row in await self._read(statement, *values)]
+    async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
+        return [tuple(row) for row in await self._read(org_id, statement, *values)]
 
     def _open_feed(self) -> PostgresChangeFeed:
         return PostgresChangeFeed(self._url, forget=self._feeds.discard)
 
     async def _find(self, digests: Sequence[bytes]) -> list[KeyFacts | None]:
         if len(digests) == 1:
-            found = await self._read(statements.FIND, digests[0])
+            found = await self._read(None, statements.FIND, digests[0])
             return [self._facts.facts(*found[0]) if found else None]
         facts: list[KeyFacts | None] = [None] * len(digests)
-        for place, *row in await self._read(checking_sql.FIND_MANY, b"".join(digests)):
+        for place, *row in await self._read(None, checking_sql.FIND_MANY, b"".join(digests)):
             facts[place] = self._facts.facts(*row)
         return facts
 
-    async def _read(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
-        deadline = self._pool.deadline()
+    async def _read(self, share: Share, statement: str, *values: Any) -> "list[asyncpg.Record]":
+        deadline = self._managing.deadline()
         try:
-            return await self._fetch(statement, values, deadline)
+            return await self._fetch(share, statement, values, deadline)
         except ConnectionLost:
             # Mostly a connection that broke while it was idle; reading twice does no harm.
-            return await self._fetch(statement, values, deadline)
+            return await self._fetch(share, statement, values, deadline)
 
-    async def _execute(self, statement: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _execute(self, share: Share, statement: str, *values: Any) -> "list[asyncpg.Record]":
         # Not repeated after a lost connection: the change may have been made.
-        return await self._fetch(statement, values, self._pool.deadline())
+        return await self._fetch(share, statement, values, self._managing.deadline())
 
-    async def _fetch(self, statement: str, values: Sequence[Any], deadline: float) -> "list[asyncpg.Record]":
+    async def _fetch(
+        self, share: Share, statement: str, values: Sequence[Any], deadline: float
+    ) -> "list[asyncpg.Record]":
+        pool = self._checking if share is None else self._managing
         while True:
             try:
-                return await self._pool.fetch(statement, values, deadline=deadline)
+                return await pool.fetch(statement, values, share=share, deadline=deadline)
             except RolledBack:
                 # Nothing was done: the server chose this transaction as the victim of a deadlock.
                 continue

@@ -226,11 +226,11 @@ def _source(decoding: Decoding, row: UsageRow, secret: Secret) -> Source:
     )
 
 
-def hours_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, int]]:
-    """Read rows of a key, an hour and a count."""
+def days_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, int]]:
+    """Read rows of a key, a day and a count."""
     counts: dict[UUID, dict[datetime, int]] = {}
-    for key_id, hour, count in rows:
-        counts.setdefault(decoding.id(key_id), {})[decoding.time(hour)] = count
+    for key_id, day, count in rows:
+        counts.setdefault(decoding.id(key_id), {})[decoding.time(day)] = count
     return counts
 
 

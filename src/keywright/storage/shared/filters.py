@@ -45,12 +45,16 @@ def query(dialect: Dialect, terms: Sequence[Term], *before: Any) -> Query:
 
 
 def key_terms(dialect: Dialect, which: KeyFilter) -> list[Term] | None:
-    """Give the conditions for keys; None where *which* has a text that cannot be stored, so that no key matches."""
+    """
+    Give the conditions for keys, without that for the external id.
+
+    Returns:
+        None where *which* has a text that cannot be stored, so that no key matches.
+    """
     if not rows.is_storable((which.text, which.environment, which.external_id, which.created_by, which.scope)):
         return None
     wanted = (
         ("k.environment = {}", which.environment),
-        ("k.external_id = {}", which.external_id),
         ("k.created_by = {}", which.created_by),
         ("k.created_at >= {}", which.created_since),
         ("k.created_at < {}", which.created_before),

@@ -1,6 +1,8 @@
 """
 Commits the items that wait at the same time together; both engines write through it, and SQLite reads through it too.
 
+What waits is served fairly: a batch takes one item of every share before a second one of any.
+
 No item waits for others: one that finds a free lane starts a batch at once, and the next batch is what arrived
 meanwhile. Items that arrive together are divided among the free lanes. With all of them in one batch the callers would
 wait for the database, and then the database for the callers; with two, one is committed while the callers of the other
@@ -9,12 +11,12 @@ go on.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Generic, TypeVar
 
+from keywright.service.fair_queue import FairQueue, Share
 from keywright.service.faults import StorageUnavailable
 
 Item = TypeVar("Item")
@@ -30,9 +32,10 @@ PATIENCE = 5.0
 
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[Item, Result]):
-    """An item in the queue, and the future on which its caller waits."""
+    """An item in the queue, its share, and the future on which its caller waits."""
 
     item: Item
+    share: Share
     answer: asyncio.Future[Result]
 
     def succeed(self, result: Result) -> None:
@@ -76,7 +79,10 @@ class GroupCommit(Generic[Item, Result]):
         self._longest_queue = longest_queue
         self._patience = patience
         self._on_batch = on_batch
-        self._waiting: deque[_Waiter[Item, Result]] = deque()
+        # One share may fill it: how much of an organization's work is under way is bounded before it comes here.
+        self._waiting: FairQueue[_Waiter[Item, Result]] = FairQueue(
+            longest=longest_queue, longest_of_share=longest_queue
+        )
         # Every item without an answer, and until when its caller waits, in this order.
         self._unanswered: dict[_Waiter[Item, Result], float] = {}
         self._watch: asyncio.TimerHandle | None = None
@@ -86,9 +92,9 @@ class GroupCommit(Generic[Item, Result]):
         self._starting_lanes = 0
         self._closed = False
 
-    async def submit(self, item: Item) -> Result:
+    async def submit(self, item: Item, share: Share = None) -> Result:
         """
-        Commit *item* together with the items that wait.
+        Commit *item* of *share* together with the items that wait.
 
         A caller that is cancelled, or whose patience ends, takes its item out of the queue; an item that is part of
         a batch is committed all the same.
@@ -99,11 +105,10 @@ class GroupCommit(Generic[Item, Result]):
         """
         if self._closed:
             raise StorageUnavailable("the store is closed")
-        if len(self._waiting) >= self._longest_queue:
-            raise StorageUnavailable(f"{self._longest_queue} requests wait for the database already")
         loop = asyncio.get_running_loop()
-        waiter: _Waiter[Item, Result] = _Waiter(item, loop.create_future())
-        self._waiting.append(waiter)
+        waiter: _Waiter[Item, Result] = _Waiter(item, share, loop.create_future())
+        if not self._waiting.push(share, waiter):
+            raise StorageUnavailable(f"{self._longest_queue} requests wait for the database already")
         self._unanswered[waiter] = loop.time() + self._patience
         if self._watch is None:
             self._watch = loop.call_later(self._patience, self._look_at_the_clock)
@@ -113,7 +118,7 @@ class GroupCommit(Generic[Item, Result]):
         finally:
             del self._unanswered[waiter]
             if waiter.answer.cancelled():
-                self._leave_queue(waiter)
+                self._waiting.remove(share, waiter)
 
     async def close(self) -> None:
         """Refuse new items, and return when all that were accepted have been carried out or refused."""
@@ -135,11 +140,7 @@ class GroupCommit(Generic[Item, Result]):
                 return
             if not waiter.answer.done():
                 waiter.fail(StorageUnavailable(f"the database took longer than {self._patience:g} s"))
-                self._leave_queue(waiter)
-
-    def _leave_queue(self, waiter: _Waiter[Item, Result]) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
+                self._waiting.remove(waiter.share, waiter)
 
     def _start_lane(self) -> None:
         if self._busy_lanes < self._lanes:
@@ -164,7 +165,7 @@ class GroupCommit(Generic[Item, Result]):
     def _next_batch(self, most: int) -> list[_Waiter[Item, Result]]:
         batch: list[_Waiter[Item, Result]] = []
         while self._waiting and len(batch) < most:
-            waiter = self._waiting.popleft()
+            waiter = self._waiting.pop()
             if not waiter.answer.done():
                 batch.append(waiter)
         return batch

@@ -4,7 +4,7 @@ The statements that are the same on both engines. A `Dialect` has the parts that
 Values are numbered as PostgreSQL numbers them, `$1`; SQLite's numbers have another mark.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,9 +43,14 @@ class Dialect:
         ends: The condition that a text ends with `{0}`.
         includes: The condition that a text contains `{}`, letter by letter.
         digests: Puts all values of a column `digest` together.
+        list_newest: A page of keys. Values: organization, the id to begin below, the most rows to give.
+        list_some: The same with `{}` where further conditions stand, by whether all have one external id, and whether
+            the oldest come first. Values: as above, the most rows to examine, the external id. Gives before a key's
+            columns the id of the last row that was examined, NULL where all were; where no row matches, this alone.
         events_of_organization: A page of events, with `{}` where further conditions stand. Values: organization, the id
-            to begin below, the most rows to give.
-        events_of_key: The same of one key, which is the fourth value.
+            to begin below, the most rows to give, the most to examine. Gives the last one before
+            `LINK_COLUMNS`, as above.
+        events_of_key: The same of one key, which is the fifth value.
     """
 
     decoding: Decoding
@@ -61,6 +66,8 @@ class Dialect:
     ends: Callable[[str], str]
     includes: Callable[[str], str]
     digests: str
+    list_newest: str
+    list_some: Mapping[tuple[bool, bool], str]
     events_of_organization: str
     events_of_key: str
 

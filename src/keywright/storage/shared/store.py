@@ -6,13 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from keywright.keys.record import ApiKey
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.ports import (
+    MOST_EXAMINED,
     SECRETS_PER_PAGE,
     Checkpoint,
     EventFilter,
+    Found,
+    KeyFilter,
     Link,
     Rotations,
     SealedAnswer,
@@ -72,12 +76,20 @@ class SharedStore(ABC):
         self._can_follow = True
 
     @abstractmethod
-    async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
-        """Execute a statement of `statements` that changes nothing; values are in Python's own types."""
+    async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
+        """
+        Execute a statement of `statements` that changes nothing.
+
+        Args:
+            org_id: The organization that the request comes from; None for checking and for the process itself, which
+                have readers of their own.
+            statement: The statement.
+            values: In Python's own types.
+        """
 
     @abstractmethod
-    async def _execute(self, statement: str, *values: Any) -> object:
-        """Execute one that changes something, in a transaction; values are in Python's own types."""
+    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> object:
+        """Execute one that changes something, in a transaction; as above."""
 
     @abstractmethod
     def _open_feed(self) -> StoreFeed:
@@ -102,124 +114,158 @@ class SharedStore(ABC):
         self._feeds.add(feed)
         return feed
 
+    async def list_newest(
+        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
+    ) -> Found[ApiKey]:
+        """See `Store.list_newest`."""
+        terms = [] if which is None else filters.key_terms(self._dialect, which)
+        if terms is None:
+            return Found([], None)
+        oldest_first = which is not None and which.oldest_first
+        external_id = None if which is None else which.external_id
+        first = FIRST_ID if oldest_first else LAST_ID
+        page: list[Any] = [org_id, first if before is None else before, limit]
+        if not terms and not oldest_first and external_id is None:
+            return self._keys_of(await self._rows(org_id, self._dialect.list_newest, *page), limit, None)
+        page += [MOST_EXAMINED if terms else limit] + ([] if external_id is None else [external_id])
+        query = filters.query(self._dialect, terms, *page)
+        statement = self._dialect.list_some[external_id is not None, oldest_first]
+        found = await self._rows(org_id, statement.format(query.conditions), *query.values)
+        matching = [row[1:] for row in found if row[1] is not None]
+        return self._keys_of(matching, limit, self._last_examined(found[0]))
+
+    def _keys_of(self, found: Sequence[Row], limit: int, last: UUID | None) -> Found[ApiKey]:
+        keys = [self._keys.read(row) for row in found]
+        return Found(keys, keys[-1].id if len(keys) == limit else last)
+
     async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
         """See `Store.sealed_answer`."""
-        found = await self._rows(statements.ANSWER, org_id, request_digest, at)
+        found = await self._rows(org_id, statements.ANSWER, org_id, request_digest, at)
         return audit_rows.answer(self._decoding, *found[0]) if found else None
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
-    ) -> list[tuple[Event, Link | None]]:
+    ) -> Found[tuple[Event, Link | None]]:
         """See `Store.events`."""
         terms = filters.event_terms(which)
         if terms is None:
-            return []
-        values: list[Any] = [org_id, LAST_ID if before is None else before, limit]
+            return Found([], None)
+        # Without a filter each row that is examined is one of the page.
+        values: list[Any] = [org_id, LAST_ID if before is None else before, limit, MOST_EXAMINED if terms else limit]
         statement = self._dialect.events_of_organization
         if which.key_id is not None:
             statement = self._dialect.events_of_key
             values.append(which.key_id)
         query = filters.query(self._dialect, terms, *values)
-        found = await self._rows(statement.format(query.conditions), *query.values)
-        return [audit_rows.event_and_link(self._decoding, *row) for row in found]
+        found = await self._rows(org_id, statement.format(query.conditions), *query.values)
+        events = [
+            audit_rows.event_and_link(self._decoding, position, hash_, erased_by, id_, *row)
+            for _, position, hash_, erased_by, id_, *row in found
+            if id_ is not None
+        ]
+        return Found(events, events[-1][0].id if len(events) == limit else self._last_examined(found[0]))
+
+    def _last_examined(self, row: Row) -> UUID | None:
+        """Give the id of the last row that was examined, which is first in every row; None where all were."""
+        return None if row[0] is None else self._decoding.id(row[0])
 
     async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
         """See `OrganizationStore.organizations_like`."""
         values = (claimed.id, claimed.issuer, claimed.external_id)
-        found = await self._rows(statements.ORGANIZATIONS_LIKE, *values)
+        found = await self._rows(claimed.id, statements.ORGANIZATIONS_LIKE, *values)
         return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:
         """See `OrganizationStore.self_named_organizations`."""
-        found = await self._rows(self._self_named, limit)
+        found = await self._rows(None, self._self_named, limit)
         return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def chained_organizations(self) -> Sequence[UUID]:
         """See `AuditStore.chained_organizations`."""
-        return [self._decoding.id(org_id) for (org_id,) in await self._rows(statements.ORGANIZATIONS)]
+        return [self._decoding.id(org_id) for (org_id,) in await self._rows(None, statements.ORGANIZATIONS)]
 
     async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:
         """See `AuditStore.links`."""
-        found = await self._rows(statements.LINKS, org_id, after, limit)
+        found = await self._rows(None, statements.LINKS, org_id, after, limit)
         return [audit_rows.link(self._decoding, *row) for row in found]
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
         """See `AuditStore.chain_end`."""
-        for position, hash_ in await self._rows(statements.CHAIN_END, org_id):
+        for position, hash_ in await self._rows(None, statements.CHAIN_END, org_id):
             return position, hash_
         return 0, CHAIN_BEGINS
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         """See `AuditStore.unchained_events`."""
-        return [self._decoding.id(id_) for (id_,) in await self._rows(statements.UNCHAINED, org_id)]
+        return [self._decoding.id(id_) for (id_,) in await self._rows(None, statements.UNCHAINED, org_id)]
 
     async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
         """See `AuditStore.checkpoint`."""
-        found = await self._rows(statements.CHECKPOINT, org_id)
+        found = await self._rows(None, statements.CHECKPOINT, org_id)
         return audit_rows.checkpoint(self._decoding, *found[0]) if found else None
 
     async def undigested_events(self, org_id: UUID) -> tuple[int, int]:
         """See `AuditStore.undigested_events`."""
-        ((stored, removed),) = await self._rows(statements.UNDIGESTED, org_id)
+        ((stored, removed),) = await self._rows(None, statements.UNDIGESTED, org_id)
         return stored, removed
 
     async def link_of(self, org_id: UUID, event_id: UUID) -> Link | None:
         """See `AuditStore.link_of`."""
-        found = await self._rows(statements.LINK_OF, org_id, event_id)
+        found = await self._rows(None, statements.LINK_OF, org_id, event_id)
         return audit_rows.link(self._decoding, *found[0]) if found else None
 
     async def links_of_subject(self, org_id: UUID, subject: str, *, after: int, limit: int) -> Sequence[Link]:
         """See `AuditStore.links_of_subject`."""
         if not rows.is_storable((subject,)):
             return []
-        found = await self._rows(statements.LINKS_OF_SUBJECT, org_id, after, limit, subject)
+        found = await self._rows(None, statements.LINKS_OF_SUBJECT, org_id, after, limit, subject)
         return [audit_rows.link(self._decoding, *row) for row in found]
 
     async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
         """See `KeyTaskStore.aged_events`."""
-        found = await self._rows(statements.AGED_EVENTS, before, after, limit)
+        found = await self._rows(None, statements.AGED_EVENTS, before, after, limit)
         return [AgedEvent(seq, self._decoding.id(org_id)) for seq, org_id in found]
 
     async def idle_secrets(self, at: datetime, *, lag_seconds: float, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.idle_secrets`."""
-        found = await self._rows(self._idle, at, lag_seconds, limit)
+        found = await self._rows(None, self._idle, at, lag_seconds, limit)
         return [audit_rows.idle(self._decoding, *row) for row in found]
 
     async def expiring(self, at: datetime, *, within_days: int, limit: int) -> Sequence[Due]:
         """See `KeyTaskStore.expiring`."""
         until = at + timedelta(days=within_days)
-        found = await self._rows(statements.EXPIRING, at, until, within_days, limit)
+        found = await self._rows(None, statements.EXPIRING, at, until, within_days, limit)
         return [audit_rows.expiring(self._decoding, *row) for row in found]
 
     async def find_metadata(self, digest: bytes) -> str | None:
         """See `KeyStore.find_metadata`."""
-        found = await self._rows(statements.FIND_METADATA, digest)
+        found = await self._rows(None, statements.FIND_METADATA, digest)
         return str(found[0][0]) if found else None
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `VerifierStore.add_verifier`."""
-        await self._execute(statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
+        await self._execute(None, statements.ADD_VERIFIER, *checking_rows.verifier_row(verifier), credential_digest)
 
     async def verifiers(self) -> Sequence[Verifier]:
         """See `VerifierStore.verifiers`."""
-        return [self._verifier(row) for row in await self._rows(statements.VERIFIERS)]
+        return [self._verifier(row) for row in await self._rows(None, statements.VERIFIERS)]
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
         """See `VerifierStore.find_verifier`."""
-        found = await self._rows(statements.FIND_VERIFIER, credential_digest)
+        found = await self._rows(None, statements.FIND_VERIFIER, credential_digest)
         return self._verifier(found[0]) if found else None
 
     async def renew_session(self, session: Session) -> None:
         """See `SessionStore.renew_session`."""
-        await self._execute(self._renew_session, *checking_rows.session_row(session))
+        await self._execute(None, self._renew_session, *checking_rows.session_row(session))
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `SessionStore.close_session`."""
-        await self._execute(self._close_session, session_id, verifier_id)
+        await self._execute(None, self._close_session, session_id, verifier_id)
 
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """See `Store.receipt`."""
-        found = await self._rows(self._receipt, org_id, key_id)
+        found = await self._rows(org_id, self._receipt, org_id, key_id)
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
     async def usage(
@@ -229,15 +275,15 @@ class SharedStore(ABC):
         # One secret more than *limit* shows whether a next page exists.
         values = (org_id, key_id, since, limit + 1)
         if before is None:
-            found = await self._rows(self._usage, *values)
+            found = await self._rows(org_id, self._usage, *values)
         else:
-            found = await self._rows(self._usage_below, *values, before)
+            found = await self._rows(org_id, self._usage_below, *values, before)
         return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found], limit)
 
     async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:
         """See `Store.past_rotations`."""
-        ((former,),) = await self._rows(statements.PAIRS, org_id, key_id, max(most - 1, 0))
-        found = await self._rows(statements.ROTATIONS, org_id, key_id, latest)
+        ((former,),) = await self._rows(org_id, statements.PAIRS, org_id, key_id, max(most - 1, 0))
+        found = await self._rows(org_id, statements.ROTATIONS, org_id, key_id, latest)
         times = sorted((self._decoding.time(at) for (at,) in found), reverse=True)
         return Rotations(pairs=former + 1, latest=times[:latest])
 

@@ -16,11 +16,45 @@ ALIVE: Final = f"""
     WHERE k.deleted_at IS NULL AND k.org_id = ?1
 """  # noqa: S608 - here and below: names of our own
 GET: Final = f"{ALIVE} AND k.id = ?2"
-LIST: Final = f"{ALIVE} AND k.id < ?2 {{}} ORDER BY k.id DESC LIMIT ?3"
-"""With `{}` where further conditions stand. Values: organization, the id to begin below, the most rows to give."""
+LIST: Final = f"{ALIVE} AND k.id < ?2 ORDER BY k.id DESC LIMIT ?3"
+"""Values: organization, the id to begin below, the most rows to give."""
 
-LIST_OLDEST_FIRST: Final = f"{ALIVE} AND k.id > ?2 {{}} ORDER BY k.id LIMIT ?3"
-"""The same from the oldest on; the second value is the id to begin above."""
+
+def _some(examined: str, found: str, *, oldest_first: bool = False) -> str:
+    """
+    Examine ?4 rows and give ?3 of them at most, as `postgres.list_statements.LIST_SOME` does.
+
+    Args:
+        examined: What is examined, in its order; its ids have to be in an index.
+        found: What is found of it, with `{last}` where the condition for the last one stands.
+        oldest_first: Whether the ids ascend.
+    """
+    last = "id >= coalesce((SELECT last_id FROM last), x'')"
+    if oldest_first:
+        last = "id <= coalesce((SELECT last_id FROM last), x'ffffffffffffffffffffffffffffffff')"
+    return f"""
+        WITH last AS MATERIALIZED (SELECT (SELECT id FROM {examined} LIMIT 1 OFFSET ?4 - 1) AS last_id)
+        SELECT last_id, found.* FROM last LEFT JOIN ({found.format(last=last)}) found
+        ORDER BY found.id {"" if oldest_first else "DESC"}
+    """  # noqa: S608
+
+
+def _list_some(*, of_external_id: bool, oldest_first: bool) -> str:
+    begin, order = ("> ?2", "") if oldest_first else ("< ?2", "DESC")
+    only = ("AND external_id = ?5", "AND k.external_id = ?5") if of_external_id else ("", "")
+    return _some(
+        f"api_keys WHERE org_id = ?1 AND id {begin} AND deleted_at IS NULL {only[0]} ORDER BY id {order}",
+        f"{ALIVE} AND k.id {begin} AND k.{{last}} {only[1]} {{{{}}}} ORDER BY k.id {order} LIMIT ?3",
+        oldest_first=oldest_first,
+    )
+
+
+LIST_SOME: Final = {
+    (of_external_id, oldest_first): _list_some(of_external_id=of_external_id, oldest_first=oldest_first)
+    for of_external_id in (False, True)
+    for oldest_first in (False, True)
+}
+"""See `Dialect.list_some`."""
 
 ACTIVE: Final = "SELECT active FROM active_keys WHERE org_id = ?"
 """Gives a number that is not too small; `SETTLE` counts out the keys that expired since the last time."""
@@ -108,10 +142,14 @@ ADD_EVENT: Final = _insert("events", rows.EventRow._fields)
 # In the place of one that has expired, where there is one.
 ADD_ANSWER: Final = _insert("idempotent_answers", rows.AnswerRow._fields).replace("INSERT", "INSERT OR REPLACE", 1)
 
-_EVENTS = f"""
-    SELECT {audit_rows.LINK_COLUMNS} FROM events e LEFT JOIN event_chain c ON c.event_id = e.id
-    WHERE e.org_id = ?1 AND e.id < ?2 AND e.type IN ({audit_rows.KNOWN_TYPES})
-"""  # noqa: S608
+
+def _events(of: str = "") -> str:
+    found = f"""
+        SELECT {audit_rows.LINK_COLUMNS} FROM events e LEFT JOIN event_chain c ON c.event_id = e.id
+        WHERE e.org_id = ?1 {of} AND e.id < ?2 AND e.{{last}} AND e.type IN ({audit_rows.KNOWN_TYPES}) {{{{}}}}
+        ORDER BY e.id DESC LIMIT ?3
+    """  # noqa: S608
+    return _some(f"events WHERE org_id = ?1 {of} AND id < ?2 ORDER BY id DESC", found)
 
 
 def _uuid_text(column: str) -> str:
@@ -134,11 +172,15 @@ DIALECT: Final = Dialect(
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
     includes=lambda column: f"instr({column}, {{}}) > 0",
     digests="group_concat(hex(digest), '')",
-    events_of_organization=f"{_EVENTS} {{}} ORDER BY e.id DESC LIMIT ?3",
-    events_of_key=f"{_EVENTS} AND e.key_id = ?4 {{}} ORDER BY e.id DESC LIMIT ?3",
+    list_newest=LIST,
+    list_some=LIST_SOME,
+    events_of_organization=_events(),
+    events_of_key=_events("AND key_id = ?5"),
 )
 
 FIND: Final = statements.FIND.replace("$", "?")
+
+_DAY: Final = 24 * 60 * 60 * 1_000_000
 
 MOST_RECENT: Final = 1000
 """With how many of the recent changes a reader begins."""
@@ -211,10 +253,11 @@ KEEP_LATEST_SOURCES: Final = f"""
 """Values: a secret."""
 
 
-def hourly_counts(keys: int) -> str:
-    """Count uses of so many keys. Values: organization, since when, the keys."""
+def daily_counts(keys: int) -> str:
+    """Count the uses of so many keys. Values: organization, since when, the keys."""
     return f"""
-        SELECT h.key_id, h.hour, h.count FROM api_keys k JOIN key_hours h ON h.key_id = k.id
+        SELECT h.key_id, h.hour - h.hour % {_DAY} AS day, sum(h.count)
+        FROM api_keys k JOIN key_hours h ON h.key_id = k.id
         WHERE k.org_id = ? AND h.hour >= ? AND k.deleted_at IS NULL AND k.id IN ({", ".join("?" * keys)})
-        ORDER BY h.hour
+        GROUP BY h.key_id, day ORDER BY day
     """  # noqa: S608

@@ -1,10 +1,11 @@
 """
-The store in a SQLite file: one thread writes and commits what waits together, another one reads beside it.
+The store in a SQLite file: one thread writes and commits what waits together, two read beside it.
 
 Several processes may share the file; each has a writer of its own, and SQLite lets one of them write at a time.
 
-One thread reads because more are slower: they hand the interpreter's lock to each other at every row. Measured with 64
-callers, one thread answers 40 000 look-ups or 1 360 pages of 100 a second, and four answer 18 000 or 610.
+One thread reads for management, and one for checking and the process itself, which wait for no list of an organization.
+More are slower: they hand the interpreter's lock to each other at every row. Measured with 64 callers, one thread
+answers 40 000 look-ups or 1 360 pages of 100 a second, and four answer 18 000 or 610.
 """
 
 import asyncio
@@ -19,23 +20,24 @@ from uuid import UUID
 from keywright.keys.record import ApiKey, RevocationReason
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
+from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import KeyFilter, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
-from keywright.storage.shared import checking_rows, filters, rows
+from keywright.storage.shared import checking_rows, rows
 from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
-from keywright.storage.shared.store import FIRST_ID, LAST_ID, SharedStore
+from keywright.storage.shared.store import SharedStore
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
-from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing, keys
+from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing
 
 T = TypeVar("T")
 
@@ -62,16 +64,10 @@ class SqliteStore(SharedStore):
         self._path = path
         # Less than a caller waits, so that the caller gets the cause.
         self._writer = Writer(path, lock_patience=patience * 0.8)
-        self._reader = Reader(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-write")
-        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="keywright-read")
         self._changes: GroupCommit[Change, Any] = GroupCommit(self._commit, patience=patience, on_batch=on_batch)
-        self._queries: GroupCommit[ReadQuery, list[Any]] = GroupCommit(
-            self._execute_queries,
-            most=_MOST_READS_TOGETHER,
-            longest_queue=_LONGEST_QUEUE_OF_READS,
-            patience=patience,
-        )
+        self._managing = ReadThread(path, "keywright-read", patience=patience)
+        self._checking = ReadThread(path, "keywright-check", patience=patience)
 
     async def start(self) -> None:
         """Do nothing: the file is opened when it is needed, and again after a fault. See `check`."""
@@ -80,38 +76,28 @@ class SqliteStore(SharedStore):
         """Finish what was accepted, then close the file."""
         await self._close_feeds()
         await self._changes.close()
-        await self._queries.close()
+        await self._managing.finish()
+        await self._checking.finish()
         await asyncio.to_thread(self._let_go)
 
     async def create(self, new: NewApiKey) -> Outcome:
         """See `Store.create`."""
         answer = _answer_row(new.api_key.org_id, new.sealed_answer)
         creation = Creation(rows.new_rows(new, SQLITE), answer, new.most_active)
-        outcome: Outcome = await self._changes.submit(creation)
+        outcome: Outcome = await self._changes.submit(creation, new.api_key.org_id)
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
         """See `Store.get`."""
-        found = await self._read(lambda connection: keys(connection, sql.GET, org_id.bytes, key_id.bytes))
-        return found[0] if found else None
-
-    async def list_newest(
-        self, org_id: UUID, *, limit: int, before: UUID | None, which: KeyFilter | None = None
-    ) -> list[ApiKey]:
-        """See `Store.list_newest`."""
-        terms = [] if which is None else filters.key_terms(sql.DIALECT, which)
-        if terms is None:
-            return []
-        oldest_first = which is not None and which.oldest_first
-        first, listing = (FIRST_ID, sql.LIST_OLDEST_FIRST) if oldest_first else (LAST_ID, sql.LIST)
-        query = filters.query(sql.DIALECT, terms, org_id, first if before is None else before, limit)
-        statement, values = listing.format(query.conditions), rows.for_sqlite(query.values)
-        return await self._read(lambda connection: keys(connection, statement, *values))
+        found = await self._rows(org_id, sql.GET, org_id, key_id)
+        return self._keys.read(found[0]) if found else None
 
     async def update(self, api_key: ApiKey, event: Event, *, most_active: int | None = None) -> Outcome:
         """See `Store.update`."""
         changed, row = rows.changed_row(api_key, SQLITE), rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.update(changed, api_key.version, row, most_active))
+        return await self._change(
+            event.org_id, lambda writing: writing.update(changed, api_key.version, row, most_active)
+        )
 
     async def rotate(self, rotation: Rotation) -> Outcome:
         """See `Store.rotate`."""
@@ -124,27 +110,27 @@ class SqliteStore(SharedStore):
             event=rows.event_row(event, SQLITE),
             answer=_answer_row(event.org_id, rotation.sealed_answer),
         )
-        return await self._change(lambda writing: writing.rotate(new))
+        return await self._change(event.org_id, lambda writing: writing.rotate(new))
 
     async def set_retirement(self, event: Event, *, version: int, retires_at: datetime) -> Outcome:
         """See `Store.set_retirement`."""
         row, at = rows.event_row(event, SQLITE), SQLITE.time(retires_at)
-        return await self._change(lambda writing: writing.set_retirement(row, version, at))
+        return await self._change(event.org_id, lambda writing: writing.set_retirement(row, version, at))
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
         row = rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.revoke(row, reason.value))
+        return await self._change(event.org_id, lambda writing: writing.revoke(row, reason.value))
 
     async def delete(self, event: Event) -> bool:
         """See `Store.delete`."""
         row = rows.event_row(event, SQLITE)
-        return await self._change(lambda writing: writing.delete(row))
+        return await self._change(event.org_id, lambda writing: writing.delete(row))
 
     async def add_expiry_notice(self, event: Event, *, expires_at: datetime, days: int) -> bool:
         """See `KeyTaskStore.add_expiry_notice`."""
         row, at = rows.event_row(event, SQLITE), SQLITE.time(expires_at)
-        return await self._change(lambda writing: writing.add_expiry_notice(row, at, days))
+        return await self._change(None, lambda writing: writing.add_expiry_notice(row, at, days))
 
     async def purge(self, kind: Removable, until: datetime, *, limit: int) -> int:
         """See `KeyTaskStore.purge`."""
@@ -161,11 +147,11 @@ class SqliteStore(SharedStore):
     async def erase(self, erasure: Event) -> None:
         """See `AuditStore.erase`."""
         row = rows.event_row(erasure, SQLITE)
-        await self._change(lambda writing: writing.erase(row))
+        await self._change(None, lambda writing: writing.erase(row))
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
         """See `CheckingStore.find_key`."""
-        found = await self._read(lambda connection: connection.execute(sql.FIND, (digest,)).fetchall())
+        found = await self._checking.read(lambda connection: connection.execute(sql.FIND, (digest,)).fetchall())
         return self._facts.facts(*found[0]) if found else None
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
@@ -186,28 +172,29 @@ class SqliteStore(SharedStore):
             uses = checking_rows.hourly_usage_rows(usage, SQLITE)
             await self._write(lambda connection: _add_usage(connection, uses, rows.for_sqlite(batch)))
 
-    async def hourly_counts(
+    async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        """See `Store.hourly_counts`."""
+        """See `Store.daily_counts`."""
         ids = [key_id.bytes for key_id in key_ids]
-        found = await self._read(lambda connection: list(_hours(connection, org_id.bytes, ids, SQLITE.time(since))))
-        return checking_rows.hours_by_key(self._decoding, found)
+        beginning = SQLITE.time(since)
+        found = await self._managing.read(
+            lambda connection: list(_days(connection, org_id.bytes, ids, beginning)), org_id
+        )
+        return checking_rows.days_by_key(self._decoding, found)
 
     async def check(self) -> None:
         """See `Store.check`."""
-        await self._read(self._check)
+        await self._checking.read(self._check)
 
-    async def _read(self, query: ReadQuery) -> list[Any]:
-        return await self._queries.submit(query)
-
-    async def _rows(self, statement: str, *values: Any) -> Sequence[Row]:
+    async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        return await self._read(lambda connection: connection.execute(text, encoded).fetchall())
+        reading, share = (self._checking, None) if org_id is None else (self._managing, org_id.int)
+        return await reading.read(lambda connection: connection.execute(text, encoded).fetchall(), share)
 
-    async def _execute(self, statement: str, *values: Any) -> None:
+    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> None:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        await self._write(lambda connection: connection.execute(text, encoded).rowcount)
+        await self._changes.submit(lambda writing: writing.connection.execute(text, encoded).rowcount, org_id)
 
     def _open_feed(self) -> SqliteChangeFeed:
         return SqliteChangeFeed(self._path, forget=self._feeds.discard)
@@ -215,19 +202,15 @@ class SqliteStore(SharedStore):
     async def _write(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         return await self._changes.submit(lambda writing: work(writing.connection))
 
-    async def _change(self, work: Callable[[Writing], T]) -> T:
+    async def _change(self, org_id: UUID | None, work: Callable[[Writing], T]) -> T:
         """Commit a change that adds an event."""
-        result: T = await self._changes.submit(work)
+        result: T = await self._changes.submit(work, org_id)
         self._wake()
         return result
 
     async def _commit(self, changes: Sequence[Change]) -> list[Any]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._write_thread, self._writer.commit, changes)
-
-    async def _execute_queries(self, queries: Sequence[ReadQuery]) -> list[list[Any]]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._read_thread, self._reader.execute, queries)
 
     def _check(self, connection: sqlite3.Connection) -> list[Any]:
         # A connection outlives its file, but what is written through it would be lost.
@@ -238,37 +221,65 @@ class SqliteStore(SharedStore):
         return []
 
     def _let_go(self) -> None:
-        self._read_thread.shutdown()
+        self._managing.let_go()
+        self._checking.let_go()
         self._write_thread.shutdown()
-        self._reader.close()
         # Last: the last connection to a file moves what is left of the log into it, and removes the log.
         self._writer.close()
 
 
-class Reader:
-    """The one connection of this process that reads. Used by one thread."""
+class ReadThread:
+    """
+    One connection that reads, and its thread. What waits is read together, a share after another.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        name: The name of the thread.
+        patience: Seconds after which a caller has an answer or a fault.
+    """
+
+    def __init__(self, path: Path, name: str, *, patience: float) -> None:
         self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._connection: sqlite3.Connection | None = None
+        self._queries: GroupCommit[ReadQuery, list[Any]] = GroupCommit(
+            self._execute_in_thread,
+            most=_MOST_READS_TOGETHER,
+            longest_queue=_LONGEST_QUEUE_OF_READS,
+            patience=patience,
+        )
 
-    def execute(self, queries: Sequence[ReadQuery]) -> list[list[Any]]:
+    async def read(self, query: ReadQuery, share: Share = None) -> list[Any]:
         """
-        Execute all of *queries*, and give the rows of each.
+        Execute a query and give its rows; see `GroupCommit.submit`.
 
         Raises:
-            StorageUnavailable: One of them failed.
+            StorageUnavailable: It failed, or one that was executed together with it.
         """
+        return await self._queries.submit(query, share)
+
+    async def finish(self) -> None:
+        """Refuse new queries, and return when all others have been answered."""
+        await self._queries.close()
+
+    def let_go(self) -> None:
+        """End the thread, and close the connection."""
+        self._thread.shutdown()
+        self._close()
+
+    async def _execute_in_thread(self, queries: Sequence[ReadQuery]) -> list[list[Any]]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._execute, queries)
+
+    def _execute(self, queries: Sequence[ReadQuery]) -> list[list[Any]]:
         if self._connection is None:
             self._connection = sqlite_file.open_to_read(self._path)
         try:
             return [query(self._connection) for query in queries]
         except sqlite3.Error as error:
-            self.close()
+            self._close()
             raise sqlite_file.fault(error) from error
 
-    def close(self) -> None:
-        """Close the connection."""
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -306,7 +317,7 @@ def _add_usage(connection: sqlite3.Connection, uses: Sequence[HourlyUsageRow], b
     connection.executemany(sql.KEEP_LATEST_SOURCES, [row for secret in secrets.values() for row in secret])
 
 
-def _hours(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:
+def _days(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:
     for start in range(0, len(ids), _MOST_KEYS_AT_ONCE):
         some = ids[start : start + _MOST_KEYS_AT_ONCE]
-        yield from connection.execute(sql.hourly_counts(len(some)), (org_id, since, *some)).fetchall()
+        yield from connection.execute(sql.daily_counts(len(some)), (org_id, since, *some)).fetchall()

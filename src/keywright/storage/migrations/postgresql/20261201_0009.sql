@@ -86,17 +86,18 @@ BEGIN
 END $$;
 
 -- One row for each organization of the statement, in one order: transactions wait for each other, never in a ring, and
--- for the chain of events after that. Its first moment shows whether each of the new keys expires after `settled_at`.
+-- for the chain of events after that. Its first moment shows whether each of the new keys expires after `settled_at`; it
+-- is not later than their creation, so that no key which expires before them is taken for one that is counted out.
 CREATE FUNCTION api_keys_count_added() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     over uuid[];
 BEGIN
     WITH counted AS (
         INSERT INTO active_keys AS known (org_id, active, settled_at)
-        SELECT org_id, count(*), coalesce(min(expires_at) - interval '1 microsecond', '-infinity')
+        SELECT org_id, count(*), least(min(expires_at) - interval '1 microsecond', min(created_at))
         FROM added GROUP BY org_id ORDER BY org_id
         ON CONFLICT (org_id) DO UPDATE SET active = known.active + CASE
-            WHEN excluded.settled_at = '-infinity' OR excluded.settled_at >= known.settled_at THEN excluded.active
+            WHEN excluded.settled_at >= known.settled_at THEN excluded.active
             ELSE (
                 SELECT count(*) FROM added
                 WHERE org_id = known.org_id AND (expires_at IS NULL OR expires_at > known.settled_at)

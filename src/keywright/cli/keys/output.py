@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-import typer
+import click
 
 from keywright.cli.option_types import shown_duration
 from keywright.cli.tables import Layout, day, moment, print_fields, print_fitted
@@ -30,14 +31,21 @@ def print_key(key: "ApiKeyResponse", *, as_json: bool) -> None:
 
 
 def print_created(created: "CreatedApiKeyResponse", *, as_json: bool) -> None:
-    """Print a key with a new pair and its private key; a warning about it goes to standard error."""
+    """
+    Print a key with a new pair and its private key; a warning about it goes to standard error.
+
+    A file or a pipe gets the private key alone, so that `KEY=$(keywright keys create NAME)` is the key; a terminal
+    gets the fields, too.
+    """
     from keywright.contract.codec import ABSENT
 
     # The answer to a repeated request has the same key, so the output is the same.
-    print_key(dataclasses.replace(created, replayed=ABSENT), as_json=as_json)
+    created = dataclasses.replace(created, replayed=ABSENT)
+    if as_json or sys.stdout.isatty():
+        print_key(created, as_json=as_json)
     if not as_json:
-        typer.echo(f"\n{created.private_key.reveal()}")
-    typer.echo("The private key is shown only this time and cannot be read again. Store it like a password.", err=True)
+        click.echo(("\n" if sys.stdout.isatty() else "") + created.private_key.reveal())
+    click.echo("The private key is shown only this time and cannot be read again. Store it like a password.", err=True)
 
 
 def print_keys(keys: Sequence["ApiKeyResponse"], *, as_json: bool) -> None:
@@ -56,14 +64,14 @@ def print_answer(answer: Answer, print_for_people: Callable[[Answer], None], *, 
         from keywright.contract import written
 
         # Written by the contract, so the JSON is the API's; the standard library indents it.
-        typer.echo(json.dumps(json.loads(written(answer)), indent=2))
+        click.echo(json.dumps(json.loads(written(answer)), indent=2))
     else:
         print_for_people(answer)
 
 
 def mention_more(count: int) -> None:
     """Note on standard error that there are more rows than the *count* printed."""
-    typer.echo(f"These are the first {count}. There are more: use --all.", err=True)
+    click.echo(f"These are the first {count}. There are more: use --all.", err=True)
 
 
 def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import typer
+import click
 
-from keywright.cli import exits, option_types, output
-from keywright.cli.option_types import AsJson, IfMatch, KeyId, Yes, shown_duration
-from keywright.cli.running_service import confirm, service
+from keywright.cli import exits, option_types
+from keywright.cli.commands import Command, Group
+from keywright.cli.keys import lookup, output
+from keywright.cli.keys.running_service import confirm, service
+from keywright.cli.option_types import shown_duration
 from keywright.cli.tables import moment, printable
 
 if TYPE_CHECKING:
@@ -30,81 +32,87 @@ PAUSE_SECONDS = 5.0
 
 _MOST_SOURCES = 10
 
-rotation = typer.Typer(no_args_is_help=True, help="Watch, end or extend the old secret during a rotation.")
+
+@click.group(cls=Group, examples=('keywright keys rotation wait "Billing export"',))
+def rotation() -> None:
+    """Watch, end or extend the old secret during a rotation."""
 
 
+@click.command(
+    cls=Command,
+    examples=(
+        'keywright keys rotate "Billing export"',
+        'KEY=$(keywright keys rotate "Billing export" --overlap 7d)',
+        "keywright keys rotate 019a5d2e --idle 1h --wait",
+    ),
+)
+@option_types.key
+@option_types.duration_option(
+    "--overlap", "How long the old secret remains valid, such as 7d, at most 30d; by default 1d, and 30d with --idle."
+)
+@option_types.duration_option(
+    "--idle", "End the old secret sooner: when it was idle for so long after the new one's first use, such as 1h."
+)
+@click.option("--wait", is_flag=True, help="Show the last uses of the old secret until it has ended or is safe to end.")
+@option_types.if_match
+@option_types.yes
+@option_types.as_json
 def rotate(
-    key_id: KeyId,
-    overlap: Annotated[
-        int | None,
-        option_types.duration_option(
-            "How long the old secret remains valid, such as 7d, at most 30d; by default 1d, and 30d with --idle."
-        ),
-    ] = None,
-    idle: Annotated[
-        int | None,
-        option_types.duration_option(
-            "End the old secret sooner: when it was idle for so long after the new one's first use, such as 1h."
-        ),
-    ] = None,
-    wait: Annotated[
-        bool,
-        typer.Option("--wait", help="Show the last uses of the old secret until it has ended or is safe to end."),
-    ] = False,
-    if_match: IfMatch = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
+    key: str, overlap: int | None, idle: int | None, wait: bool, if_match: str | None, yes: bool, as_json: bool
 ) -> None:
     """
     Give a key a new secret. Its private key is printed only this time. The old secret remains valid for a while.
 
     With an overlap of 0s the old secret ends at once. On a terminal, the command asks first.
     """
-    if overlap == 0:
-        confirm(not yes, f"End the present secret of {key_id} at once?")
     with service() as client:
+        key_id = lookup.id_of(client, key)
+        if overlap == 0:
+            confirm(not yes, f"End the present secret of {key_id} at once?")
         rotated = client.rotate(key_id, overlap_seconds=overlap, retire_when_idle_seconds=idle, if_match=if_match)
         output.print_created(rotated, as_json=as_json)
         if wait:
             watch(client, rotated, idle_seconds=idle)
 
 
-@rotation.command("wait")
-def wait_until_idle(
-    key_id: KeyId,
-    idle: Annotated[
-        int | None,
-        option_types.duration_option("The idle time of the old secret; by default that of the rotation, or 1h."),
-    ] = None,
-) -> None:
+@rotation.command(
+    "wait",
+    examples=('keywright keys rotation wait "Billing export"', "keywright keys rotation wait 019a5d2e --idle 15m"),
+)
+@option_types.key
+@option_types.duration_option("--idle", "The idle time of the old secret; by default that of the rotation, or 1h.")
+def wait_until_idle(key: str, idle: int | None) -> None:
     """Show the last uses of the old secret until it has ended or is safe to end."""
     with service() as client:
-        key = client.get(key_id)
-        if key.retiring is None:
+        found = client.get(lookup.id_of(client, key))
+        if found.retiring is None:
             exits.stop("No rotation is in progress: the key has only its current secret.", exits.FAILED)
-        watch(client, key, idle_seconds=idle)
+        watch(client, found, idle_seconds=idle)
 
 
-@rotation.command()
-def end(key_id: KeyId, yes: Yes = False, as_json: AsJson = False) -> None:
+@rotation.command(examples=('keywright keys rotation end "Billing export"', "keywright keys rotation end 019a5d2e -y"))
+@option_types.key
+@option_types.yes
+@option_types.as_json
+def end(key: str, yes: bool, as_json: bool) -> None:
     """End the old secret at once. Asks first when run on a terminal."""
-    confirm(not yes, f"End the old secret of {key_id} for good?")
     with service() as client:
+        key_id = lookup.id_of(client, key)
+        confirm(not yes, f"End the old secret of {key_id} for good?")
         output.print_key(client.set_overlap(key_id, overlap_seconds=0), as_json=as_json)
-    typer.echo("The old secret has ended.", err=True)
+    click.echo("The old secret has ended.", err=True)
 
 
-@rotation.command()
-def extend(
-    key_id: KeyId,
-    overlap: Annotated[
-        int,
-        option_types.duration_option("How long it remains valid from now, such as 7d, at most 30d."),
-    ],
-    as_json: AsJson = False,
-) -> None:
+@rotation.command(examples=('keywright keys rotation extend "Billing export" --overlap 7d',))
+@option_types.key
+@option_types.duration_option(
+    "--overlap", "How long it remains valid from now, such as 7d, at most 30d.", required=True
+)
+@option_types.as_json
+def extend(key: str, overlap: int, as_json: bool) -> None:
     """Set the time for which the old secret remains valid, longer or shorter than before."""
     with service() as client:
+        key_id = lookup.id_of(client, key)
         output.print_key(client.set_overlap(key_id, overlap_seconds=overlap), as_json=as_json)
 
 
@@ -153,7 +161,7 @@ def watch(
     """
     old = key.retiring
     if old is None:
-        typer.echo("The old secret has ended.", err=True)
+        click.echo("The old secret has ended.", err=True)
         return
     least = timedelta(seconds=idle_seconds or old.retire_when_idle_seconds or IDLE_SECONDS)
     with _display() as show:
@@ -164,9 +172,9 @@ def watch(
                 break
             sleep(PAUSE_SECONDS)
     if state is None:
-        typer.echo("The old secret has ended.", err=True)
+        click.echo("The old secret has ended.", err=True)
         return
-    typer.echo(
+    click.echo(
         f"It is safe to end the old secret: the new one is in use, and the old one was not used for "
         f"{shown_duration(least.total_seconds())}. To end it: keywright keys rotation end {key.id}",
         err=True,
@@ -211,7 +219,7 @@ def _display() -> Iterator[Callable[[_State], None]]:
     def show(state: _State) -> None:
         for line in state.lines:
             if line not in shown:
-                typer.echo(line, err=True)
+                click.echo(line, err=True)
         shown[:] = state.lines
 
     yield show

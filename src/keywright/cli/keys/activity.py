@@ -3,14 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from keywright.cli import option_types
-from keywright.cli.option_types import AllPages, AsJson, KeyId, shown_duration
-from keywright.cli.output import mention_more, print_answer
-from keywright.cli.running_service import service
+from keywright.cli.commands import Command
+from keywright.cli.keys import lookup
+from keywright.cli.keys.output import mention_more, print_answer
+from keywright.cli.keys.running_service import service, up_to
+from keywright.cli.option_types import shown_duration
 from keywright.cli.tables import moment, print_fields, print_rows
 
 if TYPE_CHECKING:
@@ -18,61 +20,92 @@ if TYPE_CHECKING:
 
 _MOST_DETAILS = 80
 
-Since = Annotated[
-    datetime | None,
-    option_types.past_option("The start: a time, or a duration before now, such as 7d."),
-]
 
-
+@click.command(
+    cls=Command,
+    examples=(
+        "keywright keys events",
+        "keywright keys events --type api_key.revoked --since 7d",
+        'keywright keys events "Billing export" --all --json',
+    ),
+)
+@click.argument("key", required=False, metavar="KEY", help="Events of this key only; a deleted one by its id.")
+@click.option("--type", "type_", metavar="TYPE", help="Events of this type only, such as api_key.revoked.")
+@click.option("--actor", metavar="SUBJECT", help="Events by this subject only.")
+@option_types.since
+@option_types.past_option("--until", "The end: a time, or a duration before now.")
+@option_types.page_size("events")
+@option_types.all_pages
+@option_types.as_json
 def events(
-    key_id: Annotated[str | None, typer.Argument(metavar="ID", help="Events of this key only.")] = None,
-    type_: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Events of this type only, such as api_key.revoked.")
-    ] = None,
-    actor: Annotated[str | None, typer.Option(metavar="SUBJECT", help="Events by this subject only.")] = None,
-    since: Since = None,
-    until: Annotated[
-        datetime | None,
-        option_types.past_option("The end: a time, or a duration before now."),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most events on a page.")] = 100,
-    everything: AllPages = False,
-    as_json: AsJson = False,
+    key: str | None,
+    type_: str | None,
+    actor: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Show the events of the organization's keys, deleted ones included, newest first."""
-    filters: Mapping[str, Any] = {"key_id": key_id, "type": type_, "actor": actor, "since": since, "until": until}
     more = False
     with service() as client:
+        key_id = None if key is None else lookup.id_of(client, key)
+        filters: Mapping[str, Any] = {"key_id": key_id, "type": type_, "actor": actor, "since": since, "until": until}
         if everything:
             found = list(client.iterate_events(page_size=limit, **filters))
         else:
-            page = client.events(limit=limit, **filters)
-            found, more = list(page.events), page.next is not None
+            found, more = up_to(
+                limit,
+                lambda most, cursor: client.events(limit=most, cursor=cursor, **filters),
+                lambda page: page.events,
+            )
     print_answer(found, _print_events, as_json=as_json)
     if more:
         mention_more(len(found))
 
 
-def usage(
-    key_id: KeyId,
-    period: Annotated[Literal["day", "hour"], typer.Option(metavar="PERIOD", help="Count by day or by hour.")] = "day",
-    since: Since = None,
-    as_json: AsJson = False,
-) -> None:
+@click.command(
+    cls=Command,
+    examples=('keywright keys usage "Billing export"', "keywright keys usage 019a5d2e --period hour --since 12h"),
+)
+@option_types.key
+@click.option(
+    "--period",
+    type=click.Choice(["day", "hour"]),
+    default="day",
+    show_default=True,
+    metavar="PERIOD",
+    help="Count by day or by hour.",
+)
+@option_types.since
+@option_types.as_json
+def usage(key: str, period: str, since: datetime | None, as_json: bool) -> None:
     """Show how often a key was used, by period, by source and by secret."""
     with service() as client:
-        found = client.usage(key_id, period=period, since=since)
+        found = client.usage(lookup.id_of(client, key), period=period, since=since)
     print_answer(found, _print_usage, as_json=as_json)
 
 
-def receipt(key_id: KeyId, as_json: AsJson = False) -> None:
+@click.command(
+    cls=Command,
+    examples=(
+        'keywright keys receipt "Billing export"',
+        "keywright keys receipt 019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b22 --json",
+    ),
+)
+@option_types.key
+@option_types.as_json
+def receipt(key: str, as_json: bool) -> None:
     """Show which processes have acknowledged the revocation or deletion of a key, and which have not."""
     with service() as client:
-        found = client.receipt(key_id)
+        found = client.receipt(lookup.id_of(client, key))
     print_answer(found, _print_receipt, as_json=as_json)
 
 
-def options(as_json: AsJson = False) -> None:
+@click.command(cls=Command, examples=("keywright keys options", "keywright keys options --json"))
+@option_types.as_json
+def options(as_json: bool) -> None:
     """Show the environments and scopes that a new key may have, and the operator's rules."""
     with service() as client:
         found = client.options()
@@ -123,9 +156,9 @@ def _print_usage(usage: "UsageResponse") -> None:
             )
             for source in usage.sources
         ]
-        typer.echo()
+        click.echo()
         print_rows(("From", "Agent", "Through", "Key", "Uses", "Last"), rows)
-    typer.echo()
+    click.echo()
     print_rows(
         ("Key", "Last used", "Works until"),
         [
@@ -155,7 +188,7 @@ def _print_receipt(receipt: "RevocationResponse") -> None:
             (one.kind, moment(one.connected_at), moment(one.confirmed_at), moment(one.may_accept_until))
             for one in receipt.verifiers
         ]
-        typer.echo()
+        click.echo()
         print_rows(("Kind", "Connected", "Confirmed", "Believes until"), rows)
 
 
@@ -171,5 +204,5 @@ def _print_options(options: "OptionsResponse") -> None:
         }
     )
     if options.scopes:
-        typer.echo()
+        click.echo()
         print_rows(("Scope", "What it allows"), [(one.scope, one.description) for one in options.scopes])

