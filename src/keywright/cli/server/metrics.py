@@ -91,6 +91,18 @@ class _Server(ThreadingTCPServer):
 class _Handler(BaseHTTPRequestHandler):
     # The most seconds that a silent connection blocks its thread.
     timeout = 10
+    # The inherited page of an error is HTML.
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(code)d %(message)s\n"
+
+    def version_string(self) -> str:
+        """Give the `Server` header; the inherited one has the version of Python."""
+        return "keywright"
+
+    def end_headers(self) -> None:
+        """Add the header that every answer has."""
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
 
     def do_GET(self) -> None:
         from keywright import telemetry

@@ -1,0 +1,58 @@
+"""The inventory of docs/security is whole: each table lists what the code has, and nothing else."""
+
+import ast
+import re
+from pathlib import Path
+
+from tests.markdown import bare, code, read, table
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "keywright"
+TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
+INVENTORY = "docs/security/inventory.md"
+CRYPTOGRAPHY = {"cryptography", "hashlib", "hmac", "secrets", "ssl"}
+LEVELS = ["secret", "personal", "internal", "public"]
+
+
+def modules_imported(tree: ast.AST) -> set[str]:
+    """Name the top packages that a module imports."""
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.split(".")[0] for name in names}
+
+
+def loggers_of(name: str, tree: ast.Module) -> set[str]:
+    """Name the loggers that a module writes to."""
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    } | {"__name__": "keywright." + name.removesuffix(".py").replace("/", ".")}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    named = [call.args[0] for call in calls if re.search(r"(getLogger|Log)$", ast.unparse(call.func))]
+    found = {constants.get(ast.unparse(argument), getattr(argument, "value", None)) for argument in named}
+    return {logger for logger in found if isinstance(logger, str) and logger.startswith("keywright.")}
+
+
+def test_every_use_of_cryptography() -> None:
+    """Every module that imports cryptography, a hash, TLS or randomness is in the table, and no other."""
+    listed = [name for *_, modules in table(read(INVENTORY), "for", "algorithm") for name in code(modules)]
+    assert sorted(set(listed)) == sorted(name for name, tree in TREES.items() if modules_imported(tree) & CRYPTOGRAPHY)
+
+
+def test_every_table_has_a_level() -> None:
+    """Every table of the newest schema has one of the four levels, and the levels are those with rules."""
+    newest = max((ROOT / "tests" / "storage" / "catalogs").glob("*.sqlite.txt"))
+    stored = set(re.findall(r"^table (\w+):", newest.read_text(), re.MULTILINE)) - {"sqlite_sequence"}
+    levels = {bare(name): level for name, level, _ in table(read(INVENTORY), "table", "highest level")}
+    assert set(levels) == stored
+    assert set(levels.values()) <= set(LEVELS)
+    assert [level for level, *_ in table(read(INVENTORY), "level", "what")] == LEVELS
+
+
+def test_every_logger() -> None:
+    """Every logger that the code writes to is in the table, and no other."""
+    written = {logger for name, tree in TREES.items() for logger in loggers_of(name, tree)}
+    assert [bare(name) for name, _ in table(read(INVENTORY), "logger", "lines")] == sorted(written)
