@@ -158,7 +158,6 @@ def test_public_names_are_documented() -> None:
     [
         "keywright.client",
         "keywright.keys.pair",
-        "keywright.service.checking.checker",
         "keywright.service.checking.verification",
         "keywright.service.checking.usage",
         "keywright.service.checking.local_rate_limiter",

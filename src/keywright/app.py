@@ -44,10 +44,9 @@ from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.checker import Checker
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
-from keywright.service.checking.verification import Verification
+from keywright.service.checking.verification import Checker, Verification
 from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency

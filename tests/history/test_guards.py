@@ -20,8 +20,11 @@ from keywright.keys.pair import mint
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.look_ups import LookUps
+from keywright.service.checking.ports import KeyStore
 from keywright.service.checking.verdicts import KeyVerdict
 from keywright.service.checking.verification import Verification
+from keywright.service.fair_queue import Share
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.storage.postgres import statements as sql
@@ -149,14 +152,20 @@ async def test_a_look_up_that_a_revocation_overtakes(cache: type[KeyCache], expe
     await node.follower.close()
 
 
-class JoinsWhatever(Verification):
-    """Waits for whatever look-up is under way, as if nothing had overtaken it."""
+class AnyLookUp(LookUps):
+    """Joins whatever look-up is under way, as if nothing had overtaken it."""
 
-    async def _look_up(self, presented: bytes, *, shared: bool) -> KeyFacts | None:
-        shared_look_up = self._look_ups.get(presented)
-        if shared_look_up is not None:
-            shared_look_up.look_up.invalidated = False
-        return await super()._look_up(presented, shared=shared)
+    def _may_join(self, pending: Any, now: float) -> bool:
+        pending.look_up.invalidated = False
+        return super()._may_join(pending, now)
+
+
+class JoinsWhatever(Verification):
+    """Waits for whatever look-up is under way."""
+
+    def __init__(self, store: KeyStore, cache: KeyCache, **others: Any) -> None:
+        super().__init__(store, cache, **others)
+        self._look_ups = AnyLookUp(store, cache, monotonic=others["monotonic"], turns=None)
 
 
 @pytest.mark.parametrize(("verification", "expected"), [(Verification, Code.REVOKED), (JoinsWhatever, Code.VALID)])
@@ -184,8 +193,10 @@ async def test_a_look_up_that_others_join(verification: type[Verification], expe
 class AnswersFromMemory(Verification):
     """Answers from memory whoever is going to hold the answer: the second guard, taken out."""
 
-    async def verify_from_store(self, text: str, requirements: Requirements, *, from_memory: bool = True) -> KeyVerdict:
-        return self.verify_now(text, requirements) or await super().verify_from_store(text, requirements)
+    async def verify_from_store(
+        self, text: str, required: Requirements, share: Share = None, *, from_memory: bool = True
+    ) -> KeyVerdict:
+        return self.verify_now(text, required) or await super().verify_from_store(text, required, share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,9 +88,7 @@ def test_a_secret_that_has_ended() -> None:
         ended = facts(retires_at=NOW, **changed)
         verdict = judge(ended, Requirements(environment="sandbox", scopes=("b:read",)), NOW)
         assert verdict is Code.REPLACED
-        assert explain(verdict, ended, NO_REQUIREMENTS, NOW) == explain(
-            verdict, facts(retires_at=NOW), NO_REQUIREMENTS, NOW
-        )
+        assert explain(verdict, ended, NO_REQUIREMENTS) == explain(verdict, facts(retires_at=NOW), NO_REQUIREMENTS)
 
 
 def test_what_is_not_known() -> None:

@@ -5,11 +5,10 @@ from functools import partial
 
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
-from keywright.service.checking.checker import Checker, OnRefused
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import RateLimiter
 from keywright.service.checking.verdicts import Caller
-from keywright.service.checking.verification import Verification
+from keywright.service.checking.verification import Checker, OnRefused, Verification
 from tests.service.fake_checking_store import FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter
 

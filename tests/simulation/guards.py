@@ -27,7 +27,7 @@ from keywright.service.background_tasks import BackgroundTasks
 from keywright.service.change_feed import Reading
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog
-from keywright.service.checking.verification import Verification
+from keywright.service.checking.look_ups import LookUps
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation import node, store
@@ -343,13 +343,13 @@ GUARDS: dict[str, Guard] = {
         "What a look-up found is not held when a change overtook it.", ((DigestCache, "end", _cache_everything),)
     ),
     "joined unless overtaken": Guard(
-        "A node joins no look-up that a change overtook.", ((Verification, "_may_join", _join_invalidated),)
+        "A node joins no look-up that a change overtook.", ((LookUps, "_may_join", _join_invalidated),)
     ),
     "joined within the bound": Guard(
-        "A node joins no look-up that began longer ago than the bound.", ((Verification, "_may_join", _join_old),)
+        "A node joins no look-up that began longer ago than the bound.", ((LookUps, "_may_join", _join_old),)
     ),
     "joined once followed": Guard(
-        "A node that never followed joins no look-up.", ((Verification, "_may_join", _join_early),)
+        "A node that never followed joins no look-up.", ((LookUps, "_may_join", _join_early),)
     ),
     "verifier: joined unless overtaken": Guard(
         "A verifier joins no look-up that a change overtook.",

@@ -10,12 +10,11 @@ from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.checker import Checker
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.local_rate_limiter import LocalRateLimiter
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.checking.verdicts import Caller, KeyVerdict
-from keywright.service.checking.verification import Verification
+from keywright.service.checking.verification import Checker, Verification
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import VerifierCache

@@ -14,8 +14,8 @@ from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import CheckOptions, KeyCheck
 from keywright.keys.format import digest_of
 from keywright.keys.verdict import Code
-from keywright.service.checking.checker import Checker
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.checking.verification import Checker
 from keywright.service.turns import Turns
 
 MOST_CACHED = 16_384

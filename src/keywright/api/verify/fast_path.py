@@ -29,8 +29,8 @@ from keywright.api.verify.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY
-from keywright.service.checking.checker import Checker
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.checking.verification import Checker
 from keywright.service.verifiers import Verifier
 
 _log = telemetry.Log("keywright.error")

@@ -39,8 +39,8 @@ from keywright.keys.format import ENVIRONMENT, digest
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
 from keywright.keys.usage import agent_family
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
-from keywright.service.checking.checker import Checker
 from keywright.service.checking.verdicts import Caller, KeyVerdict
+from keywright.service.checking.verification import Checker
 from keywright.service.verifiers import Verifiers
 
 FORWARD_AUTH = "/forward-auth"

@@ -33,8 +33,8 @@ from keywright.api.verify.responses import (
     request_ids,
 )
 from keywright.api.verify.schemas import BATCH, VERIFY
-from keywright.service.checking.checker import Checker
 from keywright.service.checking.verdicts import Caller
+from keywright.service.checking.verification import Checker
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS
 
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")

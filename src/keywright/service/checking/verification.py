@@ -1,30 +1,34 @@
 """
-Verification: from a presented text to a verdict, up to the rate limits, mostly from memory.
+The use case of checking: from a presented text to a verdict, mostly from memory.
 
-A text that is no key costs no look-up, and requests for the same key share one. `checker` is the rest of the flow.
+One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
+usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
+`Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import cast
 
-from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
+from keywright.keys.addresses import network_of
+from keywright.keys.cache import KeyCache
 from keywright.keys.format import digest, is_private_key
+from keywright.keys.rate_limiter import RateLimitDecision
+from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
-from keywright.service.checking.ports import KeyStore, Seconds
-from keywright.service.checking.verdicts import KeyVerdict
+from keywright.service.checking.failure_limit import FailureLimit
+from keywright.service.checking.look_ups import LookUps
+from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
+from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.turns import Turns
 
+# Python 3.11 takes longer to look up a member of an enumeration than to call a function.
+_VALID = Code.VALID
 
-class _SharedLookUp(NamedTuple):
-    """A look-up under way that several requests wait for, and when it began."""
-
-    since: float
-    look_up: LookUp
-    answer: "asyncio.Task[KeyFacts | None]"
-
+OnRefused = Callable[[Caller, Code, str | None], object]
 
 _NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
 
@@ -60,8 +64,7 @@ class Verification:
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
-        self._turns = turns
-        self._look_ups: dict[bytes, _SharedLookUp] = {}
+        self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns)
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
 
@@ -100,7 +103,7 @@ class Verification:
         """
         presented, stale = digest(text), False
         try:
-            facts = await self._look_up(presented, share, shared=from_memory)
+            facts = await self._look_ups.find(presented, share, shared=from_memory)
         except StorageUnavailable:
             facts, stale = self._cache.get(presented), True
             if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
@@ -120,53 +123,257 @@ class Verification:
         metadata = await self._store.find_metadata(presented)
         return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
 
-    async def _look_up(self, presented: bytes, share: Share, *, shared: bool) -> KeyFacts | None:
-        """Read the key from the database; requests for the same key share one look-up."""
-        if not shared:
-            return await self._read(self._cache.begin(presented), share)
-        pending = self._look_ups.get(presented)
-        now = self._monotonic()
-        if pending is None or not self._may_join(pending, now):
-            look_up = self._cache.begin(presented)
-            pending = _SharedLookUp(now, look_up, asyncio.get_running_loop().create_task(self._read(look_up, share)))
-            self._look_ups[presented] = pending
-            pending.answer.add_done_callback(lambda done: self._answered(presented, done))
-        # Shielded: a cancelled request must not cancel the look-up of the others.
-        return await asyncio.shield(pending.answer)
 
-    def _may_join(self, pending: _SharedLookUp, now: float) -> bool:
+class Checker:
+    """
+    Checks keys for callers: the whole flow of a verification.
+
+    Args:
+        verification: Gives the verdict up to the rate limits.
+        usage: The usage book of accepted uses.
+        failures: The failure limit.
+        limiter: The rate limiter.
+        counters: For each code a function that adds to the number of verdicts.
+        on_refused: Called for each refused key with the caller, the code, and the network of the caller's customer.
+        now: Seconds since the epoch.
+        monotonic: Seconds on the clock of the cache and of *failures*.
+    """
+
+    def __init__(
+        self,
+        *,
+        verification: Verification,
+        usage: UsageBook,
+        failures: FailureLimit,
+        limiter: RateLimiter,
+        counters: Mapping[Code, Callable[[int], object]],
+        now: Seconds,
+        monotonic: Seconds,
+        on_refused: OnRefused = lambda _caller, _code, _network: None,
+    ) -> None:
+        self.verification = verification
+        self._on_refused = on_refused
+        self.clock = now
+        self.monotonic = monotonic
+        self._cached = verification.get_fresh
+        self._failures = failures
+        self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
+        self._note = usage.note
+        self._counters, self._count_valid = counters, counters[_VALID]
+        self._accepted = 0
+
+    def check_now(
+        self,
+        caller: Caller,
+        text: str,
+        required: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        only_valid: bool = False,
+        metadata: bool = False,
+    ) -> KeyVerdict | None:
         """
-        Tell whether a request may share a look-up that began before it.
+        Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
 
-        A look-up older than the bound, or invalidated by a change, may have read the key before it was revoked. In the
-        second case this process has acknowledged the change already. Before its first sync the process may be missing
-        in receipts, so no look-up is shared.
+        With *only_valid* also None, with nothing counted, for a refused key. With *metadata* also for a key whose facts
+        do not contain it.
         """
-        if pending.look_up.invalidated or not self._cache.ever_synced:
-            return False
-        return now - pending.since <= BOUND_SECONDS
+        found = self.verification.verify_now(text, required)
+        if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
+            return None
+        verdict = self._take_now(_visible_to(caller, found), cost)
+        if verdict is None or (only_valid and verdict.code is not _VALID):
+            return None
+        self._conclude(caller, verdict, required, agent)
+        return verdict
 
-    def _answered(self, presented: bytes, done: "asyncio.Task[KeyFacts | None]") -> None:
-        if (pending := self._look_ups.get(presented)) is not None and pending.answer is done:
-            del self._look_ups[presented]
-        if not done.cancelled():
-            # Read here: asyncio logs an exception that no caller has retrieved.
-            done.exception()
+    async def check(
+        self,
+        caller: Caller,
+        text: str,
+        required: Requirements,
+        *,
+        cost: int = 1,
+        agent: str | None = None,
+        metadata: bool = False,
+    ) -> KeyVerdict:
+        """
+        Check a key: decide, take *cost* of its rate limits, add up the use, count the verdict.
 
-    async def _read(self, look_up: LookUp, share: Share) -> KeyFacts | None:
-        facts = None
-        try:
-            facts = await self._find(look_up.digest, share)
-        finally:
-            self._cache.end(look_up, facts)
-        return facts
+        Args:
+            caller: The caller; with `org_id` the keys of other organizations are `not_found`.
+            text: The presented text: anything at all.
+            required: What the request requires; the failure limit applies to the network of its address.
+            cost: How many units of the key's limits the request takes.
+            agent: The family of the customer's user agent.
+            metadata: Whether the facts have to contain the metadata; long ones are read from the database.
 
-    async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
-        if self._turns is None:
-            return await self._store.find_key(presented)
-        if not self._turns.take_now(share):
-            await self._turns.wait(share)
-        try:
-            return await self._store.find_key(presented)
-        finally:
-            self._turns.give_back(share)
+        Raises:
+            Unavailable: The database or the shared rate limiter cannot be reached.
+        """
+        found = self.verification.verify_now(text, required)
+        if found is None:
+            found = await self._look_up(caller, text, required)
+        found = _visible_to(caller, found)
+        if metadata:
+            # Before the limits are taken: without an answer nothing is counted.
+            found = await self.verification.with_metadata(found)
+        verdict = self._take_now(found, cost)
+        if verdict is None:
+            # The key is valid and visible; only the rate-limit decision is missing.
+            facts = cast("KeyFacts", found.facts)
+            verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
+        self._conclude(caller, verdict, required, agent)
+        return verdict
+
+    async def facts_for(
+        self, caller: Caller, text: str, required: Requirements, *, metadata: bool = False
+    ) -> KeyVerdict:
+        """
+        Give the facts of a key, read from the database, to an in-process verifier; it counts limits and usage itself.
+
+        Args:
+            caller: As for `check`.
+            text: As for `check`.
+            required: As for `check`.
+            metadata: As for `check`.
+
+        Raises:
+            StorageUnavailable: The database cannot be reached, and the outage time is over.
+        """
+        found = self.verification.verify_now(text, required)
+        if found is None or found.facts is not None:
+            found = await self._look_up(caller, text, required, shared=False)
+        verdict = _visible_to(caller, found)
+        if metadata:
+            verdict = await self.verification.with_metadata(verdict)
+        self._record(caller, verdict, required, None, self.clock())
+        return verdict
+
+    def cacheable(
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, since: float, *, cost: int = 1
+    ) -> RepeatableVerdict | None:
+        """
+        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated.
+
+        Args:
+            caller: The caller of `check_now`.
+            verdict: The verdict.
+            required: What the request required.
+            since: A time before the verdict: a key that expired in between must not be repeated as valid.
+            cost: As for `check_now`.
+        """
+        facts, presented = verdict.facts, verdict.digest
+        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED:
+            return None
+        until = hour_end(since)
+        for end in (facts.expires_at, facts.retires_at):
+            if since < end < until:
+                until = end
+        bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
+        source = _source(caller, verdict, required, None, since)
+        network = network_of(required.client_ip)
+        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source, network)
+
+    def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
+        """
+        Check a key again; None, with nothing counted, where that takes `check`.
+
+        Args:
+            cached: The verdict on the same request before.
+            at: A reading of `monotonic`.
+            now: A reading of `clock`.
+        """
+        caller, verdict, facts, presented, cost, since, until, source, network = cached
+        if self._cached(presented, at) is not facts or not since <= now < until:
+            return None
+        # Most requests pass here, so this is flat where `_take_now` and `_record` are called otherwise.
+        if source is None:
+            self._refuse(caller, verdict.code, network)
+            return verdict
+        if facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            if decision is None:
+                return None
+            if not decision.allowed:
+                self._refuse(caller, Code.RATE_LIMITED, network)
+                return limited(verdict, decision)
+            verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
+        self._note(source, now)
+        self._accepted += 1
+        if self._accepted == 1:
+            asyncio.get_running_loop().call_soon(self._count_accepted)
+        return verdict
+
+    async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
+        address = required.client_ip
+        exceeded = self._failures.exceeded(caller, address, self.monotonic())
+        # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
+        if exceeded and not self.verification.is_cached(text):
+            return KeyVerdict(Code.RATE_LIMITED, None, None)
+        verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
+        if verdict.code is Code.NOT_FOUND:
+            self._failures.note(caller, address, self.monotonic())
+        return verdict
+
+    def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
+        """Take the cost of the limits of a valid key; None where the rate limiter has to be awaited."""
+        facts = verdict.facts
+        if verdict.code is _VALID and facts is not None and facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            return None if decision is None else limited(verdict, decision)
+        return verdict
+
+    def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
+        now = self.clock()
+        self._record(caller, verdict, required, _source(caller, verdict, required, agent, now), now)
+
+    def _record(
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, source: UsageSource | None, now: float
+    ) -> None:
+        """Add up the use of a valid key, and count the verdict."""
+        if verdict.code is not _VALID:
+            self._refuse(caller, verdict.code, network_of(required.client_ip))
+            return
+        if source is not None:
+            self._note(source, now)
+        self._accepted += 1
+        if self._accepted == 1:
+            # One addition to the counter for all verdicts of one turn of the event loop.
+            asyncio.get_running_loop().call_soon(self._count_accepted)
+
+    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+        self._counters[code](1)
+        self._on_refused(caller, code, network)
+
+    def _count_accepted(self) -> None:
+        self._count_valid(self._accepted)
+        self._accepted = 0
+
+
+def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
+    """Give the verdict on a valid key after the decision of the rate limiter."""
+    code = verdict.code if decision.allowed else Code.RATE_LIMITED
+    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
+
+
+def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
+    """Hide another organization's key from a caller that is limited to its own."""
+    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
+        return verdict
+    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
+
+
+def _source(
+    caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None, now: float
+) -> UsageSource | None:
+    """Give the source of a use; None where the key was refused."""
+    facts, presented = verdict.facts, verdict.digest
+    if verdict.code is not _VALID or facts is None or presented is None:
+        return None
+    return UsageSource(presented, hour_of(now), network_of(required.client_ip), agent, facts.id, caller.name)
+
+
+# What the constructor of a named tuple calls, in a third of the time.
+_new = tuple.__new__

@@ -232,13 +232,7 @@ class Management:
                 now = self.clock()
                 if old is None:
                     return Refused("not_found")
-                if (code := rotation.obstacle(old, now)) is not None:
-                    return Refused(code)
-                if matching is not None and not matching(old.version):
-                    return Refused("precondition_failed")
-                if lacking := principal.not_grantable(old.scopes):
-                    return Refused("scopes_not_grantable", scopes=lacking)
-                if (refused := await rotation.limit_reached(self.store, old, self.policy, now)) is not None:
+                if (refused := await self._refused_rotation(principal, old, matching, now)) is not None:
                     return refused
                 pair = self._mint(old.environment)
                 retirement = rotation.Retirement.of(old.secret, self.policy, now, overlap_seconds, idle_seconds)
@@ -252,6 +246,17 @@ class Management:
             return Refused("changed_meanwhile")
 
         return await self.idempotency.once(principal, idempotent, attempt)
+
+    async def _refused_rotation(
+        self, principal: Principal, api_key: ApiKey, matching: Matching | None, now: datetime
+    ) -> Refused | None:
+        if (code := rotation.obstacle(api_key, now)) is not None:
+            return Refused(code)
+        if matching is not None and not matching(api_key.version):
+            return Refused("precondition_failed")
+        if lacking := principal.not_grantable(api_key.scopes):
+            return Refused("scopes_not_grantable", scopes=lacking)
+        return await rotation.limit_reached(self.store, api_key, self.policy, now)
 
     async def set_overlap(
         self, principal: Principal, origin: Origin, key_id: UUID, *, overlap_seconds: int
