@@ -1,26 +1,41 @@
 """An organization whose keys have as much in them as is allowed: events and cache stay bounded."""
 
 import json
+import tracemalloc
 from dataclasses import replace
+from ipaddress import ip_network
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from keywright.api.keys.requests import MOST_METADATA_BYTES
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache
+from keywright.api.verify.batch import Batches
+from keywright.api.verify.fast_path import FastPath
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.routes import ServiceApp
+from keywright.keys.addresses import MOST_NETWORKS
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, weight_of
+from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey
 from keywright.keys.scopes import MOST_SCOPES
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking.verdicts import Caller
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.commands import update_event_data
 from keywright.service.management.ports import EventFilter, Outcome
 from keywright.storage.migrate import migrate
+from tests.api.checking_plane import CREDENTIAL, CheckingPlane
+from tests.api.protocol import Application, Wire
 from tests.conftest import database_url
 from tests.storage.life_contract import running
 from tests.storage.making import an_event, an_organization, new_key
 
 LARGEST_EVENT_BYTES = 4096
 UPDATES = 50
+CHECKED_KEYS = 400
+MOST_BYTES_BESIDE_THE_CACHE = 16 * 2**20
+"""Of 400 keys with 26 KB each. Bounded by their number alone, their answers, scopes and networks took 40 MiB."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -79,3 +94,73 @@ async def test_the_cache_of_large_keys(url: str) -> None:
     assert 10 < len(cache) < 100
     assert sum(weights) <= most_bytes
     assert min(weights) > 15_000
+
+
+def large_facts(number: int) -> KeyFacts:
+    """Make the facts of a key with the longest scopes and networks, all its own."""
+    scopes = tuple(f"r{number:06}{each:03}{'x' * 50}:{'y' * 60}" for each in range(MOST_SCOPES))
+    networks = tuple(f"2001:db8:{number:x}:{each:x}::/64" for each in range(MOST_NETWORKS))
+    return KeyFacts(
+        id=number.to_bytes(16),
+        org_id=b"o" * 16,
+        name="n",
+        environment="live",
+        scopes=scopes,
+        allowed_ips=networks,
+        weight=weight_of((scopes, networks, *scopes, *networks)),
+    )
+
+
+class Doors(CheckingPlane):
+    """Verify, batch and forward authentication, with the fast path, over one store and one cache."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache.synced(self.time())
+        forward_auth = ForwardAuth(self.checker, self.verifiers, who="open", trusted=[ip_network("10.0.0.1")])
+        fast_path = FastPath(self.checker, self.callers, forward_auth)
+        app = ServiceApp(Application(), self.checker, self.callers, forward_auth=forward_auth, fast_path=fast_path)
+        self.batches = Batches(self.checker)
+        self.wire = Wire(app)
+        self.wire.protocol.client = ("10.0.0.1", 5)
+
+    async def check(self, number: int) -> None:
+        """Check a large key of its own at every door, twice."""
+        pair = mint(number.to_bytes(32), brand="kw", environment="live")
+        facts = self.store.facts[pair.private.digest] = large_facts(number)
+        key = pair.private.reveal()
+        address = f"2001:db8:{number:x}:1::7"
+        body = f'{{"key":"{key}","scopes":["{facts.scopes[7]}"],"client_ip":"{address}"}}'
+        allowed = f'{{"key":"{key}","client_ip":"{address}"}}'
+        for _ in range(2):
+            for sent in (body, allowed):
+                await self.send("POST /api/v2/api-keys/verify", "Content-Type: application/json", body=sent)
+            await self.send("GET /forward-auth", f"X-API-Key: {key}", f"X-Forwarded-For: {address}")
+            await self.send("GET /ext-authz/", f"X-API-Key: {key}", f"X-Forwarded-For: {address}")
+            await self.batches.answer(Caller("edge", None, None), f'{{"keys":[{body},{allowed}]}}'.encode())
+        del self.store.facts[pair.private.digest]
+
+    async def send(self, line: str, *headers: str, body: str = "") -> None:
+        """Send a request, and read its answer: that the key is valid."""
+        length = f"Content-Length: {len(body)}"
+        credential = f"Authorization: Bearer {CREDENTIAL.reveal()}" if body else "Accept: */*"
+        lines = [f"{line} HTTP/1.1", "Host: localhost", credential, length, *headers]
+        transport = self.wire.transport
+        transport.written = b""
+        await self.wire.receive("\r\n".join([*lines, "", body]).encode())
+        transport.take(len(transport.written))
+        answer = transport.written
+        assert b'"code":"valid"' in answer or b"x-keywright-key-id" in answer, answer[:500]
+
+
+async def test_the_memory_beside_the_cache() -> None:
+    """What checks of large keys leave beside the cache of keys is bounded by its size, not by the number of keys."""
+    doors = Doors()
+    await doors.check(0)
+    tracemalloc.start()
+    for number in range(1, CHECKED_KEYS + 1):
+        await doors.check(number)
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert doors.usage._sums
+    assert left < MOST_BYTES_BESIDE_THE_CACHE

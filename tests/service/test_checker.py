@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import LARGEST_KEPT, KeyCache
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
@@ -401,8 +401,9 @@ async def test_a_refusal_of_an_expired_key_is_repeated(plane: Plane) -> None:
 
 
 async def test_what_is_not_cacheable(plane: Plane) -> None:
-    """A verdict that names no key, and one that the rate limiter gave, are not repeated."""
+    """A verdict that names no key, one of the rate limiter, and one on a key with long facts are not repeated."""
     for verdict in (
+        KeyVerdict(Code.VALID, replace(FACTS, weight=LARGEST_KEPT + 1), DIGEST),
         KeyVerdict(Code.NOT_FOUND, None, None),
         KeyVerdict(Code.VALID, FACTS, None),
         KeyVerdict(Code.RATE_LIMITED, FACTS, DIGEST),

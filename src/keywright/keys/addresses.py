@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import NamedTuple
 
 MOST_NETWORKS = 100
+# The most networks of a short list.
+_FEW = 4
 # Characters of an IPv6 address with an IPv4 address at its end.
 _LONGEST = 45
 
@@ -41,7 +43,8 @@ def canonical_network(text: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=65_536)
+# Small, because each entry keeps the networks of a key.
+@lru_cache(maxsize=1024)
 def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
     """
     Tell whether *address* lies in one of *networks*; False for None and for text that is no address.
@@ -149,9 +152,17 @@ def _read_short_hop(text: str) -> _Hop | None:
     return None if address is None else _Hop(address, str(address))
 
 
-@lru_cache(maxsize=16_384)
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return _short_list(texts) if len(texts) <= _FEW else _long_list(texts)
+
+
+def _parsed(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(map(ip_network, texts))
+
+
+# A hundred networks take 32 KB, so fewer long lists are cached: 8 MiB of them at most.
+_short_list = lru_cache(maxsize=16_384)(_parsed)
+_long_list = lru_cache(maxsize=256)(_parsed)
 
 
 def _unmapped(network: Network) -> Network:

@@ -26,6 +26,9 @@ CLOCK_RATE = 200e-6
 WEIGHT_BYTES = 16
 """The unit of `KeyFacts.weight`, in bytes: the allocator hands out multiples of it."""
 
+LARGEST_KEPT = 2048 // WEIGHT_BYTES
+"""The largest `KeyFacts.weight` for other caches: they count entries, and an entry keeps the facts."""
+
 # A slot of a dict in both of its arrays, at a usual filling.
 _SLOT_BYTES = 64
 

@@ -31,8 +31,6 @@ def missing(granted: tuple[str, ...], required: Iterable[str]) -> list[str]:
     return [scope for scope in required if not _grants(granted, scope)]
 
 
-# Requests may require long lists, each different: the cache is small.
-@lru_cache(maxsize=2048)
 def are_granted(granted: tuple[str, ...], required: tuple[str, ...]) -> bool:
     """Tell whether no scope of *required* is `missing`."""
     return not missing(granted, required)
@@ -43,12 +41,15 @@ def is_of(catalogue: Collection[str], scope: str) -> bool:
     return scope in catalogue or ("*" in scope and any(scope in _granting_scopes(entry) for entry in catalogue))
 
 
-@lru_cache(maxsize=16_384)
 def _grants(granted: tuple[str, ...], required: str) -> bool:
-    return is_scope(required) is not None and not _granting_scopes(required).isdisjoint(granted)
+    return not _granting_scopes(required).isdisjoint(granted)
 
 
-def _granting_scopes(required: str) -> set[str]:
-    """Give all scopes that grant *required*."""
+# By the required scope alone: with the granted ones, each entry would keep the scopes of a key, up to 18 KB.
+@lru_cache(maxsize=4096)
+def _granting_scopes(required: str) -> frozenset[str]:
+    """Give all scopes that grant *required*; none for text that is no scope."""
+    if is_scope(required) is None:
+        return frozenset()
     resource, _, action = required.partition(":")
-    return {required, f"{resource}:*", f"*:{action}", "*:*"}
+    return frozenset((required, f"{resource}:*", f"*:{action}", "*:*"))

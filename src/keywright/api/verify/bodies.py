@@ -18,6 +18,7 @@ from uuid import UUID
 from keywright import strict_json
 from keywright.api.http.bodies import as_model
 from keywright.api.http.problems import Refusal
+from keywright.api.verify.responses import cached_by_key
 from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
@@ -236,7 +237,7 @@ def _facts_of(facts: KeyFacts) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=16_384)
+@cached_by_key
 def _written_key(facts: KeyFacts) -> bytes:
     expires_at = None
     if not isinf(facts.expires_at):

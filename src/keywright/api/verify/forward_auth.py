@@ -30,6 +30,7 @@ from keywright.api.verify.responses import (
     EXT_AUTHZ_METER,
     FORWARD_AUTH_METER,
     Headers,
+    cached_by_key,
     error_response,
     lines_of,
     request_ids,
@@ -357,7 +358,7 @@ def _accepted_headers(verdict: KeyVerdict, request_id: bytes, *, metadata: bool)
     return headers
 
 
-@lru_cache(maxsize=16_384)
+@cached_by_key
 def _written_identity(facts: KeyFacts, metadata: bool) -> bytes:
     return lines_of([*_FIXED_HEADERS, *_identity(facts, metadata)])
 
@@ -370,7 +371,7 @@ def _encoded(headers: dict[str, str]) -> Headers:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-@lru_cache(maxsize=16_384)
+@cached_by_key
 def _identity(facts: KeyFacts, metadata: bool) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"x-keywright-org", str(UUID(bytes=facts.org_id)).encode()),

@@ -23,6 +23,8 @@ from keywright.keys.verdict import NO_METADATA, Code, Explanation, KeyFacts
 _JUDGED_FACTS = frozenset({"revoked", "disabled", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
+# The longest list of values that facts share.
+_LONGEST_SHARED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,10 @@ def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
         expires_at=_end(facts.expires_at),
         revoked=facts.revoked,
         disabled=facts.disabled,
-        scopes=_shared(key.scopes),
+        scopes=_shared_list(key.scopes),
         retires_at=_end(facts.retires_at),
-        allowed_ips=_shared(tuple(map(_network, facts.allowed_ips))),
-        rate_limits=_shared(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
+        allowed_ips=_shared_list(tuple(map(_network, facts.allowed_ips))),
+        rate_limits=_shared_list(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
         external_id=key.external_id,
         org_external_id=_shared(key.org_external_id),
         created_by=_shared(key.created_by),
@@ -155,6 +157,11 @@ def _network(text: str) -> str:
 def _limit_state(state: LimitStateResponse) -> LimitState:
     limit = RateLimit(state.name, state.limit, state.window_seconds)
     return LimitState(limit, state.remaining, state.reset_seconds)
+
+
+def _shared_list(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    # Long lists take memory beside the cache, and few are equal.
+    return _shared(values) if len(values) <= _LONGEST_SHARED else values
 
 
 @lru_cache(maxsize=16_384)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import cast
 
 from keywright.keys.addresses import network_of
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import LARGEST_KEPT, KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
@@ -255,7 +255,7 @@ class Checker:
         self, caller: Caller, verdict: KeyVerdict, required: Requirements, since: float, *, cost: int = 1
     ) -> RepeatableVerdict | None:
         """
-        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated.
+        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated, and for a key with long facts.
 
         Args:
             caller: The caller of `check_now`.
@@ -265,7 +265,7 @@ class Checker:
             cost: As for `check_now`.
         """
         facts, presented = verdict.facts, verdict.digest
-        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED:
+        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED or facts.weight > LARGEST_KEPT:
             return None
         until = hour_end(since)
         for end in (facts.expires_at, facts.retires_at):
