@@ -186,6 +186,13 @@ def test_no_issuer(env: pytest.MonkeyPatch) -> None:
     assert sentence() == "KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set."
 
 
+def test_an_empty_domain(env: pytest.MonkeyPatch) -> None:
+    """An empty domain is as if it were not set: the demo overrides the environment's with it."""
+    env.setenv("KEYWRIGHT_AUTH0_DOMAIN", "")
+    env.setenv("KEYWRIGHT_ISSUER", "https://id.acme.example/")
+    assert config.load().issuer == "https://id.acme.example/"
+
+
 def test_two_issuers(env: pytest.MonkeyPatch) -> None:
     """Auth0's domain and an issuer together are refused."""
     env.setenv("KEYWRIGHT_ISSUER", "https://id.acme.example/")
