@@ -360,6 +360,17 @@ class LifeContract:
         assert database.counts()["events"] == 8
         await assert_chains(store, database)
 
+    async def test_many_full_organizations(self, store: RunningStore) -> None:
+        """Creations of many organizations without room refuse nothing to another one that creates at the same time."""
+        full = [an_organization() for _ in range(60)]
+        for organization in full:
+            await store.create(replace(new_key(organization), most_active=1))
+        refused = [replace(new_key(organization), most_active=1) for organization in full]
+        others = [replace(new_key(an_organization()), most_active=1) for _ in range(4)]
+        outcomes = await asyncio.gather(*[store.create(new) for new in [*refused, *others]])
+        assert outcomes[:60] == [Outcome.TOO_MANY] * 60
+        assert outcomes[60:] == [Outcome.DONE] * 4
+
     async def test_only_active_keys_count(self, store: RunningStore) -> None:
         """Keys that are revoked, deleted or expired by a creation take no place; a disabled one keeps its own."""
         organization = an_organization()

@@ -113,9 +113,10 @@ class Creations:
             admitted = _admitted(new, room)
             try:
                 outcomes = await self._insert(list(compress(new, admitted)), most_active)
-            except NoRoom as error:
-                # Nothing was done. From now on there is a look at this organization before.
-                self._full.add(error.org_id)
+            except NoRoom:
+                # Nothing was done. Many organizations of the batch may have no room, and the server names one of them:
+                # so there is a look at all before the next attempt, and from then on at those near the bound.
+                self._full |= {creation.rows.key.org_id for creation in new}
             else:
                 return _outcomes(new, admitted, outcomes)
         raise StorageUnavailable("other processes take the room of the organization")

@@ -26,16 +26,10 @@ class RolledBack(StorageUnavailable):
 
 
 class NoRoom(ValueError):
-    """
-    The organization would have more active keys than it may have; nothing was carried out.
+    """An organization would have more active keys than it may have; nothing was carried out."""
 
-    Args:
-        org_id: The organization, as text in hexadecimal digits.
-    """
-
-    def __init__(self, org_id: str) -> None:
+    def __init__(self) -> None:
         super().__init__("the organization has as many active keys as it may have")
-        self.org_id = org_id
 
 
 class NotDurable(StorageUnavailable):
@@ -72,7 +66,7 @@ def unavailable(error: BaseException) -> StorageUnavailable:
 
 def _server_fault(error: asyncpg.PostgresError, state: str) -> Exception:
     if state == _NO_ROOM:
-        return NoRoom((error.detail or "").replace("-", ""))
+        return NoRoom()
     if state.startswith(_DATA):
         return ValueError(f"PostgreSQL refuses it: {error.constraint_name or state}")
     message = f"PostgreSQL: {error.args[0] if error.args else state} ({state})"

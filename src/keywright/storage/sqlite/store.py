@@ -179,7 +179,7 @@ class SqliteStore(SharedStore):
         ids = [key_id.bytes for key_id in key_ids]
         beginning = SQLITE.time(since)
         found = await self._managing.read(
-            lambda connection: list(_days(connection, org_id.bytes, ids, beginning)), org_id
+            lambda connection: list(_days(connection, org_id.bytes, ids, beginning)), org_id.int
         )
         return checking_rows.days_by_key(self._decoding, found)
 
