@@ -126,7 +126,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         change: Replaces some of the parts.
     """
     plugs = change(plugs_of(settings))
-    tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store))
+    tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store, turns=_few_turns(plugs)))
     plugs = replace(plugs, authenticator=tenants)
     checking = _checking(settings, plugs)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -228,6 +228,11 @@ def _turns(plugs: Plugs, queue: str, *, most: int = 256, alone: int = 64, togeth
     )
 
 
+def _few_turns(plugs: Plugs) -> Turns:
+    """Make the turns of look-ups that any caller causes, known or not; those of keys have others."""
+    return Turns(plugs.monotonic, most=8, alone=4, together=4, longest=2048, longest_of_share=1024)
+
+
 def _policy(settings: Settings) -> Policy:
     return Policy(
         environments=settings.environments,
@@ -265,6 +270,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         new_id=plugs.new_id,
         brand=settings.key_brand,
         outage_seconds=settings.outage_seconds,
+        turns=_few_turns(plugs),
     )
     callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
     verification = Verification(

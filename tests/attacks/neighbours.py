@@ -21,6 +21,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.faults import InvalidToken
 from keywright.service.management.ports import Found
 from keywright.service.principal import Organization, Permission, Principal
+from keywright.service.verifiers import Verifier
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.live import PATIENCE_SECONDS
@@ -102,6 +103,12 @@ class Watched:
         with self.attackers.one():
             return await self.store.find_key(digest)
 
+    async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
+        """Look a verifier up; an unknown one is the attacker's."""
+        self.attacked.set()
+        with self.attackers.one():
+            return await self.store.find_verifier(credential_digest)
+
     async def _counted(self, org_id: UUID, call: Any) -> Any:
         if org_id != ATTACKER.id:
             return await call
@@ -118,9 +125,11 @@ class Neighbourhood:
         self.watched = watched
         self._http = http
 
-    async def ask(self, name: str, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request with the token of an organization."""
-        headers = {"Authorization": f"Bearer {name}"}
+    async def ask(
+        self, name: str, method: str, path: str, *, credential: str | None = None, **request: Any
+    ) -> httpx.Response:
+        """Send a request with the token of an organization, or with another credential."""
+        headers = {"Authorization": f"Bearer {credential or name}"}
         return await self._http.request(method, path, headers=headers, **request)
 
     async def made(self, owner: str, many: int = 1, **fields: Any) -> list[dict[str, Any]]:

@@ -4,12 +4,13 @@ import itertools
 
 import pytest
 
-from keywright.keys.pair import mint
+from keywright.keys.pair import mint, mint_credential
 from tests.attacks.neighbours import CONNECTIONS, KEYS, Neighbourhood, neighbourhood
 
 VERIFY = f"{KEYS}/verify"
 IN_A_BATCH = 100
 MOST_ALONE = 64
+MOST_CREDENTIALS = 4
 _numbers = itertools.count(1)
 
 
@@ -43,3 +44,20 @@ async def test_junk_keys(fresh_url: str, batches: bool) -> None:
             await _check_first_sights(both)
         assert set(statuses) == {200}
         assert both.watched.attackers.most <= MOST_ALONE + 1
+
+
+async def test_junk_credentials(fresh_url: str) -> None:
+    """
+    However many credentials of verifiers a stranger invents, few of them are looked up at once.
+
+    So the first look-up of a key waits for no more than that.
+    """
+    seeds = (number.to_bytes(32) for number in itertools.count(1))
+    credentials = [mint_credential(next(seeds), brand="kw").reveal() for _ in range(CONNECTIONS)]
+    requests = [{"method": "POST", "path": VERIFY, "json": {"key": "x"}, "credential": each} for each in credentials]
+    async with neighbourhood(fresh_url) as both:
+        async with both.under_attack(*requests) as statuses:
+            await _check_first_sights(both)
+        assert set(statuses) == {401}
+        # One of the victim's is counted, too.
+        assert both.watched.attackers.most <= MOST_CREDENTIALS + 1

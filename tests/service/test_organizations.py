@@ -1,16 +1,20 @@
 """The organization of a token by its stored row: who owns an id, what is cached, and what the database decides."""
 
+import asyncio
 from collections.abc import Sequence
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from keywright.service.faults import OrganizationConflict, StorageUnavailable
+from keywright.service.faults import OrganizationConflict, Overloaded, StorageUnavailable
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.principal import Organization, Principal
+from keywright.service.turns import Turns
+from tests.service.fake_checking_store import FakeTime
 
 ISSUER = "https://issuer.example/"
 ACME = Organization.named(ISSUER, "org_acme")
+OTHER = Organization.named(ISSUER, "org_other")
 UUID4 = "6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21"
 
 
@@ -28,6 +32,20 @@ class Rows:
             raise StorageUnavailable("away")
         name = (claimed.issuer, claimed.external_id)
         return [row for row in self.stored if row.id == claimed.id or (row.issuer, row.external_id) == name]
+
+
+class SlowRows(Rows):
+    """Gives rows once it `may_answer`, and counts the look-ups under way."""
+
+    def __init__(self, *stored: Organization) -> None:
+        super().__init__(*stored)
+        self.may_answer = asyncio.Event()
+        self.under_way = 0
+
+    async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
+        self.under_way += 1
+        await self.may_answer.wait()
+        return await super().organizations_like(claimed)
 
 
 class OneToken:
@@ -55,6 +73,23 @@ async def test_new_organization() -> None:
     rows.stored.append(Organization(ACME.id, "https://other.example/", "org_acme"))
     with pytest.raises(OrganizationConflict):
         await organizations.find(ACME)
+
+
+async def test_look_ups_take_turns() -> None:
+    """Look-ups of one organization wait for each other, not those of another; what one finds, the next ones have."""
+    rows = SlowRows(ACME)
+    turns = Turns(FakeTime(), most=4, alone=1, together=1, longest=10, longest_of_share=3)
+    organizations = Organizations(rows, turns=turns)
+    finds = [asyncio.create_task(organizations.find(ACME)) for _ in range(5)]
+    finds.append(asyncio.create_task(organizations.find(OTHER)))
+    await asyncio.sleep(0)
+    assert (rows.under_way, turns.waiting) == (2, 3)
+    rows.may_answer.set()
+    found = await asyncio.gather(*finds, return_exceptions=True)
+    assert found[:4] == [ACME] * 4
+    assert isinstance(found[4], Overloaded)
+    assert found[5] == OTHER
+    assert (rows.reads, turns.taken, turns.waiting) == (2, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """Verifiers and their credentials."""
 
+import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from keywright.keys.cache import DigestCache
-from keywright.service.faults import StorageUnavailable
-from keywright.service.verifiers import VerifierCache, Verifiers, flaw_in_verifier_name
+from keywright.keys.pair import mint_credential
+from keywright.service.faults import Overloaded, StorageUnavailable
+from keywright.service.turns import Turns
+from keywright.service.verifiers import Verifier, VerifierCache, Verifiers, flaw_in_verifier_name
 from tests.service.fake_checking_store import NOW, FakeCheckingStore, FakeTime
 
 
@@ -52,6 +56,44 @@ async def test_what_is_no_credential(verifiers: Verifiers, store: FakeCheckingSt
     """A text that is no credential of the brand is recognized as none, without a look-up."""
     assert await verifiers.recognize(text) is None
     assert store.look_ups == 0
+
+
+class SlowStore(FakeCheckingStore):
+    """Answers look-ups of verifiers once it `may_answer`, and counts those under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+        self.under_way = 0
+
+    async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
+        self.under_way += 1
+        await self.may_answer.wait()
+        self.under_way -= 1
+        return await super().find_verifier(credential_digest)
+
+
+async def test_unknown_credentials(verifiers: Verifiers, time: FakeTime) -> None:
+    """Of credentials that do not exist, few are looked up at once; a cached verifier does not wait for the others."""
+    slow = SlowStore()
+    turns = Turns(time, most=4, alone=2, together=2, longest=40, longest_of_share=20)
+    verifiers = replace(verifiers, store=slow, turns=turns)
+    verifier, credential = await verifiers.create("billing-api")
+    verifiers.cache.end(verifiers.cache.begin(credential.digest), verifier)
+    junk = [mint_credential(number.to_bytes(32), brand="kw").reveal() for number in range(100, 130)]
+    refused = [asyncio.create_task(verifiers.recognize(text)) for text in junk]
+    await asyncio.sleep(0)
+    # The cache is no longer fresh.
+    time.seconds += 10
+    known = asyncio.create_task(verifiers.recognize(credential.reveal()))
+    await asyncio.sleep(0)
+    assert (slow.under_way, turns.taken, turns.waiting) == (3, 3, 20)
+    slow.may_answer.set()
+    assert await known == verifier
+    found = await asyncio.gather(*refused, return_exceptions=True)
+    assert found[:22] == [None] * 22
+    assert all(isinstance(answer, Overloaded) for answer in found[22:])
+    assert (turns.taken, turns.waiting) == (0, 0)
 
 
 async def test_revoked(verifiers: Verifiers, store: FakeCheckingStore) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from keywright.service.faults import OrganizationConflict
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Organization, Principal
+from keywright.service.turns import Turns
 
 DEFAULT_CAPACITY = 10_000
 
@@ -49,11 +50,15 @@ class Organizations:
     Args:
         store: Where organizations are stored.
         capacity: The most cached organizations, at least 1; a full cache drops its oldest entry.
+        turns: Of the look-ups of each organization; None for any number at once.
     """
 
-    def __init__(self, store: OrganizationStore, *, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(
+        self, store: OrganizationStore, *, capacity: int = DEFAULT_CAPACITY, turns: Turns | None = None
+    ) -> None:
         self._store = store
         self._capacity = capacity
+        self._turns = turns
         self._known: dict[tuple[str, str], Organization] = {}
 
     async def find(self, claimed: Organization) -> Organization:
@@ -64,16 +69,27 @@ class Organizations:
 
         Raises:
             OrganizationConflict: The id of *claimed* is stored for another issuer or external id.
+            Overloaded: The organization is not cached, and too many look-ups of it wait.
             StorageUnavailable: The organization is not cached, and the database is unavailable.
         """
         name = (claimed.issuer, claimed.external_id)
         known = self._known.get(name)
         if known is None:
-            known = _stored(claimed, await self._store.organizations_like(claimed))
+            known = _stored(claimed, await self._like(claimed))
             if known is None:
                 return claimed
             self._add(name, known)
         return known
+
+    async def _like(self, claimed: Organization) -> Sequence[Organization]:
+        if self._turns is None:
+            return await self._store.organizations_like(claimed)
+        async with self._turns.one(claimed.id.int):
+            known = self._known.get((claimed.issuer, claimed.external_id))
+            if known is not None:
+                # Found by one that had its turn before.
+                return [known]
+            return await self._store.organizations_like(claimed)
 
     def _add(self, name: tuple[str, str], organization: Organization) -> None:
         while len(self._known) >= self._capacity:

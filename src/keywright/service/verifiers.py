@@ -12,6 +12,7 @@ from keywright.keys.pair import SEED_BYTES, VerifierCredential, mint_credential,
 from keywright.service.checking.ports import Seconds
 from keywright.service.faults import StorageUnavailable
 from keywright.service.ports import Clock, Entropy, NewId
+from keywright.service.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,9 @@ class Verifiers:
 
     `cache` has verifiers by the digest of their credential; the change follower invalidates it. While the database
     is unavailable it serves for `outage_seconds`, like the cached keys.
+
+    `turns` are those of the look-ups; None for any number at once. Anybody can present credentials that do not exist,
+    so their look-ups have one share, and those of cached verifiers have another one.
     """
 
     store: VerifierStore
@@ -65,6 +69,7 @@ class Verifiers:
     new_id: NewId
     brand: str
     outage_seconds: float
+    turns: Turns | None = None
 
     async def create(self, name: str) -> tuple[Verifier, VerifierCredential]:
         """
@@ -87,6 +92,7 @@ class Verifiers:
         Give the verifier with this credential; None where there is none or it is revoked.
 
         Raises:
+            Overloaded: The cache cannot answer, and too many look-ups wait.
             StorageUnavailable: The cache cannot answer, and the database is unavailable.
         """
         if not text.isascii():
@@ -104,7 +110,7 @@ class Verifiers:
         look_up = self.cache.begin(digest)
         found = None
         try:
-            found = await self.store.find_verifier(digest)
+            found = await self._find(digest, is_cached=cached is not None)
         except StorageUnavailable:
             if cached is None or not self.cache.fresh_at(self.monotonic(), grace=self.outage_seconds):
                 raise
@@ -112,6 +118,12 @@ class Verifiers:
         finally:
             self.cache.end(look_up, found)
         return found
+
+    async def _find(self, digest: bytes, *, is_cached: bool) -> Verifier | None:
+        if self.turns is None:
+            return await self.store.find_verifier(digest)
+        async with self.turns.one(is_cached):
+            return await self.store.find_verifier(digest)
 
     def cached(self, digest: bytes, at: float) -> Verifier | None:
         """
