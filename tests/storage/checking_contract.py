@@ -26,7 +26,10 @@ from keywright.service.management.ports import NewApiKey, Outcome, Rotations, So
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
+from keywright.storage.postgres import statements as postgres
+from keywright.storage.shared import statements
 from keywright.storage.shared.statements import MOST_ANNOUNCED
+from keywright.storage.sqlite import statements as sqlite
 from tests.storage.checking_making import (
     HOUR,
     TODAY,
@@ -36,6 +39,7 @@ from tests.storage.checking_making import (
     add_event,
     an_hourly_usage,
     confirmed_at,
+    literal,
     read_changes,
     was,
     written_at,
@@ -1087,6 +1091,33 @@ class CheckingContract(FollowingContract):
         absent = await store.usage(org_id, key_id, since=HOUR, before=new_id())
         assert absent is not None
         assert absent.secrets == absent.sources == []
+
+    async def test_the_rows_of_usage(self, store: RunningStore, database: Database) -> None:
+        """A page of usage by day takes a row for each day and secret, and 150 for sources, however many there are."""
+        made = await _created(store)
+        digests = [made.secret_digest, *await _rotated(store, made.api_key, 5, apart=timedelta(minutes=1))]
+        minute = timedelta(minutes=1)
+        for place, digest in enumerate(digests):
+            # The secrets that were replaced first, which the page leaves out, were used last.
+            last = [HOUR + (50 * (5 - place) + n) * minute for n in range(50)]
+            uses = [
+                an_hourly_usage(made, digest=digest, network=f"10.{place}.{n}.0/24", first_seen=HOUR, last_seen=at)
+                for n, at in enumerate(last)
+            ]
+            await store.add_usage(uses, a_batch())
+        days, hours = 40, (0, 7, 23)
+        times = [TODAY - timedelta(days=day, hours=-hour) for day in range(1, days) for hour in hours]
+        await store.add_usage([an_hourly_usage(made, hour=hour) for hour in times], a_batch())
+        org_id, key_id = made.api_key.org_id, made.api_key.id
+        page = await store.usage(org_id, key_id, since=times[-1], by_day=True, limit=4)
+        assert page is not None
+        assert (len(page.counts), len(page.secrets), len(page.sources)) == (days, 4, 50)
+        shown = {secret.public_key.text for secret in page.secrets}
+        assert {source.public_key for source in page.sources} <= shown
+        statement = statements.usage((sqlite if database.is_sqlite else postgres).DIALECT, by_day=True, below=False)
+        for number, value in enumerate((org_id, key_id, times[-1] - timedelta(days=1)), start=1):
+            statement = statement.replace(f"${number}", literal(database, value))
+        assert len(database.query(statement.replace("$4", "5"))) <= 1 + days + (4 + 2) + 150
 
     async def test_past_rotations(self, store: RunningStore) -> None:
         """The pairs of a key are counted up to a number, and the latest of its rotations have their times."""

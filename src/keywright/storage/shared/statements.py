@@ -14,7 +14,7 @@ from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
-from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
+from keywright.storage.shared.checking_rows import MOST_SOURCES, SessionRow, VerifierRow
 from keywright.storage.shared.readers import Decoding
 
 _ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
@@ -297,6 +297,13 @@ def _days(dialect: Dialect) -> str:
     return f"SELECT {day} AS since, CAST(sum(count) AS bigint) AS count FROM ({_HOURS}) counted GROUP BY {day}"  # noqa: S608
 
 
+# Up to two secrets beyond the page are read, which show that there is a next one: a third of these is left for the page.
+_SOURCES: Final = f"""
+    SELECT o.* FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+    ORDER BY o.last_seen DESC LIMIT {3 * MOST_SOURCES}
+"""  # noqa: S608
+
+
 def usage(dialect: Dialect, *, by_day: bool, below: bool) -> str:
     """
     Give rows of `UsageRow`. Values: organization, key, since when, the most former secrets to give.
@@ -344,7 +351,7 @@ def usage(dialect: Dialect, *, by_day: bool, below: bool) -> str:
         FROM ({_days(dialect) if by_day else _HOURS}) counted
         UNION ALL
         SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
-        FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+        FROM ({_SOURCES}) o
     """  # noqa: S608
 
 
