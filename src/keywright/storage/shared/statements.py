@@ -297,7 +297,7 @@ def _days(dialect: Dialect) -> str:
     return f"SELECT {day} AS since, CAST(sum(count) AS bigint) AS count FROM ({_HOURS}) counted GROUP BY {day}"  # noqa: S608
 
 
-# Up to two secrets beyond the page are read, which show that there is a next one: a third of these is left for the page.
+# Up to two secrets beyond the page are read, which show that there is a next one. A third is left for the page.
 _SOURCES: Final = f"""
     SELECT o.* FROM secret JOIN secret_sources o ON o.secret_id = secret.id
     ORDER BY o.last_seen DESC LIMIT {3 * MOST_SOURCES}
