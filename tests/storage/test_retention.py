@@ -18,6 +18,7 @@ from keywright.service.management.ports import EventFilter, NewApiKey
 from keywright.service.management.retention import EVENTS_IN_A_STEP, prune
 from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
+from keywright.storage import migrations
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.shared.statements import NEWEST_OF_OLD
@@ -179,10 +180,7 @@ async def test_events_without_a_digest(engine: str, request: pytest.FixtureReque
 
     Retention removes them before the event that counts them.
     """
-    if engine == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'keys.db'}")
-    else:
-        database = Database(fresh_database(request.getfixturevalue("postgres_cluster")))
+    database = Database(f"sqlite:///{tmp_path / 'keys.db'}" if engine == "sqlite" else of_a_server(request))
     await asyncio.to_thread(make, database.url, ["20261130_0006", "20261130_0007", "20261130_0008"])
     chained, unchained = an_organization(), an_organization()
     for organization in (chained, chained, unchained):
@@ -205,6 +203,32 @@ async def test_events_without_a_digest(engine: str, request: pytest.FixtureReque
         assert [await prune(store, chained.id, BEFORE) for _ in range(2)] == [2, 0]
         report = await audit(store, chained.id)
         assert (report.findings, report.undigested, report.head.position) == ([], 0, 1)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+async def test_more_events_without_a_digest_than_one_step_removes(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The checkpoint counts further events without a digest where it stands, also where its position is gone."""
+    database = Database(f"sqlite:///{tmp_path / 'keys.db'}" if engine == "sqlite" else of_a_server(request))
+    revisions = [revision for revision in migrations.SQLITE.revisions if revision < "20261201_0015"]
+    await asyncio.to_thread(make, database.url, revisions[:3])
+    organization = an_organization()
+    for _ in range(EVENTS_IN_A_STEP + 2):
+        insert_undigested(database, organization)
+    await asyncio.to_thread(make, database.url, revisions)
+    async with running(database.url) as store:
+        await fill(store, organization, OLD, OLD)
+    await asyncio.to_thread(migrate, database.url)
+    async with running(database.url) as store:
+        removed = [await prune(store, organization.id, BEFORE) for _ in range(3)]
+        assert removed == [EVENTS_IN_A_STEP + 2, 2, 0]
+        report = await audit(store, organization.id)
+        assert (report.findings, report.undigested, report.head.position) == ([], 0, 3)
+        checkpoint = await store.checkpoint(organization.id)
+    assert checkpoint is not None
+    assert (checkpoint.position, checkpoint.removed) == (2, EVENTS_IN_A_STEP + 4)
+    assert checkpoint.undigested == EVENTS_IN_A_STEP + 2
 
 
 # Erasure
@@ -422,6 +446,10 @@ def move(database: Database, table: str, column: str, days: int, where: str = "t
     """Move the times of a column into the past."""
     span = f"{days} * 86400000000" if database.is_sqlite else f"interval '{days} days'"
     database.query(f"UPDATE {table} SET {column} = {column} - {span} WHERE {where}")
+
+
+def of_a_server(request: pytest.FixtureRequest) -> str:
+    return fresh_database(request.getfixturevalue("postgres_cluster"))
 
 
 def insert_undigested(database: Database, organization: Organization) -> None:
