@@ -88,6 +88,9 @@ class FakeCheckingStore:
         return facts
 
     async def find_metadata(self, digest: bytes) -> str | None:
+        self.look_ups += 1
+        if self.hold is not None:
+            await self.hold.wait()
         self.must_answer()
         return self.metadata.get(digest)
 

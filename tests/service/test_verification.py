@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -169,6 +170,24 @@ async def test_a_flood_of_look_ups_leaves_turns_to_others() -> None:
     several.plane.store.hold.set()
     assert {(await task).code for task in [*flood, other]} == {Code.NOT_FOUND}
     assert several.plane.store.look_ups == 6
+
+
+async def test_long_metadata_takes_turns() -> None:
+    """However often one caller includes the long metadata of a cached key, another caller's look-up begins at once."""
+    several = Several()
+    store = several.plane.store
+    store.facts[DIGEST], store.metadata[DIGEST] = replace(FACTS, metadata=None), '{"a":"long"}'
+    several.plane.cache.end(several.plane.cache.begin(DIGEST), store.facts[DIGEST])
+    caller, check = CALLER._replace(name="flood"), several.plane.checker.check
+    flood = [asyncio.create_task(check(caller, TEXT, NO_REQUIREMENTS, metadata=True)) for _ in range(5)]
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert store.look_ups == 2
+    (other,) = await several.ask("other", 1)
+    assert store.look_ups == 3
+    assert store.hold is not None
+    store.hold.set()
+    assert [(await task).code for task in [*flood, other]] == [Code.VALID] * 5 + [Code.NOT_FOUND]
 
 
 async def test_a_full_queue_of_look_ups() -> None:

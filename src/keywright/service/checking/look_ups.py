@@ -1,15 +1,20 @@
 """
-The look-ups of keys that are not cached: requests for the same key share one, and callers take turns.
+The look-ups of keys that are not cached, and of long metadata; callers take turns.
+
+Requests for the same key share one look-up of it.
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import KeyStore, Seconds
 from keywright.service.fair_queue import Share
 from keywright.service.turns import Turns
+
+T = TypeVar("T")
 
 
 class _SharedLookUp(NamedTuple):
@@ -90,12 +95,25 @@ class LookUps:
             self._cache.end(look_up, facts)
         return facts
 
+    async def find_metadata(self, presented: bytes, share: Share) -> str | None:
+        """
+        Read the metadata of a key from the database, as compact JSON; None where there is no such key.
+
+        Raises:
+            Overloaded: Too many look-ups of the share wait.
+            StorageUnavailable: The database is unavailable.
+        """
+        return await self._in_turn(self._store.find_metadata, presented, share)
+
     async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
+        return await self._in_turn(self._store.find_key, presented, share)
+
+    async def _in_turn(self, read: Callable[[bytes], Awaitable[T]], presented: bytes, share: Share) -> T:
         if self._turns is None:
-            return await self._store.find_key(presented)
+            return await read(presented)
         if not self._turns.take_now(share):
             await self._turns.wait(share)
         try:
-            return await self._store.find_key(presented)
+            return await read(presented)
         finally:
             self._turns.give_back(share)
