@@ -13,7 +13,7 @@ import pytest
 from keywright.service.change_log import ORIGIN, ChangeLog
 from keywright.service.management.audit import FindingKind, Report, audit
 from keywright.service.management.audit_log import EventType
-from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, erase_subject
+from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, NotErasable, erase_subject
 from keywright.service.management.ports import EventFilter, NewApiKey
 from keywright.service.management.retention import EVENTS_IN_A_STEP, prune
 from keywright.service.management.task_ports import Removable
@@ -100,6 +100,16 @@ async def test_all_events_may_go(store: RunningStore) -> None:
     await fill(store, organization, NOON)
     report = await audit(store, organization.id)
     assert (report.findings, report.head.position) == ([], 3)
+
+
+async def test_the_end_of_a_pruned_chain_is_missed(store: RunningStore, database: Database) -> None:
+    """An organization of which only the checkpoint is left is audited, and the end that is gone is found."""
+    organization = an_organization()
+    await fill(store, organization, OLD, OLD)
+    assert await prune(store, organization.id, BEFORE) == 2
+    database.query("DELETE FROM event_chain_heads")
+    assert await store.chained_organizations() == [organization.id]
+    assert kinds(await audit(store, organization.id)) == [FindingKind.END_ALTERED]
 
 
 async def test_several_processes_prune_at_once(store: RunningStore, database: Database) -> None:
@@ -222,7 +232,7 @@ async def test_more_events_without_a_digest_than_one_step_removes(
     await asyncio.to_thread(migrate, database.url)
     async with running(database.url) as store:
         removed = [await prune(store, organization.id, BEFORE) for _ in range(3)]
-        assert removed == [EVENTS_IN_A_STEP + 2, 2, 0]
+        assert (sum(removed), removed[-1]) == (EVENTS_IN_A_STEP + 4, 0)
         report = await audit(store, organization.id)
         assert (report.findings, report.undigested, report.head.position) == ([], 0, 3)
         checkpoint = await store.checkpoint(organization.id)
@@ -273,6 +283,19 @@ async def test_many_events_of_one_subject(store: RunningStore, database: Databas
     assert len(sizes) == 3
     assert max(sizes) < 4096
     assert (await audit(store, organization.id)).findings == []
+
+
+async def test_two_erasures_at_once(store: RunningStore) -> None:
+    """Of two erasures of one person at once, one may be told to go on later; together they erase each event once."""
+    organization = an_organization()
+    await asyncio.gather(*[store.create(made_at(organization, NOON)) for _ in range(2 * EVENTS_IN_AN_ERASURE)])
+    outcomes = await asyncio.gather(
+        *[erase(store, organization, "auth0|bob") for _ in range(2)], return_exceptions=True
+    )
+    assert all(isinstance(outcome, tuple | NotErasable) for outcome in outcomes)
+    await erase(store, organization, "auth0|bob")
+    report = await audit(store, organization.id)
+    assert (report.findings, report.erased) == ([], 2 * EVENTS_IN_AN_ERASURE)
 
 
 async def test_a_dry_run_erases_nothing(store: RunningStore) -> None:

@@ -253,6 +253,14 @@ async def test_an_altered_event_is_not_erased() -> None:
             await erase(store, subject)
 
 
+async def test_an_erasure_that_was_overtaken() -> None:
+    """Where another erasure, or retention, was there first, the operator is told to run it again."""
+    store = log_of(NOW)
+    store.overtaken = True
+    with pytest.raises(NotErasable, match="run it again"):
+        await erase(store, store.trail[0].subject)
+
+
 async def test_what_is_left_is_proven() -> None:
     """An event that says it was erased, and by nothing that names it so, was altered."""
     whole = log_of(NOW, NOW)
