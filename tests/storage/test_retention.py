@@ -243,7 +243,7 @@ async def test_more_events_without_a_digest_than_one_step_removes(
 
 
 def test_a_step_reads_no_more_of_a_long_log(tmp_path: Path) -> None:
-    """On SQLite, whose one thread for checking executes it, too, the count of each step reads no event with a digest."""
+    """On SQLite, whose one thread for checking executes it, the count of each step reads no event with a digest."""
     database = Database(f"sqlite:///{tmp_path / 'keys.db'}")
     migrate(database.url)
     count = statements.UNDIGESTED.replace("$1", "x''")
