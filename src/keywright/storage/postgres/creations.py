@@ -129,7 +129,7 @@ class Creations:
         if most_active is None or not near:
             return {}
         at = max(creation.at for creation in new)
-        room = {org: most_active - active for org, active in await self._execute(_SHARE, sql.SETTLE, list(near), at)}
+        room = {org: most_active - active for org, active in await self._execute(_SHARE, sql.SETTLE, sorted(near), at)}
         self._full |= {org for org, left in room.items() if left <= 0}
         self._full -= {org for org, left in room.items() if left > MOST_IN_A_BATCH}
         if len(self._full) > MOST_FULL:
