@@ -122,7 +122,8 @@ class Settings(DatabaseSettings):
         default=100_000,
         ge=1,
         le=1_000_000_000,
-        description="How many active keys an organization may have. Set to nothing for any number.",
+        description="How many active keys an organization may have, disabled ones among them. Set to nothing for any "
+        "number.",
     )
     rotations_per_hour: int | None = Field(
         default=10,

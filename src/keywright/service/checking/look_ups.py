@@ -1,5 +1,7 @@
 """
-The look-ups of keys that are not cached: requests for the same key share one, and callers take turns.
+The look-ups of keys that are not cached, and of long metadata; callers take turns.
+
+Requests for the same key share one look-up of it.
 """
 
 import asyncio

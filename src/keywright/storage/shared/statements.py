@@ -100,7 +100,7 @@ ORGANIZATIONS_LIKE: Final = """
 
 ORGANIZATIONS: Final = """
     SELECT org_id FROM events UNION SELECT org_id FROM event_chain UNION SELECT org_id FROM event_chain_heads
-    ORDER BY org_id
+    UNION SELECT org_id FROM event_checkpoints ORDER BY org_id
 """
 
 LINKS: Final = f"""
