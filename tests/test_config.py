@@ -186,6 +186,13 @@ def test_no_issuer(env: pytest.MonkeyPatch) -> None:
     assert sentence() == "KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set."
 
 
+def test_an_empty_domain_is_none(env: pytest.MonkeyPatch) -> None:
+    """A deployment that sets every variable sets the domain of Auth0 to an empty text where it has another issuer."""
+    env.setenv("KEYWRIGHT_AUTH0_DOMAIN", "")
+    env.setenv("KEYWRIGHT_ISSUER", "https://id.acme.example/")
+    assert config.load().issuer == "https://id.acme.example/"
+
+
 def test_two_issuers(env: pytest.MonkeyPatch) -> None:
     """Auth0's domain and an issuer together are refused."""
     env.setenv("KEYWRIGHT_ISSUER", "https://id.acme.example/")

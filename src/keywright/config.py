@@ -264,7 +264,7 @@ class Settings(DatabaseSettings):
         "auth0_domain", mode="before",
     )(values.none_if_empty)
     _catalogue = field_validator("scopes", mode="before")(values.catalogue)
-    _domain = field_validator("auth0_domain", mode="before")(values.bare_domain)
+    _domain = field_validator("auth0_domain")(values.bare_domain)
     _address = field_validator("public_url")(values.public_url)
     _redis = field_validator("redis_url")(values.redis_url)
     _names = field_validator("environments")(values.environments)

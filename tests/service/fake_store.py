@@ -63,7 +63,14 @@ class FakeStore:
         return self.receipts.get((org_id, key_id))
 
     async def usage(
-        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+        self,
+        org_id: UUID,
+        key_id: UUID,
+        *,
+        since: datetime,
+        by_day: bool = False,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> Usage | None:
         return None
 

@@ -130,8 +130,9 @@ ROTATED = f"""
 KEY = f"md5('o1')::uuid, {OFTEN_ROTATED}"
 WORK = {
     "get": (sql.GET, KEY),
-    "usage": (statements.usage(sql.DIALECT, below=False), f"{KEY}, now(), 21"),
-    "usage below": (statements.usage(sql.DIALECT, below=True), f"{KEY}, now(), 21, md5('p5000')::uuid"),
+    "usage": (statements.usage(sql.DIALECT, by_day=False, below=False), f"{KEY}, now(), 21"),
+    "usage by day": (statements.usage(sql.DIALECT, by_day=True, below=False), f"{KEY}, now(), 21"),
+    "usage below": (statements.usage(sql.DIALECT, by_day=True, below=True), f"{KEY}, now(), 21, md5('p5000')::uuid"),
     "pairs": (statements.PAIRS, f"{KEY}, 50"),
     "rotations": (statements.ROTATIONS, f"{KEY}, 10"),
     "change": (

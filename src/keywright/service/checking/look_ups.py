@@ -14,7 +14,7 @@ from keywright.service.checking.ports import KeyStore, Seconds
 from keywright.service.fair_queue import Share
 from keywright.service.turns import Turns
 
-T = TypeVar("T")
+Found = TypeVar("Found")
 
 
 class _SharedLookUp(NamedTuple):
@@ -68,6 +68,16 @@ class LookUps:
         # Shielded: a cancelled request must not cancel the look-up of the others.
         return await asyncio.shield(pending.answer)
 
+    async def find_metadata(self, presented: bytes, share: Share) -> str | None:
+        """
+        Read the metadata of the key from the database, as `KeyStore.find_metadata` does; it takes a turn as `find`.
+
+        Raises:
+            Overloaded: Too many look-ups of the share wait.
+            StorageUnavailable: The database is unavailable.
+        """
+        return await self._in_turn(self._store.find_metadata, presented, share)
+
     def _may_join(self, pending: _SharedLookUp, now: float) -> bool:
         """
         Tell whether a request may share a look-up that began before it.
@@ -90,25 +100,12 @@ class LookUps:
     async def _read(self, look_up: LookUp, share: Share) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._find(look_up.digest, share)
+            facts = await self._in_turn(self._store.find_key, look_up.digest, share)
         finally:
             self._cache.end(look_up, facts)
         return facts
 
-    async def find_metadata(self, presented: bytes, share: Share) -> str | None:
-        """
-        Read the metadata of a key from the database, as compact JSON; None where there is no such key.
-
-        Raises:
-            Overloaded: Too many look-ups of the share wait.
-            StorageUnavailable: The database is unavailable.
-        """
-        return await self._in_turn(self._store.find_metadata, presented, share)
-
-    async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
-        return await self._in_turn(self._store.find_key, presented, share)
-
-    async def _in_turn(self, read: Callable[[bytes], Awaitable[T]], presented: bytes, share: Share) -> T:
+    async def _in_turn(self, read: Callable[[bytes], Awaitable[Found]], presented: bytes, share: Share) -> Found:
         if self._turns is None:
             return await read(presented)
         if not self._turns.take_now(share):

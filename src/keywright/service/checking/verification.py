@@ -114,7 +114,7 @@ class Verification:
         Add the metadata of the key to its facts where they do not contain it; `not_found` where the key is gone by now.
 
         Args:
-            verdict: The verdict on the key.
+            verdict: The verdict.
             share: Whose turn a look-up takes.
 
         Raises:
