@@ -186,8 +186,8 @@ def test_no_issuer(env: pytest.MonkeyPatch) -> None:
     assert sentence() == "KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set."
 
 
-def test_an_empty_domain(env: pytest.MonkeyPatch) -> None:
-    """An empty domain is as if it were not set: the demo overrides the environment's with it."""
+def test_an_empty_domain_is_none(env: pytest.MonkeyPatch) -> None:
+    """A deployment that sets every variable sets the domain of Auth0 to an empty text where it has another issuer."""
     env.setenv("KEYWRIGHT_AUTH0_DOMAIN", "")
     env.setenv("KEYWRIGHT_ISSUER", "https://id.acme.example/")
     assert config.load().issuer == "https://id.acme.example/"

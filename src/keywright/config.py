@@ -122,7 +122,8 @@ class Settings(DatabaseSettings):
         default=100_000,
         ge=1,
         le=1_000_000_000,
-        description="How many active keys an organization may have. Set to nothing for any number.",
+        description="How many active keys an organization may have, disabled ones among them. Set to nothing for any "
+        "number.",
     )
     rotations_per_hour: int | None = Field(
         default=10,
@@ -260,10 +261,10 @@ class Settings(DatabaseSettings):
     _split = field_validator("environments", "cors_origins", "trusted_proxies", mode="before")(values.split)
     _unset = field_validator(
         "max_life_days", "max_active_keys", "rotations_per_hour", "max_pairs", "grantable_scopes_claim", "public_url",
-        mode="before",
+        "auth0_domain", mode="before",
     )(values.none_if_empty)
     _catalogue = field_validator("scopes", mode="before")(values.catalogue)
-    _domain = field_validator("auth0_domain", mode="before")(values.bare_domain)
+    _domain = field_validator("auth0_domain")(values.bare_domain)
     _address = field_validator("public_url")(values.public_url)
     _redis = field_validator("redis_url")(values.redis_url)
     _names = field_validator("environments")(values.environments)

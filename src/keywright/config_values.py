@@ -45,11 +45,11 @@ def catalogue(value: object) -> object:
     return read_catalogue(value) if isinstance(value, str) else value
 
 
-def bare_domain(value: object) -> object:
-    """Check the domain of an issuer; give None for an empty one, which is as if it were not set."""
-    if value is None or value == "":
+def bare_domain(value: str | None) -> str | None:
+    """Check the domain of an issuer."""
+    if value is None:
         return None
-    if not isinstance(value, str) or not _DOMAIN.fullmatch(value):
+    if not _DOMAIN.fullmatch(value):
         raise ValueError("must be a bare domain such as acme.eu.auth0.com, without https:// and without a path")
     return value.lower()
 

@@ -16,6 +16,7 @@ from keywright.app import create_app
 from keywright.config import Settings
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Principal
+from keywright.storage.migrate import migrate
 
 DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Äpfel"}}
 
@@ -50,6 +51,7 @@ def serving(tmp_path: Path) -> Callable[[str], Any]:
                 "openapi": openapi,
             }
         )
+        migrate(settings.database_url.get_secret_value())
         app = create_app(settings, change=lambda plugs: replace(plugs, authenticator=OneToken()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright") as http:
             yield http

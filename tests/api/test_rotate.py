@@ -194,9 +194,9 @@ def test_a_secret_that_ended_stays_ended(caller: Caller, verifier: Verifier) -> 
     url = f"{KEYS}/{created['id']}"
     current = caller.http.post(f"{url}/rotate", json={"overlap_seconds": 0}).json()["private_key"]
     old = created["private_key"]
-    eventually(lambda: verifier.code(old) == "expired")
+    eventually(lambda: verifier.code(old) == "replaced")
     for method, path, verdict in (("PUT", "/revoke", "revoked"), ("DELETE", "", "not_found")):
         caller.http.request(method, f"{url}{path}").raise_for_status()
         eventually(lambda expected=verdict: verifier.code(current) == expected)
         # The second one is always looked up.
-        assert verifier.code(old) == verifier.ask(old, facts=True).json()["code"] == "expired"
+        assert verifier.code(old) == verifier.ask(old, facts=True).json()["code"] == "replaced"

@@ -597,7 +597,7 @@ def test_who_fails_too_often_is_turned_away(caller: Caller, verifier: Verifier) 
     held = caller.create()["private_key"]
     # Networks of this test's own, out of a documentation range (RFC 3849).
     network, elsewhere = (f"2001:db8:{half}{secrets.token_hex(1)}" for half in ("1", "2"))
-    address, neighbour, stranger = f"{network}::1", f"{network}:9::2", f"{elsewhere}::1"
+    address, neighbour, stranger = f"{network}::1", f"{network}::2", f"{elsewhere}::1"
     assert verifier.code(held, client_ip=address) == "valid"
     typing_errors = {verifier.code("junk", client_ip=address, facts=number % 2 == 0) for number in range(100)}
     assert typing_errors == {"not_found"}

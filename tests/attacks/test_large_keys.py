@@ -65,10 +65,10 @@ async def test_updates_of_all_metadata(url: str, members: int) -> None:
             assert await store.update(new, event) is Outcome.DONE
             key = replace(new, version=new.version + 1)
         page = await store.events(key.org_id, limit=UPDATES, before=None, which=EventFilter(key_id=key.id))
-    sizes = [len(json.dumps(event.data)) for event, _ in page]
+    sizes = [len(json.dumps(event.data)) for event, _ in page.items]
     assert len(sizes) == UPDATES
     assert max(sizes) <= LARGEST_EVENT_BYTES
-    assert all(set(event.data) == {"before", "after", "metadata_omitted"} for event, _ in page)
+    assert all(set(event.data) == {"before", "after", "metadata_omitted"} for event, _ in page.items)
 
 
 async def test_the_cache_of_large_keys(url: str) -> None:

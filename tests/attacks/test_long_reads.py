@@ -1,11 +1,16 @@
 """An organization that searches, filters and lists on many connections: what it costs the organization beside it."""
 
+import asyncio
+import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from keywright.api.keys.answers import answer_page
 from keywright.service.management.ports import MOST_EXAMINED
 from tests.attacks.neighbours import CONNECTIONS, KEYS, Neighbourhood, neighbourhood
+from tests.service.managing import ALICE, turns_for_many
 
 PARTS = 3
 MANY = PARTS * MOST_EXAMINED - 200
@@ -47,6 +52,32 @@ async def test_long_reads(fresh_url: str, attack: str) -> None:
         assert set(statuses) == {200}
         assert attackers.most <= 4
         assert max(both.watched.limits) <= 101
+
+
+async def test_a_page_is_written_in_slices() -> None:
+    """Other tasks of the event loop run between slices of 100 items of a page, also where every turn is free."""
+    passes = 0
+    written_in: Counter[int] = Counter()
+
+    async def others() -> None:
+        nonlocal passes
+        while True:
+            passes += 1
+            await asyncio.sleep(0)
+
+    def response(number: int) -> int:
+        written_in[passes] += 1
+        return number
+
+    other = asyncio.ensure_future(others())
+    try:
+        for items in (range(1000), range(100), range(0)):
+            answer = await answer_page(turns_for_many(), ALICE, items, response, {})
+            assert json.loads(bytes(answer.body)) == list(items)
+    finally:
+        other.cancel()
+    assert sum(written_in.values()) == 1100
+    assert max(written_in.values()) <= 100
 
 
 async def test_a_search_ends(fresh_url: str) -> None:

@@ -72,7 +72,7 @@ def test_hostile_events() -> None:
 
 def test_usage() -> None:
     """Usage is shown by period, by source with its secret, and by secret."""
-    with fake_service({("GET", f"{ONE}/usage?period=hour"): Answer(200, USAGE)}) as service:
+    with fake_service({("GET", f"{ONE}/usage?limit=20&period=hour"): Answer(200, USAGE)}) as service:
         shown = invoke(service, "usage", KEY_ID, "--period", "hour").stdout
         as_json = invoke(service, "usage", KEY_ID, "--period", "hour", "--json").stdout
     counts, sources, secrets = (block.splitlines() for block in shown.split("\n\n"))
@@ -84,8 +84,29 @@ def test_usage() -> None:
 
 def test_usage_of_an_unused_key() -> None:
     """An unused key has counts and no sources."""
-    with fake_service({("GET", f"{ONE}/usage?period=day"): Answer(200, {**USAGE, "sources": []})}) as service:
+    with fake_service({("GET", f"{ONE}/usage?limit=20&period=day"): Answer(200, {**USAGE, "sources": []})}) as service:
         assert "Through" not in invoke(service, "usage", KEY_ID).stdout
+
+
+def test_pages_of_usage() -> None:
+    """A page of secrets says that there are more; all pages are shown as one, with the latest sources first."""
+    (secret,), (source,) = USAGE["secrets"], USAGE["sources"]
+    replaced = {**secret, "public_key": "other", "retires_at": "2026-11-22T21:01:00Z"}
+    earlier, later = ({**source, "last_seen": at} for at in ("2026-11-22T20:00:00Z", "2026-11-22T22:00:00Z"))
+    first, last = {**USAGE, "sources": [earlier]}, {**USAGE, "sources": [later], "secrets": [replaced]}
+    path = f"{ONE}/usage?limit=1"
+    link = {"Link": f'<{path}&cursor=x>; rel="next"'}
+    answers = {
+        ("GET", f"{path}&period=day"): Answer(200, first, link),
+        ("GET", f"{path}&cursor=x&period=day"): Answer(200, last),
+    }
+    with fake_service(answers) as service:
+        done = invoke(service, "usage", KEY_ID, "--limit", "1", "--json")
+        everything = invoke(service, "usage", KEY_ID, "--limit", "1", "--all", "--json")
+    assert json.loads(done.stdout) == first
+    assert done.stderr == "These are the first 1 secrets. There are more: use --all.\n"
+    assert json.loads(everything.stdout) == {**USAGE, "sources": [later, earlier], "secrets": [secret, replaced]}
+    assert everything.stderr == ""
 
 
 def test_receipt() -> None:

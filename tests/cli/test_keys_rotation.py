@@ -263,7 +263,7 @@ def test_rotate_and_wait() -> None:
     answers = {
         ("POST", f"{ONE}/rotate"): Answer(200, ROTATED),
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
-        ("GET", f"{ONE}/usage?period=hour"): Answer(
+        ("GET", f"{ONE}/usage?limit=20&period=hour"): Answer(
             200, usage(source(OLD_PAIR, "192.0.2.0/24", "2020-01-01T00:00:00Z"))
         ),
     }
@@ -282,7 +282,7 @@ def test_live_on_a_terminal() -> None:
     """On a terminal the state is shown in place, and the end is a line of its own."""
     answers = {
         ("GET", ONE): Answer(200, key(new_used="2020-01-01T00:00:00Z", old_used="2020-01-01T00:00:00Z")),
-        ("GET", f"{ONE}/usage?period=hour"): Answer(200, usage()),
+        ("GET", f"{ONE}/usage?limit=20&period=hour"): Answer(200, usage()),
     }
     with (
         fake_service(answers) as service,

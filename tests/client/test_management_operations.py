@@ -226,13 +226,31 @@ def test_events_without_a_place() -> None:
 
 
 def test_usage() -> None:
-    """Usage is read by period, source and pair."""
+    """Usage is read by period, source and pair; it has the cursor of the next page of pairs, None on the last."""
     recorder = Recorder(USAGE)
     usage = recorder.keys.usage(KEY_ID, period="hour", since=NOON)
     assert recorder.asked == ("GET", f"{ONE}/usage", None)
-    assert recorder.parameters == {"period": "hour", "since": "2027-01-31T12:00:00Z"}
+    assert recorder.parameters == {"limit": "20", "period": "hour", "since": "2027-01-31T12:00:00Z"}
+    assert usage.next is None
+    link = {"Link": f'<{ONE}/usage?limit=1&cursor=next>; rel="next"'}
+    assert Recorder(USAGE, headers=link).keys.usage(KEY_ID, limit=1).next == "next"
+    second = Recorder(USAGE)
+    second.keys.usage(KEY_ID, limit=1, cursor="next")
+    assert second.parameters == {"limit": "1", "cursor": "next", "period": "day"}
     assert (usage.counts[0].count, usage.sources[0].network, usage.sources[0].agent) == (3, "192.0.2.0/24", None)
     assert usage.sources[0].public_key == usage.secrets[0].public_key == PAIR.public.text
+
+
+def test_all_pages_of_usage() -> None:
+    """Iterating gives page after page of a key's pairs, by the cursor of the page before."""
+    recorder = Recorder(USAGE, headers={"Link": f'<{ONE}/usage?limit=1&cursor=next>; rel="next"'})
+    pages = list(recorder.keys.iterate_usage(KEY_ID, page_size=1, period="hour"))
+    # The same cursor again ends the iteration.
+    assert [page.next for page in pages] == ["next", "next"]
+    assert [dict(request.url.params) for request in recorder.seen] == [
+        {"limit": "1", "period": "hour"},
+        {"limit": "1", "cursor": "next", "period": "hour"},
+    ]
 
 
 def test_receipt() -> None:

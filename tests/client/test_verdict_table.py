@@ -92,14 +92,14 @@ def cases() -> Iterator[Case]:
 def plainly(case: Case) -> str:
     """Decide by the words of the documentation, as slowly and simply as it can be said."""
     facts, requirements = case.facts, case.requirements
+    if facts.retires_at <= NOW:
+        return "replaced"
     if facts.revoked:
         return "revoked"
     if facts.disabled:
         return "disabled"
     if facts.expires_at <= NOW:
         return "expired"
-    if facts.retires_at <= NOW:
-        return "replaced"
     if requirements.environment not in (None, "live"):
         return "wrong_environment"
     if not all(any(covers(grant, wish) for grant in facts.scopes) for wish in requirements.scopes):

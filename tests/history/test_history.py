@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from keywright.dev.issuer import DevIssuer
+from keywright.storage.migrate import migrate
 from keywright.storage.url import PostgresUrl, read
 from tests.history import revoking, running
 from tests.history.checker import History, Summary, summary, violations
@@ -134,6 +135,7 @@ async def test_on_sqlite(issuer: DevIssuer, tmp_path: Path) -> None:
     """Two nodes on one file, one of them with two processes, and two verifiers keep every promise through it all."""
     path = tmp_path / "keywright.db"
     url = f"sqlite:///{path}"
+    migrate(url)
     operations = OPERATIONS // 5
     settings = environment(
         issuer, database_url=url, metrics="off", log_level="warning", outage_seconds=str(OUTAGE_SECONDS[0])

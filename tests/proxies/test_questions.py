@@ -163,7 +163,7 @@ def test_bad_key(ask: Ask, keywright: Keywright, asker: str) -> None:
         assert answer.status == 401
         assert code in answer.body
         assert answer.headers["www-authenticate"].startswith('Bearer realm="keywright"')
-        assert identity(answer) == [None] * 4
+        assert identity(answer) == [None] * 8
 
 
 @pytest.mark.parametrize("asker", QUESTIONS)
@@ -179,7 +179,7 @@ def test_two_keys(ask: Ask, keywright: Keywright, asker: str) -> None:
         [f"Authorization: Bearer {one}", f"X-API-Key: {other}"],
     ):
         answer = ask(asker, *lines)
-        assert (answer.status, identity(answer)) == (expected, [None] * 4)
+        assert (answer.status, identity(answer)) == (expected, [None] * 8)
 
 
 def test_body_nobody_asked_for(keywright: Keywright) -> None:

@@ -65,6 +65,7 @@ class FakeCheckingStore:
         self.away = False
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
+        self.metadata_look_ups = 0
         self.readings = 0
         # How many changes one reading gives.
         self.most_read = 1000
@@ -88,6 +89,9 @@ class FakeCheckingStore:
         return facts
 
     async def find_metadata(self, digest: bytes) -> str | None:
+        self.metadata_look_ups += 1
+        if self.hold is not None:
+            await self.hold.wait()
         self.must_answer()
         return self.metadata.get(digest)
 

@@ -50,6 +50,8 @@ class FakeStore:
         self.receipts: dict[tuple[UUID, UUID], Receipt] = {}
         self.checkpoints: dict[UUID, Checkpoint] = {}
         self.undigested: list[Event] = []
+        # Whether another process erases first.
+        self.overtaken = False
         self.removed: list[Event] = []
         self.purged: list[tuple[Removable, datetime]] = []
         self.meanwhile: Callable[[], None] = lambda: None
@@ -61,7 +63,14 @@ class FakeStore:
         return self.receipts.get((org_id, key_id))
 
     async def usage(
-        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+        self,
+        org_id: UUID,
+        key_id: UUID,
+        *,
+        since: datetime,
+        by_day: bool = False,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> Usage | None:
         return None
 
@@ -230,6 +239,8 @@ class FakeStore:
         return [place for place in theirs if place.position > after][:limit]
 
     async def erase(self, erasure: Event) -> None:
+        if self.overtaken:
+            raise ValueError("an event was erased or removed meanwhile")
         self._note(erasure)
         self.chains[erasure.org_id] = [
             _erased(place, erasure) if str(place.position) in erasure.data["events"] else place

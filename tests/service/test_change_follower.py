@@ -4,7 +4,7 @@ import asyncio
 
 from keywright.keys.cache import KeyCache
 from keywright.keys.verdict import KeyFacts
-from keywright.service.change_follower import ChangeFollower
+from keywright.service.change_follower import LONGEST_GAP_SECONDS, ChangeFollower
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.waiting import until
 
@@ -73,6 +73,24 @@ async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
     await until(lambda: follower.since == 200.0)
     assert cache.fresh_at(201.0)
     assert not cache.fresh_at(201.1)
+    await follower.close()
+
+
+async def test_a_gap_that_changes_may_have_been_removed_from() -> None:
+    """After half a day without a reading, retention may have removed changes, so nothing cached or logged counts."""
+    store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)
+    store.tell(DIGEST)
+    follower = ChangeFollower(store, [cache], monotonic=time)
+    follower.start()
+    await until(lambda: follower.since == 100.0)
+    position, cursor = follower.log.end, follower.log.cursor
+    for gap, kept in ((LONGEST_GAP_SECONDS, True), (LONGEST_GAP_SECONDS + 1.0, False)):
+        cache.end(cache.begin(DIGEST), FACTS)
+        time.seconds += gap
+        await until(lambda: follower.since == time.seconds)
+        assert (cache.get(DIGEST) is not None) is kept
+        assert (follower.log.after(position) is not None) is kept
+        assert (follower.log.missed(cursor) is not None) is kept
     await follower.close()
 
 

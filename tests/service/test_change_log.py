@@ -165,3 +165,19 @@ def test_the_content_of_a_change_is_compared() -> None:
     position = log.end
     read(log, replace(change(1), digests=(b"a" * 32, b"b" * 32)))
     assert seqs(log.after(position)) == [1]
+
+
+def test_a_log_that_was_cut() -> None:
+    """After a gap no reader goes on, at whatever position or cursor; readers of what comes next do."""
+    log, empty = ChangeLog(), ChangeLog()
+    read(log, change(1), change(2))
+    read(empty)
+    position, cursor = log.end, log.cursor
+    for each in (log, empty):
+        each.cut()
+        assert (each.after(each.begin), each.missed(ORIGIN)) == ([], None)
+    assert (log.after(position), log.missed(cursor), log.recent()) == (None, None, [])
+    read(log, change(2), change(3), change(4))
+    assert (log.missed(cursor), log.missed(ORIGIN)) == (None, None)
+    assert seqs(log.missed(cursor_of(change(3)))) == [4]
+    assert log.cursor == cursor_of(change(4))

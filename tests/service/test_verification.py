@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -146,13 +147,19 @@ class Several:
 
     async def ask(self, name: str, times: int) -> list["asyncio.Task[KeyVerdict]"]:
         """Have a caller check keys that do not exist, and wait until it waits."""
-        caller = CALLER._replace(name=name)
         texts = [
             mint(next(self._numbers).to_bytes(32, "big"), brand="kw", environment="live").private.reveal()
             for _ in range(times)
         ]
-        check = self.plane.checker.check
-        tasks = [asyncio.create_task(check(caller, text, NO_REQUIREMENTS)) for text in texts]
+        return await self._check(name, texts)
+
+    async def ask_metadata(self, name: str, times: int) -> list["asyncio.Task[KeyVerdict]"]:
+        """Have a caller check a cached key with long metadata, which is not cached, and wait until it waits."""
+        return await self._check(name, [TEXT] * times, metadata=True)
+
+    async def _check(self, name: str, texts: list[str], *, metadata: bool = False) -> list["asyncio.Task[KeyVerdict]"]:
+        check, caller = self.plane.checker.check, CALLER._replace(name=name)
+        tasks = [asyncio.create_task(check(caller, text, NO_REQUIREMENTS, metadata=metadata)) for text in texts]
         for _ in range(4):
             await asyncio.sleep(0)
         return tasks
@@ -169,6 +176,25 @@ async def test_a_flood_of_look_ups_leaves_turns_to_others() -> None:
     several.plane.store.hold.set()
     assert {(await task).code for task in [*flood, other]} == {Code.NOT_FOUND}
     assert several.plane.store.look_ups == 6
+
+
+async def test_look_ups_of_metadata_take_turns() -> None:
+    """Look-ups of long metadata take the turns of their caller: a flood of them leaves turns to another caller."""
+    several = Several()
+    store, cache = several.plane.store, several.plane.cache
+    cache.end(cache.begin(DIGEST), replace(FACTS, metadata=None))
+    store.metadata[DIGEST] = text = '{"a":"long"}'
+    flood = await several.ask_metadata("flood", 7)
+    assert store.metadata_look_ups == 2
+    with pytest.raises(Overloaded):
+        await flood[-1]
+    (other,) = await several.ask_metadata("other", 1)
+    assert store.metadata_look_ups == 3
+    assert store.hold is not None
+    store.hold.set()
+    found = [(await task).facts for task in [*flood[:-1], other]]
+    assert found == [replace(FACTS, metadata=text)] * 7
+    assert (store.metadata_look_ups, store.look_ups) == (7, 0)
 
 
 async def test_a_full_queue_of_look_ups() -> None:

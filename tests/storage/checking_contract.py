@@ -26,7 +26,10 @@ from keywright.service.management.ports import NewApiKey, Outcome, Rotations, So
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
+from keywright.storage.postgres import statements as postgres
+from keywright.storage.shared import statements
 from keywright.storage.shared.statements import MOST_ANNOUNCED
+from keywright.storage.sqlite import statements as sqlite
 from tests.storage.checking_making import (
     HOUR,
     TODAY,
@@ -36,6 +39,7 @@ from tests.storage.checking_making import (
     add_event,
     an_hourly_usage,
     confirmed_at,
+    literal,
     read_changes,
     was,
     written_at,
@@ -788,7 +792,7 @@ class CheckingContract(FollowingContract):
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(
             last_used_at=again.last_seen,
-            hours={HOUR: 107, HOUR + timedelta(hours=1): 10},
+            counts={HOUR: 107, HOUR + timedelta(hours=1): 10},
             secrets=[replace(made.api_key.secret, first_used_at=again.first_seen, last_used_at=again.last_seen)],
             sources=[
                 Source(
@@ -892,7 +896,7 @@ class CheckingContract(FollowingContract):
         key = await store.get(made.api_key.org_id, made.api_key.id)
         assert usage is not None
         assert key is not None
-        assert (usage.last_used_at, usage.hours) == (late, {HOUR: 2})
+        assert (usage.last_used_at, usage.counts) == (late, {HOUR: 2})
         assert usage.secrets == [key.secret, key.retiring]
         assert [(each.first_used_at, each.last_used_at) for each in usage.secrets] == [(early, early), (early, late)]
         assert [(source.public_key, source.last_seen) for source in usage.sources] == [
@@ -970,7 +974,7 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         await store.add_usage([], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
-        assert usage == Usage(last_used_at=None, hours={}, sources=[], secrets=[made.api_key.secret])
+        assert usage == Usage(last_used_at=None, counts={}, sources=[], secrets=[made.api_key.secret])
 
     async def test_the_latest_sources_are_kept(self, store: RunningStore, database: Database) -> None:
         """Of a secret's sources the latest fifty are kept, whether they come together, one by one, or late."""
@@ -987,7 +991,7 @@ class CheckingContract(FollowingContract):
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
         assert [source.network for source in usage.sources] == [f"10.0.{n}.0/24" for n in range(119, 69, -1)]
-        assert usage.hours == {HOUR: 120}
+        assert usage.counts == {HOUR: 120}
         assert database.query("SELECT count(*) AS n FROM secret_sources") == [{"n": 100}]
 
     async def test_uses_by_many_at_once(self, store: RunningStore, other: RunningStore) -> None:
@@ -1004,7 +1008,7 @@ class CheckingContract(FollowingContract):
         for new in made:
             usage = await store.usage(new.api_key.org_id, new.api_key.id, since=HOUR)
             assert usage is not None
-            assert usage.hours == {HOUR: 40}
+            assert usage.counts == {HOUR: 40}
             assert [source.count for source in usage.sources] == [40]
 
     @pytest.mark.parametrize(
@@ -1031,9 +1035,37 @@ class CheckingContract(FollowingContract):
         for since, expected in ((HOUR, {0, 1, 5}), (hours[1], {1, 5}), (hours[1] + timedelta(minutes=1), {5})):
             usage = await store.usage(made.api_key.org_id, made.api_key.id, since=since)
             assert usage is not None
-            assert set(usage.hours) == {HOUR + timedelta(hours=n) for n in expected}
+            assert set(usage.counts) == {HOUR + timedelta(hours=n) for n in expected}
             counts = await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=since)
-            assert counts.get(made.api_key.id, {}) == _by_day(usage.hours)
+            assert counts.get(made.api_key.id, {}) == _by_day(usage.counts)
+
+    async def test_usage_by_day(self, store: RunningStore) -> None:
+        """By day, every day in UTC has one count, that of all its hours, on each page of the secrets."""
+        made = await _created(store)
+        (other,) = await _rotated(store, made.api_key, 1, apart=timedelta(minutes=1))
+        hours = [TODAY + timedelta(hours=n) for n in (-25, -24, -1, 0, 5, 23, 24, 47)]
+        uses = [
+            an_hourly_usage(made, digest=digest, hour=hour, count=n + 1)
+            for n, hour in enumerate(hours)
+            for digest in (made.secret_digest, other)
+        ]
+        await store.add_usage(uses, a_batch())
+        org_id, key_id = made.api_key.org_id, made.api_key.id
+        day = timedelta(days=1)
+        expected = {TODAY - 2 * day: 2, TODAY - day: 10, TODAY: 30, TODAY + day: 30}
+        page = await store.usage(org_id, key_id, since=hours[0], by_day=True, limit=1)
+        assert page is not None
+        assert page.counts == expected
+        assert list(page.counts) == sorted(expected)
+        last = await store.usage(org_id, key_id, since=TODAY, by_day=True, before=page.next)
+        assert last is not None
+        assert last.counts == {TODAY: 30, TODAY + day: 30}
+        by_hour = await store.usage(org_id, key_id, since=hours[0])
+        assert by_hour is not None
+        assert by_hour.counts == {hour: 2 * (n + 1) for n, hour in enumerate(hours)}
+        assert replace(page, counts={}, secrets=[], sources=[], next=None) == replace(
+            by_hour, counts={}, secrets=[], sources=[]
+        )
 
     async def test_usage_in_pages(self, store: RunningStore) -> None:
         """The secrets of a key come page by page, newest first, each once, with their own sources."""
@@ -1052,13 +1084,40 @@ class CheckingContract(FollowingContract):
             shown = {secret.public_key.text for secret in page.secrets}
             assert {source.public_key for source in page.sources} == shown
             assert page.last_used_at == uses[0].last_seen
-            assert page.hours == {HOUR: sum(range(1, 46))}
+            assert page.counts == {HOUR: sum(range(1, 46))}
         ends = [secret.retires_at for page in found for secret in page.secrets]
         assert ends[0] is None
         assert ends[1:] == sorted({end for end in ends[1:] if end is not None}, reverse=True)
         absent = await store.usage(org_id, key_id, since=HOUR, before=new_id())
         assert absent is not None
         assert absent.secrets == absent.sources == []
+
+    async def test_the_rows_of_usage(self, store: RunningStore, database: Database) -> None:
+        """A page of usage by day takes a row for each day and secret, and 150 for sources, however many there are."""
+        made = await _created(store)
+        digests = [made.secret_digest, *await _rotated(store, made.api_key, 5, apart=timedelta(minutes=1))]
+        minute = timedelta(minutes=1)
+        for place, digest in enumerate(digests):
+            # The secrets that were replaced first, which the page leaves out, were used last.
+            last = [HOUR + (50 * (5 - place) + n) * minute for n in range(50)]
+            uses = [
+                an_hourly_usage(made, digest=digest, network=f"10.{place}.{n}.0/24", first_seen=HOUR, last_seen=at)
+                for n, at in enumerate(last)
+            ]
+            await store.add_usage(uses, a_batch())
+        days, hours = 40, (0, 7, 23)
+        times = [TODAY - timedelta(days=day, hours=-hour) for day in range(1, days) for hour in hours]
+        await store.add_usage([an_hourly_usage(made, hour=hour) for hour in times], a_batch())
+        org_id, key_id = made.api_key.org_id, made.api_key.id
+        page = await store.usage(org_id, key_id, since=times[-1], by_day=True, limit=4)
+        assert page is not None
+        assert (len(page.counts), len(page.secrets), len(page.sources)) == (days, 4, 50)
+        shown = {secret.public_key.text for secret in page.secrets}
+        assert {source.public_key for source in page.sources} <= shown
+        statement = statements.usage((sqlite if database.is_sqlite else postgres).DIALECT, by_day=True, below=False)
+        for number, value in enumerate((org_id, key_id, times[-1] - timedelta(days=1)), start=1):
+            statement = statement.replace(f"${number}", literal(database, value))
+        assert len(database.query(statement.replace("$4", "5"))) <= 1 + days + (4 + 2) + 150
 
     async def test_past_rotations(self, store: RunningStore) -> None:
         """The pairs of a key are counted up to a number, and the latest of its rotations have their times."""
@@ -1144,7 +1203,7 @@ async def _counted(store: RunningStore, made: NewApiKey) -> tuple[int, int]:
     """Add up the uses of a key by hour, and by source."""
     usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
     assert usage is not None
-    return sum(usage.hours.values()), sum(source.count for source in usage.sources)
+    return sum(usage.counts.values()), sum(source.count for source in usage.sources)
 
 
 async def _created(store: RunningStore, **changes: object) -> NewApiKey:

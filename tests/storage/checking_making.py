@@ -34,20 +34,20 @@ def a_session(**changes: Any) -> Session:
 
 def was(session: Session, database: Database, **times: datetime) -> None:
     """Have a session that is stored look as if it had been connected, seen or closed at other times."""
-    set_ = ", ".join(f"{name} = {_literal(database, at)}" for name, at in times.items())
-    database.query(f"UPDATE verifier_sessions SET {set_} WHERE id = {_literal(database, session.id)}")
+    set_ = ", ".join(f"{name} = {literal(database, at)}" for name, at in times.items())
+    database.query(f"UPDATE verifier_sessions SET {set_} WHERE id = {literal(database, session.id)}")
 
 
 def confirmed_at(session_id: UUID, at: datetime, database: Database) -> None:
     """Have a session's confirmations look as if they had come at another time."""
-    where = f"session_id = {_literal(database, session_id)}"
+    where = f"session_id = {literal(database, session_id)}"
     # By the name before, which is a table on SQLite and a view on PostgreSQL, and can be updated on both.
-    database.query(f"UPDATE confirmations SET confirmed_at = {_literal(database, at)} WHERE {where}")
+    database.query(f"UPDATE confirmations SET confirmed_at = {literal(database, at)} WHERE {where}")
 
 
 def written_at(at: datetime, database: Database) -> None:
     """Have every change look as if it had been written at another time."""
-    database.query(f"UPDATE changes SET noted_at = {_literal(database, at)}")
+    database.query(f"UPDATE changes SET noted_at = {literal(database, at)}")
 
 
 async def read_changes(feed: ChangeFeed) -> Sequence[Change]:
@@ -80,12 +80,13 @@ def a_batch() -> UsageBatch:
 def add_event(key: ApiKey, type_: str, database: Database) -> str:
     """Give the statement by which another version of the service notes that something happened to a key."""
     values = (new_id(), key.org_id, key.id, type_, NOON, "https://x.example/", "auth0|eve", "req-9", "{}", bytes(32))
-    literals = ", ".join(_literal(database, value) for value in values)
+    literals = ", ".join(literal(database, value) for value in values)
     columns = "id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data, digest"
     return f"INSERT INTO events ({columns}) VALUES ({literals})"
 
 
-def _literal(database: Database, value: UUID | bytes | datetime | str) -> str:
+def literal(database: Database, value: UUID | bytes | datetime | str) -> str:
+    """Write a value as the engine's SQL does."""
     if isinstance(value, UUID):
         return f"x'{value.hex}'" if database.is_sqlite else f"'{value}'"
     if isinstance(value, bytes):

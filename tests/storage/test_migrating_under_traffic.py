@@ -282,7 +282,7 @@ async def _assert_there(store: RunningStore, life: Life) -> None:
     ]
     usage = await store.usage(key.org_id, key.id, since=HOUR)
     assert usage is not None
-    assert usage.hours == {HOUR: 1}
+    assert usage.counts == {HOUR: 1}
     assert [source.count for source in usage.sources] == [1]
 
 

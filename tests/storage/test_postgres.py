@@ -384,7 +384,7 @@ async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:
             await asyncio.gather(*writings)
         usage = await stores[0].usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage is not None
-        assert usage.hours == {HOUR: 3}
+        assert usage.counts == {HOUR: 3}
     finally:
         for store in stores:
             await store.close()

@@ -105,14 +105,17 @@ async def test_blocks_are_missed_by_who_does_not_look_back(store: RunningStore, 
 
 
 async def test_more_changes_than_one_reading_gives(store: RunningStore, database: Database) -> None:
-    """However many changes there were since the last reading, one call gives them all."""
+    """However many changes there were since the last reading, readings that follow at once give them all."""
     (made,) = await _created(store, 1)
     async with _following(database) as feed:
         insert = "INSERT INTO changes (changed_id, type, occurred_at, noted_at)"
         database.query(
             f"{insert} SELECT '{made.api_key.id}', 'x', now(), now() FROM generate_series(1, {3 * sql.MOST_READ + 7})"
         )
-        assert len(await read_changes(feed)) == 3 * sql.MOST_READ + 7
+        readings = [await feed.read()]
+        while readings[-1].more:
+            readings.append(await feed.read())
+        assert [len(reading.changes) for reading in readings] == [sql.MOST_READ] * 3 + [7]
         assert await read_changes(feed) == []
 
 
@@ -357,21 +360,24 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
         ("ACKNOWLEDGE", "uuid, text[]"),
         ("ADD_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
         ("USAGE", "uuid, uuid, timestamptz, bigint"),
+        ("USAGE_BY_DAY", "uuid, uuid, timestamptz, bigint"),
         ("USAGE_BELOW", "uuid, uuid, timestamptz, bigint, uuid"),
         ("PAIRS", "uuid, uuid, bigint"),
         ("ROTATIONS", "uuid, uuid, bigint"),
-        ("HOURLY_COUNTS", "uuid, text[], timestamptz"),
+        ("DAILY_COUNTS", "uuid, text[], timestamptz"),
     ],
 )
 async def test_no_table_is_read_from_end_to_end(database: Database, name: str, types: str) -> None:
-    """With many keys and changes, the plan that is kept for a statement reads no table from end to end."""
-    usage = {"USAGE": False, "USAGE_BELOW": True}
+    """With many rows, the plan that is kept for a statement reads no table from end to end."""
+    usage = {"USAGE": (False, False), "USAGE_BY_DAY": (True, False), "USAGE_BELOW": (True, True)}
     if name in usage:
-        statement = statements.usage(DIALECT, below=usage[name])
+        by_day, below = usage[name]
+        statement = statements.usage(DIALECT, by_day=by_day, below=below)
     else:
         statement = getattr(sql, name, None) or getattr(statements, name)
     keys = "SELECT md5(n::text)::uuid AS id FROM generate_series(1, 20000) n"
     database.query("INSERT INTO organizations VALUES ('00000000-0000-0000-0000-000000000000', 'x', 'x', now())")
+    database.query(f"INSERT INTO organizations SELECT id, 'x', id::text, now() FROM ({keys}) organization")
     database.query(
         f"WITH new AS ({keys}), key AS ("
         " INSERT INTO api_keys (id, org_id, name, environment, created_at, created_by)"

@@ -108,6 +108,7 @@ STATEMENTS = {
     "purge of sessions": (retention_sql.PURGE[Removable.SESSIONS], "verifier_sessions_connected_at_idx"),
     "purge of receipts": (retention_sql.PURGE[Removable.RECEIPTS], "changes_noted_at_idx"),
     "purge of acknowledgements": (retention_sql.PURGE[Removable.RECEIPTS], "acknowledgements_pkey"),
+    "events without a digest": (statements.UNDIGESTED, "events_undigested_idx"),
     "old events": (statements.AGED_EVENTS, "events_pkey"),
     "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
@@ -129,8 +130,9 @@ ROTATED = f"""
 KEY = f"md5('o1')::uuid, {OFTEN_ROTATED}"
 WORK = {
     "get": (sql.GET, KEY),
-    "usage": (statements.usage(sql.DIALECT, below=False), f"{KEY}, now(), 21"),
-    "usage below": (statements.usage(sql.DIALECT, below=True), f"{KEY}, now(), 21, md5('p5000')::uuid"),
+    "usage": (statements.usage(sql.DIALECT, by_day=False, below=False), f"{KEY}, now(), 21"),
+    "usage by day": (statements.usage(sql.DIALECT, by_day=True, below=False), f"{KEY}, now(), 21"),
+    "usage below": (statements.usage(sql.DIALECT, by_day=True, below=True), f"{KEY}, now(), 21, md5('p5000')::uuid"),
     "pairs": (statements.PAIRS, f"{KEY}, 50"),
     "rotations": (statements.ROTATIONS, f"{KEY}, 10"),
     "change": (
@@ -173,4 +175,6 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
     assert index in plan, plan
     # A table of as many rows as there are organizations is read as it likes.
-    assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", ""), plan
+    assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", "").replace(
+        "Seq Scan on event_checkpoints", ""
+    ), plan

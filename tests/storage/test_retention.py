@@ -13,13 +13,15 @@ import pytest
 from keywright.service.change_log import ORIGIN, ChangeLog
 from keywright.service.management.audit import FindingKind, Report, audit
 from keywright.service.management.audit_log import EventType
-from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, erase_subject
+from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, NotErasable, erase_subject
 from keywright.service.management.ports import EventFilter, NewApiKey
 from keywright.service.management.retention import EVENTS_IN_A_STEP, prune
 from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
+from keywright.storage import migrations
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
+from keywright.storage.shared import statements
 from keywright.storage.shared.statements import NEWEST_OF_OLD
 from tests.postgres import fresh_database, migrated_database
 from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
@@ -101,6 +103,16 @@ async def test_all_events_may_go(store: RunningStore) -> None:
     assert (report.findings, report.head.position) == ([], 3)
 
 
+async def test_the_end_of_a_pruned_chain_is_missed(store: RunningStore, database: Database) -> None:
+    """An organization of which only the checkpoint is left is audited, and the end that is gone is found."""
+    organization = an_organization()
+    await fill(store, organization, OLD, OLD)
+    assert await prune(store, organization.id, BEFORE) == 2
+    database.query("DELETE FROM event_chain_heads")
+    assert await store.chained_organizations() == [organization.id]
+    assert kinds(await audit(store, organization.id)) == [FindingKind.END_ALTERED]
+
+
 async def test_several_processes_prune_at_once(store: RunningStore, database: Database) -> None:
     """Of several processes that prune one organization, each event is removed by one, and every step is bounded."""
     organization = an_organization()
@@ -179,10 +191,7 @@ async def test_events_without_a_digest(engine: str, request: pytest.FixtureReque
 
     Retention removes them before the event that counts them.
     """
-    if engine == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'keys.db'}")
-    else:
-        database = Database(fresh_database(request.getfixturevalue("postgres_cluster")))
+    database = Database(f"sqlite:///{tmp_path / 'keys.db'}" if engine == "sqlite" else of_a_server(request))
     await asyncio.to_thread(make, database.url, ["20261130_0006", "20261130_0007", "20261130_0008"])
     chained, unchained = an_organization(), an_organization()
     for organization in (chained, chained, unchained):
@@ -205,6 +214,40 @@ async def test_events_without_a_digest(engine: str, request: pytest.FixtureReque
         assert [await prune(store, chained.id, BEFORE) for _ in range(2)] == [2, 0]
         report = await audit(store, chained.id)
         assert (report.findings, report.undigested, report.head.position) == ([], 0, 1)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+async def test_more_events_without_a_digest_than_one_step_removes(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The checkpoint counts further events without a digest where it stands, also where its position is gone."""
+    database = Database(f"sqlite:///{tmp_path / 'keys.db'}" if engine == "sqlite" else of_a_server(request))
+    revisions = [revision for revision in migrations.SQLITE.revisions if revision < "20261201_0015"]
+    await asyncio.to_thread(make, database.url, revisions[:3])
+    organization = an_organization()
+    for _ in range(EVENTS_IN_A_STEP + 2):
+        insert_undigested(database, organization)
+    await asyncio.to_thread(make, database.url, revisions)
+    async with running(database.url) as store:
+        await fill(store, organization, OLD, OLD)
+    await asyncio.to_thread(migrate, database.url)
+    async with running(database.url) as store:
+        removed = [await prune(store, organization.id, BEFORE) for _ in range(3)]
+        assert (sum(removed), removed[-1]) == (EVENTS_IN_A_STEP + 4, 0)
+        report = await audit(store, organization.id)
+        assert (report.findings, report.undigested, report.head.position) == ([], 0, 3)
+        checkpoint = await store.checkpoint(organization.id)
+    assert checkpoint is not None
+    assert (checkpoint.position, checkpoint.removed) == (2, EVENTS_IN_A_STEP + 4)
+    assert checkpoint.undigested == EVENTS_IN_A_STEP + 2
+
+
+def test_a_step_reads_no_more_of_a_long_log(tmp_path: Path) -> None:
+    """On SQLite, whose one thread for checking executes it, the count of each step reads no event with a digest."""
+    database = Database(f"sqlite:///{tmp_path / 'keys.db'}")
+    migrate(database.url)
+    count = statements.UNDIGESTED.replace("$1", "x''")
+    assert any("events_undigested_idx" in row["detail"] for row in database.query(f"EXPLAIN QUERY PLAN {count}"))
 
 
 # Erasure
@@ -249,6 +292,19 @@ async def test_many_events_of_one_subject(store: RunningStore, database: Databas
     assert len(sizes) == 3
     assert max(sizes) < 4096
     assert (await audit(store, organization.id)).findings == []
+
+
+async def test_two_erasures_at_once(store: RunningStore) -> None:
+    """Of two erasures of one person at once, one may be told to go on later; together they erase each event once."""
+    organization = an_organization()
+    await asyncio.gather(*[store.create(made_at(organization, NOON)) for _ in range(2 * EVENTS_IN_AN_ERASURE)])
+    outcomes = await asyncio.gather(
+        *[erase(store, organization, "auth0|bob") for _ in range(2)], return_exceptions=True
+    )
+    assert all(isinstance(outcome, tuple | NotErasable) for outcome in outcomes)
+    await erase(store, organization, "auth0|bob")
+    report = await audit(store, organization.id)
+    assert (report.findings, report.erased) == ([], 2 * EVENTS_IN_AN_ERASURE)
 
 
 async def test_a_dry_run_erases_nothing(store: RunningStore) -> None:
@@ -422,6 +478,10 @@ def move(database: Database, table: str, column: str, days: int, where: str = "t
     """Move the times of a column into the past."""
     span = f"{days} * 86400000000" if database.is_sqlite else f"interval '{days} days'"
     database.query(f"UPDATE {table} SET {column} = {column} - {span} WHERE {where}")
+
+
+def of_a_server(request: pytest.FixtureRequest) -> str:
+    return fresh_database(request.getfixturevalue("postgres_cluster"))
 
 
 def insert_undigested(database: Database, organization: Organization) -> None:

@@ -89,12 +89,12 @@ all_pages = click.option("--all", "everything", is_flag=True, help="Read all pag
 since = past_option("--since", "The start: a time, or a duration before now, such as 7d.")
 
 
-def page_size(what: str) -> Callable[[Function], Function]:
-    """Declare `--limit`, the number of *what* on a page."""
+def page_size(what: str, *, default: int = 100, most: int = 1000) -> Callable[[Function], Function]:
+    """Declare `--limit`, the number of *what* on a page, up to *most*."""
     return click.option(
         "--limit",
-        type=click.IntRange(1, 1000),
-        default=100,
+        type=click.IntRange(1, most),
+        default=default,
         show_default=True,
         metavar="NUMBER",
         help=f"The most {what} on a page.",

@@ -10,7 +10,7 @@ keys longer than its calls.
 
 from typing import TYPE_CHECKING, Any
 
-from keywright.client._answers import ApiKeyPage, AuditLogPage
+from keywright.client._answers import ApiKeyPage, AuditLogPage, UsagePage
 from keywright.client._bodies import UNCHANGED
 from keywright.client._management import AsyncManagementClient, ManagementClient
 from keywright.client.errors import (
@@ -69,6 +69,7 @@ __all__ = [
     "Status",
     "Timing",
     "UnexpectedAnswer",
+    "UsagePage",
     "UsageResponse",
     "Verdict",
     "Verifier",

@@ -1,7 +1,7 @@
 """Reads the answers of a service as classes of the contract, or as the errors of `errors`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -17,6 +17,7 @@ from keywright.contract import (
     ErrorResponse,
     EventResponse,
     FieldError,
+    UsageResponse,
     read,
 )
 
@@ -43,6 +44,17 @@ class AuditLogPage:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePage(UsageResponse):
+    """
+    The usage of a key with a page of its secrets, newest first, and their sources; the counts are those of the key.
+
+    `next` is the cursor of the following page, None on the last one.
+    """
+
+    next: str | None
+
+
 def read_key(response: httpx.Response) -> ApiKeyResponse:
     """Read an answer with one key and its `ETag`."""
     return replace(_read(ApiKeyResponse, response), etag=response.headers.get("ETag"))
@@ -63,6 +75,12 @@ def read_page(response: httpx.Response) -> ApiKeyPage:
 def read_events(response: httpx.Response) -> AuditLogPage:
     """Read one page of a list of events."""
     return AuditLogPage(_read(tuple[EventResponse, ...], response), _cursor(response))
+
+
+def read_usage(response: httpx.Response) -> UsagePage:
+    """Read the usage of a key with one page of its secrets."""
+    usage = _read(UsageResponse, response)
+    return UsagePage(**{each.name: getattr(usage, each.name) for each in fields(usage)}, next=_cursor(response))
 
 
 def reader(type_: type[_Answer]) -> Callable[[httpx.Response], _Answer]:

@@ -11,10 +11,20 @@ from uuid import UUID
 
 import httpx
 
-from keywright.client._answers import ApiKeyPage, AuditLogPage, read_created, read_events, read_key, read_page, reader
+from keywright.client._answers import (
+    ApiKeyPage,
+    AuditLogPage,
+    UsagePage,
+    read_created,
+    read_events,
+    read_key,
+    read_page,
+    read_usage,
+    reader,
+)
 from keywright.client._bodies import UNCHANGED, AnyRateLimit, Unchanged, body_of, moment, plain_limits, texts
 from keywright.client.errors import KeywrightError
-from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, OptionsResponse, RevocationResponse, UsageResponse
+from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, OptionsResponse, RevocationResponse
 from keywright.keys.record import RevocationReason
 
 KEYS = "/api/v2/api-keys"
@@ -258,17 +268,26 @@ def key_events(key_id: UUID | str, *, limit: int = 100, cursor: str | None = Non
     return Call(method="GET", path=_path(key_id, "/events"), read=read_events, parameters=parameters)
 
 
-def usage(key_id: UUID | str, *, period: str = "day", since: datetime | None = None) -> Call[UsageResponse]:
+def usage(
+    key_id: UUID | str,
+    *,
+    period: str = "day",
+    since: datetime | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
+) -> Call[UsagePage]:
     """
-    Read the usage of a key.
+    Read the usage of a key, with one page of its secrets, newest first, and their sources.
 
     Args:
         key_id: The id of the key.
         period: `day` or `hour`.
         since: The beginning of the report, aware; None for 7 days ago, or 24 hours ago with `hour`.
+        limit: The most secrets of the page, 1 to 100.
+        cursor: The `next` of the page before; None for the first page.
     """
-    parameters = _given({"period": period, "since": since})
-    return Call(method="GET", path=_path(key_id, "/usage"), read=reader(UsageResponse), parameters=parameters)
+    parameters = _given({"limit": limit, "cursor": cursor, "period": period, "since": since})
+    return Call(method="GET", path=_path(key_id, "/usage"), read=read_usage, parameters=parameters)
 
 
 def receipt(key_id: UUID | str) -> Call[RevocationResponse]:

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from datetime import datetime
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from uuid import UUID
 
 import httpx
 
 from keywright.client import _calls as calls
-from keywright.client._answers import ApiKeyPage, AuditLogPage, error_of, read_date
+from keywright.client._answers import ApiKeyPage, AuditLogPage, UsagePage, error_of, read_date
 from keywright.client._calls import Call
 from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
 from keywright.client.address import client_settings, service_address
@@ -28,7 +29,7 @@ TIMEOUT_SECONDS = 10.0
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-AnyPage = TypeVar("AnyPage", ApiKeyPage, AuditLogPage)
+AnyPage = TypeVar("AnyPage", ApiKeyPage, AuditLogPage, UsagePage)
 
 Step = httpx.Request | float
 """The next step of a client: send a request, or wait for so many seconds."""
@@ -179,6 +180,10 @@ class ManagementClient(_Client):
         for page in self._pages(lambda cursor: calls.events(limit=page_size, cursor=cursor, **which)):
             yield from page.events
 
+    def iterate_usage(self, key_id: UUID | str, *, page_size: int = 20, **which: Any) -> Iterator[UsagePage]:
+        """Give the usage of a key, page after page of *page_size* (1 to 100) secrets; *which* as for `usage`."""
+        return self._pages(lambda cursor: calls.usage(key_id, limit=page_size, cursor=cursor, **which))
+
     def carry_out(self, call: Call[Result]) -> Result:
         """Do what a function of `_calls` describes."""
         steps = self._steps(self._http, call)
@@ -230,7 +235,7 @@ async def _sleep_on_the_loop(seconds: float) -> None:
 
 class AsyncManagementClient(_Client):
     """
-    The same for an event loop: every method is a coroutine, and both `iterate` methods are for `async for`.
+    The same for an event loop: every method is a coroutine, and the `iterate` methods are for `async for`.
 
         async with AsyncManagementClient("https://keys.acme.example", token) as keys:
             created = await keys.create("Billing export", scopes=["invoices:read"])
@@ -274,6 +279,10 @@ class AsyncManagementClient(_Client):
         async for page in self._pages(lambda cursor: calls.events(limit=page_size, cursor=cursor, **which)):
             for event in page.events:
                 yield event
+
+    def iterate_usage(self, key_id: UUID | str, *, page_size: int = 20, **which: Any) -> AsyncIterator[UsagePage]:
+        """Give the usage of a key, page after page of *page_size* (1 to 100) secrets; *which* as for `usage`."""
+        return self._pages(lambda cursor: calls.usage(key_id, limit=page_size, cursor=cursor, **which))
 
     async def carry_out(self, call: Call[Result]) -> Result:
         """Do what a function of `_calls` describes."""

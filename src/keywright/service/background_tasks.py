@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from keywright.keys.usage import UsageBook
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
@@ -255,12 +256,14 @@ class KeyTasks(BackgroundTasks):
 
     async def _prune(self, before: datetime) -> None:
         """Remove old events of all organizations, in the order of their numbers."""
-        after = 0
+        after, done = 0, set[UUID]()
         while aged := await self.store.aged_events(before, after=after, limit=ROWS_IN_A_STEP):
-            for org_id in dict.fromkeys(event.org_id for event in aged):
-                await self._while_more(partial(prune, self.store, org_id, before))
             # Those that are left wait for an event before them that is younger, or does not verify.
+            for org_id in {event.org_id: None for event in aged if event.org_id not in done}:
+                await self._while_more(partial(prune, self.store, org_id, before))
+                done.add(org_id)
             after = aged[-1].seq
+            await asyncio.sleep(self.pause_seconds)
 
     async def _retire(self, due: Due) -> bool:
         event = self._event(EventType.SECRET_RETIRED, due, {"public_key": due.public_key})

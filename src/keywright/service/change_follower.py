@@ -32,6 +32,13 @@ A receipt counts a session for `SESSION_SECONDS` after its last renewal. This is
 difference of two clocks in an outage of a day.
 """
 
+LONGEST_GAP_SECONDS = 12 * 3600.0
+"""
+The longest time between two readings after which nothing can be missing.
+
+Retention removes changes after a day at the earliest, so a later reading may lack some of those in between.
+"""
+
 _PAUSE_SECONDS = 0.25
 
 
@@ -53,6 +60,8 @@ class ChangeFollower:
         self._task: asyncio.Task[None] | None = None
         self._since: float | None = None
         self._stored_at = inf
+        # When the last reading began.
+        self._read_at = inf
         # Set once for each reading with changes, and then replaced.
         self._news = asyncio.Event()
         self._begun = asyncio.Event()
@@ -114,7 +123,8 @@ class ChangeFollower:
     async def _read(self, feed: ChangeFeed) -> bool:
         """Read once; return whether there is more to read at once."""
         # Read before the reading begins: a change that is acknowledged during the reading may not be part of it.
-        since = min(self._monotonic(), self._stored_at + STORED_SECONDS)
+        now = self._monotonic()
+        since = min(now, self._stored_at + STORED_SECONDS)
         try:
             reading = await feed.read()
         except StorageUnavailable:
@@ -122,6 +132,9 @@ class ChangeFollower:
             await asyncio.sleep(_PAUSE_SECONDS)
             return False
         # No await from here on: another task never sees `since` before the caches dropped the changes before it.
+        if now - self._read_at > LONGEST_GAP_SECONDS:
+            self._begin_anew()
+        self._read_at = now
         digests = [digest for change in reading.changes for digest in change.digests]
         for cache in self._caches:
             cache.drop(digests)
@@ -129,6 +142,12 @@ class ChangeFollower:
             self._synced(since)
         self._log(reading)
         return reading.more
+
+    def _begin_anew(self) -> None:
+        """Forget all, because retention may have removed changes that were not read."""
+        for cache in self._caches:
+            cache.drop_all()
+        self.log.cut()
 
     def _synced(self, since: float) -> None:
         for cache in self._caches:

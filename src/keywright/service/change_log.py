@@ -71,6 +71,15 @@ class ChangeLog:
                 self._append(change)
         self._move_cursor(reading.complete_to)
 
+    def cut(self) -> None:
+        """Remove all changes, because others may be missing after them: no reader can go on from here."""
+        while self._arrived:
+            self._forget(self._arrived.popleft())
+        # A reader behind the last change, or with `ORIGIN`, lacks something, too.
+        self._first += 1
+        self._forgotten_to = max(self._forgotten_to or 0, 1)
+        self._by_seq, self._above, self._cursor = {}, [], None
+
     def after(self, position: int) -> list[Change] | None:
         """Give the changes from a position on, in the order of arrival; None where some of them were removed."""
         if position < self._first:

@@ -1,10 +1,12 @@
 """Requests that may be repeated."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import digest as hmac_digest
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -241,6 +243,42 @@ async def test_a_hundred_in_many_processes(scenario: Scenario, store: FragileSto
     assert len(store.keys) == 1
     # All of them looked before anything was there, so that the store had to tell.
     assert store.calls.count("create") == 10
+
+
+class OvertakenStore(FragileStore):
+    """A store in which another process does something after the next look for an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after_look: Callable[[], Awaitable[object]] | None = None
+
+    async def sealed_answer(self, org_id: UUID, request_digest: bytes, at: datetime) -> SealedAnswer | None:
+        found = await super().sealed_answer(org_id, request_digest, at)
+        after, self.after_look = self.after_look, None
+        if after is not None:
+            await after()
+        return found
+
+
+async def test_a_refusal_by_what_the_same_request_did() -> None:
+    """A rotation that another process did for the same request after the look for its answer is answered as that."""
+    store = OvertakenStore()
+    scenario = Scenario(store)
+    key, request = (await scenario.create()).api_key, idempotent_request()
+
+    async def rotate(process: Management) -> Answered:
+        return answered(
+            await process.rotate(ALICE, ORIGIN, key.id, overlap_seconds=None, idle_seconds=None, idempotent=request)
+        )
+
+    first: list[Answered] = []
+
+    async def overtake() -> None:
+        first.append(await rotate(scenario.process()))
+
+    store.after_look = overtake
+    assert await rotate(scenario.management) == Answered(first[0].body, replayed=True)
+    assert len(store.rotations) == 1
 
 
 async def test_another_request_at_the_same_time(scenario: Scenario, store: FragileStore) -> None:

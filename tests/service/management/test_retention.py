@@ -9,8 +9,15 @@ import pytest
 from keywright.service.background_tasks import KeyTasks
 from keywright.service.management.audit import FindingKind, Head, audit
 from keywright.service.management.audit_log import EventType
+from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, NotErasable, erase_subject
-from keywright.service.management.retention import EVENTS_IN_A_STEP, REPORTERS_KEPT, Retention, prune
+from keywright.service.management.retention import (
+    EVENTS_IN_A_STEP,
+    REPORTERS_KEPT,
+    ROWS_IN_A_STEP,
+    Retention,
+    prune,
+)
 from keywright.service.management.task_ports import Removable
 from tests.service.fake_store import FakeStore
 from tests.service.managing import ALICE, BOB, DAY, NOW, an_event
@@ -142,6 +149,25 @@ async def test_events_of_all_organizations_go() -> None:
 # The audit while events go
 
 
+class CountingStore(FakeStore):
+    """A store that counts how often a step of pruning begins."""
+
+    steps = 0
+
+    async def checkpoint(self, org_id: UUID) -> Checkpoint | None:
+        self.steps += 1
+        return await super().checkpoint(org_id)
+
+
+async def test_events_that_have_to_stay_are_verified_once() -> None:
+    """However many old events of an organization stay, each round tries it once."""
+    store = CountingStore()
+    log_of(*[OLD] * (2 * ROWS_IN_A_STEP + 1), store=store)
+    store.chains[ORG][0] = replace(store.chains[ORG][0], hash=b"h" * 32)
+    await replace(tasks_of(store, Retention(events=timedelta(days=400))), pause_seconds=0.0).purge()
+    assert (store.steps, len(positions(store))) == (1, 2 * ROWS_IN_A_STEP + 1)
+
+
 async def test_what_is_pruned_meanwhile() -> None:
     """An audit during which events go, before it begins or between two pages, has no finding."""
 
@@ -251,6 +277,14 @@ async def test_an_altered_event_is_not_erased() -> None:
     for subject in ("", "keywright"):
         with pytest.raises(NotErasable):
             await erase(store, subject)
+
+
+async def test_an_erasure_that_was_overtaken() -> None:
+    """Where another erasure, or retention, was there first, the operator is told to run it again."""
+    store = log_of(NOW)
+    store.overtaken = True
+    with pytest.raises(NotErasable, match="run it again"):
+        await erase(store, store.trail[0].subject)
 
 
 async def test_what_is_left_is_proven() -> None:

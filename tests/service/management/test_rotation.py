@@ -87,6 +87,15 @@ async def test_one_rotation_at_a_time(scenario: Scenario) -> None:
     assert third.retiring.public_key == second.api_key.secret.public_key
 
 
+async def test_a_disabled_key(scenario: Scenario) -> None:
+    """A disabled key has rotations as an enabled one: none once it has expired."""
+    key = (await scenario.create(expires_at=NOW + 60 * SECOND)).api_key
+    await scenario.management.update(ALICE, ORIGIN, key.id, {"enabled": False})
+    assert (await scenario.rotate(key.id, overlap_seconds=0)).api_key.disabled_at == NOW
+    scenario.now += 60 * SECOND
+    assert await rotate(scenario, key) == Refused("key_expired")
+
+
 async def test_keys_that_do_not_work(scenario: Scenario) -> None:
     """A key that expired, was revoked or is not there has no rotation, and a revoked one no other end of one."""
     key = (await scenario.create(expires_at=NOW + 60 * SECOND)).api_key

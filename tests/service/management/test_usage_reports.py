@@ -1,5 +1,6 @@
 """Usage reports: hourly counts of the store, added up into the periods of a report."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
@@ -24,26 +25,41 @@ ALICE = Principal(
 
 
 class Counted(FakeStore):
-    """Has hourly counts of one key of one organization, and records the `since` of each call."""
+    """Has hourly counts of one key of one organization, and records each call: `since`, and whether it is by day."""
 
     def __init__(self, hours: dict[datetime, int]) -> None:
         super().__init__()
         self.hours = hours
-        self.asked: list[datetime] = []
+        self.asked: list[tuple[datetime, bool]] = []
 
     async def usage(
-        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+        self,
+        org_id: UUID,
+        key_id: UUID,
+        *,
+        since: datetime,
+        by_day: bool = False,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> Usage | None:
-        self.asked.append(since)
+        self.asked.append((since, by_day))
         if (org_id, key_id) != (ALICE.organization.id, KEY):
             return None
-        return Usage(last_used_at=NOW, hours=self.hours, sources=[], secrets=[])
+        counts = _by_day(self.hours) if by_day else self.hours
+        return Usage(last_used_at=NOW, counts=counts, sources=[], secrets=[])
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
-        self.asked.append(since)
-        return {KEY: self.hours} if KEY in key_ids else {}
+        self.asked.append((since, True))
+        return {KEY: _by_day(self.hours)} if KEY in key_ids else {}
+
+
+def _by_day(hours: dict[datetime, int]) -> dict[datetime, int]:
+    days: Counter[datetime] = Counter()
+    for hour, count in hours.items():
+        days[hour.replace(hour=0)] += count
+    return dict(days)
 
 
 def reports(store: FakeStore) -> UsageReports:
@@ -71,16 +87,18 @@ async def test_days_of_one_key() -> None:
     report = await reports(store).of_key(ALICE, KEY, DAY, None)
     assert report is not None
     assert [count.count for count in report.counts] == [1, 0, 0, 0, 0, 0, 7]
-    assert store.asked == [at(17, 0)]
+    assert store.asked == [(at(17, 0), True)]
 
 
 @pytest.mark.parametrize("period", [HOUR, DAY])
 async def test_a_report_reaches_back_so_far(period: timedelta) -> None:
-    """A report with an early beginning is cut to the longest report of its period."""
+    """A report with an early beginning is cut to the longest of its period: the store gives 401 counts at most."""
     store = Counted({})
     report = await reports(store).of_key(ALICE, KEY, period, NOW - 2 * LONGEST[period])
     assert report is not None
     assert len(report.counts) == LONGEST[period] // period + 1
+    ((since, by_day),) = store.asked
+    assert (NOW - since) // (DAY if by_day else HOUR) <= 400
     nearer = await reports(store).of_key(ALICE, KEY, period, NOW - period)
     assert nearer is not None
     assert len(nearer.counts) == 2
@@ -97,7 +115,7 @@ async def test_the_last_days_of_many_keys() -> None:
     days = await reports(store).last_days(ALICE, [KEY, OTHER])
     assert [count.count for count in days[KEY]] == [0, 0, 0, 0, 0, 2, 0]
     assert [count.count for count in days[OTHER]] == [0] * 7
-    assert store.asked == [at(17, 0)]
+    assert store.asked == [(at(17, 0), True)]
 
 
 def test_periods_begin_in_utc() -> None:

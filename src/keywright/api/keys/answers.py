@@ -4,6 +4,7 @@ The answers of the operations on keys: records of the service become classes of 
 The answer with a key has its entity tag, and no shared cache may store it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -76,6 +77,8 @@ async def answer_page(
     """Answer a list as `answer` does. It is written in steps of some milliseconds, and each of them takes a turn."""
     parts = []
     for first in range(0, len(items), _ITEMS_IN_A_STEP):
+        # A turn that is free at once leaves the event loop to no other task.
+        await asyncio.sleep(0)
         async with turns.one(principal.organization.id):
             part = written([response_of(item) for item in items[first : first + _ITEMS_IN_A_STEP]])
             parts.append(part[1:-1])

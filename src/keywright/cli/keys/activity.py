@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from keywright.cli.option_types import shown_duration
 from keywright.cli.tables import moment, print_fields, print_rows
 
 if TYPE_CHECKING:
+    from keywright.client import UsagePage
     from keywright.contract import EventResponse, OptionsResponse, RevocationResponse, UsageResponse
 
 _MOST_DETAILS = 80
@@ -67,7 +69,11 @@ def events(
 
 @click.command(
     cls=Command,
-    examples=('keywright keys usage "Billing export"', "keywright keys usage 019a5d2e --period hour --since 12h"),
+    examples=(
+        'keywright keys usage "Billing export"',
+        "keywright keys usage 019a5d2e --period hour --since 12h",
+        "keywright keys usage 019a5d2e --all --json",
+    ),
 )
 @option_types.key
 @click.option(
@@ -79,12 +85,18 @@ def events(
     help="Count by day or by hour.",
 )
 @option_types.since
+@option_types.page_size("secrets", default=20, most=100)
+@option_types.all_pages
 @option_types.as_json
-def usage(key: str, period: str, since: datetime | None, as_json: bool) -> None:
-    """Show how often a key was used, by period, by source and by secret."""
+def usage(key: str, period: str, since: datetime | None, limit: int, everything: bool, as_json: bool) -> None:
+    """Show how often a key was used, by period, by source and by secret, the newest secrets first."""
     with service() as client:
-        found = client.usage(lookup.id_of(client, key), period=period, since=since)
+        pages = client.iterate_usage(lookup.id_of(client, key), page_size=limit, period=period, since=since)
+        read = list(islice(pages, None if everything else 1))
+    found = _joined(read)
     print_answer(found, _print_usage, as_json=as_json)
+    if read[-1].next is not None:
+        mention_more(len(found.secrets), "secrets")
 
 
 @click.command(
@@ -138,6 +150,22 @@ def _details(data: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _joined(pages: Sequence["UsagePage"]) -> "UsageResponse":
+    """Return the usage of a key with the secrets and sources of all pages; the sources are sorted, the latest first."""
+    from keywright.contract import UsageResponse
+
+    first = pages[0]
+    sources = [source for page in pages for source in page.sources]
+    return UsageResponse(
+        key_id=first.key_id,
+        last_used_at=first.last_used_at,
+        period=first.period,
+        counts=first.counts,
+        sources=tuple(sorted(sources, key=lambda source: source.last_seen, reverse=True)),
+        secrets=tuple(secret for page in pages for secret in page.secrets),
+    )
 
 
 def _print_usage(usage: "UsageResponse") -> None:

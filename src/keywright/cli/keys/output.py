@@ -69,9 +69,9 @@ def print_answer(answer: Answer, print_for_people: Callable[[Answer], None], *, 
         print_for_people(answer)
 
 
-def mention_more(count: int) -> None:
-    """Note on standard error that there are more rows than the *count* printed."""
-    click.echo(f"These are the first {count}. There are more: use --all.", err=True)
+def mention_more(count: int, what: str = "") -> None:
+    """Note on standard error that there are more rows, or more of *what*, than the *count* printed."""
+    click.echo(f"These are the first {' '.join((str(count), what)).strip()}. There are more: use --all.", err=True)
 
 
 def _layouts(keys: Sequence["ApiKeyResponse"]) -> Iterator[Layout]:

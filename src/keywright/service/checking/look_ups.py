@@ -1,15 +1,20 @@
 """
-The look-ups of keys that are not cached: requests for the same key share one, and callers take turns.
+The look-ups of keys that are not cached, and of long metadata; callers take turns.
+
+Requests for the same key share one look-up of it.
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import KeyStore, Seconds
 from keywright.service.fair_queue import Share
 from keywright.service.turns import Turns
+
+Found = TypeVar("Found")
 
 
 class _SharedLookUp(NamedTuple):
@@ -63,6 +68,16 @@ class LookUps:
         # Shielded: a cancelled request must not cancel the look-up of the others.
         return await asyncio.shield(pending.answer)
 
+    async def find_metadata(self, presented: bytes, share: Share) -> str | None:
+        """
+        Read the metadata of the key from the database, as `KeyStore.find_metadata` does; it takes a turn as `find`.
+
+        Raises:
+            Overloaded: Too many look-ups of the share wait.
+            StorageUnavailable: The database is unavailable.
+        """
+        return await self._in_turn(self._store.find_metadata, presented, share)
+
     def _may_join(self, pending: _SharedLookUp, now: float) -> bool:
         """
         Tell whether a request may share a look-up that began before it.
@@ -85,17 +100,17 @@ class LookUps:
     async def _read(self, look_up: LookUp, share: Share) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._find(look_up.digest, share)
+            facts = await self._in_turn(self._store.find_key, look_up.digest, share)
         finally:
             self._cache.end(look_up, facts)
         return facts
 
-    async def _find(self, presented: bytes, share: Share) -> KeyFacts | None:
+    async def _in_turn(self, read: Callable[[bytes], Awaitable[Found]], presented: bytes, share: Share) -> Found:
         if self._turns is None:
-            return await self._store.find_key(presented)
+            return await read(presented)
         if not self._turns.take_now(share):
             await self._turns.wait(share)
         try:
-            return await self._store.find_key(presented)
+            return await read(presented)
         finally:
             self._turns.give_back(share)

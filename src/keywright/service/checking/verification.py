@@ -58,7 +58,6 @@ class Verification:
         outage_seconds: float,
         turns: Turns | None = None,
     ) -> None:
-        self._store = store
         self._cache = cache
         self._brand = brand
         self._now = now
@@ -110,17 +109,22 @@ class Verification:
                 raise
         return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
 
-    async def with_metadata(self, verdict: KeyVerdict) -> KeyVerdict:
+    async def with_metadata(self, verdict: KeyVerdict, share: Share = None) -> KeyVerdict:
         """
         Add the metadata of the key to its facts where they do not contain it; `not_found` where the key is gone by now.
 
+        Args:
+            verdict: The verdict.
+            share: Whose turn a look-up takes.
+
         Raises:
+            Overloaded: Too many look-ups of the share wait.
             StorageUnavailable: The database is unavailable; metadata that is not cached cannot be told.
         """
         facts, presented = verdict.facts, verdict.digest
         if facts is None or presented is None or facts.metadata is not None:
             return verdict
-        metadata = await self._store.find_metadata(presented)
+        metadata = await self._look_ups.find_metadata(presented, share)
         return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
 
 
@@ -218,7 +222,7 @@ class Checker:
         found = _visible_to(caller, found)
         if metadata:
             # Before the limits are taken: without an answer nothing is counted.
-            found = await self.verification.with_metadata(found)
+            found = await self.verification.with_metadata(found, caller.share)
         verdict = self._take_now(found, cost)
         if verdict is None:
             # The key is valid and visible; only the rate-limit decision is missing.
@@ -247,7 +251,7 @@ class Checker:
             found = await self._look_up(caller, text, required, shared=False)
         verdict = _visible_to(caller, found)
         if metadata:
-            verdict = await self.verification.with_metadata(verdict)
+            verdict = await self.verification.with_metadata(verdict, caller.share)
         self._record(caller, verdict, required, None, self.clock())
         return verdict
 

@@ -30,7 +30,7 @@ class AuditStore(Protocol):
     """Reads the audit log for its proof. The rules of `Store` hold, but it sees every organization."""
 
     async def chained_organizations(self) -> Sequence[UUID]:
-        """Give every organization that has events, in ascending order."""
+        """Give every organization that has events, or had some that retention removed, in ascending order."""
         ...
 
     async def links(self, org_id: UUID, *, after: int, limit: int) -> Sequence[Link]:

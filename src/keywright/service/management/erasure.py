@@ -43,7 +43,8 @@ async def erase_subject(
         dry_run: Only count.
 
     Raises:
-        NotErasable: An event was altered, so its rest cannot be vouched for; or the subject is no person's.
+        NotErasable: An event was altered, so its rest cannot be vouched for; an event was erased or removed meanwhile;
+            or the subject is no person's.
         StorageUnavailable: The database is unavailable.
     """
     if subject in ("", SERVICE):
@@ -53,9 +54,16 @@ async def erase_subject(
         after = links[-1].position
         erasure = _erasure(org_id, links, clock(), new_id())
         if not dry_run:
-            await store.erase(erasure)
+            await _store(store, erasure)
         events, erasures = events + len(links), erasures + 1
     return Erased(events, erasures)
+
+
+async def _store(store: AuditStore, erasure: Event) -> None:
+    try:
+        await store.erase(erasure)
+    except ValueError:
+        raise NotErasable("An event was erased or removed meanwhile: run it again for the rest.") from None
 
 
 def _erasure(org_id: UUID, links: Sequence[Link], at: datetime, id_: UUID) -> Event:

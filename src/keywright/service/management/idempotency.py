@@ -151,17 +151,24 @@ class Idempotency:
 
     async def _run(self, sealing: "Sealing", attempt: Attempt) -> Answered | Refused:
         for _ in range(_ATTEMPTS):
-            stored = await self._store.sealed_answer(sealing.org_id, sealing.request_digest, self._clock())
-            if stored is not None:
-                body = sealing.open(stored)
-                return Refused("idempotency_key_reused") if body is None else Answered(body, replayed=True)
+            if (answer := await self._stored(sealing)) is not None:
+                return answer
             made = await attempt(sealing.seal)
             if isinstance(made, Refused):
-                return made
+                # Perhaps for what the same request has just done in another process.
+                return await self._stored(sealing) or made
             if made is not None:
                 return Answered(sealing.answer, replayed=False)
         # Each time another process stored an answer, and it had expired when it was read.
         return Refused("idempotency_key_in_use")
+
+    async def _stored(self, sealing: "Sealing") -> Answered | Refused | None:
+        """Give the stored answer to a request; None where there is none."""
+        stored = await self._store.sealed_answer(sealing.org_id, sealing.request_digest, self._clock())
+        if stored is None:
+            return None
+        body = sealing.open(stored)
+        return Refused("idempotency_key_reused") if body is None else Answered(body, replayed=True)
 
     def _finished(self, flight_id: tuple[UUID, bytes], done: "asyncio.Task[Answered | Refused]") -> None:
         del self._flights[flight_id]

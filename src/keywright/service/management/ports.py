@@ -184,14 +184,16 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """
-    The usage of a key: accepted uses by hour, without empty hours, and a page of its secrets, newest first.
+    The usage of a key: accepted uses by hour or day, and a page of its secrets, newest first.
+
+    `counts` has an hour or day by its beginning, in UTC; those without uses are left out.
 
     `sources` are the recent ones of these secrets, latest first. `next` is the id of the last secret, below which the
     following page begins; None on the last page.
     """
 
     last_used_at: datetime | None
-    hours: dict[datetime, int]
+    counts: dict[datetime, int]
     sources: list[Source]
     secrets: list[Secret]
     next: UUID | None = None
@@ -201,11 +203,19 @@ class UsageStore(Protocol):
     """The usage of keys. The rules of `Store` hold."""
 
     async def usage(
-        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+        self,
+        org_id: UUID,
+        key_id: UUID,
+        *,
+        since: datetime,
+        by_day: bool = False,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> Usage | None:
         """
         Give the usage of one key since *since*, with up to *limit* of its secrets, beginning below *before*.
 
+        With *by_day* the database adds the hours of a day up, so that there is one row for each day.
         None without such a key. Without such a secret as *before*, there are no secrets on the page.
         """
         ...

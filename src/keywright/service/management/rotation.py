@@ -44,10 +44,10 @@ class Retirement(NamedTuple):
 
 def obstacle(api_key: ApiKey, now: datetime) -> RefusalCode | None:
     """Give the reason why a key cannot be rotated at *now*; None where it can."""
-    status = api_key.status_at(now)
-    if status is Status.REVOKED:
+    if api_key.revoked_at is not None:
         return "key_revoked"
-    if status is Status.EXPIRED:
+    # The status of a disabled key does not say whether it has expired, too.
+    if replace(api_key, disabled_at=None).status_at(now) is Status.EXPIRED:
         return "key_expired"
     # With a third working pair, the oldest would be forgotten.
     return None if api_key.retiring_at(now) is None else "rotation_under_way"

@@ -13,7 +13,7 @@ from keywright.service.turns import Turns
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST = {HOUR: timedelta(days=14), DAY: timedelta(days=400)}
-"""The longest report, by its period."""
+"""The longest report, by its period. It is read in one step, a row for each period."""
 KEYS_IN_A_STEP = 50
 """For how many keys one step of a list reads the uses."""
 
@@ -70,8 +70,10 @@ class UsageReports:
         start = start_of(beginning, period)
         org_id = principal.organization.id
         async with self.turns.one(org_id):
-            usage = await self.store.usage(org_id, key_id, since=start, limit=limit, before=before)
-        return None if usage is None else UsageReport(usage, counts_of(usage.hours, start, now, period))
+            usage = await self.store.usage(
+                org_id, key_id, since=start, by_day=period == DAY, limit=limit, before=before
+            )
+        return None if usage is None else UsageReport(usage, counts_of(usage.counts, start, now, period))
 
     async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
         """Give the uses of each key on each of the last 7 days, today last."""
@@ -87,15 +89,15 @@ class UsageReports:
         return days
 
 
-def counts_of(hours: Mapping[datetime, int], since: datetime, now: datetime, period: timedelta) -> list[Count]:
-    """Add hourly counts up into periods from *since* to *now*, empty ones included."""
+def counts_of(stored: Mapping[datetime, int], since: datetime, now: datetime, period: timedelta) -> list[Count]:
+    """Add stored counts of hours or days up into periods from *since* to *now*, empty ones included."""
     totals: dict[datetime, int] = {}
     start = start_of(since, period)
     while start <= now:
         totals[start] = 0
         start += period
-    for hour, count in hours.items():
-        within = start_of(hour, period)
+    for moment, count in stored.items():
+        within = start_of(moment, period)
         if within in totals:
             totals[within] += count
     return [Count(start, count) for start, count in totals.items()]

@@ -3,6 +3,7 @@ The creations of keys in PostgreSQL: those that wait at the same time are one st
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
@@ -108,26 +109,28 @@ class Creations:
 
     async def _create(self, new: Sequence[_Creation], most_active: int | None) -> list[Outcome | None]:
         """Create keys in one transaction, as many as have room; None for one that is to be tried again."""
+        near = self._full & _organizations(new)
         for _ in range(_ATTEMPTS):
-            room = await self._room(new, most_active)
+            room = await self._room(near, new, most_active)
             admitted = _admitted(new, room)
             try:
                 outcomes = await self._insert(list(compress(new, admitted)), most_active)
-            except NoRoom:
-                # Nothing was done. Many organizations of the batch may have no room, and the server names one of them:
-                # so there is a look at all before the next attempt, and from then on at those near the bound.
-                self._full |= {creation.rows.key.org_id for creation in new}
+            except NoRoom as error:
+                # Nothing was done. From now on there is a look at this organization before, and this time at all: the
+                # server names one, and a batch with many full ones would use up its attempts, for its others, too.
+                self._full.add(error.org_id)
+                near = _organizations(new)
             else:
                 return _outcomes(new, admitted, outcomes)
         raise StorageUnavailable("other processes take the room of the organization")
 
-    async def _room(self, new: Sequence[_Creation], most_active: int | None) -> dict[str, int]:
-        """Give how many keys may be added to each organization that is near its bound."""
-        near = self._full & {creation.rows.key.org_id for creation in new}
+    async def _room(self, near: AbstractSet[str], new: Sequence[_Creation], most_active: int | None) -> dict[str, int]:
+        """Give how many keys may be added to each organization of *near*, those that may be near their bound."""
         if most_active is None or not near:
             return {}
         at = max(creation.at for creation in new)
-        room = {org: most_active - active for org, active in await self._execute(_SHARE, sql.SETTLE, list(near), at)}
+        room = {org: most_active - active for org, active in await self._execute(_SHARE, sql.SETTLE, sorted(near), at)}
+        self._full |= {org for org, left in room.items() if left <= 0}
         self._full -= {org for org, left in room.items() if left > MOST_IN_A_BATCH}
         if len(self._full) > MOST_FULL:
             self._full.clear()
@@ -153,6 +156,10 @@ class Creations:
             else Outcome.REPEATED
             for creation in new
         ]
+
+
+def _organizations(new: Sequence[_Creation]) -> set[str]:
+    return {creation.rows.key.org_id for creation in new}
 
 
 def bound_of(most_active: int | None, at: datetime) -> str:

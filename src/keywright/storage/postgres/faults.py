@@ -26,10 +26,16 @@ class RolledBack(StorageUnavailable):
 
 
 class NoRoom(ValueError):
-    """An organization would have more active keys than it may have; nothing was carried out."""
+    """
+    The organization would have more active keys than it may have; nothing was carried out.
 
-    def __init__(self) -> None:
+    Args:
+        org_id: The organization, as text in hexadecimal digits.
+    """
+
+    def __init__(self, org_id: str) -> None:
         super().__init__("the organization has as many active keys as it may have")
+        self.org_id = org_id
 
 
 class NotDurable(StorageUnavailable):
@@ -66,7 +72,7 @@ def unavailable(error: BaseException) -> StorageUnavailable:
 
 def _server_fault(error: asyncpg.PostgresError, state: str) -> Exception:
     if state == _NO_ROOM:
-        return NoRoom()
+        return NoRoom((error.detail or "").replace("-", ""))
     if state.startswith(_DATA):
         return ValueError(f"PostgreSQL refuses it: {error.constraint_name or state}")
     message = f"PostgreSQL: {error.args[0] if error.args else state} ({state})"

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
@@ -95,7 +94,11 @@ async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep, 
 
 
 async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> _Progress:
-    """Run what fits one transaction, or one step that fits none."""
+    """
+    Run one step, in a transaction of its own.
+
+    Together they would lock several tables that writers use, and wait in a ring with them.
+    """
     async with connection.transaction():
         # Not waited for in the transaction, which looks at the database as of then: an index that is made concurrently
         # waits for every transaction that does.
@@ -104,13 +107,12 @@ async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, 
         scripts = [(revision, steps.script(revision)) for revision in await _pending(connection, steps)]
         # By a call without parameters, after which the driver leaves nothing open that still looks at it.
         await connection.execute(sql.GIVE_WAY)
-        together = list(takewhile(lambda step: CONCURRENTLY not in step[1], scripts))
-        for revision, text in together:
+        for revision, text in scripts[:1]:
             on_step(revision)
-            await connection.execute(text)
-        if scripts and not together:
-            on_step(scripts[0][0])
-            await _run_beside(url, connection, scripts[0][1])
+            if CONCURRENTLY in text:
+                await _run_beside(url, connection, text)
+            else:
+                await connection.execute(text)
         return _Progress.SOME if scripts else _Progress.DONE
 
 

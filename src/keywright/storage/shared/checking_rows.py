@@ -192,17 +192,17 @@ def usage(decoding: Decoding, keys: KeyReader, rows: Sequence[UsageRow], limit: 
         for row in rows
         if row.public_key is None and row.secret_id in secrets
     ]
-    hours = [(decoding.time(row.first_seen), row.count) for row in rows if _is_hour(row)]
+    counts = [(decoding.time(row.first_seen), row.count) for row in rows if _is_count(row)]
     return Usage(
         last_used_at=next((decoding.time(row.last_seen) for row in rows if _is_last_use(row)), None),
-        hours=dict(sorted(hours)),
+        counts=dict(sorted(counts)),
         sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
         secrets=list(secrets.values()),
         next=decoding.id(page[-1].secret_id) if len(newest_first) > limit else None,
     )
 
 
-def _is_hour(row: UsageRow) -> bool:
+def _is_count(row: UsageRow) -> bool:
     return row.secret_id is None and row.first_seen is not None
 
 

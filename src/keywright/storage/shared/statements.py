@@ -14,7 +14,7 @@ from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
-from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
+from keywright.storage.shared.checking_rows import MOST_SOURCES, SessionRow, VerifierRow
 from keywright.storage.shared.readers import Decoding
 
 _ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
@@ -37,6 +37,7 @@ class Dialect:
         least: The function that gives the smallest of several values.
         same: Compares two values of which either may be NULL.
         seconds: Makes a span of time of an expression of seconds.
+        day: Gives the beginning of the day, in UTC, of an expression of a time.
         uuid_text: Writes a column of UUIDs as text in lower case.
         latest: A time after every other.
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
@@ -60,6 +61,7 @@ class Dialect:
     least: str
     same: str
     seconds: Callable[[str], str]
+    day: Callable[[str], str]
     uuid_text: Callable[[str], str]
     latest: str
     contains: Callable[[str], str]
@@ -98,7 +100,7 @@ ORGANIZATIONS_LIKE: Final = """
 
 ORGANIZATIONS: Final = """
     SELECT org_id FROM events UNION SELECT org_id FROM event_chain UNION SELECT org_id FROM event_chain_heads
-    ORDER BY org_id
+    UNION SELECT org_id FROM event_checkpoints ORDER BY org_id
 """
 
 LINKS: Final = f"""
@@ -287,12 +289,28 @@ _NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
 _HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
 
 
-def usage(dialect: Dialect, *, below: bool) -> str:
+_HOURS: Final = "SELECT h.hour AS since, h.count FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3"
+
+
+def _days(dialect: Dialect) -> str:
+    day = dialect.day("counted.since")
+    return f"SELECT {day} AS since, CAST(sum(count) AS bigint) AS count FROM ({_HOURS}) counted GROUP BY {day}"  # noqa: S608
+
+
+# Up to two secrets beyond the page are read, which show that there is a next one. A third is left for the page.
+_SOURCES: Final = f"""
+    SELECT o.* FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+    ORDER BY o.last_seen DESC LIMIT {3 * MOST_SOURCES}
+"""  # noqa: S608
+
+
+def usage(dialect: Dialect, *, by_day: bool, below: bool) -> str:
     """
     Give rows of `UsageRow`. Values: organization, key, since when, the most former secrets to give.
 
     Args:
         dialect: The engine.
+        by_day: Whether there is a count for each day, and not for each hour.
         below: Whether there is a fifth value: the secret below which the page begins.
     """
     start = """
@@ -329,11 +347,11 @@ def usage(dialect: Dialect, *, below: bool) -> str:
         UNION ALL
         SELECT s.id, NULL, NULL, NULL, NULL, NULL, NULL, {_SECRET}, key.environment FROM key CROSS JOIN secret s
         UNION ALL
-        SELECT NULL, NULL, NULL, NULL, h.hour, NULL, h.count, {_NO_SECRET}
-        FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3
+        SELECT NULL, NULL, NULL, NULL, counted.since, NULL, counted.count, {_NO_SECRET}
+        FROM ({_days(dialect) if by_day else _HOURS}) counted
         UNION ALL
         SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
-        FROM secret JOIN secret_sources o ON o.secret_id = secret.id
+        FROM ({_SOURCES}) o
     """  # noqa: S608
 
 

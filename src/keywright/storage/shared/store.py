@@ -68,8 +68,11 @@ class SharedStore(ABC):
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
-        self._usage = statements.usage(dialect, below=False)
-        self._usage_below = statements.usage(dialect, below=True)
+        self._usage = {
+            (by_day, below): statements.usage(dialect, by_day=by_day, below=below)
+            for by_day in (False, True)
+            for below in (False, True)
+        }
         self._keys = KeyReader(dialect.decoding)
         self._facts = FactsReader(dialect.decoding)
         self._feeds: set[StoreFeed] = set()
@@ -269,15 +272,20 @@ class SharedStore(ABC):
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
     async def usage(
-        self, org_id: UUID, key_id: UUID, *, since: datetime, limit: int = SECRETS_PER_PAGE, before: UUID | None = None
+        self,
+        org_id: UUID,
+        key_id: UUID,
+        *,
+        since: datetime,
+        by_day: bool = False,
+        limit: int = SECRETS_PER_PAGE,
+        before: UUID | None = None,
     ) -> Usage | None:
         """See `Store.usage`."""
+        statement = self._usage[by_day, before is not None]
+        below = () if before is None else (before,)
         # One secret more than *limit* shows whether a next page exists.
-        values = (org_id, key_id, since, limit + 1)
-        if before is None:
-            found = await self._rows(org_id, self._usage, *values)
-        else:
-            found = await self._rows(org_id, self._usage_below, *values, before)
+        found = await self._rows(org_id, statement, org_id, key_id, since, limit + 1, *below)
         return checking_rows.usage(self._decoding, self._keys, [UsageRow(*row) for row in found], limit)
 
     async def past_rotations(self, org_id: UUID, key_id: UUID, *, latest: int, most: int) -> Rotations:

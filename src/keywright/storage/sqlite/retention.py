@@ -53,11 +53,18 @@ _BELOW: Final = """
     WHERE c.org_id = ? AND c.position > ? AND c.position <= ?
 """
 _MOVE: Final = """
-    INSERT INTO event_checkpoints AS p (org_id, position, hash, removed, undigested, moved_at)
-    VALUES (?, ?, ?, ?, ?, now_microseconds())
-    ON CONFLICT (org_id) DO UPDATE SET position = excluded.position, hash = excluded.hash,
-        removed = p.removed + excluded.removed, undigested = p.undigested + excluded.undigested,
-        moved_at = excluded.moved_at
+    UPDATE event_checkpoints SET position = ?2, hash = ?3, removed = removed + ?4, undigested = undigested + ?5,
+        moved_at = now_microseconds()
+    WHERE org_id = ?1
+"""
+_BEGIN: Final = """
+    INSERT INTO event_checkpoints (org_id, position, hash, removed, undigested, moved_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, now_microseconds())
+"""
+"""
+Values: organization, position, its hash, how many events were removed, how many of them without a digest.
+
+Two statements: of one that inserts or updates, the trigger for insertions runs, too, and finds the position gone.
 """
 
 _BLANK: Final = ", ".join(f"'$.{within}{name}', NULL" for within in ("", "before.", "after.") for name in PERSONAL)
@@ -95,7 +102,9 @@ def prune(connection: sqlite3.Connection, org_id: bytes, position: int, hash_: b
         return 0
     below = connection.execute(_BELOW, (org_id, former, position)).fetchall()
     removed = [*undigested, *below]
-    connection.execute(_MOVE, (org_id, position, hash_, len(removed), len(undigested)))
+    checkpoint = (org_id, position, hash_, len(removed), len(undigested))
+    if not connection.execute(_MOVE, checkpoint).rowcount:
+        connection.execute(_BEGIN, checkpoint)
     connection.executemany("DELETE FROM events WHERE id = ?", removed)
     connection.execute(
         "DELETE FROM event_chain WHERE org_id = ? AND position > ? AND position <= ?", (org_id, former, position)

@@ -158,6 +158,13 @@ def _uuid_text(column: str) -> str:
     return f"lower({parts})"
 
 
+_DAY: Final = 24 * 60 * 60 * 1_000_000
+
+
+def _day(time: str) -> str:
+    return f"{time} - {time} % {_DAY}"
+
+
 DIALECT: Final = Dialect(
     decoding=readers.SQLITE,
     mark="?",
@@ -166,6 +173,7 @@ DIALECT: Final = Dialect(
     least="min",
     same="IS",
     seconds=lambda span: f"{span} * 1000000",
+    day=_day,
     uuid_text=_uuid_text,
     latest="9223372036854775807",
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",
@@ -179,8 +187,6 @@ DIALECT: Final = Dialect(
 )
 
 FIND: Final = statements.FIND.replace("$", "?")
-
-_DAY: Final = 24 * 60 * 60 * 1_000_000
 
 MOST_RECENT: Final = 1000
 """With how many of the recent changes a reader begins."""
@@ -256,7 +262,7 @@ KEEP_LATEST_SOURCES: Final = f"""
 def daily_counts(keys: int) -> str:
     """Count the uses of so many keys. Values: organization, since when, the keys."""
     return f"""
-        SELECT h.key_id, h.hour - h.hour % {_DAY} AS day, sum(h.count)
+        SELECT h.key_id, {_day("h.hour")} AS day, sum(h.count)
         FROM api_keys k JOIN key_hours h ON h.key_id = k.id
         WHERE k.org_id = ? AND h.hour >= ? AND k.deleted_at IS NULL AND k.id IN ({", ".join("?" * keys)})
         GROUP BY h.key_id, day ORDER BY day

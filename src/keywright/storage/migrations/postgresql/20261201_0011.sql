@@ -158,10 +158,14 @@ BEGIN
         SELECT e.id FROM event_chain c JOIN events e ON e.id = c.event_id
         WHERE c.org_id = org AND c.position > former AND c.position <= upto
     );
-    INSERT INTO event_checkpoints AS p (org_id, position, hash, removed, undigested, moved_at)
-    VALUES (org, upto, head, cardinality(doomed), cardinality(old), clock_timestamp())
-    ON CONFLICT (org_id) DO UPDATE SET position = excluded.position, hash = excluded.hash,
-        removed = p.removed + excluded.removed, undigested = p.undigested + excluded.undigested;
+    -- Not as an insertion that gives way to an update: the guard of insertions knows no position where the chain begins.
+    UPDATE event_checkpoints p SET position = upto, hash = head,
+        removed = p.removed + cardinality(doomed), undigested = p.undigested + cardinality(old)
+    WHERE p.org_id = org;
+    IF NOT FOUND THEN
+        INSERT INTO event_checkpoints (org_id, position, hash, removed, undigested, moved_at)
+        VALUES (org, upto, head, cardinality(doomed), cardinality(old), clock_timestamp());
+    END IF;
     DELETE FROM events WHERE id = ANY(doomed);
     DELETE FROM event_chain WHERE org_id = org AND position > former AND position <= upto;
     RETURN cardinality(doomed);
