@@ -135,7 +135,7 @@ def test_organizations_that_chose_their_ids(unclear: Database) -> None:
     assert refused.returncode == exits.NOT_MIGRATED
     assert UNCLEAR in refused.stderr
     assert "KEYWRIGHT_ORG_CLAIM_FORMAT" in refused.stderr
-    served = keywright(unclear.url, "serve", **SERVICE)
+    served = keywright(unclear.url, "serve", **SERVICE, KEYWRIGHT_PORT="0")
     assert served.returncode == exits.NOT_MIGRATED
     done = keywright(unclear.url, "migrate", KEYWRIGHT_ORG_CLAIM_FORMAT="auto")
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache, weight_of
+from keywright.keys.cache import LARGEST_KEPT, WEIGHT_BYTES, KeyCache, cached_by_key, weight_of
 from keywright.keys.verdict import KeyFacts
 
 KEY = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
@@ -168,3 +168,21 @@ def test_what_is_held_and_counts(cache: KeyCache) -> None:
     assert cache.get_fresh(newest, 101.0) is KEY
     assert cache.get_fresh(DIGEST, 101.0) is None
     assert cache.get_fresh(newest, 101.001) is None
+
+
+def test_answers_for_large_keys_are_not_kept() -> None:
+    """What is made of a key is cached, unless the key's facts are long: entries of such a cache bound no memory."""
+    made = []
+
+    @cached_by_key
+    def write(facts: KeyFacts, option: bool) -> str:
+        made.append((facts.name, option))
+        return facts.name
+
+    small, large = (
+        KeyFacts(id=name.encode() * 16, org_id=b"o" * 16, name=name, environment="live", weight=weight)
+        for name, weight in (("s", LARGEST_KEPT), ("l", LARGEST_KEPT + 1))
+    )
+    for _ in range(2):
+        assert (write(small, True), write(large, False)) == ("s", "l")
+    assert made == [("s", True), ("l", False), ("l", False)]

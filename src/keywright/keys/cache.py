@@ -8,13 +8,15 @@ arguments.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from sys import getsizeof
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from keywright.keys.verdict import KeyFacts
 
 Value = TypeVar("Value")
+Write = TypeVar("Write", bound=Callable[..., Any])
 
 BOUND_SECONDS = 1.0
 """The longest time for which a key may still be accepted after its revocation was acknowledged."""
@@ -179,3 +181,13 @@ class DigestCache(Generic[Value]):
 
 
 KeyCache = DigestCache[KeyFacts]
+
+
+def cached_by_key(write: Write) -> Write:
+    """Cache what *write* gives for a key, but for keys with long facts: the number of entries bounds no memory."""
+    cached = lru_cache(maxsize=16_384)(write)
+
+    def written(facts: KeyFacts, *options: bool) -> Any:
+        return (cached if facts.weight <= LARGEST_KEPT else write)(facts, *options)
+
+    return cast("Write", written)

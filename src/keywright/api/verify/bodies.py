@@ -18,8 +18,8 @@ from uuid import UUID
 from keywright import strict_json
 from keywright.api.http.bodies import as_model
 from keywright.api.http.problems import Refusal
-from keywright.api.verify.responses import cached_by_key
 from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
+from keywright.keys.cache import cached_by_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain

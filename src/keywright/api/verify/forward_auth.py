@@ -30,12 +30,12 @@ from keywright.api.verify.responses import (
     EXT_AUTHZ_METER,
     FORWARD_AUTH_METER,
     Headers,
-    cached_by_key,
     error_response,
     lines_of,
     request_ids,
 )
 from keywright.keys.addresses import Network, client_address
+from keywright.keys.cache import cached_by_key
 from keywright.keys.format import ENVIRONMENT, digest
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
 from keywright.keys.usage import agent_family

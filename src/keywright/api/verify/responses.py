@@ -1,9 +1,7 @@
 """Responses to checks: request ids, fixed headers, and the responses to errors."""
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from itertools import count
-from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -15,13 +13,11 @@ from keywright.api.http.access_log import traced
 from keywright.api.http.problems import Refusal, answer, answer_fault, note_conflict
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.keys.addresses import client_address
-from keywright.keys.cache import LARGEST_KEPT
-from keywright.keys.verdict import Code, KeyFacts
+from keywright.keys.verdict import Code
 from keywright.service.checking.verdicts import Caller
 from keywright.service.faults import Fault, OrganizationConflict, Unavailable
 
 Headers = list[tuple[bytes, bytes]]
-Write = TypeVar("Write", bound=Callable[..., Any])
 
 FIXED_HEADERS: Headers = [
     (b"content-type", b"application/json"),
@@ -52,16 +48,6 @@ def log_refused_key(caller: Caller, code: Code, network: str | None) -> None:
     """
     owner = caller.org_id if caller.verifier is None else caller.verifier.id
     _refusals.info((owner, code), "key refused", code=code.value, verifier=caller.name, source=network)
-
-
-def cached_by_key(write: Write) -> Write:
-    """Cache what *write* gives for a key, but for keys with long facts: the number of entries bounds no memory."""
-    cached = lru_cache(maxsize=16_384)(write)
-
-    def written(facts: KeyFacts, *options: bool) -> Any:
-        return (cached if facts.weight <= LARGEST_KEPT else write)(facts, *options)
-
-    return cast("Write", written)
 
 
 def lines_of(headers: Headers) -> bytes:
