@@ -72,29 +72,23 @@ class Organizations:
             Overloaded: The organization is not cached, and too many look-ups of it wait.
             StorageUnavailable: The organization is not cached, and the database is unavailable.
         """
-        name = (claimed.issuer, claimed.external_id)
-        known = self._known.get(name)
-        if known is None:
-            known = _stored(claimed, await self._like(claimed))
-            if known is None:
-                return claimed
-            self._add(name, known)
-        return known
-
-    async def _like(self, claimed: Organization) -> Sequence[Organization]:
+        known = self._known.get(_name(claimed))
+        if known is not None:
+            return known
         if self._turns is None:
-            return await self._store.organizations_like(claimed)
+            return await self._look_up(claimed)
         async with self._turns.one(claimed.id.int):
-            known = self._known.get((claimed.issuer, claimed.external_id))
-            if known is not None:
-                # Found by one that had its turn before.
-                return [known]
-            return await self._store.organizations_like(claimed)
+            # Perhaps found by one that had its turn before.
+            return self._known.get(_name(claimed)) or await self._look_up(claimed)
 
-    def _add(self, name: tuple[str, str], organization: Organization) -> None:
+    async def _look_up(self, claimed: Organization) -> Organization:
+        stored = _stored(claimed, await self._store.organizations_like(claimed))
+        if stored is None:
+            return claimed
         while len(self._known) >= self._capacity:
             del self._known[next(iter(self._known))]
-        self._known[name] = organization
+        self._known[_name(claimed)] = stored
+        return stored
 
 
 class TenantAuthenticator:
@@ -125,10 +119,13 @@ class TenantAuthenticator:
 
 def _stored(claimed: Organization, found: Sequence[Organization]) -> Organization | None:
     for stored in found:
-        if (stored.issuer, stored.external_id) == (claimed.issuer, claimed.external_id):
+        if _name(stored) == _name(claimed):
             return stored
-    for stored in found:
-        if not claimed.owns(stored):
-            raise OrganizationConflict(str(claimed.id))
-        return stored
-    return None
+    # What is left has the id: at most one.
+    if found and not claimed.owns(found[0]):
+        raise OrganizationConflict(str(claimed.id))
+    return found[0] if found else None
+
+
+def _name(organization: Organization) -> tuple[str, str]:
+    return organization.issuer, organization.external_id
