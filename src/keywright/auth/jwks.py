@@ -83,9 +83,8 @@ class KeySet:
 
     def present(self) -> bool:
         """Return whether there are keys, fetched less than 70 minutes ago."""
-        if self._succeeded_at is None:
-            return False
-        return self._monotonic() - self._succeeded_at < FRESH_SECONDS + STALE_SECONDS
+        age = self.age()
+        return age is not None and age < FRESH_SECONDS + STALE_SECONDS
 
     def age(self) -> float | None:
         """Return the seconds since the last successful fetch; None before the first."""
