@@ -69,7 +69,8 @@ class Head(NamedTuple):
 
 
 _HEAD = re.compile("([1-9][0-9]{0,17}):([0-9a-f]{64})")
-_BEGIN = Head(0, CHAIN_BEGINS)
+BEGIN = Head(0, CHAIN_BEGINS)
+"""The head of an empty chain."""
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class Report:
     """
 
     org_id: UUID
-    head: Head = _BEGIN
+    head: Head = BEGIN
     checkpoint: Checkpoint | None = None
     erased: int = 0
     undigested: int = 0
@@ -112,7 +113,7 @@ async def audit(store: AuditStore, org_id: UUID, *, remembered: Head | None = No
     report = Report(org_id)
     # Read first: all positions up to this end must exist already, while more may be added.
     promised = Head(*await store.chain_end(org_id))
-    walk = Walk(_BEGIN, Erasures(store, org_id), promised=promised, remembered=remembered or _BEGIN)
+    walk = Walk(BEGIN, Erasures(store, org_id), promised=promised, remembered=remembered or BEGIN)
     while page := await _page(store, walk, report):
         for entry in page:
             report.note(await walk.read(entry))
@@ -181,7 +182,7 @@ class Walk:
         remembered: A head that was stored elsewhere.
     """
 
-    def __init__(self, head: Head, erasures: Erasures, *, promised: Head = _BEGIN, remembered: Head = _BEGIN) -> None:
+    def __init__(self, head: Head, erasures: Erasures, *, promised: Head = BEGIN, remembered: Head = BEGIN) -> None:
         self.head = head
         self.erased = 0
         # What the first event counts that seals those without a digest.

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from keywright.service.management.audit import Erasures, Head, Walk
-from keywright.service.management.audit_log import CHAIN_BEGINS, EventType
+from keywright.service.management.audit import BEGIN, Erasures, Head, Walk
+from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import Link
 from keywright.service.management.task_ports import KeyTaskStore, Removable
 
@@ -61,7 +61,7 @@ async def prune(store: KeyTaskStore, org_id: UUID, before: datetime) -> int:
         ValueError: The database refuses it: an event is from the last 30 days by its clock.
     """
     checkpoint = await store.checkpoint(org_id)
-    begin = Head(0, CHAIN_BEGINS) if checkpoint is None else Head(checkpoint.position, checkpoint.hash)
+    begin = BEGIN if checkpoint is None else Head(checkpoint.position, checkpoint.hash)
     undigested, _ = await store.undigested_events(org_id)
     links = await store.links(org_id, after=begin.position, limit=EVENTS_IN_A_STEP)
     end = await _end(store, org_id, begin, _due(links, before, sealed_may_go=not undigested))
