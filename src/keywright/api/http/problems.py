@@ -122,7 +122,7 @@ class Refusal(Exception):
         code: A code of `problems`.
         detail: A sentence in place of the table's.
         errors: The flaws, for `validation_failed`.
-        headers: Further headers of the answer.
+        headers: Further headers of the answer. A code of `RETRY_SECONDS` has its `Retry-After` without them.
         missing_scopes: The scopes, for `scopes_not_grantable`.
     """
 
@@ -141,7 +141,8 @@ class Refusal(Exception):
         self.code = code
         self.detail = detail
         self.errors = errors
-        self.headers = headers or {}
+        seconds = RETRY_SECONDS.get(code)
+        self.headers = ({} if seconds is None else {"Retry-After": str(seconds)}) | (headers or {})
         self.missing_scopes = missing_scopes
 
 
@@ -167,8 +168,7 @@ def validation_refusal(error: ValidationError, *where: str) -> Refusal:
 def refusal_of(refused: Refused) -> Refusal:
     """Make a `Refusal` from the refusal of a use case; flaws of fields become flaws of the body."""
     errors = [FieldError(("body", flaw.field, *flaw.path), flaw.msg, flaw.type) for flaw in refused.flaws]
-    seconds = RETRY_SECONDS.get(refused.code) if refused.retry_after is None else refused.retry_after
-    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    headers = {} if refused.retry_after is None else {"Retry-After": str(refused.retry_after)}
     return Refusal(refused.code, errors=errors, headers=headers, missing_scopes=refused.scopes)
 
 

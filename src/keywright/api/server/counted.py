@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from keywright import telemetry
 from keywright.api.feed import FEED
 from keywright.api.http.connections import Connections, Place
-from keywright.api.http.problems import RETRY_SECONDS, Refusal, write
+from keywright.api.http.problems import Refusal, write
 
 # From the opening of a connection, or the first byte of a request, to the last byte of the request. Also the time after
 # which the connection of a client that reads nothing of its answer is closed.
@@ -117,9 +117,7 @@ def connections_of(app: Any) -> Connections:
 def refused(code: str, detail: str | None = None) -> Response:
     """Make the answer to a request that reaches no application; the connection ends with it."""
     request_id = uuid.uuid4().hex
-    seconds = RETRY_SECONDS.get(code)
-    headers = {} if seconds is None else {"Retry-After": str(seconds)}
-    answer = write(Refusal(code, detail, headers=headers), request_id=request_id)
+    answer = write(Refusal(code, detail), request_id=request_id)
     answer.headers.update({"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff", "Connection": "close"})
     return answer
 
