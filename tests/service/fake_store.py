@@ -307,8 +307,7 @@ class FakeStore:
         self.purged.append((kind, until))
         if kind is not Removable.ANSWERS:
             return 0
-        at = until
-        over = [place for place, sealed_answer in self.sealed_answers.items() if sealed_answer.expires_at <= at][:limit]
+        over = [place for place, answer in self.sealed_answers.items() if answer.expires_at <= until][:limit]
         for place in over:
             del self.sealed_answers[place]
         return len(over)

@@ -6,28 +6,18 @@ import pytest
 
 from keywright.service.faults import TooManyChanges
 from keywright.service.management.change_limit import ChangeLimit
+from tests.service.fake_checking_store import FakeTime
 
 ACME, GLOBEX, INITECH = (UUID(int=number) for number in range(3))
 
 
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> FakeTime:
     """Give a clock."""
-    return Clock()
+    return FakeTime()
 
 
-def test_a_burst_and_no_more(clock: Clock) -> None:
+def test_a_burst_and_no_more(clock: FakeTime) -> None:
     """An organization has its burst at once; the next change is refused, with the seconds until there is one."""
     limit = ChangeLimit(clock, each_second=0.5, burst=3)
     for _ in range(3):
@@ -35,18 +25,18 @@ def test_a_burst_and_no_more(clock: Clock) -> None:
     with pytest.raises(TooManyChanges) as refused:
         limit.take(ACME, ends_a_key=False)
     assert refused.value.retry_after == 2
-    clock.now += 1
+    clock.seconds += 1
     with pytest.raises(TooManyChanges) as refused:
         limit.take(ACME, ends_a_key=False)
     assert refused.value.retry_after == 1
 
 
-def test_changes_come_back(clock: Clock) -> None:
+def test_changes_come_back(clock: FakeTime) -> None:
     """Changes come back by the second, up to the burst; what was refused took none."""
     limit = ChangeLimit(clock, each_second=2, burst=3)
-    clock.now += 1000
+    clock.seconds += 1000
     for seconds, changes in ((0, 3), (1, 2), (1000, 3)):
-        clock.now += seconds
+        clock.seconds += seconds
         for _ in range(changes):
             limit.take(ACME, ends_a_key=False)
         for _ in range(5):
@@ -54,7 +44,7 @@ def test_changes_come_back(clock: Clock) -> None:
                 limit.take(ACME, ends_a_key=False)
 
 
-def test_each_organization_has_its_own(clock: Clock) -> None:
+def test_each_organization_has_its_own(clock: FakeTime) -> None:
     """An organization that has used up its changes takes none of another's."""
     limit = ChangeLimit(clock, each_second=1, burst=1)
     limit.take(ACME, ends_a_key=False)
@@ -63,7 +53,7 @@ def test_each_organization_has_its_own(clock: Clock) -> None:
         limit.take(ACME, ends_a_key=False)
 
 
-def test_a_revocation_is_not_held_up(clock: Clock) -> None:
+def test_a_revocation_is_not_held_up(clock: FakeTime) -> None:
     """Revocations and deletions have changes of their own: a flood of creations takes none of them."""
     limit = ChangeLimit(clock, each_second=1, burst=1)
     limit.take(ACME, ends_a_key=False)
@@ -72,7 +62,7 @@ def test_a_revocation_is_not_held_up(clock: Clock) -> None:
         limit.take(ACME, ends_a_key=True)
 
 
-def test_memory_is_bounded(clock: Clock) -> None:
+def test_memory_is_bounded(clock: FakeTime) -> None:
     """Beyond the bound those that asked for nothing for the longest are forgotten; one that goes on asking is not."""
     limit = ChangeLimit(clock, each_second=1, burst=1, most=4)
     limit.take(ACME, ends_a_key=False)
