@@ -261,7 +261,7 @@ class Settings(DatabaseSettings):
     _split = field_validator("environments", "cors_origins", "trusted_proxies", mode="before")(values.split)
     _unset = field_validator(
         "max_life_days", "max_active_keys", "rotations_per_hour", "max_pairs", "grantable_scopes_claim", "public_url",
-        "auth0_domain", mode="before",
+        "auth0_domain", "redis_url", mode="before",
     )(values.none_if_empty)
     _catalogue = field_validator("scopes", mode="before")(values.catalogue)
     _domain = field_validator("auth0_domain")(values.bare_domain)

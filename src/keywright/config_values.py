@@ -62,10 +62,9 @@ def public_url(value: str | None) -> str | None:
 
 
 def redis_url(value: SecretStr | None) -> SecretStr | None:
-    """Check the URL of Redis; an empty one is None."""
-    if value is None or not value.get_secret_value():
-        return None
-    url.read(value.get_secret_value())
+    """Check the URL of Redis."""
+    if value is not None:
+        url.read(value.get_secret_value())
     return value
 
 
