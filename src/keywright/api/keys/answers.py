@@ -62,9 +62,8 @@ def etag_of(api_key: ApiKey) -> str:
 
 
 def answer(body: object, headers: Mapping[str, str] = _NONE) -> Response:
-    """Answer an instance or a list of a class of the contract; no shared cache may store the answer."""
-    headers = {**headers, "Cache-Control": "private, no-cache"}
-    return Response(written(body), media_type="application/json", headers=headers)
+    """Answer an instance of a class of the contract; no shared cache may store the answer."""
+    return _private(written(body), headers)
 
 
 async def answer_page(
@@ -82,8 +81,7 @@ async def answer_page(
         async with turns.one(principal.organization.id):
             part = written([response_of(item) for item in items[first : first + _ITEMS_IN_A_STEP]])
             parts.append(part[1:-1])
-    headers = {**headers, "Cache-Control": "private, no-cache"}
-    return Response(b"[%b]" % b",".join(parts), media_type="application/json", headers=headers)
+    return _private(b"[%b]" % b",".join(parts), headers)
 
 
 def one_key(outcome: ApiKey | Refused | None, principal: Principal, clock: Clock) -> Response:
@@ -196,6 +194,11 @@ def options_response(policy: Policy) -> OptionsResponse:
             max_active_keys=policy.max_active,
         ),
     )
+
+
+def _private(body: bytes, headers: Mapping[str, str]) -> Response:
+    headers = {**headers, "Cache-Control": "private, no-cache"}
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def _members(key: ApiKey, principal: Principal, now: datetime) -> dict[str, Any]:
