@@ -166,6 +166,15 @@ def test_headers(
 
 
 @on_any_store
+def test_requests_to_repeat_later(document: dict[str, Any]) -> None:
+    """Every 429 and 503 names Retry-After, and every operation, verifications included, names too long a queue."""
+    for name, operation in operations(document):
+        later = [answer for status, answer in operation["responses"].items() if status in ("429", "503")]
+        assert all("Retry-After" in answer["headers"] for answer in later), name
+        assert "overloaded" in operation["responses"]["503"]["content"]["application/json"]["examples"], name
+
+
+@on_any_store
 def test_every_error_has_an_example(document: dict[str, Any]) -> None:
     """Every error answer names its codes, each with an example that its model describes."""
     for operations in document["paths"].values():

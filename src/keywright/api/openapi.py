@@ -65,7 +65,7 @@ _OF_ALL = ("internal", "storage_unavailable")
 _OF_VERIFICATIONS = (
     *("invalid_request", "invalid_json", "missing_token", "invalid_token", "organization_required"),
     *("organization_conflict", "insufficient_permission", "payload_too_large", "unsupported_media_type"),
-    *("validation_failed", "auth_unavailable", "limits_unavailable"),
+    *("validation_failed", "auth_unavailable", "limits_unavailable", "overloaded"),
 )
 
 _ANSWERS = {contract.VerifyResponse, contract.BatchResponse, contract.ErrorResponse, contract.ProblemResponse}
@@ -262,7 +262,7 @@ def _example_of(code: str) -> dict[str, Any]:
 
 
 def _headers_of(code: str) -> list[str]:
-    if code in RETRY_SECONDS or PROBLEMS[code].status == 503:
+    if code in RETRY_SECONDS or PROBLEMS[code].status in (429, 503):
         return ["Retry-After"]
     return ["WWW-Authenticate"] if PROBLEMS[code].status == 401 or code == "insufficient_permission" else []
 
