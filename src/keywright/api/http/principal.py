@@ -6,7 +6,8 @@ so nothing else of a request is read before the token was verified.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -65,11 +66,8 @@ class PrincipalInput(Input):
         is_change, ends_a_key = permission in CHANGES, permission in ENDS
 
         async def read(request: Request) -> Principal:
-            try:
+            with noting_source(request, trust):
                 principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
-            except (Refusal, Fault):
-                request.state.log["source"] = source_of(request, trust)
-                raise
             if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
@@ -84,6 +82,16 @@ def source_of(request: Request, trust: Trust) -> str | None:
     """Give the address of the caller; None where it is not known."""
     peer = None if request.client is None else request.client.host
     return client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
+
+
+@contextmanager
+def noting_source(request: Request, trust: Trust) -> Iterator[None]:
+    """Note the address of the caller for the log line where the block refuses its credential."""
+    try:
+        yield
+    except (Refusal, Fault):
+        request.state.log["source"] = source_of(request, trust)
+        raise
 
 
 class OriginInput(Input):
