@@ -71,5 +71,5 @@ def test_memory_is_bounded(clock: FakeTime) -> None:
         with pytest.raises(TooManyChanges):
             limit.take(ACME, ends_a_key=False)
         limit.take(UUID(int=number), ends_a_key=False)
-        assert len(limit._recent) + len(limit._older) <= 4
+        assert len(limit._buckets) <= 4
     limit.take(INITECH, ends_a_key=False)
