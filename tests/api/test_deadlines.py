@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 
 from keywright.api.feed import FEED
 from keywright.api.server.counted import LEAST_BYTES_PER_SECOND, REQUEST_SECONDS
@@ -195,12 +196,19 @@ async def test_a_reader_below_the_least_rate() -> None:
     assert wire.transport.aborted
 
 
+def slow_clients() -> float:
+    """Give the number of clients that were given up."""
+    return REGISTRY.get_sample_value("keywright_slow_clients_total") or 0.0
+
+
 async def test_a_client_that_stops_reading() -> None:
-    """A client that reads nothing for half a minute is given up, however long its answer may take."""
+    """A client that reads nothing for half a minute is given up, however long its answer may take, and counted."""
     wire = Wire()
+    before = slow_clients()
     await wire.receive(LARGE_READ)
     wire.loop.pass_seconds(2 * REQUEST_SECONDS)
     assert wire.transport.aborted
+    assert slow_clients() == before + 1
 
 
 async def test_the_feed_has_no_time_for_an_answer() -> None:

@@ -235,7 +235,7 @@ class BoundedHttpProtocol(CountedConnection):
         if unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
         elif unsent and now - self._unsent_since >= self.request_seconds:
-            self.transport.abort()
+            self.give_up()
             return
         if self._owed_since is not None and self._owes_answer():
             self._owed_since = now
