@@ -65,9 +65,9 @@ from keywright.system import boot_seconds, new_id, utc_now
 _LIMITED_KEYS_PER_MIB = 2048
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
+CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
-CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class PrincipalInput(Input):
         self.codes = (
             *("invalid_request", "missing_token", "invalid_token"),
             *("organization_required", "organization_conflict", "insufficient_permission", "auth_unavailable"),
-            *("overloaded",),
+            "overloaded",
             *(("too_many_changes",) if permission in CHANGES else ()),
         )
 
