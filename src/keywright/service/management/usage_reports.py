@@ -37,7 +37,7 @@ class UsageReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageReports:
-    """Reports the stored usage of keys."""
+    """Adds up the stored usage of keys."""
 
     store: UsageStore
     clock: Clock
@@ -90,13 +90,17 @@ class UsageReports:
 
 
 def counts_of(stored: Mapping[datetime, int], since: datetime, now: datetime, period: timedelta) -> list[Count]:
-    """Give the count of each period from *since* to *now*, 0 for one that is not stored."""
-    counts = []
+    """Add stored counts of hours or days up into periods from *since* to *now*, empty ones included."""
+    totals: dict[datetime, int] = {}
     start = start_of(since, period)
     while start <= now:
-        counts.append(Count(start, stored.get(start, 0)))
+        totals[start] = 0
         start += period
-    return counts
+    for moment, count in stored.items():
+        within = start_of(moment, period)
+        if within in totals:
+            totals[within] += count
+    return [Count(start, count) for start, count in totals.items()]
 
 
 def start_of(moment: datetime, period: timedelta) -> datetime:
