@@ -1,4 +1,4 @@
-"""Usage reports: hourly counts of the store, added up into the periods of a report."""
+"""Usage reports: the counts of the store, added up into the periods of a report."""
 
 from collections import Counter
 from collections.abc import Sequence
