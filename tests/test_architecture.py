@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "keywright"
-MODULES = sorted(SOURCE.rglob("*.py"))
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in MODULES}
+from tests.source import SOURCE, TREES
+
+MODULES = [SOURCE / name for name in TREES]
 
 # Who may see the text of a private key, and why.
 REVEALERS = {
