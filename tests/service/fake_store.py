@@ -211,11 +211,7 @@ class FakeStore:
         return [place for place in self.chains.get(org_id, []) if place.position > after][:limit]
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
-        chain = self.chains.get(org_id)
-        if chain:
-            return chain[-1].position, chain[-1].hash
-        kept = self.checkpoints.get(org_id)
-        return (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
+        return self._end_of(org_id)
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
@@ -307,8 +303,7 @@ class FakeStore:
         self.purged.append((kind, until))
         if kind is not Removable.ANSWERS:
             return 0
-        at = until
-        over = [place for place, sealed_answer in self.sealed_answers.items() if sealed_answer.expires_at <= at][:limit]
+        over = [place for place, answer in self.sealed_answers.items() if answer.expires_at <= until][:limit]
         for place in over:
             del self.sealed_answers[place]
         return len(over)
@@ -332,6 +327,11 @@ class FakeStore:
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]
 
+    def _end_of(self, org_id: UUID) -> tuple[int, bytes]:
+        chain = self.chains.get(org_id)
+        last = chain[-1] if chain else self.checkpoints.get(org_id)
+        return (0, CHAIN_BEGINS) if last is None else (last.position, last.hash)
+
     def _is_repeated(self, org_id: UUID, sealed_answer: SealedAnswer | None) -> bool:
         if sealed_answer is None:
             return False
@@ -339,13 +339,9 @@ class FakeStore:
         return found is not None and found.expires_at > sealed_answer.created_at
 
     def _note(self, event: Event, sealed_answer: SealedAnswer | None = None) -> None:
-        chain = self.chains.setdefault(event.org_id, [])
-        kept = self.checkpoints.get(event.org_id)
-        position, before = (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
-        if chain:
-            position, before = chain[-1].position, chain[-1].hash
-        hash_ = link(before, event.digest)
-        chain.append(Link(position=position + 1, hash=hash_, digest=event.digest, event=event))
+        position, before = self._end_of(event.org_id)
+        place = Link(position=position + 1, hash=link(before, event.digest), digest=event.digest, event=event)
+        self.chains.setdefault(event.org_id, []).append(place)
         self.trail.append(event)
         if sealed_answer is not None:
             self.sealed_answers[event.org_id, sealed_answer.request_digest] = sealed_answer
