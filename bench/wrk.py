@@ -68,9 +68,9 @@ def _driven(script: str, url: str, env: Mapping[str, str], connections: int, sec
         lines.append(line)
     over.cancel()
     process.wait(PATIENCE_SECONDS)
-    result = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
-    if result is None or result["bad"]:
-        raise NoGoodAnswer(f"{script}: {result or ''.join(lines)}")
+    result = _result(script, lines)
+    if result["bad"]:
+        raise NoGoodAnswer(f"{script}: {result}")
     if not result["answers"]:
         return None
     rate = 1e6 * result["answers"] / result["microseconds"]
@@ -85,9 +85,21 @@ def _start(script: str, url: str, env: Mapping[str, str], connections: int) -> P
     return Program(words, cwd=ROOT, env={**os.environ, **env}, stdout=PIPE, text=True)
 
 
+def _result(script: str, lines: list[str]) -> Mapping[str, Any]:
+    if not lines or not lines[-1].startswith("{"):
+        raise NoGoodAnswer(f"{script}: {''.join(lines)}")
+    result: Mapping[str, Any] = json.loads(lines[-1])
+    return result
+
+
 @contextmanager
 def attacking(url: str, requests: Iterable[bytes], *, connections: int) -> Iterator[None]:
-    """Send requests at random, whatever the answers are, until the block ends."""
+    """
+    Send requests at random, whatever the answers are, until the block ends.
+
+    Raises:
+        NoGoodAnswer: `wrk` had ended by itself, so that there was no attack.
+    """
     with tempfile.TemporaryDirectory() as folder:
         process = _start("requests", url, stored(requests, Path(folder, "requests")), connections)
         # The program that measures shares this core, and must not wait for the attacker.
@@ -96,7 +108,8 @@ def attacking(url: str, requests: Iterable[bytes], *, connections: int) -> Itera
             yield
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE_SECONDS)
+            printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        _result("requests", printed.splitlines())
 
 
 def written(asked: Mapping[str, Any]) -> bytes:
