@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Status
@@ -11,7 +11,6 @@ from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.ports import (
     MOST_EXAMINED,
-    SECRETS_PER_PAGE,
     EventFilter,
     Found,
     KeyFilter,
@@ -63,14 +62,7 @@ class FakeStore:
         return self.receipts.get((org_id, key_id))
 
     async def usage(
-        self,
-        org_id: UUID,
-        key_id: UUID,
-        *,
-        since: datetime,
-        by_day: bool = False,
-        limit: int = SECRETS_PER_PAGE,
-        before: UUID | None = None,
+        self, org_id: UUID, key_id: UUID, *, since: datetime, by_day: bool = False, **page: Any
     ) -> Usage | None:
         return None
 
