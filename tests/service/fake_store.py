@@ -267,9 +267,9 @@ class FakeStore:
         return True
 
     async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
-        numbered = [AgedEvent(seq, event.org_id) for seq, event in enumerate(self.trail, start=1)]
-        stored = [each for each in numbered if each.seq > after and self.trail[each.seq - 1] not in self.removed]
-        return [each for each in stored[:limit] if self.trail[each.seq - 1].occurred_at < before]
+        numbered = list(enumerate(self.trail, start=1))[after:]
+        stored = [(seq, event) for seq, event in numbered if event not in self.removed]
+        return [AgedEvent(seq, event.org_id) for seq, event in stored[:limit] if event.occurred_at < before]
 
     async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
         chain = self.chains.get(org_id, [])
