@@ -164,7 +164,7 @@ def test_public_names_are_documented() -> None:
     ],
 )
 def test_the_client_runs_on_the_bare_install(module: str) -> None:
-    """What other people install imports nothing but its two dependencies and theirs."""
+    """What other people install imports nothing but its three dependencies and theirs."""
     probe = (
         f"import sys, {module}; "
         "server = {'fastapi', 'starlette', 'uvicorn', 'pydantic', 'asyncpg'}; "
