@@ -1,6 +1,6 @@
 """The usage of a key, for each of its secrets."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
@@ -87,6 +87,18 @@ def test_a_batch_is_counted_once(caller: Caller, verifier: Verifier) -> None:
         assert verifier.http.post(USAGE, json=body).status_code == 204
     usage = caller.http.get(f"{KEYS}/{created['id']}/usage").json()
     assert sum(day["count"] for day in usage["counts"]) == 9
+
+
+@on_any_store
+def test_an_hour_with_an_offset(caller: Caller, verifier: Verifier) -> None:
+    """An hour that is reported with an offset of half an hour is the same hour in UTC."""
+    created = caller.create()
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    use = an_hourly_usage(created["private_key"], hour, 3, "192.0.2.0/24")
+    use["hour"] = hour.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+    assert verifier.http.post(USAGE, json={"session": str(uuid4()), "batch": 1, "usage": [use]}).status_code == 204
+    usage = caller.http.get(f"{KEYS}/{created['id']}/usage", params={"period": "hour"}).json()
+    assert {moment(each["start"]): each["count"] for each in usage["counts"] if each["count"]} == {hour: 3}
 
 
 @on_any_store

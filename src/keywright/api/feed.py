@@ -14,6 +14,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from itertools import chain
 from math import inf
 from typing import Annotated, Any, NamedTuple, Protocol
@@ -225,7 +226,7 @@ async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: s
     return HourlyUsage(
         key_id=UUID(bytes=facts.id),
         digest=digest,
-        hour=min(reported.hour, now).replace(minute=0, second=0, microsecond=0),
+        hour=min(reported.hour, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0),
         network=reported.network,
         agent=reported.agent,
         verifier=verifier,
