@@ -32,8 +32,9 @@ error, so that a result can be piped on.
 _ENVIRONMENT = """
 ## Environment variables
 
-`keywright keys` reads `KEYWRIGHT_URL` and `KEYWRIGHT_TOKEN`, and none of the service's settings. Every other command
-reads those [settings](configuration.md) that concern it. What the command line says goes before the environment.
+`keywright keys` reads `KEYWRIGHT_URL`, `KEYWRIGHT_TOKEN` and `KEYWRIGHT_ALLOW_HTTP`, and none of the service's
+settings. Every other command reads those [settings](configuration.md) that concern it. What the command line says goes
+before the environment.
 
 `keywright dev` writes `.keywright-dev/env`, which only its owner can read: `KEYWRIGHT_URL`, `KEYWRIGHT_TOKEN` (a token
 of the organization Acme), `KEYWRIGHT_VERIFIER` and `KEYWRIGHT_DATABASE_URL`. In its folder, `keywright keys` uses the

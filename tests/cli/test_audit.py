@@ -35,17 +35,21 @@ def organization(name: str) -> Organization:
 ACME, GLOBEX = organization("acme").id, organization("globex").id
 
 
-def keywright(url: str, *arguments: str) -> Result:
+def invoke(url: str, *arguments: str) -> Result:
     # In this process: a dozen interpreters for each database would take longer than all that they do.
     settings = {name: None for name in os.environ if name.startswith(PREFIX)}
-    done = CliRunner().invoke(app, ["audit", "verify", *arguments], env={**settings, f"{PREFIX}DATABASE_URL": url})
+    done = CliRunner().invoke(app, ["audit", *arguments], env={**settings, f"{PREFIX}DATABASE_URL": url})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done
 
 
+def verify(url: str, *arguments: str) -> Result:
+    return invoke(url, "verify", *arguments)
+
+
 def findings(url: str, *arguments: str) -> list[tuple[str, int | None]]:
     """Audit Acme and return the findings; the exit code must be 1 if there are any."""
-    done = keywright(url, "--org", str(ACME), "--json", *arguments)
+    done = verify(url, "--org", str(ACME), "--json", *arguments)
     (line,) = done.stdout.splitlines()
     found = json.loads(line)["findings"]
     assert (done.exit_code, bool(done.stderr)) == ((1, True) if found else (0, False)), done.stderr
@@ -106,14 +110,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def head(url: str) -> str:
-    (line,) = keywright(url, "--org", str(ACME), "--json").stdout.splitlines()
+    (line,) = verify(url, "--org", str(ACME), "--json").stdout.splitlines()
     head: str = json.loads(line)["head"]
     return head
 
 
 def test_nothing_is_wrong(url: str) -> None:
     """An unchanged audit log has no finding; its head is printed for each organization, and is still valid later."""
-    done = keywright(url)
+    done = verify(url)
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0::2] == [f"organization {org}: {EVENTS} events, nothing is wrong" for org in sorted((ACME, GLOBEX))]
@@ -161,8 +165,8 @@ def test_what_is_wrong(url: str, statements: list[str], expected: list[tuple[str
     """Every change of the rows is found at its position; the log of the other organization has no finding."""
     alter(url, *statements)
     assert findings(url) == expected
-    assert keywright(url, "--org", str(GLOBEX)).exit_code == 0
-    both = keywright(url)
+    assert verify(url, "--org", str(GLOBEX)).exit_code == 0
+    both = verify(url)
     assert (both.exit_code, both.stderr) == (1, "Something is wrong with the audit log of 1 organization.\n")
     assert all(SENTENCES[FindingKind(kind)] in both.stdout for kind, _ in expected)
 
@@ -183,9 +187,9 @@ def test_a_clean_cut_needs_a_head(url: str) -> None:
 def test_an_organization_that_is_gone(url: str) -> None:
     """With a head, an organization must have events; without one, an organization without events is an error."""
     unknown = str(new_id())
-    done = keywright(url, "--org", unknown)
+    done = verify(url, "--org", unknown)
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "That organization has no events.\n")
-    done = keywright(url, "--org", unknown, "--head", head(url))
+    done = verify(url, "--org", unknown, "--head", head(url))
     assert done.exit_code == 1
     assert SENTENCES[FindingKind.HEAD_NOT_REACHED] in done.stdout
 
@@ -193,7 +197,7 @@ def test_an_organization_that_is_gone(url: str) -> None:
 @pytest.mark.parametrize("arguments", [["--head", "1:00"], ["--org", str(UUID(int=1)), "--head", "1:00"]])
 def test_a_head_that_is_none(tmp_path: Path, arguments: list[str]) -> None:
     """A malformed head, or one without its organization, is refused before the database is read."""
-    done = keywright(f"sqlite:///{tmp_path}/keywright.db", *arguments)
+    done = verify(f"sqlite:///{tmp_path}/keywright.db", *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("--head ")
     assert list(tmp_path.iterdir()) == []
@@ -201,11 +205,11 @@ def test_a_head_that_is_none(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     """An audit changes nothing: a database that is not migrated is refused, an unavailable one ends the command."""
-    done = keywright(f"sqlite:///{tmp_path}/keywright.db")
+    done = verify(f"sqlite:///{tmp_path}/keywright.db")
     assert (done.exit_code, done.stdout) == (3, "")
     assert "run `keywright migrate`" in done.stderr
     assert list(tmp_path.iterdir()) == []
-    unavailable = keywright("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
+    unavailable = verify("postgresql://keywright:hunter22@127.0.0.1:9/keywright")
     assert unavailable.exit_code == 5
     assert unavailable.stderr.startswith("The database cannot be used: ")
     assert "hunter22" not in unavailable.stderr
@@ -217,10 +221,7 @@ def test_every_finding_has_a_sentence() -> None:
 
 
 def erase(url: str, *arguments: str) -> Result:
-    settings = {name: None for name in os.environ if name.startswith(PREFIX)}
-    done = CliRunner().invoke(app, ["audit", "erase", *arguments], env={**settings, f"{PREFIX}DATABASE_URL": url})
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done
+    return invoke(url, "erase", *arguments)
 
 
 def test_erase(url: str) -> None:
@@ -228,10 +229,10 @@ def test_erase(url: str) -> None:
     arguments = ("--org", str(ACME), "--subject", "auth0|bob")
     dry = erase(url, *arguments, "--dry-run")
     assert (dry.exit_code, dry.stdout) == (0, f"would be erased: {EVENTS} events\n")
-    assert "erased" not in keywright(url).stdout
+    assert "erased" not in verify(url).stdout
     done = erase(url, *arguments)
     assert (done.exit_code, done.stdout, done.stderr) == (0, f"erased: {EVENTS} events\n", "")
-    shown = keywright(url, "--org", str(ACME))
+    shown = verify(url, "--org", str(ACME))
     assert shown.exit_code == 0
     assert shown.stdout.splitlines()[:2] == [
         f"organization {ACME}: {EVENTS + 1} events, nothing is wrong",
@@ -240,7 +241,7 @@ def test_erase(url: str) -> None:
     again = erase(url, *arguments)
     assert (again.exit_code, again.stderr) == (1, "That organization has no events of that subject.\n")
     assert erase(url, "--org", str(GLOBEX), "--subject", "keywright").exit_code == 1
-    assert json.loads(keywright(url, "--org", str(GLOBEX), "--json").stdout)["erased"] == 0
+    assert json.loads(verify(url, "--org", str(GLOBEX), "--json").stdout)["erased"] == 0
 
 
 def test_what_retention_removed(url: str) -> None:
@@ -248,9 +249,9 @@ def test_what_retention_removed(url: str) -> None:
     alter(url, "UPDATE events SET occurred_at = " + ("0" if url.startswith("sqlite") else "'1970-01-01'"))
     # Events of these times do not fit their digests, which is a finding of its own.
     asyncio.run(prune_first(url))
-    report = json.loads(keywright(url, "--org", str(ACME), "--json").stdout)
+    report = json.loads(verify(url, "--org", str(ACME), "--json").stdout)
     assert (report["events"], report["pruned"]["events"], report["pruned"]["position"]) == (EVENTS - 1, 1, 1)
-    assert "  pruned: 1 events, up to position 1, last at " in keywright(url, "--org", str(ACME)).stdout
+    assert "  pruned: 1 events, up to position 1, last at " in verify(url, "--org", str(ACME)).stdout
 
 
 async def prune_first(url: str) -> None:
@@ -267,7 +268,7 @@ def test_an_empty_database(engine: str, tmp_path: Path, request: pytest.FixtureR
     """A database without events proves nothing: the audit of it is an error with a sentence, not silence."""
     url = database_url(engine, tmp_path, request)
     migrate(url)
-    done = keywright(url)
+    done = verify(url)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "The database has no events: nothing was verified. Is it the right one?\n"
 
@@ -279,7 +280,7 @@ def test_a_database_of_another_program(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE things (x)")
         connection.commit()
     before = path.read_bytes()
-    done = keywright(f"sqlite:///{path}")
+    done = verify(f"sqlite:///{path}")
     assert (done.exit_code, done.stdout) == (3, "")
     assert "not migrated" in done.stderr
     assert path.read_bytes() == before

@@ -1,7 +1,5 @@
 """What holds for every command, a new one included: its examples, and that it creates no database by accident."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import pytest
 
 from keywright.cli.application import app
 from tests.cli.every_command import LEAVES, call_in, commands
-from tests.live import clean_environment
+from tests.cli.in_folder import run
 
 CREATING = {("serve",), ("dev",), ("migrate",)}
 """The commands that may create a database."""
@@ -18,18 +16,6 @@ CREATING = {("serve",), ("dev",), ("migrate",)}
 ON_THE_DATABASE = {path for path in LEAVES if path[0] in ("verifiers", "audit")}
 EXAMPLES = [(path, example) for path, command in commands() for example in command.examples]
 NAMES = [" ".join(path) for path, _ in commands()]
-
-
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keywright", *arguments],
-        cwd=folder,
-        env=clean_environment({f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def parsed(words: list[str]) -> Any:

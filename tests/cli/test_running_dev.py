@@ -1,7 +1,5 @@
 """How commands find a running `keywright dev` by the file in its folder, and when they do not use it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,8 @@ from keywright.dev.environment import DevEnvironment
 from keywright.dev.folder import DevFolder
 from keywright.storage.migrate import migrate
 from tests.cli.fake_service import Answer, fake_service
+from tests.cli.in_folder import run
 from tests.cli.key_answers import PATH
-from tests.live import clean_environment
 
 LIST = {("GET", f"{PATH}?limit=100"): Answer(200, [])}
 FILE = ".keywright-dev/env"
@@ -25,18 +23,6 @@ def publish(folder: Path, url: str) -> DevFolder:
         DevEnvironment(url=url, token="dev.dev.dev", verifier="kw_vk_x", database_url=dev.database_url)
     )
     return dev
-
-
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keywright", *arguments],
-        cwd=folder,
-        env=clean_environment({f"KEYWRIGHT_{name.upper()}": value for name, value in variables.items()}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_keys_use_the_running_service(tmp_path: Path) -> None:

@@ -74,9 +74,8 @@ class FakeKey:
 
     def answer(self, now: float) -> dict[str, Any]:
         """Give the answer to a verification that asks for nothing."""
-        expired = any(end is not None and end <= now for end in (self.expires_at, self.retires_at))
-        ended = "expired" if self.expires_at is not None and self.expires_at <= now else "replaced"
-        code = "revoked" if self.revoked else ended if expired else "valid"
+        replaced, expired = (end is not None and end <= now for end in (self.retires_at, self.expires_at))
+        code = "replaced" if replaced else "revoked" if self.revoked else "expired" if expired else "valid"
         facts = {
             "revoked": self.revoked,
             "expires_at": self.expires_at,

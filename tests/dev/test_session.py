@@ -17,6 +17,7 @@ import pytest
 
 from keywright.dev.folder import DevFolder
 from keywright.keys.pair import parse, parse_public
+from tests.cli.in_folder import run
 from tests.live import PATIENCE_SECONDS, clean_environment
 from tests.provision import unavailable
 
@@ -152,14 +153,8 @@ def test_other_commands_find_it(dev: Dev) -> None:
     """In its folder the other commands need no variable: a key is created, found by its name, and checked."""
 
     def keywright(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "keywright", *arguments],
-            cwd=dev.folder.parent,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = run(dev.folder.parent, *arguments)
+        assert done.returncode == 0, done.stderr
         assert dev.url in done.stderr or "database of `keywright dev`" in done.stderr
         return done.stdout.strip()
 

@@ -20,12 +20,12 @@ def main() -> None:
             raise
         sys.exit(_SENTENCE)
     except KeyboardInterrupt:
-        # The exit code of Typer.
+        # That of a process which the signal ended, as shells give it.
         sys.exit(128 + signal.SIGINT)
 
 
 def _run() -> None:
-    # Containers start the service without options. Then Typer is not needed, and its import takes as long as opening
+    # Containers start the service without options. Then click is not needed, and its import takes as long as opening
     # the database.
     if sys.argv[1:] == ["serve"]:
         from keywright.cli.server.serve import run

@@ -19,6 +19,8 @@ from keywright.cli.verifiers import verifiers
 @click.group(
     cls=Group,
     name="keywright",
+    # Those of all commands: a context takes them from the one above it.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     examples=("keywright dev", 'KEY=$(keywright keys create "Billing export")', "keywright keys list"),
 )
 @click.version_option(__version__, message="%(prog)s %(version)s", help="Show the version and exit.")

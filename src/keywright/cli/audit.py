@@ -74,8 +74,7 @@ def verify(org: UUID | None, head: str | None, as_json: bool) -> None:
     from keywright.cli import database
 
     earlier = _earlier_head(org, head)
-    url = database.existing_url()
-    wrong = database.run(url, lambda store: _verify_all(store, org, earlier, as_json=as_json))
+    wrong = database.run(lambda store: _verify_all(store, org, earlier, as_json=as_json))
     if wrong:
         exits.stop(f"Something is wrong with the audit log of {wrong} organization{'s' * (wrong > 1)}.", exits.FAILED)
 
@@ -189,9 +188,8 @@ def erase(org: UUID, subject: str, dry_run: bool) -> None:
     from keywright.cli import database
     from keywright.service.management.erasure import NotErasable
 
-    url = database.existing_url()
     with exits.ending_on(NotErasable, code=exits.FAILED):
-        erased = database.run(url, lambda store: _erase(store, org, subject, dry_run=dry_run))
+        erased = database.run(lambda store: _erase(store, org, subject, dry_run=dry_run))
     if not erased.events:
         exits.stop("That organization has no events of that subject.", exits.FAILED)
     print(f"{'would be erased' if dry_run else 'erased'}: {erased.events} events")

@@ -5,8 +5,6 @@ from typing import Any
 
 import click
 
-_HELP_NAMES = ["-h", "--help"]
-
 
 class Command(click.Command):
     """
@@ -17,38 +15,22 @@ class Command(click.Command):
     """
 
     def __init__(self, *args: Any, examples: Sequence[str], **settings: Any) -> None:
-        super().__init__(*args, **_with_short_help_option(settings))
+        super().__init__(*args, **settings)
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, each on a line of its own: a wrapped one could not be pasted."""
-        _write_examples(self.examples, formatter)
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
 
-class Group(click.Group):
+class Group(Command, click.Group):
     """A group of commands, with examples of its own. Its commands are of the class `Command`, its groups `Group`."""
 
     command_class = Command
     group_class = type
 
-    def __init__(self, *args: Any, examples: Sequence[str], **settings: Any) -> None:
-        super().__init__(*args, **_with_short_help_option(settings))
-        self.examples = examples
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands in the order in which they were added, which is that of their use."""
         return list(self.commands)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, as `Command` does."""
-        _write_examples(self.examples, formatter)
-
-
-def _with_short_help_option(settings: dict[str, Any]) -> dict[str, Any]:
-    return {**settings, "context_settings": {"help_option_names": _HELP_NAMES, "max_content_width": 100}}
-
-
-def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
-    with formatter.section("Examples"):
-        for example in examples:
-            formatter.write(f"{'':{formatter.current_indent}}{example}\n")

@@ -1,9 +1,9 @@
 """
 The database of a command: find it, check its migrations, run work on its store.
 
-Only `prepare` creates a database, for `serve` and `dev`; `keywright migrate` has its own. All other commands use
-`existing_url` and `run`, which refuse a database that does not exist: a command in the wrong folder would work on an
-empty one, and create credentials that no service knows.
+Only `prepare` creates a database, for `serve` and `dev`; `keywright migrate` has its own. All other commands use `run`,
+which refuses a database that does not exist: a command in the wrong folder would work on an empty one, and create
+credentials that no service knows.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -73,20 +73,6 @@ def prepare(url: str, *, trusts_ids: bool, on_step: Callable[[str], object] = la
     _require_nothing(pending)
 
 
-def existing_url() -> str:
-    """
-    Return the URL of the database that exists already: of the environment, of a demo in this folder, or the default.
-
-    Ends the command where there is none, or it is not up to date; changes nothing.
-    """
-    settings = exits.load_database_settings()
-    url = settings.database_url.get_secret_value()
-    if "database_url" not in settings.model_fields_set:
-        url = _beside_dev(url)
-    require_migrated(url)
-    return url
-
-
 def refuse_unclear_owners(url: str, pending: list[str], *, trusts_ids: bool) -> None:
     """
     End the command if a database of an earlier version has organizations whose ids tenants may have chosen.
@@ -101,7 +87,7 @@ def refuse_unclear_owners(url: str, pending: list[str], *, trusts_ids: bool) -> 
     """
     if trusts_ids or OWNERS_DECIDE not in pending or pending == storage.all_of(url):
         return
-    found = _run(url, lambda store: store.self_named_organizations(limit=3))
+    found = run_at(url, lambda store: store.self_named_organizations(limit=3))
     if found:
         exits.stop(unclear_owners([str(organization.id) for organization in found]), exits.NOT_MIGRATED)
 
@@ -116,23 +102,22 @@ def unclear_owners(ids: list[str]) -> str:
     )
 
 
-def require_migrated(url: str) -> None:
-    """End the command unless the database at *url* exists, is available and up to date; change nothing."""
-    with ending_where_unusable():
-        place = database_url.read(url)
-        if isinstance(place, SqliteUrl) and not place.path.exists():
-            exits.stop(_absence(place.path), exits.NOT_MIGRATED)
-        pending = storage.pending(url)
-    _require_nothing(pending)
+def run(work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
+    """
+    Await *work* on the database of the environment, of a demo in this folder, or the default.
+
+    Ends the command where there is none, or it is not up to date; neither creates nor migrates it.
+    """
+    settings = exits.load_database_settings()
+    url = settings.database_url.get_secret_value()
+    if "database_url" not in settings.model_fields_set:
+        url = _beside_dev(url)
+    _require_migrated(url)
+    return run_at(url, work)
 
 
-def run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
-    """Open the database at *url*, await *work* on its store, and close it; one that does not exist is not created."""
-    require_migrated(url)
-    return _run(url, work)
-
-
-def _run(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
+def run_at(url: str, work: "Callable[[RunningStore], Awaitable[Result]]") -> Result:
+    """Open the database at *url*, which was prepared or checked before, await *work* on its store, and close it."""
     # Not at the top: the supervisor of workers opens no store, and the imports take memory; nor does a migration.
     import asyncio
 
@@ -185,6 +170,16 @@ def _beside_dev(default: str) -> str:
         )
     running_dev.mention(f"Using the database of `keywright dev`, {demo.database_url}")
     return demo.database_url
+
+
+def _require_migrated(url: str) -> None:
+    """End the command unless the database at *url* exists, is available and up to date; change nothing."""
+    with ending_where_unusable():
+        place = database_url.read(url)
+        if isinstance(place, SqliteUrl) and not place.path.exists():
+            exits.stop(_absence(place.path), exits.NOT_MIGRATED)
+        pending = storage.pending(url)
+    _require_nothing(pending)
 
 
 def _absence(path: Path) -> str:

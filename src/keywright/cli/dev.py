@@ -171,7 +171,7 @@ def _verifier_credential(folder: "DevFolder", brand: str) -> str:
     from keywright.dev import session
 
     former = folder.former_environment()
-    return database.run(
+    return database.run_at(
         folder.database_url,
         lambda store: session.verifier_credential(
             database.verifiers_of(store, brand), None if former is None else former.verifier

@@ -52,7 +52,7 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     On a terminal that is too narrow, each row is printed as its fields, one below the other. Nothing is cut.
     """
-    columns = {heading: [row[place] for row in rows] for place, heading in enumerate(headings)}
+    columns = _printable({heading: [row[place] for row in rows] for place, heading in enumerate(headings)})
     if _width(columns) <= _terminal_width():
         _print(columns)
         return
@@ -85,11 +85,12 @@ def print_fitted(layouts: Sequence[Layout]) -> None:
         layouts: The fullest first, which a file or a pipe gets. If none fits, the last one is printed uncut.
     """
     width = _terminal_width()
-    for columns, name_width in layouts:
+    for each, name_width in layouts:
+        columns = _printable(each)
         if _width(columns, name_width) <= width:
             _print(columns, width)
             return
-    _print(layouts[-1].columns)
+    _print(_printable(layouts[-1].columns))
 
 
 @contextmanager
@@ -109,11 +110,11 @@ def _terminal_width() -> int:
 
 
 def _print(columns: Columns, width: int = _UNLIMITED) -> None:
-    """Print a table; names are cut until it is *width* cells wide."""
+    """Print a table of printable cells; names are cut until it is *width* cells wide."""
     excess = max(_width(columns) - width, 0)
     shown = {
         heading: _fitted(cells, max(map(_cells, cells), default=0) - excess) if heading == "Name" else cells
-        for heading, cells in _printable(columns).items()
+        for heading, cells in columns.items()
     }
     widths = [max(map(_cells, (heading, *cells))) for heading, cells in shown.items()]
     click.echo(_line([_bold(heading) for heading in shown], shown, widths))
@@ -135,10 +136,10 @@ def _fitted(cells: Sequence[str], width: int) -> list[str]:
 
 
 def _width(columns: Columns, name_width: int = _UNLIMITED) -> int:
-    """Count the cells of a table, if names are cut to *name_width*."""
+    """Count the width of a table in cells, if names are cut to *name_width*."""
     widths = (
         max(_cells(heading), min(max(map(_cells, cells), default=0), name_width if heading == "Name" else _UNLIMITED))
-        for heading, cells in _printable(columns).items()
+        for heading, cells in columns.items()
     )
     return sum(widths) + len(_GAP) * (len(columns) - 1)
 

@@ -15,7 +15,7 @@ import click
 
 from keywright.cli import exits, option_types
 from keywright.cli.commands import Group
-from keywright.cli.tables import printable
+from keywright.cli.tables import moment, print_rows, printable
 
 if TYPE_CHECKING:
     from keywright.service.verifier_sessions import Confirmation
@@ -61,8 +61,6 @@ def create(name: str, as_json: bool) -> None:
 @option_types.as_json
 def list_verifiers(as_json: bool) -> None:
     """Show the verifiers, newest first."""
-    from keywright.cli.tables import moment, print_rows
-
     found = _run(lambda verifiers: verifiers.store.verifiers())
     if as_json:
         click.echo(_json([dataclasses.asdict(verifier) for verifier in found]))
@@ -95,7 +93,7 @@ def receipt(key_id: UUID, org: UUID, as_json: bool) -> None:
     """Show which processes acknowledged the revocation of a key, with their names; organizations see no names."""
     from keywright.cli import database
 
-    found = database.run(database.existing_url(), lambda store: store.receipt(org, key_id))
+    found = database.run(lambda store: store.receipt(org, key_id))
     if found is None:
         exits.stop("That key was neither revoked nor deleted, or its receipt was removed for its age.", exits.FAILED)
     sessions = [_session(each, found.committed_by) for each in found.confirmations]
@@ -122,8 +120,8 @@ def _run(work: "Callable[[Verifiers], Awaitable[Result]]") -> Result:
     """Run *work* on the verifiers of the database."""
     from keywright.cli import database
 
-    url = database.existing_url()
-    return database.run(url, lambda store: work(database.verifiers_of(store, exits.load_database_settings().key_brand)))
+    brand = exits.load_database_settings().key_brand
+    return database.run(lambda store: work(database.verifiers_of(store, brand)))
 
 
 def _json(value: Any) -> str:

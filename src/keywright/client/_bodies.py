@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from itertools import starmap
 from typing import Any, Final, TypeAlias
 
 from keywright.client.errors import KeywrightError
@@ -44,17 +45,12 @@ def body_of(fields: Mapping[str, Any]) -> bytes:
         return _written(dict(fields))
     except (TypeError, ValueError, RecursionError):
         # Raised outside of the handler: a traceback would show the value.
-        flaw = next(filter(None, map(_flaw, fields.items())), "The fields cannot be written as JSON in UTF-8.")
+        flaw = next(filter(None, starmap(flaw_in, fields.items())), "The fields cannot be written as JSON in UTF-8.")
     raise KeywrightError(flaw)
 
 
-def _written(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain).encode()
-
-
-def _flaw(field: tuple[str, Any]) -> str | None:
-    """Say what is wrong with a field that cannot be written; None for one that can."""
-    name, value = field
+def flaw_in(name: str, value: Any) -> str | None:
+    """Say what is wrong with a field or filter that cannot be written, without its value; None for one that can."""
     try:
         _written(value)
     except RecursionError:
@@ -64,6 +60,10 @@ def _flaw(field: tuple[str, Any]) -> str | None:
     except (TypeError, ValueError) as error:
         return f"{name}: {_reason(value, error)}"
     return None
+
+
+def _written(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain).encode()
 
 
 def _reason(value: Any, error: Exception) -> str:

@@ -22,7 +22,7 @@ from keywright.client._answers import (
     read_usage,
     reader,
 )
-from keywright.client._bodies import UNCHANGED, AnyRateLimit, Unchanged, body_of, moment, plain_limits, texts
+from keywright.client._bodies import UNCHANGED, AnyRateLimit, Unchanged, body_of, flaw_in, moment, plain_limits, texts
 from keywright.client.errors import KeywrightError
 from keywright.contract import ApiKeyResponse, CreatedApiKeyResponse, OptionsResponse, RevocationResponse
 from keywright.keys.record import RevocationReason
@@ -344,16 +344,11 @@ def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(name: str, value: Any) -> str:
-    if isinstance(value, datetime) and value.tzinfo is None:
-        raise KeywrightError(f"{name}: the datetime has no zone, so it names no moment.")
-    text = moment(value) if isinstance(value, datetime) else str(value)
-    try:
-        text.encode()
-    except ValueError:
-        flaw = f"{name}: the {type(value).__name__} has half of a surrogate pair, which UTF-8 cannot carry."
-    else:
-        return text
-    raise KeywrightError(flaw)
+    plain = value if isinstance(value, datetime) else str(value)
+    flaw = flaw_in(name, plain)
+    if flaw is not None:
+        raise KeywrightError(flaw)
+    return moment(plain) if isinstance(plain, datetime) else plain
 
 
 def _nothing(_response: httpx.Response) -> None:
