@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,8 @@ from typing import Any
 DATABASES = ("pypi", "osv")
 """As pip-audit names them; the second is asked when the first looks nothing up."""
 
-# A release with published advisories: a database that names none of them is none, or a package mirror without them.
-KNOWN = {
-    "pypi": ("https://pypi.org/pypi/jinja2/2.4.1/json", None, "vulnerabilities"),
-    "osv": (
-        "https://api.osv.dev/v1/query",
-        b'{"package": {"ecosystem": "PyPI", "name": "jinja2"}, "version": "2.4.1"}',
-        "vulns",
-    ),
-}
-PROBE_SECONDS = 10
+KNOWN = "jinja2==2.4.1\n"
+"""A release with published advisories: a database that names none of them is none, or a mirror without them."""
 
 
 def main(
@@ -78,10 +70,10 @@ def _judge(looked_up: Sequence[Any], locked: int) -> int:
     return 1 if found else 0
 
 
-def pip_audit(lock: Path, database: str) -> Sequence[Any]:
+def pip_audit(lock: Path, database: str, kind: str = "--require-hashes") -> Sequence[Any]:
     """Look a lock file up with pip-audit; give nothing where the database does not answer."""
     command = [str(Path(sys.executable).parent / "pip-audit"), "--requirement", str(lock), "--vulnerability-service"]
-    command += [database, "--disable-pip", "--require-hashes", "--format", "json"]
+    command += [database, "--disable-pip", kind, "--format", "json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
     try:
         packages: Sequence[Any] = json.loads(result.stdout)["dependencies"]
@@ -92,13 +84,10 @@ def pip_audit(lock: Path, database: str) -> Sequence[Any]:
 
 def gives_advisories(database: str) -> bool:
     """Tell whether a database names the advisories of a release that has some."""
-    url, body, member = KNOWN[database]
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - https
-    try:
-        with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:  # noqa: S310 - https
-            return bool(json.load(answer).get(member))
-    except (OSError, ValueError, AttributeError):
-        return False
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as known:
+        known.write(KNOWN)
+        known.flush()
+        return any(package.get("vulns") for package in pip_audit(Path(known.name), database, "--no-deps"))
 
 
 def _without_hash(lock: str) -> list[str]:
