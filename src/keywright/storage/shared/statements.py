@@ -391,5 +391,6 @@ ROTATIONS: Final = f"""
         WHERE s.retires_at IS NOT NULL ORDER BY s.retires_at DESC, s.id DESC LIMIT $3
     ) former
     WHERE id <> key_id
+    ORDER BY created_at DESC LIMIT $3
 """  # noqa: S608
-"""Values: organization, key, the most former secrets. Gives when secrets were made by a rotation, in any order."""
+"""Values: organization, key, the most times to give. Gives when secrets were made by a rotation, newest first."""

@@ -293,8 +293,7 @@ class SharedStore(ABC):
         """See `Store.past_rotations`."""
         ((former,),) = await self._rows(org_id, statements.PAIRS, org_id, key_id, max(most - 1, 0))
         found = await self._rows(org_id, statements.ROTATIONS, org_id, key_id, latest)
-        times = sorted((self._decoding.time(at) for (at,) in found), reverse=True)
-        return Rotations(pairs=former + 1, latest=times[:latest])
+        return Rotations(pairs=former + 1, latest=[self._decoding.time(at) for (at,) in found])
 
     def _verifier(self, row: Row) -> Verifier:
         return checking_rows.verifier(self._decoding, VerifierRow(*row))
