@@ -1,18 +1,14 @@
 """The chain of events on both engines: the same links, unbroken whatever happens at once, and what tampering shows."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link, storable
 from keywright.service.management.ports import NewApiKey, Outcome
 from keywright.storage.engine import RunningStore
-from keywright.storage.migrate import migrate
-from tests.postgres import migrated_database
 from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.life_contract import running
@@ -26,23 +22,6 @@ from tests.storage.making import (
     an_organization,
     new_key,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give a migrated database of each engine."""
-    if request.param == "postgresql":
-        return Database(migrated_database(request.getfixturevalue("postgres_cluster")))
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    migrate(url)
-    return Database(url)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    async with running(database.url) as store:
-        yield store
 
 
 async def test_links_are_what_is_written(store: RunningStore) -> None:

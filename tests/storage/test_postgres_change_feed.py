@@ -34,16 +34,6 @@ def database(postgres_cluster: PostgresCluster) -> Database:
 
 
 @pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    store = open_store(database.url)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@pytest.fixture
 async def feed(database: Database) -> AsyncIterator[PostgresChangeFeed]:
     """Give a change feed that has just begun."""
     async with _following(database) as feed:

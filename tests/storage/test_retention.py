@@ -1,7 +1,7 @@
 """Retention and erasure on both engines: what goes, what stays, and what the database refuses to let go."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.shared import statements
 from keywright.storage.shared.statements import NEWEST_OF_OLD
-from tests.postgres import fresh_database, migrated_database
+from tests.postgres import fresh_database
 from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
 from tests.storage.life_contract import running
 from tests.storage.making import NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
@@ -34,23 +34,6 @@ HOUR = timedelta(hours=1)
 OLD = NOON - 500 * DAY
 BEFORE = NOON - 400 * DAY
 REFUSALS = r"only ever added|moves forward only|hash of its position|last 30 days|never removed|go after them|digest"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give a migrated database of each engine."""
-    if request.param == "postgresql":
-        return Database(migrated_database(request.getfixturevalue("postgres_cluster")))
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    migrate(url)
-    return Database(url)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    async with running(database.url) as store:
-        yield store
 
 
 def made_at(organization: Organization, at: datetime, **changes: Any) -> NewApiKey:
