@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link, storable
-from keywright.service.management.ports import NewApiKey, Outcome
+from keywright.service.management.ports import Outcome
 from keywright.storage.engine import RunningStore
 from tests.storage.chain import assert_chains
+from tests.storage.checking_making import literal
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.life_contract import running
 from tests.storage.making import (
@@ -117,7 +118,7 @@ async def test_what_tampering_shows(store: RunningStore, database: Database) -> 
     for new in made:
         await store.create(new)
     _disable_guards(database)
-    altered, unreadable, removed, loose = [_id(database, new) for new in made]
+    altered, unreadable, removed, loose = [literal(database, new.event.id) for new in made]
     database.query(f"UPDATE events SET subject = 'auth0|eve' WHERE id = {altered}")
     database.query(f"UPDATE events SET type = 'api_key.blessed' WHERE id = {unreadable}")
     database.query(f"DELETE FROM events WHERE id = {removed}")
@@ -147,7 +148,3 @@ def _disable_guards(database: Database) -> None:
     else:
         database.query("ALTER TABLE events DISABLE TRIGGER events_guard")
         database.query("ALTER TABLE event_chain DISABLE TRIGGER event_chain_guard")
-
-
-def _id(database: Database, new: NewApiKey) -> str:
-    return f"x'{new.event.id.hex}'" if database.is_sqlite else f"'{new.event.id}'"

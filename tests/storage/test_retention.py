@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -24,7 +23,7 @@ from keywright.storage.migrate import migrate
 from keywright.storage.shared import statements
 from keywright.storage.shared.statements import NEWEST_OF_OLD
 from tests.postgres import fresh_database
-from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
+from tests.storage.checking_making import a_batch, a_session, an_hourly_usage, literal
 from tests.storage.life_contract import running
 from tests.storage.making import NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
 from tests.storage.migrating import make
@@ -126,8 +125,8 @@ async def test_what_the_database_refuses(store: RunningStore, database: Database
     organization = an_organization()
     await fill(store, organization, OLD, OLD, OLD, datetime.now(UTC))
     assert await store.prune(organization.id, 1, await hash_at(store, organization, 1), BEFORE, limit=9) == 1
-    org, hashes = literal(database, organization.id), [bytes_of(database, bytes(32))]
-    hashes += [bytes_of(database, await hash_at(store, organization, position)) for position in (2, 3, 4)]
+    org, hashes = literal(database, organization.id), [literal(database, bytes(32))]
+    hashes += [literal(database, await hash_at(store, organization, position)) for position in (2, 3, 4)]
     at = "0" if database.is_sqlite else "now()"
     for statement in (
         "DELETE FROM events",
@@ -469,10 +468,9 @@ def of_a_server(request: pytest.FixtureRequest) -> str:
 
 def insert_undigested(database: Database, organization: Organization) -> None:
     id_, org = literal(database, new_id()), literal(database, organization.id)
-    at = f"{int(OLD.timestamp())} * 1000000" if database.is_sqlite else f"'{OLD.isoformat()}'"
     database.query(
         "INSERT INTO events (id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data)"
-        f" VALUES ({id_}, {org}, {org}, 'api_key.created', {at}, 'x', 'x', 'x', '{{}}')"
+        f" VALUES ({id_}, {org}, {org}, 'api_key.created', {literal(database, OLD)}, 'x', 'x', 'x', '{{}}')"
     )
 
 
@@ -485,11 +483,3 @@ def disable_guards(database: Database) -> None:
     else:
         database.query("ALTER TABLE events DISABLE TRIGGER events_guard")
         database.query("ALTER TABLE events DROP CONSTRAINT events_digest_check")
-
-
-def literal(database: Database, id_: UUID) -> str:
-    return f"x'{id_.hex}'" if database.is_sqlite else f"'{id_}'"
-
-
-def bytes_of(database: Database, value: bytes) -> str:
-    return f"x'{value.hex()}'" if database.is_sqlite else f"'\\x{value.hex()}'"
