@@ -55,7 +55,8 @@ def main() -> None:
         issuer, postgres = Issuer(), held.enter_context(closing(Postgres()))
         paths = {compare.BEFORE: arguments.compare, compare.AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
         keys = QUICK_KEYS if arguments.quick else KEYS
-        trees = [held.enter_context(closing(Tree(*each, issuer, postgres, keys))) for each in paths.items()]
+        made = [Tree(name, path, issuer, postgres, keys) for name, path in paths.items()]
+        trees = [held.enter_context(closing(tree)) for tree in made]
         for case in cases:
             print(f"{case.name} ...", flush=True)
             began = time.monotonic()

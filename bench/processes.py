@@ -12,11 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -86,19 +85,19 @@ def first_core() -> Iterator[None]:
 
 
 @contextmanager
-def started(command: Sequence[str | Path], *, log: Path | None = None, **where: Any) -> Iterator[Program]:
-    """
-    Start a program on the first core; its group ends with the block, by force where it must.
-
-    Args:
-        command: The program and its arguments.
-        log: The file that its errors are appended to.
-        where: `env` and `cwd`, as `subprocess.Popen` takes them.
-    """
+def started(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+) -> Iterator[Program]:
+    """Start a program on the first core; its group ends with the block, by force where it must. Errors go to *log*."""
     words, errors, pipe = [str(word) for word in command], log.open("a") if log else None, subprocess.PIPE
-    options = {"stdin": pipe, "stdout": pipe, "stderr": errors, "text": True, "start_new_session": True}
     with first_core():
-        process = Program(words, **options, **where)
+        process = Program(
+            words, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=env, cwd=cwd, start_new_session=True
+        )
     try:
         yield process
     finally:

@@ -4,14 +4,16 @@ import json
 import os
 import shutil
 import signal
-import subprocess
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
-from bench.processes import PATIENCE_SECONDS, ROOT
+from bench.processes import PATIENCE_SECONDS, ROOT, Program
 
 LONGER_SECONDS = 20
 
@@ -66,34 +68,64 @@ def _driven(script: str, url: str, env: Mapping[str, str], connections: int, sec
         lines.append(line)
     over.cancel()
     process.wait(PATIENCE_SECONDS)
-    result = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else None
-    if result is None or result["bad"]:
-        raise NoGoodAnswer(f"{script}: {result or ''.join(lines)}")
+    result = _result(script, lines)
+    if result["bad"]:
+        raise NoGoodAnswer(f"{script}: {result}")
     if not result["answers"]:
         return None
     rate = 1e6 * result["answers"] / result["microseconds"]
     return Load(rate, result["answers"], result["p50"], result["p99"], result["p999"])
 
 
-def _start(script: str, url: str, env: Mapping[str, str], connections: int) -> "subprocess.Popen[str]":
+def _start(script: str, url: str, env: Mapping[str, str], connections: int) -> Program:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; provide it with: apt-get install wrk")
     # wrk counts whole seconds, so it is ended by a signal, which it answers with its result.
     words = ["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", "-s", f"bench/traffic/{script}.lua", url]
-    return subprocess.Popen(words, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+    return Program(words, cwd=ROOT, env={**os.environ, **env}, stdout=PIPE, text=True)
+
+
+def _result(script: str, lines: list[str]) -> Mapping[str, Any]:
+    if not lines or not lines[-1].startswith("{"):
+        raise NoGoodAnswer(f"{script}: {''.join(lines)}")
+    result: Mapping[str, Any] = json.loads(lines[-1])
+    return result
 
 
 @contextmanager
-def attacking(url: str, requests: Path, *, connections: int) -> Iterator[None]:
-    """Send the requests of a file at random, whatever the answers are, until the block ends."""
-    process = _start("requests", url, {"BENCH_REQUESTS": str(requests)}, connections)
-    # The core is shared with whoever measures, and must not be what keeps that one waiting.
-    os.setpriority(os.PRIO_PROCESS, process.pid, 19)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE_SECONDS)
+def attacking(url: str, requests: Iterable[bytes], *, connections: int) -> Iterator[None]:
+    """
+    Send requests at random, whatever the answers are, until the block ends.
+
+    Raises:
+        NoGoodAnswer: `wrk` had ended by itself, so that there was no attack.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        process = _start("requests", url, stored(requests, Path(folder, "requests")), connections)
+        # The program that measures shares this core, and must not wait for the attacker.
+        os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        _result("requests", printed.splitlines())
+
+
+def written(asked: Mapping[str, Any]) -> bytes:
+    """Write a request as it goes over the wire: its `method`, `path`, `headers` and `body`, which may be empty."""
+    headers = {"Host": "localhost", **asked["headers"]}
+    body = asked["body"].encode()
+    if body:
+        headers["Content-Length"] = str(len(body))
+    lines = [f"{asked['method']} {asked['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def stored(requests: Iterable[bytes], path: Path) -> dict[str, str]:
+    """Write requests to a file, and give what the script `requests` reads from the environment."""
+    path.write_bytes(b"\0".join(requests))
+    return {"BENCH_REQUESTS": str(path)}
 
 
 def sampled(script: str, url: str, env: Mapping[str, str], folder: Path) -> Sample:

@@ -134,24 +134,28 @@ def start_cluster(**settings: str) -> PostgresCluster:
     return cluster
 
 
-@pytest.fixture(scope="session")
-def postgres_cluster() -> Iterator[PostgresCluster]:
-    """The one cluster of a test run. Who stops it starts it again."""
+@contextlib.contextmanager
+def running_cluster() -> Iterator[PostgresCluster]:
+    """Provide a cluster for as long as the block lasts."""
     cluster = start_cluster()
     try:
         yield cluster
     finally:
         cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """The one cluster of a test run. Who stops it starts it again."""
+    with running_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def own_cluster() -> Iterator[PostgresCluster]:
     """A cluster of the test's own, to be stopped or to become another kind of server."""
-    cluster = start_cluster()
-    try:
+    with running_cluster() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 def fresh_database(cluster: PostgresCluster) -> str:

@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "keywright"
-MODULES = sorted(SOURCE.rglob("*.py"))
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in MODULES}
+from tests.source import SOURCE, TREES
+
+MODULES = [SOURCE / name for name in TREES]
 
 # Who may see the text of a private key, and why.
 REVEALERS = {
@@ -165,7 +164,7 @@ def test_public_names_are_documented() -> None:
     ],
 )
 def test_the_client_runs_on_the_bare_install(module: str) -> None:
-    """What other people install imports nothing but its two dependencies and theirs."""
+    """What other people install imports nothing but its three dependencies and theirs."""
     probe = (
         f"import sys, {module}; "
         "server = {'fastapi', 'starlette', 'uvicorn', 'pydantic', 'asyncpg'}; "

@@ -2,9 +2,6 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 
 import pytest
@@ -13,7 +10,8 @@ from prometheus_client import REGISTRY
 from keywright import telemetry
 from keywright.api.http.connections import Connections
 from keywright.api.measures import Measures
-from keywright.telemetry import RouteMeter, SampledLog, configure_logging, exposition, request_seconds, requests
+from keywright.telemetry import RouteMeter, SampledLog, exposition, request_seconds, requests
+from tests.logs import logging_to
 
 
 def samples(route: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -111,17 +109,6 @@ def test_a_commit_is_observed() -> None:
     before = value("keywright_commit_seconds_count") or 0.0
     telemetry.observe_commit(3, 0.25)
     assert value("keywright_commit_seconds_count") == before + 1
-
-
-@contextmanager
-def logging_to(stream: io.StringIO) -> Iterator[None]:
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    try:
-        configure_logging("info", as_json=True, stream=stream)
-        yield
-    finally:
-        root.handlers, root.level = before
 
 
 def test_one_line_for_each_key_in_some_seconds() -> None:

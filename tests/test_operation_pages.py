@@ -14,13 +14,13 @@ import yaml
 from keywright.cli.application import app as command_line
 from keywright.config import PREFIX, Settings
 from keywright.dev.issuer import DevIssuer
-from tests.live import LiveService, bearer, environment, start_service
+from tests.api.caller import KEYS
+from tests.live import PATIENCE_SECONDS, LiveService, bearer, environment, start_service
 from tests.markdown import blocks, read, table
 from tests.provision import unavailable
 from tests.proxies.documented import find_binary
 from tests.waiting import eventually
 
-KEYS = "/api/v2/api-keys"
 TOKENS = "docs/concepts/access-tokens.md"
 KUBERNETES = "docs/operate/kubernetes.md"
 CAPACITY = "docs/operate/capacity.md"
@@ -73,21 +73,27 @@ def service(issuer: DevIssuer) -> Iterator[LiveService]:
         yield live
 
 
+def calling(service: LiveService) -> httpx.Client:
+    return httpx.Client(base_url=service.base_url, trust_env=False, timeout=PATIENCE_SECONDS)
+
+
 def test_probes(manifests: dict[str, Any], service: LiveService) -> None:
     """Every probe asks a path that a ready service answers with 200."""
     deployment = manifests["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     paths = {probe["httpGet"]["path"] for name, probe in deployment.items() if name.endswith("Probe")}
     assert paths == {"/livez", "/readyz"}
-    for path in paths:
-        eventually(lambda path=path: httpx.get(f"{service.base_url}{path}").status_code == 200)
+    with calling(service) as http:
+        for path in paths:
+            eventually(lambda path=path: http.get(path).status_code == 200)
 
 
 def test_the_user_is_the_organization(service: LiveService, issuer: DevIssuer) -> None:
     """With `sub` as the organization claim each user, and each program, has keys of their own."""
     subjects = ["auth0|alice", "auth0|bob", "EXAMPLE_CLIENT_ID@clients"]
     callers = [bearer(issuer, None, subject=subject) for subject in subjects]
-    created = [httpx.post(f"{service.base_url}{KEYS}", json={"name": "x"}, headers=caller).json() for caller in callers]
-    listed = [httpx.get(f"{service.base_url}{KEYS}", headers=caller).json() for caller in callers]
+    with calling(service) as http:
+        created = [http.post(KEYS, json={"name": "x"}, headers=caller).json() for caller in callers]
+        listed = [http.get(KEYS, headers=caller).json() for caller in callers]
     assert [[key["id"] for key in keys] for keys in listed] == [[key["id"]] for key in created]
     assert len({key["org_id"] for key in created}) == len(subjects)
 

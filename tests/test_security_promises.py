@@ -1,34 +1,17 @@
 """SECURITY.md promises nothing without a test."""
 
-import ast
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PROMISES = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+from tests.markdown import ROOT, read
+from tests.source import names_of_tests
+
+PROMISES = read("SECURITY.md")
 NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", PROMISES)))
 ROWS = re.findall(
     r"^\| (?P<promise>.+?) \| (?P<tests>.+) \|$", PROMISES.partition("## What we promise")[2], re.MULTILINE
 )
-
-
-@cache
-def names_in(path: Path) -> frozenset[str]:
-    """Name the tests of a file as pytest does within it, without running any of it."""
-    return frozenset(_tests_of(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def _tests_of(scope: ast.Module | ast.ClassDef) -> set[str]:
-    found: set[str] = set()
-    for node in scope.body:
-        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
-            found |= {f"{node.name}::{name}" for name in _tests_of(node)}
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            found.add(node.name)
-    return found
 
 
 @pytest.mark.parametrize("named", NAMED)
@@ -38,7 +21,8 @@ def test_named_tests_exist(named: str) -> None:
     path = ROOT / file
     assert path.name.startswith("test_")
     assert path.is_file()
-    assert name in names_in(path)
+    assert name in names_of_tests(path)
+    assert all(part.startswith("Test") for part in name.split("::")[:-1])
 
 
 def test_every_promise_names_its_tests() -> None:

@@ -109,7 +109,9 @@ def stored_keys(url: str) -> set[str]:
 @contextmanager
 def frozen(cluster: PostgresCluster) -> Iterator[None]:
     """Let PostgreSQL take connections and answer nothing within the block."""
-    server = psutil.Process(cluster.pid())
+    pid = cluster.pid()
+    assert pid is not None
+    server = psutil.Process(pid)
     processes = [server, *server.children()]
     for process in processes:
         process.suspend()

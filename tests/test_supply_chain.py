@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.markdown import ROOT
+
 LOCKED = "one==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"
 SOUND: Mapping[str, Any] = {"name": "one", "version": "1.0", "vulns": []}
 FLAWED: Mapping[str, Any] = {**SOUND, "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}]}

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from keywright.keys.pair import mint, mint_credential
-from keywright.telemetry import Log, SampledLog, configure_logging, mask_secrets
+from keywright.telemetry import Log, SampledLog, mask_secrets
+from tests.logs import logging_to
 
 PRIVATE = mint(bytes(range(32)), brand="kw", environment="live").private.reveal()
 OTHER_BRAND = mint(bytes(range(32)), brand="abcdefghijkl", environment="abcdefghijklmnop").private.reveal()
@@ -91,10 +92,7 @@ def test_a_megabyte_of_look_alikes(piece: str) -> None:
 def test_every_line_is_masked(as_json: bool) -> None:
     """Messages, values, tracebacks and what libraries log go through the mask."""
     stream = io.StringIO()
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    try:
-        configure_logging("info", as_json=as_json, stream=stream)
+    with logging_to(stream, as_json=as_json):
         log = Log("test")
         log.info(f"message {PRIVATE}", value=TOKEN)  # noqa: G004
         logging.getLogger("library").warning("library %s", PRIVATE)
@@ -102,8 +100,6 @@ def test_every_line_is_masked(as_json: bool) -> None:
             raise ValueError(PRIVATE)
         except ValueError:
             log.exception("error")
-    finally:
-        root.handlers, root.level = before
     written = stream.getvalue()
     assert written.count("kw_sk_live_...") >= 3
     assert "eyJ..." in written
@@ -120,29 +116,22 @@ class Unwritable(io.StringIO):
 
 def test_a_log_that_cannot_be_written() -> None:
     """A log call succeeds although its line cannot be written."""
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    try:
-        configure_logging("info", as_json=True, stream=Unwritable())
+    with logging_to(Unwritable()):
         Log("test").info("message")
-    finally:
-        root.handlers, root.level = before
 
 
 def test_levels() -> None:
     """A line of ours is written from the level of the settings on, or of its own logger where that has one."""
     stream = io.StringIO()
-    root, special = logging.getLogger(), logging.getLogger("test.special")
-    before = (root.handlers, root.level)
+    special = logging.getLogger("test.special")
+    special.setLevel(logging.INFO)
     try:
-        configure_logging("warning", as_json=True, stream=stream)
-        special.setLevel(logging.INFO)
-        for name in ("test", "test.special"):
-            log = Log(name)
-            for write in (log.debug, log.info, log.warning, log.error):
-                write(name)
+        with logging_to(stream, "warning"):
+            for name in ("test", "test.special"):
+                log = Log(name)
+                for write in (log.debug, log.info, log.warning, log.error):
+                    write(name)
     finally:
-        root.handlers, root.level = before
         special.setLevel(logging.NOTSET)
     levels = [(line["logger"], line["level"]) for line in map(json.loads, stream.getvalue().splitlines())]
     assert levels == [

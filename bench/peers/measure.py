@@ -23,6 +23,7 @@ from bench.processes import Server, first_line, started
 from bench.report import scrubbed
 from bench.rounds import Contender, Plan, Rounds, interleaved
 from bench.service import Tree
+from bench.wrk import stored, written
 
 CONNECTIONS = {"verify": 64, "create": 16}
 HEADS = (
@@ -51,9 +52,8 @@ def section(tree: Tree, plan: Plan) -> Section:
 def _compared(contestant: Contestant, tree: Tree, plan: Plan) -> Iterator[list[Cell]]:
     with tempfile.TemporaryDirectory() as name, facing(contestant, tree, Path(name)) as (server, told):
         for question, theirs in {"verify": told["verify"], "create": [told["create"]]}.items():
-            path = Path(name, question)
-            path.write_bytes(b"\0".join(map(written, theirs)))
-            peer = Contender(contestant.name, server.itself, "requests", {"BENCH_REQUESTS": str(path)})
+            requests = stored(map(written, theirs), Path(name, question))
+            peer = Contender(contestant.name, server.itself, "requests", requests)
             contenders = [_ours(question, contestant.engine, tree, Path(name)), peer]
             for each in contenders:
                 each.server().pause()
@@ -92,13 +92,3 @@ def facing(contestant: Contestant, tree: Tree, folder: Path) -> Iterator[tuple[S
             raise PeerFailed("start", f"{line}\n{log.read_text()}")
         told = json.loads(line)
         yield Server(told["url"], process), told
-
-
-def written(asked: Mapping[str, Any]) -> bytes:
-    """Write a request that a peer has told."""
-    headers = {"Host": "localhost", **asked["headers"]}
-    body = asked["body"].encode()
-    if body:
-        headers["Content-Length"] = str(len(body))
-    lines = [f"{asked['method']} {asked['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -9,10 +9,10 @@ import pytest
 
 from bench.figures import Section, Table, markdown, median_ratio, shown
 from bench.peers.installing import CACHE, PeerFailed
-from bench.peers.measure import written
 from bench.plots import PLOTS, Bar, bars_of, svg
 from bench.report import Report
 from bench.rounds import Rounds
+from bench.wrk import written
 from tests.markdown import ROOT
 
 REPORT = ROOT / "bench" / "results" / "report.md"

@@ -26,7 +26,7 @@ from tests.history.managing import Customer, Kept
 from tests.history.nodes import Node, create_verifier
 from tests.history.revoking import BURST_SECONDS, burst
 from tests.live import environment
-from tests.postgres import migrated_database, start_cluster
+from tests.postgres import migrated_database, running_cluster
 
 AT_ONCE = 20
 SHORT_PAUSES = Timing(answer=10.0, longest_pause=0.1, silence=BOUND_SECONDS)
@@ -141,11 +141,8 @@ def database(engine: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="keywright-starts-") as folder:
             yield f"sqlite:///{Path(folder, 'keywright.db')}"
         return
-    cluster = start_cluster()
-    try:
+    with running_cluster() as cluster:
         yield migrated_database(cluster)
-    finally:
-        cluster.remove()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,6 +17,17 @@ from tests.live import PATIENCE_SECONDS, LiveService, bearer, clean_environment,
 from tests.ports import free_port
 
 KEYS = "/api/v2/api-keys"
+IDENTITY = (
+    "X-Keywright-Org",
+    "X-Keywright-Key-Id",
+    "X-Keywright-Environment",
+    "X-Keywright-Scopes",
+    "X-Keywright-External-Id",
+    "X-Keywright-Org-External-Id",
+    "X-Keywright-Created-By",
+    "X-Keywright-Metadata",
+)
+"""The headers of the answer about a good key."""
 
 
 class HasStatus(Protocol):

@@ -16,18 +16,7 @@ import pytest
 from keywright.keys.pair import mint
 from tests.proxies.backend import Arrived, Backend
 from tests.proxies.documented import RunningProxy
-from tests.proxies.keywright import Keywright, stand_in, until_refused
-
-IDENTITY = (
-    "X-Keywright-Org",
-    "X-Keywright-Key-Id",
-    "X-Keywright-Environment",
-    "X-Keywright-Scopes",
-    "X-Keywright-External-Id",
-    "X-Keywright-Org-External-Id",
-    "X-Keywright-Created-By",
-    "X-Keywright-Metadata",
-)
+from tests.proxies.keywright import IDENTITY, Keywright, stand_in, until_refused
 
 _numbers = itertools.count(1)
 
@@ -176,8 +165,7 @@ def test_ambiguous_keys(client: Client, keywright: Keywright, key: dict[str, str
         [bearing(good), api_key(unknown())],
     ]
     outcomes = [client.ask(*headers) for headers in presented]
-    # Envoy joins headers of one name, and what then begins with
-    # Basic is no key at all: 401.
+    # Envoy joins headers of one name, and what then begins with Basic is no key at all: 401.
     assert {outcome.status for outcome in outcomes} <= {400, 401, 403}
     assert [outcome.arrived for outcome in outcomes if outcome.arrived] == []
 

@@ -14,7 +14,7 @@ import pytest
 from keywright.dev.issuer import DevIssuer
 from tests.api.raw import Answer, Connection
 from tests.conftest import database_url
-from tests.proxies.keywright import Keywright, until_refused
+from tests.proxies.keywright import IDENTITY, Keywright, until_refused
 
 # `{}` is where the headers go that carry the client's key. A proxy writes the rest, or passes it on.
 QUESTIONS = {
@@ -86,16 +86,6 @@ content-length: 0
 
 """,
 }
-IDENTITY = (
-    "x-keywright-org",
-    "x-keywright-key-id",
-    "x-keywright-environment",
-    "x-keywright-scopes",
-    "x-keywright-external-id",
-    "x-keywright-org-external-id",
-    "x-keywright-created-by",
-    "x-keywright-metadata",
-)
 
 Ask = Callable[..., Answer]
 
@@ -128,7 +118,7 @@ def ask(keywright: Keywright) -> Iterator[Ask]:
 
 
 def identity(answer: Answer) -> list[str | None]:
-    return [answer.headers.get(name) for name in IDENTITY]
+    return [answer.headers.get(name.lower()) for name in IDENTITY]
 
 
 @pytest.mark.parametrize("asker", QUESTIONS)

@@ -1,15 +1,12 @@
 """docs/security/asvs.md answers every requirement of ASVS 5.0.0, levels 1 and 2, and names tests that there are."""
 
-import ast
 import csv
 import re
 from collections import Counter
-from functools import cache
-from pathlib import Path
 
-from tests.markdown import code, links, read, table
+from tests.markdown import ROOT, code, links, read, table
+from tests.source import names_of_tests
 
-ROOT = Path(__file__).parents[2]
 PAGE = "docs/security/asvs.md"
 STANDARD = ROOT / "tests" / "security" / "asvs_5_0_0.csv"
 ANSWERS = ["yes", "partly", "no", "operator"]
@@ -40,21 +37,6 @@ def numbers_in(cell: str) -> list[str]:
     return found
 
 
-@cache
-def names_in(path: Path) -> frozenset[str]:
-    """Name the tests of a file, those of a class as `Class::test`."""
-    found = set()
-    for node in ast.parse(path.read_text()).body if path.is_file() else []:
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{item.name}" for item in node.body if isinstance(item, _FUNCTION)}
-        elif isinstance(node, _FUNCTION):
-            found.add(node.name)
-    return frozenset(name for name in found if name.rpartition("::")[2].startswith("test_"))
-
-
-_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
 def test_the_standard_is_whole() -> None:
     """The data file has the 345 requirements of the release: 70 of level 1, 183 of level 2, 92 of level 3."""
     assert Counter(levels().values()) == {1: 70, 2: 183, 3: 92}
@@ -72,7 +54,7 @@ def test_every_requirement_is_answered_once() -> None:
 def test_every_named_test_exists() -> None:
     """Every test on the page exists, in the file and class that are named."""
     named = [match.groups() for piece in code(read(PAGE)) if (match := TEST.fullmatch(piece))]
-    assert [f"{file}::{name}" for file, name in named if name not in names_in(ROOT / file)] == []
+    assert [f"{file}::{name}" for file, name in named if name not in names_of_tests(ROOT / file)] == []
     assert len([piece for piece in code(read(PAGE)) if piece.startswith("tests/") and "::" in piece]) == len(named)
 
 

@@ -2,23 +2,13 @@
 
 import ast
 import re
-from pathlib import Path
 
-from tests.markdown import bare, code, read, table
+from tests.markdown import ROOT, bare, code, read, table
+from tests.source import TREES, packages_imported
 
-ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "keywright"
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
 INVENTORY = "docs/security/inventory.md"
 CRYPTOGRAPHY = {"cryptography", "hashlib", "hmac", "secrets", "ssl"}
 LEVELS = ["secret", "personal", "internal", "public"]
-
-
-def modules_imported(tree: ast.AST) -> set[str]:
-    """Name the top packages that a module imports."""
-    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
-    return {name.split(".")[0] for name in names}
 
 
 def loggers_of(name: str, tree: ast.Module) -> set[str]:
@@ -39,7 +29,7 @@ def loggers_of(name: str, tree: ast.Module) -> set[str]:
 def test_every_use_of_cryptography() -> None:
     """Every module that imports cryptography, a hash, TLS or randomness is in the table, and no other."""
     listed = [name for *_, modules in table(read(INVENTORY), "for", "algorithm") for name in code(modules)]
-    assert sorted(set(listed)) == sorted(name for name, tree in TREES.items() if modules_imported(tree) & CRYPTOGRAPHY)
+    assert sorted(set(listed)) == sorted(name for name, tree in TREES.items() if packages_imported(tree) & CRYPTOGRAPHY)
 
 
 def test_every_table_has_a_level() -> None:

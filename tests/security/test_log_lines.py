@@ -9,27 +9,18 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from keywright.telemetry import Log, configure_logging
+from keywright.telemetry import Log
+from tests.logs import logging_to
 
 HOSTILE = 'a\nb\r\n{"event": "forged"}\x0b\x0c\x1c\x85\u2028\u2029\x1b[2J"}'
 
 
 @pytest.fixture
-def root() -> Iterator[logging.Logger]:
-    """The root logger, as it was before after the test."""
-    logger = logging.getLogger()
-    before = (logger.handlers, logger.level)
-    yield logger
-    logger.handlers, level = before
-    logger.setLevel(level)
-
-
-@pytest.fixture
-def stream(root: logging.Logger) -> io.StringIO:
+def stream() -> Iterator[io.StringIO]:
     """Where all lines go."""
     stream = io.StringIO()
-    configure_logging("info", as_json=True, stream=stream)
-    return stream
+    with logging_to(stream):
+        yield stream
 
 
 def test_a_value_begins_no_line(stream: io.StringIO) -> None:
@@ -54,9 +45,9 @@ def test_times_are_utc(stream: io.StringIO) -> None:
     assert datetime.fromisoformat(moment).utcoffset() == timedelta(0)
 
 
-def test_one_place(root: logging.Logger) -> None:
+def test_one_place() -> None:
     """All lines, those of libraries included, go to standard error and nowhere else."""
-    configure_logging("info", as_json=True)
-    (handler,) = root.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    assert handler.stream is sys.stderr
+    with logging_to(None):
+        (handler,) = logging.getLogger().handlers
+        assert isinstance(handler, logging.StreamHandler)
+        assert handler.stream is sys.stderr

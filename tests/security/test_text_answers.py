@@ -26,7 +26,7 @@ def test_text_names_its_charset(service: LiveService) -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/<script>"), ("POST", "")])
 def test_metrics_are_plain_text(method: str, path: str) -> None:
     """No answer of the metrics' own address, refusals included, is taken for a page or names the version of Python."""
-    with metrics.served("127.0.0.1:0") as url, httpx.Client(trust_env=False) as http:
+    with metrics.served("127.0.0.1:0") as url, httpx.Client(trust_env=False, timeout=PATIENCE_SECONDS) as http:
         answer = http.request(method, f"{url}{path}")
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-type"].startswith("text/plain")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason, Status
@@ -11,7 +11,6 @@ from keywright.service.management.audit_log import CHAIN_BEGINS, Event, link
 from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.ports import (
     MOST_EXAMINED,
-    SECRETS_PER_PAGE,
     EventFilter,
     Found,
     KeyFilter,
@@ -63,14 +62,7 @@ class FakeStore:
         return self.receipts.get((org_id, key_id))
 
     async def usage(
-        self,
-        org_id: UUID,
-        key_id: UUID,
-        *,
-        since: datetime,
-        by_day: bool = False,
-        limit: int = SECRETS_PER_PAGE,
-        before: UUID | None = None,
+        self, org_id: UUID, key_id: UUID, *, since: datetime, by_day: bool = False, **page: Any
     ) -> Usage | None:
         return None
 
@@ -211,11 +203,7 @@ class FakeStore:
         return [place for place in self.chains.get(org_id, []) if place.position > after][:limit]
 
     async def chain_end(self, org_id: UUID) -> tuple[int, bytes]:
-        chain = self.chains.get(org_id)
-        if chain:
-            return chain[-1].position, chain[-1].hash
-        kept = self.checkpoints.get(org_id)
-        return (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
+        return self._end_of(org_id)
 
     async def unchained_events(self, org_id: UUID) -> Sequence[UUID]:
         chained = {place.event.id for place in self.chains.get(org_id, []) if place.event is not None}
@@ -279,9 +267,9 @@ class FakeStore:
         return True
 
     async def aged_events(self, before: datetime, *, after: int, limit: int) -> Sequence[AgedEvent]:
-        numbered = [AgedEvent(seq, event.org_id) for seq, event in enumerate(self.trail, start=1)]
-        stored = [each for each in numbered if each.seq > after and self.trail[each.seq - 1] not in self.removed]
-        return [each for each in stored[:limit] if self.trail[each.seq - 1].occurred_at < before]
+        numbered = list(enumerate(self.trail, start=1))[after:]
+        stored = [(seq, event) for seq, event in numbered if event not in self.removed]
+        return [AgedEvent(seq, event.org_id) for seq, event in stored[:limit] if event.occurred_at < before]
 
     async def prune(self, org_id: UUID, position: int, hash_: bytes, before: datetime, *, limit: int) -> int:
         chain = self.chains.get(org_id, [])
@@ -307,8 +295,7 @@ class FakeStore:
         self.purged.append((kind, until))
         if kind is not Removable.ANSWERS:
             return 0
-        at = until
-        over = [place for place, sealed_answer in self.sealed_answers.items() if sealed_answer.expires_at <= at][:limit]
+        over = [place for place, answer in self.sealed_answers.items() if answer.expires_at <= until][:limit]
         for place in over:
             del self.sealed_answers[place]
         return len(over)
@@ -332,6 +319,11 @@ class FakeStore:
     def _of(self, org_id: UUID) -> list[ApiKey]:
         return [key for key in self.keys.values() if key.org_id == org_id]
 
+    def _end_of(self, org_id: UUID) -> tuple[int, bytes]:
+        chain = self.chains.get(org_id)
+        last = chain[-1] if chain else self.checkpoints.get(org_id)
+        return (0, CHAIN_BEGINS) if last is None else (last.position, last.hash)
+
     def _is_repeated(self, org_id: UUID, sealed_answer: SealedAnswer | None) -> bool:
         if sealed_answer is None:
             return False
@@ -339,13 +331,9 @@ class FakeStore:
         return found is not None and found.expires_at > sealed_answer.created_at
 
     def _note(self, event: Event, sealed_answer: SealedAnswer | None = None) -> None:
-        chain = self.chains.setdefault(event.org_id, [])
-        kept = self.checkpoints.get(event.org_id)
-        position, before = (0, CHAIN_BEGINS) if kept is None else (kept.position, kept.hash)
-        if chain:
-            position, before = chain[-1].position, chain[-1].hash
-        hash_ = link(before, event.digest)
-        chain.append(Link(position=position + 1, hash=hash_, digest=event.digest, event=event))
+        position, before = self._end_of(event.org_id)
+        place = Link(position=position + 1, hash=link(before, event.digest), digest=event.digest, event=event)
+        self.chains.setdefault(event.org_id, []).append(place)
         self.trail.append(event)
         if sealed_answer is not None:
             self.sealed_answers[event.org_id, sealed_answer.request_digest] = sealed_answer

@@ -348,15 +348,12 @@ def _end(database: Database, drawn: Drawn, key: Key, at: datetime, *, deleted: b
         key.deleted = True
     else:
         key.revoked = True
-    row = database.row(drawn.seq, key, at, drawn.written_at, ends=True)
 
     def undo() -> None:
         key.ended_at, key.revoked, key.deleted = former
         key.lost = True
-        database.rows.remove(row)
 
-    database.commit(undo)
-    database.tell(row)
+    _tell(database, drawn, key, at, undo, ends=True)
     return True
 
 
@@ -364,24 +361,33 @@ def _disable(database: Database, drawn: Drawn, key: Key, at: datetime) -> bool:
     if not key.created or key.deleted:
         return False
     former, key.disabled = key.disabled, True
-    row = database.row(drawn.seq, key, at, drawn.written_at, ends=False)
 
     def undo() -> None:
         key.disabled, key.lost = former, True
-        database.rows.remove(row)
 
-    database.commit(undo)
-    database.tell(row)
+    _tell(database, drawn, key, at, undo)
     return True
 
 
 def _touch(database: Database, drawn: Drawn, key: Key, at: datetime) -> bool:
     if not key.created or key.deleted:
         return False
-    row = database.row(drawn.seq, key, at, drawn.written_at, ends=False)
-    database.commit(lambda: database.rows.remove(row))
-    database.tell(row)
+    _tell(database, drawn, key, at, lambda: None)
     return True
+
+
+def _tell(
+    database: Database, drawn: Drawn, key: Key, at: datetime, undo: Callable[[], None], *, ends: bool = False
+) -> None:
+    """Commit a change and its row, and wake those who listen; *undo* is called where the commit is lost."""
+    row = database.row(drawn.seq, key, at, drawn.written_at, ends=ends)
+
+    def undo_all() -> None:
+        undo()
+        database.rows.remove(row)
+
+    database.commit(undo_all)
+    database.tell(row)
 
 
 def _renew_session(database: Database, drawn: Drawn, session: Session) -> None:

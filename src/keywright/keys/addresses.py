@@ -43,8 +43,6 @@ def canonical_network(text: str) -> str | None:
         return None
 
 
-# Small, because each entry keeps the networks of a key.
-@lru_cache(maxsize=1024)
 def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
     """
     Tell whether *address* lies in one of *networks*; False for None and for text that is no address.
@@ -53,8 +51,17 @@ def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
         address: Anything at all, from anyone; the zone of an IPv6 address is ignored.
         networks: In canonical form.
     """
+    return (_lies_in_few if len(networks) <= _FEW else _lies_in_many)(address, networks)
+
+
+def _lies_in(address: str | None, networks: tuple[str, ...]) -> bool:
     found = _read(address)
     return found is not None and any(found in network for network in _networks(networks))
+
+
+# An entry keeps the networks of a key: some hundred bytes of a short list, 8 KB of the longest.
+_lies_in_few = lru_cache(maxsize=65_536)(_lies_in)
+_lies_in_many = lru_cache(maxsize=1024)(_lies_in)
 
 
 @lru_cache(maxsize=4096)

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from keywright.service.management.ports import SECRETS_PER_PAGE, Usage
+from keywright.service.management.ports import Usage
 from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore
@@ -33,14 +34,7 @@ class Counted(FakeStore):
         self.asked: list[tuple[datetime, bool]] = []
 
     async def usage(
-        self,
-        org_id: UUID,
-        key_id: UUID,
-        *,
-        since: datetime,
-        by_day: bool = False,
-        limit: int = SECRETS_PER_PAGE,
-        before: UUID | None = None,
+        self, org_id: UUID, key_id: UUID, *, since: datetime, by_day: bool = False, **page: Any
     ) -> Usage | None:
         self.asked.append((since, by_day))
         if (org_id, key_id) != (ALICE.organization.id, KEY):
