@@ -26,7 +26,7 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from tests.live import clean_environment
 from tests.postgres import PostgresCluster, migrated_database
-from tests.storage.checking_making import a_batch, a_session, a_verifier, an_hourly_usage
+from tests.storage.checking_making import a_batch, a_session, a_verifier, an_hourly_usage, literal
 from tests.storage.life_contract import running
 from tests.storage.making import (
     NOON,
@@ -239,11 +239,10 @@ def receipt_of(attacked: Attacked, key_id: str) -> tuple[int, str]:
 
 
 def written(attacked: Attacked, statement: str) -> str:
-    is_file = attacked.database.is_sqlite
-    org, id_ = attacked.organization.id, new_id()
+    database = attacked.database
     return statement.format(
-        org=f"x'{org.hex}'" if is_file else f"'{org}'",
-        id=f"x'{id_.hex}'" if is_file else f"'{id_}'",
-        zeros=f"x'{'00' * 32}'" if is_file else f"'\\x{'00' * 32}'",
-        now="1796000000000000" if is_file else "now()",
+        org=literal(database, attacked.organization.id),
+        id=literal(database, new_id()),
+        zeros=literal(database, bytes(32)),
+        now="1796000000000000" if database.is_sqlite else "now()",
     )

@@ -1,7 +1,6 @@
 """An organization that changes keys as fast as it can, and one whose changes wait for each other's locks."""
 
 import asyncio
-import itertools
 from pathlib import Path
 
 import asyncpg
@@ -9,6 +8,7 @@ import pytest
 
 from tests.attacks.neighbours import CONNECTIONS, KEYS, neighbourhood
 from tests.conftest import database_url
+from tests.waiting import until
 
 
 async def test_too_many_changes(fresh_url: str) -> None:
@@ -76,9 +76,7 @@ async def test_changes_that_wait_for_a_lock(request: pytest.FixtureRequest, tmp_
             waiting = (
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
             )
-            for _ in itertools.count():
-                if await connection.fetchval(waiting):
-                    break
+            await until(lambda: connection.fetchval(waiting))
             for number in range(5):
                 change = {"name": f"changed {number}"}
                 assert (await both.ask("victim", "GET", f"{KEYS}/{free['id']}")).status_code == 200

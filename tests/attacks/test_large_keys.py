@@ -5,7 +5,6 @@ import tracemalloc
 from dataclasses import replace
 from ipaddress import ip_network
 from operator import attrgetter
-from pathlib import Path
 
 import pytest
 
@@ -27,7 +26,6 @@ from keywright.service.management.ports import EventFilter, Outcome
 from keywright.storage.migrate import migrate
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.api.protocol import Application, Wire
-from tests.conftest import database_url
 from tests.storage.life_contract import running
 from tests.storage.making import an_event, an_organization, new_key
 
@@ -38,12 +36,11 @@ MOST_BYTES_BESIDE_THE_CACHE = 16 * 2**20
 """Of 400 keys with 26 KB each. Bounded by their number alone, their answers, scopes and networks took 40 MiB."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def url(fresh_url: str) -> str:
     """Give a fresh database of each kind, migrated."""
-    url = database_url(request.param, tmp_path, request)
-    migrate(url)
-    return url
+    migrate(fresh_url)
+    return fresh_url
 
 
 def full_of(letter: str, members: int) -> dict[str, str]:

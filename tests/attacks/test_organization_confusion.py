@@ -13,7 +13,8 @@ from keywright.dev.issuer import DevIssuer
 from keywright.service.principal import Organization
 from tests.api.caller import KEYS, Caller
 from tests.live import LiveService
-from tests.storage.making import Database
+from tests.storage.checking_making import literal
+from tests.storage.making import NOON, Database
 
 Tenant = Callable[[str], Caller]
 """Gives a caller with this organization claim."""
@@ -39,9 +40,8 @@ def derived_id(issuer: DevIssuer, organization: str) -> UUID:
 def store_organization(service: LiveService, organization: Organization) -> None:
     """Store a row, as an earlier version or another owner did."""
     database = Database(service.database_url)
-    id_ = f"X'{organization.id.hex}'" if database.is_sqlite else f"'{organization.id}'"
-    created_at = "0" if database.is_sqlite else "now()"
-    row = f"{id_}, '{organization.issuer}', '{organization.external_id}', {created_at}"
+    values = (organization.id, organization.issuer, organization.external_id, NOON)
+    row = ", ".join(literal(database, value) for value in values)
     database.query(f"INSERT INTO organizations (id, issuer, external_id, created_at) VALUES ({row})")
 
 

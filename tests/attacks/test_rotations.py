@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,6 @@ from keywright.dev.issuer import DevIssuer
 from keywright.storage.shared.statements import MOST_ANNOUNCED
 from tests.api.caller import KEYS, Caller
 from tests.api.verifier import create_verifier
-from tests.conftest import database_url
 from tests.live import PATIENCE_SECONDS, LiveService, environment, start_service
 from tests.storage.making import Database
 
@@ -26,11 +24,10 @@ LIFTED = {"rotations_per_hour": "", "max_pairs": ""}
 VERIFY = "/api/v2/api-keys/verify"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def unlimited(request: pytest.FixtureRequest, issuer: DevIssuer, tmp_path: Path) -> Iterator[LiveService]:
+@pytest.fixture
+def unlimited(issuer: DevIssuer, fresh_url: str) -> Iterator[LiveService]:
     """A service of its own without limits of rotations, on each store."""
-    url = database_url(request.param, tmp_path, request)
-    with start_service(environment(issuer, database_url=url, **LIFTED)) as live:
+    with start_service(environment(issuer, database_url=fresh_url, **LIFTED)) as live:
         yield live
 
 

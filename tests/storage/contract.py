@@ -21,16 +21,7 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.migrations import SQLITE
 from tests.storage import life_contract
-from tests.storage.making import (
-    ISSUER,
-    NOON,
-    UNSPECIFIED,
-    Database,
-    an_event,
-    an_organization,
-    new_id,
-    new_key,
-)
+from tests.storage.making import ISSUER, NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
 
 LATER = NOON + timedelta(hours=1)
 

@@ -33,7 +33,7 @@ from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
 from tests.service.fake_store import fits
 from tests.storage.chain import assert_chains
-from tests.storage.checking_making import a_batch, an_hourly_usage
+from tests.storage.checking_making import a_batch, an_hourly_usage, literal
 from tests.storage.making import (
     NOON,
     UNSPECIFIED,
@@ -653,7 +653,7 @@ class LifeContract:
         allow_undigested(database)
         columns = "org_id, key_id, occurred_at, issuer, subject, request_id, data"
         for number, type_ in ((1, "api_key.revoked"), (2, "api_key.renamed")):
-            id_ = f"x'{number:032x}'" if database.is_sqlite else f"'{number:032x}'"
+            id_ = literal(database, UUID(int=number))
             database.query(
                 f"INSERT INTO events (id, type, {columns}) SELECT {id_}, '{type_}', {columns} FROM events LIMIT 1"
             )

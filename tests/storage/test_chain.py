@@ -1,19 +1,16 @@
 """The chain of events on both engines: the same links, unbroken whatever happens at once, and what tampering shows."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from keywright.service.management.audit_log import CHAIN_BEGINS, EventType, link, storable
-from keywright.service.management.ports import NewApiKey, Outcome
+from keywright.service.management.ports import Outcome
 from keywright.storage.engine import RunningStore
-from keywright.storage.migrate import migrate
-from tests.postgres import migrated_database
 from tests.storage.chain import assert_chains
+from tests.storage.checking_making import literal
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.life_contract import running
 from tests.storage.making import (
@@ -26,23 +23,6 @@ from tests.storage.making import (
     an_organization,
     new_key,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give a migrated database of each engine."""
-    if request.param == "postgresql":
-        return Database(migrated_database(request.getfixturevalue("postgres_cluster")))
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    migrate(url)
-    return Database(url)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    async with running(database.url) as store:
-        yield store
 
 
 async def test_links_are_what_is_written(store: RunningStore) -> None:
@@ -138,7 +118,7 @@ async def test_what_tampering_shows(store: RunningStore, database: Database) -> 
     for new in made:
         await store.create(new)
     _disable_guards(database)
-    altered, unreadable, removed, loose = [_id(database, new) for new in made]
+    altered, unreadable, removed, loose = [literal(database, new.event.id) for new in made]
     database.query(f"UPDATE events SET subject = 'auth0|eve' WHERE id = {altered}")
     database.query(f"UPDATE events SET type = 'api_key.blessed' WHERE id = {unreadable}")
     database.query(f"DELETE FROM events WHERE id = {removed}")
@@ -168,7 +148,3 @@ def _disable_guards(database: Database) -> None:
     else:
         database.query("ALTER TABLE events DISABLE TRIGGER events_guard")
         database.query("ALTER TABLE event_chain DISABLE TRIGGER event_chain_guard")
-
-
-def _id(database: Database, new: NewApiKey) -> str:
-    return f"x'{new.event.id.hex}'" if database.is_sqlite else f"'{new.event.id}'"

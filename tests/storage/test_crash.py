@@ -8,27 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-import pytest
-
 from keywright.storage.engine import open_store
-from keywright.storage.migrate import migrate
-from tests.postgres import migrated_database
 from tests.storage.chain import assert_chains
 from tests.storage.contract import assert_trail_agrees
 from tests.storage.making import NOON, Database
 
 ROOT = Path(__file__).parents[2]
 KILLS = 5
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give a migrated database of each engine."""
-    if request.param == "postgresql":
-        return Database(migrated_database(request.getfixturevalue("postgres_cluster")))
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    migrate(url)
-    return Database(url)
 
 
 class Acknowledged(NamedTuple):

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import sqlite3
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -35,6 +34,7 @@ from tests.storage.making import (
 )
 from tests.storage.migrating import make, run, with_more
 from tests.storage.version_before import FileBefore, Life, ServerBefore
+from tests.waiting import eventually, until
 
 KEYS = 100_000
 BEFORE = SQLITE.revisions[:1]
@@ -56,10 +56,10 @@ def test_sqlite(tmp_path: Path) -> None:
             threads.submit(_write_to_file, path, stop, journal),
             threads.submit(_read_from_file, path, stop),
         ]
-        _wait_for(lambda: len(journal) >= 20 or any(each.done() for each in traffic))
+        eventually(lambda: len(journal) >= 20 or any(each.done() for each in traffic))
         migrate(f"sqlite:///{path}")
         reached = len(journal)
-        _wait_for(lambda: len(journal) >= reached + 20 or any(each.done() for each in traffic))
+        eventually(lambda: len(journal) >= reached + 20 or any(each.done() for each in traffic))
         stop.set()
         for each in traffic:
             each.result()
@@ -76,10 +76,10 @@ async def test_postgresql(postgres_cluster: PostgresCluster) -> None:
         *(asyncio.ensure_future(_write_to_server(database.url, stop, journal)) for _ in range(3)),
         *(asyncio.ensure_future(_read_from_server(database.url, stop)) for _ in range(2)),
     ]
-    await _until(lambda: len(journal) >= 20 or any(each.done() for each in traffic))
+    await until(lambda: len(journal) >= 20 or any(each.done() for each in traffic))
     await asyncio.to_thread(migrate, database.url)
     reached = len(journal)
-    await _until(lambda: len(journal) >= reached + 20 or any(each.done() for each in traffic))
+    await until(lambda: len(journal) >= reached + 20 or any(each.done() for each in traffic))
     stop.set()
     await asyncio.gather(*traffic)
     await _assert_all_there(database, journal)
@@ -294,16 +294,4 @@ async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> str:
 async def _until_waiting(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Wait until a migration waits for a table."""
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
-    async with asyncio.timeout(LONG):
-        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - the server does not tell
-            await asyncio.sleep(0.01)
-
-
-async def _until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG):
-        while not reached():  # noqa: ASYNC110 - threads reach it, too
-            await asyncio.sleep(0.01)
-
-
-def _wait_for(reached: Callable[[], bool]) -> None:
-    asyncio.run(_until(reached))
+    await until(lambda: connection.fetchval(waiting))

@@ -2,9 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -13,26 +11,7 @@ import pytest
 from keywright.service.management.ports import Outcome
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore, open_store
-from keywright.storage.migrate import migrate
-from tests.conftest import database_url
 from tests.storage.making import ISSUER, Database, a_sealed_answer, an_organization, new_id, new_key
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """A migrated database of each kind."""
-    url = database_url(request.param, tmp_path, request)
-    migrate(url)
-    return Database(url)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """A store on it."""
-    store = open_store(database.url)
-    await store.start()
-    yield store
-    await store.close()
 
 
 @pytest.mark.parametrize("other", [{"issuer": "https://other.example/"}, {"external_id": "two"}])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -126,7 +125,7 @@ async def test_creations_during_an_outage(postgres_cluster: PostgresCluster, dat
 
     try:
         creators = [asyncio.ensure_future(create_until_refused()) for _ in range(20)]
-        await _until(lambda: _true(len(acknowledged) >= 200))
+        await until(lambda: len(acknowledged) >= 200)
         await asyncio.to_thread(postgres_cluster.stop, "immediate")
         try:
             await asyncio.gather(*creators)
@@ -176,7 +175,7 @@ async def test_a_locked_table(hasty: PostgresStore, database: Database) -> None:
             asyncio.gather(*[call() for call in calls * 10], return_exceptions=True), FEW_SECONDS
         )
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
-    await _until(lambda: _works(hasty))
+    await until(lambda: _works(hasty))
     assert await hasty.get(made.api_key.org_id, made.api_key.id) == made.api_key
     assert len(_connections(database)) <= 4
     assert_trail_agrees(database)
@@ -193,7 +192,7 @@ async def test_a_locked_row_holds_up_nobody_else(hasty: PostgresStore, database:
         assert await hasty.get(made.api_key.org_id, made.api_key.id) == made.api_key
         with pytest.raises(StorageUnavailable):
             await asyncio.wait_for(revocation, FEW_SECONDS)
-    await _until(lambda: _works(hasty))
+    await until(lambda: _works(hasty))
     revoked = await hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED)
     assert revoked is not None
     assert revoked.revoked_at is not None
@@ -207,7 +206,7 @@ async def test_a_revocation_that_waited_sees_what_happened(hasty: PostgresStore,
     deletion = f"UPDATE api_keys SET deleted_at = now(), deleted_by = 'x' WHERE id = '{made.api_key.id}'"
     async with _Locked(database, deletion) as transaction:
         revocation = asyncio.ensure_future(hasty.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
-        await _until(lambda: _a_transaction_waits(database))
+        await until(lambda: _a_transaction_waits(database))
         await transaction.commit()
         assert await revocation is None
 
@@ -220,11 +219,11 @@ async def test_all_connections_in_use(database: Database) -> None:
         await store.create(made)
         async with _Locked(database, "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"):
             revocation = asyncio.ensure_future(store.revoke(an_event(EventType.REVOKED, made.api_key), UNSPECIFIED))
-            await _until(lambda: _a_transaction_waits(database))
+            await until(lambda: _a_transaction_waits(database))
             with pytest.raises(StorageUnavailable, match="in use"):
                 await asyncio.wait_for(store.get(made.api_key.org_id, made.api_key.id), FEW_SECONDS)
             revocation.cancel()
-        await _until(lambda: _works(store))
+        await until(lambda: _works(store))
         assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
         assert len(_connections(database)) == 2
     finally:
@@ -301,7 +300,7 @@ async def test_connections_say_whose_they_are(database: Database) -> None:
             assert {row["application_name"] for row in _connections(database)} == {name}
         finally:
             await store.close()
-        await _until(lambda: _no_connections(database))
+        await until(lambda: _no_connections(database))
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
@@ -379,7 +378,7 @@ async def test_a_batch_of_uses_that_commits_late(database: Database) -> None:
             writings = []
             for number, store in enumerate(stores, start=1):
                 writings.append(asyncio.ensure_future(store.add_usage(uses, batch)))
-                await _until(partial(_are_waiting, database, number))
+                await until(partial(_are_waiting, database, number))
             await secrets.commit()
             await asyncio.gather(*writings)
         usage = await stores[0].usage(made.api_key.org_id, made.api_key.id, since=HOUR)
@@ -430,17 +429,6 @@ class _Locked:
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection.close()
-
-
-async def _until(happened: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
-    while not await happened():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
-
-
-async def _true(value: bool) -> bool:
-    return value
 
 
 async def _works(store: PostgresStore) -> bool:

@@ -17,8 +17,6 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
-from keywright.storage.postgres.statements import DIALECT
-from keywright.storage.shared import statements
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of
 from tests.storage.checking_making import add_event, read_changes
@@ -31,16 +29,6 @@ LONG = 30.0
 def database(postgres_cluster: PostgresCluster) -> Database:
     """Give a migrated database."""
     return Database(migrated_database(postgres_cluster))
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    store = open_store(database.url)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture
@@ -348,58 +336,6 @@ async def test_a_missing_number_holds_up_what_is_complete(store: RunningStore, d
             assert (await feed.read()).complete_to == 0
             await transaction.execute("COMMIT")
         assert (await feed.read()).complete_to == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "types"),
-    [
-        ("CHANGES", "bigint, text[], timestamptz"),
-        ("BEGIN_AT", "double precision"),
-        ("FIND", "bytea"),
-        ("FIND_MANY", "bytea"),
-        ("ACKNOWLEDGE", "uuid, text[]"),
-        ("ADD_USAGE", ", ".join(["text[]"] * 9) + ", uuid, bigint"),
-        ("USAGE", "uuid, uuid, timestamptz, bigint"),
-        ("USAGE_BY_DAY", "uuid, uuid, timestamptz, bigint"),
-        ("USAGE_BELOW", "uuid, uuid, timestamptz, bigint, uuid"),
-        ("PAIRS", "uuid, uuid, bigint"),
-        ("ROTATIONS", "uuid, uuid, bigint"),
-        ("DAILY_COUNTS", "uuid, text[], timestamptz"),
-    ],
-)
-async def test_no_table_is_read_from_end_to_end(database: Database, name: str, types: str) -> None:
-    """With many rows, the plan that is kept for a statement reads no table from end to end."""
-    usage = {"USAGE": (False, False), "USAGE_BY_DAY": (True, False), "USAGE_BELOW": (True, True)}
-    if name in usage:
-        by_day, below = usage[name]
-        statement = statements.usage(DIALECT, by_day=by_day, below=below)
-    else:
-        statement = getattr(sql, name, None) or getattr(statements, name)
-    keys = "SELECT md5(n::text)::uuid AS id FROM generate_series(1, 20000) n"
-    database.query("INSERT INTO organizations VALUES ('00000000-0000-0000-0000-000000000000', 'x', 'x', now())")
-    database.query(f"INSERT INTO organizations SELECT id, 'x', id::text, now() FROM ({keys}) organization")
-    database.query(
-        f"WITH new AS ({keys}), key AS ("
-        " INSERT INTO api_keys (id, org_id, name, environment, created_at, created_by)"
-        " SELECT id, '00000000-0000-0000-0000-000000000000', 'x', 'live', now(), 'x' FROM new RETURNING id"
-        ") INSERT INTO api_key_secrets (id, key_id, public_key, secret_digest, brand, display, created_at)"
-        " SELECT id, id, sha256(id::text::bytea), sha256(('s' || id)::bytea), 'kw', 'x', now() FROM key"
-    )
-    database.query(
-        "INSERT INTO changes (changed_id, type, occurred_at, noted_at)"
-        f" SELECT id, 'x', now(), now() - random() * interval '90 days' FROM ({keys}) key"
-    )
-    database.query(f"INSERT INTO key_hours SELECT id, now(), 1 FROM ({keys}) key")
-    database.query(f"INSERT INTO secret_sources SELECT id, 'x', 'x', 'x', now(), now(), 1 FROM ({keys}) key")
-    connection = await asyncpg.connect(database.url)
-    try:
-        await connection.execute("ANALYZE; SET plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE asked ({types}) AS {statement}")
-        nulls = ", ".join("NULL" for _ in types.split(","))
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
-    finally:
-        await connection.close()
-    assert "Seq Scan" not in plan.replace("Seq Scan on verifiers", "")
 
 
 @asynccontextmanager

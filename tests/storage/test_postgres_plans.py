@@ -11,6 +11,7 @@ import pytest
 from keywright.keys.record import Status
 from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.service.management.task_ports import Removable
+from keywright.storage.postgres import checking_statements as checking_sql
 from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
@@ -21,6 +22,7 @@ from tests.storage.making import NOON, Database
 KEYS = 20_000
 FILLED = f"""
     INSERT INTO organizations SELECT md5('o' || n)::uuid, 'x', 'o' || n, now() FROM generate_series(0, 99) n;
+    INSERT INTO organizations SELECT md5('f' || n)::uuid, 'x', 'f' || n, now() FROM generate_series(1, {KEYS}) n;
     INSERT INTO api_keys (id, org_id, name, environment, created_at, created_by, external_id, expires_at)
     SELECT md5(n::text)::uuid, md5('o' || n % 100)::uuid, 'x', 'live', now(), 'x', 'c' || n % 1000,
         now() + n % 900 * interval '1 day'
@@ -128,11 +130,16 @@ ROTATED = f"""
     ANALYZE api_key_secrets
 """
 KEY = f"md5('o1')::uuid, {OFTEN_ROTATED}"
+USAGE = {
+    "usage": statements.usage(sql.DIALECT, by_day=False, below=False),
+    "usage by day": statements.usage(sql.DIALECT, by_day=True, below=False),
+    "usage below": statements.usage(sql.DIALECT, by_day=True, below=True),
+}
 WORK = {
     "get": (sql.GET, KEY),
-    "usage": (statements.usage(sql.DIALECT, by_day=False, below=False), f"{KEY}, now(), 21"),
-    "usage by day": (statements.usage(sql.DIALECT, by_day=True, below=False), f"{KEY}, now(), 21"),
-    "usage below": (statements.usage(sql.DIALECT, by_day=True, below=True), f"{KEY}, now(), 21, md5('p5000')::uuid"),
+    "usage": (USAGE["usage"], f"{KEY}, now(), 21"),
+    "usage by day": (USAGE["usage by day"], f"{KEY}, now(), 21"),
+    "usage below": (USAGE["usage below"], f"{KEY}, now(), 21, md5('p5000')::uuid"),
     "pairs": (statements.PAIRS, f"{KEY}, 50"),
     "rotations": (statements.ROTATIONS, f"{KEY}, 10"),
     "change": (
@@ -170,11 +177,36 @@ def _touched(plan: dict[str, Any]) -> int:
 async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
     """The plan that is kept for a statement finds its rows by the index made for it, and reads no table to its end."""
     statement, index = STATEMENTS[name]
-    await connection.execute(f"PREPARE asked AS {statement}")
-    nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))
+    plan = await _plan(connection, statement)
     assert index in plan, plan
     # A table of as many rows as there are organizations is read as it likes.
     assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", "").replace(
         "Seq Scan on event_checkpoints", ""
     ), plan
+
+
+CHECKING = {
+    "changes": checking_sql.CHANGES,
+    "begin": checking_sql.BEGIN_AT,
+    "find": statements.FIND,
+    "find many": checking_sql.FIND_MANY,
+    "acknowledge": checking_sql.ACKNOWLEDGE,
+    "add usage": checking_sql.ADD_USAGE,
+    **USAGE,
+    "pairs": statements.PAIRS,
+    "rotations": statements.ROTATIONS,
+    "daily counts": checking_sql.DAILY_COUNTS,
+}
+
+
+@pytest.mark.parametrize("name", CHECKING)
+async def test_no_table_is_read_from_end_to_end(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    """With many rows, the plan that is kept for a statement reads no table from end to end."""
+    plan = await _plan(connection, CHECKING[name])
+    assert "Seq Scan" not in plan.replace("Seq Scan on verifiers", ""), plan
+
+
+async def _plan(connection: "asyncpg.Connection[asyncpg.Record]", statement: str) -> str:
+    await connection.execute(f"PREPARE asked AS {statement}")
+    nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", statement))))
+    return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})"))

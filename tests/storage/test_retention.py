@@ -1,12 +1,11 @@
 """Retention and erasure on both engines: what goes, what stays, and what the database refuses to let go."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -23,8 +22,8 @@ from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.shared import statements
 from keywright.storage.shared.statements import NEWEST_OF_OLD
-from tests.postgres import fresh_database, migrated_database
-from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
+from tests.postgres import fresh_database
+from tests.storage.checking_making import a_batch, a_session, an_hourly_usage, literal
 from tests.storage.life_contract import running
 from tests.storage.making import NOON, UNSPECIFIED, Database, an_event, an_organization, new_id, new_key
 from tests.storage.migrating import make
@@ -34,23 +33,6 @@ HOUR = timedelta(hours=1)
 OLD = NOON - 500 * DAY
 BEFORE = NOON - 400 * DAY
 REFUSALS = r"only ever added|moves forward only|hash of its position|last 30 days|never removed|go after them|digest"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """Give a migrated database of each engine."""
-    if request.param == "postgresql":
-        return Database(migrated_database(request.getfixturevalue("postgres_cluster")))
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    migrate(url)
-    return Database(url)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    async with running(database.url) as store:
-        yield store
 
 
 def made_at(organization: Organization, at: datetime, **changes: Any) -> NewApiKey:
@@ -143,8 +125,8 @@ async def test_what_the_database_refuses(store: RunningStore, database: Database
     organization = an_organization()
     await fill(store, organization, OLD, OLD, OLD, datetime.now(UTC))
     assert await store.prune(organization.id, 1, await hash_at(store, organization, 1), BEFORE, limit=9) == 1
-    org, hashes = literal(database, organization.id), [bytes_of(database, bytes(32))]
-    hashes += [bytes_of(database, await hash_at(store, organization, position)) for position in (2, 3, 4)]
+    org, hashes = literal(database, organization.id), [literal(database, bytes(32))]
+    hashes += [literal(database, await hash_at(store, organization, position)) for position in (2, 3, 4)]
     at = "0" if database.is_sqlite else "now()"
     for statement in (
         "DELETE FROM events",
@@ -486,10 +468,9 @@ def of_a_server(request: pytest.FixtureRequest) -> str:
 
 def insert_undigested(database: Database, organization: Organization) -> None:
     id_, org = literal(database, new_id()), literal(database, organization.id)
-    at = f"{int(OLD.timestamp())} * 1000000" if database.is_sqlite else f"'{OLD.isoformat()}'"
     database.query(
         "INSERT INTO events (id, org_id, key_id, type, occurred_at, issuer, subject, request_id, data)"
-        f" VALUES ({id_}, {org}, {org}, 'api_key.created', {at}, 'x', 'x', 'x', '{{}}')"
+        f" VALUES ({id_}, {org}, {org}, 'api_key.created', {literal(database, OLD)}, 'x', 'x', 'x', '{{}}')"
     )
 
 
@@ -502,11 +483,3 @@ def disable_guards(database: Database) -> None:
     else:
         database.query("ALTER TABLE events DISABLE TRIGGER events_guard")
         database.query("ALTER TABLE events DROP CONSTRAINT events_digest_check")
-
-
-def literal(database: Database, id_: UUID) -> str:
-    return f"x'{id_.hex}'" if database.is_sqlite else f"'{id_}'"
-
-
-def bytes_of(database: Database, value: bytes) -> str:
-    return f"x'{value.hex()}'" if database.is_sqlite else f"'\\x{value.hex()}'"

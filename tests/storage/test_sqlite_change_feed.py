@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,16 +23,6 @@ def database(tmp_path: Path) -> Database:
     url = f"sqlite:///{tmp_path / 'keys.db'}"
     migrate(url)
     return Database(url)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[RunningStore]:
-    """Give a running store."""
-    store = open_store(database.url)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def test_another_program_commits(store: RunningStore, database: Database) -> None:

@@ -7,7 +7,7 @@ A notification wakes the reader, and nothing more depends on it.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
@@ -23,6 +23,8 @@ from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
     from keywright.storage.postgres.pool import Connection
+
+T = TypeVar("T")
 
 PATIENCE = 2.0
 """Seconds that one statement may take."""
@@ -61,7 +63,6 @@ class PostgresChangeFeed:
         self._listens = False
         self._woken = asyncio.Event()
         self._closed = False
-        self._more = False
 
     async def start(self) -> None:
         """
@@ -81,12 +82,12 @@ class PostgresChangeFeed:
         if self._closed:
             raise StorageUnavailable("the change feed is closed")
         self._woken.clear()
-        await self._connect_and(self._catch_up)
-        return self._reader.take_out(more=self._more)
+        more = await self._connect_and(self._catch_up)
+        return self._reader.take_out(more=more)
 
-    async def _connect_and(self, work: Callable[["Connection"], Awaitable[None]]) -> None:
+    async def _connect_and(self, work: Callable[["Connection"], Awaitable[T]]) -> T:
         try:
-            await work(await self._connected())
+            return await work(await self._connected())
         except DRIVER_ERRORS as error:
             self._disconnect()
             raise unavailable(error) from error
@@ -147,17 +148,18 @@ class PostgresChangeFeed:
         ((oldest, at),) = await self._fetch(connection, sql.BEGIN_AT, LONGEST_TRANSACTION_SECONDS)
         self._reader.begin(oldest, at)
 
-    async def _catch_up(self, connection: "Connection") -> None:
-        now = asyncio.get_running_loop().time()
-        late = True
-        while late:
-            reader = self._reader
+    async def _catch_up(self, connection: "Connection") -> bool:
+        """Take what was written since the last reading; give whether there is more."""
+        now, reader = asyncio.get_running_loop().time(), self._reader
+        while True:
             missing = [str(seq) for seq in reader.missing]
             *found, last = await self._fetch(connection, sql.CHANGES, reader.highest, missing, reader.since)
             changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
             recent = [int(seq) for seq in (last["recent"] or "").split()]
-            self._more = len(found) >= sql.MOST_READ
-            late = reader.take(changes, recent, last["noted_at"], now) and not self._more
+            late = reader.take(changes, recent, last["noted_at"], now)
+            more = len(found) >= sql.MOST_READ
+            if more or not late:
+                return more
 
     async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
         for _ in range(_ATTEMPTS - 1):

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from keywright.service.management.task_ports import Removable
-from keywright.service.verifier_sessions import SESSION_SECONDS
-from keywright.storage.shared.statements import NEWEST_OF_OLD
+from keywright.storage.postgres.statements import DIALECT
+from keywright.storage.shared.statements import NEWEST_OF_OLD, old_rows
 
 
-def _delete_by(table: str, column: str, condition: str = "") -> str:
+def _delete_by(table: str, column: str, condition: str) -> str:
     # By the places of the rows, which are read once: a condition on the table might be planned without the index.
     return f"""
         DELETE FROM {table} WHERE ctid = ANY(ARRAY(
@@ -24,15 +24,7 @@ def _delete_by(table: str, column: str, condition: str = "") -> str:
 
 
 PURGE: Final[Mapping[Removable, str]] = {
-    Removable.ANSWERS: _delete_by("idempotent_answers", "expires_at"),
-    Removable.REPORTERS: _delete_by("usage_reporters", "written_at"),
-    Removable.USAGE: _delete_by("key_hours", "hour"),
-    Removable.SOURCES: _delete_by("secret_sources", "last_seen"),
-    Removable.SESSIONS: _delete_by(
-        "verifier_sessions",
-        "connected_at",
-        f"AND seen_at + make_interval(secs => outage_seconds + {SESSION_SECONDS:.0f}) <= $1",
-    ),
+    **{kind: _delete_by(*old) for kind, old in old_rows(DIALECT).items()},
     Removable.RECEIPTS: f"""
         WITH last AS MATERIALIZED (
             SELECT noted_at, seq FROM changes WHERE noted_at <= $1

@@ -8,6 +8,7 @@ the rights of the owner.
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keywright.storage.postgres import migrate
+from keywright.storage.shared.rows import EventRow
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 _NAME_ROLE: Final = "SELECT set_config('keywright.granted_role', $1, true)"
 
-GRANT: Final = """
+_LOG: Final = "'events', 'event_chain', 'event_chain_heads', 'event_checkpoints'"
+"""The tables of the audit log."""
+
+GRANT: Final = f"""
     DO $$
     DECLARE
         role text := current_setting('keywright.granted_role');
@@ -29,34 +33,33 @@ GRANT: Final = """
         LOOP
             EXECUTE format('REVOKE ALL ON %I.%I FROM %I', schema, name, role);
             EXECUTE format('GRANT SELECT ON %I.%I TO %I', schema, name, role);
-            IF name NOT IN ('alembic_version', 'events', 'event_chain', 'event_chain_heads', 'event_checkpoints') THEN
+            IF name NOT IN ('alembic_version', {_LOG}) THEN
                 EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I.%I TO %I', schema, name, role);
             END IF;
         END LOOP;
         EXECUTE format(
-            'GRANT INSERT (id, org_id, key_id, type, occurred_at, issuer, subject, client_id, request_id, address,'
-            || ' data, digest) ON %I.events TO %I', schema, role
+            'GRANT INSERT ({", ".join(EventRow._fields)}) ON %I.events TO %I', schema, role
         );
         EXECUTE format('GRANT EXECUTE ON FUNCTION %I.events_prune TO %I', schema, role);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %I.events_erase TO %I', schema, role);
     END $$
-"""
+"""  # noqa: S608 - here and below: names of our own
 """Run by the owner. What another role owns in the same schema is left alone."""
 
-_POWERS: Final = """
+_POWERS: Final = f"""
     SELECT rolsuper,
         EXISTS (
             SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace
-                AND relname IN ('events', 'event_chain', 'event_chain_heads', 'event_checkpoints')
+                AND relname IN ({_LOG})
                 AND pg_has_role(current_user, relowner, 'USAGE')
         ),
         EXISTS (
-            SELECT FROM unnest(ARRAY['events', 'event_chain', 'event_chain_heads', 'event_checkpoints']) AS protected
+            SELECT FROM unnest(ARRAY[{_LOG}]) AS protected
             WHERE has_table_privilege(protected, 'UPDATE') OR has_table_privilege(protected, 'DELETE')
                 OR has_table_privilege(protected, 'TRUNCATE') OR has_table_privilege(protected, 'TRIGGER')
         )
     FROM pg_roles WHERE rolname = current_user
-"""
+"""  # noqa: S608
 
 
 class Powers(NamedTuple):

@@ -4,12 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
-from keywright.storage.postgres.list_statements import (
-    LIST,
-    LIST_SOME,
-    WITH_SECRETS,
-    events,
-)
+from keywright.storage.postgres.list_statements import LIST, LIST_SOME, WITH_SECRETS, events
 from keywright.storage.shared import readers
 from keywright.storage.shared.readers import API_KEY_COLUMNS
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow

@@ -12,6 +12,7 @@ from keywright.keys.verdict import NO_METADATA
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import SECRETS_PER_PAGE
+from keywright.service.management.task_ports import Removable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.checking_rows import MOST_SOURCES, SessionRow, VerifierRow
@@ -143,6 +144,23 @@ AGED_EVENTS: Final = """
     WHERE occurred_at < $1 ORDER BY seq
 """
 """Values: before when, the number to begin above, the most rows to read."""
+
+
+def old_rows(dialect: Dialect) -> Mapping[Removable, tuple[str, str, str]]:
+    """
+    Say which rows are old at the moment `$1`: a table, its column of times, and a further condition.
+
+    Receipts are missing: statements of each engine remove them, because a change goes after its acknowledgements.
+    """
+    outage = dialect.seconds(f"(outage_seconds + {SESSION_SECONDS:.0f})")
+    return {
+        Removable.ANSWERS: ("idempotent_answers", "expires_at", ""),
+        Removable.REPORTERS: ("usage_reporters", "written_at", ""),
+        Removable.USAGE: ("key_hours", "hour", ""),
+        Removable.SOURCES: ("secret_sources", "last_seen", ""),
+        Removable.SESSIONS: ("verifier_sessions", "connected_at", f"AND seen_at + {outage} <= {dialect.mark}1"),
+    }
+
 
 NEWEST_OF_OLD: Final = 1100
 """How many old changes stay: more than a reader of the feed begins with, so that it begins behind what was removed."""
@@ -373,5 +391,6 @@ ROTATIONS: Final = f"""
         WHERE s.retires_at IS NOT NULL ORDER BY s.retires_at DESC, s.id DESC LIMIT $3
     ) former
     WHERE id <> key_id
+    ORDER BY created_at DESC LIMIT $3
 """  # noqa: S608
-"""Values: organization, key, the most former secrets. Gives when secrets were made by a rotation, in any order."""
+"""Values: organization, key, the most times to give. Gives when secrets were made by a rotation, newest first."""

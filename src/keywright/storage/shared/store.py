@@ -175,12 +175,13 @@ class SharedStore(ABC):
     async def organizations_like(self, claimed: Organization) -> Sequence[Organization]:
         """See `OrganizationStore.organizations_like`."""
         values = (claimed.id, claimed.issuer, claimed.external_id)
-        found = await self._rows(claimed.id, statements.ORGANIZATIONS_LIKE, *values)
-        return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
+        return self._organizations(await self._rows(claimed.id, statements.ORGANIZATIONS_LIKE, *values))
 
     async def self_named_organizations(self, *, limit: int) -> Sequence[Organization]:
         """See `OrganizationStore.self_named_organizations`."""
-        found = await self._rows(None, self._self_named, limit)
+        return self._organizations(await self._rows(None, self._self_named, limit))
+
+    def _organizations(self, found: Sequence[Row]) -> list[Organization]:
         return [Organization(self._decoding.id(org_id), *owner) for org_id, *owner in found]
 
     async def chained_organizations(self) -> Sequence[UUID]:
@@ -292,8 +293,7 @@ class SharedStore(ABC):
         """See `Store.past_rotations`."""
         ((former,),) = await self._rows(org_id, statements.PAIRS, org_id, key_id, max(most - 1, 0))
         found = await self._rows(org_id, statements.ROTATIONS, org_id, key_id, latest)
-        times = sorted((self._decoding.time(at) for (at,) in found), reverse=True)
-        return Rotations(pairs=former + 1, latest=times[:latest])
+        return Rotations(pairs=former + 1, latest=[self._decoding.time(at) for (at,) in found])
 
     def _verifier(self, row: Row) -> Verifier:
         return checking_rows.verifier(self._decoding, VerifierRow(*row))

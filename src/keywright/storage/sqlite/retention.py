@@ -2,17 +2,18 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from keywright.service.management.audit_log import PERSONAL
 from keywright.service.management.task_ports import Removable
-from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared.rows import EventRow
-from keywright.storage.shared.statements import NEWEST_OF_OLD
+from keywright.storage.shared.statements import NEWEST_OF_OLD, old_rows
+from keywright.storage.sqlite.file import NOW
+from keywright.storage.sqlite.statements import DIALECT
 
 
-def _delete_by(table: str, column: str, condition: str = "") -> str:
+def _delete_by(table: str, column: str, condition: str) -> str:
     return f"""
         DELETE FROM {table} WHERE rowid IN (
             SELECT rowid FROM {table} WHERE {column} <= ?1 {condition} ORDER BY {column} LIMIT ?2
@@ -20,15 +21,7 @@ def _delete_by(table: str, column: str, condition: str = "") -> str:
     """  # noqa: S608 - here and below: names of our own
 
 
-PURGE: Final[Mapping[Removable, str]] = {
-    Removable.ANSWERS: _delete_by("idempotent_answers", "expires_at"),
-    Removable.REPORTERS: _delete_by("usage_reporters", "written_at"),
-    Removable.USAGE: _delete_by("key_hours", "hour"),
-    Removable.SOURCES: _delete_by("secret_sources", "last_seen"),
-    Removable.SESSIONS: _delete_by(
-        "verifier_sessions", "connected_at", f"AND seen_at + (outage_seconds + {SESSION_SECONDS:.0f}) * 1000000 <= ?1"
-    ),
-}
+PURGE: Final = {kind: _delete_by(*old) for kind, old in old_rows(DIALECT).items()}
 """Values: until when, the most rows to remove."""
 
 OLD_CHANGES: Final = f"""
@@ -52,15 +45,15 @@ _BELOW: Final = """
     SELECT e.id FROM event_chain c JOIN events e ON e.id = c.event_id
     WHERE c.org_id = ? AND c.position > ? AND c.position <= ?
 """
-_MOVE: Final = """
+_MOVE: Final = f"""
     UPDATE event_checkpoints SET position = ?2, hash = ?3, removed = removed + ?4, undigested = undigested + ?5,
-        moved_at = now_microseconds()
+        moved_at = {NOW}
     WHERE org_id = ?1
-"""
-_BEGIN: Final = """
+"""  # noqa: S608
+_BEGIN: Final = f"""
     INSERT INTO event_checkpoints (org_id, position, hash, removed, undigested, moved_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, now_microseconds())
-"""
+    VALUES (?1, ?2, ?3, ?4, ?5, {NOW})
+"""  # noqa: S608
 """
 Values: organization, position, its hash, how many events were removed, how many of them without a digest.
 
