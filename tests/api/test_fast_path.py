@@ -21,6 +21,7 @@ from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
+from keywright.keys.addresses import read_networks
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
@@ -35,7 +36,7 @@ DATE = (b"date", b"Wed, 25 Nov 2026 12:00:00 GMT")
 KINDS: dict[str, dict[str, Any]] = {
     "limited": {"rate_limits": (RateLimit("minute", 5, 60), RateLimit("day", 100, 86_400))},
     "limited once": {"rate_limits": (RateLimit("second", 3, 1),)},
-    "bound": {"allowed_ips": ("192.0.2.0/24", "2001:db8::/32")},
+    "bound": {"networks": read_networks(("192.0.2.0/24", "2001:db8::/32"))},
     "revoked": {"revoked": True},
     "expired": {"expires_at": NOW_SECONDS},
     "expiring": {"expires_at": NOW_SECONDS + 1000},
