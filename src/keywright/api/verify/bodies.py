@@ -66,7 +66,7 @@ class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         texts = sum(
             4 for each in (self.key, self.environment, self.client_ip, self.method, self.path) if each is not None
         )
-        return lists + texts + sum(2 for each in (self.cost, self.explain) if each is not msgspec.UNSET)
+        return lists + texts + 2 * sum(each is not msgspec.UNSET for each in (self.cost, self.explain))
 
 
 _decode = msgspec.json.Decoder(PlainRequest).decode
