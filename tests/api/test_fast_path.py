@@ -116,7 +116,7 @@ class Side(CheckingPlane):
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind."""
         return {
-            "uses": {place: tally.count for place, tally in self.usage._sums.items()},
+            "uses": dict(self.usage._sums),
             "spent": self.limiter.asked,
             "look-ups": self.store.look_ups,
             "failures": self.failures.buckets,
@@ -215,7 +215,7 @@ async def test_a_request_is_known_again_wherever_it_comes_from(side: Side) -> No
         await wire.receive(request())
         assert codes(wire) == ["valid"]
     assert side.fast_path.repeated == 2
-    assert [tally.count for tally in side.usage._sums.values()] == [3]
+    assert [record.uses for record in side.uses()] == [3]
 
 
 async def test_what_is_cached_ends_with_the_key(side: Side) -> None:

@@ -8,6 +8,7 @@ shows them) are IPv4 addresses.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 MOST_NETWORKS = 100
@@ -24,6 +25,14 @@ _SOURCE_NETWORKS: Mapping[int, tuple[type[Network], int]] = {
     4: (IPv4Network, 24),
     6: (IPv6Network, 48),
 }
+
+_IPV4, _IPV6 = 1 << 32, 1 << 128
+# Larger than every IPv4 address of `packed`.
+_FIRST_IPV6 = _IPV4 << 1
+_LAST_32_BITS = _IPV4 - 1
+# The first 96 bits of an IPv4 address mapped into IPv6.
+_MAPPED = 0xFFFF
+_number = int.from_bytes
 
 
 def canonical_network(text: str) -> str | None:
@@ -62,6 +71,50 @@ def _lies_in(address: str | None, networks: tuple[str, ...]) -> bool:
 # An entry keeps the networks of a key: some hundred bytes of a short list, 8 KB of the longest.
 _lies_in_few = lru_cache(maxsize=65_536)(_lies_in)
 _lies_in_many = lru_cache(maxsize=1024)(_lies_in)
+
+
+def packed(text: str | None) -> int:
+    """
+    Read an address as one number that says its version, too; 0 for text that is no address.
+
+    `1 << 32 | address` for IPv4 and for IPv4 mapped into IPv6, `1 << 128 | address` for IPv6. So a number shifted to
+    the right is equal to a network's only where the versions are.
+
+    Args:
+        text: Anything at all, from anyone; the zone of an address is ignored. Read as `ipaddress` reads it.
+    """
+    if not text:
+        return 0
+    if "%" in text:
+        text = text[: text.index("%")]
+    try:
+        if ":" not in text:
+            return _IPV4 | _number(inet_pton(AF_INET, text), "big")
+        found = _number(inet_pton(AF_INET6, text), "big")
+    except (OSError, ValueError):
+        return 0
+    return _IPV4 | found & _LAST_32_BITS if found >> 32 == _MAPPED else _IPV6 | found
+
+
+def network_number(address: int) -> int:
+    """
+    Give the number of the network that stands for a source: the /24 of an IPv4 address, the /48 of an IPv6 address.
+
+    An owner can recognise a source of requests by it; it does not identify a person.
+
+    Args:
+        address: Of `packed`; 0, which is unknown, gives 0.
+    """
+    return address >> 8 if address < _FIRST_IPV6 else address >> 80
+
+
+def network_text(number: int) -> str | None:
+    """Give a number of `network_number` in CIDR form; None for 0."""
+    if not number:
+        return None
+    if number < _IPV4:
+        return str(IPv4Network((number << 8 & _LAST_32_BITS, 24)))
+    return str(IPv6Network((number << 80 & (_IPV6 - 1), 48)))
 
 
 @lru_cache(maxsize=4096)
