@@ -6,7 +6,7 @@ from keywright.api.verify import bodies
 from keywright.api.verify.callers import Callers
 from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint, mint_credential
-from keywright.keys.usage import UsageBook
+from keywright.keys.usage import UsageBook, UsageRecord
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.preparation import Preparation
@@ -72,6 +72,10 @@ class CheckingPlane:
             verification, self.time, now=self.epoch, usage=self.usage, failures=self.failures, limiter=self.limiter,
             verdicts=self.verdicts,
         )  # fmt: skip
+
+    def uses(self) -> list[UsageRecord]:
+        """Take the uses that were noted."""
+        return [record for batch in self.usage.take_all() for record in batch]
 
     def follow(self) -> None:
         """Sync the caches: they are fresh from now on."""
