@@ -17,7 +17,7 @@ def request(
     cost: int = 1,
 ) -> UncachedRequest:
     """Make the request that `decide` gives back for these arguments where memory has no answer."""
-    return UncachedRequest(text, (digest(text), scopes, environment, client_ip, user_agent), explain, cost)
+    return UncachedRequest(text, digest(text), scopes, environment, client_ip, user_agent, explain, cost)
 
 
 def from_memory(checker: LocalChecker, text: str, *arguments: Any, **named: Any) -> Verdict | None:

@@ -136,6 +136,10 @@ class DigestCache(Generic[Value]):
         facts = self._recent.get(digest)
         return self.get(digest) if facts is None else facts
 
+    def peek(self, digest: bytes) -> Value | None:
+        """Give the entry if it was used lately, fresh or not. Changes nothing, so it needs no lock."""
+        return self._recent.get(digest)
+
     def begin(self, digest: bytes) -> LookUp:
         """Begin a look-up: to be called before the database is read, and ended by `end`."""
         look_up = LookUp(digest)

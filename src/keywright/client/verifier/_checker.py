@@ -17,44 +17,53 @@ from uuid import uuid4
 
 from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._cached_verdicts import (
-    LONGEST_AGENT,
-    NEVER_REPEATED,
-    CachedVerdict,
-    CachedVerdicts,
-    RequestKey,
-)
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
+from keywright.keys.addresses import lies_in, network_number, packed
+from keywright.keys.cache import BOUND_SECONDS, WEIGHT_BYTES, KeyCache, LookUp
 from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
-from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter, LimitState
-from keywright.keys.usage import UsageRecord
+from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter
+from keywright.keys.scopes import are_granted
+from keywright.keys.usage import UsageBook, UsageRecord, agent_family
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
+
+ORDINARY_BYTES = 1024
+"""The memory of a cached key up to which it counts as one; a larger one counts as so many."""
+
+LONGEST_AGENT = 256
+"""The characters of a user agent that are read; its family is at the beginning."""
+
+MOST_SOURCES = 10_000
+"""The sources of usage that are told apart between two reports; as many again are counted without network and agent."""
+
+# Python 3.11 takes longer to look up a member of an enumeration than to read a global.
+_VALID = Code.VALID
+# What the constructor of a named tuple calls, in a third of the time.
+_new = tuple.__new__
+_ORDINARY_WEIGHT = ORDINARY_BYTES // WEIGHT_BYTES
+# The service finds the id of a key by its digest.
+_UNKNOWN_ID = bytes(16)
 
 
 class UncachedRequest(NamedTuple):
-    """
-    A request that the cache cannot answer: the arguments of `Verifier.verify`.
-
-    `request_key` is the key under which its verdict is cached; it holds the digest of *text*, not the text.
-    """
+    """A request that the cache cannot answer: the arguments of `Verifier.verify`, and the digest of *text*."""
 
     text: str
-    request_key: RequestKey
+    digest: bytes
+    scopes: tuple[str, ...] = ()
+    environment: str | None = None
+    client_ip: str | None = None
+    user_agent: str | None = None
     explain: bool = False
     cost: int = 1
     metadata: bool = False
 
     @property
-    def digest(self) -> bytes:
-        """The digest of the presented text."""
-        return self.request_key[0]
-
-    @property
     def requirements(self) -> Requirements:
         """The requirements of the request for the key."""
-        return _requirements(*self.request_key[1:4])
+        if not self.scopes and self.environment is None and self.client_ip is None:
+            return NO_REQUIREMENTS
+        return Requirements(environment=self.environment, scopes=self.scopes, client_ip=self.client_ip)
 
 
 class LocalChecker:
@@ -63,7 +72,7 @@ class LocalChecker:
 
     Args:
         brand: The first part of every key of the service.
-        capacity: How many keys to cache.
+        capacity: How many keys to cache; one that takes more than `ORDINARY_BYTES` counts as several.
         outage_seconds: How long after the last sync cached keys count while the service is unavailable.
         limit_share: The share of every rate limit that this process may let through.
         clock: A monotonic clock, in seconds.
@@ -88,13 +97,11 @@ class LocalChecker:
         self.clock = clock
         self._wall = wall
         self._lock = Lock()
-        self._cache = KeyCache(capacity)
+        self._usage = UsageBook(most_sources=MOST_SOURCES, most_records=2 * MOST_SOURCES)
+        self._cache = KeyCache(capacity, size_of=_size_of, prepare=self._prepare)
         self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
-        self._verdicts = CachedVerdicts()
         # The same time as in `_cache`, the bound added: the hot path compares two numbers.
         self._fresh_until = -inf
-        # The number of invalidations; a verdict from before the last one may be wrong now.
-        self._changes = 0
         # The difference between seconds of the epoch and the monotonic clock.
         self._epoch = wall() - clock()
 
@@ -129,42 +136,25 @@ class LocalChecker:
             presented = digest_of(text.encode("ascii"))
         except UnicodeEncodeError:
             return NOT_FOUND
-        if user_agent is not None and len(user_agent) > LONGEST_AGENT:
-            user_agent = user_agent[:LONGEST_AGENT]
-        request = (presented, scopes, environment, client_ip, user_agent)
         now = self.clock()
-        with self._lock:
-            if now > self._fresh_until:
-                # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
-                if self._cache.get(presented) is not None:
-                    return UncachedRequest(text, request, with_explanation, cost, with_metadata)
-            else:
-                now += self._epoch
-                # Since the cached verdict no key was invalidated, and this key has not expired.
-                cached = self._verdicts.recent.get(request)
-                if (
-                    cached is not None
-                    and cached.changes == self._changes
-                    and now < cached.until
-                    and (not with_metadata or cached.has_metadata)
-                ):
-                    cached.count += 1
-                    cached.last = now
-                    return cached.verdict
-                facts = self._cache.get(presented)
-                if facts is not None:
-                    if with_metadata and facts.metadata is None:
-                        return UncachedRequest(text, request, with_explanation, cost, with_metadata)
-                    return self._judge(request, facts, now, with_explanation, cost)
-        return (
-            UncachedRequest(text, request, with_explanation, cost, with_metadata)
-            if is_private_key(text, brand=self._brand)
-            else NOT_FOUND
+        if now <= self._fresh_until:
+            # Without the lock: this changes nothing, and a key that is dropped meanwhile was cached at `now`.
+            facts = self._cache.peek(presented)
+            if facts is not None and not facts.rate_limits and (not with_metadata or facts.metadata is not None):
+                address, epoch = packed(client_ip), now + self._epoch
+                if _passes(facts, scopes, environment, address, epoch):
+                    with self._lock:
+                        self._note(facts.number, network_number(address), user_agent, epoch)
+                    return _new(Verdict, (_VALID, KeyInfo(facts), False, None, (), None))
+        return self._decide_in_full(
+            UncachedRequest(
+                text, presented, scopes, environment, client_ip, user_agent, with_explanation, cost, with_metadata
+            )
         )
 
     def decide_again(self, request: UncachedRequest) -> Verdict | UncachedRequest:
         """Decide from memory once more: the answer to the same request may have come in the meantime."""
-        return self.decide(request.text, *request.request_key[1:], request.explain, request.cost, request.metadata)
+        return self._decide_in_full(request)
 
     def only_service_tells(self, request: UncachedRequest) -> bool:
         """Tell whether the request needs metadata that is too long for the cache."""
@@ -229,19 +219,16 @@ class LocalChecker:
     def drop(self, digests: Iterable[bytes]) -> None:
         """Invalidate keys that changed."""
         with self._lock:
-            self._changes += 1
             self._cache.drop(digests)
 
     def drop_all(self) -> None:
         """Invalidate all keys, because any of them may have changed."""
         with self._lock:
-            self._changes += 1
             self._cache.drop_all()
 
     def forget(self) -> None:
         """Remove everything at the end; no key is accepted afterwards."""
         with self._lock:
-            self._changes += 1
             self._cache.drop_all()
             self._rate_limiter.clear()
             self.outage_seconds = 0
@@ -262,75 +249,67 @@ class LocalChecker:
         self.clock_error_seconds = shown - min(max(shown, time), time + slack)
         return self.clock_error_seconds
 
-    def set_usage_aside(self) -> None:
-        """Set all cached verdicts aside, so that their uses are added up."""
-        with self._lock:
-            self._verdicts.set_aside()
-
-    def add_up_usage(self, most: int) -> bool:
-        """Add up the uses of at most *most* verdicts that were set aside; tell whether there are more."""
-        with self._lock:
-            return self._verdicts.add_up(most)
-
     def take_usage(self, most: int) -> list[UsageRecord]:
         """Remove and give at most *most* usage records, to be reported."""
         with self._lock:
-            batches = self._verdicts.take_usage(most)
-        return [record for records in batches for record in records]
+            records = self._usage.take(most)
+        # The records are made here, while other threads go on.
+        return list(records)
 
-    def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
-        """Make the verdict on a request; only under the lock."""
-        verdict = self._decide(
-            request.request_key, facts, request.requirements, code, now, request.explain, request.cost
-        )
-        return verdict._replace(stale=True) if stale else verdict
+    def _decide_in_full(self, request: UncachedRequest) -> Verdict | UncachedRequest:
+        now = self.clock()
+        with self._lock:
+            facts = self._cache.get(request.digest)
+            if facts is not None:
+                # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
+                if now > self._fresh_until or (request.metadata and facts.metadata is None):
+                    return request
+                code = judge(facts, request.requirements, now + self._epoch)
+                return self._answer(request, facts, code, now + self._epoch)
+        return request if is_private_key(request.text, brand=self._brand) else NOT_FOUND
 
-    def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
-        requirements = _requirements(request[1], request[2], request[3] if facts.networks else None)
-        code = judge(facts, requirements, now)
-        if code is Code.VALID and not facts.rate_limits:
-            return self._accept(request, facts, now)
-        return self._decide(request, facts, requirements, code, now, with_explanation, cost)
-
-    def _decide(
-        self,
-        request: RequestKey,
-        facts: KeyFacts,
-        requirements: Requirements,
-        code: Code,
-        now: float,
-        with_explanation: bool,
-        cost: int,
+    def _answer(
+        self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool = False
     ) -> Verdict:
-        """Take the cost of the rate limits, where all other rules allow the request, and make the verdict."""
+        """
+        Take the cost of the rate limits, where all other rules allow the request, and make the verdict.
+
+        Only under the lock.
+        """
         decision = UNLIMITED
-        if code is Code.VALID and facts.rate_limits:
+        if code is _VALID and facts.rate_limits:
             # On the monotonic clock, which is never set.
-            decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), cost)
+            decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), request.cost)
             if not decision.allowed:
                 code = Code.RATE_LIMITED
-        if code is Code.VALID:
-            return self._accept(request, facts, now, decision.states)
-        explanation = explain(code, facts, requirements) if with_explanation else None
-        return Verdict(code, KeyInfo(facts), False, explanation, decision.states, decision.retry_after)
+        if code is _VALID:
+            number = self._usage.number_of(_UNKNOWN_ID, request.digest)
+            self._note(number, network_number(packed(request.client_ip)), request.user_agent, now)
+            return Verdict(_VALID, KeyInfo(facts), stale, None, decision.states)
+        explanation = explain(code, facts, request.requirements) if request.explain else None
+        return Verdict(code, KeyInfo(facts), stale, explanation, decision.states, decision.retry_after)
 
-    def _accept(self, request: RequestKey, facts: KeyFacts, now: float, limits: tuple[LimitState, ...] = ()) -> Verdict:
-        # A stale verdict is cached as a fresh one: after the outage an equal request gets that.
-        verdict = Verdict(Code.VALID, KeyInfo(facts), False, None, limits)
-        if limits and self._verdicts.count_again(request, now):
-            return verdict
-        # A verdict on a key that is not cached (invalidated, or from a stale answer) would not be invalidated. And each
-        # request of a key with limits takes its cost. Neither is repeated.
-        repeated = not limits and self._cache.get(request[0]) is facts
-        until, changes = min(facts.expires_at, facts.retires_at), self._changes if repeated else NEVER_REPEATED
-        has_metadata = facts.metadata is not None
-        self._verdicts.add(
-            request, CachedVerdict(verdict, now, until=until, changes=changes, has_metadata=has_metadata)
-        )
-        return verdict
+    def _note(self, number: int, network: int, user_agent: str | None, now: float) -> None:
+        """Count a use; only under the lock."""
+        usage = self._usage
+        caller = 0 if user_agent is None else usage.caller_of("", agent_family(user_agent[:LONGEST_AGENT]))
+        usage.note(number, network, caller, now)
+
+    def _prepare(self, digest: bytes, facts: KeyFacts) -> None:
+        """Make the number of a key in the usage book, when the key is cached."""
+        facts.keep(number=self._usage.number_of(_UNKNOWN_ID, digest))
 
 
-def _requirements(scopes: tuple[str, ...], environment: str | None, client_ip: str | None) -> Requirements:
-    if not scopes and environment is None and client_ip is None:
-        return NO_REQUIREMENTS
-    return Requirements(environment=environment, scopes=scopes, client_ip=client_ip)
+def _passes(facts: KeyFacts, scopes: Iterable[str], environment: str | None, address: int, now: float) -> bool:
+    """Tell whether `judge` gives `valid`; for *address* see `addresses.packed`."""
+    if now >= facts.until or (environment is not None and environment != facts.environment):
+        return False
+    granted = facts.scopes
+    for scope in scopes:
+        if scope not in granted and not are_granted(granted, (scope,)):
+            return False
+    return not facts.networks or lies_in(address, facts.networks)
+
+
+def _size_of(facts: KeyFacts) -> int:
+    return -(-facts.weight // _ORDINARY_WEIGHT)

@@ -15,7 +15,6 @@ MOST_UNACKNOWLEDGED = 10_000
 """The number of acknowledgements that wait while the service is unavailable; beyond it the oldest are dropped."""
 
 _ACKNOWLEDGED_AT_ONCE = 500
-_ADDED_UP_AT_ONCE = 64
 _FINAL_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 
 _logger = logging.getLogger("keywright.client")
@@ -99,10 +98,6 @@ class Reports:
         return True
 
     async def _report_usage(self) -> None:
-        self._checker.set_usage_aside()
-        # In small steps, so that requests are answered in between.
-        while self._checker.add_up_usage(_ADDED_UP_AT_ONCE):  # noqa: ASYNC110  (does not wait for a condition)
-            await asyncio.sleep(0)
         while await self._report_batch():
             pass
 
