@@ -11,6 +11,7 @@ unavailable, too, cached keys count for longer, and such a verdict is marked sta
 
 from collections.abc import Iterable
 from math import inf
+from operator import attrgetter
 from threading import Lock
 from typing import NamedTuple
 from uuid import uuid4
@@ -19,12 +20,12 @@ from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.addresses import lies_in, network_number, packed
-from keywright.keys.cache import BOUND_SECONDS, WEIGHT_BYTES, KeyCache, LookUp
+from keywright.keys.addresses import Networks, lies_in, network_number, packed
+from keywright.keys.cache import BOUND_SECONDS, WEIGHT_BYTES, DigestCache, LookUp
 from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
 from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter
 from keywright.keys.scopes import are_granted
-from keywright.keys.usage import UsageBook, UsageRecord, agent_family
+from keywright.keys.usage import MOST_SOURCES, UsageBook, UsageRecord, agent_family
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
 ORDINARY_BYTES = 1024
@@ -33,14 +34,11 @@ ORDINARY_BYTES = 1024
 LONGEST_AGENT = 256
 """The characters of a user agent that are read; its family is at the beginning."""
 
-MOST_SOURCES = 10_000
-"""The sources of usage that are told apart between two reports; as many again are counted without network and agent."""
-
 # Python 3.11 takes longer to look up a member of an enumeration than to read a global.
 _VALID = Code.VALID
-# What the constructor of a named tuple calls, in a third of the time.
-_new = tuple.__new__
 _ORDINARY_WEIGHT = ORDINARY_BYTES // WEIGHT_BYTES
+# Of a `CachedKey` with its number and its verdict.
+_ENTRY_WEIGHT = 336 // WEIGHT_BYTES
 # The service finds the id of a key by its digest.
 _UNKNOWN_ID = bytes(16)
 
@@ -64,6 +62,42 @@ class UncachedRequest(NamedTuple):
         if not self.scopes and self.environment is None and self.client_ip is None:
             return NO_REQUIREMENTS
         return Requirements(environment=self.environment, scopes=self.scopes, client_ip=self.client_ip)
+
+
+class CachedKey(NamedTuple):
+    """
+    What a process makes of a key once, when it caches it: all that a request with it needs, next to each other.
+
+    `until` is the time at which the key stops passing by these alone, in seconds since the epoch: minus infinity for
+    one that is revoked or disabled, and for one with rate limits, which each request has to take. `number` is the
+    number of the key in the usage book, `verdict` that of a valid request.
+    """
+
+    until: float
+    environment: str
+    scopes: tuple[str, ...]
+    networks: Networks
+    number: int
+    verdict: Verdict
+    facts: KeyFacts
+
+    @property
+    def size(self) -> int:
+        """The size for a cache that counts keys of up to `ORDINARY_BYTES`."""
+        return -(-(self.facts.weight + _ENTRY_WEIGHT) // _ORDINARY_WEIGHT)
+
+
+def cached_key(digest: bytes, facts: KeyFacts) -> CachedKey:
+    """Make the entry of a key for the cache."""
+    return CachedKey(
+        -inf if facts.rate_limits else facts.until,
+        facts.environment,
+        facts.scopes,
+        facts.networks,
+        UsageBook.number_of(_UNKNOWN_ID, digest),
+        Verdict(_VALID, KeyInfo(facts)),
+        facts,
+    )
 
 
 class LocalChecker:
@@ -96,9 +130,10 @@ class LocalChecker:
         self.outage_seconds = outage_seconds
         self.clock = clock
         self._wall = wall
-        self._lock = Lock()
-        self._usage = UsageBook(most_sources=MOST_SOURCES, most_records=2 * MOST_SOURCES)
-        self._cache = KeyCache(capacity, size_of=_size_of, prepare=self._prepare)
+        # Of the cache and the rate limits; of the usage book, where it may be taken while the first one is.
+        self._lock, self._using = Lock(), Lock()
+        self._usage = UsageBook(most_records=2 * MOST_SOURCES)
+        self._cache: DigestCache[CachedKey] = DigestCache(capacity, size_of=attrgetter("size"))
         self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
         # The same time as in `_cache`, the bound added: the hot path compares two numbers.
         self._fresh_until = -inf
@@ -139,13 +174,14 @@ class LocalChecker:
         now = self.clock()
         if now <= self._fresh_until:
             # Without the lock: this changes nothing, and a key that is dropped meanwhile was cached at `now`.
-            facts = self._cache.peek(presented)
-            if facts is not None and not facts.rate_limits and (not with_metadata or facts.metadata is not None):
-                address, epoch = packed(client_ip), now + self._epoch
-                if _passes(facts, scopes, environment, address, epoch):
-                    with self._lock:
-                        self._note(facts.number, network_number(address), user_agent, epoch)
-                    return _new(Verdict, (_VALID, KeyInfo(facts), False, None, (), None))
+            known = self._cache.peek(presented)
+            if known is not None:
+                address, now = packed(client_ip), now + self._epoch
+                if _passes(known, scopes, environment, address, now) and not (
+                    with_metadata and known.facts.metadata is None
+                ):
+                    self._note(known.number, address, user_agent, now)
+                    return known.verdict
         return self._decide_in_full(
             UncachedRequest(
                 text, presented, scopes, environment, client_ip, user_agent, with_explanation, cost, with_metadata
@@ -159,8 +195,8 @@ class LocalChecker:
     def only_service_tells(self, request: UncachedRequest) -> bool:
         """Tell whether the request needs metadata that is too long for the cache."""
         with self._lock:
-            facts = self._cache.get(request.digest) if request.metadata else None
-        return facts is not None and facts.metadata is None
+            known = self._cache.get(request.digest) if request.metadata else None
+        return known is not None and known.facts.metadata is None
 
     def begin(self, request: UncachedRequest) -> LookUp:
         """Begin a look-up, before the request is sent; to be ended by `end`."""
@@ -173,8 +209,10 @@ class LocalChecker:
 
         An answer that is stale, or has facts that this version cannot judge, is not cached.
         """
+        facts = answer.facts if answer is not None and answer.cacheable else None
+        known = None if facts is None else cached_key(look_up.digest, facts)
         with self._lock:
-            self._cache.end(look_up, answer.facts if answer is not None and answer.cacheable else None)
+            self._cache.end(look_up, known)
             return look_up.invalidated
 
     def answered(self, request: UncachedRequest, answer: Answer) -> Verdict | None:
@@ -200,15 +238,15 @@ class LocalChecker:
         request needs metadata that is not.
         """
         with self._lock:
-            facts = self._cache.get(request.digest)
+            known = self._cache.get(request.digest)
             now = self.clock()
-            if facts is None or (request.metadata and facts.metadata is None):
+            if known is None or (request.metadata and known.facts.metadata is None):
                 return None
             # The outage time begins at the last sync, so without the bound that `fresh_at` adds.
             if not self._cache.fresh_at(now, grace=self.outage_seconds - BOUND_SECONDS):
                 return None
-            code = judge(facts, request.requirements, now + self._epoch)
-            return self._answer(request, facts, code, now + self._epoch, stale=now > self._fresh_until)
+            code = judge(known.facts, request.requirements, now + self._epoch)
+            return self._answer(request, known.facts, code, now + self._epoch, stale=now > self._fresh_until)
 
     def synced(self, since: float) -> None:
         """Note that all changes before *since*, on the monotonic clock, have been applied."""
@@ -251,7 +289,7 @@ class LocalChecker:
 
     def take_usage(self, most: int) -> list[UsageRecord]:
         """Remove and give at most *most* usage records, to be reported."""
-        with self._lock:
+        with self._using:
             records = self._usage.take(most)
         # The records are made here, while other threads go on.
         return list(records)
@@ -259,13 +297,13 @@ class LocalChecker:
     def _decide_in_full(self, request: UncachedRequest) -> Verdict | UncachedRequest:
         now = self.clock()
         with self._lock:
-            facts = self._cache.get(request.digest)
-            if facts is not None:
+            known = self._cache.get(request.digest)
+            if known is not None:
                 # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
-                if now > self._fresh_until or (request.metadata and facts.metadata is None):
+                if now > self._fresh_until or (request.metadata and known.facts.metadata is None):
                     return request
-                code = judge(facts, request.requirements, now + self._epoch)
-                return self._answer(request, facts, code, now + self._epoch)
+                code = judge(known.facts, request.requirements, now + self._epoch)
+                return self._answer(request, known.facts, code, now + self._epoch)
         return request if is_private_key(request.text, brand=self._brand) else NOT_FOUND
 
     def _answer(
@@ -283,33 +321,27 @@ class LocalChecker:
             if not decision.allowed:
                 code = Code.RATE_LIMITED
         if code is _VALID:
-            number = self._usage.number_of(_UNKNOWN_ID, request.digest)
-            self._note(number, network_number(packed(request.client_ip)), request.user_agent, now)
+            number = UsageBook.number_of(_UNKNOWN_ID, request.digest)
+            self._note(number, packed(request.client_ip), request.user_agent, now)
             return Verdict(_VALID, KeyInfo(facts), stale, None, decision.states)
         explanation = explain(code, facts, request.requirements) if request.explain else None
         return Verdict(code, KeyInfo(facts), stale, explanation, decision.states, decision.retry_after)
 
-    def _note(self, number: int, network: int, user_agent: str | None, now: float) -> None:
-        """Count a use; only under the lock."""
-        usage = self._usage
-        caller = 0 if user_agent is None else usage.caller_of("", agent_family(user_agent[:LONGEST_AGENT]))
-        usage.note(number, network, caller, now)
-
-    def _prepare(self, digest: bytes, facts: KeyFacts) -> None:
-        """Make the number of a key in the usage book, when the key is cached."""
-        facts.keep(number=self._usage.number_of(_UNKNOWN_ID, digest))
+    def _note(self, number: int, address: int, user_agent: str | None, now: float) -> None:
+        """Count a use."""
+        usage, caller = self._usage, 0
+        with self._using:
+            if user_agent is not None:
+                caller = usage.caller_of("", agent_family(user_agent[:LONGEST_AGENT]))
+            usage.note(number, network_number(address), caller, now)
 
 
-def _passes(facts: KeyFacts, scopes: Iterable[str], environment: str | None, address: int, now: float) -> bool:
-    """Tell whether `judge` gives `valid`; for *address* see `addresses.packed`."""
-    if now >= facts.until or (environment is not None and environment != facts.environment):
+def _passes(known: CachedKey, scopes: Iterable[str], environment: str | None, address: int, now: float) -> bool:
+    """Tell whether `judge` gives `valid`, for a key without rate limits; for *address* see `addresses.packed`."""
+    until, of, granted, networks, _, _, _ = known
+    if now >= until or (environment is not None and environment != of):
         return False
-    granted = facts.scopes
     for scope in scopes:
         if scope not in granted and not are_granted(granted, (scope,)):
             return False
-    return not facts.networks or lies_in(address, facts.networks)
-
-
-def _size_of(facts: KeyFacts) -> int:
-    return -(-facts.weight // _ORDINARY_WEIGHT)
+    return not networks or lies_in(address, networks)
