@@ -203,10 +203,12 @@ class SlowTransport(asyncio.Transport):
 class Wire:
     """A connection without a socket, on a clock moved by hand."""
 
+    kind: type[FastPathProtocol] = FastPathProtocol
+
     def __init__(self, app: ASGIApp | None = None, state: ServerState | None = None, **options: Any) -> None:
         self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()
         self.state = state or ServerState()
-        self.protocol = _protocol(FastPathProtocol, app or self.application, self.state, self.loop, **options)
+        self.protocol = _protocol(self.kind, app or self.application, self.state, self.loop, **options)
         self.transport.protocol = self.protocol
         self.protocol.connection_made(self.transport)
 

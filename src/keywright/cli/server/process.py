@@ -40,7 +40,13 @@ def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], o
 
 def run_workers(settings: Settings, listener: socket.socket, *, start: Start, on_ready: Callable[[], object]) -> bool:
     """Answer requests in several processes, as `run` does in one; see `Supervisor`, also about *start*."""
-    config = _config(f"{__name__}:worker_app", settings, factory=True, workers=settings.workers)
+    config = _config(
+        f"{__name__}:worker_app",
+        settings,
+        http="keywright.api.server.shared:WorkerProtocol",
+        factory=True,
+        workers=settings.workers,
+    )
     supervisor = Supervisor(config, listener, start=start, start_seconds=settings.start_seconds, on_ready=on_ready)
     supervisor.run()
     return not supervisor.has_failed
@@ -60,11 +66,17 @@ class _Config(uvicorn.Config):
             super().load()
 
 
-def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any) -> uvicorn.Config:
+def _config(
+    app: Callable[..., Any] | str,
+    settings: Settings,
+    *,
+    http: str = "keywright.api.server.protocol:FastPathProtocol",
+    **processes: Any,
+) -> uvicorn.Config:
     return _Config(
         app,
         # By name, like the application: the supervisor of workers then imports neither, and uses less memory.
-        http="keywright.api.server.protocol:FastPathProtocol",
+        http=http,
         loop="auto",
         ws="none",
         lifespan="on",

@@ -1,11 +1,11 @@
 """Reads the answers to a verification, and turns every other answer into an error."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import chain
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
@@ -15,6 +15,8 @@ from keywright.client.errors import CredentialRefused, KeywrightError, Refused, 
 from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
 from keywright.keys.addresses import canonical_network, read_networks
+from keywright.keys.bounded import BoundedDict
+from keywright.keys.cache import weight_of
 from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_METADATA, Code, Explanation, KeyFacts
@@ -23,8 +25,9 @@ from keywright.keys.verdict import NO_METADATA, Code, Explanation, KeyFacts
 _JUDGED_FACTS = frozenset({"revoked", "disabled", "expires_at", "retires_at", "allowed_ips", "rate_limits"})
 
 _Value = TypeVar("_Value", bound=Hashable)
-# The longest list of values that facts share.
+# The longest list of values that facts share, and the number of values.
 _LONGEST_SHARED = 8
+_MOST_SHARED = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +120,30 @@ def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
     if facts is None:
         # The service has decided: the facts that it does not send were judged there.
         facts = FactsResponse(revoked=False, expires_at=None if key.expires_at is None else key.expires_at.timestamp())
+    networks = read_networks(map(_network, facts.allowed_ips))
+    limits = tuple(RateLimit(*limit) for limit in facts.rate_limits)
+    id_, metadata = key.id.bytes, _metadata(key.metadata)
+    # What this key alone has. `_shared` adds what it is the first to have.
+    parts: list[Any] = [id_, key.name, key.external_id, None if metadata is NO_METADATA else metadata]
+    parts += [end for end in (facts.expires_at, facts.retires_at) if end is not None]
     return KeyFacts(
-        id=key.id.bytes,
-        org_id=_shared(key.org_id.bytes),
+        id=id_,
+        org_id=_shared(key.org_id.bytes, parts),
         name=key.name,
-        environment=_shared(key.environment),
+        environment=_shared(key.environment, parts),
         expires_at=_end(facts.expires_at),
         revoked=facts.revoked,
         disabled=facts.disabled,
-        scopes=_shared_list(key.scopes),
+        scopes=_shared(key.scopes, parts, key.scopes),
         retires_at=_end(facts.retires_at),
-        networks=_shared_list(read_networks(map(_network, facts.allowed_ips))),
-        rate_limits=_shared_list(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
+        # The shifts are small numbers, which are no objects of their own.
+        networks=_shared(networks, parts, networks[1::2]),
+        rate_limits=_shared(limits, parts, chain(limits, *limits)),
         external_id=key.external_id,
-        org_external_id=_shared(key.org_external_id),
-        created_by=_shared(key.created_by),
-        metadata=_metadata(key.metadata),
+        org_external_id=_shared(key.org_external_id, parts),
+        created_by=_shared(key.created_by, parts),
+        metadata=metadata,
+        weight=weight_of(parts),
     )
 
 
@@ -159,12 +170,17 @@ def _limit_state(state: LimitStateResponse) -> LimitState:
     return LimitState(limit, state.remaining, state.reset_seconds)
 
 
-def _shared_list(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+def _shared(value: _Value, parts: list[Any], members: Iterable[Any] = ()) -> _Value:
+    """Give one object for equal values, which many keys have; add the first of them, and its members, to *parts*."""
+    if not value:
+        return value
+    found: _Value | None = _values.get(value)
+    if found is not None:
+        return found
+    parts += (value, *members)
     # Long lists take memory beside the cache, and few are equal.
-    return _shared(values) if len(values) <= _LONGEST_SHARED else values
+    is_long = isinstance(value, tuple) and len(value) > _LONGEST_SHARED
+    return value if is_long else cast("_Value", _values.keep(value, value))
 
 
-@lru_cache(maxsize=16_384)
-def _shared(value: _Value) -> _Value:
-    # Many keys share these values; without this each would have its own copy.
-    return value
+_values: BoundedDict[Hashable, Any] = BoundedDict(_MOST_SHARED)

@@ -82,9 +82,14 @@ class CachedKey(NamedTuple):
     facts: KeyFacts
 
     @property
+    def weight(self) -> int:
+        """Its memory, in units of `WEIGHT_BYTES`."""
+        return self.facts.weight + _ENTRY_WEIGHT
+
+    @property
     def size(self) -> int:
         """The size for a cache that counts keys of up to `ORDINARY_BYTES`."""
-        return -(-(self.facts.weight + _ENTRY_WEIGHT) // _ORDINARY_WEIGHT)
+        return -(-self.weight // _ORDINARY_WEIGHT)
 
 
 def cached_key(digest: bytes, facts: KeyFacts) -> CachedKey:

@@ -1,0 +1,28 @@
+"""The protocol of a worker that shares its listening socket with others."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from keywright.api.server.protocol import FastPathProtocol
+
+# The system makes at least its timer's slack of it, on Linux 50 microseconds.
+_PAUSE_SECONDS = 1e-6
+
+
+class WorkerProtocol(FastPathProtocol):
+    """
+    Gives way to the other workers after each new connection.
+
+    All idle workers wake for a connection, and the first one accepts it. In a burst that is the worker which runs
+    already: it would accept one after the other before the others run, and keep them for as long as the clients do.
+    """
+
+    give_way: ClassVar[Callable[[], None]] = partial(time.sleep, _PAUSE_SECONDS)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Give way, then begin as any other connection."""
+        self.give_way()
+        super().connection_made(transport)
