@@ -2,9 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import ClassVar
 
 from keywright.api.server.protocol import FastPathProtocol
 
@@ -20,9 +17,12 @@ class WorkerProtocol(FastPathProtocol):
     already: it would accept one after the other before the others run, and keep them for as long as the clients do.
     """
 
-    give_way: ClassVar[Callable[[], None]] = partial(time.sleep, _PAUSE_SECONDS)
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give way, then begin as any other connection."""
         self.give_way()
         super().connection_made(transport)
+
+    @staticmethod
+    def give_way() -> None:
+        """Let the other processes run that wait for a core."""
+        time.sleep(_PAUSE_SECONDS)
