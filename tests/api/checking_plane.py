@@ -49,7 +49,7 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.cache, self.verifier_cache = KeyCache(100), VerifierCache(10)
+        self.cache, self.verifier_cache = KeyCache(100, prepare=lambda _, facts: facts.keep(number=1)), VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(

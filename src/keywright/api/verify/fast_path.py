@@ -25,7 +25,8 @@ from keywright.api.http.problems import Refusal
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import CheckOptions
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
+from keywright.api.verify.forward_auth import FORWARD_AUTH, ForwardAuth
+from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY

@@ -82,16 +82,16 @@ class Question(NamedTuple):
     A plain question of a proxy.
 
     `line` is its first line without the end. `credential` is the value of `X-Keywright-Verifier`, `forwarded` that of
-    `X-Forwarded-For` in lower case, `required` that of `X-Keywright-Require`; None where the header is missing. `agent`
+    `X-Forwarded-For`, `required` that of `X-Keywright-Require`; None where the header is missing. `agent`
     is the family of the user agent, None where it has none.
     """
 
     line: bytes
     key: bytes
     credential: bytes | None
-    forwarded: bytes | None
+    forwarded: str | None
     required: bytes | None
-    agent: bytes | None
+    agent: str | None
 
 
 def read_question(data: bytes) -> Question | None:
@@ -113,14 +113,14 @@ def read_question(data: bytes) -> Question | None:
     key, credential = head.span(_BEARER), head.span(_VERIFIER)
     if key[0] < 0:
         key = head.span(_API_KEY)
-    agent, required = head.span(_AGENT), head.span(_REQUIRED)
+    agent, required, forwarded = head.span(_AGENT), head.span(_REQUIRED), head.span(_FORWARDED)
     return Question(
         data[:end],
         data[key[0] : key[1]],
         data[credential[0] : credential[1]] if credential[0] > 0 else None,
-        head[_FORWARDED],
+        None if forwarded[0] < 0 else str(data[forwarded[0] : forwarded[1]], "ascii"),
         data[required[0] : required[1]] if required[0] > 0 else None,
-        data[agent[0] : agent[1]] or None,
+        str(data[agent[0] : agent[1]], "ascii") or None,
     )
 
 
