@@ -10,8 +10,7 @@ class BoundedDict(dict[Key, Value]):
     """
     A dict of at most *most* entries; a new entry beyond it takes the place of all others.
 
-    A read costs what it costs in a dict, and changes nothing. Where the keys in use are fewer than *most*, they are soon
-    there again.
+    A read costs what it costs in a dict, and changes nothing. Keys in use are soon there again.
 
     Args:
         most: The number of entries, at least 1.

@@ -99,6 +99,8 @@ class DigestCache(Generic[Value]):
         self._look_ups: dict[bytes, set[LookUp]] = {}
         self._bound = bound
         self._synced_since = -inf
+        self.fresh_until = -inf
+        """Until when the cache is fresh; see `fresh_at`."""
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
@@ -116,7 +118,7 @@ class DigestCache(Generic[Value]):
             now: Seconds.
             grace: Seconds added to the bound, for use in an outage.
         """
-        return now - self._synced_since <= self._bound + grace
+        return now <= self.fresh_until + grace
 
     def get(self, digest: bytes) -> Value | None:
         """Give the entry, fresh or not; see `fresh_at`."""
@@ -129,7 +131,7 @@ class DigestCache(Generic[Value]):
 
     def get_fresh(self, digest: bytes, now: float) -> Value | None:
         """Give the entry; None when the cache is not fresh at *now*."""
-        if now - self._synced_since > self._bound:
+        if now > self.fresh_until:
             return None
         facts = self._recent.get(digest)
         return self.get(digest) if facts is None else facts
@@ -178,6 +180,7 @@ class DigestCache(Generic[Value]):
             since: The time before the change feed was read, not the time of its answer.
         """
         self._synced_since = max(self._synced_since, since)
+        self.fresh_until = self._synced_since + self._bound
 
     def _add(self, digest: bytes, facts: Value) -> None:
         size = self._size_of(facts)

@@ -213,6 +213,7 @@ class Checker:
         source: int,
         at: float,
         now: float,
+        metadata: bool = False,
     ) -> Accepted | None:
         """
         Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
@@ -231,6 +232,7 @@ class Checker:
             source: Of `source_of`.
             at: A reading of `monotonic`.
             now: A reading of `clock`.
+            metadata: Whether the facts have to contain the metadata.
         """
         facts = self._cached(presented, at)
         if facts is None or facts.until <= now:
@@ -243,7 +245,9 @@ class Checker:
             return None
         if facts.networks and not lies_in(address, facts.networks):
             return None
-        if (org_id is not None and org_id != facts.org_id) or facts.number < 0:
+        if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
+            return None
+        if facts.number < 0:
             return None
         decision = None
         if facts.rate_limits:
