@@ -43,6 +43,10 @@ _ends: BoundedDict[Any, bytes] = BoundedDict(4096)
 _limits: BoundedDict[RateLimit, bytes] = BoundedDict(4096)
 
 
+# A list would be made anew for each request.
+_NONE: Any = ()
+
+
 _Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
 
@@ -51,22 +55,21 @@ class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A request that `read_plain` has read; its members are those of `VerifyRequest`."""
 
     key: str
-    scopes: Annotated[list[_Scope], msgspec.Meta(max_length=MOST_SCOPES)] = ()  # type: ignore[assignment]
+    scopes: Annotated[list[_Scope], msgspec.Meta(max_length=MOST_SCOPES)] = _NONE
     environment: _Text | None = None
     client_ip: _Text | None = None
     cost: Annotated[int, msgspec.Meta(ge=0, le=MOST_COST)] | msgspec.UnsetType = msgspec.UNSET
-    include: Annotated[list[Literal["metadata"]], msgspec.Meta(max_length=1)] = ()  # type: ignore[assignment]
+    include: Annotated[list[Literal["metadata"]], msgspec.Meta(max_length=1)] = _NONE
     explain: bool | msgspec.UnsetType = msgspec.UNSET
     method: Annotated[str, msgspec.Meta(max_length=LONGEST_METHOD)] | None = None
     path: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)] | None = None
 
     def quotes(self) -> int:
         """Count the quotation marks of a body with these members, each once, and without a null."""
-        lists = sum(2 + 2 * len(each) for each in (self.scopes, self.include) if isinstance(each, list))
-        texts = sum(
-            4 for each in (self.key, self.environment, self.client_ip, self.method, self.path) if each is not None
-        )
-        return lists + texts + 2 * sum(each is not msgspec.UNSET for each in (self.cost, self.explain))
+        lists: list[Any] = [each for each in (self.scopes, self.include) if each is not _NONE]
+        texts = (self.key, self.environment, self.client_ip, self.method, self.path)
+        others = (each for each in (self.cost, self.explain) if not isinstance(each, msgspec.UnsetType))
+        return sum(2 + 2 * len(each) for each in lists) + 4 * (len(texts) - texts.count(None)) + 2 * len([*others])
 
 
 _decode = msgspec.json.Decoder(PlainRequest).decode
