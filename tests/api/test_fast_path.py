@@ -13,7 +13,6 @@ import pytest
 from uvicorn.server import ServerState
 
 from keywright.api.server.counted import REQUEST_SECONDS
-from keywright.api.verify import fast_path as fast_path_module
 from keywright.api.verify.fast_path import FastPath, Head
 from keywright.api.verify.forward_auth import Peer
 from keywright.api.verify.responses import Headers
@@ -109,8 +108,8 @@ class Side(CheckingPlane):
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind."""
         return {
-            "uses": {place: tally.count for place, tally in self.usage._sums.items()},
-            "spent": self.limiter.asked,
+            "uses": dict(self.usage._sums),
+            "spent": self.limiter.taken,
             "look-ups": self.store.look_ups,
             "failures": self.failures.buckets,
             "verdicts": dict(self.verdicts),

@@ -30,7 +30,8 @@ def first(beginning: bytes, *known: bytes, other: bytes) -> bytes:
 HOST_VALUE = b"()" + TEXT
 KEEP_ALIVE = rb"onnection:[ \t]*+keep-alive\r\n"
 
-_HOST, _BEARER, _TYPE, _LENGTH = range(1, 5)
+# In the order in which the expression has them.
+_TYPE, _LENGTH, _BEARER, _HOST = range(1, 5)
 # Names are in lower case. A header that changes how a request is read or answered matches nothing, so its head is not
 # plain. No group stands in a possessive one: early releases of Python 3.11 lose what it matched.
 _FIELDS = (
