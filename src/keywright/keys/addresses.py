@@ -180,6 +180,28 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
     return None if hop is None else hop.text
 
 
+def client_number(peer: int, forwarded: str | None, trusted: Networks) -> int:
+    """
+    Give the address of the client as `client_address` does, as the number of `packed`; 0 when it is unknown.
+
+    Args:
+        peer: The address of the other end of the connection, of `hop_number`.
+        forwarded: The value of the only `X-Forwarded-For` header; None without one.
+        trusted: The networks of trusted proxies.
+    """
+    if forwarded is None or not lies_in(peer, trusted):
+        return peer
+    hops = forwarded.split(",")
+    while hops and lies_in(peer, trusted):
+        peer = hop_number(hops.pop().strip())
+    return peer
+
+
+def hop_number(text: str) -> int:
+    """Read the address of a hop as `packed` does; 0 for one with a zone, which may be any text."""
+    return 0 if "%" in text else packed(text)
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine: `localhost`, or an address of 127.0.0.0/8 or ::1, without brackets."""
     if host == "localhost":

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from keywright.api.http.problems import REALM, KeyRefusal
 from keywright.api.verify.bodies import retry_after_seconds
 from keywright.api.verify.responses import Headers, lines_of
-from keywright.keys.cache import cached_by_key
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
 from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.checking.verdicts import KeyVerdict
@@ -25,6 +24,8 @@ _PLAIN = "!#$&'()*+./:;=?@[]^_`{|}~-"
 _PLAIN_JSON = _PLAIN + '",\\<>'
 _LONGEST_METADATA = 2048
 _FIXED_HEADERS = [(b"content-length", b"0"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_LAST_NAME = b"x-request-id: "
+_BEHIND_METADATA = b"\r\n" + _LAST_NAME
 _STALE = "Keywright-Stale"
 _NOT_VALID = (Code.NOT_FOUND, Code.REVOKED, Code.DISABLED, Code.EXPIRED, Code.REPLACED)
 # nginx passes 401 and 403 on to its client, without their bodies, and answers 500 for every other refusal.
@@ -41,7 +42,7 @@ def for_nginx(response: Response) -> Response:
     return response
 
 
-def accepted_facts(verdict: KeyVerdict) -> KeyFacts:
+def _accepted_facts(verdict: KeyVerdict) -> KeyFacts:
     """Give the facts of a valid key; raise the refusal of every other verdict."""
     if verdict.code is Code.VALID and verdict.facts is not None:
         return verdict.facts
@@ -58,7 +59,7 @@ def accepted_facts(verdict: KeyVerdict) -> KeyFacts:
 
 def accepted_headers(verdict: KeyVerdict, request_id: bytes, *, metadata: bool) -> Headers:
     """Give the headers of the answer on a valid key; raise the refusal of every other verdict."""
-    identity = _identity(accepted_facts(verdict), metadata)
+    identity = _identity(_accepted_facts(verdict), metadata=metadata)
     headers = [*_FIXED_HEADERS, *identity, *_encoded(_rate_limits(verdict.rate_limits))]
     headers.append((b"x-request-id", request_id))
     if verdict.stale:
@@ -66,15 +67,21 @@ def accepted_headers(verdict: KeyVerdict, request_id: bytes, *, metadata: bool) 
     return headers
 
 
-@cached_by_key
-def written_identity(facts: KeyFacts, metadata: bool) -> bytes:
-    """Write the headers of every answer on a valid key as lines."""
-    return lines_of([*_FIXED_HEADERS, *_identity(facts, metadata)])
+def written_head(facts: KeyFacts, decision: RateLimitDecision | None, *, metadata: bool) -> bytes:
+    """
+    Write the headers of the answer on a valid key as lines, up to the value of the last one, the request id.
 
-
-def written_rate_limits(decision: RateLimitDecision | None) -> bytes:
-    """Write the states of a key's limits as lines; none for a key without limits."""
-    return b"" if decision is None else lines_of(_encoded(rate_limit_headers(decision.states)))
+    All that is of the key alone is written once, and kept with its facts.
+    """
+    head = facts.headers
+    if not head:
+        head = lines_of([*_FIXED_HEADERS, *_identity(facts, metadata=False)]) + _LAST_NAME
+        facts.keep(headers=head)
+    if decision is None and not metadata:
+        return head
+    told = _quoted_json(facts.metadata) if metadata else b""
+    limits = b"" if decision is None else lines_of(_encoded(rate_limit_headers(decision.states)))
+    return b"%b%b\r\n%b%b" % (head[: -len(_BEHIND_METADATA)], told, limits, _LAST_NAME)
 
 
 def _rate_limits(decision: RateLimitDecision | None) -> dict[str, str]:
@@ -85,9 +92,8 @@ def _encoded(headers: dict[str, str]) -> Headers:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-@cached_by_key
-def _identity(facts: KeyFacts, metadata: bool) -> tuple[tuple[bytes, bytes], ...]:
-    return (
+def _identity(facts: KeyFacts, *, metadata: bool) -> Headers:
+    return [
         (b"x-keywright-org", str(UUID(bytes=facts.org_id)).encode()),
         (b"x-keywright-key-id", str(UUID(bytes=facts.id)).encode()),
         (b"x-keywright-environment", quote(facts.environment, safe=_PLAIN).encode()),
@@ -96,7 +102,7 @@ def _identity(facts: KeyFacts, metadata: bool) -> tuple[tuple[bytes, bytes], ...
         (b"x-keywright-org-external-id", _quoted(facts.org_external_id)),
         (b"x-keywright-created-by", _quoted(facts.created_by)),
         (b"x-keywright-metadata", _quoted_json(facts.metadata) if metadata else b""),
-    )
+    ]
 
 
 def _quoted(text: str | None) -> bytes:

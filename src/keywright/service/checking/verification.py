@@ -28,6 +28,7 @@ from keywright.service.turns import Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
+_number_of = UsageBook.number_of
 
 Accepted = tuple[KeyFacts, RateLimitDecision | None]
 """The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
@@ -166,10 +167,11 @@ class Checker:
         self._cached = verification.get_fresh
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
-        self._usage = usage
+        self._usage, self._note = usage, usage.note
+        self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
+        """Give the number of a caller for `accept`: see `UsageBook`."""
         self._counters, self._count_valid = counters, counters[_VALID]
         self._accepted = 0
-        self._sources: list[tuple[str, str | None]] = []
 
     def check_now(
         self,
@@ -197,11 +199,6 @@ class Checker:
         self._conclude(caller, verdict, required, agent)
         return verdict
 
-    def source_of(self, verifier: str, agent: str | None = None) -> int:
-        """Give the number of a source of uses for `accept`: the name of the caller, the family of the user agent."""
-        self._sources.append((verifier, agent))
-        return len(self._sources) - 1
-
     def accept(
         self,
         presented: bytes,
@@ -210,7 +207,7 @@ class Checker:
         address: int,
         cost: int,
         org_id: bytes | None,
-        source: int,
+        caller: int,
         at: float,
         now: float,
         metadata: bool = False,
@@ -229,7 +226,7 @@ class Checker:
             address: The address of the request, of `addresses.packed`.
             cost: How many units of the key's limits it takes.
             org_id: The only organization whose keys the caller may check; None for a verifier.
-            source: Of `source_of`.
+            caller: Of `verifier_number`, or of `caller_of` for this call.
             at: A reading of `monotonic`.
             now: A reading of `clock`.
             metadata: Whether the facts have to contain the metadata.
@@ -247,23 +244,16 @@ class Checker:
             return None
         if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
             return None
-        if facts.number < 0:
-            return None
         decision = None
         if facts.rate_limits:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None or not decision.allowed:
                 return None
-        self._note_number(facts, presented, network_number(address), source, now)
-        self._count()
+        self._note(_number_of(facts.id, presented), network_number(address), caller, now)
+        self._count_one()
         return facts, decision
 
-    def _note_number(self, facts: KeyFacts, presented: bytes, network: int, source: int, now: float) -> None:
-        name, agent = self._sources[source]
-        number = self._usage.number_of(facts.id, presented)
-        self._usage.note(number, network, self._usage.caller_of(name, agent), now)
-
-    def _count(self) -> None:
+    def _count_one(self) -> None:
         self._accepted += 1
         if self._accepted == 1:
             # One addition to the counter for all verdicts of one turn of the event loop.
@@ -410,17 +400,18 @@ class Checker:
         """Add up the use of a valid key, and count the verdict."""
         source = _source(verdict, required)
         if source is not None:
-            self._usage.note(*source, self._usage.caller_of(caller.name, agent), self.clock())
+            if agent is None and caller.verifier is not None:
+                number = self.verifier_number(caller.name)
+            else:
+                number = self.caller_of(caller.name, agent)
+            self._note(*source, number, self.clock())
         self._count(caller, verdict, required)
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
             self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
-        self._accepted += 1
-        if self._accepted == 1:
-            # One addition to the counter for all verdicts of one turn of the event loop.
-            asyncio.get_running_loop().call_soon(self._count_accepted)
+        self._count_one()
 
     def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
         self._counters[code](1)
