@@ -95,7 +95,7 @@ def test_the_weight_is_the_memory(change: Callable[[int], Parts]) -> None:
 
 
 def test_large_keys_take_the_place_of_several() -> None:
-    """The capacity counts keys of up to 1 KiB: as many large ones are not cached, however many are looked up."""
+    """The capacity counts keys of up to 2 KiB: as many large ones are not cached, however many are looked up."""
     checker = LocalChecker(brand="kw", capacity=100, outage_seconds=0)
     for change, most in ((plain, 100), (large, 100 * ORDINARY_BYTES // 10_000)):
         for number in range(120):

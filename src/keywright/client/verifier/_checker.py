@@ -28,7 +28,7 @@ from keywright.keys.scopes import are_granted
 from keywright.keys.usage import MOST_SOURCES, UsageBook, UsageRecord, agent_family
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
-ORDINARY_BYTES = 1024
+ORDINARY_BYTES = 2048
 """The memory of a cached key up to which it counts as one; a larger one counts as so many."""
 
 LONGEST_AGENT = 256

@@ -42,7 +42,7 @@ class InProcessVerifier:
         credential: The credential that `keywright verifiers create` printed.
         brand: The first part of every key of the service.
         name: The name of this process in receipts of revocations; by default host and process number.
-        capacity: How many keys to cache, at most.
+        capacity: How many keys to cache, at most; one that takes more than 2 KiB of memory counts as several.
         outage_seconds: How long cached keys go on passing while the service is unavailable, counted from the last
             contact; 0 forbids it.
         limit_share: The share of every rate limit of a key that this process may let through, above 0 and at most
