@@ -30,7 +30,7 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
-from keywright.api.verify import bodies
+from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -259,7 +259,11 @@ class _CheckingParts:
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     most_bytes = settings.cache_mib * 1024 * 1024
     usage = UsageBook()
-    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"), prepare=preparing(bodies.prepare))
+    cache = KeyCache(
+        most_bytes // WEIGHT_BYTES,
+        size_of=attrgetter("weight"),
+        prepare=preparing(bodies.prepare, proxy_answers.prepare),
+    )
     verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     verifiers = Verifiers(

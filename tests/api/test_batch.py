@@ -55,7 +55,8 @@ class Side(CheckingPlane):
         """Tell what was counted and noted."""
         return {
             "uses": dict(self.usage._sums),
-            "spent": self.limiter.asked,
+            # A refused one is asked for twice, and spends nothing either time.
+            "spent": dict(self.limiter._kept),
             "failures": self.failures.buckets,
             "verdicts": self.verdicts,
         }
