@@ -180,21 +180,22 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
     return None if hop is None else hop.text
 
 
-def client_number(peer: int, forwarded: str | None, trusted: Networks) -> int:
+def forwarded_number(forwarded: str, trusted: Networks) -> int:
     """
-    Give the address of the client as `client_address` does, as the number of `packed`; 0 when it is unknown.
+    Give the address of the client behind a trusted proxy as `client_address` does, as the number of `packed`.
 
     Args:
-        peer: The address of the other end of the connection, of `hop_number`.
-        forwarded: The value of the only `X-Forwarded-For` header; None without one.
+        forwarded: The value of the only `X-Forwarded-For` header.
         trusted: The networks of trusted proxies.
+
+    Returns:
+        0 when it is unknown.
     """
-    if forwarded is None or not lies_in(peer, trusted):
-        return peer
     hops = forwarded.split(",")
-    while hops and lies_in(peer, trusted):
-        peer = hop_number(hops.pop().strip())
-    return peer
+    while True:
+        found = hop_number(hops.pop().strip())
+        if not hops or not lies_in(found, trusted):
+            return found
 
 
 def hop_number(text: str) -> int:

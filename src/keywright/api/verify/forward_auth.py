@@ -21,11 +21,11 @@ from starlette.types import Receive, Scope, Send
 from keywright import telemetry
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
-from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, written_head
+from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, opening, written_answer
 from keywright.api.verify.proxy_clients import Peer, ProxyClients
 from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
 from keywright.api.verify.proxy_options import NO_OPTIONS, Misconfigured, ProxyOptions, read_options
-from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, error_response, request_ids
+from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, Headers, error_response, request_ids
 from keywright.keys.addresses import Network, client_address
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
@@ -41,9 +41,9 @@ PATHS = re.compile(f"{FORWARD_AUTH}/*|{EXT_AUTHZ}(?:/.*)?", re.DOTALL)
 
 _log = telemetry.Log("keywright.forward_auth")
 
-OPEN_NAME = "forward-auth"
-"""The name under which uses are noted where proxies need no credential."""
-_ANY_CALLER = Caller(OPEN_NAME, None, None)
+# The name of the caller where proxies need no credential.
+_OPEN_NAME = "forward-auth"
+_ANY_CALLER = Caller(_OPEN_NAME, None, None)
 _MOST_OPTIONS = 256
 _MOST_PROXIES = 256
 
@@ -116,14 +116,15 @@ class ForwardAuth:
         self._verifiers = verifiers
         self._open = who == "open"
         self._clients = ProxyClients(trusted)
-        self._accept, self._source_of = checker.accept, checker.source_of
-        self._clock, self._monotonic = checker.clock, checker.monotonic
+        self._accept, self._clock, self._monotonic = checker.accept, checker.clock, checker.monotonic
         # First lines of `/forward-auth` are a proxy's. Those of `/ext-authz` are its clients', so the options are found
         # by their own text.
         self._by_line: BoundedDict[bytes, ProxyOptions] = BoundedDict(_MOST_OPTIONS)
         self._by_text: BoundedDict[bytes, ProxyOptions] = BoundedDict(_MOST_OPTIONS)
-        # Digests by texts. An attacker's texts are not known, so the proxies' stay.
-        self._known_credentials: BoundedDict[bytes, bytes] = BoundedDict(_MOST_PROXIES)
+        # Digests of the credentials of verifiers in the cache: an attacker cannot fill it.
+        self._digests: BoundedDict[bytes, bytes] = BoundedDict(_MOST_PROXIES)
+        self._opened_for: Headers | None = None
+        self._opened = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
@@ -146,13 +147,14 @@ class ForwardAuth:
         await send({"type": "http.response.body", "body": b""})
         meter.observe(perf_counter() - began)
 
-    def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
+    def answer_request(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         """
-        Write the answer on a valid key from memory, from the first header of this service on.
+        Write the whole answer on a valid key in the cache.
 
         Args:
             data: The bytes of a request.
             peer: The proxy, as in an ASGI scope.
+            default_headers: The first headers of every answer.
 
         Returns:
             None, with nothing counted, where the key is refused, the check takes a database or Redis, or the question
@@ -164,19 +166,20 @@ class ForwardAuth:
         line, key, credential, forwarded, required, agent = question
         options = self._by_line.get(line) or self._read_plain_options(line, required)
         at = self._monotonic()
-        name = OPEN_NAME if self._open else self._proxy_name(credential, at)
-        if options is None or name is None:
+        caller = self._caller_number(credential, agent, at)
+        if options is None or caller is None:
             return None
         requirements, _, metadata = options
         address = self._clients.number(peer, forwarded)
         accepted = self._accept(
-            digest_of(key), requirements.scopes, requirements.environment, address, 1, None,
-            self._source_of(name, agent), at, self._clock(),
-        )  # fmt: skip
+            digest_of(key), requirements.scopes, requirements.environment, address, 1, None, caller, at, self._clock()
+        )
         if accepted is None:
             return None
-        facts, decision = accepted
-        return b"".join((written_head(facts, decision, metadata=metadata), next(self._request_ids), b"\r\n\r\n"))
+        if default_headers is not self._opened_for:
+            # uvicorn gives a new list each second, for the date.
+            self._opened, self._opened_for = opening(default_headers), default_headers
+        return written_answer(self._opened, *accepted, next(self._request_ids), metadata=metadata)
 
     def _read_plain_options(self, line: bytes, required: bytes | None) -> ProxyOptions | None:
         """Read the options of a plain question; None where they are malformed, or its first line is not plain."""
@@ -191,17 +194,21 @@ class ForwardAuth:
         except Misconfigured:
             return None
 
-    def _proxy_name(self, credential: bytes | None, at: float) -> str | None:
-        """Give the name of the proxy with this credential, from the cache; None where it is not known."""
+    def _caller_number(self, credential: bytes | None, agent: str | None, at: float) -> int | None:
+        """Give the number of the proxy with this credential, for `Checker.accept`; None where it is not cached."""
+        if self._open:
+            return self._checker.caller_of(_OPEN_NAME, agent)
         if credential is None:
             return None
-        presented = self._known_credentials.get(credential)
-        if presented is None:
-            presented = digest_of(credential)
-            if self._verifiers.cached(presented, at) is not None:
-                self._known_credentials.keep(credential, presented)
+        presented = self._digests.get(credential) or digest_of(credential)
         verifier = self._verifiers.cached(presented, at)
-        return None if verifier is None else verifier.name
+        if verifier is None:
+            return None
+        if credential not in self._digests:
+            self._digests.keep(credential, presented)
+        if agent is None:
+            return self._checker.verifier_number(verifier.name)
+        return self._checker.caller_of(verifier.name, agent)
 
     async def _decide(self, request: ProxyRequest, requirements: Requirements, peer: Peer | None) -> KeyVerdict:
         caller = await self._caller(request.verifiers)

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 
 from keywright import telemetry
-from keywright.keys.addresses import Network, client_address, client_number, hop_number, read_networks
+from keywright.keys.addresses import Network, client_address, forwarded_number, hop_number, lies_in, read_networks
+from keywright.keys.bounded import BoundedDict
 
 Peer = tuple[str, int]
+
+# Trusted proxies only.
+_MOST_PROXIES = 256
 
 _log = telemetry.Log("keywright.forward_auth")
 
@@ -23,6 +27,7 @@ class ProxyClients:
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
         self._trusted_numbers = read_networks(map(str, trusted))
+        self._proxies: BoundedDict[str, int] = BoundedDict(_MOST_PROXIES)
         self._warned = False
 
     def address(self, peer: Peer | None, forwarded: Sequence[str]) -> str | None:
@@ -38,7 +43,7 @@ class ProxyClients:
         if address != client_address(host, (), ()):
             return address
         if forwarded:
-            self._warn(address)
+            self._warn(host)
         return None
 
     def number(self, peer: Peer | None, forwarded: str | None) -> int:
@@ -49,15 +54,22 @@ class ProxyClients:
             peer: As for `address`.
             forwarded: The value of the only `X-Forwarded-For` header; None without one.
         """
-        proxy = 0 if peer is None else hop_number(peer[0])
-        found = client_number(proxy, forwarded, self._trusted_numbers)
-        if found != proxy:
-            return found
-        if forwarded is not None and not self._warned:
-            self._warn(client_address(None if peer is None else peer[0], (), ()))
+        host = "" if peer is None else peer[0]
+        if forwarded is not None:
+            proxy = self._proxies.get(host) or self._trusted_proxy(host)
+            found = proxy and forwarded_number(forwarded, self._trusted_numbers)
+            if found != proxy:
+                return found
+            self._warn(host)
         return 0
 
-    def _warn(self, proxy: str | None) -> None:
+    def _trusted_proxy(self, host: str) -> int:
+        """Give the address of a trusted proxy as `addresses.packed` does; 0 for any other host."""
+        number = hop_number(host)
+        return self._proxies.keep(host, number) if lies_in(number, self._trusted_numbers) else 0
+
+    def _warn(self, host: str | None) -> None:
         if not self._warned:
             self._warned = True
+            proxy = client_address(host, (), ())
             _log.warning("X-Forwarded-For is not trusted; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=proxy)
