@@ -45,6 +45,19 @@ def test_dropped(cache: KeyCache) -> None:
     assert len(cache) == 0
 
 
+def test_peeking_changes_nothing(cache: KeyCache) -> None:
+    """A key is seen without a lock until it was not used for a generation; `get` still has it, and makes it recent."""
+    for number in range(6):
+        find(cache, bytes([number]) * 32)
+    for _ in range(2):
+        assert cache.peek(bytes([0]) * 32) is None
+        assert cache.peek(bytes([5]) * 32) is KEY
+    assert cache.get(bytes([0]) * 32) is KEY
+    assert cache.peek(bytes([0]) * 32) is KEY
+    cache.drop([bytes([0]) * 32])
+    assert cache.peek(bytes([0]) * 32) is None
+
+
 def test_a_look_up_that_a_change_overtook_is_not_held(cache: KeyCache) -> None:
     """A key that changes between its look-up and the end of that is not cached."""
     slow = cache.begin(DIGEST)
