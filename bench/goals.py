@@ -91,9 +91,9 @@ def heads(trees: Sequence[str]) -> Sequence[str]:
     return ("case", "figure", "goal", *trees, "outcome")
 
 
-def rows(found: Mapping[str, Rounds], trees: Sequence[str]) -> Iterator[list[Cell]]:
+def rows(found: Mapping[str, Rounds], trees: Sequence[str], table: Sequence[Goal] = GOALS) -> Iterator[list[Cell]]:
     """Give a row for each goal: what each tree reached, and whether the last one meets it."""
-    for goal in GOALS:
+    for goal in table:
         values = [_measured(goal, found, tree) for tree in trees]
         last = values[-1]
         outcome = "not measured" if last is None else "met" if goal.met(last) else "missed"
@@ -110,7 +110,7 @@ def _measured(goal: Goal, found: Mapping[str, Rounds], tree: str) -> float | Non
     if goal.beside:
         return rounds.ratio(tree, goal.beside, goal.figure) if goal.beside in rounds.found else None
     if goal.other:
-        return median(values) / other.median(tree, goal.figure) if other else None
+        return median(values) / other.median(tree, goal.figure) if other and tree in other.found else None
     return median(values)
 
 

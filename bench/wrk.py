@@ -58,17 +58,16 @@ def drive(script: str, url: str, env: Mapping[str, str], *, connections: int, se
 
 
 def _driven(script: str, url: str, env: Mapping[str, str], connections: int, seconds: float) -> Load | None:
-    process = _start(script, url, env, connections)
-    over = threading.Event()
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        if line == "loaded\n":
-            threading.Thread(target=_end, args=(process, over, seconds), daemon=True).start()
-        if line == "finished\n":
-            over.set()
-        lines.append(line)
-    process.wait(PATIENCE_SECONDS)
+    over, lines = threading.Event(), []
+    with _start(script, url, env, connections) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "loaded\n":
+                threading.Thread(target=_end, args=(process, over, seconds), daemon=True).start()
+            if line == "finished\n":
+                over.set()
+            lines.append(line)
+        process.wait(PATIENCE_SECONDS)
     result = _result(script, lines)
     if result["bad"]:
         raise NoGoodAnswer(f"{script}: {result}")

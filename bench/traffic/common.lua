@@ -130,16 +130,16 @@ function common.finish()
   wrk.thread:stop()
 end
 
--- With BENCH_SAMPLE, every one of a hundred answers is looked at: the first valid one is written to that file, or the
+-- With BENCH_SAMPLE, every one of BENCH_SAMPLES answers is looked at: the first valid one is written to that file, or the
 -- first bad one. wrk is slower with it, so nothing is measured then. Where there is junk, a refusal is a good answer.
 local sample = os.getenv("BENCH_SAMPLE")
 if sample then
-  local seen, written = 0, false
+  local seen, written, wanted = 0, false, tonumber(os.getenv("BENCH_SAMPLES") or "100")
   function response(status, headers, body)
     local refused = body:find('"valid":false', 1, true)
     local bad = status >= 300 or (refused and not os.getenv("BENCH_JUNK"))
     seen = seen + 1
-    if seen == 100 or bad then common.finish() end
+    if seen == wanted or bad then common.finish() end
     if (written or refused) and not bad then return end
     written = true
     local file = io.open(sample, "w")
