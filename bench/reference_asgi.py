@@ -37,8 +37,8 @@ class Reference:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
         if scope["path"] == "/forward-auth":
-            headers = dict(scope["headers"])
-            key, address = headers[b"authorization"][7:].decode(), headers[b"x-forwarded-for"].decode()
+            told = dict(scope["headers"])
+            key, address = told[b"authorization"][7:].decode(), told[b"x-forwarded-for"].decode()
             status, body = 401 if self._of(key, address) is _REFUSED else 200, b""
         else:
             asked = json.loads((await receive())["body"])
