@@ -27,6 +27,7 @@ API_KEYS = "/api/v2/api-keys"
 VERIFY = f"{API_KEYS}/verify"
 KEYS = 20_000
 TENANT = "bench"
+FILL_SECONDS = 1200
 BOUND, UNBOUND = Keys(), Keys(networks=0)
 
 
@@ -104,11 +105,15 @@ class Tree:
             print(f"  filling {place} of {self.name} ...", flush=True)
             options = {"COUNT": int(keys.times * self.keys), "NETWORKS": keys.networks}
             options |= {"FAMILY": keys.family, "LIMITED": keys.limited}
-            env = self.database(place, tenant).traffic(path)
+            part = path.with_suffix(".part")
+            env = self.database(place, tenant).traffic(part)
             # Two workers on all cores, which the one that is measured does not have.
             with self.service(place, cores=CORES, workers="2") as server:
                 env |= {f"BENCH_{name}": str(value) for name, value in options.items()}
-                drive("fill", server.url, env, connections=64, seconds=900)
+                drive("fill", server.url, env, connections=64, seconds=FILL_SECONDS)
+            if not part.exists() or len(part.read_text().splitlines()) < options["COUNT"]:
+                raise RuntimeError(f"{place} was not filled in {FILL_SECONDS} s")
+            part.rename(path)
         return path
 
     def revoked(self, place: str) -> Path:
