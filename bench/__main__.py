@@ -3,10 +3,12 @@ Measure, and write one report.
 
     python -m bench [--only CASE ...] [--rounds N] [--seconds S] [--quick] [--to FOLDER]
     python -m bench --compare OTHER_TREE [--only CASE ...]
+    python -m bench --goals [--compare OTHER_TREE] [--only CASE ...]
 
 A whole run writes bench/results/report.md, report.json, and the plots in docs/images. With any option the report goes
 to .cache/bench, so that a part never stands beside figures of another run. A case that fails is named in the report and
-stops nothing. `--compare` measures another source tree (before) and this one (after) in turn.
+stops nothing. `--compare` measures another source tree (before) and this one (after) in turn. `--goals` measures what
+bench/goals.py has goals for, each beside the servers that its goals name, and says which of them are met.
 """
 
 import argparse
@@ -15,16 +17,19 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from inspect import cleandoc
 from pathlib import Path
 
-from bench import compare, http_cases, in_process, machine, neighbours, plots, revocation, start, store
-from bench.cases import CASES, Case
+from bench import compare, goals, http_cases, in_process, machine, neighbours, plots, revocation, start, store
+from bench.cases import AFTER, BEFORE, CASES, Case
+from bench.figures import Section, Table
 from bench.issuer import Issuer
 from bench.peers import measure as peers
 from bench.postgres import Postgres
 from bench.processes import ROOT, stay_on_the_second_core
+from bench.redis import Redis
 from bench.report import Report
-from bench.rounds import Plan
+from bench.rounds import Plan, Rounds
 from bench.service import KEYS, Tree
 
 QUICK_ROUNDS, ROUNDS, PAIRED_ROUNDS = 2, 5, 9
@@ -38,6 +43,8 @@ SECTIONS = {
     "neighbours": neighbours.section,
     "peers": peers.section,
 }
+ROUNDS_OF = {"in-process": in_process.rounds, "peers": peers.creations}
+"""How that is measured in which a goal is set, though `wrk` does not send it."""
 
 
 def main() -> None:
@@ -45,6 +52,7 @@ def main() -> None:
     arguments = _arguments()
     cases = [case for case in CASES if not arguments.only or case.name in arguments.only]
     plan = _plan(arguments)
+    cases = goals.with_goals(cases) if arguments.goals else cases
     kept = len(sys.argv) == 1
     folder = arguments.to or ROOT / ("bench/results" if kept else ".cache/bench/results")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
@@ -53,16 +61,20 @@ def main() -> None:
     stay_on_the_second_core()
     with ExitStack() as held:
         issuer, postgres = Issuer(), held.enter_context(closing(Postgres()))
-        paths = {compare.BEFORE: arguments.compare, compare.AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
+        redis = held.enter_context(closing(Redis()))
+        paths = {BEFORE: arguments.compare, AFTER: ROOT} if arguments.compare else {"Keywright": ROOT}
         keys = QUICK_KEYS if arguments.quick else KEYS
-        made = [Tree(name, path, issuer, postgres, keys) for name, path in paths.items()]
+        made = [Tree(name, path, issuer, postgres, redis, keys) for name, path in paths.items()]
         trees = [held.enter_context(closing(tree)) for tree in made]
         for case in cases:
             print(f"{case.name} ...", flush=True)
             began = time.monotonic()
             for tree in trees:
                 tree.pause()
-            _measure(case, trees, plan, report)
+            if arguments.goals:
+                _towards_goals(case, trees, plan, report)
+            else:
+                _measure(case, trees, plan, report)
             report.write()
             print(f"  {time.monotonic() - began:.0f} s", flush=True)
     if kept:
@@ -79,18 +91,40 @@ def _measure(case: Case, trees: list[Tree], plan: Plan, report: Report) -> None:
         elif case.name in SECTIONS:
             report.sections.append(SECTIONS[case.name](trees[0], plan))
         else:
-            for connections, rounds in http_cases.measure(case, trees, plan, case.references).items():
-                rows = http_cases.rows(case, connections, rounds, trees[0].name)
-                report.add_rows("Over HTTP", http_cases.__doc__, http_cases.HEADS, rows)
-                report.add_repeated(case.title, rounds)
+            for connections, rounds in http_cases.measure(case, trees, plan, case.references, case.connections).items():
+                _add(case, connections, rounds, trees, report)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other cases are measured
         report.fail(case.name, error)
 
 
+def _add(case: Case, connections: int, rounds: Rounds, trees: list[Tree], report: Report) -> None:
+    rows = http_cases.rows(case, connections, rounds, trees[-1].name)
+    report.add_rows("Over HTTP", http_cases.__doc__, http_cases.HEADS, rows)
+    report.add_repeated(case.title, rounds)
+
+
+def _towards_goals(case: Case, trees: list[Tree], plan: Plan, report: Report) -> None:
+    """Measure a case on all trees beside what its goals name, and write the goals anew."""
+    try:
+        if case.script:
+            rounds = http_cases.measure(case, trees, plan, goals.beside(case), [64])[64]
+            _add(case, 64, rounds, trees, report)
+        else:
+            rounds = ROUNDS_OF[case.name](trees, plan)
+        report.found[case.name] = rounds
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other cases are measured
+        report.fail(case.name, error)
+    names = [tree.name for tree in trees]
+    rows = list(goals.rows(report.found, names))
+    report.put_first(Section("Goals", cleandoc(goals.__doc__ or ""), [Table("By case", goals.heads(names), rows)]))
+    print(*(goals.printed(row) for row in rows if row[0] == case.name), sep="\n", flush=True)
+
+
 def _plan(arguments: argparse.Namespace) -> Plan:
     if arguments.quick:
-        return Plan(arguments.rounds or QUICK_ROUNDS, QUICK_SECONDS, repeats=0)
-    return Plan(arguments.rounds or (PAIRED_ROUNDS if arguments.compare else ROUNDS), arguments.seconds)
+        return Plan(arguments.rounds or QUICK_ROUNDS, QUICK_SECONDS, repeats=0, long_seconds=QUICK_SECONDS)
+    usual = PAIRED_ROUNDS if arguments.compare and not arguments.goals else ROUNDS
+    return Plan(arguments.rounds or usual, arguments.seconds)
 
 
 def _about(plan: Plan, *, quick: bool) -> dict[str, dict[str, str]]:
@@ -108,6 +142,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a round of one server takes")
     parser.add_argument("--quick", action="store_true", help="see whether everything works; the figures say nothing")
     parser.add_argument("--compare", type=Path, metavar="TREE", help="another source tree, measured as `before`")
+    parser.add_argument("--goals", action="store_true", help="measure what goals are set for, and say which are met")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where the report goes")
     return parser.parse_args()
 

@@ -16,10 +16,11 @@ from itertools import count, cycle, permutations
 from pathlib import Path
 from random import Random
 
+from bench.cases import MANY
 from bench.figures import Cell, Section, Table
 from bench.open_loop import Request, Seen, ask
 from bench.rounds import Plan
-from bench.service import API_KEYS, VERIFY, Database, Tree
+from bench.service import API_KEYS, UNBOUND, VERIFY, Database, Tree
 from bench.wrk import attacking, written
 
 HEADS = ("attack", "victim's request", "p50 ms", "p99 ms", "allowed ms", "requests", "failed")
@@ -30,7 +31,7 @@ TIMES, LEAST_MS = 3.0, 25.0
 SAMPLES_A_ROUND = 400
 KNOWN = 100
 ROTATED_KEYS = 64
-ATTACKER, TIMES_AS_MANY = "attacker", 10
+ATTACKER = "attacker"
 
 
 def section(tree: Tree, plan: Plan) -> Section:
@@ -41,9 +42,9 @@ def section(tree: Tree, plan: Plan) -> Section:
 
 def _table(tree: Tree, plan: Plan, engine: str, other: str) -> Table:
     table = Table(ENGINES[engine], HEADS)
-    junk = tree.filled(other, unbound=True)
+    junk = tree.filled(other, UNBOUND)
     tree.end(other)
-    keys, many = tree.filled(engine, unbound=True), tree.filled(engine, ATTACKER, times=TIMES_AS_MANY)
+    keys, many = tree.filled(engine, UNBOUND), tree.filled(engine, MANY, ATTACKER)
     url = tree.restart(engine).url
     kinds = _kinds(tree.database(engine), keys)
     situations = {"none": [], **_attacks(tree.database(engine, ATTACKER), many, junk)}

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench.processes import first_core
+from bench.processes import CORES, on
 
 SETTINGS = "max_connections = 200\nshared_buffers = 256MB\nfsync = on\nfull_page_writes = on\nsynchronous_commit = on\n"
 
@@ -44,7 +44,7 @@ def _started() -> Path:
     _run(folder, "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8")
     with (data / "postgresql.conf").open("a") as conf:
         conf.write(f"{SETTINGS}listen_addresses = ''\nunix_socket_directories = '{folder}'\n")
-    with first_core():
+    with on(CORES[:1]):
         _run(folder, "pg_ctl", "start", "-w", "-s", "-D", data, "-l", folder / "log")
     return folder
 

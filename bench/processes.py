@@ -22,7 +22,7 @@ import psutil
 Program = subprocess.Popen[str]
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
-_CORES = sorted(os.sched_getaffinity(0))
+CORES = sorted(os.sched_getaffinity(0))
 PATIENCE_SECONDS = 60
 _LOOK_SECONDS = 0.05
 _IDLE_SHARE = 0.3
@@ -59,6 +59,10 @@ class Server:
             before = self.cpu_seconds()
             time.sleep(_LOOK_SECONDS)
 
+    def rss_mib(self) -> float:
+        """Give the resident set of its largest process, which is its one worker."""
+        return float(max(process.memory_info().rss for process in _family(self.process.pid))) / 2**20
+
     def resident_mib(self) -> float:
         """Give the memory of all its processes; a page that several share is counted in parts (PSS)."""
         return float(sum(process.memory_full_info().pss for process in _family(self.process.pid))) / 2**20
@@ -71,13 +75,13 @@ def _family(process_id: int) -> list[psutil.Process]:
 
 def stay_on_the_second_core() -> None:
     """Move this process, and what it starts from now on, to the core that the load comes from."""
-    os.sched_setaffinity(0, _CORES[1:2] or _CORES)
+    os.sched_setaffinity(0, CORES[1:2] or CORES)
 
 
 @contextmanager
-def first_core() -> Iterator[None]:
-    """Start here what is measured."""
-    os.sched_setaffinity(0, _CORES[:1])
+def on(cores: Sequence[int]) -> Iterator[None]:
+    """Run, and start programs, on these cores; then on the second one again."""
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -91,10 +95,11 @@ def started(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     log: Path | None = None,
+    cores: Sequence[int] = CORES[:1],
 ) -> Iterator[Program]:
     """Start a program on the first core; its group ends with the block, by force where it must. Errors go to *log*."""
     words, errors, pipe = [str(word) for word in command], log.open("a") if log else None, subprocess.PIPE
-    with first_core():
+    with on(cores):
         process = Program(
             words, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=env, cwd=cwd, start_new_session=True
         )

@@ -29,6 +29,8 @@ class Report:
         self._repeated: list[str] = []
         self.failures: dict[str, str] = {}
         self.sections: list[Section] = []
+        self.found: dict[str, Rounds] = {}
+        """The rounds of the cases that goals are set for."""
 
     def add_rows(self, title: str, text: str | None, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         """Add rows to the one table of a section, which is there from its first row on."""
@@ -37,6 +39,10 @@ class Report:
             section = Section(title, cleandoc(text or ""), [Table("By case", heads)])
             self.sections.append(section)
         section.tables[0].rows.extend(rows)
+
+    def put_first(self, section: Section) -> None:
+        """Put a section before all others, in place of an earlier one of that title."""
+        self.sections = [section, *(each for each in self.sections if each.title != section.title)]
 
     def add_repeated(self, case: str, rounds: Rounds) -> None:
         """Note how many rounds were measured again because the machine was busy."""

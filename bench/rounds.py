@@ -1,8 +1,10 @@
 """Measures servers in turn, a round after a round, so that what the machine does besides falls on all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
+from typing import Any
 
 from bench.cases import NGINX
 from bench.figures import median_ratio
@@ -22,6 +24,7 @@ class Contender:
 
     Args:
         fresh: Whether it gives a server that has just started, which must not be warmed up.
+        meanwhile: What goes on, given the server's URL, while it is measured.
     """
 
     name: str
@@ -29,20 +32,22 @@ class Contender:
     script: str
     env: Mapping[str, str]
     fresh: bool = False
+    meanwhile: Callable[[str], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
 class Figures(Load):
-    """What one round found: what the script saw, and the CPU time of the server in µs an answer."""
+    """What one round found: what the script saw, the CPU time of the server in µs an answer, and its memory."""
 
     cpu_us: float
+    rss_mib: float
 
 
 @dataclass
 class Rounds:
     """The figures of each contender, round by round; how many rounds were repeated, and how many of them in vain."""
 
-    found: dict[str, list[Figures]] = field(default_factory=dict)
+    found: dict[str, list[Any]] = field(default_factory=dict)
     repeated: int = 0
     in_vain: int = 0
 
@@ -58,11 +63,21 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rounds of how many seconds, and how often one is repeated because the machine was busy."""
+    """
+    How many rounds of how many seconds, and how often one is repeated because the machine was busy.
+
+    Args:
+        long_seconds: How long a round takes where uses are to be written in it, which the service does every 5 s.
+    """
 
     rounds: int
     seconds: float
     repeats: int = MOST_REPEATS
+    long_seconds: float = 7.0
+
+    def long(self) -> "Plan":
+        """Give the same with rounds in which uses are written."""
+        return replace(self, seconds=max(self.seconds, self.long_seconds))
 
 
 Measure = Callable[[Contender, Plan, int, int], Figures]
@@ -121,8 +136,9 @@ def _by_wrk(contender: Contender, plan: Plan, connections: int, seed: int) -> Fi
         server.settle()
         before = server.cpu_seconds()
         env = {**contender.env, "BENCH_SEED": str(seed)}
-        load = drive(contender.script, server.url, env, connections=connections, seconds=plan.seconds)
-        spent = server.cpu_seconds() - before
+        with contender.meanwhile(server.url):
+            load = drive(contender.script, server.url, env, connections=connections, seconds=plan.seconds)
+        spent, rss_mib = server.cpu_seconds() - before, server.rss_mib()
     finally:
         server.pause()
-    return Figures(**asdict(load), cpu_us=1e6 * spent / load.answers)
+    return Figures(**asdict(load), cpu_us=1e6 * spent / load.answers, rss_mib=rss_mib)

@@ -11,30 +11,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.cases import Keys
 from bench.issuer import AUDIENCE, Issuer
 from bench.postgres import Postgres
-from bench.processes import PATIENCE_SECONDS, Program, Server, started
+from bench.processes import CORES, PATIENCE_SECONDS, Program, Server, started
+from bench.redis import Redis
 from bench.wrk import drive
 
 API_KEYS = "/api/v2/api-keys"
 VERIFY = f"{API_KEYS}/verify"
 KEYS = 20_000
 TENANT = "bench"
+FILL_SECONDS = 1200
+BOUND, UNBOUND = Keys(), Keys(networks=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database's URL, a verifier's credential there, an access token, and where the keys are written."""
+    """A database's URL, a verifier's credential there, and an access token."""
 
     url: str
     credential: str
     token: str
-    keys: Path
 
     def traffic(self, keys: Path) -> dict[str, str]:
         """Give what the scripts of the traffic read from the environment."""
@@ -44,13 +47,16 @@ class Database:
 @dataclass
 class Tree:
     """
-    A source tree: its databases with their keys, by engine, and its service on each of them.
+    A source tree: its databases with their keys, by place, and its service on each of them.
+
+    A place is `sqlite` or `postgresql`, and after a hyphen what sets it apart; `redis` there counts limits in Redis.
 
     Args:
         name: What the report calls it.
         path: The folder that holds `src`.
         issuer: Whose tokens the service accepts.
-        postgres: Where its PostgreSQL database is made, if one is wanted.
+        postgres: Where its PostgreSQL databases are made, if one is wanted.
+        redis: Where its limits are counted, if that is wanted.
         keys: How many API keys a database gets.
     """
 
@@ -58,6 +64,7 @@ class Tree:
     path: Path
     issuer: Issuer
     postgres: Postgres
+    redis: Redis
     keys: int = KEYS
     _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kw-bench-")))
     _databases: dict[tuple[str, str], Database] = field(default_factory=dict)
@@ -69,17 +76,17 @@ class Tree:
         named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
         return {**inherited, "PYTHONPATH": str(self.path.resolve() / "src"), "PYTHONUNBUFFERED": "1", **named}
 
-    def database(self, engine: str, tenant: str = TENANT) -> Database:
-        """Give a tenant's part of an engine's database, made at the first use: migrated, with a verifier, no keys."""
-        if (engine, tenant) not in self._databases:
-            url = self._migrated(engine) if tenant == TENANT else self.database(engine).url
+    def database(self, place: str, tenant: str = TENANT) -> Database:
+        """Give a tenant's part of a database, made at the first use: migrated, with a verifier, no keys."""
+        if (place, tenant) not in self._databases:
+            url = self._migrated(place) if tenant == TENANT else self.database(place).url
             credential = json.loads(self._command(url, "verifiers", "create", tenant, "--json"))["credential"]
-            keys = self._folder / f"{engine}-{tenant}-keys"
-            self._databases[engine, tenant] = Database(url, credential, self.issuer.token(tenant), keys)
-        return self._databases[engine, tenant]
+            self._databases[place, tenant] = Database(url, credential, self.issuer.token(tenant))
+        return self._databases[place, tenant]
 
-    def _migrated(self, engine: str) -> str:
-        url = f"sqlite:///{self._folder}/keywright.db" if engine == "sqlite" else self.postgres.database()
+    def _migrated(self, place: str) -> str:
+        sqlite = place.partition("-")[0] == "sqlite"
+        url = f"sqlite:///{self._folder}/{place}.db" if sqlite else self.postgres.database()
         self._command(url, "migrate")
         return url
 
@@ -90,50 +97,67 @@ class Tree:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
         return done.stdout
 
-    def filled(self, engine: str, tenant: str = TENANT, *, unbound: bool = False, times: int = 1) -> Path:
-        """
-        Give the file of a tenant's keys in that database, created over HTTP at the first use.
-
-        Args:
-            unbound: Keys that are bound to no network.
-            times: How many times as many keys as a database gets else.
-        """
-        database = self.database(engine, tenant)
-        path = database.keys.with_suffix(".unbound") if unbound else database.keys
+    def filled(self, place: str, keys: Keys = BOUND, tenant: str = TENANT) -> Path:
+        """Give the file of a tenant's keys in that database, created over HTTP at the first use."""
+        name = f"{tenant}-{keys.times:g}x{keys.networks}-ipv{keys.family}-{keys.limited}"
+        path = self._folder / f"{place}-{name}.keys"
         if not path.exists():
-            env = database.traffic(path) | {"BENCH_COUNT": str(times * self.keys)}
-            env |= {"BENCH_UNBOUND": "1"} if unbound else {}
-            drive("fill", self.running(engine).url, env, connections=64, seconds=600)
+            print(f"  filling {place} of {self.name} ...", flush=True)
+            options = {"COUNT": int(keys.times * self.keys), "NETWORKS": keys.networks}
+            options |= {"FAMILY": keys.family, "LIMITED": keys.limited}
+            part = path.with_suffix(".part")
+            env = self.database(place, tenant).traffic(part)
+            # Two workers on all cores, which the one that is measured does not have.
+            with self.service(place, cores=CORES, workers="2") as server:
+                env |= {f"BENCH_{name}": str(value) for name, value in options.items()}
+                drive("fill", server.url, env, connections=64, seconds=FILL_SECONDS)
+            if not part.exists() or len(part.read_text().splitlines()) < options["COUNT"]:
+                raise RuntimeError(f"{place} was not filled in {FILL_SECONDS} s")
+            part.rename(path)
         return path
 
-    def running(self, engine: str) -> Server:
+    def revoked(self, place: str) -> Path:
+        """Give a file of keys in that database that were revoked: a hundredth of how many it has."""
+        path = self.filled(place, Keys(times=0.01))
+        done = path.with_suffix(".revoked")
+        if not done.exists():
+            drive("revoke", self.running(place).url, self.database(place).traffic(path), connections=4, seconds=120)
+            done.symlink_to(path)
+        return done
+
+    def running(self, place: str) -> Server:
         """Give the service on that database, started at the first use; it is not paused."""
-        if engine not in self._running:
+        if place not in self._running:
             held = ExitStack()
-            self._running[engine] = held, held.enter_context(self.service(engine))
-        server = self._running[engine][1]
+            self._running[place] = held, held.enter_context(self.service(place))
+        server = self._running[place][1]
         server.resume()
         return server
 
-    def end(self, engine: str) -> None:
+    def end(self, place: str) -> None:
         """End the service on that database where it runs; the next `running` starts another one."""
-        if engine in self._running:
-            self._running.pop(engine)[0].close()
+        if place in self._running:
+            self._running.pop(place)[0].close()
 
-    def restart(self, engine: str) -> Server:
+    def restart(self, place: str) -> Server:
         """Start the service anew, with no key in its memory."""
-        self.end(engine)
-        return self.running(engine)
+        self.end(place)
+        return self.running(place)
 
     @contextmanager
-    def service(self, engine: str) -> Iterator[Server]:
-        """Run one more service on that database, with one worker."""
-        settings = {"database_url": self.database(engine).url, "issuer": self.issuer.url, "audience": AUDIENCE}
-        settings |= {"metrics": "off", "log_level": "warning", "host": "127.0.0.1", "port": "0"}
+    def service(self, place: str, *, cores: Sequence[int] = CORES[:1], workers: str = "1") -> Iterator[Server]:
+        """Run one more service on that database."""
+        settings = {"database_url": self.database(place).url, "issuer": self.issuer.url, "audience": AUDIENCE}
+        settings |= {"metrics": "off", "log_level": "warning", "host": "127.0.0.1", "port": "0", "workers": workers}
+        # Creations are measured, and databases filled, without the limit of an organization's changes.
+        settings |= {"changes_per_second": "1000000", "changes_burst": "1000000000"}
+        if place.endswith("-redis"):
+            settings["redis_url"] = self.redis.url()
         # What the load generator says in X-Forwarded-For counts.
         env = self.environment(**settings, trusted_proxies="127.0.0.0/8")
         log = self._folder / f"log-{os.urandom(4).hex()}"
-        with started([sys.executable, "-m", "keywright", "serve"], env=env, cwd=self._folder, log=log) as process:
+        command = [sys.executable, "-m", "keywright", "serve"]
+        with started(command, env=env, cwd=self._folder, log=log, cores=cores) as process:
             yield Server(_listening(process, log), process)
 
     def pause(self) -> None:
@@ -143,8 +167,8 @@ class Tree:
 
     def close(self) -> None:
         """End what runs, and delete the databases."""
-        for engine in list(self._running):
-            self.end(engine)
+        for place in list(self._running):
+            self.end(place)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

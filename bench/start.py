@@ -6,6 +6,7 @@ answers, and the CPU time until then. Memory of its one worker (PSS) a second la
 import time
 from collections.abc import Mapping, Sequence
 from inspect import cleandoc
+from pathlib import Path
 from statistics import median
 
 import httpx
@@ -27,13 +28,13 @@ def measure(trees: Sequence[Tree], plan: Plan) -> Mapping[str, Sequence[tuple[fl
         tree.end("sqlite")
     for _ in range(plan.rounds):
         for tree in trees:
-            found[tree.name].append(_start(tree))
+            found[tree.name].append(_start(tree, tree.filled("sqlite")))
     return found
 
 
-def _start(tree: Tree) -> tuple[float, ...]:
+def _start(tree: Tree, keys: Path) -> tuple[float, ...]:
     database = tree.database("sqlite")
-    key = database.keys.read_text().split(" ", 1)[0]
+    key = keys.read_text().split(" ", 1)[0]
     headers = {"Authorization": f"Bearer {database.credential}"}
     with httpx.Client(trust_env=False, headers=headers) as client:
         began = time.perf_counter()
@@ -42,7 +43,7 @@ def _start(tree: Tree) -> tuple[float, ...]:
             took, spent = time.perf_counter() - began, server.cpu_seconds()
             time.sleep(_SETTLE_SECONDS)
             small = server.resident_mib()
-            drive("first_sight", server.url, database.traffic(database.keys), connections=64, seconds=120)
+            drive("first_sight", server.url, database.traffic(keys), connections=64, seconds=120)
             return 1000 * took, 1000 * spent, small, server.resident_mib()
 
 

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from bench.figures import Section, Table, median_ratio
-from bench.processes import first_core
+from bench.processes import CORES, on
 from bench.rounds import Contender, Plan, interleaved
 from bench.service import Tree
 
@@ -38,7 +38,7 @@ def section(tree: Tree, plan: Plan) -> Section:
         found, bare = [], []
         for _ in range(plan.rounds):
             found += interleaved([contender], Plan(1, plan.seconds), callers).found[tree.name]
-            with first_core():
+            with on(CORES[:1]):
                 bare.append(_bare(keys.with_name("bare.db"), callers, plan.seconds))
         rates, bare_rates = [each.rate for each in found], [rate for rate, _ in bare]
         cpu, bare_cpu = median(each.cpu_us for each in found), median(spent for _, spent in bare)

@@ -1,4 +1,4 @@
-"""Sends the requests of a script in bench/traffic with `wrk`, and reads what came of it."""
+"""Sends the requests of a script in bench/traffic with `wrk`, or those of bench/clients, and reads what came of it."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
+from bench import clients
 from bench.processes import PATIENCE_SECONDS, ROOT, Program
 
 LONGER_SECONDS = 20
+_AGAIN_SECONDS = 1.0
 
 
 class NoGoodAnswer(RuntimeError):
@@ -55,19 +58,16 @@ def drive(script: str, url: str, env: Mapping[str, str], *, connections: int, se
 
 
 def _driven(script: str, url: str, env: Mapping[str, str], connections: int, seconds: float) -> Load | None:
-    process = _start(script, url, env, connections)
-    over = threading.Timer(seconds, process.send_signal, (signal.SIGINT,))
-    over.daemon = True
-    over.start()
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        if line == "finished\n":
-            over.cancel()
-            process.send_signal(signal.SIGINT)
-        lines.append(line)
-    over.cancel()
-    process.wait(PATIENCE_SECONDS)
+    over, lines = threading.Event(), []
+    with _start(script, url, env, connections) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "loaded\n":
+                threading.Thread(target=_end, args=(process, over, seconds), daemon=True).start()
+            if line == "finished\n":
+                over.set()
+            lines.append(line)
+        process.wait(PATIENCE_SECONDS)
     result = _result(script, lines)
     if result["bad"]:
         raise NoGoodAnswer(f"{script}: {result}")
@@ -77,7 +77,18 @@ def _driven(script: str, url: str, env: Mapping[str, str], connections: int, sec
     return Load(rate, result["answers"], result["p50"], result["p99"], result["p999"])
 
 
+def _end(process: Program, over: threading.Event, seconds: float) -> None:
+    over.wait(seconds)
+    # wrk ignores the signal for a moment while it starts.
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(_AGAIN_SECONDS)
+
+
 def _start(script: str, url: str, env: Mapping[str, str], connections: int) -> Program:
+    if script in clients.CLIENTS:
+        words = [*clients.command(script), url, str(connections)]
+        return Program(words, cwd=ROOT, env={**os.environ, **env}, stdout=PIPE, text=True)
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; provide it with: apt-get install wrk")
     # wrk counts whole seconds, so it is ended by a signal, which it answers with its result.
@@ -130,13 +141,15 @@ def stored(requests: Iterable[bytes], path: Path) -> dict[str, str]:
 
 def sampled(script: str, url: str, env: Mapping[str, str], folder: Path) -> Sample:
     """
-    Look at every answer for a short time, and give the first one.
+    Look at a hundred answers, and give the first one. A client's own program looks at none, so `wrk` asks the same.
 
     Raises:
         NoGoodAnswer: An answer was no success, or a verdict that no key has deserved.
     """
     path = folder / f"sample-{os.urandom(4).hex()}"
-    drive(script, url, {**env, "BENCH_SAMPLE": str(path)}, connections=4, seconds=LONGER_SECONDS)
+    asked = clients.SAME if script in clients.CLIENTS else script
+    sampling = {"BENCH_SAMPLE": str(path), "BENCH_SEED": "0"}
+    drive(asked, url, {**env, **sampling}, connections=4, seconds=LONGER_SECONDS)
     head, _, body = path.read_text().partition("\n\n")
     status, *headers = head.splitlines()
     if int(status) >= 300 or '"valid":false' in body:

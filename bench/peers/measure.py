@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Cell, Section, Table
+from bench.goals import DJANGO
 from bench.peers.installing import CONTESTANTS, Contestant, PeerFailed, installed
 from bench.peers.protocol import KEYS
 from bench.processes import Server, first_line, started
 from bench.report import scrubbed
 from bench.rounds import Contender, Plan, Rounds, interleaved
-from bench.service import Tree
+from bench.service import UNBOUND, Tree
 from bench.wrk import stored, written
 
-CONNECTIONS = {"verify": 64, "create": 16}
+CONNECTIONS = 64
 HEADS = (
     "peer", "question", "connections", "a second", "Keywright a second", "Keywright ×", "CPU µs", "Keywright CPU µs",
     "p99 ms", "Keywright p99 ms",
@@ -40,7 +41,8 @@ def section(tree: Tree, plan: Plan) -> Section:
         print(f"  {contestant.name}", flush=True)
         outcome = "measured"
         try:
-            compared.rows.extend(_compared(contestant, tree, plan))
+            for question, rounds in _measured(contestant, [tree], plan, ["verify", "create"]):
+                compared.rows.append(_row(contestant.name, question, rounds, tree.name))
         except (RuntimeError, OSError, ValueError) as error:
             outcome = f"failed. {scrubbed(str(error))}"
         releases = ", ".join(contestant.requirements)
@@ -49,22 +51,31 @@ def section(tree: Tree, plan: Plan) -> Section:
     return Section("Peers", cleandoc(__doc__), [compared, who])
 
 
-def _compared(contestant: Contestant, tree: Tree, plan: Plan) -> Iterator[list[Cell]]:
-    with tempfile.TemporaryDirectory() as name, facing(contestant, tree, Path(name)) as (server, told):
-        for question, theirs in {"verify": told["verify"], "create": [told["create"]]}.items():
+def creations(trees: Sequence[Tree], plan: Plan) -> Rounds:
+    """Give the rounds of creations by the trees and by the peer that a goal names."""
+    contestant = next(each for each in CONTESTANTS if each.name == DJANGO)
+    ((_, rounds),) = _measured(contestant, trees, plan, ["create"])
+    return rounds
+
+
+def _measured(
+    contestant: Contestant, trees: Sequence[Tree], plan: Plan, questions: Sequence[str]
+) -> Iterator[tuple[str, Rounds]]:
+    with tempfile.TemporaryDirectory() as name, facing(contestant, trees[0], Path(name)) as (server, told):
+        for question in questions:
+            theirs = told[question] if question == "verify" else [told[question]]
             requests = stored(map(written, theirs), Path(name, question))
             peer = Contender(contestant.name, server.itself, "requests", requests)
-            contenders = [_ours(question, contestant.engine, tree, Path(name)), peer]
+            contenders = [*(_ours(question, contestant.engine, tree, Path(name)) for tree in trees), peer]
             for each in contenders:
                 each.server().pause()
-            rounds = interleaved(contenders, plan, CONNECTIONS[question])
-            yield _row(contestant.name, question, rounds, tree.name)
+            yield question, interleaved(contenders, plan, CONNECTIONS)
 
 
 def _ours(question: str, engine: str, tree: Tree, folder: Path) -> Contender:
     """Give Keywright with as many keys as the peer has."""
-    keys = folder / "keys"
-    with tree.filled(engine, unbound=True).open() as lines:
+    keys = folder / f"{tree.name}.keys"
+    with tree.filled(engine, UNBOUND).open() as lines:
         keys.write_text("".join(islice(lines, KEYS)))
     script = "verify_key_only" if question == "verify" else "create"
     return Contender(tree.name, partial(tree.running, engine), script, tree.database(engine).traffic(keys))
@@ -75,7 +86,7 @@ def _row(name: str, question: str, rounds: Rounds, ours: str) -> list[Cell]:
         return [rounds.median(each, figure) for each in (name, ours)]
 
     rates = [*beside("rate"), rounds.ratio(ours, name, "rate")]
-    return [name, question, CONNECTIONS[question], *rates, *beside("cpu_us"), *beside("p99")]
+    return [name, question, CONNECTIONS, *rates, *beside("cpu_us"), *beside("p99")]
 
 
 @contextmanager

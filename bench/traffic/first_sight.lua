@@ -1,8 +1,10 @@
--- As verify.lua, but every key once, in random order, until there are no more.
+-- As verify.lua, but every key once, in random order, until there are no more. With BENCH_SLICES, the keys of one of so
+-- many slices, which BENCH_SEED decides, so that each round sees keys that nobody has ever shown.
 local common = dofile("bench/traffic/common.lua")
-local keys = common.keys()
+local slices = tonumber(os.getenv("BENCH_SLICES") or "1")
+local keys = common.keys(slices, tonumber(os.getenv("BENCH_SEED") or "1") % slices)
 local post = common.post("/api/v2/api-keys/verify", common.credential)
-local place = 0
+local host, place = common.host(), 0
 
 for i = #keys, 2, -1 do
   local j = math.random(i)
@@ -12,5 +14,5 @@ end
 function request()
   place = place + 1
   if place >= #keys then common.finish() end
-  return post(common.question(keys[math.min(place, #keys)], 7))
+  return post(common.question(keys[math.min(place, #keys)], host()))
 end

@@ -3,5 +3,5 @@ local common = dofile("bench/traffic/common.lua")
 local keys = common.keys()
 
 function request()
-  return common.get("/api/v2/api-keys/" .. keys[math.random(#keys)].id, common.token)
+  return common.with_token("GET", "/api/v2/api-keys/" .. keys[math.random(#keys)].id)
 end

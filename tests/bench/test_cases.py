@@ -8,19 +8,28 @@ import pytest
 
 from bench.__main__ import SECTIONS
 from bench.cases import CASES
+from bench.clients import CLIENTS
 from bench.peers.installing import CONTESTANTS
 from tests.markdown import ROOT
 
 BENCH = ROOT / "bench"
 TRAFFIC = BENCH / "traffic"
 # Not a case's own: what all share, what fills a database, and what peers are sent.
-OTHERS = {"common", "fill", "requests"}
+OTHERS = {"common", "fill", "revoke", "requests"}
 
 
 def test_every_case_has_its_script_and_every_script_its_case() -> None:
-    """Nothing in bench/traffic is left over, and nothing is missing."""
+    """Nothing in bench/traffic and bench/clients is left over, and nothing is missing."""
     named = {case.script for case in CASES if case.script}
-    assert named | OTHERS == {path.stem for path in TRAFFIC.glob("*.lua")}
+    assert named | OTHERS == {path.stem for path in TRAFFIC.glob("*.lua")} | CLIENTS.keys()
+    assert set(CLIENTS.values()) == {path.name for path in (BENCH / "clients").glob("with_*")}
+
+
+def test_every_option_is_known() -> None:
+    """What a case asks of its script is read there."""
+    read = "".join(path.read_text() for path in TRAFFIC.glob("*.lua"))
+    for case in CASES:
+        assert all(f'"BENCH_{name}"' in read for name in case.options)
 
 
 def test_every_other_case_has_its_section() -> None:
@@ -29,10 +38,11 @@ def test_every_other_case_has_its_section() -> None:
 
 
 def test_repeated_traffic_is_named_so_and_comes_last() -> None:
-    """The headline is varied traffic; the best case of the caches is the last row over HTTP."""
+    """The headline is varied traffic; the best case is the last row over HTTP, and is named so."""
     http = [case for case in CASES if case.script]
-    assert http[0].script == "verify"
+    assert next(case for case in http if case.warm).name == "verify"
     assert http[-1].script == "verify_repeated"
+    assert "best case" in http[-1].title
     assert all("repeated" in case.title for case in http if "repeated" in case.script)
 
 

@@ -24,7 +24,7 @@ class Measured:
     def __call__(self, contender: Contender, plan: Plan, connections: int, seed: int) -> Figures:
         self.order.append((contender.name, seed))
         p99 = next(self._p99s) if contender.name == "nginx" else CALM
-        return Figures(rate=len(self.order), answers=1, p50=0.1, p99=p99, p999=9.0, cpu_us=1.0)
+        return Figures(rate=len(self.order), answers=1, p50=0.1, p99=p99, p999=9.0, cpu_us=1.0, rss_mib=1.0)
 
 
 def contenders(*names: str) -> list[Contender]:
@@ -64,6 +64,6 @@ def test_rounds_that_are_not_repeated(names: tuple[str, ...], quiet: bool) -> No
 def test_a_ratio_is_the_median_of_the_rounds() -> None:
     """A round that was disturbed as a whole does not move a ratio."""
     rates = {"one": (10, 1, 20), "other": (5, 0.5, 10)}
-    rounds = Rounds({name: [Figures(rate, 1, 1, 1, 1, 1) for rate in column] for name, column in rates.items()})
+    rounds = Rounds({name: [Figures(rate, 1, 1, 1, 1, 1, 1) for rate in column] for name, column in rates.items()})
     assert rounds.ratio("one", "other", "rate") == 2
     assert rounds.median("one", "rate") == 10
