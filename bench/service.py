@@ -149,8 +149,8 @@ class Tree:
         """Run one more service on that database."""
         settings = {"database_url": self.database(place).url, "issuer": self.issuer.url, "audience": AUDIENCE}
         settings |= {"metrics": "off", "log_level": "warning", "host": "127.0.0.1", "port": "0", "workers": workers}
-        # Creations are measured, and databases filled, without the limit of an organization's changes.
-        settings |= {"changes_per_second": "1000000", "changes_burst": "1000000000"}
+        # Creations are measured, and databases filled, without an organization's limits.
+        settings |= {"changes_per_second": "1000000", "changes_burst": "1000000000", "max_active_keys": "1000000"}
         if place.endswith("-redis"):
             settings["redis_url"] = self.redis.url()
         # What the load generator says in X-Forwarded-For counts.
