@@ -63,7 +63,7 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
 
 # As many keys with limits as keys of the usual size in the cache.
-_LIMITED_KEYS_PER_MIB = 2048
+_LIMITED_KEYS_PER_MIB = 1024
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")

@@ -3,23 +3,29 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from math import inf
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from keywright.keys.addresses import packed, read_networks
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
+from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Accepted, Verification
+from keywright.service.verifiers import Verifier
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.service.fake_rate_limiter import FakeRateLimiter
 from tests.service.making_checkers import CALLER, Verdicts, a_checker
 
-DIGEST = b"d" * 32
+PAIR = mint(bytes(range(32)), brand="kw", environment="live")
+TEXT, DIGEST = PAIR.private.reveal(), PAIR.private.digest
 NOW = 1_000_000.0
 FACTS = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", scopes=("a:read", "b:*"))
 LIMITS = (RateLimit("minute", 2, 60),)
@@ -92,16 +98,18 @@ async def test_it_accepts_what_the_rules_accept(plane: Plane) -> None:
 
 
 async def test_what_is_counted(plane: Plane) -> None:
-    """An accepted key is counted as `check` counts it: the verdict, and the use with network and verifier."""
+    """An accepted key is counted as `check` counts it, with the same source: a network and a verifier."""
+    verifier = Verifier(id=UUID(int=1), name="edge", display="kw_vk_...", created_at=datetime(2026, 1, 1, tzinfo=UTC))
     plane.cached()
     assert plane.accept(Requirements(client_ip="192.0.2.7")) is not None
     assert plane.accept(Requirements(client_ip="192.0.2.8")) is not None
+    await plane.checker.check(Caller("edge", verifier, None), TEXT, Requirements(client_ip="192.0.2.9"))
     await plane.checker.check(CALLER, "junk", Requirements())
     await asyncio.sleep(0)
-    assert plane.verdicts == {"valid": 2, "not_found": 1}
+    assert plane.verdicts == {"valid": 3, "not_found": 1}
     (record,) = plane.usage.take()
     assert (record.source.digest, record.source.key_id, record.source.verifier) == (DIGEST, FACTS.id, "edge")
-    assert (record.source.network, record.uses) == ("192.0.2.0/24", 2)
+    assert (record.source.network, record.uses) == ("192.0.2.0/24", 3)
 
 
 async def test_what_is_not_for_it(plane: Plane) -> None:
