@@ -13,6 +13,7 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
+from keywright.keys.usage import _Noted
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
@@ -51,8 +52,10 @@ class Door(Side):
         )
 
     def traces(self) -> dict[str, Any]:
-        """Tell what conversations left behind; who may not pass is asked for twice, and spends nothing either time."""
-        return {**super().traces(), "spent": dict(self.limiter._kept)}
+        """Tell what conversations left behind; the numbers of callers, which depend on the way, as their names."""
+        book = self.usage
+        noted = _Noted(book._hour, book._sums, book._verifiers, book._callers)
+        return {**super().traces(), "uses": {noted.record(*item) for item in book._sums.items()}}
 
 
 def question(*lines: str, target: str = "/forward-auth") -> bytes:

@@ -27,7 +27,7 @@ from keywright.api.feed import FEED
 from keywright.api.http.connections import Place
 from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
 from keywright.api.verify.fast_path import FIRST_LINE, FastPath, Head
-from keywright.api.verify.proxy_head import FORWARD_AUTH_BEGINNING
+from keywright.api.verify.proxy_head import BEGINNINGS, FORWARD_AUTH_BEGINNING
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS
@@ -357,10 +357,9 @@ class FastPathProtocol(BoundedHttpProtocol):
         """Answer one whole request by the fast path, as if it had been parsed; tell whether it was answered."""
         if self.flow.write_paused:
             return False
-        began = perf_counter()
+        began, answer = perf_counter(), None
         head, meter = self._pending, VERIFY_METER
         if head is not None:
-            answer = None
             if len(data) == head.whole - head.size:
                 answer = fast_path.answer(head, data, self.server_state.default_headers)
         elif data.startswith(FIRST_LINE):
@@ -370,7 +369,7 @@ class FastPathProtocol(BoundedHttpProtocol):
             if len(data) != head.whole:
                 return self._wait_for_body(head, data)
             answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
-        else:
+        elif data.startswith(BEGINNINGS):
             meter = FORWARD_AUTH_METER if data.startswith(FORWARD_AUTH_BEGINNING) else EXT_AUTHZ_METER
             answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
         if answer is None:

@@ -96,9 +96,9 @@ def read_question(data: bytes) -> Question | None:
     Returns:
         None where *data* is not one whole head, or the head is long or not plain.
     """
-    if not data.startswith(BEGINNINGS) or len(data) > LONGEST_HEAD:
-        return None
     end = data.find(b"\r\n")
+    if end < 0 or len(data) > LONGEST_HEAD:
+        return None
     head = _HEAD.fullmatch(data.lower(), end + 2)
     if head is None:
         return None
