@@ -257,14 +257,8 @@ class _CheckingParts:
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    most_bytes = settings.cache_mib * 1024 * 1024
     usage = UsageBook()
-    cache = KeyCache(
-        most_bytes // WEIGHT_BYTES,
-        size_of=attrgetter("weight"),
-        prepare=preparing(bodies.prepare, proxy_answers.prepare),
-    )
-    verifier_cache = VerifierCache(10_000)
+    cache, verifier_cache = _key_cache(settings), VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     verifiers = Verifiers(
         store=plugs.store,
@@ -306,6 +300,14 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             monotonic=plugs.monotonic,
         ),
         (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)),
+    )
+
+
+def _key_cache(settings: Settings) -> KeyCache:
+    return KeyCache(
+        settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES,
+        size_of=attrgetter("weight"),
+        prepare=preparing(bodies.prepare, proxy_answers.prepare),
     )
 
 

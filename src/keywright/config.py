@@ -192,9 +192,9 @@ class Settings(DatabaseSettings):
         default=384,
         ge=1,
         le=1_048_576,
-        description="The memory of the cache of keys in each process, in MiB, filled as keys are used; keys in use stay "
-        "while they take at most half of it. A key with a name, two scopes and three networks of its own takes about "
-        "840 bytes, its written answer included; long names, scopes, networks and metadata take more.",
+        description="The memory of the cache of keys in each process, in MiB, filled as keys are used; keys in use "
+        "stay while they take at most half of it. A key with a name, two scopes and three networks of its own takes "
+        "about 840 bytes, its written answer included; long names, scopes, networks and metadata take more.",
     )
     public_url: str | None = Field(
         default=None,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from tests.api.checking_plane import CREDENTIAL, OTHER_KEY
+from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.mutated_heads import mutated
 from tests.api.protocol import Wire
 from tests.api.test_fast_path import KEYS, UNKNOWN_CREDENTIAL, as_compared
@@ -41,7 +41,7 @@ OTHERS = [
 
 def question(chance: Random) -> bytes:
     """Write the question of a proxy about a client and a key of any kind."""
-    key = chance.choice([*KEYS, OTHER_KEY])
+    key = chance.choice([*[KEY] * 30, *KEYS, OTHER_KEY])
     lines = [
         "Host: a",
         f"X-Keywright-Verifier: {chance.choice([CREDENTIAL.reveal()] * 9 + [UNKNOWN_CREDENTIAL])}",

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache
+from keywright.api.verify import bodies, proxy_answers
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
 from keywright.storage.shared.readers import SQLITE, FactsReader, column_names
 
 KEYS = 20_000
@@ -47,10 +48,14 @@ def long(number: int) -> Row:
 
 @pytest.mark.parametrize("change", [plain, telling, restricted, long])
 def test_the_weight_is_the_memory(change: Callable[[int], Row]) -> None:
-    """The weights of keys, short and long, tell how much memory the cache takes, between 95 and 125 per cent."""
-    reader, cache = FactsReader(SQLITE), KeyCache(2**40)
+    """
+    The weights of keys, short and long, tell how much memory the cache takes, between 95 and 125 per cent; the answers
+    that are written when a key is cached are in both.
+    """
+    prepare = preparing(bodies.prepare, proxy_answers.prepare)
+    reader, cache = FactsReader(SQLITE), KeyCache(2**40, prepare=prepare)
     # What the readers keep by themselves is made before, with other keys.
-    fill(reader, KeyCache(2**40), change, range(KEYS, KEYS + 10))
+    fill(reader, KeyCache(2**40, prepare=prepare), change, range(KEYS, KEYS + 10))
     gc.collect()
     tracemalloc.start()
     try:

@@ -13,6 +13,7 @@ overridden method changes.
 """
 
 import asyncio
+import re
 from bisect import bisect_left
 from enum import Enum, auto
 from functools import partial
@@ -27,7 +28,6 @@ from keywright.api.feed import FEED
 from keywright.api.http.connections import Place
 from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
 from keywright.api.verify.fast_path import FIRST_LINE, FastPath, Head
-from keywright.api.verify.proxy_head import FORWARD_AUTH_BEGINNING
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS
@@ -37,6 +37,8 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_UNWANTED_BYTES = 64 * 1024
 # Each costs 3 KiB while it waits.
 MAX_WAITING_REQUESTS = 8
+# The beginning of a proxy's question; that of Envoy has the method of its client.
+_QUESTION = re.compile(rb"(GET /forward-auth)|[A-Z]{3,7} /ext-authz").match
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 
@@ -314,14 +316,9 @@ class FastPathProtocol(BoundedHttpProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer a whole request by the fast path if possible; otherwise parse it."""
-        if (
-            self._idle
-            and self._fast_path is not None
-            and not self.transport.is_closing()
-            and self._answer_fast(self._fast_path, data)
-        ):
-            return
-        super().data_received(data)
+        path = self._fast_path
+        if path is None or not self._idle or self.transport.is_closing() or not self._answer_fast(path, data):
+            super().data_received(data)
 
     def on_message_begin(self) -> None:
         """Begin a request; with a pending head it began when the head arrived."""
@@ -358,21 +355,20 @@ class FastPathProtocol(BoundedHttpProtocol):
         if self.flow.write_paused:
             return False
         began = perf_counter()
-        head, meter = self._pending, VERIFY_METER
+        head, meter, headers = self._pending, VERIFY_METER, self.server_state.default_headers
         if head is not None:
-            answer = None
-            if len(data) == head.whole - head.size:
-                answer = fast_path.answer(head, data, self.server_state.default_headers)
+            answer = fast_path.answer(head, data, headers) if len(data) == head.whole - head.size else None
         elif data.startswith(FIRST_LINE):
-            head = fast_path.head_of(data)
-            if head is None:
+            if (head := fast_path.head_of(data)) is None:
                 return False
             if len(data) != head.whole:
                 return self._wait_for_body(head, data)
-            answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
+            answer = fast_path.answer(head, data[head.size :], headers)
+        elif (question := _QUESTION(data)) is not None:
+            meter = EXT_AUTHZ_METER if question[1] is None else FORWARD_AUTH_METER
+            answer = fast_path.answer_proxy(data, self.client, headers)
         else:
-            meter = FORWARD_AUTH_METER if data.startswith(FORWARD_AUTH_BEGINNING) else EXT_AUTHZ_METER
-            answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
+            return False
         if answer is None:
             return False
         self._pending_head, self._pending, self._pending_since = b"", None, None

@@ -19,11 +19,6 @@ _EXT_AUTHZ = re.compile(
     rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /ext-authz(?:[/?][!$%&'()*+,\-./0-9:;=?@A-Z_a-z~]*+)? HTTP/1\.1"
 )
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-FORWARD_AUTH_BEGINNING = b"GET /forward-auth"
-BEGINNINGS = (FORWARD_AUTH_BEGINNING, *(f"{method} /ext-authz".encode() for method in _METHODS))
-"""The first bytes of plain questions."""
-
 # In the order in which the expression has them.
 _FORWARDED, _VERIFIER, _REQUIRED, _API_KEY, _BEARER, _HOST, _AGENT, _LENGTH = range(1, 9)
 
@@ -96,9 +91,9 @@ def read_question(data: bytes) -> Question | None:
     Returns:
         None where *data* is not one whole head, or the head is long or not plain.
     """
-    if not data.startswith(BEGINNINGS) or len(data) > LONGEST_HEAD:
-        return None
     end = data.find(b"\r\n")
+    if end < 0 or len(data) > LONGEST_HEAD:
+        return None
     head = _HEAD.fullmatch(data.lower(), end + 2)
     if head is None:
         return None

@@ -214,19 +214,16 @@ class Checker:
         Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
 
         All else is for `check`: a refused key, one that is not cached and prepared, limits that are not counted in this
-        process. So the rules of `judge` are here a second time, as comparisons of what was made when the key was
-        cached; tests/service/test_accept.py holds them to `judge`.
+        process. tests/service/test_accept.py holds these comparisons to `judge`.
 
         Args:
             presented: The digest of the presented text.
-            scopes: The scopes that the request requires.
-            environment: The environment that it requires; None for any.
-            address: The address of the request, of `addresses.packed`.
+            scopes: What the request requires, as `environment`; None for any.
+            address: Of `addresses.packed`.
             cost: How many units of the key's limits it takes.
             org_id: The only organization whose keys the caller may check; None for a verifier.
             caller: Of `verifier_number`, or of `caller_of` for this call.
-            at: A reading of `monotonic`.
-            now: A reading of `clock`.
+            at: A reading of `monotonic`; `now` is one of `clock`.
             metadata: Whether the facts have to contain the metadata.
         """
         facts = self._cached(presented, at)
