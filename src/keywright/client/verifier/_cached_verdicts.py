@@ -7,7 +7,8 @@ decision. Later it is added up in the usage book. Both are bounded. Pure; the ca
 
 from keywright.client.verifier._verdicts import Verdict
 from keywright.keys.addresses import network_number, packed
-from keywright.keys.usage import UsageBook, UsageRecords, agent_family
+from keywright.keys.usage import UsageBook, agent_family
+from keywright.keys.usage_records import UsageRecords
 
 MOST_CACHED = 32_768
 MOST_SOURCES = 10_000

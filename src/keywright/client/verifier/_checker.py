@@ -29,7 +29,7 @@ from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
 from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
 from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter, LimitState
-from keywright.keys.usage import UsageRecord
+from keywright.keys.usage_records import UsageRecord
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
 
