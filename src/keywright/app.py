@@ -30,6 +30,7 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
+from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -38,7 +39,7 @@ from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
@@ -62,7 +63,7 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
 
 # As many keys with limits as keys of the usual size in the cache.
-_LIMITED_KEYS_PER_MIB = 2048
+_LIMITED_KEYS_PER_MIB = 1024
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
@@ -257,10 +258,14 @@ class _CheckingParts:
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     most_bytes = settings.cache_mib * 1024 * 1024
-    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"))
+    usage = UsageBook()
+    cache = KeyCache(
+        most_bytes // WEIGHT_BYTES,
+        size_of=attrgetter("weight"),
+        prepare=preparing(bodies.prepare, proxy_answers.prepare),
+    )
     verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
-    usage = UsageBook()
     verifiers = Verifiers(
         store=plugs.store,
         cache=verifier_cache,

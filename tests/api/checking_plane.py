@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
+from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import KeyCache, preparing
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.usage import UsageBook
 from keywright.keys.usage_records import UsageRecord
@@ -50,7 +51,8 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.cache, self.verifier_cache = KeyCache(100), VerifierCache(10)
+        self.cache = KeyCache(100, prepare=preparing(bodies.prepare, proxy_answers.prepare))
+        self.verifier_cache = VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(

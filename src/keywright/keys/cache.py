@@ -8,15 +8,13 @@ arguments.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from math import inf
 from sys import getsizeof
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from keywright.keys.verdict import KeyFacts
 
 Value = TypeVar("Value")
-Write = TypeVar("Write", bound=Callable[..., Any])
 
 BOUND_SECONDS = 1.0
 """The longest time for which a key may still be accepted after its revocation was acknowledged."""
@@ -27,9 +25,6 @@ CLOCK_RATE = 200e-6
 
 WEIGHT_BYTES = 16
 """The unit of `KeyFacts.weight`, in bytes: the allocator hands out multiples of it."""
-
-LARGEST_KEPT = 2048 // WEIGHT_BYTES
-"""The largest `KeyFacts.weight` for other caches: they count entries, and an entry keeps the facts."""
 
 # A slot of a dict in both of its arrays, at a usual filling.
 _SLOT_BYTES = 64
@@ -71,22 +66,36 @@ class DigestCache(Generic[Value]):
         capacity: The size of all entries together, at least 2. Beyond it the least recently used ones are removed, in
             bulk.
         size_of: The size of an entry, which does not change; by default 1, so that *capacity* counts entries.
+        prepare: Called with the result of a look-up before that is added: what many requests need of an entry is made
+            here, once, and counts in its size.
         bound: How long the cache is fresh after a sync, in seconds.
     """
 
-    def __init__(self, capacity: int, *, size_of: Callable[[Value], int] = _one, bound: float = BOUND_SECONDS) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        size_of: Callable[[Value], int] = _one,
+        prepare: Callable[[Value], object] | None = None,
+        bound: float = BOUND_SECONDS,
+    ) -> None:
         if capacity < 2:
             raise ValueError("the capacity must be at least two keys")
         # Two generations instead of a list in order of use: a read changes nothing, an entry needs no memory beside
         # itself, and removing half of the entries costs nothing.
         self._half = capacity // 2
         self._size_of = size_of
+        self._prepare = prepare
+        self.removals = 0
+        """Grows with every entry that is removed or replaced; what was made of an entry is good while it is equal."""
         self._recent_size = 0
         self._recent: dict[bytes, Value] = {}
         self._older: dict[bytes, Value] = {}
         self._look_ups: dict[bytes, set[LookUp]] = {}
         self._bound = bound
         self._synced_since = -inf
+        self.fresh_until = -inf
+        """Until when the cache is fresh; see `fresh_at`."""
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
@@ -104,7 +113,7 @@ class DigestCache(Generic[Value]):
             now: Seconds.
             grace: Seconds added to the bound, for use in an outage.
         """
-        return now - self._synced_since <= self._bound + grace
+        return now <= self.fresh_until + grace
 
     def get(self, digest: bytes) -> Value | None:
         """Give the entry, fresh or not; see `fresh_at`."""
@@ -117,7 +126,7 @@ class DigestCache(Generic[Value]):
 
     def get_fresh(self, digest: bytes, now: float) -> Value | None:
         """Give the entry; None when the cache is not fresh at *now*."""
-        if now - self._synced_since > self._bound:
+        if now > self.fresh_until:
             return None
         facts = self._recent.get(digest)
         return self.get(digest) if facts is None else facts
@@ -135,18 +144,22 @@ class DigestCache(Generic[Value]):
         if not running:
             del self._look_ups[look_up.digest]
         if found is not None and not look_up.invalidated:
+            if self._prepare is not None:
+                self._prepare(found)
             self._add(look_up.digest, found)
 
     def drop(self, digests: Iterable[bytes]) -> None:
         """Remove keys that changed, and invalidate the look-ups of them."""
         for digest in digests:
             self._remove(digest)
-            self._older.pop(digest, None)
+            if self._older.pop(digest, None) is not None:
+                self.removals += 1
             for look_up in self._look_ups.get(digest, ()):
                 look_up.invalidated = True
 
     def drop_all(self) -> None:
         """Remove all keys and invalidate all look-ups: changes were missed, and it is unknown which."""
+        self.removals += 1
         self._recent.clear()
         self._older.clear()
         self._recent_size = 0
@@ -162,6 +175,7 @@ class DigestCache(Generic[Value]):
             since: The time before the change feed was read, not the time of its answer.
         """
         self._synced_since = max(self._synced_since, since)
+        self.fresh_until = self._synced_since + self._bound
 
     def _add(self, digest: bytes, facts: Value) -> None:
         size = self._size_of(facts)
@@ -170,6 +184,7 @@ class DigestCache(Generic[Value]):
             # It would take the place of all others.
             return
         if self._recent_size + size > self._half:
+            self.removals += 1
             self._older, self._recent, self._recent_size = self._recent, {}, 0
         self._recent[digest] = facts
         self._recent_size += size
@@ -177,17 +192,23 @@ class DigestCache(Generic[Value]):
     def _remove(self, digest: bytes) -> None:
         removed = self._recent.pop(digest, None)
         if removed is not None:
+            self.removals += 1
             self._recent_size -= self._size_of(removed)
 
 
 KeyCache = DigestCache[KeyFacts]
 
 
-def cached_by_key(write: Write) -> Write:
-    """Cache what *write* gives for a key, but for keys with long facts: the number of entries bounds no memory."""
-    cached = lru_cache(maxsize=16_384)(write)
+def preparing(*writers: Callable[[KeyFacts], int]) -> Callable[[KeyFacts], None]:
+    """
+    Give a function that prepares facts for a `KeyCache`.
 
-    def written(facts: KeyFacts, *options: bool) -> Any:
-        return (cached if facts.weight <= LARGEST_KEPT else write)(facts, *options)
+    Args:
+        writers: Each sets a part of the answers on a key in its facts, and gives the memory of that part, in bytes.
+    """
 
-    return cast("Write", written)
+    def prepare(facts: KeyFacts) -> None:
+        made = sum(writer(facts) for writer in writers)
+        facts.keep(weight=facts.weight - -made // WEIGHT_BYTES)
+
+    return prepare

@@ -7,26 +7,31 @@ usage, and the count of verdicts. A text that is no key costs no look-up, and a 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from keywright.keys.addresses import network_number, network_of, packed
-from keywright.keys.cache import LARGEST_KEPT, KeyCache
+from keywright.keys.addresses import lies_in, network_number, network_of, packed
+from keywright.keys.cache import KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
-from keywright.keys.usage import UsageBook, hour_end
+from keywright.keys.scopes import are_granted
+from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.turns import Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
+_number_of = UsageBook.number_of
+
+Accepted = tuple[KeyFacts, RateLimitDecision | None]
+"""The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
 
 OnRefused = Callable[[Caller, Code, str | None], object]
 
@@ -162,7 +167,9 @@ class Checker:
         self._cached = verification.get_fresh
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
-        self._usage = usage
+        self._usage, self._note = usage, usage.note
+        self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
+        """Give the number of a caller for `accept`: see `UsageBook`."""
         self._counters, self._count_valid = counters, counters[_VALID]
         self._accepted = 0
 
@@ -174,23 +181,81 @@ class Checker:
         *,
         cost: int = 1,
         agent: str | None = None,
-        only_valid: bool = False,
         metadata: bool = False,
     ) -> KeyVerdict | None:
         """
         Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
 
-        With *only_valid* also None, with nothing counted, for a refused key. With *metadata* also for a key whose facts
-        do not contain it.
+        With *metadata* also for a key whose facts do not contain it.
         """
         found = self.verification.verify_now(text, required)
         if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
             return None
         verdict = self._take_now(_visible_to(caller, found), cost)
-        if verdict is None or (only_valid and verdict.code is not _VALID):
+        if verdict is None:
             return None
         self._conclude(caller, verdict, required, agent)
         return verdict
+
+    def accept(
+        self,
+        presented: bytes,
+        scopes: Sequence[str],
+        environment: str | None,
+        address: int,
+        cost: int,
+        org_id: bytes | None,
+        caller: int,
+        at: float,
+        now: float,
+        metadata: bool = False,
+    ) -> Accepted | None:
+        """
+        Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
+
+        All else is for `check`: a refused key, one that is not cached and prepared, limits that are not counted in this
+        process. So the rules of `judge` are here a second time, as comparisons of what was made when the key was
+        cached; tests/service/test_accept.py holds them to `judge`.
+
+        Args:
+            presented: The digest of the presented text.
+            scopes: The scopes that the request requires.
+            environment: The environment that it requires; None for any.
+            address: The address of the request, of `addresses.packed`.
+            cost: How many units of the key's limits it takes.
+            org_id: The only organization whose keys the caller may check; None for a verifier.
+            caller: Of `verifier_number`, or of `caller_of` for this call.
+            at: A reading of `monotonic`.
+            now: A reading of `clock`.
+            metadata: Whether the facts have to contain the metadata.
+        """
+        facts = self._cached(presented, at)
+        if facts is None or facts.until <= now or not facts.body:
+            return None
+        granted = facts.scopes
+        for scope in scopes:
+            if scope not in granted and not are_granted(granted, (scope,)):
+                return None
+        if environment is not None and environment != facts.environment:
+            return None
+        if facts.networks and not lies_in(address, facts.networks):
+            return None
+        if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
+            return None
+        decision = None
+        if facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            if decision is None or not decision.allowed:
+                return None
+        self._note(_number_of(facts.id, presented), network_number(address), caller, now)
+        self._count_one()
+        return facts, decision
+
+    def _count_one(self) -> None:
+        self._accepted += 1
+        if self._accepted == 1:
+            # One addition to the counter for all verdicts of one turn of the event loop.
+            asyncio.get_running_loop().call_soon(self._count_accepted)
 
     async def check(
         self,
@@ -255,61 +320,6 @@ class Checker:
         self._count(caller, verdict, required)
         return verdict
 
-    def cacheable(
-        self, caller: Caller, verdict: KeyVerdict, required: Requirements, since: float, *, cost: int = 1
-    ) -> RepeatableVerdict | None:
-        """
-        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated, and for a key with long facts.
-
-        Args:
-            caller: The caller of `check_now`.
-            verdict: The verdict.
-            required: What the request required.
-            since: A time before the verdict: a key that expired in between must not be repeated as valid.
-            cost: As for `check_now`.
-        """
-        facts, presented = verdict.facts, verdict.digest
-        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED or facts.weight > LARGEST_KEPT:
-            return None
-        until = hour_end(since)
-        for end in (facts.expires_at, facts.retires_at):
-            if since < end < until:
-                until = end
-        bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
-        source = _source(verdict, required)
-        network = network_of(required.client_ip)
-        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source, network)
-
-    def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
-        """
-        Check a key again; None, with nothing counted, where that takes `check`.
-
-        Args:
-            cached: The verdict on the same request before.
-            at: A reading of `monotonic`.
-            now: A reading of `clock`.
-        """
-        caller, verdict, facts, presented, cost, since, until, source, network = cached
-        if self._cached(presented, at) is not facts or not since <= now < until:
-            return None
-        # Most requests pass here, so this is flat where `_take_now` and `_conclude` are called otherwise.
-        if source is None:
-            self._refuse(caller, verdict.code, network)
-            return verdict
-        if facts.rate_limits:
-            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
-            if decision is None:
-                return None
-            if not decision.allowed:
-                self._refuse(caller, Code.RATE_LIMITED, network)
-                return limited(verdict, decision)
-            verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
-        self._usage.note(*source, self._usage.caller_of(caller.name, None), now)
-        self._accepted += 1
-        if self._accepted == 1:
-            asyncio.get_running_loop().call_soon(self._count_accepted)
-        return verdict
-
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
         exceeded = self._failures.exceeded(caller, address, self.monotonic())
@@ -333,17 +343,18 @@ class Checker:
         """Add up the use of a valid key, and count the verdict."""
         source = _source(verdict, required)
         if source is not None:
-            self._usage.note(*source, self._usage.caller_of(caller.name, agent), self.clock())
+            if agent is None and caller.verifier is not None:
+                number = self.verifier_number(caller.name)
+            else:
+                number = self.caller_of(caller.name, agent)
+            self._note(*source, number, self.clock())
         self._count(caller, verdict, required)
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
             self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
-        self._accepted += 1
-        if self._accepted == 1:
-            # One addition to the counter for all verdicts of one turn of the event loop.
-            asyncio.get_running_loop().call_soon(self._count_accepted)
+        self._count_one()
 
     def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
         self._counters[code](1)
