@@ -6,7 +6,8 @@ from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
 from keywright.keys.cache import KeyCache, preparing
 from keywright.keys.pair import mint, mint_credential
-from keywright.keys.usage import UsageBook, UsageRecord
+from keywright.keys.usage import UsageBook
+from keywright.keys.usage_records import UsageRecord
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verification import Verification

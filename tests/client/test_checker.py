@@ -15,7 +15,8 @@ from keywright.keys.addresses import read_networks
 from keywright.keys.format import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.usage import MOST_SOURCES_OF_A_KEY, UsageRecord
+from keywright.keys.usage import MOST_SOURCES_OF_A_KEY
+from keywright.keys.usage_records import UsageRecord
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock
 from tests.client.deciding import from_memory, request

@@ -1,21 +1,15 @@
 """The usage book, and how a user agent is described."""
 
 import gc
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keywright.keys.addresses import network_number, network_of, network_text, packed
-from keywright.keys.usage import (
-    MOST_AT_ONCE,
-    UsageBook,
-    UsageRecord,
-    UsageSource,
-    agent_family,
-    hour_end,
-    hour_of,
-)
+from keywright.keys.usage import MOST_AT_ONCE, UsageBook, agent_family, hour_end, hour_of
+from keywright.keys.usage_records import UsageRecord, UsageSource
 
 HOUR = 3600.0
 START = 1_000_000 * HOUR
@@ -44,12 +38,31 @@ def taken(book: UsageBook) -> list[UsageRecord]:
     return [seen for batch in book.take_all() for seen in batch]
 
 
+def due(book: UsageBook, now: float) -> list[UsageRecord]:
+    book.begin_round(now)
+    while book.order_some():
+        pass
+    return left(book)
+
+
+def keys_of(records: Iterable[UsageRecord]) -> list[int]:
+    return [int.from_bytes(seen.source.key_id, "big") for seen in records]
+
+
+def left(book: UsageBook) -> list[UsageRecord]:
+    records: list[UsageRecord] = []
+    while batch := book.take_due():
+        records += batch
+    return records
+
+
 def test_uses_are_added_up() -> None:
     """Uses of one place and hour are one row with the first, the last and the number of them."""
     book = UsageBook()
     for second in (5, 1, 9):
         note(book, 1, START + second, network=NETWORK, agent="curl")
-    (seen,) = book.take_due(START + 10)
+    book.begin_round(START + 10)
+    (seen,) = book.take_due()
     assert seen == UsageRecord(source(1, START, "192.0.2.0/24", "curl"), 3, START + 5, START + 9)
     assert seen.source.hour == START / HOUR
     assert len(book) == 0
@@ -124,11 +137,11 @@ def test_a_few_keys_are_written_at_once() -> None:
     """A round has all that was noted before it, and the next one of few records is due five seconds later."""
     book = UsageBook()
     note(book, 1, START)
-    assert len(book.take_due(START)) == 1
+    assert len(due(book, START)) == 1
     note(book, 1, START + 1)
     note(book, 2, START + 1)
-    assert len(book.take_due(START + 4.9)) == 0
-    assert {seen.source.key_id for seen in book.take_due(START + 5)} == {key_id(1), key_id(2)}
+    assert due(book, START + 4.9) == []
+    assert {seen.source.key_id for seen in due(book, START + 5)} == {key_id(1), key_id(2)}
 
 
 def test_many_keys_are_written_once_a_minute() -> None:
@@ -137,21 +150,42 @@ def test_many_keys_are_written_once_a_minute() -> None:
     for number in range(1200):
         note(book, number, START)
     batches = []
-    while batch := book.take_due(START + len(batches)):
+    book.begin_round(START)
+    while batch := book.take_due():
         batches.append(len(batch))
         note(book, 1, START + 1)
         assert book.due == 1200 - sum(batches)
-    assert batches == [MOST_AT_ONCE] * 6
-    assert len(book.take_due(START + 59.9)) == 0
-    assert [seen.uses for seen in book.take_due(START + 60)] == [6]
+        if book.due:
+            # A round that is not over goes on, however long it takes.
+            book.begin_round(START + 1000)
+    assert batches == [MOST_AT_ONCE] * 12
+    assert due(book, START + 59.9) == []
+    assert [seen.uses for seen in due(book, START + 60)] == [12]
+
+
+def test_due_records_in_the_order_of_keys() -> None:
+    """Records come in the order of their keys once they are ordered, and before in any order; none is left out."""
+    book = UsageBook()
+    numbers = [number * 7 % 1201 for number in range(1, 1201)]
+    for number in numbers:
+        note(book, number, START)
+    book.begin_round(START)
+    before = keys_of(book.take_due())
+    assert book.order_some()
+    before += keys_of(book.take_due())
+    while book.order_some():
+        assert book.due == 1200 - 2 * MOST_AT_ONCE
+    after = keys_of(left(book))
+    assert after == sorted(after)
+    assert sorted(before + after) == sorted(numbers)
 
 
 def test_a_clock_that_is_set_back_delays_no_round() -> None:
     """A round is due at once when the time is before the last one."""
     book = UsageBook()
-    book.take_due(START)
+    assert due(book, START) == []
     note(book, 1, START)
-    assert len(book.take_due(START - HOUR)) == 1
+    assert len(due(book, START - HOUR)) == 1
 
 
 def test_bounded() -> None:
@@ -231,7 +265,7 @@ def test_no_use_is_lost_or_counted_twice(uses: list[tuple[int, float, int]]) -> 
     found = 0
     for number, at, network in uses:
         note(book, number, START + at, network=network)
-        found += sum(seen.uses for seen in book.take_due(START + at))
+        found += sum(seen.uses for seen in due(book, START + at))
     assert found + sum(seen.uses for seen in taken(book)) == len(uses)
 
 

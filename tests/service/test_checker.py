@@ -9,7 +9,8 @@ import pytest
 from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.usage import UsageBook, UsageSource, hour_of
+from keywright.keys.usage import UsageBook, hour_of
+from keywright.keys.usage_records import UsageSource
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verdicts import Caller, KeyVerdict

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
-from keywright.keys.usage import UsageBook
-from keywright.service.background_tasks import ProcessTasks
+from keywright.keys.usage import MOST_AT_ONCE, UsageBook
+from keywright.service.background_tasks import ProcessTasks, usage_pause
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
 from keywright.service.change_log import ChangeLog
@@ -203,6 +203,55 @@ class LosesAnswers(FakeCheckingStore):
             await asyncio.Event().wait()
         if self.lost == "broken":
             raise StorageUnavailable("the connection broke")
+
+
+async def test_usage_is_written_in_small_batches() -> None:
+    """A round is written in small batches, in the order of keys, with time for others in between."""
+    store = LosesAnswers(None)
+    process = Process(store)
+    turns = 0
+    for number in range(2 * MOST_AT_ONCE + 50):
+        key = (number * 7 % 251).to_bytes(16, "big")
+        process.usage.note(UsageBook.number_of(key, b"d" * 32), 0, 0, 1_000_000.0)
+    process.tasks.start()
+    while len(store.asked) < 3:
+        await asyncio.sleep(0)
+        turns += 1
+    await process.close()
+    assert [len(counts) for _, counts in store.asked] == [MOST_AT_ONCE, MOST_AT_ONCE, 50]
+    keys = [record.key_id.int for record in store.hourly_usage]
+    assert keys == sorted(keys)
+    assert turns > 3
+
+
+async def test_the_rest_of_a_round_is_written_at_the_end() -> None:
+    """A process that ends in the middle of a round writes the rest of it, and what was noted since."""
+    store = LosesAnswers(None)
+    process = Process(store)
+    for number in range(2 * MOST_AT_ONCE):
+        process.usage.note(UsageBook.number_of(number.to_bytes(16, "big"), b"d" * 32), 0, 0, 1_000_000.0)
+    process.tasks.start()
+    await until(lambda: bool(store.hourly_usage))
+    assert len(store.hourly_usage) == MOST_AT_ONCE
+    process.use_at(1_000_000.0)
+    await process.close()
+    assert sum(record.count for record in store.hourly_usage) == 2 * MOST_AT_ONCE + 1
+
+
+@pytest.mark.parametrize(
+    ("due", "seconds", "pause"),
+    [
+        (0, 45.0, 0.1),
+        (45_000, 45.0, 0.1),
+        (45_001, 45.0, 45 / 451),
+        (450_000, 45.0, 0.01),
+        (1, 0.0, 0.0),
+        (1, -1.0, 0.0),
+    ],
+)
+def test_the_pause_between_batches(due: int, seconds: float, pause: float) -> None:
+    """Up to 1,000 records a second are written; more only where the round would not end in time."""
+    assert usage_pause(due, seconds) == pause
 
 
 @pytest.mark.parametrize("lost", ["broken", "late"])

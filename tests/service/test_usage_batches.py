@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.keys.usage import HOUR_SECONDS, UsageRecord, UsageSource
+from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord, UsageSource
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.checking.usage import UsageBatches
 from keywright.service.faults import StorageUnavailable

@@ -20,7 +20,7 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._calls import AnswerLost, NoAnswerInTime, Timing
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
-from keywright.keys.usage import HOUR_SECONDS, UsageRecord
+from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from tests.simulation.database import Link
 from tests.simulation.loop import Handle, Loop, Process

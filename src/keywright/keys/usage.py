@@ -10,14 +10,23 @@ Pure: times are arguments, and the caller locks. All times are seconds since the
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
 
-from keywright.keys.addresses import network_text
+from keywright.keys.usage_records import (
+    CALLER_BITS,
+    FIRST_OF_ROUND,
+    FIRST_SHIFT,
+    HOUR_SECONDS,
+    LAST,
+    ONE,
+    OTHER_BITS,
+    TICKS_PER_SECOND,
+    CallerName,
+    Noted,
+    UsageRecords,
+)
 
-HOUR_SECONDS = 3600
-
-MOST_AT_ONCE = 200
-"""The most records in one batch that the service writes: a few milliseconds of a processor."""
+MOST_AT_ONCE = 100
+"""The most records in one batch that the service writes: a few milliseconds of a processor, which others wait for."""
 
 MOST_SOURCES = 65_536
 """The number of sources that are counted apart between two exchanges."""
@@ -31,103 +40,9 @@ FEW_SOURCES_OF_A_KEY = 5
 SHORTEST_ROUND_SECONDS = 5.0
 LONGEST_ROUND_SECONDS = 60.0
 RECORDS_PER_SECOND = 20
-"""The records of a round, by this rate, give the time until the next one; see `UsageBook.take_due`."""
-
-# A place, the key of the dict: the id of a key and the digest of its secret, a network, a caller.
-_CALLER_BITS: Final = 16
-_NETWORK_BITS: Final = 64
-_ID_BYTES, _DIGEST_BYTES = 16, 32
-_OTHER_BITS: Final = _NETWORK_BITS + _CALLER_BITS
-_CALLER = (1 << _CALLER_BITS) - 1
-_NETWORK = (1 << _NETWORK_BITS) - 1
-# The numbers of callers from here on are those of one round.
-_FIRST_OF_ROUND = 1 << (_CALLER_BITS - 1)
-
-# A sum, the value: the first use, the number of uses, the last use. Times are milliseconds of the hour.
-_TIME_BITS: Final = 22
-_COUNT_BITS: Final = 46
-_FIRST_SHIFT: Final = _TIME_BITS + _COUNT_BITS
-_LAST: Final = (1 << _TIME_BITS) - 1
-_COUNT = (1 << _COUNT_BITS) - 1
-_ONE: Final = 1 << _TIME_BITS
-_TICKS_PER_SECOND = 1000
+"""The records of a round, by this rate, give the time until the next one; see `UsageBook.begin_round`."""
 
 _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
-
-_Caller = tuple[str, str | None]
-
-
-class UsageSource(NamedTuple):
-    """
-    The source of uses in one hour; uses with an equal source are added up.
-
-    `digest` is the digest of the secret, `hour` counts hours since the epoch. `network` and `agent` are results of
-    `network_of` and `agent_family`. `key_id` is the key's id, 16 bytes, and `verifier` the name of the caller that
-    checked the key; in an in-process verifier they are zeros and empty, and the service adds them.
-    """
-
-    digest: bytes
-    hour: int
-    network: str | None
-    agent: str | None
-    key_id: bytes = bytes(_ID_BYTES)
-    verifier: str = ""
-
-
-class UsageRecord(NamedTuple):
-    """The number of uses from one source, and the times of the first and the last, to the millisecond below."""
-
-    source: UsageSource
-    uses: int
-    first: float
-    last: float
-
-
-class _Noted(NamedTuple):
-    """The sums of one hour, by their places, and the names of the callers."""
-
-    hour: int
-    sums: dict[int, int]
-    verifiers: list[_Caller]
-    callers: list[_Caller]
-
-    def record(self, place: int, found: int) -> UsageRecord:
-        names, caller = self.verifiers, place & _CALLER
-        if caller >= _FIRST_OF_ROUND:
-            names, caller = self.callers, caller - _FIRST_OF_ROUND
-        verifier, agent = names[caller]
-        key = (place >> _OTHER_BITS).to_bytes(_ID_BYTES + _DIGEST_BYTES, "big")
-        network = network_text(place >> _CALLER_BITS & _NETWORK)
-        source = UsageSource(key[_ID_BYTES:], self.hour, network, agent, key[:_ID_BYTES], verifier)
-        first, last = found >> _FIRST_SHIFT, found & _LAST
-        if first > last:
-            # The clock was set back.
-            first, last = last, first
-        begin = self.hour * HOUR_SECONDS
-        count = found >> _TIME_BITS & _COUNT
-        return UsageRecord(source, count, begin + first / _TICKS_PER_SECOND, begin + last / _TICKS_PER_SECOND)
-
-
-class UsageRecords:
-    """
-    Records that were taken out of a book.
-
-    They are made whenever they are read, from ints: to be read in the thread that writes them.
-    """
-
-    __slots__ = ("_noted", "_sums")
-
-    def __init__(self, noted: _Noted | None, sums: list[tuple[int, int]]) -> None:
-        self._noted = noted
-        self._sums = sums
-
-    def __len__(self) -> int:
-        return len(self._sums)
-
-    def __iter__(self) -> Iterator[UsageRecord]:
-        noted = self._noted
-        return iter(()) if noted is None else (noted.record(place, found) for place, found in self._sums)
-
 
 _NO_RECORDS = UsageRecords(None, [])
 
@@ -152,19 +67,19 @@ class UsageBook:
         self._most_sources = most_sources
         self._most_records = most_records
         # Number 0 has no name.
-        self._verifiers: list[_Caller] = [("", None)]
+        self._verifiers: list[CallerName] = [("", None)]
         self._number_by_verifier = {"": 0}
-        self._callers: list[_Caller] = []
-        self._number_by_caller: dict[_Caller, int] = {}
+        self._callers: list[CallerName] = []
+        self._number_by_caller: dict[CallerName, int] = {}
         self._hour = 0
         self._sums: dict[int, int] = {}
         self._sources: dict[int, int] = {}
         # Of hours that are over; and what was exchanged.
-        self._over: list[_Noted] = []
-        self._taken: list[_Noted] = []
+        self._over: list[Noted] = []
+        self._taken: list[Noted] = []
         self._began, self._round_seconds = 0.0, 0.0
         # One use now, and the times between which `now` has to lie for it: a millisecond.
-        self._use = _ONE
+        self._use = ONE
         self._from = self._to = 0.0
         self.lost = 0
 
@@ -180,7 +95,7 @@ class UsageBook:
             key_id: 16 bytes; zeros where it is not known.
             digest: The digest of the secret, 32 bytes.
         """
-        return int.from_bytes(key_id + digest, "big") << _OTHER_BITS
+        return int.from_bytes(key_id + digest, "big") << OTHER_BITS
 
     def verifier_number(self, verifier: str) -> int:
         """
@@ -191,7 +106,7 @@ class UsageBook:
         found = self._number_by_verifier.get(verifier)
         if found is not None:
             return found
-        if len(self._verifiers) >= _FIRST_OF_ROUND:
+        if len(self._verifiers) >= FIRST_OF_ROUND:
             return 0
         self._number_by_verifier[verifier] = len(self._verifiers)
         self._verifiers.append((verifier, None))
@@ -219,19 +134,19 @@ class UsageBook:
         """
         if not self._from <= now < self._to:
             self._set_time(now)
-        place = number | network << _CALLER_BITS | caller
+        place = number | network << CALLER_BITS | caller
         sums = self._sums
         found = sums.get(place)
         if found is None:
             self._add(place, number, caller, 1, now)
         else:
             # All ones, and one more: the carry counts, and zeros are left for the time.
-            sums[place] = (found | _LAST) + self._use
+            sums[place] = (found | LAST) + self._use
 
     def add(self, number: int, network: int, caller: int, count: int, first: float, last: float) -> None:
         """Add *count* uses between *first* and *last*, in the hour of *last*; the rest as for `note`."""
         self._set_time(last)
-        self._add(number | network << _CALLER_BITS | caller, number, caller, count, first)
+        self._add(number | network << CALLER_BITS | caller, number, caller, count, first)
 
     def take(self, most: int = MOST_AT_ONCE) -> UsageRecords:
         """Remove and give at most *most* records, of one hour; none when the book is empty."""
@@ -239,17 +154,29 @@ class UsageBook:
             self._exchange()
         return self._take(most)
 
-    def take_due(self, now: float) -> UsageRecords:
+    def begin_round(self, now: float) -> None:
         """
-        Remove and give at most `MOST_AT_ONCE` records of this round, of one hour; none when the next is not due.
+        Begin a round if one is due and the last one is over: all records that there are become due.
 
-        A round has all records that there are when it begins. The time until the next one grows with their number,
-        from 5 to 60 seconds: so a few keys are written at once, and many keys once a minute.
+        The time until the next round grows with their number, from 5 to 60 seconds: so a few keys are written at once,
+        and many keys once a minute.
         """
-        if not self._taken and not 0 <= now - self._began < self._round_seconds:
-            self._exchange()
-            seconds = len(self) / RECORDS_PER_SECOND
-            self._began, self._round_seconds = now, min(max(seconds, SHORTEST_ROUND_SECONDS), LONGEST_ROUND_SECONDS)
+        if self._taken or 0 <= now - self._began < self._round_seconds:
+            return
+        self._exchange()
+        seconds = self.due / RECORDS_PER_SECOND
+        self._began, self._round_seconds = now, min(max(seconds, SHORTEST_ROUND_SECONDS), LONGEST_ROUND_SECONDS)
+
+    def order_some(self) -> bool:
+        """
+        Order some of the due records by their keys, in a fraction of a millisecond; give False when all are.
+
+        It is for the database: keys in the order of their ids have their rows beside each other.
+        """
+        return any(noted.order_some() for noted in self._taken)
+
+    def take_due(self) -> UsageRecords:
+        """Remove and give at most `MOST_AT_ONCE` records of this round, of one hour; none when it is over."""
         return self._take(MOST_AT_ONCE)
 
     def take_all(self) -> Iterator[UsageRecords]:
@@ -259,7 +186,7 @@ class UsageBook:
 
     @property
     def due(self) -> int:
-        """How many records of this round are left."""
+        """The number of records of this round that are left."""
         return sum(len(noted.sums) for noted in self._taken)
 
     def _add(self, place: int, number: int, caller: int, count: int, first: float) -> None:
@@ -271,10 +198,10 @@ class UsageBook:
             if self._most_records is not None and self._used() >= self._most_records:
                 self.lost += count
                 return
-            found = since << _FIRST_SHIFT
-        before = found >> _FIRST_SHIFT
-        found += min(since - before, 0) << _FIRST_SHIFT
-        sums[place] = (found | _LAST) + self._use + (count - 1) * _ONE
+            found = since << FIRST_SHIFT
+        before = found >> FIRST_SHIFT
+        found += min(since - before, 0) << FIRST_SHIFT
+        sums[place] = (found | LAST) + self._use + (count - 1) * ONE
 
     def _place_of_new(self, place: int, number: int, caller: int) -> int:
         """Give the place where the uses of a new source are added up: its own, or the one without network and agent."""
@@ -297,14 +224,14 @@ class UsageBook:
         known = self._number_by_verifier.get(verifier)
         if known is not None and agent is None:
             return known
-        if len(self._callers) >= _FIRST_OF_ROUND:
+        if len(self._callers) >= FIRST_OF_ROUND:
             return known or 0
-        number = self._number_by_caller[verifier, agent] = _FIRST_OF_ROUND + len(self._callers)
+        number = self._number_by_caller[verifier, agent] = FIRST_OF_ROUND + len(self._callers)
         self._callers.append((verifier, agent))
         return number
 
     def _without_agent(self, caller: int) -> int:
-        return caller if caller < _FIRST_OF_ROUND else self.caller_of(self._callers[caller - _FIRST_OF_ROUND][0], None)
+        return caller if caller < FIRST_OF_ROUND else self.caller_of(self._callers[caller - FIRST_OF_ROUND][0], None)
 
     def _set_time(self, now: float) -> None:
         hour = hour_of(now)
@@ -312,11 +239,11 @@ class UsageBook:
             self._end_hour()
             self._hour = hour
         self._use = _ticks(now, hour) + 1
-        self._from, self._to = now, min(now + 1 / _TICKS_PER_SECOND, hour_end(now))
+        self._from, self._to = now, min(now + 1 / TICKS_PER_SECOND, hour_end(now))
 
     def _end_hour(self) -> None:
         if self._sums:
-            self._over.append(_Noted(self._hour, self._sums, self._verifiers, self._callers))
+            self._over.append(Noted(self._hour, self._sums, self._verifiers, self._callers))
         self._sums, self._sources = {}, {}
 
     def _exchange(self) -> None:
@@ -328,15 +255,14 @@ class UsageBook:
         if not self._taken:
             return _NO_RECORDS
         noted = self._taken[0]
-        # From the end of the dict, where it costs the same however many were taken before.
-        sums = [noted.sums.popitem() for _ in range(min(most, len(noted.sums)))]
+        sums = noted.take(most)
         if not noted.sums:
             del self._taken[0]
-        return UsageRecords(noted, sums[::-1])
+        return UsageRecords(noted, sums)
 
 
 def _ticks(now: float, hour: int) -> int:
-    return int((now - hour * HOUR_SECONDS) * _TICKS_PER_SECOND)
+    return int((now - hour * HOUR_SECONDS) * TICKS_PER_SECOND)
 
 
 def hour_of(now: float) -> int:

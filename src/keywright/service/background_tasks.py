@@ -35,7 +35,7 @@ WRITE_USAGE_EVERY_SECONDS = 5.0
 WRITE_ALL_WITHIN_SECONDS = 45.0
 """The time for all records of one round: the pauses between its batches become shorter where there are many."""
 
-LONGEST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 0.1
 """The longest pause after a batch of usage, so at most 1,000 records a second where that ends a round in time."""
 RETIRE_EVERY_SECONDS = 15.0
 NOTICE_EVERY_SECONDS = 60.0
@@ -52,6 +52,12 @@ NOTICE_DAYS = (1, 3, 14)
 
 MOST_AT_ONCE = 500
 """The most keys in one batch."""
+
+
+def usage_pause(due: int, seconds: float) -> float:
+    """Give the pause after a batch of usage, in seconds: so long that *due* records take *seconds* at most."""
+    batches = -(-due // MOST_RECORDS_AT_ONCE)
+    return max(min(seconds / max(batches, 1), LONGEST_PAUSE_SECONDS), 0.0)
 
 
 class Task(NamedTuple):
@@ -181,11 +187,13 @@ class ProcessTasks(BackgroundTasks):
     async def _write_usage(self) -> None:
         # First what had no answer: nothing newer is taken before.
         await self._batches.write(())
+        self.usage.begin_round(self.epoch_seconds())
+        while self.usage.order_some():  # noqa: ASYNC110 - nothing is waited for: requests are answered in between
+            await asyncio.sleep(0)
         end = self.monotonic() + WRITE_ALL_WITHIN_SECONDS
-        while records := self.usage.take_due(self.epoch_seconds()):
+        while records := self.usage.take_due():
             await self._batches.write([records])
-            batches = -(-self.usage.due // MOST_RECORDS_AT_ONCE)
-            await asyncio.sleep(max(min((end - self.monotonic()) / max(batches, 1), LONGEST_PAUSE_SECONDS), 0.0))
+            await asyncio.sleep(usage_pause(self.usage.due, end - self.monotonic()))
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,7 @@ from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
-from keywright.keys.usage import HOUR_SECONDS, UsageRecord
+from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
 
 MOST_LOOK_UPS = 64
 """The number of concurrent look-ups; others wait."""

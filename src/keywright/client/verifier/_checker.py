@@ -25,7 +25,8 @@ from keywright.keys.cache import BOUND_SECONDS, WEIGHT_BYTES, DigestCache, LookU
 from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
 from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter
 from keywright.keys.scopes import are_granted
-from keywright.keys.usage import MOST_SOURCES, UsageBook, UsageRecord, agent_family
+from keywright.keys.usage import MOST_SOURCES, UsageBook, agent_family
+from keywright.keys.usage_records import UsageRecord
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
 ORDINARY_BYTES = 2048

@@ -9,7 +9,7 @@ from keywright.client.errors import KeywrightError, Refused
 from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._tasks import end_tasks
-from keywright.keys.usage import UsageRecord
+from keywright.keys.usage_records import UsageRecord
 
 MOST_UNACKNOWLEDGED = 10_000
 """The number of acknowledgements that wait while the service is unavailable; beyond it the oldest are dropped."""

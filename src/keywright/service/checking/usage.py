@@ -7,10 +7,13 @@ so the same batch is written again until there is an answer.
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
-from keywright.keys.usage import HOUR_SECONDS, UsageRecord
+from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
 from keywright.service.checking.ports import CheckingStore, HourlyUsage, UsageBatch
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UsageBatches:
@@ -63,20 +66,25 @@ class _HourlyUsages:
 
 
 def _stored(record: UsageRecord) -> HourlyUsage:
-    source = record.source
+    source, first = record.source, _time(record.first)
     return HourlyUsage(
         key_id=UUID(bytes=source.key_id),
         digest=source.digest,
-        hour=_time(source.hour * HOUR_SECONDS),
+        hour=_hour(source.hour),
         network=source.network,
         agent=source.agent,
         verifier=source.verifier,
-        first_seen=_time(record.first),
-        last_seen=_time(record.last),
+        first_seen=first,
+        last_seen=first if record.last == record.first else _time(record.last),
         count=record.uses,
     )
 
 
 def _time(seconds: float) -> datetime:
     # Added to the epoch: exact to the microsecond, where fromtimestamp would round a second time.
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+@lru_cache(maxsize=4)
+def _hour(number: int) -> datetime:
+    return _time(number * HOUR_SECONDS)

@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -304,18 +306,21 @@ def _revoke_verifier(connection: sqlite3.Connection, name: str, at: int) -> Row 
 def _add_usage(connection: sqlite3.Connection, uses: Sequence[HourlyUsageRow], batch: Row) -> None:
     if not connection.execute(sql.BEGIN_BATCH, batch).rowcount:
         return
-    secrets: dict[tuple[bytes, bytes], list[Any]] = {}
-    for use in uses:
-        key = (use.digest, use.key_id)
-        secret = secrets.get(key)
-        if secret is None:
-            secret = secrets[key] = connection.execute(sql.NAMED_BY_DIGEST, key).fetchall()
-        for (secret_id,) in secret:
-            source = (use.network, use.agent, use.verifier, use.first_seen, use.last_seen, use.count)
-            connection.execute(sql.USED, (use.first_seen, use.last_seen, secret_id))
-            connection.execute(sql.ADD_TO_HOUR, (use.key_id, use.hour, use.count))
-            connection.execute(sql.ADD_TO_SOURCE, (secret_id, *source))
-    connection.executemany(sql.KEEP_LATEST_SOURCES, [row for secret in secrets.values() for row in secret])
+    # In the order of keys, whose rows are beside each other.
+    for (key_id, digest), of_secret in groupby(sorted(uses), key=itemgetter(0, 1)):
+        named = connection.execute(sql.NAMED_BY_DIGEST, (digest, key_id)).fetchone()
+        if named is not None:
+            _add_usage_of(connection, key_id, named[0], list(of_secret))
+
+
+def _add_usage_of(connection: sqlite3.Connection, key_id: Any, secret_id: Any, uses: Sequence[HourlyUsageRow]) -> None:
+    times = (min(use.first_seen for use in uses), max(use.last_seen for use in uses))
+    connection.execute(sql.USED, (*times, secret_id))
+    for hour, of_hour in groupby(uses, key=itemgetter(2)):
+        connection.execute(sql.ADD_TO_HOUR, (key_id, hour, sum(use.count for use in of_hour)))
+    # All columns from `network` on.
+    connection.executemany(sql.ADD_TO_SOURCE, [(secret_id, *use[3:]) for use in uses])
+    connection.execute(sql.KEEP_LATEST_SOURCES, (secret_id,))
 
 
 def _days(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:
