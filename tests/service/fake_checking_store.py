@@ -1,7 +1,7 @@
 """What checking needs from outside, in memory and under a test's control."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -65,6 +65,7 @@ class FakeCheckingStore:
         self.away = False
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
+        self.queries: list[list[bytes]] = []
         self.metadata_look_ups = 0
         self.readings = 0
         # How many changes one reading gives.
@@ -79,14 +80,15 @@ class FakeCheckingStore:
         seq = len(self.changes) + 1
         self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, written_at=at))
 
-    async def find_key(self, digest: bytes) -> KeyFacts | None:
-        self.look_ups += 1
+    async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
+        self.queries.append(list(digests))
+        self.look_ups += len(digests)
         # Read before the wait, as a slow answer is.
-        facts = self.facts.get(digest)
+        found = {digest: self.facts[digest] for digest in digests if digest in self.facts}
         if self.hold is not None:
             await self.hold.wait()
         self.must_answer()
-        return facts
+        return found
 
     async def find_metadata(self, digest: bytes) -> str | None:
         self.metadata_look_ups += 1

@@ -188,8 +188,7 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
 CHECKING = {
     "changes": checking_sql.CHANGES,
     "begin": checking_sql.BEGIN_AT,
-    "find": statements.FIND,
-    "find many": checking_sql.FIND_MANY,
+    "find": checking_sql.FIND_MANY,
     "acknowledge": checking_sql.ACKNOWLEDGE,
     "add usage": checking_sql.ADD_USAGE,
     **USAGE,

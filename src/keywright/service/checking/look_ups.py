@@ -100,7 +100,8 @@ class LookUps:
     async def _read(self, look_up: LookUp, share: Share) -> KeyFacts | None:
         facts = None
         try:
-            facts = await self._in_turn(self._store.find_key, look_up.digest, share)
+            found = await self._in_turn(lambda digest: self._store.find_keys([digest]), look_up.digest, share)
+            facts = found.get(look_up.digest)
         finally:
             self._cache.end(look_up, facts)
         return facts

@@ -4,7 +4,7 @@ What checking needs from outside, as contracts. An adapter keeps every sentence 
 tests/storage/checking_contract.py holds the promises of the store as tests; they run on every store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -59,11 +59,12 @@ class KeyStore(Protocol):
     transaction, durable when it returns, `StorageUnavailable` within a few seconds.
     """
 
-    async def find_key(self, digest: bytes) -> KeyFacts | None:
+    async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
         """
-        Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
+        Read the facts of the keys with these secrets from the primary, by digest, in one query.
 
-        Also those of a secret that has retired: they say so.
+        A digest that is no secret's, or that of a deleted key, is not in it. Those of a secret that has retired are,
+        and say so. Any number of digests, of any length, equal ones among them.
 
         Raises:
             StorageUnavailable: The store cannot be reached.
