@@ -281,6 +281,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
         turns=_turns(plugs, "look-ups"),
+        on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
     )
     return _CheckingParts(
         Checker(

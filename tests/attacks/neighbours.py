@@ -100,7 +100,7 @@ class Watched:
         return cast("Found[Any]", await self._counted(org_id, part))
 
     async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
-        """Look keys up; unknown ones are the attacker's."""
+        """Look keys up by one query, which counts as the attacker's."""
         self.attacked.set()
         self.queries.append(len(digests))
         with self.attackers.one():

@@ -248,6 +248,30 @@ class FollowingContract:
         # The second takes only what it does not share.
         assert found[0].weight > found[1].weight
 
+    async def test_keys_are_named_by_their_last_use(self, store: RunningStore, other: RunningStore) -> None:
+        """The secrets of used keys come page by page: the latest hour first, and of each key those that work."""
+        unused, old, rotated, both = [await _created(store) for _ in range(4)]
+        ended, running = a_rotation(rotated.api_key), a_rotation(both.api_key, at=datetime.now(UTC))
+        await store.rotate(ended)
+        await store.rotate(running)
+        later = HOUR + timedelta(days=36_500)
+        hours = [(old, later), (rotated, later + timedelta(hours=1)), (both, later + timedelta(hours=1)), (both, later)]
+        uses = [an_hourly_usage(made, hour=hour) for made, hour in hours]
+        await store.add_usage(uses, a_batch())
+        for limit in (1, 3, 100):
+            digests: list[bytes] = []
+            below = None
+            while below is None or below.hour >= later:
+                page = await other.recently_used(below=below, limit=limit)
+                digests += page.digests
+                below = page.last
+                if below is None:
+                    break
+            both_work = [running.secret_digest, both.secret_digest]
+            expected = [*both_work, ended.secret_digest, *both_work, old.secret_digest]
+            assert digests[: len(expected)] == expected
+            assert unused.secret_digest not in digests
+
     async def test_a_caller_that_goes_away_harms_nobody(self, store: RunningStore) -> None:
         """Cancelled look-ups leave their neighbours answered."""
         made = await _created(store)

@@ -53,6 +53,20 @@ class UsageBatch(NamedTuple):
     number: int
 
 
+class Use(NamedTuple):
+    """A key that was used in an hour, which is named by its beginning, in UTC."""
+
+    hour: datetime
+    key_id: UUID
+
+
+class RecentlyUsed(NamedTuple):
+    """The digests of the secrets of recently used keys; the next ones begin below `last`, None where none are left."""
+
+    digests: Sequence[bytes]
+    last: Use | None
+
+
 class KeyStore(Protocol):
     """
     The part of the store that a verification needs. The rules of `management.ports.Store` hold: one call, one
@@ -83,6 +97,21 @@ class KeyStore(Protocol):
 
 class CheckingStore(KeyStore, Protocol):
     """What checking keeps in the store."""
+
+    async def recently_used(self, *, below: Use | None, limit: int) -> RecentlyUsed:
+        """
+        Name the secrets of the keys that were used last, the latest hour first, and the newest key of an hour.
+
+        A key comes once for each hour of its use, with its current secret and a replaced one that still works.
+
+        Args:
+            below: The use to begin below; None for the latest.
+            limit: How many uses are read at most.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        ...
 
     async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
         """

@@ -23,7 +23,7 @@ from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
-from keywright.service.turns import Turns
+from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
@@ -44,7 +44,8 @@ class Verification:
         now: Seconds since the epoch.
         monotonic: Seconds on the clock of *cache*.
         outage_seconds: How long cached keys are accepted while the database is unavailable.
-        turns: Of the look-ups of each caller; None for any number at once.
+        turns: Of the look-ups of metadata of each caller; None for any number at once.
+        on_wait: As for `LookUps`.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Verification:
         monotonic: Seconds,
         outage_seconds: float,
         turns: Turns | None = None,
+        on_wait: OnWait = lambda seconds: None,
     ) -> None:
         self._cache = cache
         self._brand = brand
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
-        self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns)
+        self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns, on_wait=on_wait)
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
 
