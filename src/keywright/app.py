@@ -47,6 +47,7 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verification import Checker, Verification
+from keywright.service.checking.warm_up import WarmUp
 from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
@@ -252,7 +253,7 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
+    background: "_Background"
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -301,7 +302,12 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)),
+        (
+            follower,
+            _process_tasks(settings, plugs, follower, usage),
+            _key_tasks(settings, plugs),
+            _warm_up(settings, plugs, follower, cache),
+        ),
     )
 
 
@@ -361,18 +367,25 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(
-    plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks], measures: Measures
-) -> Lifespan[Any]:
+def _warm_up(settings: Settings, plugs: Plugs, follower: ChangeFollower, cache: KeyCache) -> WarmUp:
+    half = settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES // 2
+    return WarmUp(plugs.store, cache, begun=follower.begun, most=settings.warm_keys, room=half)
+
+
+_Background = tuple[ChangeFollower, ProcessTasks, KeyTasks, WarmUp]
+
+
+def _lifespan(plugs: Plugs, background: _Background, measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
         await plugs.limiter.start()
         await plugs.store.start()
-        _, process_tasks, key_tasks = background
+        _, process_tasks, key_tasks, warm_up = background
         # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
+        warm_up.start()
         measures.start()
         try:
             yield

@@ -195,6 +195,13 @@ class Settings(DatabaseSettings):
         description="The memory of the cache of keys in each process, in MiB. A key with a name, two scopes and no "
         "metadata takes about 450 bytes; long names, scopes, networks and metadata take more.",
     )
+    warm_keys: int = Field(
+        default=200_000,
+        ge=0,
+        le=10_000_000,
+        description="How many of the latest uses of keys each process reads after its start, to cache these keys in "
+        "the background, in at most half of the cache; 0 for none.",
+    )
     public_url: str | None = Field(
         default=None,
         description="The address of the service for its clients, such as `https://keys.acme.example`: the `servers` of "

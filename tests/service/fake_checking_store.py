@@ -7,7 +7,7 @@ from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change, Reading
-from keywright.service.checking.ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, RecentlyUsed, UsageBatch, Use
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
@@ -66,6 +66,8 @@ class FakeCheckingStore:
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
         self.queries: list[list[bytes]] = []
+        # The digests of the keys of each use, the latest use first.
+        self.uses: dict[Use, list[bytes]] = {}
         self.metadata_look_ups = 0
         self.readings = 0
         # How many changes one reading gives.
@@ -89,6 +91,12 @@ class FakeCheckingStore:
             await self.hold.wait()
         self.must_answer()
         return found
+
+    async def recently_used(self, *, below: Use | None, limit: int) -> RecentlyUsed:
+        self.must_answer()
+        uses = [use for use in self.uses if below is None or use < below][:limit]
+        digests = [digest for use in uses for digest in self.uses[use]]
+        return RecentlyUsed(digests, uses[-1] if len(uses) == limit else None)
 
     async def find_metadata(self, digest: bytes) -> str | None:
         self.metadata_look_ups += 1
