@@ -30,6 +30,7 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
+from keywright.api.verify import bodies
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -46,6 +47,7 @@ from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
+from keywright.service.checking.preparation import Preparation
 from keywright.service.checking.verification import Checker, Verification
 from keywright.service.checking.warm_up import WarmUp
 from keywright.service.management.change_limit import ChangeLimit
@@ -258,10 +260,12 @@ class _CheckingParts:
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     most_bytes = settings.cache_mib * 1024 * 1024
-    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"))
+    usage = UsageBook()
+    cache = KeyCache(
+        most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"), prepare=Preparation(usage, bodies.prepare)
+    )
     verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
-    usage = UsageBook()
     verifiers = Verifiers(
         store=plugs.store,
         cache=verifier_cache,

@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
+from keywright.api.verify import bodies
 from keywright.api.verify.callers import Callers
 from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.failure_limit import FailureLimit
+from keywright.service.checking.preparation import Preparation
 from keywright.service.checking.verification import Verification
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
@@ -49,7 +51,8 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.cache, self.verifier_cache = KeyCache(100), VerifierCache(10)
+        self.cache = KeyCache(100, prepare=Preparation(self.usage, bodies.prepare))
+        self.verifier_cache = VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
         self.store.verifier_by_digest[CREDENTIAL.digest] = Verifier(

@@ -12,6 +12,7 @@ import pytest
 from keywright.api.verify import batch as batch_module
 from keywright.api.verify.batch import Batches
 from keywright.api.verify.bodies import read
+from keywright.keys.addresses import read_networks
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.usage import hour_end
@@ -20,7 +21,7 @@ from tests.api.checking_plane import FACTS, KEY, NOW_SECONDS, OTHER_KEY, PAIR, C
 
 KINDS: dict[str, dict[str, Any]] = {
     "limited": {"rate_limits": (RateLimit("minute", 5, 60), RateLimit("day", 100, 86_400))},
-    "bound": {"allowed_ips": ("192.0.2.0/24",)},
+    "bound": {"networks": read_networks(["192.0.2.0/24"])},
     "revoked": {"revoked": True},
     "expiring": {"expires_at": NOW_SECONDS + 1000},
     "going": {"retires_at": NOW_SECONDS + 5000},

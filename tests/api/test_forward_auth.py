@@ -17,6 +17,7 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
+from keywright.keys.addresses import read_networks
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
@@ -303,7 +304,7 @@ async def test_outage(door: Door) -> None:
 
 async def test_addresses(door: Door) -> None:
     """A key that is bound to networks is let through from there alone, as far as trusted proxies tell where that is."""
-    door.store.facts[PAIR.private.digest] = replace(FACTS, allowed_ips=("203.0.113.0/24",))
+    door.store.facts[PAIR.private.digest] = replace(FACTS, networks=read_networks(["203.0.113.0/24"]))
     inside, outside = ({**BEARING, "X-Forwarded-For": address} for address in ("203.0.113.9", "198.51.100.1"))
     assert (await door.ask(FORWARD_AUTH, inside)).status_code == 200
     forged = {**BEARING, "X-Forwarded-For": "203.0.113.9, 198.51.100.1"}

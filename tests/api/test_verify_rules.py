@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from keywright.api.verify.routes import ServiceApp
+from keywright.keys.addresses import read_networks
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code
 from keywright.service.checking.verdicts import Caller
@@ -68,7 +69,7 @@ async def counter(request: pytest.FixtureRequest) -> AsyncIterator[Counter]:
 
 async def test_addresses(counter: Counter) -> None:
     """A key that is bound to networks is valid from them only, and never without an address."""
-    counter.key(allowed_ips=("192.0.2.0/24", "2001:db8::/32"))
+    counter.key(networks=read_networks(("192.0.2.0/24", "2001:db8::/32")))
     for inside in ("192.0.2.7", "::ffff:192.0.2.7", "2001:db8::1%eth0"):
         assert (await counter.ask(client_ip=inside))["code"] == "valid"
     for outside in ("192.0.3.1", "nonsense", "", None):
@@ -147,7 +148,7 @@ async def test_cost(counter: Counter) -> None:
         ({"expires_at": NOW_SECONDS}, {}, "expired"),
         ({}, {"environment": "sandbox"}, "wrong_environment"),
         ({}, {"scopes": ["no:such"]}, "insufficient_scope"),
-        ({"allowed_ips": ("192.0.2.0/24",)}, {"client_ip": "192.0.3.1"}, "ip_not_allowed"),
+        ({"networks": read_networks(["192.0.2.0/24"])}, {"client_ip": "192.0.3.1"}, "ip_not_allowed"),
     ],
     ids=str,
 )
@@ -218,7 +219,10 @@ async def test_limits_during_an_outage(counter: Counter) -> None:
 async def test_facts(counter: Counter) -> None:
     """An in-process verifier gets all facts that a verdict depends on, and counts limits itself."""
     counter.key(
-        rate_limits=LIMITS, allowed_ips=("192.0.2.0/24",), retires_at=NOW_SECONDS + 1.5, expires_at=NOW_SECONDS + 2
+        rate_limits=LIMITS,
+        networks=read_networks(["192.0.2.0/24"]),
+        retires_at=NOW_SECONDS + 1.5,
+        expires_at=NOW_SECONDS + 2,
     )
     for _ in range(3):
         answer = await counter.ask(facts=True, client_ip="192.0.2.7")

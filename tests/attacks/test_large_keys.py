@@ -13,7 +13,7 @@ from keywright.api.verify.batch import Batches
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.routes import ServiceApp
-from keywright.keys.addresses import MOST_NETWORKS
+from keywright.keys.addresses import MOST_NETWORKS, read_networks
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache, weight_of
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey
@@ -96,14 +96,14 @@ async def test_the_cache_of_large_keys(url: str) -> None:
 def large_facts(number: int) -> KeyFacts:
     """Make the facts of a key with the longest scopes and networks, all its own."""
     scopes = tuple(f"r{number:06}{each:03}{'x' * 50}:{'y' * 60}" for each in range(MOST_SCOPES))
-    networks = tuple(f"2001:db8:{number:x}:{each:x}::/64" for each in range(MOST_NETWORKS))
+    networks = read_networks(f"2001:db8:{number:x}:{each:x}::/64" for each in range(MOST_NETWORKS))
     return KeyFacts(
         id=number.to_bytes(16),
         org_id=b"o" * 16,
         name="n",
         environment="live",
         scopes=scopes,
-        allowed_ips=networks,
+        networks=networks,
         weight=weight_of((scopes, networks, *scopes, *networks)),
     )
 

@@ -10,6 +10,7 @@ from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._cached_verdicts import LONGEST_AGENT, MOST_CACHED
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
+from keywright.keys.addresses import read_networks
 from keywright.keys.format import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
@@ -234,7 +235,7 @@ def test_a_replaced_secret_retires_while_it_is_held(world: World) -> None:
 
 def test_each_address_is_judged(world: World) -> None:
     """A key that is bound to networks passes from there only, also right after it passed; nowhere is not there."""
-    world.hold(facts(allowed_ips=("192.0.2.0/24", "2001:db8::/32")))
+    world.hold(facts(networks=read_networks(("192.0.2.0/24", "2001:db8::/32"))))
     for _ in range(2):
         assert world.verify_now(client_ip="192.0.2.7")
         assert world.verify_now(client_ip="::ffff:192.0.2.7")
@@ -248,7 +249,7 @@ def test_each_address_is_judged(world: World) -> None:
 
 def test_an_answer_for_another_address(world: World) -> None:
     """What the service said of one request's address is not said of another one's that waited for the same answer."""
-    bound = facts(allowed_ips=("192.0.2.0/24",))
+    bound = facts(networks=read_networks(["192.0.2.0/24"]))
     for said in (Code.VALID, Code.IP_NOT_ALLOWED):
         answer = Answer(code=said, facts=bound, complete=True)
         from_there, from_elsewhere = (world.answer(answer, client_ip=ip) for ip in ("192.0.2.7", "192.0.3.7"))

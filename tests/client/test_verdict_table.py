@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from keywright.client.verifier import Verdict
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
+from keywright.keys.addresses import read_networks
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit, decide_one
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
@@ -83,7 +84,7 @@ def cases() -> Iterator[Case]:
             expires_at=expires,
             retires_at=retires,
             scopes=granted,
-            allowed_ips=allowed,
+            networks=read_networks(allowed),
             rate_limits=limits,
         )
         yield Case(facts, Requirements(environment=environment, scopes=wanted, client_ip=ip), spent, cost)
@@ -175,7 +176,7 @@ class InProcess:
     def decide_one(self, case: Case) -> None:
         """Let other requests use up the limit first, whatever rule would refuse this one."""
         if case.spent:
-            free = replace(case.facts, revoked=False, disabled=False, expires_at=inf, retires_at=inf, allowed_ips=())
+            free = replace(case.facts, revoked=False, disabled=False, expires_at=inf, retires_at=inf, networks=())
             self.tell(
                 Answer(code=Code.VALID, facts=free, complete=True),
                 case._replace(requirements=Requirements(), cost=case.spent),

@@ -9,6 +9,7 @@ import pytest
 
 from keywright.api.verify.bodies import write
 from keywright.contract import VerifyResponse, read
+from keywright.keys.addresses import read_networks
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, Explanation, KeyFacts
@@ -24,7 +25,7 @@ FACTS = KeyFacts(
     revoked=False,
     scopes=("invoices:read",),
     retires_at=inf,
-    allowed_ips=("192.0.2.0/24",),
+    networks=read_networks(["192.0.2.0/24"]),
     rate_limits=(LIMIT,),
 )
 

@@ -1,7 +1,8 @@
 """Networks that a key may be used from, and the addresses that requests come from."""
 
+import os
 import random
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 
@@ -9,9 +10,14 @@ from keywright.keys.addresses import (
     canonical_network,
     client_address,
     failure_networks,
-    is_allowed,
     is_loopback,
+    lies_in,
+    network_number,
     network_of,
+    network_text,
+    network_texts,
+    packed,
+    read_networks,
 )
 
 
@@ -84,7 +90,7 @@ def test_not_a_network(text: str) -> None:
 )
 def test_allowed(address: str | None, networks: tuple[str, ...], allowed: bool) -> None:
     """An address is allowed in the networks it lies in; what is no address, or not known, never is."""
-    assert is_allowed(address, networks) is allowed
+    assert lies_in(packed(address), read_networks(networks)) is allowed
 
 
 def test_bit_by_bit() -> None:
@@ -98,7 +104,63 @@ def test_bit_by_bit() -> None:
         inside = network | chance.getrandbits(bits) >> length
         address = inside ^ (chance.randint(0, 1) << chance.randint(0, bits - 1))
         same = f"{address:0{bits}b}"[:length] == f"{network:0{bits}b}"[:length]
-        assert is_allowed(str(kind(address)), (f"{kind(network)}/{length}",)) is same
+        networks = read_networks([f"{kind(network)}/{length}"])
+        assert network_texts(networks) == (str(ip_network(f"{kind(network)}/{length}")),)
+        assert lies_in(packed(str(kind(address))), networks) is same
+
+
+@pytest.mark.parametrize("text", ["", "here", "192.0.2.0", "192.0.2.0/", "/24", "192.0.2.0/33"])
+def test_networks_that_cannot_be_read(text: str) -> None:
+    """Text that is no network in canonical form is an error, never a network in which an unknown address lies."""
+    with pytest.raises(ValueError, match=r"canonical|literal|negative"):
+        read_networks([text])
+
+
+def an_address_or_nearly(chance: random.Random) -> str:
+    """Write an address in one of its forms, with a flaw in one of two."""
+    parts = [f"{chance.getrandbits(16):x}" for _ in range(chance.choice([8, 8, 8, 7, 6, 9]))]
+    four = ".".join(str(chance.choice([0, 1, 9, 10, 255, 256, chance.randrange(300)])) for _ in range(4))
+    text = chance.choice(
+        [
+            four,
+            four,
+            ":".join(parts),
+            str(IPv6Address(chance.getrandbits(128) & -(1 << chance.randrange(128)) & (1 << 128) - 1)),
+            IPv6Address(chance.getrandbits(chance.randrange(1, 129))).exploded,
+            f"{':'.join(parts[: chance.randrange(8)])}::{':'.join(parts[: chance.randrange(8)])}",
+            f"{chance.choice(['::ffff:', '::FFFF:', '::', '64:ff9b::', '0:0:0:0:0:ffff:', '1:2:3:4:5:6:'])}{four}",
+        ]
+    )
+    for _ in range(chance.choice([0, 0, 0, 1, 1, 2])):
+        place = chance.randrange(len(text) + 1)
+        inserted = chance.choice(
+            ["", "0", "00", ".", ":", "::", "%", "%1", "a", "F", "g", "/", " ", "\n", "\0", "-", "+", "²", "٣"]
+        )
+        text = text[:place] + inserted + text[place + chance.randrange(3) :]
+    return text
+
+
+def test_addresses_are_read_as_the_library_reads_them() -> None:
+    """
+    Of 30 000 generated texts the same ones are addresses, and the same ones, as for `ipaddress`.
+
+    `ADDRESSES=1000000 pytest tests/keys/test_addresses.py` generates more.
+    """
+    chance, read = random.Random(7), 0
+    for _ in range(int(os.environ.get("ADDRESSES", "30000"))):
+        text = an_address_or_nearly(chance)
+        number = packed(text)
+        try:
+            found = ip_address(text.partition("%")[0])
+        except ValueError:
+            assert number == 0, text
+            continue
+        found = getattr(found, "ipv4_mapped", None) or found
+        assert number == 1 << found.max_prefixlen | int(found), text
+        kind, length = (IPv4Network, 24) if isinstance(found, IPv4Address) else (IPv6Network, 48)
+        assert network_text(network_number(number)) == str(kind((int(found), length), strict=False)), text
+        read += 1
+    assert read > 10_000
 
 
 @pytest.mark.parametrize(

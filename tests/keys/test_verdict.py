@@ -6,6 +6,7 @@ from math import inf
 
 import pytest
 
+from keywright.keys.addresses import read_networks
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
 
@@ -44,7 +45,7 @@ def plainly(key: KeyFacts, requirements: Requirements) -> str:
         ("insufficient_scope", not all(any(grants(has, wants) for has in key.scopes) for wants in requirements.scopes)),
         (
             "ip_not_allowed",
-            bool(key.allowed_ips) and not any(requirements.client_ip in INSIDE[net] for net in key.allowed_ips),
+            bool(key.networks) and not any(requirements.client_ip in INSIDE[net] for net in key.allowed_ips),
         ),
     ]
     return next((word for word, applies in refused if applies), "valid")
@@ -63,7 +64,7 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
             retires_at=chance.choice(ends),
             environment=chance.choice(["live", "sandbox"]),
             scopes=tuple(chance.sample(SCOPES[:-1], chance.choice([0, 1, 2, 3]))),
-            allowed_ips=tuple(chance.sample(list(INSIDE), chance.choice([0, 0, 1, 2]))),
+            networks=read_networks(chance.sample(list(INSIDE), chance.choice([0, 0, 1, 2]))),
             rate_limits=chance.choice([(), (RateLimit("r", 1, 1),)]),
         )
         requirements = Requirements(
@@ -84,7 +85,7 @@ def test_the_first_rule_that_refuses_is_the_verdict() -> None:
 
 def test_a_secret_that_has_ended() -> None:
     """The verdict on it depends on nothing that can change, so that a cached one is as good as a new one."""
-    for changed in ({}, {"revoked": True}, {"expires_at": NOW}, {"allowed_ips": ("192.0.2.0/24",)}):
+    for changed in ({}, {"revoked": True}, {"expires_at": NOW}, {"networks": read_networks(["192.0.2.0/24"])}):
         ended = facts(retires_at=NOW, **changed)
         verdict = judge(ended, Requirements(environment="sandbox", scopes=("b:read",)), NOW)
         assert verdict is Code.REPLACED
@@ -113,9 +114,9 @@ def test_asking_for_nothing() -> None:
         (facts(retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
         (facts(expires_at=NOW, retires_at=NOW), NO_REQUIREMENTS, ("replaced by a rotation", "new secret")),
         (facts(), Requirements(environment="sandbox"), ("live", "sandbox")),
-        (facts(allowed_ips=("192.0.2.0/24",)), NO_REQUIREMENTS, ("not known", "192.0.2.0/24")),
+        (facts(networks=read_networks(["192.0.2.0/24"])), NO_REQUIREMENTS, ("not known", "192.0.2.0/24")),
         (
-            facts(allowed_ips=("192.0.2.0/24",)),
+            facts(networks=read_networks(["192.0.2.0/24"])),
             Requirements(client_ip="192.0.3.1"),
             ("another address", "192.0.2.0/24"),
         ),

@@ -10,7 +10,7 @@ from tests.service.fake_checking_store import FakeTime
 
 class FakeRateLimiter:
     """
-    Counts one limit after the other; `asked` is what it was asked for.
+    Counts one limit after the other; `asked` is what it was asked for, `taken` what it allowed.
 
     `far` makes it a count that has to be waited for, `away` one that cannot be reached.
     """
@@ -19,6 +19,7 @@ class FakeRateLimiter:
         self._time = time
         self._kept: dict[tuple[bytes, RateLimit], float] = {}
         self.asked: list[tuple[bytes, int]] = []
+        self.taken: list[tuple[bytes, int]] = []
         self.far = self.away = False
 
     def acquire_now(self, key_id: bytes, limits: Sequence[RateLimit], cost: int) -> RateLimitDecision | None:
@@ -36,7 +37,9 @@ class FakeRateLimiter:
         spent = [decide_one(limit, since, now, cost) for limit, since in zip(limits, kept, strict=True)]
         allowed = all(one.allowed for one in spent)
         waits = [one.retry_after_seconds for one in spent]
-        if not allowed:
+        if allowed:
+            self.taken.append((key_id, cost))
+        else:
             spent = [decide_one(limit, since, now, 0) for limit, since in zip(limits, kept, strict=True)]
         self._kept |= {(key_id, limit): one.full_at for limit, one in zip(limits, spent, strict=True)}
         states = tuple(

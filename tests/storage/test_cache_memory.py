@@ -33,7 +33,7 @@ def telling(number: int) -> Row:
 
 def restricted(number: int) -> Row:
     limits = [["minute", 1000 + number, 60], ["day", 100_000, 86_400]]
-    return {"allowed_ips": json.dumps([f"192.0.2.{number}/32"]), "rate_limits": json.dumps(limits)}
+    return {"allowed_ips": json.dumps([f"192.0.{number >> 8}.{number & 255}/32"]), "rate_limits": json.dumps(limits)}
 
 
 def long(number: int) -> Row:

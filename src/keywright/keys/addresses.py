@@ -5,25 +5,34 @@ An address is also a network of one address. IPv4 addresses mapped into IPv6 (`:
 shows them) are IPv4 addresses.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 MOST_NETWORKS = 100
-# The most networks of a short list.
-_FEW = 4
 # Characters of an IPv6 address with an IPv4 address at its end.
 _LONGEST = 45
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# The class and prefix length of the network that stands for a source, by the version of its address.
-_SOURCE_NETWORKS: Mapping[int, tuple[type[Network], int]] = {
-    4: (IPv4Network, 24),
-    6: (IPv6Network, 48),
-}
+Networks = tuple[int, ...]
+"""
+The networks that a key is bound to: for each a shift, then the address of `packed` shifted by it to the right.
+
+One flat tuple, because each process may cache hundreds of thousands of them.
+"""
+
+_IPV4_BITS, _IPV6_BITS = 32, 128
+_IPV4, _IPV6 = 1 << _IPV4_BITS, 1 << _IPV6_BITS
+# Larger than every IPv4 address of `packed`.
+_FIRST_IPV6 = _IPV4 << 1
+_LAST_32_BITS = _IPV4 - 1
+# The first 96 bits of an IPv4 address mapped into IPv6.
+_MAPPED = 0xFFFF
+_number = int.from_bytes
 
 
 def canonical_network(text: str) -> str | None:
@@ -43,45 +52,94 @@ def canonical_network(text: str) -> str | None:
         return None
 
 
-def is_allowed(address: str | None, networks: tuple[str, ...]) -> bool:
+def packed(text: str | None) -> int:
     """
-    Tell whether *address* lies in one of *networks*; False for None and for text that is no address.
+    Read an address as one number that says its version, too; 0 for text that is no address.
+
+    `1 << 32 | address` for IPv4 and for IPv4 mapped into IPv6, `1 << 128 | address` for IPv6. Shifted to the right, two
+    numbers of different versions are never equal.
 
     Args:
-        address: Anything at all, from anyone; the zone of an IPv6 address is ignored.
-        networks: In canonical form.
+        text: Anything at all, from anyone; the zone of an address is ignored. Read as `ipaddress` reads it.
     """
-    return (_lies_in_few if len(networks) <= _FEW else _lies_in_many)(address, networks)
+    if not text:
+        return 0
+    if "%" in text:
+        text = text[: text.index("%")]
+    try:
+        if ":" not in text:
+            return _IPV4 | _number(inet_pton(AF_INET, text), "big")
+        found = _number(inet_pton(AF_INET6, text), "big")
+    except (OSError, ValueError):
+        return 0
+    return _IPV4 | found & _LAST_32_BITS if found >> 32 == _MAPPED else _IPV6 | found
 
 
-def _lies_in(address: str | None, networks: tuple[str, ...]) -> bool:
-    found = _read(address)
-    return found is not None and any(found in network for network in _networks(networks))
-
-
-# An entry keeps the networks of a key: some hundred bytes of a short list, 8 KB of the longest.
-_lies_in_few = lru_cache(maxsize=65_536)(_lies_in)
-_lies_in_many = lru_cache(maxsize=1024)(_lies_in)
-
-
-@lru_cache(maxsize=4096)
-def network_of(address: str | None) -> str | None:
+def network_number(address: int) -> int:
     """
-    Give the network of an address in CIDR form: /24 for IPv4, /48 for IPv6; None for text that is no address.
+    Give the number of the network that stands for a source: the /24 of an IPv4 address, the /48 of an IPv6 address.
 
     An owner can recognise a source of requests by it; it does not identify a person.
 
     Args:
-        address: Anything at all, from anyone; the zone of an IPv6 address is ignored.
+        address: Of `packed`; 0, which is unknown, gives 0.
     """
-    found = _read(address)
-    if found is None:
+    return address >> 8 if address < _FIRST_IPV6 else address >> 80
+
+
+def network_text(number: int) -> str | None:
+    """Give a number of `network_number` in CIDR form; None for 0."""
+    if not number:
         return None
-    kind, length = _SOURCE_NETWORKS[found.version]
-    return str(kind((int(found), length), strict=False))
+    return _written(8, number) if number < _IPV4 else _written(80, number)
 
 
-@lru_cache(maxsize=4096)
+def network_of(address: str | None) -> str | None:
+    """Give the network that stands for an address in CIDR form; None for text that is no address."""
+    return network_text(network_number(packed(address)))
+
+
+def read_networks(texts: Iterable[str]) -> Networks:
+    """
+    Read the networks that a key is bound to.
+
+    Args:
+        texts: In canonical form.
+
+    Raises:
+        ValueError: One of them is not.
+    """
+    numbers: list[int] = []
+    for text in texts:
+        address, _, length = text.partition("/")
+        number = packed(address)
+        if not number:
+            raise ValueError("it is no network in canonical form")
+        shift = (_IPV4_BITS if number < _FIRST_IPV6 else _IPV6_BITS) - int(length)
+        numbers += (shift, number >> shift)
+    return tuple(numbers)
+
+
+def network_texts(networks: Networks) -> tuple[str, ...]:
+    """Give networks in canonical form."""
+    return tuple(map(_written, networks[::2], networks[1::2]))
+
+
+def lies_in(address: int, networks: Networks) -> bool:
+    """
+    Tell whether an address lies in one of *networks*.
+
+    Args:
+        address: Of `packed`; 0, which is unknown, lies in none.
+        networks: Of `read_networks`.
+    """
+    numbers = iter(networks)
+    for shift in numbers:  # noqa: SIM110 - a generator would take twice as long
+        if address >> shift == next(numbers):
+            return True
+    return False
+
+
 def failure_networks(address: str | None) -> tuple[str, ...]:
     """
     Give the networks under which failures of an address are counted, the narrowest first, in CIDR form.
@@ -92,12 +150,10 @@ def failure_networks(address: str | None) -> tuple[str, ...]:
     Args:
         address: Anything at all, from anyone; text that is no address has no networks.
     """
-    found = _read(address)
-    if found is None:
+    found = packed(address)
+    if not found:
         return ()
-    if isinstance(found, IPv4Address):
-        return (str(IPv4Network((int(found), 24), strict=False)),)
-    return tuple(str(IPv6Network((int(found), length), strict=False)) for length in (64, 48))
+    return tuple(_written(shift, found >> shift) for shift in ((8,) if found < _FIRST_IPV6 else (64, 80)))
 
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
@@ -159,17 +215,12 @@ def _read_short_hop(text: str) -> _Hop | None:
     return None if address is None else _Hop(address, str(address))
 
 
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return _short_list(texts) if len(texts) <= _FEW else _long_list(texts)
-
-
-def _parsed(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(map(ip_network, texts))
-
-
-# A hundred networks take 32 KB, so fewer long lists are cached: 8 MiB of them at most.
-_short_list = lru_cache(maxsize=16_384)(_parsed)
-_long_list = lru_cache(maxsize=256)(_parsed)
+def _written(shift: int, base: int) -> str:
+    """Write the network of an address of `packed` shifted to the right."""
+    number = base << shift
+    if number < _FIRST_IPV6:
+        return str(IPv4Network((number ^ _IPV4, _IPV4_BITS - shift)))
+    return str(IPv6Network((number ^ _IPV6, _IPV6_BITS - shift)))
 
 
 def _unmapped(network: Network) -> Network:

@@ -71,22 +71,36 @@ class DigestCache(Generic[Value]):
         capacity: The size of all entries together, at least 2. Beyond it the least recently used ones are removed, in
             bulk.
         size_of: The size of an entry, which does not change; by default 1, so that *capacity* counts entries.
+        prepare: Called with the digest and the result of a look-up before that is added. Whatever is made of an entry
+            for many requests is made here, once, and counts in its size.
         bound: How long the cache is fresh after a sync, in seconds.
     """
 
-    def __init__(self, capacity: int, *, size_of: Callable[[Value], int] = _one, bound: float = BOUND_SECONDS) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        size_of: Callable[[Value], int] = _one,
+        prepare: Callable[[bytes, Value], object] | None = None,
+        bound: float = BOUND_SECONDS,
+    ) -> None:
         if capacity < 2:
             raise ValueError("the capacity must be at least two keys")
         # Two generations instead of a list in order of use: a read changes nothing, an entry needs no memory beside
         # itself, and removing half of the entries costs nothing.
         self._half = capacity // 2
         self._size_of = size_of
+        self._prepare = prepare
+        self.removals = 0
+        """Grows with every entry that is removed or replaced; what was made of an entry is good while it is equal."""
         self._recent_size = 0
         self._recent: dict[bytes, Value] = {}
         self._older: dict[bytes, Value] = {}
         self._look_ups: dict[bytes, set[LookUp]] = {}
         self._bound = bound
         self._synced_since = -inf
+        self.fresh_until = -inf
+        """Until when the cache is fresh; see `fresh_at`."""
 
     def __len__(self) -> int:
         return len(self._recent) + len(self._older)
@@ -104,7 +118,7 @@ class DigestCache(Generic[Value]):
             now: Seconds.
             grace: Seconds added to the bound, for use in an outage.
         """
-        return now - self._synced_since <= self._bound + grace
+        return now <= self.fresh_until + grace
 
     def get(self, digest: bytes) -> Value | None:
         """Give the entry, fresh or not; see `fresh_at`."""
@@ -117,7 +131,7 @@ class DigestCache(Generic[Value]):
 
     def get_fresh(self, digest: bytes, now: float) -> Value | None:
         """Give the entry; None when the cache is not fresh at *now*."""
-        if now - self._synced_since > self._bound:
+        if now > self.fresh_until:
             return None
         facts = self._recent.get(digest)
         return self.get(digest) if facts is None else facts
@@ -135,18 +149,22 @@ class DigestCache(Generic[Value]):
         if not running:
             del self._look_ups[look_up.digest]
         if found is not None and not look_up.invalidated:
+            if self._prepare is not None:
+                self._prepare(look_up.digest, found)
             self._add(look_up.digest, found)
 
     def drop(self, digests: Iterable[bytes]) -> None:
         """Remove keys that changed, and invalidate the look-ups of them."""
         for digest in digests:
             self._remove(digest)
-            self._older.pop(digest, None)
+            if self._older.pop(digest, None) is not None:
+                self.removals += 1
             for look_up in self._look_ups.get(digest, ()):
                 look_up.invalidated = True
 
     def drop_all(self) -> None:
         """Remove all keys and invalidate all look-ups: changes were missed, and it is unknown which."""
+        self.removals += 1
         self._recent.clear()
         self._older.clear()
         self._recent_size = 0
@@ -162,6 +180,7 @@ class DigestCache(Generic[Value]):
             since: The time before the change feed was read, not the time of its answer.
         """
         self._synced_since = max(self._synced_since, since)
+        self.fresh_until = self._synced_since + self._bound
 
     def _add(self, digest: bytes, facts: Value) -> None:
         size = self._size_of(facts)
@@ -170,6 +189,7 @@ class DigestCache(Generic[Value]):
             # It would take the place of all others.
             return
         if self._recent_size + size > self._half:
+            self.removals += 1
             self._older, self._recent, self._recent_size = self._recent, {}, 0
         self._recent[digest] = facts
         self._recent_size += size
@@ -177,6 +197,7 @@ class DigestCache(Generic[Value]):
     def _remove(self, digest: bytes) -> None:
         removed = self._recent.pop(digest, None)
         if removed is not None:
+            self.removals += 1
             self._recent_size -= self._size_of(removed)
 
 

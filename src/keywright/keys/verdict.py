@@ -10,9 +10,9 @@ announced for it. Of the states of a key, the final one comes before those that 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from keywright.keys.addresses import is_allowed
+from keywright.keys.addresses import Networks, lies_in, network_texts, packed
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.scopes import are_granted, missing
 
@@ -46,15 +46,21 @@ class KeyFacts:
 
     `id` and `org_id` are the 16 bytes of a UUID. `expires_at` is in seconds since the epoch, infinite for a key that
     does not expire; `retires_at` is the same for the presented secret, which a rotation may have replaced. A key
-    without `scopes` is refused wherever a scope is required. `allowed_ips` are networks in canonical form; an empty
-    tuple allows any address. `rate_limits` are for the rate limiter: `judge` does not read them, nor what follows.
+    without `scopes` is refused wherever a scope is required. `networks` are those of `addresses.read_networks`; an
+    empty tuple allows any address. `rate_limits` are for the rate limiter: `judge` does not read them, nor what
+    follows.
 
     `external_id` is the key's, `org_external_id` the id that the issuer gave the organization, `created_by` the subject
     of the token that created the key. `metadata` is a JSON object as compact text; None where it is longer than
     `LONGEST_HELD_METADATA`, so that it has to be read from the database.
 
-    `weight` is the memory of the cached facts, in units of `cache.WEIGHT_BYTES`: small numbers, which are no objects of
-    their own. Facts that differ in nothing else are equal.
+    `until` is the end of the key, in seconds since the epoch: minus infinity for one that is revoked or disabled.
+
+    The last members are made once in each process, when it caches the facts, so that no request makes them again:
+    `weight` is their memory, in units of `cache.WEIGHT_BYTES`; `number` is the key's number in the usage book,
+    -1 before it has one; `body` and `body_end` are the key in the answer of `/verify`, `headers` the headers of the
+    answer of forward authentication, empty before they are written. `keep` sets them. Facts that differ in nothing else
+    are equal.
     """
 
     id: bytes
@@ -66,13 +72,32 @@ class KeyFacts:
     disabled: bool = False
     scopes: tuple[str, ...] = ()
     retires_at: float = inf
-    allowed_ips: tuple[str, ...] = ()
+    networks: Networks = ()
     rate_limits: tuple[RateLimit, ...] = ()
     external_id: str | None = None
     org_external_id: str | None = None
     created_by: str | None = None
     metadata: str | None = NO_METADATA
     weight: int = field(default=1, compare=False, repr=False)
+    until: float = field(init=False, compare=False, repr=False)
+    number: int = field(default=-1, init=False, compare=False, repr=False)
+    body: bytes = field(default=b"", init=False, compare=False, repr=False)
+    body_end: bytes = field(default=b"", init=False, compare=False, repr=False)
+    headers: bytes = field(default=b"", init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ends = -inf if self.revoked or self.disabled else min(self.expires_at, self.retires_at)
+        object.__setattr__(self, "until", ends)
+
+    def keep(self, **made: Any) -> None:
+        """Set what the process has made of these facts: any of `weight`, `number`, `body`, `body_end`, `headers`."""
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def allowed_ips(self) -> tuple[str, ...]:
+        """The networks in canonical form, written anew each time."""
+        return network_texts(self.networks)
 
     def __hash__(self) -> int:
         # Of the id alone: every verdict looks its written key up, and a hash of all fields would cost more than that.
@@ -128,7 +153,7 @@ def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Cod
             return Code.WRONG_ENVIRONMENT
         if requirements.scopes and not are_granted(facts.scopes, requirements.scopes):
             return Code.INSUFFICIENT_SCOPE
-    if facts.allowed_ips and not is_allowed(requirements.client_ip, facts.allowed_ips):
+    if facts.networks and not lies_in(packed(requirements.client_ip), facts.networks):
         return Code.IP_NOT_ALLOWED
     return Code.VALID
 

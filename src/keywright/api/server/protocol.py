@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from keywright.api.feed import FEED
 from keywright.api.http.connections import Place
 from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
-from keywright.api.verify.fast_path import BEGINNINGS, FastPath, RequestHead
+from keywright.api.verify.fast_path import FastPath, Head
 from keywright.api.verify.responses import FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS
@@ -36,8 +36,8 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_UNWANTED_BYTES = 64 * 1024
 # Each costs 3 KiB while it waits.
 MAX_WAITING_REQUESTS = 8
-# The first letter of the method of verifications; that of proxies is another one.
-_POST = ord("P")
+# The first letter of the method of verifications.
+_POST = b"P"
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 
@@ -300,11 +300,11 @@ class FastPathProtocol(BoundedHttpProtocol):
 
     # None without a fast path, and where uvicorn's access log or limit on connections would miss its requests.
     _fast_path: FastPath | None = None
-    # The head that the fast path answered last, and when, on the loop's clock.
-    _answered_head: RequestHead | None = None
+    # When the fast path answered last, on the loop's clock.
     _answered_at = -inf
-    # A head that was not parsed yet, because the fast path can answer once the body arrives.
+    # The bytes of a head that was not parsed yet, because the fast path can answer once the body arrives.
     _pending_head = b""
+    _pending: Head | None = None
     _pending_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -346,7 +346,7 @@ class FastPathProtocol(BoundedHttpProtocol):
 
     def _read(self, data: bytes) -> None:
         if self._pending_head:
-            data, self._pending_head = self._pending_head + data, b""
+            data, self._pending_head, self._pending = self._pending_head + data, b"", None
         super()._read(data)
 
     def _check_time(self) -> None:
@@ -356,29 +356,30 @@ class FastPathProtocol(BoundedHttpProtocol):
 
     def _answer_fast(self, fast_path: FastPath, data: bytes) -> bool:
         """Answer one whole request by the fast path, as if it had been parsed; tell whether it was answered."""
-        if self._pending_head:
-            data = self._pending_head + data
-        # Without the check the fast path would hash every other request, too.
-        if self.flow.write_paused or not data.startswith(BEGINNINGS):
+        if self.flow.write_paused:
             return False
         began = perf_counter()
-        default_headers = self.server_state.default_headers
-        answer = fast_path.repeat(data, default_headers) or fast_path.answer_proxy(data, self.client, default_headers)
-        if answer is None:
-            head = self._answered_head
-            if head is None or not data.startswith(head.raw):
-                head = self._answered_head = fast_path.head_of(data)
+        head, meter = self._pending, VERIFY_METER
+        if head is not None:
+            answer = None
+            if len(data) == head.whole - head.size:
+                answer = fast_path.answer(head, data, self.server_state.default_headers)
+        elif data[:1] == _POST:
+            head = fast_path.head_of(data)
             if head is None:
                 return False
-            if len(data) != head.length:
-                return self._wait_for_body(fast_path, head, data)
-            answer = fast_path.answer(head, data, default_headers)
-            if answer is None:
-                return False
-        self._pending_head, self._pending_since = b"", None
+            if len(data) != head.whole:
+                return self._wait_for_body(head, data)
+            answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
+        else:
+            meter = FORWARD_AUTH_METER
+            answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
+        if answer is None:
+            return False
+        self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
-        meter, seconds = VERIFY_METER if data[0] == _POST else FORWARD_AUTH_METER, perf_counter() - began
+        seconds = perf_counter() - began
         meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
         meter.seconds += seconds
         self.server_state.total_requests += 1
@@ -390,11 +391,11 @@ class FastPathProtocol(BoundedHttpProtocol):
             )
         return True
 
-    def _wait_for_body(self, fast_path: FastPath, head: RequestHead, data: bytes) -> bool:
+    def _wait_for_body(self, head: Head, data: bytes) -> bool:
         """Keep a head that arrived without its body, as many clients send it; tell whether the head was kept."""
-        if len(data) != len(head.raw) or not fast_path.is_expected(head):
+        if len(data) != head.size:
             return False
-        self._pending_head = data
+        self._pending_head, self._pending = data, head
         self._unset_keepalive_if_required()
         self._owed_since = self._pending_since = self.loop.time()
         return True

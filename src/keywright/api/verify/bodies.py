@@ -1,43 +1,100 @@
 """
-The bodies of `/verify` and `/verify/batch`: verdicts, and requests, with a fast reader for the common form.
+The bodies of `/verify` and `/verify/batch`: requests and verdicts.
 
-A key that is the first member and needs no escapes has one meaning, whatever follows it. So the rest of the body is
-read strictly once and cached by its bytes; every other body is read strictly every time. A batch is split at its keys,
-and is read this way only if every piece is exactly one object. tests/api/test_verify_bodies.py compares both readers.
+`read_plain` reads the bodies that API servers send; it accepts a part of what the strict readers accept, with the same
+meaning. Those, `read` and `read_batch`, read all others. tests/api/test_verify_bodies.py compares them.
 """
 
 import json
-import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from math import ceil, isinf
-from typing import Any, NamedTuple
+from sys import getsizeof
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from keywright import strict_json
 from keywright.api.http.bodies import as_model
-from keywright.api.http.problems import Refusal
-from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
-from keywright.keys.cache import cached_by_key
-from keywright.keys.rate_limiter import RateLimitDecision
-from keywright.keys.rate_limits import RateLimit
+from keywright.api.verify.schemas import (
+    LONGEST_METHOD,
+    LONGEST_PATH,
+    LONGEST_TEXT,
+    MOST_SCOPES,
+    BatchRequest,
+    VerifyRequest,
+)
+from keywright.keys.bounded import BoundedDict
+from keywright.keys.rate_limiter import LimitState, RateLimitDecision
+from keywright.keys.rate_limits import MOST_COST, RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
 from keywright.service.checking.failure_limit import FAILURE_SECONDS, MOST_FAILURES
 from keywright.service.checking.verdicts import KeyVerdict
 
-# JSON's own: `\s` would take form feeds, which the strict reader refuses.
-_WHITE = b" \t\r\n"
-_OBJECT_OF_KEY = rb'\{[ \t\r\n]*"key"[ \t\r\n]*:[ \t\r\n]*"([!#-\[\]-~]{0,512})(?=")'
-_KEY_FIRST = re.compile(rb"[ \t\r\n]*" + _OBJECT_OF_KEY)
-_KEY_IN_BATCH = re.compile(_OBJECT_OF_KEY)
-_BATCH = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"keys"[ \t\r\n]*:[ \t\r\n]*\[(.*)\][ \t\r\n]*\}[ \t\r\n]*', re.DOTALL)
-LONGEST_REST = 512
-_MOST_RESTS = 8192
 # When the failure limit allows one more failure.
 _FAILURE_RETRY_SECONDS = ceil(FAILURE_SECONDS / MOST_FAILURES)
 _NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
 _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_seconds":%d}' % _FAILURE_RETRY_SECONDS
+_BEFORE_ID = b'{"id":"'
+BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
+"""The answer on a valid key before `KeyFacts.body`."""
+_LONGEST_SHARED = 1024
+_ends: BoundedDict[Any, bytes] = BoundedDict(4096)
+_limits: BoundedDict[RateLimit, bytes] = BoundedDict(4096)
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+_Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
+
+
+class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A request that `read_plain` has read; its members are those of `VerifyRequest`."""
+
+    key: str
+    scopes: Annotated[list[_Scope], msgspec.Meta(max_length=MOST_SCOPES)] = ()  # type: ignore[assignment]
+    environment: _Text | None = None
+    client_ip: _Text | None = None
+    cost: Annotated[int, msgspec.Meta(ge=0, le=MOST_COST)] | msgspec.UnsetType = msgspec.UNSET
+    include: Annotated[list[Literal["metadata"]], msgspec.Meta(max_length=1)] = ()  # type: ignore[assignment]
+    explain: bool | msgspec.UnsetType = msgspec.UNSET
+    method: Annotated[str, msgspec.Meta(max_length=LONGEST_METHOD)] | None = None
+    path: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)] | None = None
+
+    def quotes(self) -> int:
+        """Count the quotation marks of a body with these members, each once, and without a null."""
+        lists = sum(2 + 2 * len(each) for each in (self.scopes, self.include) if isinstance(each, list))
+        texts = sum(
+            4 for each in (self.key, self.environment, self.client_ip, self.method, self.path) if each is not None
+        )
+        return lists + texts + 2 * sum(each is not msgspec.UNSET for each in (self.cost, self.explain))
+
+
+_decode = msgspec.json.Decoder(PlainRequest).decode
+
+
+def read_plain(raw: bytes) -> PlainRequest | None:
+    """
+    Read the body of a verification as most API servers send it.
+
+    Args:
+        raw: Anything at all; the caller has bounded its length.
+
+    Returns:
+        None for every other body, good or not: `read` reads it.
+    """
+    try:
+        request = _decode(raw)
+    except msgspec.DecodeError:
+        return None
+    # The decoder accepts a name given twice, and the strict reader does not. Without escapes, each string of the body
+    # has two quotation marks, so a member too many shows in their number.
+    quotes = raw.count(b'"')
+    if (
+        quotes != 4 + (2 + 2 * len(request.scopes) if request.scopes else 0) + (0 if request.client_ip is None else 4)
+        and quotes != request.quotes()
+    ):
+        return None
+    return None if b"\\" in raw else request
 
 
 class CheckOptions(NamedTuple):
@@ -69,12 +126,11 @@ def read(raw: bytes) -> KeyCheck:
     Raises:
         Refusal: It is not strict JSON, or not of the schema.
     """
-    first = _KEY_FIRST.match(raw)
-    if first is not None:
-        rest = raw[first.end() :]
-        if len(rest) <= LONGEST_REST:
-            return KeyCheck(first[1].decode("ascii"), read_rest(rest))
-    request = _read_strictly(raw)
+    try:
+        request = VerifyRequest.model_validate(strict_json.read_object(raw))
+    except ValueError:
+        # Read again, for a refusal that lists all flaws.
+        request = as_model(VerifyRequest, raw)
     return KeyCheck(request.key, options_of(request))
 
 
@@ -88,46 +144,7 @@ def read_batch(raw: bytes) -> list[KeyCheck]:
     Raises:
         Refusal: It is not strict JSON, or not of the schema.
     """
-    checks = _read_plain_batch(raw)
-    if checks is None:
-        checks = [KeyCheck(each.key, options_of(each)) for each in as_model(BatchRequest, raw).keys]
-    return checks
-
-
-def _read_plain_batch(raw: bytes) -> list[KeyCheck] | None:
-    """Read a batch of objects whose keys come first and are plain; None for any other, and for one with a flaw."""
-    whole = _BATCH.fullmatch(raw)
-    if whole is None:
-        return None
-    # With a comma after the last object all pieces have the same form.
-    begin, *parts = _KEY_IN_BATCH.split(whole[1] + b",")
-    keys, rests = parts[::2], parts[1::2]
-    if begin.strip(_WHITE) or not 1 <= len(keys) <= MOST_IN_A_BATCH:
-        return None
-    options: dict[bytes, CheckOptions] = {}
-    for rest in set(rests):
-        behind = rest.rstrip(_WHITE)
-        if not behind.endswith(b",") or len(behind) > LONGEST_REST:
-            return None
-        try:
-            options[rest] = read_rest(behind[:-1])
-        except Refusal:
-            return None
-    return list(map(KeyCheck, map(bytes.decode, keys), map(options.__getitem__, rests)))
-
-
-@lru_cache(_MOST_RESTS)
-def read_rest(rest: bytes) -> CheckOptions:
-    """Read the rest of a body from the closing quotation mark of the key on; raises `Refusal` as `read` does."""
-    return options_of(_read_strictly(b'{"key":"x' + rest))
-
-
-def _read_strictly(raw: bytes) -> VerifyRequest:
-    try:
-        return VerifyRequest.model_validate(strict_json.read_object(raw))
-    except ValueError:
-        # Read again, for a refusal that lists all flaws.
-        return as_model(VerifyRequest, raw)
+    return [KeyCheck(each.key, options_of(each)) for each in as_model(BatchRequest, raw).keys]
 
 
 def options_of(request: VerifyRequest) -> CheckOptions:
@@ -160,8 +177,8 @@ def write(
         return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else _NOT_FOUND
     valid = b"true" if verdict.code is Code.VALID else b"false"
     key = b"null" if verdict.facts is None else _written_key(verdict.facts)
-    if (metadata or facts) and verdict.facts is not None and verdict.facts.metadata is not None:
-        key = b'%b,"metadata":%b}' % (key[:-1], verdict.facts.metadata.encode())
+    if (metadata or facts) and verdict.facts is not None:
+        key = with_metadata(key, verdict.facts)
     counted = b"" if verdict.rate_limits is None else _written_rate_limits(verdict.rate_limits)
     stale = b',"stale":true' if verdict.stale else b""
     more: dict[str, Any] = {}
@@ -181,22 +198,48 @@ def write_with(options: CheckOptions, verdict: KeyVerdict, *, facts: bool = Fals
     return write(verdict, explanation=explanation, facts=facts, metadata=options.metadata)
 
 
-def before_states(body: bytes, limits: Sequence[RateLimit]) -> tuple[bytes, ...]:
-    """Give the bytes that `with_states` writes before the state of each limit; *body* is the answer on a valid key."""
-    begun = [_written_limit(limit) + b',"remaining":' for limit in limits]
-    return (body[:-1] + b',"rate_limits":[' + begun[0], *(b"}," + limit for limit in begun[1:]))
+def prepare(facts: KeyFacts) -> int:
+    """
+    Write the key in the answer, once, when it is cached: `facts.body` from behind `BEFORE_BODY` on, then
+    `facts.body_end`, which keys that differ in id and name only share. Give the memory of what was made, in bytes.
+    """
+    body, end, size = _written(facts)
+    facts.keep(body=body, body_end=end)
+    return size
 
 
-def with_states(before: Sequence[bytes], decision: RateLimitDecision) -> bytes:
-    """Write the answer on a valid key whose limits allowed the request, as `write` does."""
-    if len(before) == 1:
-        _, remaining, reset_seconds = decision.states[0]
-        return b'%b%d,"reset_seconds":%d}]}' % (before[0], remaining, ceil(reset_seconds))
-    states = [
-        b'%b%d,"reset_seconds":%d' % (begun, remaining, ceil(reset_seconds))
-        for begun, (_, remaining, reset_seconds) in zip(before, decision.states, strict=True)
-    ]
-    return b"".join(states) + b"}]}"
+def _written(facts: KeyFacts) -> tuple[bytes, bytes, int]:
+    body = _uuid(facts.id) + b'","org_id":"%b","name":%b,' % (_uuid(facts.org_id), _json(facts.name))
+    same = facts.environment, facts.scopes, facts.expires_at, facts.external_id, facts.org_external_id, facts.created_by
+    end = _ends.get(same)
+    size = getsizeof(body)
+    if end is None:
+        end = _written_end(facts)
+        size += getsizeof(end)
+        if len(end) <= _LONGEST_SHARED:
+            _ends.keep(same, end)
+    return body, end, size
+
+
+def with_metadata(end: bytes, facts: KeyFacts) -> bytes:
+    """Add the metadata of a key, which its facts contain, to *end*, the end of the key in the answer."""
+    return end if facts.metadata is None else b'%b,"metadata":%b}' % (end[:-1], facts.metadata.encode())
+
+
+def written_states(states: tuple[LimitState, ...]) -> bytes:
+    """Write the states of a key's limits, as the member of the answer that follows the key."""
+    if len(states) == 1:
+        ((limit, remaining, reset_seconds),) = states
+        return b',"rate_limits":[%b,"remaining":%d,"reset_seconds":%d}]' % (
+            _limits.get(limit) or _written_limit(limit), remaining, ceil(reset_seconds),
+        )  # fmt: skip
+    limits = [
+        b'%b,"remaining":%d,"reset_seconds":%d}' % (
+            _limits.get(limit) or _written_limit(limit), remaining, ceil(reset_seconds),
+        )
+        for limit, remaining, reset_seconds in states
+    ]  # fmt: skip
+    return b',"rate_limits":[%b]' % b",".join(limits)
 
 
 def retry_after_seconds(decision: RateLimitDecision | None) -> int | None:
@@ -210,19 +253,14 @@ def retry_after_seconds(decision: RateLimitDecision | None) -> int | None:
 
 
 def _written_rate_limits(decision: RateLimitDecision) -> bytes:
-    limits = [
-        b'%b,"remaining":%d,"reset_seconds":%d}' % (_written_limit(limit), remaining, ceil(reset_seconds))
-        for limit, remaining, reset_seconds in decision.states
-    ]
-    counted = b',"rate_limits":[%b]' % b",".join(limits)
+    counted = written_states(decision.states)
     if decision.allowed:
         return counted
-    return counted + b',"retry_after_seconds":' + json.dumps(retry_after_seconds(decision)).encode()
+    return counted + b',"retry_after_seconds":' + _json(retry_after_seconds(decision))
 
 
-@lru_cache(4096)
 def _written_limit(limit: RateLimit) -> bytes:
-    return json.dumps(limit._asdict(), separators=(",", ":")).encode()[:-1]
+    return _limits.keep(limit, _json(limit._asdict())[:-1])
 
 
 def _facts_of(facts: KeyFacts) -> dict[str, Any]:
@@ -237,20 +275,32 @@ def _facts_of(facts: KeyFacts) -> dict[str, Any]:
     }
 
 
-@cached_by_key
 def _written_key(facts: KeyFacts) -> bytes:
+    body, end = facts.body, facts.body_end
+    if not body:
+        # Of a key that is not in the cache of this process.
+        body, end, _ = _written(facts)
+    return _BEFORE_ID + body + end
+
+
+def _written_end(facts: KeyFacts) -> bytes:
     expires_at = None
     if not isinf(facts.expires_at):
         expires_at = datetime.fromtimestamp(facts.expires_at, UTC).isoformat().replace("+00:00", "Z")
     shown = {
-        "id": str(UUID(bytes=facts.id)),
-        "org_id": str(UUID(bytes=facts.org_id)),
-        "name": facts.name,
         "environment": facts.environment,
-        "scopes": list(facts.scopes),
+        "scopes": facts.scopes,
         "expires_at": expires_at,
         "external_id": facts.external_id,
         "org_external_id": facts.org_external_id,
         "created_by": facts.created_by,
     }
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
+    return _json(shown)[1:]
+
+
+def _uuid(id_bytes: bytes) -> bytes:
+    return str(UUID(bytes=id_bytes)).encode()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

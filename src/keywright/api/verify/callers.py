@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from keywright.api.http.principal import bearer_of
-from keywright.api.http.problems import Refusal
-from keywright.keys.format import digest
+from keywright.keys.format import digest_of
 from keywright.service.checking.verdicts import Caller
 from keywright.service.faults import InvalidToken, PermissionMissing
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission
-from keywright.service.verifiers import Verifiers
+from keywright.service.verifiers import Verifier, Verifiers
 
 _NOT_A_VERIFIER = "The verifier credential is unknown or was revoked."
 
@@ -28,6 +27,7 @@ class Callers:
         self.verifiers = verifiers
         self._authenticator = authenticator
         self._prefix = f"{brand}_vk_"
+        self._prefix_bytes = self._prefix.encode()
 
     async def recognize(self, authorization: Sequence[str]) -> Caller:
         """
@@ -51,10 +51,6 @@ class Callers:
             raise PermissionMissing(Permission.VERIFY)
         return Caller(principal.client_id or principal.subject, None, principal.organization.id.bytes)
 
-    def credential(self, authorization: Sequence[str]) -> bytes | None:
-        """Give the digest of the verifier's credential in the header; None for a token, or without one."""
-        try:
-            presented = bearer_of(authorization)
-        except Refusal:
-            return None
-        return digest(presented) if presented.startswith(self._prefix) else None
+    def cached_verifier(self, credential: bytes, at: float) -> Verifier | None:
+        """Give the cached verifier with this credential at *at*, on the clock of the cache; None for any other text."""
+        return self.verifiers.cached(digest_of(credential), at) if credential.startswith(self._prefix_bytes) else None

@@ -7,9 +7,10 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterable
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +22,7 @@ from keywright.api.http.routing import Front
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.batch import Batches
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.fast_path import FastPath, VerifyHeaders, read_headers
+from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.responses import (
@@ -38,6 +39,31 @@ from keywright.service.checking.verification import Checker
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS
 
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
+
+
+class VerifyHeaders(NamedTuple):
+    """The headers of a check that the service reads."""
+
+    authorization: list[str]
+    plain_json: bool
+    wants_facts: bool
+
+
+def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
+    """Read the headers of a check; names are in lower case."""
+    authorization: list[str] = []
+    content_type = b""
+    encoded = wants_facts = False
+    for name, value in fields:
+        if name == b"authorization":
+            authorization.append(value.decode("latin-1"))
+        elif name == b"content-type":
+            content_type = value
+        elif name == b"content-encoding":
+            encoded = True
+        elif name == b"keywright-facts":
+            wants_facts = value == b"1"
+    return VerifyHeaders(authorization, content_type == b"application/json" and not encoded, wants_facts)
 
 
 class ServiceApp(Front):

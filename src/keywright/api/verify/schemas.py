@@ -9,6 +9,10 @@ from keywright.keys.rate_limits import MOST_COST
 VERIFY = "/api/v2/api-keys/verify"
 BATCH = f"{VERIFY}/batch"
 MOST_IN_A_BATCH = 100
+MOST_SCOPES = 100
+LONGEST_TEXT = 255
+LONGEST_METHOD = 64
+LONGEST_PATH = 4096
 _EXAMPLE: dict[str, Any] = {
     # Made of 32 zero bytes.
     "key": "kw_sk_live_00000000000000000000000000000000000000000000x9rwP",
@@ -16,7 +20,7 @@ _EXAMPLE: dict[str, Any] = {
     "client_ip": "192.0.2.7",
     "include": ["metadata"],
 }
-Scope = Annotated[str, Field(min_length=1, max_length=255)]
+Scope = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 
 
 def _whole(value: object) -> object:
@@ -36,18 +40,22 @@ class VerifyRequest(BaseModel):
     # A factory, because pydantic copies a default deeply for every key of a batch.
     scopes: list[Scope] = Field(
         default_factory=list,
-        max_length=100,
+        max_length=MOST_SCOPES,
         description="The scopes that the request needs, all of them",
         json_schema_extra={"default": []},
     )
-    environment: str | None = Field(default=None, max_length=255, description="The environment that the key must have")
+    environment: str | None = Field(
+        default=None, max_length=LONGEST_TEXT, description="The environment that the key must have"
+    )
     client_ip: str | None = Field(
         default=None,
-        max_length=255,
+        max_length=LONGEST_TEXT,
         description="The customer's address; a key that is bound to networks is refused without it",
     )
-    method: str | None = Field(default=None, max_length=64, description="The method of the customer's request")
-    path: str | None = Field(default=None, max_length=4096, description="The path of the customer's request")
+    method: str | None = Field(
+        default=None, max_length=LONGEST_METHOD, description="The method of the customer's request"
+    )
+    path: str | None = Field(default=None, max_length=LONGEST_PATH, description="The path of the customer's request")
     cost: Cost = Field(default=1, description="How many units of the key's limits the request takes")
     include: list[Literal["metadata"]] = Field(
         default_factory=list,

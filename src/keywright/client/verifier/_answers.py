@@ -14,7 +14,7 @@ from keywright.client._answers import error_of, not_keywright, read_retry_after
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
 from keywright.client.verifier._verdicts import KeyInfo, Verdict
 from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
-from keywright.keys.addresses import canonical_network
+from keywright.keys.addresses import canonical_network, read_networks
 from keywright.keys.rate_limiter import LimitState
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_METADATA, Code, Explanation, KeyFacts
@@ -127,7 +127,7 @@ def _facts(key: VerifiedKey, facts: FactsResponse | None) -> KeyFacts:
         disabled=facts.disabled,
         scopes=_shared_list(key.scopes),
         retires_at=_end(facts.retires_at),
-        allowed_ips=_shared_list(tuple(map(_network, facts.allowed_ips))),
+        networks=_shared_list(read_networks(map(_network, facts.allowed_ips))),
         rate_limits=_shared_list(tuple(RateLimit(*limit) for limit in facts.rate_limits)),
         external_id=key.external_id,
         org_external_id=_shared(key.org_external_id),

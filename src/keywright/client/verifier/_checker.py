@@ -285,7 +285,7 @@ class LocalChecker:
         return verdict._replace(stale=True) if stale else verdict
 
     def _judge(self, request: RequestKey, facts: KeyFacts, now: float, with_explanation: bool, cost: int) -> Verdict:
-        requirements = _requirements(request[1], request[2], request[3] if facts.allowed_ips else None)
+        requirements = _requirements(request[1], request[2], request[3] if facts.networks else None)
         code = judge(facts, requirements, now)
         if code is Code.VALID and not facts.rate_limits:
             return self._accept(request, facts, now)

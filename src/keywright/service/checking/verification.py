@@ -7,14 +7,15 @@ usage, and the count of verdicts. A text that is no key costs no look-up, and a 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from keywright.keys.addresses import network_of
+from keywright.keys.addresses import lies_in, network_number, network_of, network_text
 from keywright.keys.cache import LARGEST_KEPT, KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
+from keywright.keys.scopes import are_granted
 from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
@@ -27,6 +28,9 @@ from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
+
+Accepted = tuple[KeyFacts, RateLimitDecision | None]
+"""The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
 
 OnRefused = Callable[[Caller, Code, str | None], object]
 
@@ -167,6 +171,7 @@ class Checker:
         self._note = usage.note
         self._counters, self._count_valid = counters, counters[_VALID]
         self._accepted = 0
+        self._sources: list[tuple[str, str | None]] = []
 
     def check_now(
         self,
@@ -193,6 +198,77 @@ class Checker:
             return None
         self._conclude(caller, verdict, required, agent)
         return verdict
+
+    def source_of(self, verifier: str, agent: str | None = None) -> int:
+        """Give the number of a source of uses for `accept`: the name of the caller, the family of the user agent."""
+        self._sources.append((verifier, agent))
+        return len(self._sources) - 1
+
+    def accept(
+        self,
+        presented: bytes,
+        scopes: Sequence[str],
+        environment: str | None,
+        address: int,
+        cost: int,
+        org_id: bytes | None,
+        source: int,
+        at: float,
+        now: float,
+        metadata: bool = False,
+    ) -> Accepted | None:
+        """
+        Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
+
+        All else is for `check`: a refused key, one that is not cached, limits that are not counted in this process. So
+        the rules of `judge` are here a second time, as comparisons of what was made when the key was cached;
+        tests/service/test_accept.py holds them to `judge`.
+
+        Args:
+            presented: The digest of the presented text.
+            scopes: The scopes that the request requires.
+            environment: The environment that it requires; None for any.
+            address: The address of the request, of `addresses.packed`.
+            cost: How many units of the key's limits it takes.
+            org_id: The only organization whose keys the caller may check; None for a verifier.
+            source: Of `source_of`.
+            at: A reading of `monotonic`.
+            now: A reading of `clock`.
+            metadata: Whether the facts have to contain the metadata.
+        """
+        facts = self._cached(presented, at)
+        if facts is None or facts.until <= now:
+            return None
+        granted = facts.scopes
+        for scope in scopes:
+            if scope not in granted and not are_granted(granted, (scope,)):
+                return None
+        if environment is not None and environment != facts.environment:
+            return None
+        if facts.networks and not lies_in(address, facts.networks):
+            return None
+        if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
+            return None
+        if facts.number < 0:
+            return None
+        decision = None
+        if facts.rate_limits:
+            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
+            if decision is None or not decision.allowed:
+                return None
+        self._note_number(facts, presented, network_number(address), source, now)
+        self._count()
+        return facts, decision
+
+    def _note_number(self, facts: KeyFacts, presented: bytes, network: int, source: int, now: float) -> None:
+        name, agent = self._sources[source]
+        self._note(UsageSource(presented, hour_of(now), network_text(network), agent, facts.id, name), now)
+
+    def _count(self) -> None:
+        self._accepted += 1
+        if self._accepted == 1:
+            # One addition to the counter for all verdicts of one turn of the event loop.
+            asyncio.get_running_loop().call_soon(self._count_accepted)
 
     async def check(
         self,

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
+from keywright.keys.addresses import Networks, read_networks
 from keywright.keys.cache import weight_of
 from keywright.keys.pair import PublicKey
 from keywright.keys.rate_limits import RateLimit
@@ -211,6 +212,7 @@ class FactsReader:
         self._seconds = decoding.seconds
         self._values: _Shared[Any] = _Shared(_MOST_VALUES, lambda value: (value, (value,)))
         self._texts: _Shared[str] = _Shared(MOST_SHARED, _read_texts)
+        self._networks: _Shared[str] = _Shared(MOST_SHARED, _read_networks)
         self._rate_limits: _Shared[str] = _Shared(MOST_SHARED, _read_rate_limits)
 
     def facts(
@@ -252,7 +254,7 @@ class FactsReader:
             disabled=disabled_at is not None,
             scopes=() if scopes is None else self._texts.share(scopes, parts),
             retires_at=retires,
-            allowed_ips=() if allowed_ips is None else self._texts.share(allowed_ips, parts),
+            networks=() if allowed_ips is None else self._networks.share(allowed_ips, parts),
             rate_limits=() if rate_limits is None else self._rate_limits.share(rate_limits, parts),
             external_id=external_id,
             org_external_id=self._values.share(org_external_id, parts),
@@ -296,6 +298,12 @@ class _Shared(Generic[Value]):
 def _read_texts(written: str) -> tuple[tuple[str, ...], Sequence[Any]]:
     texts = tuple(json.loads(written))
     return texts, (texts, *texts)
+
+
+def _read_networks(written: str) -> tuple[Networks, Sequence[Any]]:
+    networks = read_networks(json.loads(written))
+    # The shifts are small numbers, which are no objects of their own.
+    return networks, (networks, *networks[1::2])
 
 
 def _read_rate_limits(written: str) -> tuple[tuple[RateLimit, ...], Sequence[Any]]:
