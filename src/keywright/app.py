@@ -39,7 +39,7 @@ from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
@@ -47,7 +47,6 @@ from keywright.service.background_tasks import KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
-from keywright.service.checking.preparation import Preparation
 from keywright.service.checking.verification import Checker, Verification
 from keywright.service.checking.warm_up import WarmUp
 from keywright.service.management.change_limit import ChangeLimit
@@ -261,9 +260,7 @@ class _CheckingParts:
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     most_bytes = settings.cache_mib * 1024 * 1024
     usage = UsageBook()
-    cache = KeyCache(
-        most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"), prepare=Preparation(usage, bodies.prepare)
-    )
+    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"), prepare=preparing(bodies.prepare))
     verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     verifiers = Verifiers(

@@ -4,12 +4,11 @@ from uuid import UUID
 
 from keywright.api.verify import bodies
 from keywright.api.verify.callers import Callers
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import KeyCache, preparing
 from keywright.keys.pair import mint, mint_credential
-from keywright.keys.usage import UsageBook
+from keywright.keys.usage import UsageBook, UsageRecord
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.preparation import Preparation
 from keywright.service.checking.verification import Verification
 from keywright.service.faults import InvalidToken
 from keywright.service.principal import Organization, Permission, Principal
@@ -51,7 +50,7 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.cache = KeyCache(100, prepare=Preparation(self.usage, bodies.prepare))
+        self.cache = KeyCache(100, prepare=preparing(bodies.prepare))
         self.verifier_cache = VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS
@@ -72,6 +71,10 @@ class CheckingPlane:
             verification, self.time, now=self.epoch, usage=self.usage, failures=self.failures, limiter=self.limiter,
             verdicts=self.verdicts,
         )  # fmt: skip
+
+    def uses(self) -> list[UsageRecord]:
+        """Take the uses that were noted."""
+        return [record for batch in self.usage.take_all() for record in batch]
 
     def follow(self) -> None:
         """Sync the caches: they are fresh from now on."""

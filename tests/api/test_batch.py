@@ -55,7 +55,7 @@ class Side(CheckingPlane):
     def traces(self) -> dict[str, Any]:
         """Tell what was counted and noted."""
         return {
-            "uses": {place: (tally.count, tally.last) for place, tally in self.usage._sums.items()},
+            "uses": dict(self.usage._sums),
             "spent": self.limiter.asked,
             "failures": self.failures.buckets,
             "verdicts": self.verdicts,
@@ -141,7 +141,7 @@ async def test_uses_are_noted_by_the_hour(side: Side) -> None:
     side.epoch.seconds = hour_end(NOW_SECONDS)
     for _ in range(2):
         await ask(side, {"key": KEY})
-    assert [tally.count for tally in side.usage._sums.values()] == [3, 2]
+    assert [record.uses for record in side.uses()] == [3, 2]
 
 
 async def test_who_asks_is_told_apart(side: Side) -> None:
@@ -151,7 +151,7 @@ async def test_who_asks_is_told_apart(side: Side) -> None:
     assert await ask(side, foreign, caller=Caller("other", None, None)) == ["valid"]
     # A token's caller may bear any name.
     assert await ask(side, foreign, caller=Caller("other", None, FACTS.org_id)) == ["not_found"]
-    assert sorted(source.verifier for source in side.usage._sums) == ["edge", "other"]
+    assert sorted(record.source.verifier for record in side.uses()) == ["edge", "other"]
 
 
 async def test_nothing_counts_that_is_not_followed(side: Side) -> None:

@@ -108,7 +108,7 @@ class Side(CheckingPlane):
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind."""
         return {
-            "uses": {place: tally.count for place, tally in self.usage._sums.items()},
+            "uses": dict(self.usage._sums),
             "spent": self.limiter.taken,
             "look-ups": self.store.look_ups,
             "failures": self.failures.buckets,

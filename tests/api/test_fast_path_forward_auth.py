@@ -155,7 +155,7 @@ async def test_a_limit_that_is_spent(door: Door) -> None:
     asked = bearing(PAIRS["limited"].private.reveal())
     assert await ask(door, *[asked] * 7) == [200] * 5 + [429] * 2
     assert door.watched.passed == 5
-    assert sum(tally.count for tally in door.usage._sums.values()) == 5
+    assert sum(record.uses for record in door.uses()) == 5
 
 
 async def test_what_changed(door: Door) -> None:

@@ -149,7 +149,7 @@ async def test_use_is_noted(door: Door) -> None:
     headers = {**BEARING, "User-Agent": "curl/8.1", "X-Forwarded-For": "203.0.113.9"}
     await door.ask(FORWARD_AUTH, headers)
     await door.ask(FORWARD_AUTH, {**headers, "X-API-Key": OTHER_KEY})
-    (record,) = next(door.usage.take_all())
+    (record,) = door.uses()
     assert (record.source.network, record.source.agent, record.source.verifier) == ("203.0.113.0/24", "curl", "edge")
     assert record.uses == 1
 
@@ -276,7 +276,7 @@ async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None
     door = Door(trusted=[ip_network(trusted)])
     assert outcome(await exhaust(door, forwarded)) == (401, "not_found")
     assert (await door.ask(FORWARD_AUTH, {**BEARING, "X-Forwarded-For": forwarded})).status_code == 200
-    (record,) = next(door.usage.take_all())
+    (record,) = door.uses()
     assert record.source.network is None
 
 
@@ -388,7 +388,7 @@ async def test_open() -> None:
     for headers in ({}, {"X-Keywright-Verifier": "junk"}):
         assert identity(await door.http.get(FORWARD_AUTH, headers={**BEARING, **headers})) == IDENTITY
     assert outcome(await door.http.get(FORWARD_AUTH)) == (401, "missing_key")
-    assert next(door.usage.take_all())[0].source.verifier == "forward-auth"
+    assert door.uses()[0].source.verifier == "forward-auth"
 
 
 @pytest.mark.parametrize("path", [FORWARD_AUTH, EXT_AUTHZ])

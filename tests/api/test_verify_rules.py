@@ -117,8 +117,7 @@ async def test_limits(counter: Counter) -> None:
     assert (await counter.ask())["retry_after_seconds"] == 1
     counter.time.seconds += 0.5
     assert (await counter.ask())["valid"]
-    (uses,) = counter.usage.take_all()
-    assert sum(record.uses for record in uses) == 3
+    assert sum(record.uses for record in counter.uses()) == 3
 
 
 async def test_whoever_judges_by_itself_reports_its_uses(counter: Counter) -> None:
@@ -127,7 +126,7 @@ async def test_whoever_judges_by_itself_reports_its_uses(counter: Counter) -> No
     for _ in range(2):
         verdict = await counter.checker.facts_for(caller, KEY, NO_REQUIREMENTS)
         assert verdict.code is Code.VALID
-    assert list(counter.usage.take_all()) == []
+    assert counter.uses() == []
 
 
 async def test_cost(counter: Counter) -> None:

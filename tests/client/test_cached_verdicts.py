@@ -21,7 +21,7 @@ def reported(verdicts: CachedVerdicts, most: int = 1_000_000) -> list[tuple[int,
     verdicts.set_aside()
     while verdicts.add_up(100):
         pass
-    records = verdicts.usage.take(most)
+    records = [record for batch in verdicts.take_usage(most) for record in batch]
     return sorted(
         ((int.from_bytes(each.source.digest, "big"), each.source.network, each.uses) for each in records), key=str
     )

@@ -1,13 +1,27 @@
 """The usage book, and how a user agent is described."""
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keywright.keys.usage import UsageBook, UsageRecord, UsageSource, agent_family, hour_end, hour_of
+from keywright.keys.addresses import network_number, network_of, network_text, packed
+from keywright.keys.usage import (
+    MOST_AT_ONCE,
+    UsageBook,
+    UsageRecord,
+    UsageSource,
+    agent_family,
+    hour_end,
+    hour_of,
+)
 
 HOUR = 3600.0
 START = 1_000_000 * HOUR
+DIGEST = b"d" * 32
+# Of `addresses.network_number`: 192.0.2.0/24 and the networks after it.
+NETWORK = network_number(packed("192.0.2.1"))
 
 
 def key_id(number: int) -> bytes:
@@ -15,18 +29,26 @@ def key_id(number: int) -> bytes:
 
 
 def source(number: int, at: float, network: str | None = None, agent: str | None = None) -> UsageSource:
-    return UsageSource(b"d" * 32, hour_of(at), network, agent, key_id(number), "v")
+    return UsageSource(DIGEST, hour_of(at), network, agent, key_id(number), "v")
 
 
-def note(book: UsageBook, number: int, at: float, *, network: str | None = None, agent: str | None = None) -> None:
-    book.note(source(number, at, network, agent), at)
+def note(book: UsageBook, number: int, at: float, *, network: int = 0, agent: str | None = None) -> None:
+    book.note(book.number_of(key_id(number), DIGEST), network, book.caller_of("v", agent), at)
+
+
+def add(book: UsageBook, number: int, count: int, first: float, last: float, *, network: int = 0) -> None:
+    book.add(book.number_of(key_id(number), DIGEST), network, book.caller_of("v", None), count, first, last)
+
+
+def taken(book: UsageBook) -> list[UsageRecord]:
+    return [seen for batch in book.take_all() for seen in batch]
 
 
 def test_uses_are_added_up() -> None:
     """Uses of one place and hour are one row with the first, the last and the number of them."""
     book = UsageBook()
     for second in (5, 1, 9):
-        note(book, 1, START + second, network="192.0.2.0/24", agent="curl")
+        note(book, 1, START + second, network=NETWORK, agent="curl")
     (seen,) = book.take_due(START + 10)
     assert seen == UsageRecord(source(1, START, "192.0.2.0/24", "curl"), 3, START + 5, START + 9)
     assert seen.source.hour == START / HOUR
@@ -34,56 +56,194 @@ def test_uses_are_added_up() -> None:
 
 
 def test_places_and_hours_are_told_apart() -> None:
-    """Another network, agent or hour is another row."""
+    """Another network, agent, verifier, secret or hour is another row."""
     book = UsageBook()
-    note(book, 1, START, network="a")
-    note(book, 1, START, network="b")
-    note(book, 1, START + HOUR, network="a")
-    assert len(book.take_due(START + HOUR)) == 3
+    note(book, 1, START, network=NETWORK)
+    note(book, 1, START, network=NETWORK + 1)
+    note(book, 1, START, network=NETWORK, agent="curl")
+    book.note(book.number_of(key_id(1), DIGEST), NETWORK, book.caller_of("w", None), START)
+    book.note(book.number_of(key_id(1), b"e" * 32), NETWORK, book.caller_of("v", None), START)
+    note(book, 1, START + HOUR, network=NETWORK)
+    seen = taken(book)
+    assert {(each.source, each.uses) for each in seen} == {
+        (source(1, START, "192.0.2.0/24"), 1),
+        (source(1, START, "192.0.3.0/24"), 1),
+        (source(1, START, "192.0.2.0/24", "curl"), 1),
+        (source(1, START, "192.0.2.0/24")._replace(verifier="w"), 1),
+        (source(1, START, "192.0.2.0/24")._replace(digest=b"e" * 32), 1),
+        (source(1, START + HOUR, "192.0.2.0/24"), 1),
+    }
+    assert len(seen) == 6
 
 
-def test_a_key_is_written_once_a_minute() -> None:
-    """What is noted within a minute of the last writing waits until it is over."""
+@given(
+    st.binary(min_size=16, max_size=16),
+    st.binary(min_size=32, max_size=32),
+    st.one_of(st.none(), st.ip_addresses().map(str)),
+    st.text(max_size=5),
+    st.one_of(st.none(), st.text(max_size=5)),
+    st.floats(0, 4e9),
+    st.integers(1, 50),
+)
+def test_a_record_says_what_was_noted(
+    id_: bytes, digest: bytes, address: str | None, verifier: str, agent: str | None, at: float, times: int
+) -> None:
+    """Whatever is noted, the record has it; its times are those of the uses or up to 2 ms before, never after."""
+    book = UsageBook()
+    for _ in range(times):
+        network = network_number(packed(address))
+        book.note(book.number_of(id_, digest), network, book.caller_of(verifier, agent), at)
+    (seen,) = taken(book)
+    assert seen.source == UsageSource(digest, hour_of(at), network_of(address), agent, id_, verifier)
+    assert seen.uses == times
+    assert at - 0.002 < seen.first <= seen.last <= at + 1e-6
+
+
+def test_times_are_never_later_than_the_uses() -> None:
+    """The last use is told to the millisecond below it, also at the end of an hour."""
+    book = UsageBook()
+    for at in (START + 0.0019, START + 59.9999, START + 3599.9999):
+        note(book, 1, at)
+    (seen,) = taken(book)
+    assert (seen.first, seen.last) == (START + 0.001, START + 3599.999)
+
+
+def test_a_clock_that_is_set_back() -> None:
+    """Uses after the clock was set back are counted, in their hour, and the first is never after the last."""
+    book = UsageBook()
+    for at in (START + 5, START + 1, START - 1, START + 2):
+        note(book, 1, at)
+    assert [(seen.source.hour, seen.uses, seen.first, seen.last) for seen in taken(book)] == [
+        (hour_of(START), 2, START + 1, START + 5),
+        (hour_of(START - 1), 1, START - 1, START - 1),
+        (hour_of(START), 1, START + 2, START + 2),
+    ]
+
+
+def test_a_few_keys_are_written_at_once() -> None:
+    """A round has all that was noted before it, and the next one of few records is due five seconds later."""
     book = UsageBook()
     note(book, 1, START)
     assert len(book.take_due(START)) == 1
     note(book, 1, START + 1)
     note(book, 2, START + 1)
-    assert [seen.source.key_id for seen in book.take_due(START + 59)] == [key_id(2)]
-    assert [seen.source.key_id for seen in book.take_due(START + 61)] == [key_id(1)]
+    assert len(book.take_due(START + 4.9)) == 0
+    assert {seen.source.key_id for seen in book.take_due(START + 5)} == {key_id(1), key_id(2)}
+
+
+def test_many_keys_are_written_once_a_minute() -> None:
+    """After a round of many records, what is noted within a minute of its beginning waits until that is over."""
+    book = UsageBook()
+    for number in range(1200):
+        note(book, number, START)
+    batches = []
+    while batch := book.take_due(START + len(batches)):
+        batches.append(len(batch))
+        note(book, 1, START + 1)
+        assert book.due == 1200 - sum(batches)
+    assert batches == [MOST_AT_ONCE] * 6
+    assert len(book.take_due(START + 59.9)) == 0
+    assert [seen.uses for seen in book.take_due(START + 60)] == [6]
+
+
+def test_a_clock_that_is_set_back_delays_no_round() -> None:
+    """A round is due at once when the time is before the last one."""
+    book = UsageBook()
+    book.take_due(START)
+    note(book, 1, START)
+    assert len(book.take_due(START - HOUR)) == 1
 
 
 def test_bounded() -> None:
     """Beyond the bound uses are still counted, but without network and agent."""
     book = UsageBook(most_sources=2)
     for number in range(100):
-        note(book, 1, START, network=f"{number}")
+        note(book, 1, START, network=NETWORK + number)
     assert len(book) == 3
     assert sum(seen.uses for batch in book.take_all() for seen in batch) == 100
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 7200), st.sampled_from(["a", "b"])), max_size=50))
-def test_no_use_is_lost_or_counted_twice(uses: list[tuple[int, float, str]]) -> None:
+def test_a_flood_of_sources_on_one_key() -> None:
+    """Fifty sources of a key are counted apart, the rest together for each verifier; another key is not concerned."""
+    book = UsageBook()
+    for number in range(1000):
+        note(book, 1, START, network=NETWORK + number, agent=f"agent{number}")
+        book.note(book.number_of(key_id(1), DIGEST), NETWORK + number, book.verifier_number("w"), START)
+    note(book, 2, START, network=NETWORK + 5000, agent="curl")
+    note(book, 1, START, network=NETWORK, agent="agent0")
+    seen = {each.source: each.uses for each in taken(book)}
+    assert len(seen) == 50 + 2 + 1
+    assert sum(seen.values()) == 2002
+    assert seen[source(1, START, None)] == seen[source(1, START, None)._replace(verifier="w")] == 975
+    assert seen[source(1, START, "192.0.2.0/24", "agent0")] == 2
+    assert seen[source(2, START, network_text(NETWORK + 5000), "curl")] == 1
+
+
+def test_a_flood_of_keys_leaves_places_to_others() -> None:
+    """Once half of the places are used, another key has five, and the keys of the flood get no more."""
+    book = UsageBook(most_sources=1000)
+    for number in range(10):
+        for network in range(60):
+            note(book, number, START, network=NETWORK + network)
+    for network in range(10):
+        note(book, 11, START, network=NETWORK + network)
+    seen = [each.source for each in taken(book) if each.source.key_id == key_id(11)]
+    assert len([each for each in seen if each.network is not None]) == 5
+
+
+def test_new_hours_and_rounds_have_places_again() -> None:
+    """The sums of an hour that is over count until they are exchanged; then all places are free."""
+    book = UsageBook(most_sources=4)
+    for number in range(4):
+        note(book, number, START, network=NETWORK)
+    note(book, 5, START + HOUR, network=NETWORK)
+    assert [each.source.network for each in taken(book)] == ["192.0.2.0/24"] * 4 + [None]
+    note(book, 5, START + HOUR, network=NETWORK)
+    assert [each.source.network for each in taken(book)] == ["192.0.2.0/24"]
+
+
+def test_callers_are_bounded() -> None:
+    """Beyond 32,768 pairs of a round, uses are counted without the agent; a verifier with a number keeps its name."""
+    book = UsageBook()
+    edge = book.verifier_number("edge")
+    assert book.verifier_number("edge") == book.caller_of("edge", None) == edge
+    for number in range(1 << 15):
+        assert book.caller_of("edge", str(number)) == book.caller_of("edge", str(number))
+    assert book.caller_of("edge", "one more") == edge
+    book.note(book.number_of(key_id(1), DIGEST), 0, book.caller_of("edge", "one more"), START)
+    book.note(book.number_of(key_id(2), DIGEST), 0, book.caller_of("stranger", None), START)
+    assert [(each.source.verifier, each.source.agent) for each in taken(book)] == [("edge", None), ("", None)]
+    book.note(book.number_of(key_id(2), DIGEST), 0, book.caller_of("stranger", "curl"), START)
+    assert [(each.source.verifier, each.source.agent) for each in taken(book)] == [("stranger", "curl")]
+
+
+def test_verifiers_are_bounded() -> None:
+    """A verifier beyond 32,767 has no name where its number is for good."""
+    book = UsageBook()
+    numbers = [book.verifier_number(str(number)) for number in range(1 << 15)]
+    assert numbers == [*range(1, 1 << 15), 0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 7200), st.sampled_from([NETWORK, NETWORK + 1])), max_size=50))
+def test_no_use_is_lost_or_counted_twice(uses: list[tuple[int, float, int]]) -> None:
     """Whatever is noted and whenever it is taken, the counts add up."""
     book = UsageBook(most_sources=3)
-    taken = 0
+    found = 0
     for number, at, network in uses:
         note(book, number, START + at, network=network)
-        taken += sum(seen.uses for seen in book.take_due(START + at))
-    taken += sum(seen.uses for batch in book.take_all() for seen in batch)
-    assert taken == len(uses)
+        found += sum(seen.uses for seen in book.take_due(START + at))
+    assert found + sum(seen.uses for seen in taken(book)) == len(uses)
 
 
 def test_a_source_is_good_for_its_hour() -> None:
     """Uses at a source of the same hour are added to those before, and uses after its end to the next one."""
     book = UsageBook()
-    place = source(1, START + 5, "a")
-    note(book, 1, START + 5, network="a")
-    book.note(place, START + 9)
-    book.note(place, START + 7)
+    note(book, 1, START + 5, network=NETWORK)
+    note(book, 1, START + 7, network=NETWORK)
+    note(book, 1, START + 9, network=NETWORK)
     assert hour_end(START) == hour_end(START + HOUR - 1) == START + HOUR
-    note(book, 1, hour_end(START), network="a")
-    first, second = book.take_due(START + 2 * HOUR)
+    note(book, 1, hour_end(START), network=NETWORK)
+    first, second = taken(book)
     assert (first.uses, second.uses) == (3, 1)
     assert first.last - first.first == 4
 
@@ -91,17 +251,19 @@ def test_a_source_is_good_for_its_hour() -> None:
 def test_sums_are_added() -> None:
     """A sum of uses is added to the record of its source: the number, the earliest and the latest."""
     book = UsageBook()
-    book.add(source(1, START), 2, START + 5, START + 6)
-    book.add(source(1, START), 3, START + 1, START + 4)
-    assert book.take() == [UsageRecord(source(1, START), 5, START + 1, START + 6)]
-    assert book.take() == []
+    add(book, 1, 2, START + 5, START + 6)
+    add(book, 1, 3, START + 1, START + 6)
+    add(book, 1, 4, START - 9, START + 7)
+    add(book, 1, 1, START + 7, START + 7)
+    assert list(book.take()) == [UsageRecord(source(1, START), 10, START, START + 7)]
+    assert list(book.take()) == []
 
 
 def test_no_more_records_than_the_bound() -> None:
     """Uses of sources beyond the bound of records are counted as lost, and nothing else of them is kept."""
     book = UsageBook(most_sources=1, most_records=2)
     for number in range(4):
-        book.add(source(number, START, "192.0.2.0/24"), 10 + number, START, START)
+        add(book, number, 10 + number, START, START, network=NETWORK)
     assert [(seen.source.network, seen.uses) for seen in book.take()] == [("192.0.2.0/24", 10), (None, 11)]
     assert book.lost == 12 + 13
 
@@ -112,6 +274,17 @@ def test_a_bounded_number_is_taken() -> None:
     for number in range(5):
         note(book, number, START)
     assert [len(book.take(3)), len(book.take(3)), len(book.take(3))] == [3, 2, 0]
+
+
+def test_the_collector_has_nothing_to_visit() -> None:
+    """Nothing that a book has for a use is tracked by the garbage collector, but for the book and its dicts."""
+    book = UsageBook()
+    number, caller = book.number_of(key_id(1), DIGEST), book.verifier_number("v")
+    book.note(number, NETWORK, caller, START)
+    before = len(gc.get_objects())
+    for network in range(40):
+        book.note(number, NETWORK + network, caller, START + network)
+    assert len(gc.get_objects()) <= before
 
 
 @pytest.mark.parametrize(

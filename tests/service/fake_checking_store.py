@@ -1,7 +1,7 @@
 """What checking needs from outside, in memory and under a test's control."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -146,7 +146,7 @@ class FakeCheckingStore:
         self.must_answer()
         self.confirmed.append((session_id, tuple(seqs)))
 
-    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, records: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         self.must_answer()
         if self.batches.get(batch.reporter, 0) < batch.number:
             self.batches[batch.reporter] = batch.number

@@ -1,14 +1,14 @@
 """The background tasks of a process for itself."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
-from keywright.keys.usage import UsageBook, UsageSource, hour_of
+from keywright.keys.usage import UsageBook
 from keywright.service.background_tasks import ProcessTasks
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
@@ -40,7 +40,7 @@ class Process:
 
     def use_at(self, now: float) -> None:
         """Note one use of a key."""
-        self.usage.note(UsageSource(b"d" * 32, hour_of(now), None, None, b"k" * 16, "v"), now)
+        self.usage.note(UsageBook.number_of(b"k" * 16, b"d" * 32), 0, self.usage.verifier_number("v"), now)
 
     async def close(self) -> None:
         await self.tasks.close()
@@ -196,7 +196,7 @@ class LosesAnswers(FakeCheckingStore):
         self.lost = lost
         self.asked: list[tuple[UsageBatch, list[int]]] = []
 
-    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, records: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         self.asked.append((batch, [record.count for record in records]))
         await super().add_usage(records, batch)
         if self.lost == "late":

@@ -1,6 +1,6 @@
 """Batches of uses, each counted once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
@@ -35,7 +35,7 @@ class Scripted(FakeCheckingStore):
     def counts(self) -> list[int]:
         return [record.count for record in self.hourly_usage]
 
-    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, records: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         assert batch.reporter == REPORTER
         self.asked.append((batch.number, sum(record.count for record in records)))
         fate = self._script.pop(0) if self._script else "written"

@@ -1,7 +1,7 @@
 """The store of one process on the database of the simulation: `CheckingStore`, and the few changes that a key gets."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -150,8 +150,9 @@ class Store:
 
     # uses
 
-    async def add_usage(self, records: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`."""
+        records = list(usage)
         if records:
             await self.write(Writing(lambda database, _: _add_usage(database, records, batch)))
 

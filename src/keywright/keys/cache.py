@@ -71,8 +71,8 @@ class DigestCache(Generic[Value]):
         capacity: The size of all entries together, at least 2. Beyond it the least recently used ones are removed, in
             bulk.
         size_of: The size of an entry, which does not change; by default 1, so that *capacity* counts entries.
-        prepare: Called with the digest and the result of a look-up before that is added. Whatever is made of an entry
-            for many requests is made here, once, and counts in its size.
+        prepare: Called with the result of a look-up before that is added: what many requests need of an entry is made
+            here, once, and counts in its size.
         bound: How long the cache is fresh after a sync, in seconds.
     """
 
@@ -81,7 +81,7 @@ class DigestCache(Generic[Value]):
         capacity: int,
         *,
         size_of: Callable[[Value], int] = _one,
-        prepare: Callable[[bytes, Value], object] | None = None,
+        prepare: Callable[[Value], object] | None = None,
         bound: float = BOUND_SECONDS,
     ) -> None:
         if capacity < 2:
@@ -150,7 +150,7 @@ class DigestCache(Generic[Value]):
             del self._look_ups[look_up.digest]
         if found is not None and not look_up.invalidated:
             if self._prepare is not None:
-                self._prepare(look_up.digest, found)
+                self._prepare(found)
             self._add(look_up.digest, found)
 
     def drop(self, digests: Iterable[bytes]) -> None:
@@ -202,6 +202,21 @@ class DigestCache(Generic[Value]):
 
 
 KeyCache = DigestCache[KeyFacts]
+
+
+def preparing(*writers: Callable[[KeyFacts], int]) -> Callable[[KeyFacts], None]:
+    """
+    Give a function that prepares facts for a `KeyCache`.
+
+    Args:
+        writers: Each sets a part of the answers on a key in its facts, and gives the memory of that part, in bytes.
+    """
+
+    def prepare(facts: KeyFacts) -> None:
+        made = sum(writer(facts) for writer in writers)
+        facts.keep(weight=facts.weight - -made // WEIGHT_BYTES)
+
+    return prepare
 
 
 def cached_by_key(write: Write) -> Write:

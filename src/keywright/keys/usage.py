@@ -1,21 +1,60 @@
 """
 Usage: accepted uses of keys, added up in memory by source and hour until they are written or reported.
 
+A use costs one entry of one dict, with an int as its key and an int as its value, so that nothing of it is tracked by
+the garbage collector. Texts and records are made from the ints later, while records are read, in any thread.
+
 Pure: times are arguments, and the caller locks. All times are seconds since the epoch.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from keywright.keys.addresses import network_text
 
 HOUR_SECONDS = 3600
-WRITE_EVERY_SECONDS = 60.0
-MOST_SOURCES = 50_000
-MOST_AT_ONCE = 1000
+
+MOST_AT_ONCE = 200
+"""The most records in one batch that the service writes: a few milliseconds of a processor."""
+
+MOST_SOURCES = 65_536
+"""The number of sources that are counted apart between two exchanges."""
+
+MOST_SOURCES_OF_A_KEY = 50
+"""The number of sources of a key that are counted apart between two exchanges, while the book has room."""
+
+FEW_SOURCES_OF_A_KEY = 5
+"""The same once half of the book is used: a flood on other keys leaves a key these."""
+
+SHORTEST_ROUND_SECONDS = 5.0
+LONGEST_ROUND_SECONDS = 60.0
+RECORDS_PER_SECOND = 20
+"""The records of a round, by this rate, give the time until the next one; see `UsageBook.take_due`."""
+
+# A place, the key of the dict: the id of a key and the digest of its secret, a network, a caller.
+_CALLER_BITS: Final = 16
+_NETWORK_BITS: Final = 64
+_ID_BYTES, _DIGEST_BYTES = 16, 32
+_OTHER_BITS: Final = _NETWORK_BITS + _CALLER_BITS
+_CALLER = (1 << _CALLER_BITS) - 1
+_NETWORK = (1 << _NETWORK_BITS) - 1
+# The numbers of callers from here on are those of one round.
+_FIRST_OF_ROUND = 1 << (_CALLER_BITS - 1)
+
+# A sum, the value: the first use, the number of uses, the last use. Times are milliseconds of the hour.
+_TIME_BITS: Final = 22
+_COUNT_BITS: Final = 46
+_FIRST_SHIFT: Final = _TIME_BITS + _COUNT_BITS
+_LAST: Final = (1 << _TIME_BITS) - 1
+_COUNT = (1 << _COUNT_BITS) - 1
+_ONE: Final = 1 << _TIME_BITS
+_TICKS_PER_SECOND = 1000
 
 _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
+
+_Caller = tuple[str, str | None]
 
 
 class UsageSource(NamedTuple):
@@ -24,19 +63,19 @@ class UsageSource(NamedTuple):
 
     `digest` is the digest of the secret, `hour` counts hours since the epoch. `network` and `agent` are results of
     `network_of` and `agent_family`. `key_id` is the key's id, 16 bytes, and `verifier` the name of the caller that
-    checked the key; both are empty in an in-process verifier, and the service adds them.
+    checked the key; in an in-process verifier they are zeros and empty, and the service adds them.
     """
 
     digest: bytes
     hour: int
     network: str | None
     agent: str | None
-    key_id: bytes = b""
+    key_id: bytes = bytes(_ID_BYTES)
     verifier: str = ""
 
 
 class UsageRecord(NamedTuple):
-    """The number of uses from one source, and the times of the first and the last."""
+    """The number of uses from one source, and the times of the first and the last, to the millisecond below."""
 
     source: UsageSource
     uses: int
@@ -44,77 +83,260 @@ class UsageRecord(NamedTuple):
     last: float
 
 
-class _Sum:
-    __slots__ = ("count", "first", "last")
+class _Noted(NamedTuple):
+    """The sums of one hour, by their places, and the names of the callers."""
 
-    def __init__(self, count: int, first: float, last: float) -> None:
-        self.count = count
-        self.first = first
-        self.last = last
+    hour: int
+    sums: dict[int, int]
+    verifiers: list[_Caller]
+    callers: list[_Caller]
+
+    def record(self, place: int, found: int) -> UsageRecord:
+        names, caller = self.verifiers, place & _CALLER
+        if caller >= _FIRST_OF_ROUND:
+            names, caller = self.callers, caller - _FIRST_OF_ROUND
+        verifier, agent = names[caller]
+        key = (place >> _OTHER_BITS).to_bytes(_ID_BYTES + _DIGEST_BYTES, "big")
+        network = network_text(place >> _CALLER_BITS & _NETWORK)
+        source = UsageSource(key[_ID_BYTES:], self.hour, network, agent, key[:_ID_BYTES], verifier)
+        first, last = found >> _FIRST_SHIFT, found & _LAST
+        if first > last:
+            # The clock was set back.
+            first, last = last, first
+        begin = self.hour * HOUR_SECONDS
+        count = found >> _TIME_BITS & _COUNT
+        return UsageRecord(source, count, begin + first / _TICKS_PER_SECOND, begin + last / _TICKS_PER_SECOND)
+
+
+class UsageRecords:
+    """
+    Records that were taken out of a book.
+
+    They are made whenever they are read, from ints: to be read in the thread that writes them.
+    """
+
+    __slots__ = ("_noted", "_sums")
+
+    def __init__(self, noted: _Noted | None, sums: list[tuple[int, int]]) -> None:
+        self._noted = noted
+        self._sums = sums
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def __iter__(self) -> Iterator[UsageRecord]:
+        noted = self._noted
+        return iter(()) if noted is None else (noted.record(place, found) for place, found in self._sums)
+
+
+_NO_RECORDS = UsageRecords(None, [])
 
 
 class UsageBook:
     """
     The uses that this process accepted and has not yet written or reported.
 
+    Noted uses are exchanged whole: the dict that grows is set aside, records are taken out of it, and new uses go to a
+    new one. It is exchanged when all records before it are taken.
+
+    Between two exchanges it counts at most *most_sources* sources apart, and of each key `MOST_SOURCES_OF_A_KEY`, or
+    `FEW_SOURCES_OF_A_KEY` once half of all are used. Uses of a key beyond that are added up without network and agent:
+    one more sum for each key and verifier.
+
     Args:
-        most_sources: The number of sources. Beyond it uses are added up without network and agent.
+        most_sources: The number of sources.
         most_records: The number of records; uses beyond it are only counted, as `lost`. None for no bound.
     """
 
     def __init__(self, *, most_sources: int = MOST_SOURCES, most_records: int | None = None) -> None:
         self._most_sources = most_sources
         self._most_records = most_records
-        self._sums: dict[UsageSource, _Sum] = {}
-        self._written: dict[bytes, float] = {}
+        # Number 0 has no name.
+        self._verifiers: list[_Caller] = [("", None)]
+        self._number_by_verifier = {"": 0}
+        self._callers: list[_Caller] = []
+        self._number_by_caller: dict[_Caller, int] = {}
+        self._hour = 0
+        self._sums: dict[int, int] = {}
+        self._sources: dict[int, int] = {}
+        # Of hours that are over; and what was exchanged.
+        self._over: list[_Noted] = []
+        self._taken: list[_Noted] = []
+        self._began, self._round_seconds = 0.0, 0.0
+        # One use now, and the times between which `now` has to lie for it: a millisecond.
+        self._use = _ONE
+        self._from = self._to = 0.0
         self.lost = 0
 
     def __len__(self) -> int:
-        return len(self._sums)
+        return len(self._sums) + sum(len(noted.sums) for noted in (*self._over, *self._taken))
 
-    def note(self, source: UsageSource, now: float) -> None:
-        """Add one use at *now*, which lies in the hour of *source*."""
-        found = self._sums.get(source)
-        if found is None:
-            self.add(source, 1, now, now)
-            return
-        found.count += 1
-        if now > found.last:
-            found.last = now
+    @staticmethod
+    def number_of(key_id: bytes, digest: bytes) -> int:
+        """
+        Give the number of a secret of a key, for `note`: it contains both, so a book need not know it.
 
-    def add(self, source: UsageSource, count: int, first: float, last: float) -> None:
-        """Add *count* uses between *first* and *last*."""
-        found = self._sums.get(source)
-        if found is None and len(self._sums) >= self._most_sources:
-            source = source._replace(network=None, agent=None)
-            found = self._sums.get(source)
+        Args:
+            key_id: 16 bytes; zeros where it is not known.
+            digest: The digest of the secret, 32 bytes.
+        """
+        return int.from_bytes(key_id + digest, "big") << _OTHER_BITS
+
+    def verifier_number(self, verifier: str) -> int:
+        """
+        Give the number of a verifier without an agent, for `note`; it is good as long as the book.
+
+        For the verifiers of the operator, of which there are few: from the 32,768th on they have no name.
+        """
+        found = self._number_by_verifier.get(verifier)
         if found is not None:
-            found.count += count
-            found.first = min(found.first, first)
-            found.last = max(found.last, last)
-        elif self._most_records is None or len(self._sums) < self._most_records:
-            self._sums[source] = _Sum(count, first, last)
+            return found
+        if len(self._verifiers) >= _FIRST_OF_ROUND:
+            return 0
+        self._number_by_verifier[verifier] = len(self._verifiers)
+        self._verifiers.append((verifier, None))
+        return self._number_by_verifier[verifier]
+
+    def caller_of(self, verifier: str, agent: str | None) -> int:
+        """
+        Give the number of a verifier and an agent, for the next call of `note`: to be asked for each use.
+
+        From the 32,768th pair between two exchanges on, the agent is left out, and the name of a caller that is no
+        verifier with a number.
+        """
+        found = self._number_by_caller.get((verifier, agent))
+        return self._new_caller(verifier, agent) if found is None else found
+
+    def note(self, number: int, network: int, caller: int, now: float) -> None:
+        """
+        Add one use at *now*.
+
+        Args:
+            number: Of `number_of`.
+            network: Of `addresses.network_number`, 0 for unknown; below 2 ** 64.
+            caller: Of `verifier_number` or `caller_of`.
+            now: The time.
+        """
+        if not self._from <= now < self._to:
+            self._set_time(now)
+        place = number | network << _CALLER_BITS | caller
+        sums = self._sums
+        found = sums.get(place)
+        if found is None:
+            self._add(place, number, caller, 1, now)
         else:
-            self.lost += count
+            # All ones, and one more: the carry counts, and zeros are left for the time.
+            sums[place] = (found | _LAST) + self._use
 
-    def take(self, most: int = MOST_AT_ONCE) -> list[UsageRecord]:
-        """Remove and give at most *most* records."""
-        return self._take(list(islice(self._sums, most)))
+    def add(self, number: int, network: int, caller: int, count: int, first: float, last: float) -> None:
+        """Add *count* uses between *first* and *last*, in the hour of *last*; the rest as for `note`."""
+        self._set_time(last)
+        self._add(number | network << _CALLER_BITS | caller, number, caller, count, first)
 
-    def take_due(self, now: float) -> list[UsageRecord]:
-        """Remove and give at most `MOST_AT_ONCE` records, of keys that this method gave no record of for a minute."""
-        self._written = {key: at for key, at in self._written.items() if now - at < WRITE_EVERY_SECONDS}
-        due = list(islice((source for source in self._sums if source.key_id not in self._written), MOST_AT_ONCE))
-        self._written.update((source.key_id, now) for source in due)
-        return self._take(due)
+    def take(self, most: int = MOST_AT_ONCE) -> UsageRecords:
+        """Remove and give at most *most* records, of one hour; none when the book is empty."""
+        if not self._taken:
+            self._exchange()
+        return self._take(most)
 
-    def take_all(self) -> Iterator[list[UsageRecord]]:
+    def take_due(self, now: float) -> UsageRecords:
+        """
+        Remove and give at most `MOST_AT_ONCE` records of this round, of one hour; none when the next is not due.
+
+        A round has all records that there are when it begins. The time until the next one grows with their number,
+        from 5 to 60 seconds: so a few keys are written at once, and many keys once a minute.
+        """
+        if not self._taken and not 0 <= now - self._began < self._round_seconds:
+            self._exchange()
+            seconds = len(self) / RECORDS_PER_SECOND
+            self._began, self._round_seconds = now, min(max(seconds, SHORTEST_ROUND_SECONDS), LONGEST_ROUND_SECONDS)
+        return self._take(MOST_AT_ONCE)
+
+    def take_all(self) -> Iterator[UsageRecords]:
         """Remove and give all records, in batches of at most `MOST_AT_ONCE`."""
-        return iter(self.take, [])
+        while records := self.take():
+            yield records
 
-    def _take(self, sources: Iterable[UsageSource]) -> list[UsageRecord]:
-        taken = [(source, self._sums.pop(source)) for source in sources]
-        return [UsageRecord(source, found.count, found.first, found.last) for source, found in taken]
+    @property
+    def due(self) -> int:
+        """How many records of this round are left."""
+        return sum(len(noted.sums) for noted in self._taken)
+
+    def _add(self, place: int, number: int, caller: int, count: int, first: float) -> None:
+        sums, since = self._sums, max(_ticks(first, self._hour), 0)
+        if place not in sums:
+            place = self._place_of_new(place, number, caller)
+        found = sums.get(place)
+        if found is None:
+            if self._most_records is not None and self._used() >= self._most_records:
+                self.lost += count
+                return
+            found = since << _FIRST_SHIFT
+        before = found >> _FIRST_SHIFT
+        found += min(since - before, 0) << _FIRST_SHIFT
+        sums[place] = (found | _LAST) + self._use + (count - 1) * _ONE
+
+    def _place_of_new(self, place: int, number: int, caller: int) -> int:
+        """Give the place where the uses of a new source are added up: its own, or the one without network and agent."""
+        sources = self._sources.get(number, 0)
+        if sources >= self._share(self._used()):
+            return number | self._without_agent(caller)
+        self._sources[number] = sources + 1
+        return place
+
+    def _used(self) -> int:
+        return len(self._sums) + sum(len(noted.sums) for noted in self._over)
+
+    def _share(self, used: int) -> int:
+        """Give the number of sources that a key may have apart, when so many are used."""
+        if used >= self._most_sources:
+            return 0
+        return MOST_SOURCES_OF_A_KEY if 2 * used < self._most_sources else FEW_SOURCES_OF_A_KEY
+
+    def _new_caller(self, verifier: str, agent: str | None) -> int:
+        known = self._number_by_verifier.get(verifier)
+        if known is not None and agent is None:
+            return known
+        if len(self._callers) >= _FIRST_OF_ROUND:
+            return known or 0
+        number = self._number_by_caller[verifier, agent] = _FIRST_OF_ROUND + len(self._callers)
+        self._callers.append((verifier, agent))
+        return number
+
+    def _without_agent(self, caller: int) -> int:
+        return caller if caller < _FIRST_OF_ROUND else self.caller_of(self._callers[caller - _FIRST_OF_ROUND][0], None)
+
+    def _set_time(self, now: float) -> None:
+        hour = hour_of(now)
+        if hour != self._hour:
+            self._end_hour()
+            self._hour = hour
+        self._use = _ticks(now, hour) + 1
+        self._from, self._to = now, min(now + 1 / _TICKS_PER_SECOND, hour_end(now))
+
+    def _end_hour(self) -> None:
+        if self._sums:
+            self._over.append(_Noted(self._hour, self._sums, self._verifiers, self._callers))
+        self._sums, self._sources = {}, {}
+
+    def _exchange(self) -> None:
+        self._end_hour()
+        self._taken, self._over = self._over, []
+        self._callers, self._number_by_caller = [], {}
+
+    def _take(self, most: int) -> UsageRecords:
+        if not self._taken:
+            return _NO_RECORDS
+        noted = self._taken[0]
+        # From the end of the dict, where it costs the same however many were taken before.
+        sums = [noted.sums.popitem() for _ in range(min(most, len(noted.sums)))]
+        if not noted.sums:
+            del self._taken[0]
+        return UsageRecords(noted, sums[::-1])
+
+
+def _ticks(now: float, hour: int) -> int:
+    return int((now - hour * HOUR_SECONDS) * _TICKS_PER_SECOND)
 
 
 def hour_of(now: float) -> int:

@@ -57,10 +57,9 @@ class KeyFacts:
     `until` is the end of the key, in seconds since the epoch: minus infinity for one that is revoked or disabled.
 
     The last members are made once in each process, when it caches the facts, so that no request makes them again:
-    `weight` is their memory, in units of `cache.WEIGHT_BYTES`; `number` is the key's number in the usage book,
-    -1 before it has one; `body` and `body_end` are the key in the answer of `/verify`, `headers` the headers of the
-    answer of forward authentication, empty before they are written. `keep` sets them. Facts that differ in nothing else
-    are equal.
+    `weight` is the memory of all, in units of `cache.WEIGHT_BYTES`; `body` and `body_end` are the key in the answer of
+    `/verify`, `headers` the headers of the answer of forward authentication, empty before they are written. `keep` sets
+    them. Facts that differ in nothing else are equal.
     """
 
     id: bytes
@@ -80,7 +79,6 @@ class KeyFacts:
     metadata: str | None = NO_METADATA
     weight: int = field(default=1, compare=False, repr=False)
     until: float = field(init=False, compare=False, repr=False)
-    number: int = field(default=-1, init=False, compare=False, repr=False)
     body: bytes = field(default=b"", init=False, compare=False, repr=False)
     body_end: bytes = field(default=b"", init=False, compare=False, repr=False)
     headers: bytes = field(default=b"", init=False, compare=False, repr=False)
@@ -90,7 +88,7 @@ class KeyFacts:
         object.__setattr__(self, "until", ends)
 
     def keep(self, **made: Any) -> None:
-        """Set what the process has made of these facts: any of `weight`, `number`, `body`, `body_end`, `headers`."""
+        """Set what the process has made of these facts: any of `weight`, `body`, `body_end`, `headers`."""
         for name, value in made.items():
             object.__setattr__(self, name, value)
 

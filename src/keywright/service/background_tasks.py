@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from keywright.keys.usage import MOST_AT_ONCE as MOST_RECORDS_AT_ONCE
 from keywright.keys.usage import UsageBook
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import ChangeFollower
@@ -31,6 +32,11 @@ from keywright.service.ports import Clock, NewId
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 
 WRITE_USAGE_EVERY_SECONDS = 5.0
+WRITE_ALL_WITHIN_SECONDS = 45.0
+"""The time for all records of one round: the pauses between its batches become shorter where there are many."""
+
+LONGEST_PAUSE_SECONDS = 0.2
+"""The longest pause after a batch of usage, so at most 1,000 records a second where that ends a round in time."""
 RETIRE_EVERY_SECONDS = 15.0
 NOTICE_EVERY_SECONDS = 60.0
 PURGE_EVERY_SECONDS = 60.0
@@ -39,7 +45,7 @@ PURGE_PAUSE_SECONDS = 0.1
 PAUSE_SECONDS = 0.5
 
 LAG_SECONDS = 120.0
-"""The longest time from a use to its writing, with a margin: `usage` writes a key once a minute."""
+"""The longest time from a use to its writing, with a margin: a minute until its round, and the time for a round."""
 
 NOTICE_DAYS = (1, 3, 14)
 """Days before an expiry at which notice is given; ascending, so that a key gets the notice that applies."""
@@ -173,7 +179,13 @@ class ProcessTasks(BackgroundTasks):
         self._acknowledged = position + len(changes)
 
     async def _write_usage(self) -> None:
-        await self._batches.write(iter(lambda: self.usage.take_due(self.epoch_seconds()), []))
+        # First what had no answer: nothing newer is taken before.
+        await self._batches.write(())
+        end = self.monotonic() + WRITE_ALL_WITHIN_SECONDS
+        while records := self.usage.take_due(self.epoch_seconds()):
+            await self._batches.write([records])
+            batches = -(-self.usage.due // MOST_RECORDS_AT_ONCE)
+            await asyncio.sleep(max(min((end - self.monotonic()) / max(batches, 1), LONGEST_PAUSE_SECONDS), 0.0))
 
 
 @dataclass(kw_only=True)

@@ -20,6 +20,7 @@ from keywright.api.verify.schemas import (
     LONGEST_METHOD,
     LONGEST_PATH,
     LONGEST_TEXT,
+    MOST_IN_A_BATCH,
     MOST_SCOPES,
     BatchRequest,
     VerifyRequest,
@@ -43,6 +44,10 @@ _ends: BoundedDict[Any, bytes] = BoundedDict(4096)
 _limits: BoundedDict[RateLimit, bytes] = BoundedDict(4096)
 
 
+# A list would be made anew for each request.
+_NONE: Any = ()
+
+
 _Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
 
@@ -51,25 +56,29 @@ class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A request that `read_plain` has read; its members are those of `VerifyRequest`."""
 
     key: str
-    scopes: Annotated[list[_Scope], msgspec.Meta(max_length=MOST_SCOPES)] = ()  # type: ignore[assignment]
+    scopes: Annotated[list[_Scope], msgspec.Meta(max_length=MOST_SCOPES)] = _NONE
     environment: _Text | None = None
     client_ip: _Text | None = None
     cost: Annotated[int, msgspec.Meta(ge=0, le=MOST_COST)] | msgspec.UnsetType = msgspec.UNSET
-    include: Annotated[list[Literal["metadata"]], msgspec.Meta(max_length=1)] = ()  # type: ignore[assignment]
+    include: Annotated[list[Literal["metadata"]], msgspec.Meta(max_length=1)] = _NONE
     explain: bool | msgspec.UnsetType = msgspec.UNSET
     method: Annotated[str, msgspec.Meta(max_length=LONGEST_METHOD)] | None = None
     path: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)] | None = None
 
     def quotes(self) -> int:
         """Count the quotation marks of a body with these members, each once, and without a null."""
-        lists = sum(2 + 2 * len(each) for each in (self.scopes, self.include) if isinstance(each, list))
-        texts = sum(
-            4 for each in (self.key, self.environment, self.client_ip, self.method, self.path) if each is not None
-        )
-        return lists + texts + 2 * sum(each is not msgspec.UNSET for each in (self.cost, self.explain))
+        lists: list[Any] = [each for each in (self.scopes, self.include) if each is not _NONE]
+        texts = (self.key, self.environment, self.client_ip, self.method, self.path)
+        others = (each for each in (self.cost, self.explain) if not isinstance(each, msgspec.UnsetType))
+        return sum(2 + 2 * len(each) for each in lists) + 4 * (len(texts) - texts.count(None)) + 2 * len([*others])
+
+
+class _PlainBatch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    keys: Annotated[list[PlainRequest], msgspec.Meta(min_length=1, max_length=MOST_IN_A_BATCH)]
 
 
 _decode = msgspec.json.Decoder(PlainRequest).decode
+_decode_batch = msgspec.json.Decoder(_PlainBatch).decode
 
 
 def read_plain(raw: bytes) -> PlainRequest | None:
@@ -89,12 +98,27 @@ def read_plain(raw: bytes) -> PlainRequest | None:
     # The decoder accepts a name given twice, and the strict reader does not. Without escapes, each string of the body
     # has two quotation marks, so a member too many shows in their number.
     quotes = raw.count(b'"')
-    if (
-        quotes != 4 + (2 + 2 * len(request.scopes) if request.scopes else 0) + (0 if request.client_ip is None else 4)
-        and quotes != request.quotes()
-    ):
+    if quotes != _usual_quotes(request) and quotes != request.quotes():
         return None
     return None if b"\\" in raw else request
+
+
+def read_plain_batch(raw: bytes) -> list[PlainRequest] | None:
+    """Read the body of a batch as `read_plain` does; None for every other body: `read_batch` reads it."""
+    try:
+        requests = _decode_batch(raw).keys
+    except msgspec.DecodeError:
+        return None
+    quotes = raw.count(b'"') - 2
+    if quotes != sum(map(_usual_quotes, requests)) and quotes != sum(each.quotes() for each in requests):
+        return None
+    return None if b"\\" in raw else requests
+
+
+def _usual_quotes(request: PlainRequest) -> int:
+    """Count the quotation marks of a body with a key, and with scopes and an address where the request has them."""
+    quotes = 4 if request.client_ip is None else 8
+    return quotes + 2 + 2 * len(request.scopes) if request.scopes else quotes
 
 
 class CheckOptions(NamedTuple):
@@ -126,6 +150,9 @@ def read(raw: bytes) -> KeyCheck:
     Raises:
         Refusal: It is not strict JSON, or not of the schema.
     """
+    plain = read_plain(raw)
+    if plain is not None:
+        return check_of(plain)
     try:
         request = VerifyRequest.model_validate(strict_json.read_object(raw))
     except ValueError:
@@ -135,30 +162,31 @@ def read(raw: bytes) -> KeyCheck:
 
 
 def read_batch(raw: bytes) -> list[KeyCheck]:
-    """
-    Read the body of a batch.
-
-    Args:
-        raw: Anything at all; the caller has bounded its length.
-
-    Raises:
-        Refusal: It is not strict JSON, or not of the schema.
-    """
+    """Read the body of a batch; *raw* and what is raised are those of `read`."""
+    plain = read_plain_batch(raw)
+    if plain is not None:
+        return list(map(check_of, plain))
     return [KeyCheck(each.key, options_of(each)) for each in as_model(BatchRequest, raw).keys]
+
+
+def check_of(plain: PlainRequest) -> KeyCheck:
+    """Give a plain request as `read` does."""
+    requirements = _requirements(plain.environment, tuple(plain.scopes), plain.client_ip)
+    cost = 1 if isinstance(plain.cost, msgspec.UnsetType) else plain.cost
+    return KeyCheck(plain.key, CheckOptions(requirements, cost, plain.explain is True, bool(plain.include)))
 
 
 def options_of(request: VerifyRequest) -> CheckOptions:
     """Give the options of a request."""
-    requirements = Requirements(
-        environment=request.environment, scopes=tuple(request.scopes), client_ip=request.client_ip
-    )
-    # Most requests require nothing, and `judge` compares that object by identity.
-    return CheckOptions(
-        NO_REQUIREMENTS if requirements == NO_REQUIREMENTS else requirements,
-        request.cost,
-        request.explain,
-        bool(request.include),
-    )
+    requirements = _requirements(request.environment, tuple(request.scopes), request.client_ip)
+    return CheckOptions(requirements, request.cost, request.explain, bool(request.include))
+
+
+def _requirements(environment: str | None, scopes: tuple[str, ...], client_ip: str | None) -> Requirements:
+    # `judge` compares this object by identity.
+    if environment is None and client_ip is None and not scopes:
+        return NO_REQUIREMENTS
+    return Requirements(environment=environment, scopes=scopes, client_ip=client_ip)
 
 
 def write(

@@ -43,13 +43,13 @@ class Head(NamedTuple):
     """
     The head of a request that the fast path may answer.
 
-    `size` is its length in bytes, `whole` the length with the body, `source` that of the uses of its verifier. It is
+    `size` is its length in bytes, `whole` the length with the body, `caller` the number of its verifier. It is
     good while `removals` is that of the cache of verifiers.
     """
 
     size: int
     whole: int
-    source: int
+    caller: int
     removals: int
 
 
@@ -71,7 +71,7 @@ class FastPath:
         self._now, self._monotonic, self._accept = checker.clock, checker.monotonic, checker.accept
         # Heads contain the text of a credential: only those of good verifiers are kept, until any verifier changes.
         self._heads: BoundedDict[bytes, Head] = BoundedDict(MOST_HEADS)
-        self._sources: BoundedDict[bytes, int] = BoundedDict(MOST_HEADS)
+        self._numbers: BoundedDict[bytes, int] = BoundedDict(MOST_HEADS)
         self._removals = self._verifiers.removals
         self._request_ids = request_ids()
         self._opened_for: Headers | None = None
@@ -113,7 +113,7 @@ class FastPath:
                 0 if address is None else packed(address),
                 1 if cost is UNSET else cost,
                 None,
-                head.source,
+                head.caller,
                 at,
                 self._now(),
                 bool(request.include),
@@ -167,14 +167,14 @@ class FastPath:
         if removals != self._removals:
             self._removals = removals
             self._heads.clear()
-            self._sources.clear()
-        source = self._sources.get(found.credential)
-        if source is None:
+            self._numbers.clear()
+        caller = self._numbers.get(found.credential)
+        if caller is None:
             verifier = self._callers.cached_verifier(found.credential, self._monotonic())
             if verifier is None:
                 return None
-            source = self._sources.keep(found.credential, self._checker.source_of(verifier.name))
-        return self._heads.keep(head, Head(len(head), len(head) + found.length, source, removals))
+            caller = self._numbers.keep(found.credential, self._checker.verifier_number(verifier.name))
+        return self._heads.keep(head, Head(len(head), len(head) + found.length, caller, removals))
 
     def _open(self, default_headers: Headers) -> None:
         """Write the beginning of every response; uvicorn gives a new list each second, for the date."""

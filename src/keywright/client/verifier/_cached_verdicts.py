@@ -6,12 +6,15 @@ decision. Later it is added up in the usage book. Both are bounded. Pure; the ca
 """
 
 from keywright.client.verifier._verdicts import Verdict
-from keywright.keys.addresses import network_of
-from keywright.keys.usage import UsageBook, UsageSource, agent_family, hour_of
+from keywright.keys.addresses import network_number, packed
+from keywright.keys.usage import UsageBook, UsageRecords, agent_family
 
 MOST_CACHED = 32_768
 MOST_SOURCES = 10_000
 LONGEST_AGENT = 256
+
+# The service knows the id of a key by its digest.
+_UNKNOWN = bytes(16)
 
 RequestKey = tuple[bytes, tuple[str, ...], str | None, str | None, str | None]
 """All that a verdict depends on: the digest of the key, required scopes and environment, address and user agent."""
@@ -87,7 +90,16 @@ class CachedVerdicts:
             self._count(*self._waiting.pop())
         return bool(self._waiting)
 
+    def take_usage(self, most: int) -> list[UsageRecords]:
+        """Remove and give at most *most* usage records; they are made when they are read, which needs no lock."""
+        batches: list[UsageRecords] = []
+        while records := self.usage.take(most - sum(map(len, batches))):
+            batches.append(records)
+        return batches
+
     def _count(self, request: RequestKey, cached: CachedVerdict) -> None:
         digest, _, _, address, agent = request
-        source = UsageSource(digest, hour_of(cached.last), network_of(address), agent_family(agent))
-        self.usage.add(source, cached.count, cached.first, cached.last)
+        usage = self.usage
+        number, network = usage.number_of(_UNKNOWN, digest), network_number(packed(address))
+        caller = usage.caller_of("", agent_family(agent))
+        usage.add(number, network, caller, cached.count, cached.first, cached.last)

@@ -275,7 +275,8 @@ class LocalChecker:
     def take_usage(self, most: int) -> list[UsageRecord]:
         """Remove and give at most *most* usage records, to be reported."""
         with self._lock:
-            return self._verdicts.usage.take(most)
+            batches = self._verdicts.take_usage(most)
+        return [record for records in batches for record in records]
 
     def _answer(self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool) -> Verdict:
         """Make the verdict on a request; only under the lock."""

@@ -4,7 +4,7 @@ What checking needs from outside, as contracts. An adapter keeps every sentence 
 tests/storage/checking_contract.py holds the promises of the store as tests; they run on every store.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -113,12 +113,13 @@ class CheckingStore(KeyStore, Protocol):
         """
         ...
 
-    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """
         Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
 
         `last_used_at` only ever becomes later, and `first_used_at` earlier. Writes nothing but these and the number of
-        the batch; a key that is unknown by now is passed over.
+        the batch, and nothing at all where *usage* is empty; a key that is unknown by now is passed over. *usage* may
+        be read several times, and in any thread.
 
         A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
         so a batch may be repeated when its result is not known, also while its first transaction still runs. The

@@ -5,7 +5,7 @@ A transaction may be committed although its answer is lost. The store knows from
 so the same batch is written again until there is an answer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -25,9 +25,9 @@ class UsageBatches:
     def __init__(self, store: CheckingStore, reporter: UUID) -> None:
         self._store = store
         self._batch = UsageBatch(reporter, 0)
-        self._unanswered: Sequence[HourlyUsage] = ()
+        self._unanswered: Iterable[HourlyUsage] | None = None
 
-    async def write(self, batches: Iterable[Sequence[UsageRecord]]) -> None:
+    async def write(self, batches: Iterable[Iterable[UsageRecord]]) -> None:
         """
         Write the unanswered batch, if there is one, and then *batches*; each is read after the one before was written.
 
@@ -38,18 +38,28 @@ class UsageBatches:
         await self._write()
         for records in batches:
             self._batch = self._batch._replace(number=self._batch.number + 1)
-            self._unanswered = list(map(_stored, records))
+            self._unanswered = _HourlyUsages(records)
             await self._write()
 
     async def _write(self) -> None:
-        if not self._unanswered:
+        if self._unanswered is None:
             return
         try:
             await self._store.add_usage(self._unanswered, self._batch)
         except ValueError:
-            self._unanswered = ()
+            self._unanswered = None
             raise
-        self._unanswered = ()
+        self._unanswered = None
+
+
+class _HourlyUsages:
+    """Makes what is stored of records, whenever it is read: the store reads it in a thread."""
+
+    def __init__(self, records: Iterable[UsageRecord]) -> None:
+        self._records = records
+
+    def __iter__(self) -> Iterator[HourlyUsage]:
+        return map(_stored, self._records)
 
 
 def _stored(record: UsageRecord) -> HourlyUsage:

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from keywright.keys.rate_limiter import RateLimitDecision
-from keywright.keys.usage import UsageSource
 from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.verifiers import Verifier
 
@@ -45,8 +44,9 @@ class RepeatableVerdict(NamedTuple):
     A verdict that `Checker.repeat` may give again to the same request; made by `Checker.cacheable`.
 
     It is for the same caller and the same requirements, while the cache has these facts of the key, from `since` until
-    `until`, in seconds since the epoch. Its uses are added up under `source`; None for a refusal, of which `network` is
-    where it came from. It contains no rate-limit decision: each repetition takes `cost` units.
+    `until`, in seconds since the epoch. `source` is the number and the network of its uses for `UsageBook.note`; None
+    for a refusal, of which `network` is where it came from. It contains no rate-limit decision: each repetition takes
+    `cost` units.
     """
 
     caller: Caller
@@ -56,5 +56,5 @@ class RepeatableVerdict(NamedTuple):
     cost: int
     since: float
     until: float
-    source: UsageSource | None
+    source: tuple[int, int] | None
     network: str | None

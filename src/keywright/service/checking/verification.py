@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from keywright.keys.addresses import lies_in, network_number, network_of, network_text
+from keywright.keys.addresses import lies_in, network_number, network_of, packed
 from keywright.keys.cache import LARGEST_KEPT, KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.scopes import are_granted
-from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
+from keywright.keys.usage import UsageBook, hour_end
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps
@@ -28,6 +28,7 @@ from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
+_number_of = UsageBook.number_of
 
 Accepted = tuple[KeyFacts, RateLimitDecision | None]
 """The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
@@ -168,10 +169,11 @@ class Checker:
         self._cached = verification.get_fresh
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
-        self._note = usage.note
+        self._usage, self._note = usage, usage.note
+        self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
+        """Give the number of a caller for `accept`: see `UsageBook`."""
         self._counters, self._count_valid = counters, counters[_VALID]
         self._accepted = 0
-        self._sources: list[tuple[str, str | None]] = []
 
     def check_now(
         self,
@@ -199,11 +201,6 @@ class Checker:
         self._conclude(caller, verdict, required, agent)
         return verdict
 
-    def source_of(self, verifier: str, agent: str | None = None) -> int:
-        """Give the number of a source of uses for `accept`: the name of the caller, the family of the user agent."""
-        self._sources.append((verifier, agent))
-        return len(self._sources) - 1
-
     def accept(
         self,
         presented: bytes,
@@ -212,7 +209,7 @@ class Checker:
         address: int,
         cost: int,
         org_id: bytes | None,
-        source: int,
+        caller: int,
         at: float,
         now: float,
         metadata: bool = False,
@@ -231,7 +228,7 @@ class Checker:
             address: The address of the request, of `addresses.packed`.
             cost: How many units of the key's limits it takes.
             org_id: The only organization whose keys the caller may check; None for a verifier.
-            source: Of `source_of`.
+            caller: Of `verifier_number`, or of `caller_of` for this call.
             at: A reading of `monotonic`.
             now: A reading of `clock`.
             metadata: Whether the facts have to contain the metadata.
@@ -249,22 +246,16 @@ class Checker:
             return None
         if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
             return None
-        if facts.number < 0:
-            return None
         decision = None
         if facts.rate_limits:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None or not decision.allowed:
                 return None
-        self._note_number(facts, presented, network_number(address), source, now)
-        self._count()
+        self._note(_number_of(facts.id, presented), network_number(address), caller, now)
+        self._count_one()
         return facts, decision
 
-    def _note_number(self, facts: KeyFacts, presented: bytes, network: int, source: int, now: float) -> None:
-        name, agent = self._sources[source]
-        self._note(UsageSource(presented, hour_of(now), network_text(network), agent, facts.id, name), now)
-
-    def _count(self) -> None:
+    def _count_one(self) -> None:
         self._accepted += 1
         if self._accepted == 1:
             # One addition to the counter for all verdicts of one turn of the event loop.
@@ -330,7 +321,7 @@ class Checker:
         verdict = _visible_to(caller, found)
         if metadata:
             verdict = await self.verification.with_metadata(verdict, caller.share)
-        self._record(caller, verdict, required, None, self.clock())
+        self._count(caller, verdict, required)
         return verdict
 
     def cacheable(
@@ -354,7 +345,7 @@ class Checker:
             if since < end < until:
                 until = end
         bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
-        source = _source(caller, verdict, required, None, since)
+        source = _source(verdict, required)
         network = network_of(required.client_ip)
         return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source, network)
 
@@ -370,7 +361,7 @@ class Checker:
         caller, verdict, facts, presented, cost, since, until, source, network = cached
         if self._cached(presented, at) is not facts or not since <= now < until:
             return None
-        # Most requests pass here, so this is flat where `_take_now` and `_record` are called otherwise.
+        # Most requests pass here, so this is flat where `_take_now` and `_conclude` are called otherwise.
         if source is None:
             self._refuse(caller, verdict.code, network)
             return verdict
@@ -382,7 +373,7 @@ class Checker:
                 self._refuse(caller, Code.RATE_LIMITED, network)
                 return limited(verdict, decision)
             verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
-        self._note(source, now)
+        self._usage.note(*source, self._usage.caller_of(caller.name, None), now)
         self._accepted += 1
         if self._accepted == 1:
             asyncio.get_running_loop().call_soon(self._count_accepted)
@@ -408,22 +399,21 @@ class Checker:
         return verdict
 
     def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
-        now = self.clock()
-        self._record(caller, verdict, required, _source(caller, verdict, required, agent, now), now)
-
-    def _record(
-        self, caller: Caller, verdict: KeyVerdict, required: Requirements, source: UsageSource | None, now: float
-    ) -> None:
         """Add up the use of a valid key, and count the verdict."""
+        source = _source(verdict, required)
+        if source is not None:
+            if agent is None and caller.verifier is not None:
+                number = self.verifier_number(caller.name)
+            else:
+                number = self.caller_of(caller.name, agent)
+            self._note(*source, number, self.clock())
+        self._count(caller, verdict, required)
+
+    def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
             self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
-        if source is not None:
-            self._note(source, now)
-        self._accepted += 1
-        if self._accepted == 1:
-            # One addition to the counter for all verdicts of one turn of the event loop.
-            asyncio.get_running_loop().call_soon(self._count_accepted)
+        self._count_one()
 
     def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
         self._counters[code](1)
@@ -447,14 +437,12 @@ def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
     return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
 
 
-def _source(
-    caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None, now: float
-) -> UsageSource | None:
-    """Give the source of a use; None where the key was refused."""
+def _source(verdict: KeyVerdict, required: Requirements) -> tuple[int, int] | None:
+    """Give the number and the network of a use; None where the key was refused."""
     facts, presented = verdict.facts, verdict.digest
     if verdict.code is not _VALID or facts is None or presented is None:
         return None
-    return UsageSource(presented, hour_of(now), network_of(required.client_ip), agent, facts.id, caller.name)
+    return UsageBook.number_of(facts.id, presented), network_number(packed(required.client_ip))
 
 
 # What the constructor of a named tuple calls, in a third of the time.

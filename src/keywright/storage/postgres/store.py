@@ -5,7 +5,8 @@ Every call is one statement and every statement a transaction, so nothing depend
 one to another connection.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -173,11 +174,11 @@ class PostgresStore(SharedStore):
         """See `SessionStore.confirm`. Numbers that no change has are passed over."""
         await self._execute(None, checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
 
-    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
-        if usage:
-            uses = checking_rows.hourly_usage_rows(usage, POSTGRES_TEXTS)
-            await self._execute(None, checking_sql.ADD_USAGE, *zip(*uses, strict=True), *batch)
+        columns = await asyncio.to_thread(_usage_columns, usage)
+        if columns:
+            await self._execute(None, checking_sql.ADD_USAGE, *columns, *batch)
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
@@ -231,6 +232,10 @@ class PostgresStore(SharedStore):
             except RolledBack:
                 # Nothing was done: the server chose this transaction as the victim of a deadlock.
                 continue
+
+
+def _usage_columns(usage: Iterable[HourlyUsage]) -> list[tuple[Any, ...]]:
+    return list(zip(*checking_rows.hourly_usage_rows(usage, POSTGRES_TEXTS), strict=True))
 
 
 def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow:

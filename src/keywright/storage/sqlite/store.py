@@ -10,7 +10,7 @@ answers 40 000 look-ups or 1 360 pages of 100 a second, and four answer 18 000 o
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -170,10 +170,11 @@ class SqliteStore(SharedStore):
         acknowledged = [(session_id.bytes, seq) for seq in seqs]
         await self._write(lambda connection: connection.executemany(sql.ACKNOWLEDGE, acknowledged).rowcount)
 
-    async def add_usage(self, usage: Sequence[HourlyUsage], batch: UsageBatch) -> None:
+    async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
-        if usage:
-            uses = checking_rows.hourly_usage_rows(usage, SQLITE)
+        # In a thread because of the requests, and before the transaction, which keeps others from writing.
+        uses = await asyncio.to_thread(checking_rows.hourly_usage_rows, usage, SQLITE)
+        if uses:
             await self._write(lambda connection: _add_usage(connection, uses, rows.for_sqlite(batch)))
 
     async def daily_counts(
