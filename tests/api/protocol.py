@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from keywright.api.feed import FEED
 from keywright.api.http.connections import Connections
+from keywright.api.server.first_sight import FirstSightProtocol
 from keywright.api.server.protocol import FastPathProtocol
 from tests.listening import listening
 
@@ -206,7 +207,7 @@ class Wire:
     def __init__(self, app: ASGIApp | None = None, state: ServerState | None = None, **options: Any) -> None:
         self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()
         self.state = state or ServerState()
-        self.protocol = _protocol(FastPathProtocol, app or self.application, self.state, self.loop, **options)
+        self.protocol = _protocol(FirstSightProtocol, app or self.application, self.state, self.loop, **options)
         self.transport.protocol = self.protocol
         self.protocol.connection_made(self.transport)
 

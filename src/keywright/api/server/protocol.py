@@ -29,7 +29,7 @@ from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encod
 from keywright.api.verify.fast_path import FastPath, Head
 from keywright.api.verify.responses import FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
-from keywright.telemetry import REQUEST_SECONDS_BOUNDS
+from keywright.telemetry import REQUEST_SECONDS_BOUNDS, RouteMeter
 
 MAX_HEAD_BYTES = 32 * 1024
 # Bytes of a body accepted after its answer, so that a client that sends on still reads the answer.
@@ -375,7 +375,15 @@ class FastPathProtocol(BoundedHttpProtocol):
             meter = FORWARD_AUTH_METER
             answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
         if answer is None:
-            return False
+            return head is not None and self._wait_for_key(fast_path, head, self._pending_head + data)
+        self._send(answer, meter, began)
+        return True
+
+    def _wait_for_key(self, _fast_path: FastPath, _head: Head, _data: bytes) -> bool:
+        """Keep a whole request until its key was looked up; tell whether it was kept."""
+        return False
+
+    def _send(self, answer: bytes, meter: RouteMeter, began: float) -> None:
         self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
@@ -389,7 +397,6 @@ class FastPathProtocol(BoundedHttpProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        return True
 
     def _wait_for_body(self, head: Head, data: bytes) -> bool:
         """Keep a head that arrived without its body, as many clients send it; tell whether the head was kept."""

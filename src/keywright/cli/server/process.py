@@ -64,7 +64,7 @@ def _config(app: Callable[..., Any] | str, settings: Settings, **processes: Any)
     return _Config(
         app,
         # By name, like the application: the supervisor of workers then imports neither, and uses less memory.
-        http="keywright.api.server.protocol:FastPathProtocol",
+        http="keywright.api.server.first_sight:FirstSightProtocol",
         loop="auto",
         ws="none",
         lifespan="on",

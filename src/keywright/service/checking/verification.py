@@ -19,7 +19,7 @@ from keywright.keys.scopes import are_granted
 from keywright.keys.usage import UsageBook, hour_end
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.look_ups import LookUps
+from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
 from keywright.service.fair_queue import Share
@@ -86,6 +86,14 @@ class Verification:
         if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
+
+    def is_fresh(self, at: float) -> bool:
+        """Tell whether cached keys count at *at*, a reading of *monotonic*."""
+        return self._cache.fresh_at(at)
+
+    def look_up(self, text: str, share: Share) -> Waiter:
+        """Look up the key of a text; see `LookUps.find`."""
+        return self._look_ups.find(digest(text), share, shared=True)
 
     def is_cached(self, text: str) -> bool:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
@@ -167,7 +175,7 @@ class Checker:
         self.clock = now
         self.monotonic = monotonic
         self._cached = verification.get_fresh
-        self._failures = failures
+        self.failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
         self._usage, self._note = usage, usage.note
         self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
@@ -363,14 +371,14 @@ class Checker:
             return None
         # Most requests pass here, so this is flat where `_take_now` and `_conclude` are called otherwise.
         if source is None:
-            self._refuse(caller, verdict.code, network)
+            self.refuse(caller, verdict.code, network)
             return verdict
         if facts.rate_limits:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None:
                 return None
             if not decision.allowed:
-                self._refuse(caller, Code.RATE_LIMITED, network)
+                self.refuse(caller, Code.RATE_LIMITED, network)
                 return limited(verdict, decision)
             verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
         self._usage.note(*source, self._usage.caller_of(caller.name, None), now)
@@ -381,13 +389,13 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
-        exceeded = self._failures.exceeded(caller, address, self.monotonic())
+        exceeded = self.failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
         if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
         if verdict.code is Code.NOT_FOUND:
-            self._failures.note(caller, address, self.monotonic())
+            self.failures.note(caller, address, self.monotonic())
         return verdict
 
     def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
@@ -411,11 +419,12 @@ class Checker:
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
-            self._refuse(caller, verdict.code, network_of(required.client_ip))
+            self.refuse(caller, verdict.code, network_of(required.client_ip))
             return
         self._count_one()
 
-    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+    def refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+        """Count and report a refusal; see `OnRefused`."""
         self._counters[code](1)
         self._on_refused(caller, code, network)
 
