@@ -30,7 +30,7 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
-from keywright.api.verify import bodies
+from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -64,7 +64,7 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
 
 # As many keys with limits as keys of the usual size in the cache.
-_LIMITED_KEYS_PER_MIB = 2048
+_LIMITED_KEYS_PER_MIB = 1024
 
 CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
@@ -152,9 +152,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
     )
-    edge: ASGIApp = Routes(
-        _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
-    )
+    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking, measures))
     if settings.cors_origins:
         edge = CORSMiddleware(
             edge,
@@ -254,13 +252,17 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: "_Background"
+    background: tuple[ChangeFollower, ProcessTasks, KeyTasks, WarmUp]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
     most_bytes = settings.cache_mib * 1024 * 1024
     usage = UsageBook()
-    cache = KeyCache(most_bytes // WEIGHT_BYTES, size_of=attrgetter("weight"), prepare=preparing(bodies.prepare))
+    cache = KeyCache(
+        most_bytes // WEIGHT_BYTES,
+        size_of=attrgetter("weight"),
+        prepare=preparing(bodies.prepare, proxy_answers.prepare),
+    )
     verifier_cache = VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     verifiers = Verifiers(
@@ -285,6 +287,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         turns=_turns(plugs, "look-ups"),
         on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
     )
+    tasks = _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)
     return _CheckingParts(
         Checker(
             verification=verification,
@@ -303,12 +306,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (
-            follower,
-            _process_tasks(settings, plugs, follower, usage),
-            _key_tasks(settings, plugs),
-            _warm_up(settings, plugs, follower, cache),
-        ),
+        (follower, *tasks, _warm_up(settings, plugs, follower, cache)),
     )
 
 
@@ -373,16 +371,13 @@ def _warm_up(settings: Settings, plugs: Plugs, follower: ChangeFollower, cache: 
     return WarmUp(plugs.store, cache, begun=follower.begun, most=settings.warm_keys, room=half)
 
 
-_Background = tuple[ChangeFollower, ProcessTasks, KeyTasks, WarmUp]
-
-
-def _lifespan(plugs: Plugs, background: _Background, measures: Measures) -> Lifespan[Any]:
+def _lifespan(plugs: Plugs, checking: _CheckingParts, measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
         await plugs.limiter.start()
         await plugs.store.start()
-        _, process_tasks, key_tasks, warm_up = background
+        _, process_tasks, key_tasks, warm_up = checking.background
         # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
@@ -393,7 +388,7 @@ def _lifespan(plugs: Plugs, background: _Background, measures: Measures) -> Life
         finally:
             await measures.close()
             # In reverse order: the tasks write what is left before the store closes.
-            for work in reversed(background):
+            for work in reversed(checking.background):
                 await work.close()
             await plugs.signing_keys.close()
             await plugs.limiter.close()

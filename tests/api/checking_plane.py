@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from keywright.api.verify import bodies
+from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
 from keywright.keys.cache import KeyCache, preparing
 from keywright.keys.pair import mint, mint_credential
@@ -50,7 +50,7 @@ class CheckingPlane:
     def __init__(self) -> None:
         self.store, self.time, self.usage = FakeCheckingStore(), FakeTime(), UsageBook()
         self.epoch = FakeTime(NOW_SECONDS)
-        self.cache = KeyCache(100, prepare=preparing(bodies.prepare))
+        self.cache = KeyCache(100, prepare=preparing(bodies.prepare, proxy_answers.prepare))
         self.verifier_cache = VerifierCache(10)
         self.limiter = FakeRateLimiter(self.time)
         self.store.facts[PAIR.private.digest] = FACTS

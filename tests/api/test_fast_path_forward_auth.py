@@ -10,7 +10,8 @@ import pytest
 
 from keywright.api.verify import forward_auth as forward_auth_module
 from keywright.api.verify.fast_path import FastPath
-from keywright.api.verify.forward_auth import ForwardAuth, Peer
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.request_head import read_plain_head
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp

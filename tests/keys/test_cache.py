@@ -2,12 +2,13 @@
 
 import random
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from keywright.keys.cache import LARGEST_KEPT, WEIGHT_BYTES, KeyCache, cached_by_key, weight_of
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing, weight_of
 from keywright.keys.verdict import KeyFacts
 
 KEY = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
@@ -170,19 +171,47 @@ def test_what_is_held_and_counts(cache: KeyCache) -> None:
     assert cache.get_fresh(newest, 101.001) is None
 
 
-def test_answers_for_large_keys_are_not_kept() -> None:
-    """What is made of a key is cached, unless the key's facts are long: entries of such a cache bound no memory."""
-    made = []
+def test_what_is_prepared_counts_in_the_size() -> None:
+    """Facts are prepared once, when a look-up adds them, and what was made then is in their weight."""
+    prepared = []
 
-    @cached_by_key
-    def write(facts: KeyFacts, option: bool) -> str:
-        made.append((facts.name, option))
-        return facts.name
+    def write(facts: KeyFacts) -> int:
+        prepared.append(facts.name)
+        facts.keep(body=b"written")
+        return WEIGHT_BYTES + 1
 
-    small, large = (
-        KeyFacts(id=name.encode() * 16, org_id=b"o" * 16, name=name, environment="live", weight=weight)
-        for name, weight in (("s", LARGEST_KEPT), ("l", LARGEST_KEPT + 1))
-    )
-    for _ in range(2):
-        assert (write(small, True), write(large, False)) == ("s", "l")
-    assert made == [("s", True), ("l", False), ("l", False)]
+    cache = KeyCache(100, size_of=attrgetter("weight"), prepare=preparing(write, lambda _facts: 0))
+    facts = KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live", weight=7)
+    find(cache, DIGEST, facts)
+    for _ in range(3):
+        assert cache.get(DIGEST) is facts
+    assert (facts.body, facts.weight, prepared) == (b"written", 9, ["n"])
+    assert facts == KeyFacts(id=b"k" * 16, org_id=b"o" * 16, name="n", environment="live")
+
+
+def test_a_removal_is_told() -> None:
+    """Whoever made something of entries can tell that one of them was removed, replaced or pushed out."""
+    cache = KeyCache(4)
+    seen = [cache.removals]
+
+    def grown() -> bool:
+        seen.append(cache.removals)
+        return seen[-1] > seen[-2]
+
+    first, second, third = (bytes([number]) * 32 for number in range(3))
+    find(cache, first)
+    find(cache, second)
+    assert not grown()
+    cache.drop([third])
+    assert not grown()
+    find(cache, second)
+    assert grown()
+    find(cache, third)
+    assert grown(), "an entry may be pushed out from now on"
+    assert not grown()
+    cache.drop([first])
+    assert grown()
+    cache.drop([third])
+    assert grown()
+    cache.drop_all()
+    assert grown()

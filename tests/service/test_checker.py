@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from keywright.keys.cache import LARGEST_KEPT, KeyCache
+from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.usage import UsageBook, UsageSource, hour_end, hour_of
+from keywright.keys.usage import UsageBook, UsageSource, hour_of
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Verification
 from keywright.service.faults import LimitsUnavailable, StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
@@ -62,20 +62,6 @@ class Plane:
         """Bring the key into the cache, with nothing counted."""
         await self.checker.verification.verify_from_store(TEXT, NO_REQUIREMENTS)
 
-    async def cached(
-        self, requirements: Requirements = NO_REQUIREMENTS, caller: Caller = CALLER, cost: int = 1
-    ) -> RepeatableVerdict:
-        """Give a cached verdict on the key, with nothing counted."""
-        await self.fill_cache()
-        verdict = self.checker.verification.verify_now(TEXT, requirements)
-        assert verdict is not None
-        found = self.checker.cacheable(caller, verdict, requirements, self.now(), cost=cost)
-        assert found is not None
-        return found
-
-    def repeat(self, cached: RepeatableVerdict) -> KeyVerdict | None:
-        return self.checker.repeat(cached, self.time(), self.now())
-
     async def counted(self) -> dict[str, int]:
         """Give the verdicts that were counted, once the loop has come round."""
         await asyncio.sleep(0)
@@ -117,11 +103,11 @@ async def test_one_addition_for_one_round_of_the_loop(plane: Plane) -> None:
 
 
 async def test_refusals_are_reported(plane: Plane) -> None:
-    """Each refusal is reported with its caller, code and network, the repeated one, too; an accepted use is not."""
+    """Each refusal is reported with its caller, code and network; an accepted use is not."""
     assert (await plane.checker.check(CALLER, TEXT, ADDRESS)).code is Code.VALID
     assert (await plane.checker.check(CALLER, UNKNOWN, ADDRESS)).code is Code.NOT_FOUND
-    cached = await plane.cached(Requirements(client_ip="192.0.2.7", scopes=("no:such",)))
-    assert code_of(plane.repeat(cached)) is Code.INSUFFICIENT_SCOPE
+    insufficient = Requirements(client_ip="192.0.2.7", scopes=("no:such",))
+    assert code_of(plane.checker.check_now(CALLER, TEXT, insufficient)) is Code.INSUFFICIENT_SCOPE
     assert (await plane.checker.facts_for(STRANGER, TEXT, NO_REQUIREMENTS)).code is Code.NOT_FOUND
     assert plane.refused == [
         (CALLER, Code.NOT_FOUND, "192.0.2.0/24"),
@@ -139,18 +125,6 @@ async def test_what_is_not_in_memory_has_to_wait(plane: Plane) -> None:
     assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS) is None
     assert await plane.counted() == {}
     assert len(plane.usage) == 0
-
-
-async def test_only_accepted_keys(plane: Plane) -> None:
-    """Where only valid keys are asked for, nothing is counted of a key that is refused."""
-    assert plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, only_valid=True) is None
-    await plane.fill_cache()
-    assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl", only_valid=True)) is Code.VALID
-    assert plane.checker.check_now(CALLER, TEXT, Requirements(environment="sandbox"), only_valid=True) is None
-    assert plane.checker.check_now(CALLER, "junk", NO_REQUIREMENTS, only_valid=True) is None
-    assert plane.checker.check_now(STRANGER, TEXT, NO_REQUIREMENTS, only_valid=True) is None
-    assert [(each.source.agent, each.uses) for each in plane.usage.take()] == [("curl", 1)]
-    assert await plane.counted() == {"valid": 1}
 
 
 # Tenant isolation
@@ -332,80 +306,3 @@ async def test_long_metadata_in_an_outage(plane: Plane) -> None:
     assert plane.limiter.asked == []
     assert await plane.counted() == {}
     assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)).code is Code.VALID
-
-
-# Cached verdicts
-
-
-async def test_a_repeated_verdict_is_counted_as_any_other(plane: Plane) -> None:
-    """A cached verdict is repeated with its use added up and the verdict counted, for an accepted and a refused key."""
-    valid = await plane.cached(ADDRESS)
-    refused = await plane.cached(Requirements(environment="sandbox"))
-    assert [code_of(plane.repeat(valid)), code_of(plane.repeat(valid))] == [Code.VALID] * 2
-    assert code_of(plane.repeat(refused)) is Code.WRONG_ENVIRONMENT
-    (record,) = plane.usage.take()
-    assert record.uses == 2
-    assert record.source == UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", None, FACTS.id, "edge")
-    assert await plane.counted() == {"valid": 2, "wrong_environment": 1}
-
-
-async def test_a_repeated_verdict_takes_its_cost(plane: Plane) -> None:
-    """The rate limits of the key are taken anew each time, and where that has to wait there is no verdict."""
-    plane.key(rate_limits=LIMITS)
-    cached = await plane.cached(cost=2)
-    first, second = plane.repeat(cached), plane.repeat(cached)
-    assert [code_of(first), code_of(second)] == [Code.VALID, Code.RATE_LIMITED]
-    assert first is not None
-    assert first.rate_limits is not None
-    assert plane.limiter.asked == [(FACTS.id, 2)] * 2
-    plane.limiter.far = True
-    assert plane.repeat(cached) is None
-    assert await plane.counted() == {"valid": 1, "rate_limited": 1}
-    assert sum(each.uses for each in plane.usage.take()) == 1
-
-
-async def test_what_ends_a_cached_verdict(plane: Plane) -> None:
-    """A cached verdict ends with a change of the key, and while the changes are not followed; nothing is counted."""
-    cached = await plane.cached()
-    plane.time.seconds += 1.5
-    assert plane.repeat(cached) is None
-    plane.cache.synced(plane.time())
-    assert code_of(plane.repeat(cached)) is Code.VALID
-    plane.key(revoked=True)
-    await plane.fill_cache()
-    assert plane.repeat(cached) is None
-    assert await plane.counted() == {"valid": 1}
-
-
-@pytest.mark.parametrize(
-    ("change", "end"),
-    [({"expires_at": NOW + 7}, NOW + 7), ({"retires_at": NOW + 9}, NOW + 9), ({}, hour_end(NOW))],
-    ids=["expires", "retires", "hour"],
-)
-async def test_when_a_cached_verdict_ends(plane: Plane, change: dict[str, Any], end: float) -> None:
-    """It ends with the key, the secret, and the hour in which its uses are added up; and begins when it was given."""
-    plane.key(**change)
-    cached = await plane.cached()
-    plane.now.seconds = end - 0.001
-    assert plane.repeat(cached) is not None
-    for moment in (end, NOW - 1):
-        plane.now.seconds = moment
-        assert plane.repeat(cached) is None
-
-
-async def test_a_refusal_of_an_expired_key_is_repeated(plane: Plane) -> None:
-    """An end that is past ends nothing: what was refused for it is refused for it again."""
-    plane.key(expires_at=NOW - 5)
-    cached = await plane.cached()
-    assert code_of(plane.repeat(cached)) is Code.EXPIRED
-
-
-async def test_what_is_not_cacheable(plane: Plane) -> None:
-    """A verdict that names no key, one of the rate limiter, and one on a key with long facts are not repeated."""
-    for verdict in (
-        KeyVerdict(Code.VALID, replace(FACTS, weight=LARGEST_KEPT + 1), DIGEST),
-        KeyVerdict(Code.NOT_FOUND, None, None),
-        KeyVerdict(Code.VALID, FACTS, None),
-        KeyVerdict(Code.RATE_LIMITED, FACTS, DIGEST),
-    ):
-        assert plane.checker.cacheable(CALLER, verdict, NO_REQUIREMENTS, NOW) is None

@@ -180,6 +180,29 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
     return None if hop is None else hop.text
 
 
+def forwarded_number(forwarded: str, trusted: Networks) -> int:
+    """
+    Give the address of the client behind a trusted proxy as `client_address` does, as the number of `packed`.
+
+    Args:
+        forwarded: The value of the only `X-Forwarded-For` header.
+        trusted: The networks of trusted proxies.
+
+    Returns:
+        0 when it is unknown.
+    """
+    hops = forwarded.split(",")
+    while True:
+        found = hop_number(hops.pop().strip())
+        if not hops or not lies_in(found, trusted):
+            return found
+
+
+def hop_number(text: str) -> int:
+    """Read the address of a hop as `packed` does; 0 for one with a zone, which may be any text."""
+    return 0 if "%" in text else packed(text)
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine: `localhost`, or an address of 127.0.0.0/8 or ::1, without brackets."""
     if host == "localhost":

@@ -8,15 +8,13 @@ arguments.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from math import inf
 from sys import getsizeof
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from keywright.keys.verdict import KeyFacts
 
 Value = TypeVar("Value")
-Write = TypeVar("Write", bound=Callable[..., Any])
 
 BOUND_SECONDS = 1.0
 """The longest time for which a key may still be accepted after its revocation was acknowledged."""
@@ -27,9 +25,6 @@ CLOCK_RATE = 200e-6
 
 WEIGHT_BYTES = 16
 """The unit of `KeyFacts.weight`, in bytes: the allocator hands out multiples of it."""
-
-LARGEST_KEPT = 2048 // WEIGHT_BYTES
-"""The largest `KeyFacts.weight` for other caches: they count entries, and an entry keeps the facts."""
 
 # A slot of a dict in both of its arrays, at a usual filling.
 _SLOT_BYTES = 64
@@ -217,13 +212,3 @@ def preparing(*writers: Callable[[KeyFacts], int]) -> Callable[[KeyFacts], None]
         facts.keep(weight=facts.weight - -made // WEIGHT_BYTES)
 
     return prepare
-
-
-def cached_by_key(write: Write) -> Write:
-    """Cache what *write* gives for a key, but for keys with long facts: the number of entries bounds no memory."""
-    cached = lru_cache(maxsize=16_384)(write)
-
-    def written(facts: KeyFacts, *options: bool) -> Any:
-        return (cached if facts.weight <= LARGEST_KEPT else write)(facts, *options)
-
-    return cast("Write", written)

@@ -35,15 +35,21 @@ class FirstSightProtocol(FastPathProtocol):
         super().data_received(data)
 
     def _answer_fast(self, fast_path: FastPath, data: bytes) -> bool:
-        return self._look_up is None and super()._answer_fast(fast_path, data)
+        if self._look_up is not None:
+            return False
+        return super()._answer_fast(fast_path, data) or self._wait_for_key(fast_path, self._pending_head + data)
 
     def _read(self, data: bytes) -> None:
         # The application joins the look-up.
         self._look_up = None
         super()._read(data)
 
-    def _wait_for_key(self, fast_path: FastPath, head: Head, data: bytes) -> bool:
-        look_up = fast_path.look_up(head, data[head.size :]) if len(data) == head.whole else None
+    def _wait_for_key(self, fast_path: FastPath, data: bytes) -> bool:
+        """Keep a whole request until its key was looked up; tell whether it was kept."""
+        head = None if self.flow.write_paused else fast_path.head_of(data)
+        if head is None or len(data) != head.whole:
+            return False
+        look_up = fast_path.look_up(head, data[head.size :])
         if look_up is None:
             return False
         self._pending_head, self._pending = data, None

@@ -26,8 +26,9 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from keywright.api.feed import FEED
 from keywright.api.http.connections import Place
 from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
-from keywright.api.verify.fast_path import FastPath, Head
-from keywright.api.verify.responses import FORWARD_AUTH_METER, VERIFY_METER
+from keywright.api.verify.fast_path import FIRST_LINE, FastPath, Head
+from keywright.api.verify.proxy_head import FORWARD_AUTH_BEGINNING
+from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS, RouteMeter
 
@@ -36,8 +37,6 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_UNWANTED_BYTES = 64 * 1024
 # Each costs 3 KiB while it waits.
 MAX_WAITING_REQUESTS = 8
-# The first letter of the method of verifications.
-_POST = b"P"
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 
@@ -364,7 +363,7 @@ class FastPathProtocol(BoundedHttpProtocol):
             answer = None
             if len(data) == head.whole - head.size:
                 answer = fast_path.answer(head, data, self.server_state.default_headers)
-        elif data[:1] == _POST:
+        elif data.startswith(FIRST_LINE):
             head = fast_path.head_of(data)
             if head is None:
                 return False
@@ -372,31 +371,24 @@ class FastPathProtocol(BoundedHttpProtocol):
                 return self._wait_for_body(head, data)
             answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
         else:
-            meter = FORWARD_AUTH_METER
+            meter = FORWARD_AUTH_METER if data.startswith(FORWARD_AUTH_BEGINNING) else EXT_AUTHZ_METER
             answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
-        if answer is None:
-            return head is not None and self._wait_for_key(fast_path, head, self._pending_head + data)
-        self._send(answer, meter, began)
-        return True
-
-    def _wait_for_key(self, _fast_path: FastPath, _head: Head, _data: bytes) -> bool:
-        """Keep a whole request until its key was looked up; tell whether it was kept."""
-        return False
+        if answer is not None:
+            self._send(answer, meter, began)
+        return answer is not None
 
     def _send(self, answer: bytes, meter: RouteMeter, began: float) -> None:
         self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
-        seconds = perf_counter() - began
-        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
+        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds := perf_counter() - began)] += 1
         meter.seconds += seconds
         self.server_state.total_requests += 1
         self._owed_since = None
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            seconds, handler = self.timeout_keep_alive, self.timeout_keep_alive_handler
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, handler)
 
     def _wait_for_body(self, head: Head, data: bytes) -> bool:
         """Keep a head that arrived without its body, as many clients send it; tell whether the head was kept."""

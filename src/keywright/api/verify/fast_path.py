@@ -17,7 +17,8 @@ from keywright import telemetry
 from keywright.api.http.bodies import MAX_BODY_BYTES
 from keywright.api.verify.bodies import BEFORE_BODY, NOT_FOUND, PlainRequest, read_plain, with_metadata, written_states
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.forward_auth import FORWARD_AUTH, ForwardAuth, Peer
+from keywright.api.verify.forward_auth import ForwardAuth
+from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.request_head import LONGEST_HEAD, read_verify_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY
@@ -31,10 +32,8 @@ from keywright.service.checking.verification import Checker
 
 _log = telemetry.Log("keywright.error")
 
-_FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
-_FROM_A_PROXY = f"GET {FORWARD_AUTH}".encode()
-BEGINNINGS = (_FIRST_LINE, _FROM_A_PROXY)
-"""The first bytes of the requests that the fast path may answer."""
+FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
+"""The first line of a request that `FastPath.answer` may answer."""
 _END = b"\r\n\r\n"
 # A verifier sends a head for each length of its bodies.
 MOST_HEADS = 1024
@@ -80,7 +79,7 @@ class FastPath:
         self._removals = self._verifiers.removals
         self._request_ids = request_ids()
         self._opened_for: Headers | None = None
-        self._beginning = self._opening = b""
+        self._opening = b""
 
     def head_of(self, data: bytes) -> Head | None:
         """
@@ -177,23 +176,18 @@ class FastPath:
             peer: The proxy.
             default_headers: The first headers of every answer.
         """
-        if self._forward_auth is None or not data.startswith(_FROM_A_PROXY):
+        if self._forward_auth is None:
             return None
         try:
-            answer = self._forward_auth.answer_request(data, peer)
+            return self._forward_auth.answer_request(data, peer, default_headers)
         except Exception:  # noqa: BLE001 - it is logged whole
             _log.exception("unexpected error")
             return None
-        if answer is None:
-            return None
-        if default_headers is not self._opened_for:
-            self._open(default_headers)
-        return self._beginning + answer
 
     def _read_head(self, head: bytes) -> Head | None:
-        if not head.startswith(_FIRST_LINE):
+        if not head.startswith(FIRST_LINE):
             return None
-        found = read_verify_head(head, len(_FIRST_LINE))
+        found = read_verify_head(head, len(FIRST_LINE))
         if found is None or not 0 < found.length <= MAX_BODY_BYTES:
             return None
         removals = self._verifiers.removals
@@ -212,6 +206,5 @@ class FastPath:
 
     def _open(self, default_headers: Headers) -> None:
         """Write the beginning of every response; uvicorn gives a new list each second, for the date."""
-        self._beginning = STATUS_LINE[200] + lines_of(default_headers)
-        self._opening = self._beginning + lines_of(FIXED_HEADERS) + b"content-length: "
+        self._opening = STATUS_LINE[200] + lines_of([*default_headers, *FIXED_HEADERS]) + b"content-length: "
         self._opened_for = default_headers

@@ -12,7 +12,6 @@ the ASGI application, `ForwardAuth` itself, which is the reference: tests/api/te
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from time import perf_counter
 from typing import Literal
 
@@ -22,17 +21,13 @@ from starlette.types import Receive, Scope, Send
 from keywright import telemetry
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
-from keywright.api.verify.proxy_answers import (
-    accepted_facts,
-    accepted_headers,
-    for_nginx,
-    written_identity,
-    written_rate_limits,
-)
-from keywright.api.verify.proxy_head import Question, is_ext_authz, query_of, read_question
+from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, opening, written_answer
+from keywright.api.verify.proxy_clients import Peer, ProxyClients
+from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
 from keywright.api.verify.proxy_options import NO_OPTIONS, Misconfigured, ProxyOptions, read_options
-from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, error_response, request_ids
+from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, Headers, error_response, request_ids
 from keywright.keys.addresses import Network, client_address
+from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
 from keywright.keys.usage import agent_family
 from keywright.keys.verdict import Requirements
@@ -44,11 +39,13 @@ FORWARD_AUTH = "/forward-auth"
 EXT_AUTHZ = "/ext-authz"
 PATHS = re.compile(f"{FORWARD_AUTH}/*|{EXT_AUTHZ}(?:/.*)?", re.DOTALL)
 
-Peer = tuple[str, int]
-
 _log = telemetry.Log("keywright.forward_auth")
 
-_ANY_CALLER = Caller("forward-auth", None, None)
+# The name of the caller where proxies need no credential.
+_OPEN_NAME = "forward-auth"
+_ANY_CALLER = Caller(_OPEN_NAME, None, None)
+_MOST_OPTIONS = 256
+_MOST_PROXIES = 256
 
 
 class ProxyRequest:
@@ -118,8 +115,16 @@ class ForwardAuth:
         self._request_ids = request_ids()
         self._verifiers = verifiers
         self._open = who == "open"
-        self._trusted = trusted
-        self._warned = False
+        self._clients = ProxyClients(trusted)
+        self._accept, self._clock, self._monotonic = checker.accept, checker.clock, checker.monotonic
+        # First lines of `/forward-auth` are a proxy's. Those of `/ext-authz` are its clients', so the options are found
+        # by their own text.
+        self._by_line: BoundedDict[bytes, ProxyOptions] = BoundedDict(_MOST_OPTIONS)
+        self._by_text: BoundedDict[bytes, ProxyOptions] = BoundedDict(_MOST_OPTIONS)
+        # Digests of the credentials of verifiers in the cache: an attacker cannot fill it.
+        self._digests: BoundedDict[bytes, bytes] = BoundedDict(_MOST_PROXIES)
+        self._opened_for: Headers | None = None
+        self._opened = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
@@ -142,55 +147,77 @@ class ForwardAuth:
         await send({"type": "http.response.body", "body": b""})
         meter.observe(perf_counter() - began)
 
-    def answer_request(self, data: bytes, peer: Peer | None) -> bytes | None:
+    def answer_request(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         """
-        Write the answer on a valid key from memory, from the first header of this service on.
+        Write the whole answer on a valid key in the cache.
 
         Args:
             data: The bytes of a request.
             peer: The proxy, as in an ASGI scope.
+            default_headers: The first headers of every answer.
 
         Returns:
             None, with nothing counted, where the key is refused, the check takes a database or Redis, or the question
             is not plain.
         """
         question = read_question(data)
-        options = None if question is None else self._options(question)
-        if question is None or options is None:
+        if question is None:
             return None
-        caller = self._caller_now(question.credential)
-        if caller is None:
+        line, key, credential, forwarded, required, agent = question
+        options = self._by_line.get(line) or self._read_plain_options(line, required)
+        at = self._monotonic()
+        caller = self._caller_number(credential, agent, at)
+        if options is None or caller is None:
             return None
-        forwarded = () if question.forwarded is None else (question.forwarded.decode(),)
-        requirements = _with_address(options.requirements, self._client(forwarded, peer))
-        agent = None if question.agent is None else question.agent.decode()
-        verdict = self._checker.check_now(caller, question.key.decode(), requirements, agent=agent, only_valid=True)
-        if verdict is None:
+        requirements, _, metadata = options
+        address = self._clients.number(peer, forwarded)
+        accepted = self._accept(
+            digest_of(key), requirements.scopes, requirements.environment, address, 1, None, caller, at, self._clock()
+        )
+        if accepted is None:
             return None
-        return b"".join((
-            written_identity(accepted_facts(verdict), options.metadata),
-            written_rate_limits(verdict.rate_limits),
-            b"x-request-id: ", next(self._request_ids), b"\r\n\r\n",
-        ))  # fmt: skip
+        if default_headers is not self._opened_for:
+            # uvicorn gives a new list each second, for the date.
+            self._opened, self._opened_for = opening(default_headers), default_headers
+        return written_answer(self._opened, *accepted, next(self._request_ids), metadata=metadata)
 
-    def _options(self, question: Question) -> ProxyOptions | None:
-        """Give the options of a plain question; None where they are malformed, or its first line is not plain."""
-        text = query_of(question.line)
-        if text is None:
-            if not is_ext_authz(question.line):
-                return None
-            text = question.required or b""
+    def _read_plain_options(self, line: bytes, required: bytes | None) -> ProxyOptions | None:
+        """Read the options of a plain question; None where they are malformed, or its first line is not plain."""
+        query = query_of(line)
+        if query is None and not is_ext_authz(line):
+            return None
         try:
-            return read_options(text)
+            if query is not None:
+                return self._by_line.keep(line, read_options(query))
+            text = required or b""
+            return self._by_text.get(text) or self._by_text.keep(text, read_options(text))
         except Misconfigured:
             return None
+
+    def _caller_number(self, credential: bytes | None, agent: str | None, at: float) -> int | None:
+        """Give the number of the proxy with this credential, for `Checker.accept`; None where it is not cached."""
+        if self._open:
+            return self._checker.caller_of(_OPEN_NAME, agent)
+        if credential is None:
+            return None
+        presented = self._digests.get(credential) or digest_of(credential)
+        verifier = self._verifiers.cached(presented, at)
+        if verifier is None:
+            return None
+        if credential not in self._digests:
+            self._digests.keep(credential, presented)
+        if agent is None:
+            return self._checker.verifier_number(verifier.name)
+        return self._checker.caller_of(verifier.name, agent)
 
     async def _decide(self, request: ProxyRequest, requirements: Requirements, peer: Peer | None) -> KeyVerdict:
         caller = await self._caller(request.verifiers)
         key = _presented(request)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        requirements = _with_address(requirements, self._client(request.forwarded, peer))
+        address = self._clients.address(peer, request.forwarded)
+        if address is not None:
+            requirements = replace(requirements, client_ip=address)
         return await self._checker.check(caller, key, requirements, agent=agent_family(request.agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
@@ -203,25 +230,6 @@ class ForwardAuth:
             raise Misconfigured("verifier_required", "its X-Keywright-Verifier is no credential, or was revoked")
         return Caller(verifier.name, verifier, None)
 
-    def _caller_now(self, credential: bytes | None) -> Caller | None:
-        if self._open:
-            return _ANY_CALLER
-        if credential is None:
-            return None
-        verifier = self._verifiers.cached(digest_of(credential), self._checker.monotonic())
-        return None if verifier is None else Caller(verifier.name, verifier, None)
-
-    def _client(self, forwarded: Sequence[str], peer: Peer | None) -> str | None:
-        host = None if peer is None else peer[0]
-        address = client_address(host, forwarded, self._trusted)
-        if address != client_address(host, (), ()):
-            return address
-        # The peer is a proxy. As the client's address, it would put all clients under one failure limit.
-        if forwarded and not self._warned:
-            self._warned = True
-            _log.warning("X-Forwarded-For is not trusted; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=address)
-        return None
-
     def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:
         if isinstance(error, Misconfigured):
             peer: Peer | None = scope.get("client")
@@ -229,11 +237,6 @@ class ForwardAuth:
             _log.warning("a proxy is misconfigured", reason=error.reason, proxy=proxy, request_id=request_id)
         response = error_response(error, scope, request_id)
         return for_nginx(response) if by_nginx else response
-
-
-@lru_cache(maxsize=4096)
-def _with_address(requirements: Requirements, address: str | None) -> Requirements:
-    return requirements if address is None else replace(requirements, client_ip=address)
 
 
 def _presented(request: ProxyRequest) -> str | None:

@@ -10,7 +10,7 @@ tests/api/test_proxy_head.py compares the two.
 import re
 from typing import NamedTuple
 
-from keywright.api.verify.request_head import LONGEST_HEAD
+from keywright.api.verify.request_head import FIELD, HOST_VALUE, KEEP_ALIVE, LONGEST_HEAD, TEXT, first, once
 
 # The query has only characters with one meaning.
 _FORWARD_AUTH = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*+))? HTTP/1\.1")
@@ -19,58 +19,50 @@ _EXT_AUTHZ = re.compile(
     rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /ext-authz(?:[/?][!$%&'()*+,\-./0-9:;=?@A-Z_a-z~]*+)? HTTP/1\.1"
 )
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9a-z]"
-_TEXT = rb"[\t\x20-\x7e\x80-\xff]*+"
-_FIELD = _TOKEN + rb"*+:" + _TEXT + rb"\r\n"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+FORWARD_AUTH_BEGINNING = b"GET /forward-auth"
+BEGINNINGS = (FORWARD_AUTH_BEGINNING, *(f"{method} /ext-authz".encode() for method in _METHODS))
+"""The first bytes of plain questions."""
+
 # In the order in which the expression has them.
 _FORWARDED, _VERIFIER, _REQUIRED, _API_KEY, _BEARER, _HOST, _AGENT, _LENGTH = range(1, 9)
-
-
-def _once(number: int, name: bytes, value: bytes) -> bytes:
-    """Write the expression of a header that stands in a head once; *value* contains the group of that number."""
-    return rb"%b:(?(%d)(?!))[ \t]*+%b\r\n" % (name, number, value)
-
-
-def _first(beginning: bytes, *known: bytes, other: bytes) -> bytes:
-    """Write the expression of the headers that begin alike: the known ones, and all that *other* does not match."""
-    return rb"%b(?:%b)" % (beginning, b"|".join((*known, rb"(?!%b)%b" % (other, _FIELD))))
 
 
 # Names are in lower case. A header that changes how a request is read matches nothing, so its head is not plain. No
 # group stands in a possessive one: early releases of Python 3.11 lose what it matched.
 _FIELDS = (
-    _first(
+    first(
         b"x-",
-        _first(b"forwarded-", _once(_FORWARDED, b"for", rb"([0-9a-f:., \t]*+)"), other=b"for:"),
-        _first(
+        first(b"forwarded-", once(_FORWARDED, b"for", rb"([0-9a-f:., \t]*+)"), other=b"for:"),
+        first(
             b"keywright-",
-            _once(_VERIFIER, b"verifier", rb"([!-~]++)"),
-            _once(_REQUIRED, b"require", rb"([!-~]*+)"),
+            once(_VERIFIER, b"verifier", rb"([!-~]++)"),
+            once(_REQUIRED, b"require", rb"([!-~]*+)"),
             other=b"verifier:|require:",
         ),
         # Some proxies join headers of one name with a comma.
-        _once(_API_KEY, b"api-key", rb"([!-+\--~]++)"),
+        once(_API_KEY, b"api-key", rb"([!-+\--~]++)"),
         other=b"forwarded-|keywright-|api-key:",
     ),
-    _first(b"a", _once(_BEARER, b"uthorization", rb"bearer ([a-z0-9\-._~+/]++=*+)"), other=b"uthorization:"),
-    rb"[!#$%&'*+\-.^_`|~0-9bdfgi-oq-svwyz]" + _FIELD,
-    _first(b"h", _once(_HOST, b"ost", b"()" + _TEXT), other=b"ost:"),
+    first(b"a", once(_BEARER, b"uthorization", rb"bearer ([a-z0-9\-._~+/]++=*+)"), other=b"uthorization:"),
+    rb"[!#$%&'*+\-.^_`|~0-9bdfgi-oq-svwyz]" + FIELD,
+    first(b"h", once(_HOST, b"ost", HOST_VALUE), other=b"ost:"),
     # The family of the agent, as `keys.usage.agent_family` gives it; to Python two other letters are spaces.
-    _first(
+    first(
         b"u",
-        _once(_AGENT, b"ser-agent", rb"(?![\x85\xa0])((?:[a-z][a-z0-9._+-]{0,31}+)?)" + _TEXT),
+        once(_AGENT, b"ser-agent", rb"(?![\x85\xa0])((?:[a-z][a-z0-9._+-]{0,31}+)?)" + TEXT),
         other=b"ser-agent:|pgrade:",
     ),
-    _first(
+    first(
         b"c",
-        _once(_LENGTH, b"ontent-length", b"(0)"),
-        rb"onnection:[ \t]*+keep-alive\r\n",
+        once(_LENGTH, b"ontent-length", b"(0)"),
+        KEEP_ALIVE,
         other=b"ontent-length:|onnection:",
     ),
-    _first(b"e", other=b"xpect:"),
-    _first(b"t", other=b"ransfer-encoding:"),
-    _first(b"p", other=b"roxy-connection:"),
-    _first(b"x", other=b"-"),
+    first(b"e", other=b"xpect:"),
+    first(b"t", other=b"ransfer-encoding:"),
+    first(b"p", other=b"roxy-connection:"),
+    first(b"x", other=b"-"),
 )
 _ONE_KEY = rb"(?(%(bearer)d)(?(%(api_key)d)(?!))|(?(%(api_key)d)|(?!)))" % {b"bearer": _BEARER, b"api_key": _API_KEY}
 _ONE_HOST = rb"(?(%d)|(?!))" % _HOST
@@ -82,16 +74,16 @@ class Question(NamedTuple):
     A plain question of a proxy.
 
     `line` is its first line without the end. `credential` is the value of `X-Keywright-Verifier`, `forwarded` that of
-    `X-Forwarded-For` in lower case, `required` that of `X-Keywright-Require`; None where the header is missing. `agent`
+    `X-Forwarded-For`, `required` that of `X-Keywright-Require`; None where the header is missing. `agent`
     is the family of the user agent, None where it has none.
     """
 
     line: bytes
     key: bytes
     credential: bytes | None
-    forwarded: bytes | None
+    forwarded: str | None
     required: bytes | None
-    agent: bytes | None
+    agent: str | None
 
 
 def read_question(data: bytes) -> Question | None:
@@ -104,23 +96,23 @@ def read_question(data: bytes) -> Question | None:
     Returns:
         None where *data* is not one whole head, or the head is long or not plain.
     """
-    end = data.find(b"\r\n")
-    if end < 0 or len(data) > LONGEST_HEAD:
+    if not data.startswith(BEGINNINGS) or len(data) > LONGEST_HEAD:
         return None
+    end = data.find(b"\r\n")
     head = _HEAD.fullmatch(data.lower(), end + 2)
     if head is None:
         return None
     key, credential = head.span(_BEARER), head.span(_VERIFIER)
     if key[0] < 0:
         key = head.span(_API_KEY)
-    agent, required = head.span(_AGENT), head.span(_REQUIRED)
+    agent, required, forwarded = head.span(_AGENT), head.span(_REQUIRED), head.span(_FORWARDED)
     return Question(
         data[:end],
         data[key[0] : key[1]],
         data[credential[0] : credential[1]] if credential[0] > 0 else None,
-        head[_FORWARDED],
+        None if forwarded[0] < 0 else str(data[forwarded[0] : forwarded[1]], "ascii"),
         data[required[0] : required[1]] if required[0] > 0 else None,
-        data[agent[0] : agent[1]] or None,
+        str(data[agent[0] : agent[1]], "ascii") or None,
     )
 
 

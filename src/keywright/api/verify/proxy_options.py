@@ -1,6 +1,5 @@
 """The options of a proxy: its requirements for keys, and what its answers contain."""
 
-from functools import lru_cache
 from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
@@ -32,7 +31,6 @@ class Misconfigured(KeyRefusal):
         self.reason = reason
 
 
-@lru_cache(maxsize=256)
 def read_options(text: bytes) -> ProxyOptions:
     """
     Read `scopes=a:read,b:write&environment=live&proxy=nginx`; every part is optional.

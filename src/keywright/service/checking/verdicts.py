@@ -37,24 +37,3 @@ class KeyVerdict(NamedTuple):
     digest: bytes | None
     stale: bool = False
     rate_limits: RateLimitDecision | None = None
-
-
-class RepeatableVerdict(NamedTuple):
-    """
-    A verdict that `Checker.repeat` may give again to the same request; made by `Checker.cacheable`.
-
-    It is for the same caller and the same requirements, while the cache has these facts of the key, from `since` until
-    `until`, in seconds since the epoch. `source` is the number and the network of its uses for `UsageBook.note`; None
-    for a refusal, of which `network` is where it came from. It contains no rate-limit decision: each repetition takes
-    `cost` units.
-    """
-
-    caller: Caller
-    verdict: KeyVerdict
-    facts: KeyFacts
-    digest: bytes
-    cost: int
-    since: float
-    until: float
-    source: tuple[int, int] | None
-    network: str | None

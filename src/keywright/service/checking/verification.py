@@ -12,16 +12,16 @@ from dataclasses import replace
 from typing import cast
 
 from keywright.keys.addresses import lies_in, network_number, network_of, packed
-from keywright.keys.cache import LARGEST_KEPT, KeyCache
+from keywright.keys.cache import KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.scopes import are_granted
-from keywright.keys.usage import UsageBook, hour_end
+from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import Caller, KeyVerdict, RepeatableVerdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.turns import OnWait, Turns
@@ -71,6 +71,7 @@ class Verification:
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
         self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns, on_wait=on_wait)
+        self.is_fresh = cache.fresh_at
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
 
@@ -86,10 +87,6 @@ class Verification:
         if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
-
-    def is_fresh(self, at: float) -> bool:
-        """Tell whether cached keys count at *at*, a reading of *monotonic*."""
-        return self._cache.fresh_at(at)
 
     def look_up(self, text: str, share: Share) -> Waiter:
         """Look up the key of a text; see `LookUps.find`."""
@@ -191,20 +188,18 @@ class Checker:
         *,
         cost: int = 1,
         agent: str | None = None,
-        only_valid: bool = False,
         metadata: bool = False,
     ) -> KeyVerdict | None:
         """
         Check a key as `check` does, from memory; None, with nothing counted, where that takes a database or Redis.
 
-        With *only_valid* also None, with nothing counted, for a refused key. With *metadata* also for a key whose facts
-        do not contain it.
+        With *metadata* also for a key whose facts do not contain it.
         """
         found = self.verification.verify_now(text, required)
         if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
             return None
         verdict = self._take_now(_visible_to(caller, found), cost)
-        if verdict is None or (only_valid and verdict.code is not _VALID):
+        if verdict is None:
             return None
         self._conclude(caller, verdict, required, agent)
         return verdict
@@ -225,9 +220,9 @@ class Checker:
         """
         Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
 
-        All else is for `check`: a refused key, one that is not cached, limits that are not counted in this process. So
-        the rules of `judge` are here a second time, as comparisons of what was made when the key was cached;
-        tests/service/test_accept.py holds them to `judge`.
+        All else is for `check`: a refused key, one that is not cached and prepared, limits that are not counted in this
+        process. So the rules of `judge` are here a second time, as comparisons of what was made when the key was
+        cached; tests/service/test_accept.py holds them to `judge`.
 
         Args:
             presented: The digest of the presented text.
@@ -242,7 +237,7 @@ class Checker:
             metadata: Whether the facts have to contain the metadata.
         """
         facts = self._cached(presented, at)
-        if facts is None or facts.until <= now:
+        if facts is None or facts.until <= now or not facts.body:
             return None
         granted = facts.scopes
         for scope in scopes:
@@ -330,61 +325,6 @@ class Checker:
         if metadata:
             verdict = await self.verification.with_metadata(verdict, caller.share)
         self._count(caller, verdict, required)
-        return verdict
-
-    def cacheable(
-        self, caller: Caller, verdict: KeyVerdict, required: Requirements, since: float, *, cost: int = 1
-    ) -> RepeatableVerdict | None:
-        """
-        Prepare a verdict of `check_now` for `repeat`; None where it cannot be repeated, and for a key with long facts.
-
-        Args:
-            caller: The caller of `check_now`.
-            verdict: The verdict.
-            required: What the request required.
-            since: A time before the verdict: a key that expired in between must not be repeated as valid.
-            cost: As for `check_now`.
-        """
-        facts, presented = verdict.facts, verdict.digest
-        if facts is None or presented is None or verdict.code is Code.RATE_LIMITED or facts.weight > LARGEST_KEPT:
-            return None
-        until = hour_end(since)
-        for end in (facts.expires_at, facts.retires_at):
-            if since < end < until:
-                until = end
-        bare = verdict if verdict.rate_limits is None else verdict._replace(rate_limits=None)
-        source = _source(verdict, required)
-        network = network_of(required.client_ip)
-        return RepeatableVerdict(caller, bare, facts, presented, cost, since, until, source, network)
-
-    def repeat(self, cached: RepeatableVerdict, at: float, now: float) -> KeyVerdict | None:
-        """
-        Check a key again; None, with nothing counted, where that takes `check`.
-
-        Args:
-            cached: The verdict on the same request before.
-            at: A reading of `monotonic`.
-            now: A reading of `clock`.
-        """
-        caller, verdict, facts, presented, cost, since, until, source, network = cached
-        if self._cached(presented, at) is not facts or not since <= now < until:
-            return None
-        # Most requests pass here, so this is flat where `_take_now` and `_conclude` are called otherwise.
-        if source is None:
-            self.refuse(caller, verdict.code, network)
-            return verdict
-        if facts.rate_limits:
-            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
-            if decision is None:
-                return None
-            if not decision.allowed:
-                self.refuse(caller, Code.RATE_LIMITED, network)
-                return limited(verdict, decision)
-            verdict = _new(KeyVerdict, (_VALID, facts, presented, False, decision))
-        self._usage.note(*source, self._usage.caller_of(caller.name, None), now)
-        self._accepted += 1
-        if self._accepted == 1:
-            asyncio.get_running_loop().call_soon(self._count_accepted)
         return verdict
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
