@@ -300,12 +300,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             monotonic=plugs.monotonic,
         ),
         callers,
-        FeedParts(
-            store=plugs.store,
-            follower=follower,
-            clock=plugs.clock,
-            monotonic=plugs.monotonic,
-        ),
+        FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
         (follower, *tasks, _warm_up(settings, plugs, follower, cache)),
     )
 
