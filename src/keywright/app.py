@@ -48,6 +48,7 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verification import Checker, Verification
+from keywright.service.checking.warm_up import WarmUp
 from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
@@ -151,9 +152,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
     )
-    edge: ASGIApp = Routes(
-        _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
-    )
+    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking, measures))
     if settings.cors_origins:
         edge = CORSMiddleware(
             edge,
@@ -253,7 +252,7 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
+    background: tuple[ChangeFollower, ProcessTasks, KeyTasks, WarmUp]
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -280,7 +279,9 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         monotonic=plugs.monotonic,
         outage_seconds=settings.outage_seconds,
         turns=_turns(plugs, "look-ups"),
+        on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
     )
+    tasks = _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)
     return _CheckingParts(
         Checker(
             verification=verification,
@@ -293,13 +294,8 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             monotonic=plugs.monotonic,
         ),
         callers,
-        FeedParts(
-            store=plugs.store,
-            follower=follower,
-            clock=plugs.clock,
-            monotonic=plugs.monotonic,
-        ),
-        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)),
+        FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
+        (follower, *tasks, _warm_up(settings, plugs, follower, cache)),
     )
 
 
@@ -367,25 +363,29 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(
-    plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks], measures: Measures
-) -> Lifespan[Any]:
+def _warm_up(settings: Settings, plugs: Plugs, follower: ChangeFollower, cache: KeyCache) -> WarmUp:
+    half = settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES // 2
+    return WarmUp(plugs.store, cache, begun=follower.begun, most=settings.warm_keys, room=half)
+
+
+def _lifespan(plugs: Plugs, checking: _CheckingParts, measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
         await plugs.limiter.start()
         await plugs.store.start()
-        _, process_tasks, key_tasks = background
+        _, process_tasks, key_tasks, warm_up = checking.background
         # These start the change follower, too.
         process_tasks.start()
         key_tasks.start()
+        warm_up.start()
         measures.start()
         try:
             yield
         finally:
             await measures.close()
             # In reverse order: the tasks write what is left before the store closes.
-            for work in reversed(background):
+            for work in reversed(checking.background):
                 await work.close()
             await plugs.signing_keys.close()
             await plugs.limiter.close()

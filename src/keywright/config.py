@@ -196,6 +196,13 @@ class Settings(DatabaseSettings):
         "stay while they take at most half of it. A key with a name, two scopes and three networks of its own takes "
         "about 840 bytes, its written answer included; long names, scopes, networks and metadata take more.",
     )
+    warm_keys: int = Field(
+        default=200_000,
+        ge=0,
+        le=10_000_000,
+        description="How many of the latest uses of keys each process reads after its start, to cache these keys in "
+        "the background, in at most half of the cache; 0 for none.",
+    )
     public_url: str | None = Field(
         default=None,
         description="The address of the service for its clients, such as `https://keys.acme.example`: the `servers` of "

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from keywright.api.feed import FEED
 from keywright.api.http.connections import Connections
+from keywright.api.server.first_sight import FirstSightProtocol
 from keywright.api.server.protocol import FastPathProtocol
 from tests.listening import listening
 
@@ -203,7 +204,7 @@ class SlowTransport(asyncio.Transport):
 class Wire:
     """A connection without a socket, on a clock moved by hand."""
 
-    kind: type[FastPathProtocol] = FastPathProtocol
+    kind: type[FastPathProtocol] = FirstSightProtocol
 
     def __init__(self, app: ASGIApp | None = None, state: ServerState | None = None, **options: Any) -> None:
         self.application, self.loop, self.transport = Application(), HandMovedLoop(), SlowTransport()

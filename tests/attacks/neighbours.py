@@ -7,7 +7,7 @@ says so.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -74,6 +74,8 @@ class Watched:
     limits: Counter[int] = field(default_factory=Counter)
     attacked: asyncio.Event = field(default_factory=asyncio.Event)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+    # How many keys each query looked up.
+    queries: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -97,11 +99,12 @@ class Watched:
         part = self.store.events(org_id, limit=limit, before=before, which=which)
         return cast("Found[Any]", await self._counted(org_id, part))
 
-    async def find_key(self, digest: bytes) -> KeyFacts | None:
-        """Look a key up; an unknown one is the attacker's."""
+    async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
+        """Look keys up by one query, which counts as the attacker's."""
         self.attacked.set()
+        self.queries.append(len(digests))
         with self.attackers.one():
-            return await self.store.find_key(digest)
+            return await self.store.find_keys(digests)
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
         """Look a verifier up; an unknown one is the attacker's."""

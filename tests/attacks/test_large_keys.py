@@ -27,7 +27,7 @@ from keywright.storage.migrate import migrate
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.api.protocol import Application, Wire
 from tests.storage.life_contract import running
-from tests.storage.making import an_event, an_organization, new_key
+from tests.storage.making import an_event, an_organization, find_key, new_key
 
 LARGEST_EVENT_BYTES = 4096
 UPDATES = 50
@@ -84,7 +84,7 @@ async def test_the_cache_of_large_keys(url: str) -> None:
                 metadata={"text": "m" * 490},
             )
             await store.create(key)
-            facts = await store.find_key(key.secret_digest)
+            facts = await find_key(store, key.secret_digest)
             cache.end(cache.begin(key.secret_digest), facts)
             held.append(key.secret_digest)
     weights = [facts.weight * WEIGHT_BYTES for facts in map(cache.get, held) if facts is not None]

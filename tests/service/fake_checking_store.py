@@ -1,13 +1,13 @@
 """What checking needs from outside, in memory and under a test's control."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change, Reading
-from keywright.service.checking.ports import HourlyUsage, UsageBatch
+from keywright.service.checking.ports import HourlyUsage, RecentlyUsed, UsageBatch, Use
 from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
@@ -65,6 +65,9 @@ class FakeCheckingStore:
         self.away = False
         self.hold: asyncio.Event | None = None
         self.look_ups = 0
+        self.queries: list[list[bytes]] = []
+        # The digests of the keys of each use, the latest use first.
+        self.uses: dict[Use, list[bytes]] = {}
         self.metadata_look_ups = 0
         self.readings = 0
         # How many changes one reading gives.
@@ -79,14 +82,21 @@ class FakeCheckingStore:
         seq = len(self.changes) + 1
         self.changes.append(Change(seq=seq, key_id=UUID(int=seq), digests=digests, occurred_at=NOW, written_at=at))
 
-    async def find_key(self, digest: bytes) -> KeyFacts | None:
-        self.look_ups += 1
+    async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
+        self.queries.append(list(digests))
+        self.look_ups += len(digests)
         # Read before the wait, as a slow answer is.
-        facts = self.facts.get(digest)
+        found = {digest: self.facts[digest] for digest in digests if digest in self.facts}
         if self.hold is not None:
             await self.hold.wait()
         self.must_answer()
-        return facts
+        return found
+
+    async def recently_used(self, *, below: Use | None, limit: int) -> RecentlyUsed:
+        self.must_answer()
+        uses = [use for use in self.uses if below is None or use < below][:limit]
+        digests = [digest for use in uses for digest in self.uses[use]]
+        return RecentlyUsed(digests, uses[-1] if len(uses) == limit else None)
 
     async def find_metadata(self, digest: bytes) -> str | None:
         self.metadata_look_ups += 1

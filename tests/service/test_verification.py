@@ -1,7 +1,6 @@
 """Checking presented keys: memory, database, outages, and the races between them."""
 
 import asyncio
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -127,7 +126,7 @@ async def test_first_sights_share_a_look_up(plane: Plane) -> None:
 
 
 class Several:
-    """Keys that are not cached, looked up by two callers that have three turns in all and two each."""
+    """Look-ups of metadata by two callers that have three turns in all and two each."""
 
     def __init__(self) -> None:
         self.plane = Plane()
@@ -143,39 +142,14 @@ class Several:
         )
         self.plane.checker = a_checker(self.plane.verification, self.plane.time)
         self.plane.store.hold = asyncio.Event()
-        self._numbers = itertools.count(1)
-
-    async def ask(self, name: str, times: int) -> list["asyncio.Task[KeyVerdict]"]:
-        """Have a caller check keys that do not exist, and wait until it waits."""
-        texts = [
-            mint(next(self._numbers).to_bytes(32, "big"), brand="kw", environment="live").private.reveal()
-            for _ in range(times)
-        ]
-        return await self._check(name, texts)
 
     async def ask_metadata(self, name: str, times: int) -> list["asyncio.Task[KeyVerdict]"]:
         """Have a caller check a cached key with long metadata, which is not cached, and wait until it waits."""
-        return await self._check(name, [TEXT] * times, metadata=True)
-
-    async def _check(self, name: str, texts: list[str], *, metadata: bool = False) -> list["asyncio.Task[KeyVerdict]"]:
         check, caller = self.plane.checker.check, CALLER._replace(name=name)
-        tasks = [asyncio.create_task(check(caller, text, NO_REQUIREMENTS, metadata=metadata)) for text in texts]
+        tasks = [asyncio.create_task(check(caller, TEXT, NO_REQUIREMENTS, metadata=True)) for _ in range(times)]
         for _ in range(4):
             await asyncio.sleep(0)
         return tasks
-
-
-async def test_a_flood_of_look_ups_leaves_turns_to_others() -> None:
-    """However many keys one caller has looked up, another caller's look-up begins at once."""
-    several = Several()
-    flood = await several.ask("flood", 5)
-    assert several.plane.store.look_ups == 2
-    (other,) = await several.ask("other", 1)
-    assert several.plane.store.look_ups == 3
-    assert several.plane.store.hold is not None
-    several.plane.store.hold.set()
-    assert {(await task).code for task in [*flood, other]} == {Code.NOT_FOUND}
-    assert several.plane.store.look_ups == 6
 
 
 async def test_look_ups_of_metadata_take_turns() -> None:
@@ -195,19 +169,6 @@ async def test_look_ups_of_metadata_take_turns() -> None:
     found = [(await task).facts for task in [*flood[:-1], other]]
     assert found == [replace(FACTS, metadata=text)] * 7
     assert (store.metadata_look_ups, store.look_ups) == (7, 0)
-
-
-async def test_a_full_queue_of_look_ups() -> None:
-    """A caller whose queue is full is refused; another one is not."""
-    several = Several()
-    flood = await several.ask("flood", 7)
-    with pytest.raises(Overloaded):
-        await flood[-1]
-    (other,) = await several.ask("other", 1)
-    assert several.plane.store.hold is not None
-    several.plane.store.hold.set()
-    assert (await other).code is Code.NOT_FOUND
-    assert {(await task).code for task in flood[:-1]} == {Code.NOT_FOUND}
 
 
 async def test_a_look_up_is_not_shared_beyond_the_bound(plane: Plane) -> None:
@@ -281,11 +242,14 @@ async def test_a_failure_that_nobody_waits_for_is_not_reported_as_lost(plane: Pl
     assert await plane.code() is Code.VALID
 
 
-async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane) -> None:
-    """A look-up that was cancelled with its loop's work leaves no trace behind."""
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_a_look_up_that_is_ended_is_forgotten(plane: Plane, turns: int) -> None:
+    """A look-up that was cancelled with its loop's work leaves no trace behind, whether it had begun or not."""
     plane.store.hold = asyncio.Event()
     asking = asyncio.create_task(plane.code())
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert plane.store.look_ups == turns - 1
     (look_up,) = [task for task in asyncio.all_tasks() if task not in (asking, asyncio.current_task())]
     look_up.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -135,8 +135,8 @@ class Node:
 
     async def report(self, records: list[HourlyUsage], batch: UsageBatch) -> None:
         """Do what `api.feed.usage` does."""
-        known = [seen for seen in records if await self.store.find_key(seen.digest) is not None]
-        await self.store.add_usage(known, batch)
+        known = await self.store.find_keys([seen.digest for seen in records])
+        await self.store.add_usage([seen for seen in records if seen.digest in known], batch)
 
     async def send_feed(self, connection: Connection, parameters: dict[str, str]) -> None:
         """Do what `api.feed.feed` does."""

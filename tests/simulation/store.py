@@ -1,7 +1,7 @@
 """The store of one process on the database of the simulation: `CheckingStore`, and the few changes that a key gets."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -83,9 +83,9 @@ class Store:
 
     # keys
 
-    async def find_key(self, digest: bytes) -> KeyFacts | None:
-        """See `CheckingStore.find_key`."""
-        return await self.read(lambda database: _find(database, digest))  # type: ignore[no-any-return]
+    async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
+        """See `KeyStore.find_keys`."""
+        return await self.read(lambda database: _find(database, digests))  # type: ignore[no-any-return]
 
     async def create(self, key: Key, twist: Twist = NO_TWIST) -> None:
         """Store a key."""
@@ -322,11 +322,9 @@ def before_the_recent(rows: Sequence[Row]) -> int:
     return rows[-1 - MOST_RECENT].seq if len(rows) > MOST_RECENT else 0
 
 
-def _find(database: Database, digest: bytes) -> KeyFacts | None:
-    for key in database.keys:
-        if key.digest == digest:
-            return key.facts()
-    return None
+def _find(database: Database, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
+    found = {key.digest: key.facts() for key in database.keys if key.digest in digests}
+    return {digest: facts for digest, facts in found.items() if facts is not None}
 
 
 def _create(database: Database, key: Key) -> None:

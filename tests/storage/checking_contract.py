@@ -44,7 +44,17 @@ from tests.storage.checking_making import (
     was,
     written_at,
 )
-from tests.storage.making import NOON, UNSPECIFIED, Database, a_rotation, an_event, an_organization, new_id, new_key
+from tests.storage.making import (
+    NOON,
+    UNSPECIFIED,
+    Database,
+    a_rotation,
+    an_event,
+    an_organization,
+    find_key,
+    new_id,
+    new_key,
+)
 
 REVOKED_AT = NOON + timedelta(hours=1)
 """When `an_event` says that something happened."""
@@ -101,7 +111,7 @@ class FollowingContract:
         """A created key is found at once, by every process, with what a verdict needs."""
         made = await _created(store, name="nightly \N{PILE OF POO}")
         for reader in (store, other):
-            assert await reader.find_key(made.secret_digest) == KeyFacts(
+            assert await find_key(reader, made.secret_digest) == KeyFacts(
                 id=made.api_key.id.bytes,
                 org_id=made.api_key.org_id.bytes,
                 name="nightly \N{PILE OF POO}",
@@ -118,7 +128,7 @@ class FollowingContract:
         short, long = {"plan": "\u00c4", "share": [0.5, 1e16]}, {"text": "x" * 600}
         told = [await _created(store, external_id="cust-1", metadata=metadata) for metadata in ({}, short, long)]
         for reader in (store, other):
-            found = [await reader.find_key(made.secret_digest) for made in told]
+            found = [await find_key(reader, made.secret_digest) for made in told]
             assert [facts and facts.external_id for facts in found] == ["cust-1"] * 3
             assert [facts and facts.metadata for facts in found][::2] == ["{}", None]
             assert found[1] is not None
@@ -136,7 +146,7 @@ class FollowingContract:
         for version, disabled_at in enumerate((NOON, None), 1):
             changed = replace(key, disabled_at=disabled_at, version=version)
             assert await store.update(changed, an_event(EventType.UPDATED, key)) is Outcome.DONE
-            found = await store.find_key(made.secret_digest)
+            found = await find_key(store, made.secret_digest)
             assert found is not None
             assert found.disabled is (disabled_at is not None)
         assert [change.digests for change in await read_changes(feed)] == [(made.secret_digest,)] * 2
@@ -145,13 +155,13 @@ class FollowingContract:
         """A digest that is no secret's finds nothing, whatever its length."""
         made = await _created(store)
         for digest in (bytes(32), b"", made.secret_digest[:31], made.secret_digest + b"\0", bytes(64)):
-            assert await store.find_key(digest) is None
+            assert await find_key(store, digest) is None
 
     async def test_the_end_of_a_key_is_exact(self, store: RunningStore) -> None:
         """The expiry is found as seconds since the epoch, to the microsecond."""
         expires_at = datetime(2027, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
         made = await _created(store, expires_at=expires_at)
-        found = await store.find_key(made.secret_digest)
+        found = await find_key(store, made.secret_digest)
         assert found is not None
         assert found.expires_at == expires_at.timestamp()
 
@@ -160,7 +170,7 @@ class FollowingContract:
         made = await _created(store)
         await _revoke(store, made)
         for reader in (store, other):
-            found = await reader.find_key(made.secret_digest)
+            found = await find_key(reader, made.secret_digest)
             assert found is not None
             assert found.revoked
 
@@ -171,14 +181,14 @@ class FollowingContract:
         for made in (first, second):
             await _delete(store, made)
             for reader in (store, other):
-                assert await reader.find_key(made.secret_digest) is None
+                assert await find_key(reader, made.secret_digest) is None
 
     async def test_both_secrets_find_a_rotated_key(self, store: RunningStore) -> None:
         """Both secrets of a rotated key find it, and each says when it ends itself, whether that is over or not."""
         made = await _created(store, expires_at=NOON + timedelta(days=300))
         rotation = a_rotation(made.api_key)
         await store.rotate(rotation)
-        old, new = await store.find_key(made.secret_digest), await store.find_key(rotation.secret_digest)
+        old, new = await find_key(store, made.secret_digest), await find_key(store, rotation.secret_digest)
         assert old is not None
         assert new is not None
         assert (old.retires_at, new.retires_at) == (rotation.retires_at.timestamp(), inf)
@@ -192,7 +202,7 @@ class FollowingContract:
             "allowed_ips": ("192.0.2.0/24", "2001:db8::/32"),
             "rate_limits": (RateLimit("burst", 10, 1), RateLimit("day", 1_000_000_000, 86_400)),
         }
-        first, second = [await store.find_key((await _created(store, **may)).secret_digest) for _ in range(2)]
+        first, second = [await find_key(store, (await _created(store, **may)).secret_digest) for _ in range(2)]
         assert first is not None
         assert second is not None
         assert {name: getattr(first, name) for name in may} == may
@@ -210,13 +220,17 @@ class FollowingContract:
         assert list(told.values()) == [{made.secret_digest, rotation.secret_digest}] * 2
 
     async def test_everybody_gets_the_key_asked_for(self, store: RunningStore) -> None:
-        """Look-ups that wait together, some of them of nothing, are each given their own."""
+        """Look-ups that wait together, some of them of nothing, are each given their own; so is one of many keys."""
         made = [await _created(store, name=f"key {number}") for number in range(30)]
         digests = [new.secret_digest for new in made for _ in range(7)] + [new_id().bytes * 2 for _ in range(90)]
         random.Random(7).shuffle(digests)
         names = {new.secret_digest: new.api_key.name for new in made}
-        found = await asyncio.gather(*map(store.find_key, digests))
+        found = await asyncio.gather(*(find_key(store, digest) for digest in digests))
         assert [facts and facts.name for facts in found] == [names.get(digest) for digest in digests]
+        odd = [b"", made[0].secret_digest[:31], made[0].secret_digest + b"\0"]
+        together = await store.find_keys([odd[0], *digests[:70], *odd[1:], *digests[70:]])
+        assert {digest: facts.name for digest, facts in together.items()} == names
+        assert await store.find_keys([]) == {}
 
     async def test_what_keys_share_is_held_once(self, store: RunningStore) -> None:
         """Keys of one organization and environment share the objects that name them, for there may be a million."""
@@ -224,7 +238,7 @@ class FollowingContract:
         first, second = [new_key(organization) for _ in range(2)]
         await store.create(first)
         await store.create(second)
-        found = [await store.find_key(new.secret_digest) for new in (first, second)]
+        found = [await find_key(store, new.secret_digest) for new in (first, second)]
         assert found[0] is not None
         assert found[1] is not None
         assert found[0].org_id is found[1].org_id
@@ -234,11 +248,35 @@ class FollowingContract:
         # The second takes only what it does not share.
         assert found[0].weight > found[1].weight
 
+    async def test_keys_are_named_by_their_last_use(self, store: RunningStore, other: RunningStore) -> None:
+        """The secrets of used keys come page by page: the latest hour first, and of each key those that work."""
+        unused, old, rotated, both = [await _created(store) for _ in range(4)]
+        ended, running = a_rotation(rotated.api_key), a_rotation(both.api_key, at=datetime.now(UTC))
+        await store.rotate(ended)
+        await store.rotate(running)
+        later = HOUR + timedelta(days=36_500)
+        hours = [(old, later), (rotated, later + timedelta(hours=1)), (both, later + timedelta(hours=1)), (both, later)]
+        uses = [an_hourly_usage(made, hour=hour) for made, hour in hours]
+        await store.add_usage(uses, a_batch())
+        for limit in (1, 3, 100):
+            digests: list[bytes] = []
+            below = None
+            while below is None or below.hour >= later:
+                page = await other.recently_used(below=below, limit=limit)
+                digests += page.digests
+                below = page.last
+                if below is None:
+                    break
+            both_work = [running.secret_digest, both.secret_digest]
+            expected = [*both_work, ended.secret_digest, *both_work, old.secret_digest]
+            assert digests[: len(expected)] == expected
+            assert unused.secret_digest not in digests
+
     async def test_a_caller_that_goes_away_harms_nobody(self, store: RunningStore) -> None:
         """Cancelled look-ups leave their neighbours answered."""
         made = await _created(store)
         for _ in range(20):
-            tasks = [asyncio.ensure_future(store.find_key(made.secret_digest)) for _ in range(10)]
+            tasks = [asyncio.ensure_future(find_key(store, made.secret_digest)) for _ in range(10)]
             await asyncio.sleep(0)
             for task in tasks[::2]:
                 task.cancel()
@@ -376,13 +414,13 @@ class FollowingContract:
         made = await _created(store)
         rotation = a_rotation(made.api_key, overlap=timedelta(minutes=1))
         await store.rotate(rotation)
-        before = await store.find_key(made.secret_digest)
+        before = await find_key(store, made.secret_digest)
         assert before is not None
         await _revoke(store, made)
-        assert await store.find_key(made.secret_digest) == replace(before, revoked=True)
+        assert await find_key(store, made.secret_digest) == replace(before, revoked=True)
         await _delete(store, made)
-        assert await store.find_key(made.secret_digest) == replace(before, revoked=True)
-        assert await store.find_key(rotation.secret_digest) is None
+        assert await find_key(store, made.secret_digest) == replace(before, revoked=True)
+        assert await find_key(store, rotation.secret_digest) is None
 
     async def test_whatever_happens_to_a_key_is_a_change(
         self, store: RunningStore, database: Database, feed: ChangeFeed
@@ -472,7 +510,7 @@ class FollowingContract:
         """When a store is closed, so are its change feeds, and no others can begin."""
         async with self.running(database) as store:
             feeds = [await store.follow() for _ in range(3)]
-        for call in (*(feed.read for feed in feeds), store.follow, lambda: store.find_key(bytes(32))):
+        for call in (*(feed.read for feed in feeds), store.follow, lambda: find_key(store, bytes(32))):
             with pytest.raises(StorageUnavailable, match="closed"):
                 await call()
 
@@ -518,7 +556,7 @@ class CheckingContract(FollowingContract):
         for reader in (store, other):
             assert await reader.find_verifier(digest) == verifier
             assert await reader.find_verifier(bytes(32)) is None
-            assert await reader.find_key(digest) is None
+            assert await find_key(reader, digest) is None
 
     async def test_verifiers_are_listed_newest_first(self, store: RunningStore) -> None:
         """All verifiers are listed, newest first, the revoked ones among them."""
@@ -946,7 +984,7 @@ class CheckingContract(FollowingContract):
         stop.set()
         await asyncio.gather(*writers)
         for number, new in enumerate(made):
-            found = await store.find_key(new.secret_digest)
+            found = await find_key(store, new.secret_digest)
             assert found is None if number % 3 == 0 else found is not None and found.revoked
 
     async def test_uses_of_unknown_keys_are_passed_over(self, store: RunningStore, database: Database) -> None:
@@ -1175,7 +1213,7 @@ def calls_of(store: RunningStore, new: NewApiKey) -> list[Callable[[], Awaitable
     """Give every call of the port, to be made on its own."""
     key = new.api_key
     return [
-        lambda: store.find_key(new.secret_digest),
+        lambda: find_key(store, new.secret_digest),
         store.follow,
         lambda: store.add_verifier(*a_verifier()),
         store.verifiers,

@@ -43,6 +43,7 @@ from tests.storage.making import (
     allow_undigested,
     an_event,
     an_organization,
+    find_key,
     new_id,
     new_key,
 )
@@ -176,7 +177,7 @@ class LifeContract:
         assert await store.rotate(late) is Outcome.DONE
         read = await _read(store, made.api_key)
         assert (read.secret, read.retiring) == (late.secret, replace(first.secret, retires_at=NOON + 2 * HOUR))
-        oldest = await store.find_key(made.secret_digest)
+        oldest = await find_key(store, made.secret_digest)
         assert oldest is not None
         assert oldest.retires_at == (NOON + HOUR).timestamp()
 
@@ -187,7 +188,7 @@ class LifeContract:
         outcomes = await asyncio.gather(*[(store, other)[n % 2].rotate(each) for n, each in enumerate(rotations)])
         assert sorted(outcome is Outcome.DONE for outcome in outcomes) == [False] * 19 + [True]
         for rotation, outcome in zip(rotations, outcomes, strict=True):
-            assert (await store.find_key(rotation.secret_digest) is not None) is (outcome is Outcome.DONE)
+            assert (await find_key(store, rotation.secret_digest) is not None) is (outcome is Outcome.DONE)
 
     async def test_rotations_change_no_foreign_key(self, store: RunningStore, database: Database) -> None:
         """Neither a rotation of another organization's key nor one of a deleted or unknown key is made."""
@@ -213,7 +214,7 @@ class LifeContract:
         read = await _read(store, made.api_key)
         assert read.retiring == replace(first.secret, retires_at=NOON + DAY)
         assert (read.secret, read.version) == (second.secret, 4)
-        oldest = await store.find_key(made.secret_digest)
+        oldest = await find_key(store, made.secret_digest)
         assert oldest is not None
         assert oldest.retires_at == NOON.timestamp()
 

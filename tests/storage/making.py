@@ -18,6 +18,8 @@ import uuid_utils.compat
 
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey, RevocationReason, Secret
+from keywright.keys.verdict import KeyFacts
+from keywright.service.checking.ports import KeyStore
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.principal import Organization
@@ -175,3 +177,8 @@ def _readable_value(name: str, value: Any) -> Any:
     if isinstance(value, int) and name.endswith("_at"):
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
     return value
+
+
+async def find_key(store: KeyStore, digest: bytes) -> KeyFacts | None:
+    """Look one key up."""
+    return (await store.find_keys([digest])).get(digest)

@@ -20,7 +20,7 @@ from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
 from keywright.storage.url import PostgresUrl, read
 from tests.postgres import PostgresCluster, migrated_database, name_of
 from tests.storage.checking_making import add_event, read_changes
-from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
+from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, find_key, new_key
 
 LONG = 30.0
 
@@ -302,7 +302,7 @@ async def test_a_standby_is_refused(own_cluster: PostgresCluster) -> None:
     own_cluster.start()
     standby = open_store(url)
     try:
-        for call in (lambda: standby.find_key(made.secret_digest), standby.follow):
+        for call in (lambda: find_key(standby, made.secret_digest), standby.follow):
             with pytest.raises(StorageUnavailable, match="standby"):
                 await call()
     finally:

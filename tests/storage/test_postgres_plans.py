@@ -16,6 +16,7 @@ from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements
+from keywright.storage.shared.recent_use import recently_used
 from tests.postgres import PostgresCluster, migrated_database
 from tests.storage.making import NOON, Database
 
@@ -105,7 +106,7 @@ STATEMENTS = {
     "idempotent answer": (statements.ANSWER, "idempotent_answers_pkey"),
     "purge of answers": (retention_sql.PURGE[Removable.ANSWERS], "idempotent_answers_expires_at_idx"),
     "purge of reporters": (retention_sql.PURGE[Removable.REPORTERS], "usage_reporters_written_at_idx"),
-    "purge of usage": (retention_sql.PURGE[Removable.USAGE], "key_hours_hour_idx"),
+    "purge of usage": (retention_sql.PURGE[Removable.USAGE], "key_hours_latest_idx"),
     "purge of sources": (retention_sql.PURGE[Removable.SOURCES], "secret_sources_last_seen_idx"),
     "purge of sessions": (retention_sql.PURGE[Removable.SESSIONS], "verifier_sessions_connected_at_idx"),
     "purge of receipts": (retention_sql.PURGE[Removable.RECEIPTS], "changes_noted_at_idx"),
@@ -188,8 +189,8 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
 CHECKING = {
     "changes": checking_sql.CHANGES,
     "begin": checking_sql.BEGIN_AT,
-    "find": statements.FIND,
-    "find many": checking_sql.FIND_MANY,
+    "find": checking_sql.FIND_MANY,
+    "recently used": recently_used(sql.DIALECT),
     "acknowledge": checking_sql.ACKNOWLEDGE,
     "add usage": checking_sql.ADD_USAGE,
     **USAGE,

@@ -12,9 +12,9 @@ database itself: the change follower is the only reader, so no change can be los
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import chain
 from math import inf
 from typing import Annotated, Any, NamedTuple, Protocol
@@ -30,6 +30,7 @@ from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
+from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ORIGIN
@@ -189,7 +190,9 @@ class FeedRoutes:
     ) -> Response:
         """Add up the uses that a verifier accepted."""
         body = report.model
-        found = [await _usage_record(self._parts, reported, subscriber.verifier.name) for reported in body.usage]
+        known = await self._parts.store.find_keys([bytes.fromhex(reported.digest) for reported in body.usage])
+        now = self._parts.clock()
+        found = [_usage_record(known, reported, subscriber.verifier.name, now) for reported in body.usage]
         records = [record for record in found if record is not None]
         await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
         return Response(status_code=204)
@@ -216,13 +219,14 @@ def _parts(changes: Sequence[Change]) -> Iterator[_Part]:
     yield part
 
 
-async def _usage_record(parts: FeedParts, reported: UsageRecordBody, verifier: str) -> HourlyUsage | None:
+def _usage_record(
+    known: Mapping[bytes, KeyFacts], reported: UsageRecordBody, verifier: str, now: datetime
+) -> HourlyUsage | None:
     digest = bytes.fromhex(reported.digest)
-    facts = await parts.store.find_key(digest)
+    facts = known.get(digest)
     if facts is None:
         return None
     # A verifier whose clock is ahead must not move the last use into the future.
-    now = parts.clock()
     return HourlyUsage(
         key_id=UUID(bytes=facts.id),
         digest=digest,

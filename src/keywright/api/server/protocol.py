@@ -30,7 +30,7 @@ from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encod
 from keywright.api.verify.fast_path import FIRST_LINE, FastPath, Head
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
-from keywright.telemetry import REQUEST_SECONDS_BOUNDS
+from keywright.telemetry import REQUEST_SECONDS_BOUNDS, RouteMeter
 
 MAX_HEAD_BYTES = 32 * 1024
 # Bytes of a body accepted after its answer, so that a client that sends on still reads the answer.
@@ -369,22 +369,22 @@ class FastPathProtocol(BoundedHttpProtocol):
             answer = fast_path.answer_proxy(data, self.client, headers)
         else:
             return False
-        if answer is None:
-            return False
+        if answer is not None:
+            self._send(answer, meter, began)
+        return answer is not None
+
+    def _send(self, answer: bytes, meter: RouteMeter, began: float) -> None:
         self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
-        seconds = perf_counter() - began
-        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
+        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds := perf_counter() - began)] += 1
         meter.seconds += seconds
         self.server_state.total_requests += 1
         self._owed_since = None
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-        return True
+            seconds, handler = self.timeout_keep_alive, self.timeout_keep_alive_handler
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, handler)
 
     def _wait_for_body(self, head: Head, data: bytes) -> bool:
         """Keep a head that arrived without its body, as many clients send it; tell whether the head was kept."""

@@ -3,13 +3,13 @@
 import asyncio
 import time
 
-from keywright.api.server.protocol import FastPathProtocol
+from keywright.api.server.first_sight import FirstSightProtocol
 
 # The system makes at least its timer's slack of it, on Linux 50 microseconds.
 _PAUSE_SECONDS = 1e-6
 
 
-class WorkerProtocol(FastPathProtocol):
+class WorkerProtocol(FirstSightProtocol):
     """
     Gives way to the other workers after each new connection.
 

@@ -34,7 +34,8 @@ from keywright.service.checking.verdicts import KeyVerdict
 
 # When the failure limit allows one more failure.
 _FAILURE_RETRY_SECONDS = ceil(FAILURE_SECONDS / MOST_FAILURES)
-_NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
+NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
+"""The answer on an unknown key."""
 _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_seconds":%d}' % _FAILURE_RETRY_SECONDS
 _BEFORE_ID = b'{"id":"'
 BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
@@ -202,7 +203,7 @@ def write(
         metadata: Whether to add the metadata of the key, which its facts contain.
     """
     if verdict.facts is None and not verdict.stale:
-        return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else _NOT_FOUND
+        return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else NOT_FOUND
     valid = b"true" if verdict.code is Code.VALID else b"false"
     key = b"null" if verdict.facts is None else _written_key(verdict.facts)
     if (metadata or facts) and verdict.facts is not None:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from keywright import telemetry
 from keywright.api.http.bodies import MAX_BODY_BYTES
-from keywright.api.verify.bodies import BEFORE_BODY, read_plain, with_metadata, written_states
+from keywright.api.verify.bodies import BEFORE_BODY, NOT_FOUND, PlainRequest, read_plain, with_metadata, written_states
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
@@ -25,6 +25,9 @@ from keywright.api.verify.schemas import VERIFY
 from keywright.keys.addresses import packed
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
+from keywright.service.checking.first_sight import FirstSight
+from keywright.service.checking.look_ups import Waiter
+from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 
 _log = telemetry.Log("keywright.error")
@@ -42,13 +45,14 @@ class Head(NamedTuple):
     """
     The head of a request that the fast path may answer.
 
-    `size` is its length in bytes, `whole` the length with the body, `caller` the number of its verifier. It is
-    good while `removals` is that of the cache of verifiers.
+    `size` is its length in bytes, `whole` the length with the body, `caller` the number of its verifier, which is
+    `sender`. It is good while `removals` is that of the cache of verifiers.
     """
 
     size: int
     whole: int
     caller: int
+    sender: Caller
     removals: int
 
 
@@ -70,7 +74,8 @@ class FastPath:
         self._now, self._monotonic, self._accept = checker.clock, checker.monotonic, checker.accept
         # Heads contain the text of a credential: only those of good verifiers are kept, until any verifier changes.
         self._heads: BoundedDict[bytes, Head] = BoundedDict(MOST_HEADS)
-        self._numbers: BoundedDict[bytes, int] = BoundedDict(MOST_HEADS)
+        self._senders: BoundedDict[bytes, tuple[int, Caller]] = BoundedDict(MOST_HEADS)
+        self._first_sight = FirstSight(checker)
         self._removals = self._verifiers.removals
         self._request_ids = request_ids()
         self._opened_for: Headers | None = None
@@ -134,6 +139,34 @@ class FastPath:
         line = _LENGTHS[length] if length < len(_LENGTHS) else b"%d\r\nx-request-id: " % length
         return b"".join((self._opening, line, next(self._request_ids), _AFTER_ID, body, end, states))
 
+    def look_up(self, head: Head, body: bytes) -> Waiter | None:
+        """
+        Look up the key of a request that `answer` could not answer; None where that is for the application.
+
+        When a key was found, `answer` may have the answer; when none was found, `answer_unknown` has it.
+
+        Args:
+            head: Its head.
+            body: Its body, whole.
+        """
+        request = self._read_again(head, body)
+        return None if request is None else self._first_sight.look_up(head.sender, request.key, request.client_ip)
+
+    def answer_unknown(self, head: Head, body: bytes, default_headers: Headers) -> bytes | None:
+        """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
+        request = self._read_again(head, body)
+        if request is None:
+            return None
+        self._first_sight.refuse(head.sender, request.client_ip)
+        if default_headers is not self._opened_for:
+            self._open(default_headers)
+        return b"".join((self._opening, _LENGTHS[len(NOT_FOUND)], next(self._request_ids), _END, NOT_FOUND))
+
+    def _read_again(self, head: Head, body: bytes) -> PlainRequest | None:
+        if self._monotonic() > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
+            return None
+        return read_plain(body)
+
     def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         """
         Answer a proxy that a key is valid; None, with nothing counted, for every other answer.
@@ -161,14 +194,15 @@ class FastPath:
         if removals != self._removals:
             self._removals = removals
             self._heads.clear()
-            self._numbers.clear()
-        caller = self._numbers.get(found.credential)
-        if caller is None:
+            self._senders.clear()
+        sender = self._senders.get(found.credential)
+        if sender is None:
             verifier = self._callers.cached_verifier(found.credential, self._monotonic())
             if verifier is None:
                 return None
-            caller = self._numbers.keep(found.credential, self._checker.verifier_number(verifier.name))
-        return self._heads.keep(head, Head(len(head), len(head) + found.length, caller, removals))
+            known = self._checker.verifier_number(verifier.name), Caller(verifier.name, verifier, None)
+            sender = self._senders.keep(found.credential, known)
+        return self._heads.keep(head, Head(len(head), len(head) + found.length, *sender, removals))
 
     def _open(self, default_headers: Headers) -> None:
         """Write the beginning of every response; uvicorn gives a new list each second, for the date."""

@@ -70,7 +70,7 @@ def _config(
     app: Callable[..., Any] | str,
     settings: Settings,
     *,
-    http: str = "keywright.api.server.protocol:FastPathProtocol",
+    http: str = "keywright.api.server.first_sight:FirstSightProtocol",
     **processes: Any,
 ) -> uvicorn.Config:
     return _Config(

@@ -4,7 +4,7 @@ What checking needs from outside, as contracts. An adapter keeps every sentence 
 tests/storage/checking_contract.py holds the promises of the store as tests; they run on every store.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -53,17 +53,32 @@ class UsageBatch(NamedTuple):
     number: int
 
 
+class Use(NamedTuple):
+    """A key that was used in an hour, which is named by its beginning, in UTC."""
+
+    hour: datetime
+    key_id: UUID
+
+
+class RecentlyUsed(NamedTuple):
+    """The digests of the secrets of recently used keys; the next ones begin below `last`, None where none are left."""
+
+    digests: Sequence[bytes]
+    last: Use | None
+
+
 class KeyStore(Protocol):
     """
     The part of the store that a verification needs. The rules of `management.ports.Store` hold: one call, one
     transaction, durable when it returns, `StorageUnavailable` within a few seconds.
     """
 
-    async def find_key(self, digest: bytes) -> KeyFacts | None:
+    async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
         """
-        Read the facts of the key with this secret from the primary; None where there is none or it is deleted.
+        Read the facts of the keys with these secrets from the primary, by digest, in one query.
 
-        Also those of a secret that has retired: they say so.
+        A digest that is no secret's, or that of a deleted key, is not in it. Those of a secret that has retired are,
+        and say so. Any number of digests, of any length, equal ones among them.
 
         Raises:
             StorageUnavailable: The store cannot be reached.
@@ -82,6 +97,21 @@ class KeyStore(Protocol):
 
 class CheckingStore(KeyStore, Protocol):
     """What checking keeps in the store."""
+
+    async def recently_used(self, *, below: Use | None, limit: int) -> RecentlyUsed:
+        """
+        Name the secrets of the keys that were used last, the latest hour first, and the newest key of an hour.
+
+        A key comes once for each hour of its use, with its current secret and a replaced one that still works.
+
+        Args:
+            below: The use to begin below; None for the latest.
+            limit: How many uses are read at most.
+
+        Raises:
+            StorageUnavailable: The store cannot be reached.
+        """
+        ...
 
     async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """

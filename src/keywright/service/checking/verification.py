@@ -19,12 +19,12 @@ from keywright.keys.scopes import are_granted
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
 from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.look_ups import LookUps
+from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
 from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
-from keywright.service.turns import Turns
+from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
@@ -49,7 +49,8 @@ class Verification:
         now: Seconds since the epoch.
         monotonic: Seconds on the clock of *cache*.
         outage_seconds: How long cached keys are accepted while the database is unavailable.
-        turns: Of the look-ups of each caller; None for any number at once.
+        turns: Of the look-ups of metadata of each caller; None for any number at once.
+        on_wait: As for `LookUps`.
     """
 
     def __init__(
@@ -62,13 +63,15 @@ class Verification:
         monotonic: Seconds,
         outage_seconds: float,
         turns: Turns | None = None,
+        on_wait: OnWait = lambda seconds: None,
     ) -> None:
         self._cache = cache
         self._brand = brand
         self._now = now
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
-        self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns)
+        self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns, on_wait=on_wait)
+        self.is_fresh = cache.fresh_at
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
 
@@ -84,6 +87,10 @@ class Verification:
         if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
+
+    def look_up(self, text: str, share: Share) -> Waiter:
+        """Look up the key of a text; see `LookUps.find`."""
+        return self._look_ups.find(digest(text), share, shared=True)
 
     def is_cached(self, text: str) -> bool:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
@@ -165,7 +172,7 @@ class Checker:
         self.clock = now
         self.monotonic = monotonic
         self._cached = verification.get_fresh
-        self._failures = failures
+        self.failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
         self._usage, self._note = usage, usage.note
         self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
@@ -319,13 +326,13 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
-        exceeded = self._failures.exceeded(caller, address, self.monotonic())
+        exceeded = self.failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
         if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
         if verdict.code is Code.NOT_FOUND:
-            self._failures.note(caller, address, self.monotonic())
+            self.failures.note(caller, address, self.monotonic())
         return verdict
 
     def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
@@ -349,11 +356,12 @@ class Checker:
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
-            self._refuse(caller, verdict.code, network_of(required.client_ip))
+            self.refuse(caller, verdict.code, network_of(required.client_ip))
             return
         self._count_one()
 
-    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+    def refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+        """Count and report a refusal; see `OnRefused`."""
         self._counters[code](1)
         self._on_refused(caller, code, network)
 

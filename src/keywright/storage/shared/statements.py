@@ -75,16 +75,10 @@ class Dialect:
     events_of_key: str
 
 
-FIND: Final = f"""
-    SELECT {readers.FACTS_COLUMNS} FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
-    WHERE s.secret_digest = $1 AND {readers.IS_KNOWN}
-"""  # noqa: S608 - here and below: names of our own
-"""Values: a digest."""
-
 FIND_METADATA: Final = f"""
     SELECT coalesce(k.metadata, '{NO_METADATA}') FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
     WHERE s.secret_digest = $1 AND k.deleted_at IS NULL
-"""  # noqa: S608
+"""  # noqa: S608 - here and below: names of our own
 """Values: a digest."""
 
 ANSWER: Final = f"""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import ChangeFeed
+from keywright.service.checking.ports import RecentlyUsed, Use
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.audit_ports import Checkpoint
@@ -26,7 +27,7 @@ from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared import audit_rows, checking_rows, filters, rows, statements
+from keywright.storage.shared import audit_rows, checking_rows, filters, recent_use, rows, statements
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
@@ -68,6 +69,7 @@ class SharedStore(ABC):
         self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
+        self._recently_used = recent_use.recently_used(dialect)
         self._usage = {
             (by_day, below): statements.usage(dialect, by_day=by_day, below=below)
             for by_day in (False, True)
@@ -245,6 +247,11 @@ class SharedStore(ABC):
         """See `KeyStore.find_metadata`."""
         found = await self._rows(None, statements.FIND_METADATA, digest)
         return str(found[0][0]) if found else None
+
+    async def recently_used(self, *, below: Use | None, limit: int) -> RecentlyUsed:
+        """See `CheckingStore.recently_used`."""
+        hour, key_id = below or recent_use.AFTER_ALL
+        return recent_use.page(self._decoding, await self._rows(None, self._recently_used, hour, key_id, limit), limit)
 
     async def add_verifier(self, verifier: Verifier, credential_digest: bytes) -> None:
         """See `VerifierStore.add_verifier`."""

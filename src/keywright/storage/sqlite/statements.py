@@ -1,11 +1,13 @@
 """The statements of the SQLite store."""
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from keywright.storage.shared import audit_rows, readers, rows, statements
-from keywright.storage.shared.checking_rows import MOST_SOURCES
-from keywright.storage.shared.readers import API_KEY_COLUMNS, LAST_REPLACED
+from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES
+from keywright.storage.shared.readers import API_KEY_COLUMNS, FACTS_COLUMNS, IS_KNOWN, LAST_REPLACED
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, change_columns
 from keywright.storage.sqlite.file import NOW
 
@@ -186,7 +188,25 @@ DIALECT: Final = Dialect(
     events_of_key=_events("AND key_id = ?5"),
 )
 
-FIND: Final = statements.FIND.replace("$", "?")
+FIND_MANY: Final = f"""
+    SELECT place.key, {FACTS_COLUMNS} FROM json_each(?1) place
+    CROSS JOIN api_key_secrets s ON s.secret_digest = substr(?2, place.value, {DIGEST_BYTES})
+    JOIN api_keys k ON k.id = s.key_id
+    WHERE {IS_KNOWN}
+"""  # noqa: S608
+"""
+Values: `places` of so many digests, and these, one after another. Gives the number of each that was found, from 0, and
+its facts.
+
+CROSS JOIN has SQLite look up each digest, whatever it believes of its tables.
+"""
+
+
+@lru_cache(maxsize=256)
+def places(digests: int) -> str:
+    """Say where each of so many digests begins in the text that they are together, from 1, as a JSON array."""
+    return json.dumps([1 + place * DIGEST_BYTES for place in range(digests)])
+
 
 MOST_RECENT: Final = 1000
 """With how many of the recent changes a reader begins."""
