@@ -6,8 +6,7 @@ so nothing else of a request is read before the token was verified.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -66,8 +65,11 @@ class PrincipalInput(Input):
         is_change, ends_a_key = permission in CHANGES, permission in ENDS
 
         async def read(request: Request) -> Principal:
-            with noting_source(request, trust):
+            try:
                 principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+            except (Refusal, Fault):
+                note_source(request, trust)
+                raise
             if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
@@ -84,14 +86,9 @@ def source_of(request: Request, trust: Trust) -> str | None:
     return client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
 
 
-@contextmanager
-def noting_source(request: Request, trust: Trust) -> Iterator[None]:
-    """Note the address of the caller for the log line where the block refuses its credential."""
-    try:
-        yield
-    except (Refusal, Fault):
-        request.state.log["source"] = source_of(request, trust)
-        raise
+def note_source(request: Request, trust: Trust) -> None:
+    """Note the address of a caller whose credential is refused, for the log line."""
+    request.state.log["source"] = source_of(request, trust)
 
 
 class OriginInput(Input):

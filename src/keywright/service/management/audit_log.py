@@ -28,6 +28,7 @@ PERSONAL: Final = ("name", "description", "external_id", "metadata")
 """The members of an event's data, and of its `before` and `after`, that may name a person."""
 
 _encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
 
 # PostgreSQL cannot store a NUL.
 _NUL, _INSTEAD_OF_NUL = "\0", "\ufffd"
@@ -96,20 +97,16 @@ class Event:
     @property
     def digest(self) -> bytes:
         """SHA-256, 32 bytes, over the whole event in its `canonical` form."""
-        content = {
-            "id": str(self.id),
-            "type": self.type.value,
-            "org_id": str(self.org_id),
-            "key_id": str(self.key_id),
-            "occurred_at": self.occurred_at.isoformat(timespec="microseconds"),
-            "issuer": self.issuer,
-            "subject": self.subject,
-            "client_id": self.client_id,
-            "request_id": self.origin.request_id,
-            "address": self.origin.address,
-            "data": self.data,
-        }
-        return sha256(canonical(content).encode()).digest()
+        # The `canonical` form of the members, written in its order: an encoder takes twice the time.
+        address, client = _text(self.origin.address), _text(self.client_id)
+        occurred_at = self.occurred_at.isoformat(timespec="microseconds")
+        content = (
+            f'{{"address":{address},"client_id":{client},"data":{canonical(self.data)},"id":"{self.id}",'
+            f'"issuer":{_quoted(self.issuer)},"key_id":"{self.key_id}","occurred_at":"{occurred_at}",'
+            f'"org_id":"{self.org_id}","request_id":{_quoted(self.origin.request_id)},'
+            f'"subject":{_quoted(self.subject)},"type":"{self.type}"}}'
+        )
+        return sha256(content.encode()).digest()
 
 
 def canonical(value: Any) -> str:
@@ -126,19 +123,25 @@ def storable(value: Any) -> Any:
     """Give a JSON value as every database can store it: with U+FFFD for each NUL."""
     if isinstance(value, str):
         return value.replace(_NUL, _INSTEAD_OF_NUL)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {storable(name): storable(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [storable(inner) for inner in value]
     return value
 
 
+def _text(value: str | None) -> str:
+    return "null" if value is None else _quoted(value)
+
+
 def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, float):
         # By the shortest decimal text, as JSON writes it: int(1e23) is another number than 1e23 written out.
         exact = Decimal(repr(value))
         return int(exact) if exact == exact.to_integral_value() else value
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {name: _with_whole_numbers(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_with_whole_numbers(inner) for inner in value]
