@@ -302,7 +302,8 @@ class SampledLog:
 
 def bind(**fields: Any) -> Token[Mapping[str, Any]]:
     """Add fields to all lines of this task and of tasks that it starts, until `unbind`."""
-    return _bound.set({**_bound.get(), **fields})
+    outer = _bound.get()
+    return _bound.set({**outer, **fields} if outer else fields)
 
 
 def unbind(token: Token[Mapping[str, Any]]) -> None:

@@ -25,9 +25,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _PAIR_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _PAIR_BASE = len(_PAIRS)
-# The largest power of the base that Python divides by in one pass: its digits have 30 bits.
-_FOUR_BASE = _PAIR_BASE**2
-_FOURS = -(-BODY_WIDTH // 4)
+_SIXTEEN_BASE = _PAIR_BASE**8
+_SMALLER_BASES = (_PAIR_BASE**4, _PAIR_BASE**2, _PAIR_BASE)
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,15}")
@@ -202,12 +201,12 @@ def _prefix(kind: Kind, brand: str, environment: str) -> str:
 
 def _to_base62(value: int) -> str:
     """Write a number below 2^256 as a body."""
-    digits: list[str] = []
-    for _ in range(_FOURS):
-        value, four = divmod(value, _FOUR_BASE)
-        digits += (_PAIRS[four % _PAIR_BASE], _PAIRS[four // _PAIR_BASE])
-    digits.reverse()
-    return "".join(digits)[-BODY_WIDTH:]
+    value, last = divmod(value, _SIXTEEN_BASE)
+    parts = [*divmod(value, _SIXTEEN_BASE), last]
+    # By halves: digit by digit, every division would be one of a long number.
+    for base in _SMALLER_BASES:
+        parts = [half for part in parts for half in divmod(part, base)]
+    return "".join([_PAIRS[pair] for pair in parts])[-BODY_WIDTH:]
 
 
 def _payload(body: str) -> bytes:

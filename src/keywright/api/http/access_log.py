@@ -1,8 +1,8 @@
 """The outermost layer: it gives every request an id, a log line and metrics, and adds headers to every answer."""
 
 import logging
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -37,9 +37,10 @@ class AccessLog:
         # Random: from a counter, customers could read how many requests others send.
         headers = scope["headers"]
         given = dict(headers)
-        raw_id = (b"x-request-id" in given and _offered_id(headers)) or secrets.token_hex(16).encode()
+        raw_id = (b"x-request-id" in given and _offered_id(headers)) or os.urandom(16).hex().encode()
         request_id = raw_id.decode()
-        scope.setdefault("state", {}).update(request_id=request_id, log={})
+        state = scope.setdefault("state", {})
+        state["request_id"], state["log"] = request_id, {}
         status = 0
 
         async def observe(message: Message) -> None:

@@ -70,10 +70,11 @@ def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], 
     """
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    replayed = isinstance(outcome, Answered) and outcome.replayed
     headers, body = Reply.unpacked(outcome.body) if isinstance(outcome, Answered) else reply(outcome)
-    more = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
-    return Response(body, status_code=status, media_type="application/json", headers=headers | more)
+    headers["Cache-Control"] = "no-store"
+    if isinstance(outcome, Answered) and outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
 _HEADER: dict[str, Any] = {

@@ -72,7 +72,7 @@ class PrincipalInput(Input):
                 raise
             if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
-            request.state.log["org"] = str(principal.organization.id)
+            request.scope["state"]["log"]["org"] = str(principal.organization.id)
             if is_change:
                 trust.changes.take(principal.organization.id, ends_a_key=ends_a_key)
             return principal
@@ -82,8 +82,9 @@ class PrincipalInput(Input):
 
 def source_of(request: Request, trust: Trust) -> str | None:
     """Give the address of the caller; None where it is not known."""
-    peer = None if request.client is None else request.client.host
-    return client_address(peer, request.headers.getlist("x-forwarded-for"), trust.proxies)
+    peer = request.scope.get("client")
+    forwarded = request.headers.getlist("x-forwarded-for") if trust.proxies else ()
+    return client_address(peer and peer[0], forwarded, trust.proxies)
 
 
 def note_source(request: Request, trust: Trust) -> None:
@@ -96,7 +97,7 @@ class OriginInput(Input):
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         def read(request: Request) -> Origin:
-            return Origin(request_id=request.state.request_id, address=source_of(request, trust))
+            return Origin(request_id=request.scope["state"]["request_id"], address=source_of(request, trust))
 
         return InputReader(read)
 

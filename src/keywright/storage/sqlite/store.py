@@ -84,7 +84,7 @@ class SqliteStore(SharedStore):
         """See `Store.create`."""
         answer = _answer_row(new.api_key.org_id, new.sealed_answer)
         creation = Creation(rows.new_rows(new, SQLITE), answer, new.most_active)
-        outcome: Outcome = await self._changes.submit(creation, new.api_key.org_id)
+        outcome: Outcome = await self._changes.submit(creation, new.api_key.org_id.int)
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -104,7 +104,7 @@ class SqliteStore(SharedStore):
         event = rotation.event
         new = Replacement(
             version=rotation.version,
-            secret=rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, SQLITE),
+            secret=rows.secret_row(event.id.bytes, event.key_id.bytes, rotation.secret, rotation.secret_digest, SQLITE),
             retires_at=SQLITE.time(rotation.retires_at),
             idle_seconds=rotation.idle_seconds,
             event=rows.event_row(event, SQLITE),
@@ -194,7 +194,7 @@ class SqliteStore(SharedStore):
 
     async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> None:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        await self._changes.submit(lambda writing: writing.connection.execute(text, encoded).rowcount, org_id)
+        await self._changes.submit(lambda writing: writing.connection.execute(text, encoded).rowcount, org_id and org_id.int)
 
     def _open_feed(self) -> SqliteChangeFeed:
         return SqliteChangeFeed(self._path, forget=self._feeds.discard)
@@ -204,7 +204,7 @@ class SqliteStore(SharedStore):
 
     async def _change(self, org_id: UUID | None, work: Callable[[Writing], T]) -> T:
         """Commit a change that adds an event."""
-        result: T = await self._changes.submit(work, org_id)
+        result: T = await self._changes.submit(work, org_id and org_id.int)
         self._wake()
         return result
 
