@@ -27,7 +27,7 @@ LEAST_DAYS_OF_EVENTS: Final = 30
 PERSONAL: Final = ("name", "description", "external_id", "metadata")
 """The members of an event's data, and of its `before` and `after`, that may name a person."""
 
-_encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
+_encode = json.JSONEncoder().encode
 _quoted = json.encoder.encode_basestring_ascii
 
 # PostgreSQL cannot store a NUL.
@@ -116,7 +116,17 @@ def canonical(value: Any) -> str:
     A number with a whole value is written as a whole number: 1.0 as 1, 1e16 with its 17 digits. So the form is the same
     for a value that a database has read and written, since a database stores the value of a number, not its spelling.
     """
-    return _encode(_with_whole_numbers(value))
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, (dict, Mapping)):
+        return f"{{{','.join([f'{_quoted(name)}:{canonical(value[name])}' for name in sorted(value)])}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join([canonical(inner) for inner in value])}]"
+    if isinstance(value, float):
+        # By the shortest decimal text, as JSON writes it: int(1e23) is another number than 1e23 written out.
+        exact = Decimal(repr(value))
+        return _encode(int(exact) if exact == exact.to_integral_value() else value)
+    return _encode(value)
 
 
 def storable(value: Any) -> Any:
@@ -132,20 +142,6 @@ def storable(value: Any) -> Any:
 
 def _text(value: str | None) -> str:
     return "null" if value is None else _quoted(value)
-
-
-def _with_whole_numbers(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        # By the shortest decimal text, as JSON writes it: int(1e23) is another number than 1e23 written out.
-        exact = Decimal(repr(value))
-        return int(exact) if exact == exact.to_integral_value() else value
-    if isinstance(value, (dict, Mapping)):
-        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_whole_numbers(inner) for inner in value]
-    return value
 
 
 def service_event(type_: EventType, org_id: UUID, key_id: UUID, at: datetime, id_: UUID, data: dict[str, Any]) -> Event:
