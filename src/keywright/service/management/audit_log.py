@@ -6,7 +6,7 @@ The events of an organization are a chain: each has a hash over its own content 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final, Self
 from uuid import UUID
+
+import msgspec
 
 CHAIN_BEGINS = bytes(32)
 """The hash before the first event."""
@@ -29,6 +31,8 @@ PERSONAL: Final = ("name", "description", "external_id", "metadata")
 
 _encode = json.JSONEncoder().encode
 _quoted = json.encoder.encode_basestring_ascii
+# The same as str(id), in a quarter of the time.
+_text_of: Callable[[UUID], str] = msgspec.to_builtins
 
 # PostgreSQL cannot store a NUL.
 _NUL, _INSTEAD_OF_NUL = "\0", "\ufffd"
@@ -101,9 +105,9 @@ class Event:
         address, client = _text(self.origin.address), _text(self.client_id)
         occurred_at = self.occurred_at.isoformat(timespec="microseconds")
         content = (
-            f'{{"address":{address},"client_id":{client},"data":{canonical(self.data)},"id":"{self.id}",'
-            f'"issuer":{_quoted(self.issuer)},"key_id":"{self.key_id}","occurred_at":"{occurred_at}",'
-            f'"org_id":"{self.org_id}","request_id":{_quoted(self.origin.request_id)},'
+            f'{{"address":{address},"client_id":{client},"data":{canonical(self.data)},"id":"{_text_of(self.id)}",'
+            f'"issuer":{_quoted(self.issuer)},"key_id":"{_text_of(self.key_id)}","occurred_at":"{occurred_at}",'
+            f'"org_id":"{_text_of(self.org_id)}","request_id":{_quoted(self.origin.request_id)},'
             f'"subject":{_quoted(self.subject)},"type":"{self.type}"}}'
         )
         return sha256(content.encode()).digest()
