@@ -124,6 +124,11 @@ class HeaderInput(Input):
         return InputReader(lambda request: validate(request.headers.get(header)), ("header", header))
 
 
+def header_values(request: Request, name: bytes) -> list[str]:
+    """Give the values of all headers called *name*, which is in lower case."""
+    return [value.decode("latin-1") for given, value in request.scope["headers"] if given == name]
+
+
 Query = Annotated[Value, QueryInput()]
 """The query of a request as a model: `query: Query[ListQuery]`."""
 
