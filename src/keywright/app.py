@@ -2,7 +2,6 @@
 
 import os
 import resource
-import secrets
 import socket
 import time
 import uuid
@@ -112,7 +111,7 @@ def plugs_of(settings: Settings) -> Plugs:
         ),
         signing_keys=key_set,
         clock=utc_now,
-        entropy=secrets.token_bytes,
+        entropy=os.urandom,
         new_id=new_id,
         now=time.time,
         monotonic=boot_seconds,

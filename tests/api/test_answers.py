@@ -13,6 +13,8 @@ from pydantic_core import from_json, to_json
 
 from keywright.api.keys.answers import api_key_response, created_response, event_response, used_response
 from keywright.contract import CountResponse, written
+from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
+from keywright.contract.codec import HEADER, read
 from keywright.keys.pair import PrivateKey, mint
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.record import ApiKey, RevocationReason, Secret
@@ -83,7 +85,9 @@ def place_of(position: int, hash_: bytes) -> Link:
 
 
 def by_pydantic(answer: Any) -> bytes:
-    members = {member.name: getattr(answer, member.name) for member in fields(answer)}
+    members = answer
+    if not isinstance(answer, dict):
+        members = {member.name: getattr(answer, member.name) for member in fields(answer)}
     plain = {name: _plain(value) for name, value in members.items() if value is not msgspec.UNSET}
     return to_json(plain, inf_nan_mode="null")
 
@@ -113,6 +117,19 @@ def test_a_key_with_its_usage(api_key: ApiKey, days: list[CountResponse], now: d
     """So is a key with the uses of its last days."""
     answer = used_response(api_key, PRINCIPAL, now, days)
     assert written(answer) == by_pydantic(answer)
+
+
+@given(api_keys(), pairs.map(lambda pair: pair.private), moments)
+def test_members_of_the_contract(api_key: ApiKey, private_key: Any, now: datetime) -> None:
+    """The members of a key's answer are those of the class of the contract, in its order, and it can be read as one."""
+    written_as: list[tuple[dict[str, Any], type]] = [
+        (api_key_response(api_key, PRINCIPAL, now), ApiKeyResponse),
+        (created_response(Created(api_key, private_key), PRINCIPAL, now), CreatedApiKeyResponse),
+        (used_response(api_key, PRINCIPAL, now, []), UsedApiKeyResponse),
+    ]
+    for members, contract in written_as:
+        assert [*members] == [member.name for member in fields(contract) if HEADER not in member.metadata]
+        read(contract, written(members))
 
 
 @given(api_keys(), moments)

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from keywright.api.http.bodies import Body, BodyInput, ParsedBody
-from keywright.api.http.principal import noting_source
+from keywright.api.http.principal import note_source
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
@@ -36,7 +36,7 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ORIGIN
 from keywright.service.checking.ports import CheckingStore, HourlyUsage, Seconds, UsageBatch
 from keywright.service.checking.verdicts import Caller
-from keywright.service.faults import StorageUnavailable
+from keywright.service.faults import Fault, StorageUnavailable
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
@@ -133,8 +133,11 @@ class SubscriberInput(Input):
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         async def read(request: Request) -> _Subscriber:
             authorization = request.headers.getlist("authorization")
-            with noting_source(request, trust):
+            try:
                 caller: Caller = await trust.callers.recognize(authorization)
+            except (Refusal, Fault):
+                note_source(request, trust)
+                raise
             if caller.verifier is None:
                 raise Refusal("verifier_required")
             return _Subscriber(caller.verifier, digest_of(authorization[0].split(" ")[1]))

@@ -9,6 +9,7 @@ tests/vectors/key_format.json.
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
@@ -24,8 +25,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _PAIR_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _PAIR_BASE = len(_PAIRS)
-# The largest power of the base that Python divides by in one pass: its digits have 30 bits.
-_FOUR_BASE = _PAIR_BASE**2
+_SIXTEEN_BASE = _PAIR_BASE**8
+_SMALLER_BASES = (_PAIR_BASE**4, _PAIR_BASE**2, _PAIR_BASE)
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,15}")
@@ -85,15 +86,10 @@ def encode(parts: Parts) -> str:
     Raises:
         ValueError: The brand, the environment or the payload is not of the format.
     """
-    if not BRAND.fullmatch(parts.brand):
-        raise ValueError("a brand is 1 to 12 characters, a-z and 0-9, beginning with a letter")
-    if not _is_environment(parts):
-        raise ValueError("an environment is 1 to 16 characters, a-z and 0-9, beginning with a letter")
-    if len(parts.payload) != PAYLOAD_BYTES:
+    kind, brand, environment, payload = parts
+    if len(payload) != PAYLOAD_BYTES:
         raise ValueError("a key carries 32 bytes")
-    body = _to_base62(int.from_bytes(parts.payload, "big"), BODY_WIDTH)
-    environment = f"_{parts.environment}" if parts.environment else ""
-    unchecked = f"{parts.brand}_{parts.kind.value}{environment}_{body}"
+    unchecked = _prefix(kind, brand, environment) + _to_base62(int.from_bytes(payload, "big"))
     return unchecked + checksum(unchecked)
 
 
@@ -189,18 +185,28 @@ def digest_of(text: bytes) -> bytes:
     return hashing.digest()
 
 
-def _is_environment(parts: Parts) -> bool:
-    if parts.kind is Kind.VERIFIER:
-        return parts.environment == ""
-    return ENVIRONMENT.fullmatch(parts.environment) is not None
+# A service mints with one brand and a few environments.
+@lru_cache(maxsize=64)
+def _prefix(kind: Kind, brand: str, environment: str) -> str:
+    """Write all that stands before the body; raise `ValueError` for what is not of the format."""
+    if not BRAND.fullmatch(brand):
+        raise ValueError("a brand is 1 to 12 characters, a-z and 0-9, beginning with a letter")
+    if kind is Kind.VERIFIER:
+        if environment == "":
+            return f"{brand}_{kind}_"
+    elif ENVIRONMENT.fullmatch(environment):
+        return f"{brand}_{kind}_{environment}_"
+    raise ValueError("an environment is 1 to 16 characters, a-z and 0-9, beginning with a letter")
 
 
-def _to_base62(value: int, width: int) -> str:
-    digits = ""
-    while len(digits) < width:
-        value, four = divmod(value, _FOUR_BASE)
-        digits = _PAIRS[four // _PAIR_BASE] + _PAIRS[four % _PAIR_BASE] + digits
-    return digits[-width:]
+def _to_base62(value: int) -> str:
+    """Write a number below 2^256 as a body."""
+    value, last = divmod(value, _SIXTEEN_BASE)
+    parts = [*divmod(value, _SIXTEEN_BASE), last]
+    # By halves: digit by digit, every division would be one of a long number.
+    for base in _SMALLER_BASES:
+        parts = [half for part in parts for half in divmod(part, base)]
+    return "".join([_PAIRS[pair] for pair in parts])[-BODY_WIDTH:]
 
 
 def _payload(body: str) -> bytes:
@@ -214,4 +220,4 @@ def _payload(body: str) -> bytes:
 
 
 # The digits are in the order of ASCII, so texts of one width compare as their numbers do.
-_GREATEST_BODY = _to_base62((1 << 8 * PAYLOAD_BYTES) - 1, BODY_WIDTH)
+_GREATEST_BODY = _to_base62((1 << 8 * PAYLOAD_BYTES) - 1)

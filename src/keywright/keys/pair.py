@@ -96,13 +96,13 @@ class PublicKey:
     @property
     def text(self) -> str:
         """The text of the key, `{brand}_pk_…`."""
-        return _public_text(self)
+        return _public_text(self.brand, self.environment, self.value)
 
 
 # The text is written more than once: into the event, the answer, every list.
 @lru_cache(maxsize=16_384)
-def _public_text(key: PublicKey) -> str:
-    return text_format.encode(Parts(Kind.PUBLIC, key.brand, key.environment, key.value))
+def _public_text(brand: str, environment: str, value: bytes) -> str:
+    return text_format.encode(Parts(Kind.PUBLIC, brand, environment, value))
 
 
 class KeyPair(NamedTuple):

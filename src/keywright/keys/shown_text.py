@@ -79,6 +79,8 @@ def flaw_in_name(name: str) -> str | None:
 
 def flaw_in_description(description: str) -> str | None:
     """Describe a flaw in the characters of a description in one sentence that does not quote it; None for none."""
+    if description.isascii() and description.isprintable():
+        return None
     if _FORBIDDEN.search(description):
         return "Control characters, invisible characters, lone surrogates and bidirectional overrides are not allowed."
     if not all(_is_needed(description, match.start()) for match in _CONTEXT.finditer(description)):

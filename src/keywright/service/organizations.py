@@ -61,6 +61,10 @@ class Organizations:
         self._turns = turns
         self._known: dict[tuple[str, str], Organization] = {}
 
+    def known(self, claimed: Organization) -> Organization | None:
+        """Give what `find` would, where it is cached."""
+        return self._known.get((claimed.issuer, claimed.external_id))
+
     async def find(self, claimed: Organization) -> Organization:
         """
         Give the stored organization with the issuer and external id of *claimed*, or *claimed* itself without a row.
@@ -72,8 +76,7 @@ class Organizations:
             Overloaded: The organization is not cached, and too many look-ups of it wait.
             StorageUnavailable: The organization is not cached, and the database is unavailable.
         """
-        known = self._known.get(_name(claimed))
-        if known is not None:
+        if (known := self.known(claimed)) is not None:
             return known
         if self._turns is None:
             return await self._look_up(claimed)
@@ -113,8 +116,9 @@ class TenantAuthenticator:
             StorageUnavailable: The organization is not cached, and the database is unavailable.
         """
         principal = await self._authenticator.authenticate(token)
-        organization = await self._organizations.find(principal.organization)
-        return principal if organization == principal.organization else replace(principal, organization=organization)
+        claimed = principal.organization
+        organization = self._organizations.known(claimed) or await self._organizations.find(claimed)
+        return principal if organization == claimed else replace(principal, organization=organization)
 
 
 def _stored(claimed: Organization, found: Sequence[Organization]) -> Organization | None:

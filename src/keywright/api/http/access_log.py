@@ -1,14 +1,13 @@
 """The outermost layer: it gives every request an id, a log line and metrics, and adds headers to every answer."""
 
 import logging
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
-from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keywright import telemetry
@@ -36,9 +35,12 @@ class AccessLog:
             return
         started = time.perf_counter()
         # Random: from a counter, customers could read how many requests others send.
-        raw_id = _offered_id(scope) or secrets.token_hex(16).encode()
+        headers = scope["headers"]
+        given = dict(headers)
+        raw_id = (b"x-request-id" in given and _offered_id(headers)) or os.urandom(16).hex().encode()
         request_id = raw_id.decode()
-        scope.setdefault("state", {}).update(request_id=request_id, log={})
+        state = scope.setdefault("state", {})
+        state["request_id"], state["log"] = request_id, {}
         status = 0
 
         async def observe(message: Message) -> None:
@@ -48,7 +50,8 @@ class AccessLog:
                 message["headers"] = [*message["headers"], (b"x-request-id", raw_id), _NO_SNIFFING]
             await send(message)
 
-        bound = telemetry.bind(request_id=request_id, **traced(scope["headers"]))
+        trace = traced(headers) if b"traceparent" in given else {}
+        bound = telemetry.bind(request_id=request_id, **trace)
         try:
             await self._app(scope, receive, observe)
         finally:
@@ -84,8 +87,8 @@ def traced(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {} if trace_id is None else {"trace_id": trace_id}
 
 
-def _offered_id(scope: Scope) -> bytes | None:
-    offered = [value for name, value in scope["headers"] if name == b"x-request-id"]
+def _offered_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    offered = [value for name, value in headers if name == b"x-request-id"]
     return offered[0] if len(offered) == 1 and _ACCEPTABLE_REQUEST_ID.fullmatch(offered[0]) else None
 
 
@@ -93,9 +96,7 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
     # A path may contain a private key that was pasted by mistake; the route's template cannot.
     route = scope["state"].get("route", "unmatched")
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    requests, request_seconds = _measures(method, route, status)
-    requests.inc()
-    request_seconds.observe(seconds)
+    _meter(method, route).observe(seconds, status)
     level = logging.DEBUG if route in _DEBUG_ROUTES else logging.INFO
     # Otherwise a line would be formatted that no handler writes.
     if _is_read_at(level):
@@ -103,7 +104,7 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
         _log.log(level, "request", **details, **scope["state"]["log"])
 
 
-# `labels` costs more than counting. The size exceeds the number of routes times their methods and statuses.
-@lru_cache(maxsize=1024)
-def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    return telemetry.requests.labels(method, route, status), telemetry.request_seconds.labels(route)
+# As many as there are routes times their methods.
+@cache
+def _meter(method: str, route: str) -> telemetry.RouteMeter:
+    return telemetry.RouteMeter(method, route)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
+from starlette.types import Message
 
 from keywright import strict_json
 from keywright.api.http.problems import Refusal, validation_refusal
@@ -108,18 +109,25 @@ async def _read_bounded(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared[:20]) > most:
         raise _too_large()
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= most:
+        return body
+    return await _read_in_pieces(request, message, most)
+
+
+async def _read_in_pieces(request: Request, message: Message, most: int) -> bytes:
     body = bytearray()
-    is_whole = False
-    while not is_whole:
-        message = await request.receive()
+    while True:
         if message["type"] == "http.disconnect":
             # No client reads this answer; it is for the log line.
             raise Refusal("invalid_request", "The client left before its request was whole.")
         body += message.get("body", b"")
         if len(body) > most:
             raise _too_large()
-        is_whole = not message.get("more_body", False)
-    return bytes(body)
+        if not message.get("more_body", False):
+            return bytes(body)
+        message = await request.receive()
 
 
 def _too_large() -> Refusal:

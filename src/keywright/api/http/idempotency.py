@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from keywright.api.http.problems import Refusal, refusal_of
-from keywright.api.http.routing import Input, InputReader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust, header_values
 from keywright.service.management.commands import Created
 from keywright.service.management.idempotency import Answered, IdempotentRequest
 from keywright.service.management.refusals import Refused
@@ -70,10 +70,11 @@ def answer_of(outcome: Created | Answered | Refused, reply: Callable[[Created], 
     """
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    replayed = isinstance(outcome, Answered) and outcome.replayed
     headers, body = Reply.unpacked(outcome.body) if isinstance(outcome, Answered) else reply(outcome)
-    more = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if replayed else {})
-    return Response(body, status_code=status, media_type="application/json", headers=headers | more)
+    headers["Cache-Control"] = "no-store"
+    if isinstance(outcome, Answered) and outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
 _HEADER: dict[str, Any] = {
@@ -103,7 +104,7 @@ class IdempotencyInput(Input):
 
 
 def _idempotency_key(request: Request) -> str | None:
-    given = request.headers.getlist("idempotency-key")
+    given = header_values(request, b"idempotency-key")
     if len(given) > 1:
         raise Refusal("invalid_request", "There is more than one Idempotency-Key header.")
     if given and _KEY.fullmatch(given[0]) is None:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, get_args, get_
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from keywright.api.http.problems import Refusal, answer_to, validation_refusal
@@ -124,6 +124,11 @@ class HeaderInput(Input):
         return InputReader(lambda request: validate(request.headers.get(header)), ("header", header))
 
 
+def header_values(request: Request, name: bytes) -> list[str]:
+    """Give the values of all headers called *name*, which is in lower case."""
+    return [value.decode("latin-1") for given, value in request.scope["headers"] if given == name]
+
+
 Query = Annotated[Value, QueryInput()]
 """The query of a request as a model: `query: Query[ListQuery]`."""
 
@@ -162,6 +167,7 @@ class Operation:
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
 _MARK = "__operation__"
+_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def operation(
@@ -218,7 +224,7 @@ class Routes:
     `/x/` is `/x` without a redirect, because clients drop `Authorization` on redirects.
 
     Args:
-        groups: Objects with operations. Routes are searched in order, so the busiest come first.
+        groups: Objects with operations. No path of theirs without parameters matches the template of another one.
         trust: Verifies credentials.
         lifespan: Runs while requests are served.
     """
@@ -228,15 +234,33 @@ class Routes:
         for group in groups:
             for found, endpoint in operations_of(group):
                 resources.setdefault(found.path, {})[found.method] = _answering(found, endpoint, trust)
-        routes = [Route(path, _Resource(path, answers)) for path, answers in resources.items()]
-        self._router = Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+        # By the template itself, which is the path where it has no parameter.
+        self._resources = {path: _Resource(path, answers) for path, answers in resources.items()}
+        self._patterns = [(_pattern(path), resource) for path, resource in self._resources.items()]
+        self._lifespan = Router(lifespan=lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on to its resource."""
-        path = scope.get("path", "")
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        path = scope["path"]
         if len(path) > 1 and path.endswith("/"):
-            scope = {**scope, "path": path[:-1]}
-        await self._router(scope, receive, send)
+            path = path[:-1]
+        resource = None if "{" in path else self._resources.get(path)
+        await (resource or self._matching(path, scope))(scope, receive, send)
+
+    def _matching(self, path: str, scope: Scope) -> ASGIApp:
+        for pattern, resource in self._patterns:
+            if (match := pattern.match(path)) is not None:
+                scope["path_params"] = match.groupdict()
+                return resource
+        return _not_found
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """Compile the path of an operation; a parameter is one part of a path. A line feed may follow, as it always did."""
+    return re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", template) + "$")
 
 
 class UnknownScope(Exception):
@@ -268,7 +292,10 @@ class Front:
         app = self._app
         if scope["type"] == "http":
             path = scope["path"]
-            app = next((each for paths, each in self._applications if paths.fullmatch(path)), app)
+            for paths, each in self._applications:
+                if paths.fullmatch(path):
+                    app = each
+                    break
         elif scope["type"] != "lifespan":
             raise UnknownScope(f"Keywright serves no ASGI scope of the type {scope['type']!r}.")
         await app(scope, receive, send)

@@ -16,13 +16,6 @@ from starlette.responses import Response
 
 from keywright.api.http.idempotency import Reply
 from keywright.api.http.problems import Refusal, refusal_of
-from keywright.contract.api_keys import (
-    ApiKeyResponse,
-    CreatedApiKeyResponse,
-    RateLimitResponse,
-    SecretResponse,
-    UsedApiKeyResponse,
-)
 from keywright.contract.audit_log import ActorResponse, EventResponse
 from keywright.contract.codec import written
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
@@ -45,6 +38,9 @@ _NONE: Mapping[str, str] = {}
 _ITEMS_IN_A_STEP = 100
 
 Item = TypeVar("Item")
+
+Members = dict[str, Any]
+"""The members of a class of the contract by name, in its order; tests/api/test_answers.py holds that they are those."""
 
 
 def path_of(api_key: ApiKey) -> str:
@@ -108,19 +104,17 @@ def shown_once(created: Created, principal: Principal, now: datetime) -> Reply:
     return Reply({"ETag": etag_of(created.api_key)}, written(created_response(created, principal, now)))
 
 
-def api_key_response(key: ApiKey, principal: Principal, now: datetime) -> ApiKeyResponse:
-    """Give *key*, of the principal's organization, with its state at *now*."""
-    return ApiKeyResponse(**_members(key, principal, now))
+def created_response(created: Created, principal: Principal, now: datetime) -> Members:
+    """Give a key with a new pair, and the private key: the members of a `CreatedApiKeyResponse`."""
+    return {**api_key_response(created.api_key, principal, now), "private_key": created.private_key}
 
 
-def created_response(created: Created, principal: Principal, now: datetime) -> CreatedApiKeyResponse:
-    """Give a key with a new pair, and the private key."""
-    return CreatedApiKeyResponse(**_members(created.api_key, principal, now), private_key=created.private_key)
-
-
-def used_response(key: ApiKey, principal: Principal, now: datetime, days: Sequence[Count]) -> UsedApiKeyResponse:
-    """Give *key* with its accepted uses of the last days."""
-    return UsedApiKeyResponse(**_members(key, principal, now), usage=DaysResponse(tuple(map(count_response, days))))
+def used_response(key: ApiKey, principal: Principal, now: datetime, days: Sequence[Count]) -> Members:
+    """Give *key* with its accepted uses of the last days: the members of a `UsedApiKeyResponse`."""
+    return {
+        **api_key_response(key, principal, now),
+        "usage": DaysResponse(tuple(map(count_response, days))),
+    }
 
 
 def event_response(event: Event, link: Link | None) -> EventResponse:
@@ -201,9 +195,14 @@ def _private(body: bytes, headers: Mapping[str, str]) -> Response:
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _members(key: ApiKey, principal: Principal, now: datetime) -> dict[str, Any]:
+def api_key_response(key: ApiKey, principal: Principal, now: datetime) -> Members:
+    """
+    Give *key*, of the principal's organization, with its state at *now*: the members of an `ApiKeyResponse`.
+
+    No instance of the class is made: that, and reading it again, takes longer than to write its members.
+    """
     revoked = key.revoked_at is not None
-    current, retiring = _secret_response(key.secret), key.retiring_at(now)
+    current, retiring = _secret_members(key.secret), key.retiring_at(now)
     return {
         "id": key.id,
         "org_id": key.org_id,
@@ -211,38 +210,38 @@ def _members(key: ApiKey, principal: Principal, now: datetime) -> dict[str, Any]
         "name": key.name,
         "description": key.description,
         "environment": key.environment,
-        "public_key": current.public_key,
-        "private_key_display": current.private_key_display,
+        "public_key": current["public_key"],
+        "private_key_display": current["private_key_display"],
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "enabled": key.disabled_at is None,
         "is_revoked": revoked,
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
-        "status": key.status_at(now),
+        "status": str(key.status_at(now)),
         # Keys that were revoked before there were reasons have none.
         "revocation_reason": (key.revocation_reason or RevocationReason.UNSPECIFIED) if revoked else None,
         "created_by": key.created_by,
         "revoked_by": key.revoked_by,
         "scopes": key.scopes,
         "allowed_ips": key.allowed_ips,
-        "rate_limits": tuple([RateLimitResponse(*limit) for limit in key.rate_limits]),
+        "rate_limits": [limit._asdict() for limit in key.rate_limits],
         "external_id": key.external_id,
         "metadata": _free_form(key.metadata),
-        "secrets": (current,) if retiring is None else (current, _secret_response(retiring)),
+        "secrets": (current,) if retiring is None else (current, _secret_members(retiring)),
     }
 
 
-def _secret_response(secret: Secret) -> SecretResponse:
-    return SecretResponse(
-        public_key=secret.public_key.text,
-        private_key_display=secret.display,
-        created_at=secret.created_at,
-        first_used_at=secret.first_used_at,
-        last_used_at=secret.last_used_at,
-        retires_at=secret.retires_at,
-        retire_when_idle_seconds=secret.idle_seconds,
-    )
+def _secret_members(secret: Secret) -> Members:
+    return {
+        "public_key": secret.public_key.text,
+        "private_key_display": secret.display,
+        "created_at": secret.created_at,
+        "first_used_at": secret.first_used_at,
+        "last_used_at": secret.last_used_at,
+        "retires_at": secret.retires_at,
+        "retire_when_idle_seconds": secret.idle_seconds,
+    }
 
 
 def _session_response(confirmation: Confirmation, committed_by: datetime) -> VerifierSessionResponse:

@@ -310,7 +310,8 @@ class RevokeApiKeyRequest(BaseModel):
 
 
 def _given(body: BaseModel) -> dict[str, Any]:
-    return {name: _plain(getattr(body, name)) for name in body.model_fields_set}
+    values = body.__dict__
+    return {name: _plain(values[name]) for name in body.model_fields_set}
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from keywright.api.http.routing import Query, operation
 from keywright.api.keys.answers import (
     PATH,
     TAG,
+    Members,
     answer_page,
     api_key_response,
     one_key,
@@ -147,7 +148,7 @@ class KeyRoutes:
         now = self._management.clock()
         which = query.which(now)
         page = await self._management.list_page(principal, limit=query.limit, before=query.before, which=which)
-        response: Callable[[ApiKey], ApiKeyResponse]
+        response: Callable[[ApiKey], Members]
         if query.include == "usage":
             days = await self._usage.last_days(principal, [key.id for key in page.items])
             response = lambda key: used_response(key, principal, now, days[key.id])  # noqa: E731

@@ -6,7 +6,7 @@ The events of an organization are a chain: each has a hash over its own content 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final, Self
 from uuid import UUID
+
+import msgspec
 
 CHAIN_BEGINS = bytes(32)
 """The hash before the first event."""
@@ -27,7 +29,10 @@ LEAST_DAYS_OF_EVENTS: Final = 30
 PERSONAL: Final = ("name", "description", "external_id", "metadata")
 """The members of an event's data, and of its `before` and `after`, that may name a person."""
 
-_encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
+_encode = json.JSONEncoder().encode
+_quoted = json.encoder.encode_basestring_ascii
+# The same as str(id), in a quarter of the time.
+_text_of: Callable[[UUID], str] = msgspec.to_builtins
 
 # PostgreSQL cannot store a NUL.
 _NUL, _INSTEAD_OF_NUL = "\0", "\ufffd"
@@ -96,20 +101,16 @@ class Event:
     @property
     def digest(self) -> bytes:
         """SHA-256, 32 bytes, over the whole event in its `canonical` form."""
-        content = {
-            "id": str(self.id),
-            "type": self.type.value,
-            "org_id": str(self.org_id),
-            "key_id": str(self.key_id),
-            "occurred_at": self.occurred_at.isoformat(timespec="microseconds"),
-            "issuer": self.issuer,
-            "subject": self.subject,
-            "client_id": self.client_id,
-            "request_id": self.origin.request_id,
-            "address": self.origin.address,
-            "data": self.data,
-        }
-        return sha256(canonical(content).encode()).digest()
+        # The `canonical` form of the members, written in its order: an encoder takes twice the time.
+        address, client = _text(self.origin.address), _text(self.client_id)
+        occurred_at = self.occurred_at.isoformat(timespec="microseconds")
+        content = (
+            f'{{"address":{address},"client_id":{client},"data":{canonical(self.data)},"id":"{_text_of(self.id)}",'
+            f'"issuer":{_quoted(self.issuer)},"key_id":"{_text_of(self.key_id)}","occurred_at":"{occurred_at}",'
+            f'"org_id":"{_text_of(self.org_id)}","request_id":{_quoted(self.origin.request_id)},'
+            f'"subject":{_quoted(self.subject)},"type":"{self.type}"}}'
+        )
+        return sha256(content.encode()).digest()
 
 
 def canonical(value: Any) -> str:
@@ -119,30 +120,32 @@ def canonical(value: Any) -> str:
     A number with a whole value is written as a whole number: 1.0 as 1, 1e16 with its 17 digits. So the form is the same
     for a value that a database has read and written, since a database stores the value of a number, not its spelling.
     """
-    return _encode(_with_whole_numbers(value))
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, (dict, Mapping)):
+        return f"{{{','.join([f'{_quoted(name)}:{canonical(value[name])}' for name in sorted(value)])}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join([canonical(inner) for inner in value])}]"
+    if isinstance(value, float):
+        # By the shortest decimal text, as JSON writes it: int(1e23) is another number than 1e23 written out.
+        exact = Decimal(repr(value))
+        return _encode(int(exact) if exact == exact.to_integral_value() else value)
+    return _encode(value)
 
 
 def storable(value: Any) -> Any:
     """Give a JSON value as every database can store it: with U+FFFD for each NUL."""
     if isinstance(value, str):
         return value.replace(_NUL, _INSTEAD_OF_NUL)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {storable(name): storable(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [storable(inner) for inner in value]
     return value
 
 
-def _with_whole_numbers(value: Any) -> Any:
-    if isinstance(value, float):
-        # By the shortest decimal text, as JSON writes it: int(1e23) is another number than 1e23 written out.
-        exact = Decimal(repr(value))
-        return int(exact) if exact == exact.to_integral_value() else value
-    if isinstance(value, Mapping):
-        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_whole_numbers(inner) for inner in value]
-    return value
+def _text(value: str | None) -> str:
+    return "null" if value is None else _quoted(value)
 
 
 def service_event(type_: EventType, org_id: UUID, key_id: UUID, at: datetime, id_: UUID, data: dict[str, Any]) -> Event:

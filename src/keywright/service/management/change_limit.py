@@ -29,7 +29,7 @@ class ChangeLimit:
         self._burst = burst
         self._most = most
         # How many changes are left, and when that was so; in the order of the last requests.
-        self._buckets: OrderedDict[tuple[UUID, bool], tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[tuple[int, bool], tuple[float, float]] = OrderedDict()
 
     def take(self, org_id: UUID, *, ends_a_key: bool) -> None:
         """
@@ -38,7 +38,8 @@ class ChangeLimit:
         Raises:
             TooManyChanges: It has none left.
         """
-        bucket, now = (org_id, ends_a_key), self._monotonic()
+        # The number: a UUID is hashed by Python code.
+        bucket, now = (org_id.int, ends_a_key), self._monotonic()
         left, since = self._buckets.pop(bucket, (float(self._burst), now))
         left = min(left + (now - since) * self._each_second, self._burst)
         # Also of a refused one: what is forgotten is full again.

@@ -213,7 +213,8 @@ def given_scopes(old: ApiKey, new: ApiKey, now: datetime) -> tuple[str, ...]:
 def creation_event_data(api_key: ApiKey) -> dict[str, Any]:
     """Give the data of the event of a creation: the fields of the new key that are not empty."""
     data = {**_event_data(api_key), "metadata": storable(api_key.metadata)}
-    given = {name: value for name, value in data.items() if value not in (None, [], {}) and name != "enabled"}
+    del data["enabled"]
+    given = {name: value for name, value in data.items() if value or value == ""}
     return {**given, "environment": api_key.environment, "public_key": api_key.secret.public_key.text}
 
 
@@ -275,6 +276,6 @@ def _event_data(api_key: ApiKey) -> dict[str, Any]:
         "enabled": api_key.disabled_at is None,
         "scopes": list(api_key.scopes),
         "allowed_ips": list(api_key.allowed_ips),
-        "rate_limits": [limit._asdict() for limit in api_key.rate_limits],
+        "rate_limits": [limit._asdict() for limit in api_key.rate_limits] if api_key.rate_limits else [],
         "external_id": api_key.external_id,
     }

@@ -84,6 +84,10 @@ Attempt = Callable[[Seal], Awaitable[Created | Refused | None]]
 """Makes the change and stores the sealed answer with it; None, and no change, where an answer was stored before."""
 
 
+def _unsealed(_created: Created, _at: datetime) -> None:
+    """Seal nothing: the request cannot be repeated."""
+
+
 class _Flight(NamedTuple):
     """A running request."""
 
@@ -124,7 +128,7 @@ class Idempotency:
             StorageUnavailable: The change may or may not have been made; the same request may be sent again.
         """
         if request is None:
-            return await attempt(lambda _created, _at: None) or Refused("idempotency_key_in_use")
+            return await attempt(_unsealed) or Refused("idempotency_key_in_use")
         sealing = Sealing(principal, request, self._entropy)
         flight_id = (sealing.org_id, sealing.request_digest)
         if (flight := self._flights.get(flight_id)) is not None:

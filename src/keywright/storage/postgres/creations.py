@@ -83,7 +83,7 @@ class Creations:
         creation = _Creation(added, None if is_plain else _guard(new, added), new.api_key.created_at)
         outcome = None
         while outcome is None:
-            outcome = await self._queue(new.most_active).submit(creation, new.api_key.org_id)
+            outcome = await self._queue(new.most_active).submit(creation, new.api_key.org_id.int)
         if outcome is Outcome.DONE:
             self._remember(new.organization)
         return outcome

@@ -177,10 +177,10 @@ def new_rows(new: NewApiKey, encoding: Encoding) -> NewRows:
         ValueError: A text holds a NUL or half a surrogate pair. PostgreSQL cannot store them, so neither engine does.
     """
     key, write = new.api_key, encoding
-    org_id, created_at = write.id(key.org_id), write.time(key.created_at)
+    key_id, org_id, created_at = write.id(key.id), write.id(key.org_id), write.time(key.created_at)
     organization = OrganizationRow(org_id, new.organization.issuer, new.organization.external_id, created_at)
     key_row = KeyRow(
-        write.id(key.id),
+        key_id,
         org_id,
         key.name,
         key.description,
@@ -190,20 +190,19 @@ def new_rows(new: NewApiKey, encoding: Encoding) -> NewRows:
         None if key.expires_at is None else write.time(key.expires_at),
         *_lists_of(key),
     )
-    refuse_unstorable(organization)
-    refuse_unstorable(key_row)
+    refuse_unstorable((*organization, *key_row))
     # The first secret of a key has the key's own id.
-    secret = secret_row(key.id, key.id, key.secret, new.secret_digest, write)
+    secret = secret_row(key_id, key_id, key.secret, new.secret_digest, write)
     return NewRows(organization, key_row, secret, event_row(new.event, write))
 
 
-def secret_row(secret_id: UUID, key_id: UUID, secret: Secret, digest: bytes, encoding: Encoding) -> SecretRow:
-    """Give the row of a secret; raise `ValueError` as `new_rows` does."""
+def secret_row(secret_id: Any, key_id: Any, secret: Secret, digest: bytes, encoding: Encoding) -> SecretRow:
+    """Give the row of a secret, from ids as *encoding* writes them; raise `ValueError` as `new_rows` does."""
     public = secret.public_key
     refuse_unstorable((public.brand, secret.display))
     return SecretRow(
-        encoding.id(secret_id),
-        encoding.id(key_id),
+        secret_id,
+        key_id,
         encoding.bytes(public.value),
         encoding.bytes(digest),
         public.brand,
@@ -223,7 +222,7 @@ def event_row(event: Event, encoding: Encoding) -> EventRow:
         encoding.id(event.id),
         encoding.id(event.org_id),
         encoding.id(event.key_id),
-        event.type.value,
+        str(event.type),
         encoding.time(event.occurred_at),
         event.issuer,
         event.subject,
@@ -258,10 +257,9 @@ def changed_row(key: ApiKey, encoding: Encoding) -> ChangedRow:
 
 def is_storable(values: Iterable[Any]) -> bool:
     """Tell whether none of *values* is a text that PostgreSQL cannot store; neither engine is given one."""
-    for value in values:
-        if isinstance(value, str) and ("\0" in value or (not value.isascii() and has_lone_surrogate(value))):
-            return False
-    return True
+    # Together: half a surrogate pair at the end of a text stays one beside the next text's other half.
+    text = "\n".join([value for value in values if isinstance(value, str)])
+    return "\0" not in text and (text.isascii() or not has_lone_surrogate(text))
 
 
 def refuse_unstorable(values: Iterable[Any]) -> None:

@@ -86,7 +86,7 @@ class SqliteStore(SharedStore):
         """See `Store.create`."""
         answer = _answer_row(new.api_key.org_id, new.sealed_answer)
         creation = Creation(rows.new_rows(new, SQLITE), answer, new.most_active)
-        outcome: Outcome = await self._changes.submit(creation, new.api_key.org_id)
+        outcome: Outcome = await self._changes.submit(creation, _share(new.api_key.org_id))
         return outcome
 
     async def get(self, org_id: UUID, key_id: UUID) -> ApiKey | None:
@@ -106,7 +106,7 @@ class SqliteStore(SharedStore):
         event = rotation.event
         new = Replacement(
             version=rotation.version,
-            secret=rows.secret_row(event.id, event.key_id, rotation.secret, rotation.secret_digest, SQLITE),
+            secret=rows.secret_row(event.id.bytes, event.key_id.bytes, rotation.secret, rotation.secret_digest, SQLITE),
             retires_at=SQLITE.time(rotation.retires_at),
             idle_seconds=rotation.idle_seconds,
             event=rows.event_row(event, SQLITE),
@@ -196,12 +196,12 @@ class SqliteStore(SharedStore):
 
     async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        reading, share = (self._checking, None) if org_id is None else (self._managing, org_id.int)
-        return await reading.read(lambda connection: connection.execute(text, encoded).fetchall(), share)
+        reading = self._checking if org_id is None else self._managing
+        return await reading.read(lambda connection: connection.execute(text, encoded).fetchall(), _share(org_id))
 
     async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> None:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        await self._changes.submit(lambda writing: writing.connection.execute(text, encoded).rowcount, org_id)
+        await self._changes.submit(lambda writing: writing.connection.execute(text, encoded).rowcount, _share(org_id))
 
     def _open_feed(self) -> SqliteChangeFeed:
         return SqliteChangeFeed(self._path, forget=self._feeds.discard)
@@ -211,7 +211,7 @@ class SqliteStore(SharedStore):
 
     async def _change(self, org_id: UUID | None, work: Callable[[Writing], T]) -> T:
         """Commit a change that adds an event."""
-        result: T = await self._changes.submit(work, org_id)
+        result: T = await self._changes.submit(work, _share(org_id))
         self._wake()
         return result
 
@@ -290,6 +290,11 @@ class ReadThread:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _share(org_id: UUID | None) -> Share:
+    # The number: a UUID is hashed by Python code.
+    return None if org_id is None else org_id.int
 
 
 def _answer_row(org_id: UUID, answer: SealedAnswer | None) -> AnswerRow | None:
