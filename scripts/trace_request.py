@@ -100,7 +100,7 @@ def modules(trace: Trace, send: Callable[[], object]) -> list[str]:
 
 
 def measure(trace: Trace, port: int, token: str, verifier: str) -> dict[str, list[str]]:
-    """Trace a creation, a verification of a key never seen before, and one of a key in the cache."""
+    """Trace a creation, and verifications: of a key never seen before, of a cached one, and of a refused one."""
     client, numbers = Client(port), count(1)
 
     def create() -> str:
@@ -108,18 +108,19 @@ def measure(trace: Trace, port: int, token: str, verifier: str) -> dict[str, lis
         created = client.send(API, token, {"name": f"Key {next(numbers)}", **options})
         return str(created["private_key"])
 
-    def verify(key: str) -> None:
+    def verify(key: str, scope: str = "invoices:read", *, valid: bool = True) -> None:
         number = next(numbers)
         address = f"192.0.{number // 250 % 250}.{number % 250}"
-        answer = client.send(f"{API}/verify", verifier, {"key": key, "scopes": ["invoices:read"], "client_ip": address})
-        if not answer["valid"]:
-            raise SystemExit(f"the key was refused: {answer}")
+        answer = client.send(f"{API}/verify", verifier, {"key": key, "scopes": [scope], "client_ip": address})
+        if answer["valid"] != valid:
+            raise SystemExit(f"the wrong verdict: {answer}")
 
     found = {"create": modules(trace, create)}
     keys = [create() for _ in range(TIMES + 3)]
     fresh = iter(keys)
     found["verify, not yet cached"] = modules(trace, lambda: verify(next(fresh)))
     found["verify, cached"] = modules(trace, lambda: verify(keys[0]))
+    found["verify, refused"] = modules(trace, lambda: verify(keys[0], "invoices:write", valid=False))
     return found
 
 

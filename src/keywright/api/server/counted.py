@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from keywright import telemetry
 from keywright.api.feed import FEED
@@ -78,6 +78,11 @@ class CountedConnection(HttpToolsProtocol):
         """End a connection whose client reads too slowly."""
         telemetry.slow_clients.inc()
         self.transport.abort()
+
+    def _newest(self) -> RequestResponseCycle | None:
+        # uvicorn declares the cycle as never None, and sets it to None before the first request.
+        newest: RequestResponseCycle | None = vars(self)["cycle"]
+        return newest
 
     def _head_without_upgrade(self) -> bytes:
         """Write the head of the current request again, as if it had not asked to upgrade."""

@@ -5,10 +5,8 @@ Its bytes are kept as those of a head that waits for its body are. The applicati
 else happens meanwhile: more bytes, the end of the service, a look-up that fails. It joins the look-up.
 """
 
-from time import perf_counter
-
 from keywright.api.server.protocol import FastPathProtocol
-from keywright.api.verify.fast_path import FastPath, Head
+from keywright.api.verify.fast_path import FastPath, RequestHead
 from keywright.api.verify.responses import VERIFY_METER
 from keywright.service.checking.look_ups import Waiter
 
@@ -16,44 +14,42 @@ from keywright.service.checking.look_ups import Waiter
 class FirstSightProtocol(FastPathProtocol):
     """Answers by the fast path, too, once the key of a request was looked up."""
 
-    # The look-up that a whole request waits for; `_pending_head` begins with its bytes.
+    # The look-up that the whole request in `_pending_head` waits for.
     _look_up: Waiter | None = None
-    _looked_up_for: Head | None = None
     _look_up_began = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up the look-up."""
         if self._look_up is not None:
-            look_up, self._look_up, self._pending_head = self._look_up, None, b""
+            look_up = self._look_up
+            self._end_pending()
             look_up.cancel()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Answer a request whose look-up has ended; one that still waits is parsed with what follows it."""
-        if self._look_up is not None and self._look_up.done():
-            self._looked_up(self._look_up)
-        super().data_received(data)
-
-    def _answer_fast(self, fast_path: FastPath, data: bytes) -> bool:
-        if self._look_up is not None:
-            return False
-        return super()._answer_fast(fast_path, data) or self._wait_for_key(fast_path, self._pending_head + data)
-
-    def _read(self, data: bytes) -> None:
+    def _end_pending(self) -> bytes:
         # The application joins the look-up.
         self._look_up = None
-        super()._read(data)
+        return super()._end_pending()
 
-    def _wait_for_key(self, fast_path: FastPath, data: bytes) -> bool:
-        """Keep a whole request until its key was looked up; tell whether it was kept."""
-        head = None if self.flow.write_paused else fast_path.head_of(data)
-        if head is None or len(data) != head.whole:
+    def _go_on(self, fast_path: FastPath, head: RequestHead, data: bytes) -> bool:
+        look_up = self._look_up
+        if look_up is None:
+            return super()._go_on(fast_path, head, data)
+        if not look_up.done():
             return False
+        self._looked_up(look_up)
+        return self._idle and self._answer_fast(fast_path, data)
+
+    def _answer_check(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
+        return super()._answer_check(fast_path, head, data, began) or self._wait_for_key(fast_path, head, data, began)
+
+    def _wait_for_key(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
+        """Keep a whole request until its key was looked up; tell whether it was kept."""
         look_up = fast_path.look_up(head, data[head.size :])
         if look_up is None:
             return False
-        self._pending_head, self._pending = data, None
-        self._look_up, self._looked_up_for, self._look_up_began = look_up, head, perf_counter()
+        self._pending_head, self._pending = data, head
+        self._look_up, self._look_up_began = look_up, began
         self._unset_keepalive_if_required()
         if self._pending_since is None:
             self._pending_since = self.loop.time()
@@ -62,17 +58,16 @@ class FirstSightProtocol(FastPathProtocol):
         return True
 
     def _looked_up(self, look_up: Waiter) -> None:
-        if self._look_up is look_up:
-            self._look_up, head = None, self._looked_up_for
-            if self.transport.is_closing():
-                return
-            answer = None if head is None else self._answer_after(look_up, head)
-            if answer is None:
-                self._read(b"")
-            else:
-                self._send(answer, VERIFY_METER, self._look_up_began)
+        head = self._pending
+        if self._look_up is not look_up or head is None:
+            return
+        self._look_up = None
+        if self.transport.is_closing():
+            return
+        if not self._send(self._answer_after(look_up, head), VERIFY_METER, self._look_up_began):
+            self._read(b"")
 
-    def _answer_after(self, look_up: Waiter, head: Head) -> bytes | None:
+    def _answer_after(self, look_up: Waiter, head: RequestHead) -> bytes | None:
         fast_path = self._fast_path
         if look_up.cancelled() or look_up.exception() or self.flow.write_paused or fast_path is None:
             return None

@@ -1,19 +1,18 @@
 """
 uvicorn's HTTP protocol, with the bounds it lacks.
 
-uvicorn gives the class named by `http=` the bytes of every connection. Its own class accepts a header of any size
-(20 MB passed in a test), reads trailers as headers, reads an unwanted body to its end, lets any number of requests wait
-on one connection, waits for the rest of a request for ever, loses the body of a request to upgrade, takes requests
-without a host or with two, has no bound on connections that leaves probes alone, and keeps an answer for as long as its
-client takes to read it. This class bounds the bytes that are no body while they arrive, the number of waiting requests,
-the time until a request is complete, and time and memory until a client has read its answer.
+uvicorn gives the class named by `http=` the bytes of every connection. Its own class accepts a header of any size,
+reads trailers as headers, reads an unwanted body to its end, lets any number of requests wait on one connection, waits
+for the rest of a request for ever, loses the body of a request to upgrade, takes requests without a host or with two,
+has no bound on connections that leaves probes alone, and keeps an answer for as long as its client takes to read it.
+This class bounds the bytes that are no body while they arrive, the number of waiting requests, the time until a
+request is complete, and time and memory until a client has read its answer.
 
 The supported range of uvicorn versions is pinned in pyproject.toml; tests/api/test_http_protocol.py fails when an
 overridden method changes.
 """
 
 import asyncio
-import re
 from bisect import bisect_left
 from enum import Enum, auto
 from functools import partial
@@ -27,7 +26,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from keywright.api.feed import FEED
 from keywright.api.http.connections import Place
 from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
-from keywright.api.verify.fast_path import FIRST_LINE, FastPath, Head
+from keywright.api.verify.fast_path import FIRST_LINE, FastPath, RequestHead
+from keywright.api.verify.proxy_head import QUESTION
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS, RouteMeter
@@ -37,8 +37,6 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_UNWANTED_BYTES = 64 * 1024
 # Each costs 3 KiB while it waits.
 MAX_WAITING_REQUESTS = 8
-# The beginning of a proxy's question; that of Envoy has the method of its client.
-_QUESTION = re.compile(rb"(GET /forward-auth)|[A-Z]{3,7} /ext-authz").match
 # ": " and CRLF of a header line.
 _LINE_OVERHEAD = 4
 
@@ -254,11 +252,6 @@ class BoundedHttpProtocol(CountedConnection):
         between = self._parser_state in (_ParserState.BETWEEN, _ParserState.OVER)
         return self.flow.read_paused or (between and self._has_earlier_requests(self._parser_state))
 
-    def _newest(self) -> RequestResponseCycle | None:
-        # uvicorn declares the cycle as never None, and sets it to None before the first request.
-        newest: RequestResponseCycle | None = vars(self)["cycle"]
-        return newest
-
     def _close(self) -> None:
         self._parser_state, self._idle = _ParserState.OVER, False
         self.transport.close()
@@ -305,7 +298,7 @@ class FastPathProtocol(BoundedHttpProtocol):
     _answered_at = -inf
     # The bytes of a head that was not parsed yet, because the fast path can answer once the body arrives.
     _pending_head = b""
-    _pending: Head | None = None
+    _pending: RequestHead | None = None
     _pending_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -341,9 +334,13 @@ class FastPathProtocol(BoundedHttpProtocol):
             super().timeout_keep_alive_handler()
 
     def _read(self, data: bytes) -> None:
-        if self._pending_head:
-            data, self._pending_head, self._pending = self._pending_head + data, b"", None
+        if self._pending is not None:
+            data = self._end_pending() + data
         super()._read(data)
+
+    def _end_pending(self) -> bytes:
+        pending, self._pending_head, self._pending = self._pending_head, b"", None
+        return pending
 
     def _check_time(self) -> None:
         if self._pending_head:
@@ -354,26 +351,33 @@ class FastPathProtocol(BoundedHttpProtocol):
         """Answer one whole request by the fast path, as if it had been parsed; tell whether it was answered."""
         if self.flow.write_paused:
             return False
+        if self._pending is not None:
+            return self._go_on(fast_path, self._pending, data)
         began = perf_counter()
-        head, meter, headers = self._pending, VERIFY_METER, self.server_state.default_headers
-        if head is not None:
-            answer = fast_path.answer(head, data, headers) if len(data) == head.whole - head.size else None
-        elif data.startswith(FIRST_LINE):
+        if data.startswith(FIRST_LINE):
             if (head := fast_path.head_of(data)) is None:
                 return False
-            if len(data) != head.whole:
-                return self._wait_for_body(head, data)
-            answer = fast_path.answer(head, data[head.size :], headers)
-        elif (question := _QUESTION(data)) is not None:
-            meter = EXT_AUTHZ_METER if question[1] is None else FORWARD_AUTH_METER
-            answer = fast_path.answer_proxy(data, self.client, headers)
-        else:
+            whole = len(data) == head.whole
+            return self._answer_check(fast_path, head, data, began) if whole else self._wait_for_body(head, data)
+        if (question := QUESTION(data)) is None:
             return False
-        if answer is not None:
-            self._send(answer, meter, began)
-        return answer is not None
+        meter = EXT_AUTHZ_METER if question[1] is None else FORWARD_AUTH_METER
+        return self._send(fast_path.answer_proxy(data, self.client, self.server_state.default_headers), meter, began)
 
-    def _send(self, answer: bytes, meter: RouteMeter, began: float) -> None:
+    def _answer_check(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
+        """Answer a whole verification; tell whether it was answered."""
+        answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
+        return self._send(answer, VERIFY_METER, began)
+
+    def _go_on(self, fast_path: FastPath, head: RequestHead, data: bytes) -> bool:
+        """Answer the request whose head came before *data*; tell whether it was answered."""
+        whole = self._pending_head + data
+        return len(whole) == head.whole and self._answer_check(fast_path, head, whole, perf_counter())
+
+    def _send(self, answer: bytes | None, meter: RouteMeter, began: float) -> bool:
+        """Send an answer of the fast path; tell whether there is one."""
+        if answer is None:
+            return False
         self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
@@ -383,10 +387,10 @@ class FastPathProtocol(BoundedHttpProtocol):
         self._owed_since = None
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
-            seconds, handler = self.timeout_keep_alive, self.timeout_keep_alive_handler
-            self.timeout_keep_alive_task = self.loop.call_later(seconds, handler)
+            self.timeout_keep_alive_handler()
+        return True
 
-    def _wait_for_body(self, head: Head, data: bytes) -> bool:
+    def _wait_for_body(self, head: RequestHead, data: bytes) -> bool:
         """Keep a head that arrived without its body, as many clients send it; tell whether the head was kept."""
         if len(data) != head.size:
             return False

@@ -41,7 +41,7 @@ _AFTER_ID = _END + BEFORE_BODY
 _LENGTHS = [b"%d\r\nx-request-id: " % length for length in range(2048)]
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """
     The head of a request that the fast path may answer.
 
@@ -73,7 +73,7 @@ class FastPath:
         self._verifiers = callers.verifiers.cache
         self._now, self._monotonic, self._accept = checker.clock, checker.monotonic, checker.accept
         # Heads contain the text of a credential: only those of good verifiers are kept, until any verifier changes.
-        self._heads: BoundedDict[bytes, Head] = BoundedDict(MOST_HEADS)
+        self._heads: BoundedDict[bytes, RequestHead] = BoundedDict(MOST_HEADS)
         self._senders: BoundedDict[bytes, tuple[int, Caller]] = BoundedDict(MOST_HEADS)
         self._first_sight = FirstSight(checker)
         self._removals = self._verifiers.removals
@@ -81,7 +81,7 @@ class FastPath:
         self._opened_for: Headers | None = None
         self._opening = b""
 
-    def head_of(self, data: bytes) -> Head | None:
+    def head_of(self, data: bytes) -> RequestHead | None:
         """
         Read the head that *data* begins with; None where the fast path takes no request with it, whatever its body.
 
@@ -95,7 +95,7 @@ class FastPath:
             return known
         return self._read_head(head)
 
-    def answer(self, head: Head, body: bytes, default_headers: Headers) -> bytes | None:
+    def answer(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
         """
         Answer a request about a valid key; None, with nothing counted or noted, where that is for the application.
 
@@ -139,7 +139,7 @@ class FastPath:
         line = _LENGTHS[length] if length < len(_LENGTHS) else b"%d\r\nx-request-id: " % length
         return b"".join((self._opening, line, next(self._request_ids), _AFTER_ID, body, end, states))
 
-    def look_up(self, head: Head, body: bytes) -> Waiter | None:
+    def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
         """
         Look up the key of a request that `answer` could not answer; None where that is for the application.
 
@@ -152,7 +152,7 @@ class FastPath:
         request = self._read_again(head, body)
         return None if request is None else self._first_sight.look_up(head.sender, request.key, request.client_ip)
 
-    def answer_unknown(self, head: Head, body: bytes, default_headers: Headers) -> bytes | None:
+    def answer_unknown(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
         """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
         request = self._read_again(head, body)
         if request is None:
@@ -162,7 +162,7 @@ class FastPath:
             self._open(default_headers)
         return b"".join((self._opening, _LENGTHS[len(NOT_FOUND)], next(self._request_ids), _END, NOT_FOUND))
 
-    def _read_again(self, head: Head, body: bytes) -> PlainRequest | None:
+    def _read_again(self, head: RequestHead, body: bytes) -> PlainRequest | None:
         if self._monotonic() > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
             return None
         return read_plain(body)
@@ -184,7 +184,7 @@ class FastPath:
             _log.exception("unexpected error")
             return None
 
-    def _read_head(self, head: bytes) -> Head | None:
+    def _read_head(self, head: bytes) -> RequestHead | None:
         if not head.startswith(FIRST_LINE):
             return None
         found = read_verify_head(head, len(FIRST_LINE))
@@ -202,7 +202,7 @@ class FastPath:
                 return None
             known = self._checker.verifier_number(verifier.name), Caller(verifier.name, verifier, None)
             sender = self._senders.keep(found.credential, known)
-        return self._heads.keep(head, Head(len(head), len(head) + found.length, *sender, removals))
+        return self._heads.keep(head, RequestHead(len(head), len(head) + found.length, *sender, removals))
 
     def _open(self, default_headers: Headers) -> None:
         """Write the beginning of every response; uvicorn gives a new list each second, for the date."""

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from keywright.api.verify.request_head import FIELD, HOST_VALUE, KEEP_ALIVE, LONGEST_HEAD, TEXT, first, once
 
+QUESTION = re.compile(rb"(GET /forward-auth)|[A-Z]{3,7} /ext-authz").match
+"""Matches the beginning of a proxy's question; that of Envoy has the method of its client and no group."""
+
 # The query has only characters with one meaning.
 _FORWARD_AUTH = re.compile(rb"GET /forward-auth(?:\?([A-Za-z0-9%&=+,.:;_~*/@!$'()-]*+))? HTTP/1\.1")
 # Envoy repeats method, path and query of its client, and only the beginning of the path matters.
