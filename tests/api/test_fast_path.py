@@ -14,7 +14,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from keywright.api.server.counted import REQUEST_SECONDS
-from keywright.api.verify.fast_path import MOST_HEADS, FastPath, Head
+from keywright.api.verify.fast_path import MOST_HEADS, FastPath, RequestHead
 from keywright.api.verify.forward_auth import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
@@ -58,7 +58,7 @@ class Watched(FastPath):
 
     answered = 0
 
-    def answer(self, head: Head, body: bytes, default_headers: Headers) -> bytes | None:
+    def answer(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
         answer = super().answer(head, body, default_headers)
         self.answered += answer is not None
         return answer
