@@ -166,7 +166,7 @@ export const fields = (el, state, { fixed = false } = {}) => {
       ? nothing
       : html`<fieldset part="field">
           <legend>${w.t('environment')}</legend>
-          <div class="choices across">${radios('environment', values.environment, environments.map((one) => [one, one]), (environment) => set({ environment }))}</div>
+          ${radios('environment', values.environment, environments.map((one) => [one, one]), (environment) => set({ environment }), 'across')}
           ${wrong(flaws, 'environment')}
         </fieldset>`}
     ${expiry(el, state, set)} ${access(el, state, set)}
@@ -216,7 +216,7 @@ const access = (el, state, set) => {
   const kinds = [['read', w.t('readOnly'), !catalogue.some((one) => one.allowed && one.scope.endsWith(':read'))], ['full', w.t('fullAccess')], ['choose', w.t('choose')]];
   return html`<fieldset part="field">
     <legend>${w.t('access')}</legend>
-    <div class="choices across">${radios('access', values.access, kinds, (kind) => set({ access: kind, scopes: values.scopes.size ? values.scopes : new Set(chosenScopes(el, values)) }))}</div>
+    ${radios('access', values.access, kinds, (kind) => set({ access: kind, scopes: values.scopes.size ? values.scopes : new Set(chosenScopes(el, values)) }), 'across')}
     ${values.access === 'choose' ? chooser(el, catalogue, state, set) : html`<p class="hint">${chosenScopes(el, values).join(', ')}</p>`}
     ${catalogue.some((one) => !one.allowed) ? html`<p class="hint">${w.t('notGrantable')}</p>` : nothing} ${wrong(flaws, 'scopes')}
   </fieldset>`;

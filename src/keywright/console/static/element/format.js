@@ -83,7 +83,8 @@ export class Words {
 
   /** A length of time in its largest whole unit. */
   duration(seconds) {
-    const [unit, size] = UNITS.find(([, each]) => seconds * 1000 >= each && (seconds * 1000) % each === 0) ?? ['second', 1000];
+    const whole = UNITS.filter(([unit]) => unit !== 'month').find(([, each]) => seconds * 1000 >= each && (seconds * 1000) % each === 0);
+    const [unit, size] = whole ?? ['second', 1000];
     return new Intl.NumberFormat(this.language, { style: 'unit', unit, unitDisplay: 'long' }).format((seconds * 1000) / size);
   }
 

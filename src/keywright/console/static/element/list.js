@@ -100,7 +100,7 @@ const failure = (el, error) => {
 const retry = (el) => html`<button part="button" @click=${() => el.refresh()}>${el.w.t('retry')}</button>`;
 
 /** Where things are said to a screen reader; the topmost dialog has them, because what is behind it is inert. */
-export const liveRegions = (el) => html`<div role="status" class=${el.ui.polite ? 'toast' : 'visually-hidden'}>${el.ui.polite}</div>
+export const liveRegions = (el, inDialog = false) => html`<div role="status" class=${el.ui.polite && !inDialog ? 'toast' : 'visually-hidden'}>${el.ui.polite}</div>
   <div role="alert" class=${el.ui.assertive ? 'toast bad' : 'visually-hidden'}>${el.ui.assertive}</div>`;
 
 /** The id by which the operator finds a failed request. */

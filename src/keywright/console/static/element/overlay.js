@@ -10,9 +10,13 @@ export const sync = (el) => {
   if (!el.renderRoot.adoptedStyleSheets.includes(styles.styleSheet)) {
     el.renderRoot.adoptedStyleSheets = [...el.renderRoot.adoptedStyleSheets, styles.styleSheet];
   }
-  for (const dialog of el.renderRoot.querySelectorAll('dialog:not([open])')) {
-    dialog.showModal();
-    dialog.querySelector('[data-focus]')?.focus();
+  for (const dialog of el.renderRoot.querySelectorAll('dialog')) {
+    if (!dialog.open) dialog.showModal();
+    // Lit may use the dialog of one panel for the next.
+    const shown = dialog.className === 'drawer' ? el.drawer : el.panel;
+    if (dialog.shown === shown) continue;
+    dialog.shown = shown;
+    (dialog.querySelector('[data-focus]') ?? dialog).focus();
   }
 };
 
@@ -53,8 +57,8 @@ const dialog = ({ className, part, label, role, dismiss, wanted, light, live }, 
 /** The dialog of a panel: a title, what is in it, and buttons; a form where `submit` is given. */
 export const panelDialog = (el, panel, { title, content, buttons, submit, role, wide }) => {
   const inner = html`<div class="top">
-      ${heading(el, 1, title, 'panel-title')}
-      <button type="button" class="icon quiet push" part="button" aria-label=${el.w.t('close')} @click=${() => el.dismissPanel()}>${CROSS}</button>
+      <div class="row">${heading(el, 1, title, 'panel-title')}</div>
+      <button type="button" class="icon quiet" part="button" aria-label=${el.w.t('close')} @click=${() => el.dismissPanel()}>${CROSS}</button>
     </div>
     <div class="middle">${content}</div>
     ${buttons ? html`<div class="bottom">${buttons}</div>` : nothing}`;
@@ -69,16 +73,16 @@ export const panelDialog = (el, panel, { title, content, buttons, submit, role, 
         ${inner}
       </form>`
     : inner;
-  return dialog({ className: wide ? 'panel wide' : 'panel', part: 'dialog', label: 'panel-title', role, dismiss: () => el.dismissPanel(), wanted: () => el.panel === panel, live: liveRegions(el) }, form);
+  return dialog({ className: wide ? 'panel wide' : 'panel', part: 'dialog', label: 'panel-title', role, dismiss: () => el.dismissPanel(), wanted: () => el.panel === panel, live: liveRegions(el, true) }, form);
 };
 
 /** The drawer at the side; full screen where there is no room. */
 export const drawerDialog = (el, drawer, { title, beside, content }) =>
   dialog(
-    { className: 'drawer', part: 'drawer', label: 'drawer-title', dismiss: () => el.select(''), wanted: () => el.drawer === drawer, light: true, live: el.panel ? nothing : liveRegions(el) },
+    { className: 'drawer', part: 'drawer', label: 'drawer-title', dismiss: () => el.select(''), wanted: () => el.drawer === drawer, light: true, live: el.panel ? nothing : liveRegions(el, true) },
     html`<div class="top">
-        ${heading(el, 1, title, 'drawer-title')} ${beside}
-        <button class="icon quiet push" part="button" data-focus aria-label=${el.w.t('close')} @click=${() => el.select('')}>${CROSS}</button>
+        <div class="row">${heading(el, 1, title, 'drawer-title')} ${beside}</div>
+        <button class="icon quiet" part="button" data-focus aria-label=${el.w.t('close')} @click=${() => el.select('')}>${CROSS}</button>
       </div>
       <div class="middle">${content}</div>`,
   );
@@ -91,7 +95,7 @@ export const errorBox = (el, error, more = nothing) =>
 export const busyText = (el, busy, working, idle) => (busy ? el.w.t(working) : idle);
 
 /** A group of radio buttons: `choices` as `[value, text, disabled]`. */
-export const radios = (name, now, choices, change) => html`<div class="choices">
+export const radios = (name, now, choices, change, across = '') => html`<div class="choices ${across}">
   ${choices.map(
     ([value, text, disabled]) => html`<label class="check"><input type="radio" name=${name} value=${value} .checked=${now === value} ?disabled=${!!disabled} @change=${() => change(value)} /><span>${text}</span></label>`,
   )}
@@ -106,10 +110,11 @@ const styles = css`
   dialog.drawer { inset-block: 0; inset-inline: auto 0; margin: 0; block-size: 100dvh; inline-size: min(47em, 100vw); border-width: 0; border-inline-start-width: 1px; }
   .sheet, dialog form { display: flex; flex-direction: column; flex: 1; min-block-size: 0; min-inline-size: 0; }
   .sheet { container-type: inline-size; }
-  .top { display: flex; flex-wrap: wrap; gap: 0.4em 0.75em; align-items: center; padding: 0.9em 0.9em 0.9em 1.4em; padding-inline: 1.4em 0.9em; border-block-end: 1px solid var(--_border); }
+  .top { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0.75em; align-items: start; padding-block: 0.9em; padding-inline: 1.4em 0.9em; border-block-end: 1px solid var(--_border); }
+  .top .row { min-block-size: 2.4em; gap: 0.3em 0.75em; }
   .top h2 { font-size: 1.15em; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
   .drawer .top h2 { font-size: 1.25em; }
-  .middle { padding: 1.2em 1.4em; overflow-y: auto; flex: 1 1 auto; display: grid; gap: 1.1em; align-content: start; min-block-size: 0; overscroll-behavior: contain; }
+  .middle { padding: 1.2em 1.4em; overflow-y: auto; flex: 1 1 auto; display: grid; grid-auto-rows: max-content; gap: 1.1em; align-content: start; min-block-size: 0; overscroll-behavior: contain; }
   .middle > *, .stack > * { min-inline-size: 0; }
   .middle .banner { margin: 0; }
   .bottom { display: flex; flex-wrap: wrap; gap: 0.6em; justify-content: end; align-items: center; padding: 0.9em 1.4em; border-block-start: 1px solid var(--_border); background: var(--_surface); }
@@ -158,8 +163,9 @@ const styles = css`
   .chart { display: block; inline-size: 100%; block-size: 9em; overflow: visible; }
   .chart .base { stroke: var(--_border); stroke-width: 1; vector-effect: non-scaling-stroke; }
   .axis { display: flex; justify-content: space-between; font-size: 0.8125em; color: var(--_muted); margin-block-start: 0.2em; }
-  .plain th, .plain td { padding: 0.45em 0.6em; overflow-wrap: anywhere; font-size: 0.9375em; }
-  .plain tbody th { font-weight: 400; color: inherit; white-space: normal; }
+  figure { margin: 0; }
+  .plain th, .plain td { padding: 0.45em 0.75em; font-size: 0.9375em; white-space: nowrap; }
+  .plain tbody th { font-weight: 400; color: inherit; }
   .scroll { overflow-x: auto; }
   .note { display: inline-block; color: var(--_warning); font-size: 0.8125em; font-weight: 600; }
   .timeline { display: grid; }

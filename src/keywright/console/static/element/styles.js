@@ -134,6 +134,8 @@ export const styles = css`
     .keys [data-label]::before { content: attr(data-label) ': '; color: var(--_muted); }
     .search { max-inline-size: none; flex-basis: 100%; }
     header .primary { flex: 1 1 auto; }
+    .toolbar select { flex: 1 1 7em; min-inline-size: 0; }
+    .toolbar .check { flex-basis: 100%; }
     .skeleton .week, .skeleton .acts { display: none !important; }
     .skeleton i { margin-block: 0.35em; }
   }
