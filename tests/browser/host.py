@@ -36,7 +36,8 @@ for (const [name, value] of wanted) element.setAttribute(name, value);
 if (wanted.get('lang')) document.documentElement.lang = wanted.get('lang');
 element.setAttribute('api-base', wanted.get('api-base') ?? '%(service)s/api/v2');
 window.events = [];
-for (const name of ['ready', 'created', 'rotated', 'revoked', 'deleted', 'updated', 'selected', 'auth-required', 'error', 'secret-pending'])
+const names = 'ready created rotated revoked deleted updated selected auth-required error secret-pending';
+for (const name of names.split(' '))
   element.addEventListener(`keywright-${name}`, (event) => events.push([name, event.detail]));
 window.asked = [];
 element.getAccessToken = async ({ reason }) => {
