@@ -36,10 +36,9 @@ def filled(stage: Stage) -> Any:
 
 def loading(stage: Stage) -> None:
     waiting: list[object] = []
-    stage.scripts.append("")
     stage.open(ready=False)
     stage.await_event("ready")
-    stage.intercept("/api-keys?*", waiting.append)
+    stage.intercept("/api-keys?*", lambda route: waiting.append(route))
     stage.page.evaluate("element.ui.keys = null; element.refresh()")
     stage.find(".skeleton").first.wait_for()
 
