@@ -39,7 +39,8 @@ def loading(stage: Stage) -> None:
     stage.open(ready=False)
     stage.await_event("ready")
     stage.intercept("/api-keys?*", lambda route: waiting.append(route))
-    stage.page.evaluate("element.ui.keys = null; element.refresh()")
+    # Not waited for: it never ends.
+    stage.page.evaluate("() => { element.ui.keys = null; element.refresh(); }")
     stage.find(".skeleton").first.wait_for()
 
 

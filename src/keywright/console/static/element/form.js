@@ -128,12 +128,12 @@ export const flawsIn = (el, error) => {
   return found;
 };
 
-/** Moves the focus to the first field with a flaw, out of a closed group if need be. */
+/** Moves the focus to the first field with a flaw, out of a closed group if need be; without one, to the button. */
 export const focusFlaw = (el) => {
   const field = el.renderRoot.querySelector('dialog [aria-invalid="true"]');
   const group = field?.closest('details');
   if (group) group.open = true;
-  field?.focus();
+  (field ?? el.renderRoot.querySelector('dialog form .primary'))?.focus();
 };
 
 const wrong = (flaws, field) => (flaws[field] ? html`<p class="wrong" id="wrong-${field}" part="error">${flaws[field]}</p>` : nothing);
