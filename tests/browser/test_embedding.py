@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.browser.stage import KEYS, Form, Stage, answering, in_days
 from tests.source import SOURCE
@@ -299,4 +300,41 @@ def test_an_address_that_would_leak_the_token(stage: Stage, base: str) -> None:
     stage.page.wait_for_function("() => window.element?.ui.error")
     assert stage.page.evaluate("asked") == []
     assert [each for each in stage.complaints if "must be https" in each]
+    stage.complaints.clear()
+
+
+def test_cookies_for_the_pages_own_origin(stage: Stage) -> None:
+    """Without `getAccessToken` requests carry the console's header and no token, and go to the page's origin alone."""
+    page = stage.open()
+    sent: list[dict[str, str]] = []
+    options = {
+        "environments": ["live"],
+        "scopes": None,
+        "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": None},
+        "permissions": ["read:api_keys"],
+    }
+
+    def act(route: Route) -> None:
+        sent.append(route.request.headers)
+        route.fulfill(json=options if "options" in route.request.url else [])
+
+    page.route("**/console/api/v2/**", act)
+    page.evaluate("""() => {
+      const own = document.createElement('keywright-keys');
+      own.setAttribute('api-base', '/console/api/v2');
+      element.replaceWith(own);
+    }""")
+    stage.find(".empty").wait_for()
+    assert [(headers.get("x-keywright-console"), headers.get("authorization")) for headers in sent] == [("1", None)] * 2
+    page.evaluate(
+        """base => {
+      const foreign = document.createElement('keywright-keys');
+      foreign.setAttribute('api-base', base);
+      document.querySelector('keywright-keys').replaceWith(foreign);
+    }""",
+        f"{stage.service.base_url}/api/v2",
+    )
+    stage.find(".empty[role=alert]").wait_for()
+    assert len(sent) == 2
+    assert [each for each in stage.complaints if "set getAccessToken" in each]
     stage.complaints.clear()
