@@ -70,6 +70,7 @@ def test_hostile_styles(stage: Stage) -> None:
     sheet = "const sheet = new CSSStyleSheet(); sheet.replaceSync(%s); document.adoptedStyleSheets = [sheet];"
     rules = "* { all: unset !important } button, table { display: none !important } html { font-size: 10px !important }"
     page.evaluate(sheet % json.dumps(rules))
+    assert page.evaluate("getComputedStyle(element).display") == "block"
     assert stage.find("#create").is_visible()
     assert stage.row("CI deploy").is_visible()
     assert stage.find(".root").evaluate("root => parseFloat(getComputedStyle(root).fontSize)") >= 14
