@@ -44,7 +44,7 @@ class Installation:
     folder: Path
 
 
-def install(cache_dir: Path = CACHE, source: Path = SOURCE) -> Installation:
+def install(cache_dir: Path = CACHE, source: Path = SOURCE, name: str = "oidc") -> Installation:
     """
     Install what the lock file names, once for each lock file, however many runs ask for it at the same time.
 
@@ -53,9 +53,9 @@ def install(cache_dir: Path = CACHE, source: Path = SOURCE) -> Installation:
         BrokenSourceError: The files in tests/oidc contradict each other.
     """
     node, npm = _node()
-    folder = cache_dir / f"oidc-{_fingerprint(source)}"
+    folder = cache_dir / f"{name}-{_fingerprint(source)}"
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with (cache_dir / "oidc.lock").open("w") as lock:
+    with (cache_dir / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the system drops it when a run dies, so no run waits for a dead one
         if not folder.exists():
             _npm_ci([str(node), str(npm)], source, folder)

@@ -22,7 +22,7 @@ from keywright.api.feed import FeedParts, FeedRoutes
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
 from keywright.api.http.connections import Connections
-from keywright.api.http.routing import Routes, Trust
+from keywright.api.http.routing import Front, Routes, Trust
 from keywright.api.keys.events import EventRoutes
 from keywright.api.keys.options import OptionsRoutes
 from keywright.api.keys.rotation import RotationRoutes
@@ -38,6 +38,9 @@ from keywright.api.verify.routes import ServiceApp
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
+from keywright.console.assets import Assets
+from keywright.console.element import PATHS as ELEMENT_PATHS
+from keywright.console.element import ElementFiles
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
@@ -65,8 +68,12 @@ from keywright.system import boot_seconds, new_id, utc_now
 # As many keys with limits as keys of the usual size in the cache.
 _LIMITED_KEYS_PER_MIB = 1024
 
-CORS_EXPOSED = ("Link", "ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id")
+CORS_EXPOSED = (
+    *("Link", "ETag", "Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"),
+    *("RateLimit", "RateLimit-Policy", "WWW-Authenticate", "Date"),
+)
 CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
+CORS_SECONDS = 7200
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
 
@@ -159,9 +166,10 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=CORS_ALLOWED,
             expose_headers=CORS_EXPOSED,
-            max_age=600,
+            max_age=CORS_SECONDS,
         )
-    return AccessLog(edge)
+    # The files answer pages of any origin, so they stand outside the origins of the API.
+    return AccessLog(Front(edge, [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]))
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:

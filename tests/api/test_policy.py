@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from keywright.dev.issuer import DevIssuer
+from keywright.service.principal import Permission
 from tests.api.caller import KEYS, Caller
 from tests.conftest import on_any_store
 from tests.live import LiveService, environment, start_service
 
 OPTIONS = "/api/v2/api-key-options"
+# Without RBAC a token may do all but verify.
+ALL_PERMISSIONS = [each.value for each in Permission if each is not Permission.VERIFY]
 CATALOGUE = "reports:read=Read reports; reports:write=Change reports; invoices:read=Read invoices"
 
 
@@ -46,6 +49,8 @@ def test_options(bound: Caller) -> None:
             {"scope": "invoices:read", "description": "Read invoices"},
         ],
         "policy": {"max_life_seconds": 30 * 86_400, "expiry_required": False, "max_active_keys": 2},
+        "permissions": ALL_PERMISSIONS,
+        "grantable_scopes": None,
     }
 
 
@@ -56,7 +61,16 @@ def test_options_without_rules(caller: Caller) -> None:
         "environments": ["live", "sandbox"],
         "scopes": None,
         "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": 100_000},
+        "permissions": ALL_PERMISSIONS,
+        "grantable_scopes": None,
     }
+
+
+@on_any_store
+def test_options_name_the_permissions_of_the_token(caller: Caller) -> None:
+    """A form learns what its token may do, and nothing that it may not."""
+    with caller.another(permissions=["read:api_keys", "revoke:api_keys", "something:else"]) as reader:
+        assert reader.http.get(OPTIONS).json()["permissions"] == ["read:api_keys", "revoke:api_keys"]
 
 
 def test_a_key_without_an_expiry_gets_the_longest(bound: Caller) -> None:

@@ -109,4 +109,6 @@ OPTIONS: dict[str, Any] = {
     "environments": ["live", "sandbox"],
     "scopes": [{"scope": "reports:read", "description": "Read reports"}],
     "policy": {"max_life_seconds": 86_400, "expiry_required": True, "max_active_keys": None},
+    "permissions": ["read:api_keys"],
+    "grantable_scopes": ["reports:*"],
 }

@@ -109,6 +109,8 @@ _OPTIONS = OptionsResponse(
     environments=("live", "sandbox"),
     scopes=(ScopeResponse(scope="invoices:read", description="Read invoices"),),
     policy=PolicyResponse(max_life_seconds=31_536_000, expiry_required=False, max_active_keys=100),
+    permissions=("create:api_keys", "read:api_keys"),
+    grantable_scopes=None,
 )
 # Without the members that are present in some answers only.
 _VERDICT: Mapping[str, Any] = {

@@ -34,3 +34,7 @@ class OptionsResponse:
     scopes: tuple[ScopeResponse, ...] | None
     """The scopes that may be granted; null where any well-formed scope may be"""
     policy: PolicyResponse
+    permissions: tuple[str, ...] = ()
+    """What the access token may do, such as `create:api_keys`"""
+    grantable_scopes: tuple[str, ...] | None = None
+    """The scopes that the access token may give to keys, wildcards included; null for any"""

@@ -28,7 +28,7 @@ from keywright.service.management.ports import Link, Source
 from keywright.service.management.refusals import Refused
 from keywright.service.management.usage_reports import Count
 from keywright.service.ports import Clock
-from keywright.service.principal import Principal
+from keywright.service.principal import Permission, Principal
 from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Confirmation, Receipt
 
@@ -174,8 +174,8 @@ def secret_use_response(secret: Secret) -> SecretUseResponse:
     )
 
 
-def options_response(policy: Policy) -> OptionsResponse:
-    """Give the environments, scopes and rules for new keys."""
+def options_response(policy: Policy, principal: Principal) -> OptionsResponse:
+    """Give the environments, scopes and rules for new keys, and what the principal may do."""
     life, scopes = policy.max_life, policy.scopes
     return OptionsResponse(
         environments=tuple(policy.environments),
@@ -187,6 +187,8 @@ def options_response(policy: Policy) -> OptionsResponse:
             expiry_required=policy.expiry_required,
             max_active_keys=policy.max_active,
         ),
+        permissions=tuple(each.value for each in Permission if principal.may(each)),
+        grantable_scopes=principal.grantable,
     )
 
 

@@ -18,6 +18,6 @@ class OptionsRoutes:
         self._management = management
 
     @operation("GET", PATH, tag=TAG, summary="Get API Key Options", answers=OptionsResponse)
-    async def get_api_key_options(self, _principal: MayRead) -> Response:
-        """Get the environments, scopes and rules of the operator for new keys."""
-        return answer(options_response(self._management.policy))
+    async def get_api_key_options(self, principal: MayRead) -> Response:
+        """Get the environments, scopes and rules of the operator for new keys, and what the access token may do."""
+        return answer(options_response(self._management.policy, principal))
