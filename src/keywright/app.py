@@ -1,6 +1,7 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
+import re
 import resource
 import secrets
 import socket
@@ -39,6 +40,8 @@ from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
 from keywright.console.assets import Assets
+from keywright.console.docs import PATHS as DOCS_PATHS
+from keywright.console.docs import ReferencePage, SandboxedCalls
 from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache
@@ -157,9 +160,8 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
     )
-    edge: ASGIApp = Routes(
-        _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
-    )
+    groups = _groups(settings, plugs, checking)
+    edge: ASGIApp = Routes(groups, trust, lifespan=_lifespan(plugs, checking.background, measures))
     if settings.cors_origins:
         edge = CORSMiddleware(
             edge,
@@ -170,7 +172,20 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
             max_age=CORS_SECONDS,
         )
     # The files answer pages of any origin, so they stand outside the origins of the API.
-    return AccessLog(Front(edge, [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]))
+    pages: list[tuple[re.Pattern[str], ASGIApp]] = [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]
+    if settings.serves_docs:
+        edge = _called_by_docs(edge)
+        pages.append((DOCS_PATHS, ReferencePage(Assets("docs", __version__), _document_of(settings, groups))))
+    return AccessLog(Front(edge, pages))
+
+
+def _called_by_docs(app: ASGIApp) -> ASGIApp:
+    return SandboxedCalls(
+        app,
+        allowed=(*CORS_ALLOWED, "Keywright-Facts"),
+        exposed=(*CORS_EXPOSED, "Keywright-Stale"),
+        seconds=CORS_SECONDS,
+    )
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
@@ -197,18 +212,16 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
 
 
 def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
-    if settings.openapi == "off":
-        return []
+    return [] if settings.openapi == "off" else [DOCUMENT_ROUTES[settings.openapi](_document_of(settings, groups))]
 
-    def make() -> dict[str, Any]:
-        return openapi.document(
-            openapi.documented(groups),
-            version=__version__,
-            environments=settings.environments,
-            server=settings.public_url,
-        )
 
-    return [DOCUMENT_ROUTES[settings.openapi](make)]
+def _document_of(settings: Settings, groups: list[object]) -> Callable[[], dict[str, Any]]:
+    return lambda: openapi.document(
+        openapi.documented(groups),
+        version=__version__,
+        environments=settings.environments,
+        server=settings.public_url,
+    )
 
 
 def _management(settings: Settings, plugs: Plugs) -> Management:
@@ -323,7 +336,13 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connectio
     if settings.fast_path == "on":
         fast_path = FastPath(parts.checker, parts.callers, forward_auth)
     return ServiceApp(
-        app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path, connections=connections
+        app,
+        parts.checker,
+        parts.callers,
+        forward_auth=forward_auth,
+        fast_path=fast_path,
+        connections=connections,
+        for_pages=_called_by_docs if settings.serves_docs else None,
     )
 
 
