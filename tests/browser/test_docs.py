@@ -1,12 +1,11 @@
 """`/docs` in a real browser: it shows the operations, a call can be tried, and it has no access to cookies."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from keywright.dev.issuer import DevIssuer
 from tests.browser.stage import PATIENCE_MS
@@ -18,8 +17,10 @@ _WATCH = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error('CSP', event.violatedDirective, event.blockedURI, event.sourceFile, event.lineNumber));
 """
-# What Swagger UI's own elements violate; another one fails the test.
-VIOLATIONS_OF_SWAGGER_UI: frozenset[str] = frozenset()
+# What Swagger UI's own elements violate. One that is new fails the test, and so does one that is gone.
+VIOLATIONS_OF_SWAGGER_UI = {
+    *("color-contrast", "heading-order", "label", "region", "scrollable-region-focusable", "select-name"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def context(browser: Browser, service: LiveService, modules: Path) -> Iterator[B
 def requests(context: BrowserContext) -> list[Request]:
     """The requests of the pages so far."""
     made: list[Request] = []
-    context.on("request", made.append)
+    context.on("request", lambda request: made.append(request))
     return made
 
 
@@ -55,7 +56,7 @@ def page(context: BrowserContext, service: LiveService, requests: list[Request])
     """The page, with all operations; in the end neither console nor policy may have complained."""
     complaints: list[str] = []
     page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: _note(complaints, message))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{service.base_url}/docs")
     page.locator(".opblock").first.wait_for()
@@ -64,17 +65,24 @@ def page(context: BrowserContext, service: LiveService, requests: list[Request])
     assert [made.url for made in requests if not made.url.startswith((f"{service.base_url}/", "data:"))] == []
 
 
+def _note(complaints: list[str], message: ConsoleMessage) -> None:
+    # A browser logs an answer that is no success; that is not the page's fault.
+    if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        complaints.append(message.text)
+
+
 def authorize(page: Page, scheme: str, credential: str) -> None:
     """Paste a credential."""
     page.locator(".auth-wrapper .authorize").first.click()
-    page.locator(f"#auth-bearer-value-{scheme}, [id*='{scheme}']").last.fill(credential)
-    page.locator(".auth-container", has_text=scheme).get_by_role("button", name="Apply credentials").click()
+    container = page.locator(".auth-container", has_text=scheme)
+    container.locator("input").fill(credential)
+    container.get_by_role("button", name="Apply credentials").click()
     page.get_by_role("button", name="Close").last.click()
 
 
 def opened(page: Page, summary: str) -> Any:
     """Open an operation."""
-    block = page.locator(".opblock", has_text=re.compile(rf"{summary}$"))
+    block = page.locator(".opblock").filter(has=page.get_by_text(summary, exact=True))
     block.locator(".opblock-summary-control").click()
     block.locator(".execute").wait_for()
     return block
@@ -119,9 +127,9 @@ def test_no_cookie_reaches_it(page: Page, issuer: DevIssuer, requests: list[Requ
     """The page can read neither cookies nor storage, and none of its own requests carries a cookie."""
     assert page.evaluate("origin") == "null"
     for source in ("document.cookie", "localStorage", "sessionStorage", "indexedDB.open('x')"):
-        assert page.evaluate(f"() => {{ try {{ {source}; return 'read'; }} catch (error) {{ return error.name; }} }}") == (
-            "SecurityError"
-        )
+        assert page.evaluate(
+            f"() => {{ try {{ {source}; return 'read'; }} catch (error) {{ return error.name; }} }}"
+        ) == ("SecurityError")
     authorize(page, "BearerAuth", issuer.token("acme"))
     assert answer_of(opened(page, "List API Keys"))[0] == "200"
     own = [made for made in requests if not made.is_navigation_request() and not made.url.startswith("data:")]
@@ -139,17 +147,25 @@ def test_the_cookie_would_be_sent(context: BrowserContext, service: LiveService)
     assert COOKIE in page.evaluate("document.cookie")
 
 
-def test_it_cannot_be_left_for_another_host(page: Page) -> None:
+def test_it_calls_no_other_host(context: BrowserContext, service: LiveService) -> None:
     """The policy lets a script of the page call nobody but the service."""
-    refused = page.evaluate("fetch('http://192.0.2.1/').then(() => 'sent', (error) => error.name)")
+    page = context.new_page()
+    page.goto(f"{service.base_url}/docs")
+    with page.expect_console_message(lambda message: "connect-src 'self'" in message.text):
+        refused = page.evaluate("fetch('http://192.0.2.1/').then(() => 'sent', (error) => error.name)")
     assert refused == "TypeError"
+
+
+def violations(page: Page, where: str) -> set[str]:
+    """Name the rules of axe that a part of the page violates."""
+    found = page.evaluate(f"axe.run({where}, {{resultTypes: ['violations'], preload: false}})")
+    return {one["id"] for one in found["violations"]}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(page: Page, scheme: Any) -> None:
-    """The page itself violates no rule of axe; what Swagger UI violates is listed."""
+    """What is around Swagger UI violates no rule of axe; what Swagger UI violates is listed here."""
     page.emulate_media(color_scheme=scheme)
     opened(page, "Create API Key")
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
-    violations = {one["id"]: [node["html"][:160] for node in one["nodes"]][:4] for one in found["violations"]}
-    assert {name: nodes for name, nodes in violations.items() if name not in VIOLATIONS_OF_SWAGGER_UI} == {}
+    assert violations(page, "{exclude: '#reference'}") == set()
+    assert violations(page, "document") == VIOLATIONS_OF_SWAGGER_UI
