@@ -19,7 +19,8 @@ addEventListener('securitypolicyviolation', (event) =>
 """
 # What Swagger UI's own elements violate. One that is new fails the test, and so does one that is gone.
 VIOLATIONS_OF_SWAGGER_UI = {
-    *("color-contrast", "heading-order", "label", "region", "scrollable-region-focusable", "select-name"),
+    *("color-contrast", "heading-order", "label", "nested-interactive", "region"),
+    *("scrollable-region-focusable", "select-name"),
 }
 
 
