@@ -29,7 +29,7 @@ import httpx
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-WIDTH, HEIGHT = 1120, 520
+WIDTH, HEIGHT = 1120, 556
 PATIENCE_SECONDS = 60
 # In microseconds, the unit of times in a SQLite database.
 DAY = 24 * 3600 * 1_000_000

@@ -14,10 +14,9 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
-from keywright import __version__, config, telemetry
+from keywright import __version__, config, cross_origin, telemetry
 from keywright.api import openapi
 from keywright.api.document import DOCUMENT_ROUTES
 from keywright.api.feed import FeedParts, FeedRoutes
@@ -41,7 +40,7 @@ from keywright.auth.jwks import KeySet
 from keywright.config import Settings
 from keywright.console.assets import Assets
 from keywright.console.docs import PATHS as DOCS_PATHS
-from keywright.console.docs import ReferencePage, SandboxedCalls
+from keywright.console.docs import ReferencePage
 from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache
@@ -70,12 +69,6 @@ from keywright.system import boot_seconds, new_id, utc_now
 # As many keys with limits as keys of the usual size in the cache.
 _LIMITED_KEYS_PER_MIB = 2048
 
-CORS_EXPOSED = (
-    *("Link", "ETag", "Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"),
-    *("RateLimit", "RateLimit-Policy", "WWW-Authenticate", "Date"),
-)
-CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
-CORS_SECONDS = 7200
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
 
@@ -163,29 +156,13 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
     groups = _groups(settings, plugs, checking)
     edge: ASGIApp = Routes(groups, trust, lifespan=_lifespan(plugs, checking.background, measures))
     if settings.cors_origins:
-        edge = CORSMiddleware(
-            edge,
-            allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=CORS_ALLOWED,
-            expose_headers=CORS_EXPOSED,
-            max_age=CORS_SECONDS,
-        )
+        edge = cross_origin.for_origins(edge, settings.cors_origins)
     # The files answer pages of any origin, so they stand outside the origins of the API.
     pages: list[tuple[re.Pattern[str], ASGIApp]] = [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]
     if settings.serves_docs:
-        edge = _called_by_docs(edge)
+        edge = cross_origin.for_docs(edge)
         pages.append((DOCS_PATHS, ReferencePage(Assets("docs", __version__), _document_of(settings, groups))))
     return AccessLog(Front(edge, pages))
-
-
-def _called_by_docs(app: ASGIApp) -> ASGIApp:
-    return SandboxedCalls(
-        app,
-        allowed=(*CORS_ALLOWED, "Keywright-Facts"),
-        exposed=(*CORS_EXPOSED, "Keywright-Stale"),
-        seconds=CORS_SECONDS,
-    )
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
@@ -342,7 +319,7 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connectio
         forward_auth=forward_auth,
         fast_path=fast_path,
         connections=connections,
-        for_pages=_called_by_docs if settings.serves_docs else None,
+        for_pages=cross_origin.for_docs if settings.serves_docs else None,
     )
 
 

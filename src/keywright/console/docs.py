@@ -8,13 +8,12 @@ requests carry no cookie. Its calls of the API are answered by `SandboxedCalls`.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -86,25 +85,16 @@ class SandboxedCalls:
 
     Args:
         app: Answers all requests.
-        allowed: The headers that a page may send.
-        exposed: The headers that a page may read.
-        seconds: How long a browser may keep the answer to a preflight.
+        shared: The same, with the headers of CORS for the origin `null`.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed: Sequence[str], exposed: Sequence[str], seconds: int) -> None:
+    def __init__(self, app: ASGIApp, shared: ASGIApp) -> None:
         self._app = app
-        self._answering_pages = CORSMiddleware(
-            app,
-            allow_origins=("null",),
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=allowed,
-            expose_headers=exposed,
-            max_age=seconds,
-        )
+        self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a request on; the answer to a page without an origin gets headers of CORS."""
-        app = self._answering_pages if _is_sandboxed_call(scope) else self._app
+        app = self._shared if _is_sandboxed_call(scope) else self._app
         await app(scope, receive, send)
 
 
