@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check covered history starts simulate lint types audit sbom bench timing lock docs clean
+.PHONY: run test check covered history starts simulate lint types audit sbom bench timing lock docs pictures clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -83,6 +83,10 @@ lock: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python scripts/configuration_reference.py
 	$(BIN)/python scripts/command_line_reference.py
+
+## pictures: write the pictures of the README, from a demo that runs
+pictures: .venv/.dev
+	$(BIN)/python scripts/screenshots.py
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
+import re
 import resource
 import socket
 import time
@@ -12,10 +13,9 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
-from keywright import __version__, config, telemetry
+from keywright import __version__, config, cross_origin, telemetry
 from keywright.api import openapi
 from keywright.api.document import DOCUMENT_ROUTES
 from keywright.api.feed import FeedParts, FeedRoutes
@@ -39,6 +39,8 @@ from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
 from keywright.console.assets import Assets
+from keywright.console.docs import PATHS as DOCS_PATHS
+from keywright.console.docs import ReferencePage
 from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
@@ -68,12 +70,6 @@ from keywright.system import boot_seconds, new_id, utc_now
 # As many keys with limits as keys of the usual size in the cache.
 _LIMITED_KEYS_PER_MIB = 1024
 
-CORS_EXPOSED = (
-    *("Link", "ETag", "Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"),
-    *("RateLimit", "RateLimit-Policy", "WWW-Authenticate", "Date"),
-)
-CORS_ALLOWED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
-CORS_SECONDS = 7200
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
 
@@ -158,18 +154,16 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
     )
-    edge: ASGIApp = Routes(_groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking, measures))
+    groups = _groups(settings, plugs, checking)
+    edge: ASGIApp = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
     if settings.cors_origins:
-        edge = CORSMiddleware(
-            edge,
-            allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=CORS_ALLOWED,
-            expose_headers=CORS_EXPOSED,
-            max_age=CORS_SECONDS,
-        )
+        edge = cross_origin.for_origins(edge, settings.cors_origins)
     # The files answer pages of any origin, so they stand outside the origins of the API.
-    return AccessLog(Front(edge, [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]))
+    pages: list[tuple[re.Pattern[str], ASGIApp]] = [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]
+    if settings.serves_docs:
+        edge = cross_origin.for_docs(edge)
+        pages.append((DOCS_PATHS, ReferencePage(Assets("docs", __version__), _document_of(settings, groups))))
+    return AccessLog(Front(edge, pages))
 
 
 def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
@@ -196,18 +190,16 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
 
 
 def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
-    if settings.openapi == "off":
-        return []
+    return [] if settings.openapi == "off" else [DOCUMENT_ROUTES[settings.openapi](_document_of(settings, groups))]
 
-    def make() -> dict[str, Any]:
-        return openapi.document(
-            openapi.documented(groups),
-            version=__version__,
-            environments=settings.environments,
-            server=settings.public_url,
-        )
 
-    return [DOCUMENT_ROUTES[settings.openapi](make)]
+def _document_of(settings: Settings, groups: list[object]) -> Callable[[], dict[str, Any]]:
+    return lambda: openapi.document(
+        openapi.documented(groups),
+        version=__version__,
+        environments=settings.environments,
+        server=settings.public_url,
+    )
 
 
 def _management(settings: Settings, plugs: Plugs) -> Management:
@@ -325,7 +317,13 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connectio
     if settings.fast_path == "on":
         fast_path = FastPath(parts.checker, parts.callers, forward_auth)
     return ServiceApp(
-        app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path, connections=connections
+        app,
+        parts.checker,
+        parts.callers,
+        forward_auth=forward_auth,
+        fast_path=fast_path,
+        connections=connections,
+        for_pages=cross_origin.for_docs if settings.serves_docs else None,
     )
 
 

@@ -237,6 +237,12 @@ class Settings(DatabaseSettings):
         description="Who may read `/openapi.json`: `on`, everybody; `token`, callers with an access token of any "
         "permission; `off`, nobody: it is 404.",
     )
+    docs: Literal["on", "off"] = Field(
+        default="on",
+        description="Whether `/docs` shows the OpenAPI document as a page on which calls can be tried. While it does, "
+        "the API also answers pages of the origin `null`, without cookies. `off`, or `KEYWRIGHT_OPENAPI` other than "
+        "`on`: it is 404.",
+    )
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, separated by commas, such as "
@@ -302,6 +308,11 @@ class Settings(DatabaseSettings):
                 "KEYWRIGHT_ISSUER must be an https:// URL without query or fragment (http:// only on a loopback host)"
             )
         return self
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether `/docs` is served: it contains the whole document, so only where everybody may read that."""
+        return self.docs == "on" and self.openapi == "on"
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

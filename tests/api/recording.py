@@ -125,7 +125,8 @@ async def opened(folder: Path) -> AsyncIterator[Service]:
         )
         return chosen[0]
 
-    noted = Noted(create_app(Settings(issuer=ISSUER, audience="urn:acme", database_url=url), change=change))
+    settings = Settings(issuer=ISSUER, audience="urn:acme", database_url=url, docs="off")
+    noted = Noted(create_app(settings, change=change))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(noted), base_url="http://keywright") as http:
         try:
             yield Service(http, noted, chosen[0])

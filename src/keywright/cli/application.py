@@ -10,6 +10,7 @@ from keywright import __version__
 from keywright.cli import option_types
 from keywright.cli.audit import audit
 from keywright.cli.commands import Group
+from keywright.cli.console import console
 from keywright.cli.dev import dev
 from keywright.cli.keys.management import keys
 from keywright.cli.migrate import migrate
@@ -57,3 +58,4 @@ app.add_command(migrate)
 app.add_command(keys)
 app.add_command(verifiers)
 app.add_command(audit)
+app.add_command(console)

@@ -18,6 +18,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".toml": "text/plain; charset=utf-8",
     ".ts": "text/plain; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
     "": "text/plain; charset=utf-8",
 }
 

@@ -7,7 +7,7 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -77,6 +77,7 @@ class ServiceApp(Front):
         forward_auth: Answers proxies; None for no such paths.
         fast_path: The fast path, which `api.server.protocol` tries before it comes here; None for none.
         connections: The count of connections, which `api.server.protocol` keeps; None for no bound.
+        for_pages: Wraps the verifications, so that pages of other origins may ask for them; None for no pages.
     """
 
     def __init__(
@@ -88,9 +89,13 @@ class ServiceApp(Front):
         forward_auth: ForwardAuth | None = None,
         fast_path: FastPath | None = None,
         connections: Connections | None = None,
+        for_pages: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         proxies = [] if forward_auth is None else [(FORWARD_AUTH_PATHS, forward_auth)]
-        super().__init__(app, [(_PATHS, _Verifications(checker, callers)), *proxies])
+        verifications: ASGIApp = _Verifications(checker, callers)
+        if for_pages is not None:
+            verifications = for_pages(verifications)
+        super().__init__(app, [(_PATHS, verifications), *proxies])
         self.fast_path = fast_path
         self.connections = connections
 
