@@ -20,6 +20,9 @@ from keywright.service.management.task_ports import KeyTaskStore, Removable
 REPORTERS_KEPT: Final = timedelta(days=7)
 """How long after its last batch of uses the number of a reporter is kept."""
 
+PREVIEWS_KEPT: Final = timedelta(days=1)
+"""How long a preview of a revocation of many keys is kept that was never started."""
+
 EVENTS_IN_A_STEP: Final = 100
 """The most events in one step: they are read and verified before."""
 
@@ -44,6 +47,8 @@ class Retention:
             Removable.USAGE: self.usage,
             Removable.SOURCES: self.sources,
             Removable.RECEIPTS: self.receipts,
+            Removable.PREVIEWS: PREVIEWS_KEPT,
+            Removable.BULK_REVOCATIONS: self.receipts,
             Removable.SESSIONS: self.sessions,
         }
         return ((kind, at - age) for kind, age in kept.items() if age is not None)

@@ -18,10 +18,12 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
+from keywright.service.operator.ports import BulkRevocation
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.postgres import checking_statements as checking_sql
+from keywright.storage.postgres import operator_statements as operator_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
@@ -30,8 +32,8 @@ from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
 from keywright.storage.shared import checking_rows, rows, statements
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
-from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, Row
-from keywright.storage.shared.store import SharedStore
+from keywright.storage.shared.operator_store import OperatorStore
+from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, EventRow, Row
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
@@ -41,9 +43,9 @@ LOOK_UP_LANES = 2
 """Statements under way at once that look up what waits together."""
 
 
-class PostgresStore(SharedStore):
+class PostgresStore(OperatorStore):
     """
-    All of `service.management.ports` and `service.checking.ports` in PostgreSQL, to be closed after use.
+    All ports of `service.management`, `.operator` and `.checking` in PostgreSQL, to be closed after use.
 
     Look-ups that wait at the same time are one statement: 60 000 a second with 64 callers, instead of 19 000.
 
@@ -161,6 +163,16 @@ class PostgresStore(SharedStore):
         """See `AuditStore.erase`."""
         row = rows.event_row(erasure, POSTGRES)
         await self._execute(None, retention_sql.ERASE, row.id, row.org_id, row.occurred_at, row.data, row.digest)
+        self._wake()
+
+    async def revoke_many(
+        self, revocation: BulkRevocation, events: Sequence[Event], *, position: UUID, finished_at: datetime | None
+    ) -> None:
+        """See `OperatorStore.revoke_many`."""
+        added = [rows.event_row(event, POSTGRES_TEXTS) for event in events]
+        columns = [[row[column] for row in added] for column in range(len(EventRow._fields))]
+        step = (revocation.id, revocation.position, position, finished_at, revocation.reason.value)
+        await self._execute(None, operator_sql.REVOKE_MANY, *step, *columns)
         self._wake()
 
     async def find_key(self, digest: bytes) -> KeyFacts | None:
