@@ -30,6 +30,9 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
+from keywright.api.operator.bulk import BulkRevocationRoutes
+from keywright.api.operator.routes import OperatorKeyRoutes, OperatorLogRoutes
+from keywright.api.operator.verifiers import VerifierRoutes
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -42,7 +45,7 @@ from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
-from keywright.service.background_tasks import KeyTasks, ProcessTasks
+from keywright.service.background_tasks import BackgroundTasks, KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
@@ -53,6 +56,8 @@ from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
+from keywright.service.operator.bulk import BulkRevocations, OperatorTasks
+from keywright.service.operator.lookup import Lookup
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId, SigningKeys
 from keywright.service.turns import Turns
@@ -149,6 +154,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         proxies=settings.proxy_networks,
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
+        operator_org=settings.operator_org,
     )
     edge: ASGIApp = Routes(
         _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
@@ -176,6 +182,7 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
         UsageRoutes(usage),
         EventRoutes(management),
         OptionsRoutes(management),
+        *_operator_groups(plugs, checking, management, usage),
     ]
     follower = checking.feed.follower
     health = HealthRoutes(
@@ -186,6 +193,23 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
     document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
     return [*documented, FeedRoutes(checking.feed), health, *document, *metrics]
+
+
+def _operator_groups(
+    plugs: Plugs, checking: "_CheckingParts", management: Management, usage: UsageReports
+) -> list[object]:
+    lookup = Lookup(store=plugs.store, management=management)
+    revocations = _bulk_revocations(plugs, management.turns)
+    return [
+        OperatorKeyRoutes(lookup, usage),
+        OperatorLogRoutes(lookup),
+        BulkRevocationRoutes(revocations),
+        VerifierRoutes(checking.callers.verifiers),
+    ]
+
+
+def _bulk_revocations(plugs: Plugs, turns: Turns) -> BulkRevocations:
+    return BulkRevocations(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, turns=turns)
 
 
 def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
@@ -252,7 +276,26 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: tuple[ChangeFollower, ProcessTasks, KeyTasks]
+    background: "_Background"
+
+
+@dataclass(frozen=True, slots=True)
+class _Background:
+    """
+    What runs beside requests, to be closed in reverse order: tasks write what is left before the store closes.
+
+    The tasks start the change follower, too.
+    """
+
+    follower: ChangeFollower
+    process_tasks: ProcessTasks
+    key_tasks: KeyTasks
+    operator_tasks: OperatorTasks
+
+    @property
+    def tasks(self) -> tuple[BackgroundTasks, ...]:
+        """All tasks, in the order of their start."""
+        return self.process_tasks, self.key_tasks, self.operator_tasks
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -300,7 +343,12 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        (follower, _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)),
+        _Background(
+            follower,
+            _process_tasks(settings, plugs, follower, usage),
+            _key_tasks(settings, plugs),
+            OperatorTasks(revocations=_bulk_revocations(plugs, _few_turns(plugs))),
+        ),
     )
 
 
@@ -360,26 +408,22 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(
-    plugs: Plugs, background: tuple[ChangeFollower, ProcessTasks, KeyTasks], measures: Measures
-) -> Lifespan[Any]:
+def _lifespan(plugs: Plugs, background: "_Background", measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
         await plugs.limiter.start()
         await plugs.store.start()
-        _, process_tasks, key_tasks = background
-        # These start the change follower, too.
-        process_tasks.start()
-        key_tasks.start()
+        for tasks in background.tasks:
+            tasks.start()
         measures.start()
         try:
             yield
         finally:
             await measures.close()
-            # In reverse order: the tasks write what is left before the store closes.
-            for work in reversed(background):
-                await work.close()
+            for tasks in reversed(background.tasks):
+                await tasks.close()
+            await background.follower.close()
             await plugs.signing_keys.close()
             await plugs.limiter.close()
             await plugs.store.close()

@@ -166,8 +166,8 @@ class OperatorStore(Store, Protocol):
         """Store a revocation that was previewed."""
         ...
 
-    async def bulk_revocation(self, reader: UUID, id_: UUID) -> BulkRevocation | None:
-        """Give one revocation of many keys."""
+    async def bulk_revocation(self, reader: UUID | None, id_: UUID) -> BulkRevocation | None:
+        """Give one revocation of many keys; None as the reader is a background task."""
         ...
 
     async def bulk_revocations(self, reader: UUID, *, limit: int, before: UUID | None) -> Sequence[BulkRevocation]:

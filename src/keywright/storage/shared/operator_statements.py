@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from keywright.service.operator.ports import EXAMINED_IN_A_STEP, KEYS_IN_A_STEP, Target
+from keywright.service.operator.ports import KEYS_IN_A_STEP, Target
 from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.operator_rows import STORED_COLUMNS, BulkRow
 from keywright.storage.shared.rows import EventRow
@@ -108,16 +108,16 @@ def events_of_all(dialect: Dialect) -> str:
 
 
 def _examined(target: Target) -> tuple[str, str]:
-    """Give the keys to examine, above `$1`, and the condition for those that match; the values of *target* follow."""
-    creator = "$2" if target.org_id is None else "$3"
-    # An order by both columns can be had from one index alone.
+    """Give the keys to examine and the condition for those that match. Values: see `count_revocable`."""
+    creator = "$3" if target.org_id is None else "$4"
+    # An order by both columns can be had from one index alone. The plan for an unknown LIMIT reads no table to its end.
     above, order = ("id > $1", "id")
     if target.org_id is not None:
-        above, order = "(org_id, id) > ($2, $1) AND (org_id, id) <= ($2, {last})", "org_id, id"
+        above, order = "(org_id, id) > ($3, $1) AND (org_id, id) <= ($3, {last})", "org_id, id"
     examined = f"""
         SELECT id, org_id, created_by, revoked_at, deleted_at FROM api_keys
         WHERE {above} {"" if target.org_id is None else "AND deleted_at IS NULL"}
-        ORDER BY {order} LIMIT {EXAMINED_IN_A_STEP}
+        ORDER BY {order} LIMIT $2
     """  # noqa: S608
     matches = "revoked_at IS NULL AND deleted_at IS NULL"
     return examined, matches if target.created_by is None else f"{matches} AND created_by = {creator}"
@@ -130,7 +130,8 @@ def count_revocable(dialect: Dialect, target: Target) -> str:
     """
     Count the keys to revoke of each organization, and then all that were examined, with the last id.
 
-    Values: the id to begin above, the organization and the creator of *target*, as far as it has them.
+    Values: the id to begin above, the most keys to examine, then the organization and the creator of *target*, as far
+    as it has them.
     """
     examined, matches = _examined(target)
     return f"""

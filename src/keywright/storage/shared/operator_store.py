@@ -9,6 +9,7 @@ from uuid import UUID
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import MOST_EXAMINED, EventFilter, Found, KeyFilter, Link
 from keywright.service.operator.ports import (
+    EXAMINED_IN_A_STEP,
     Actor,
     Batch,
     BulkRevocation,
@@ -117,13 +118,17 @@ class OperatorStore(SharedStore):
     async def count_revocable(self, reader: UUID, target: Target, *, after: UUID) -> Counted:
         """See `OperatorStore.count_revocable`."""
         statement = sql.count_revocable(self._dialect, target)
-        return operator_rows.counted(self._decoding, await self._rows(reader, statement, after, *_given(target)))
+        return operator_rows.counted(
+            self._decoding, await self._rows(reader, statement, after, EXAMINED_IN_A_STEP, *_given(target))
+        )
 
     async def revocable(self, target: Target, *, after: UUID) -> Batch:
         """See `OperatorStore.revocable`."""
         statement = sql.revocable(self._dialect, target)
         # Beside checking, as other background tasks: nobody's turn is used up.
-        return operator_rows.batch(self._decoding, await self._rows(None, statement, after, *_given(target)))
+        return operator_rows.batch(
+            self._decoding, await self._rows(None, statement, after, EXAMINED_IN_A_STEP, *_given(target))
+        )
 
     async def add_preview(self, revocation: BulkRevocation) -> None:
         """See `OperatorStore.add_preview`."""
@@ -131,7 +136,7 @@ class OperatorStore(SharedStore):
         rows.refuse_unstorable(row)
         await self._execute(None, sql.ADD_PREVIEW, *row)
 
-    async def bulk_revocation(self, reader: UUID, id_: UUID) -> BulkRevocation | None:
+    async def bulk_revocation(self, reader: UUID | None, id_: UUID) -> BulkRevocation | None:
         """See `OperatorStore.bulk_revocation`."""
         return next(iter(await self._bulk(reader, sql.BULK, id_)), None)
 
