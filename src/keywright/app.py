@@ -45,7 +45,7 @@ from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
-from keywright.service.background_tasks import BackgroundTasks, KeyTasks, ProcessTasks
+from keywright.service.background_tasks import Background, KeyTasks, ProcessTasks
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
@@ -199,11 +199,10 @@ def _operator_groups(
     plugs: Plugs, checking: "_CheckingParts", management: Management, usage: UsageReports
 ) -> list[object]:
     lookup = Lookup(store=plugs.store, management=management)
-    revocations = _bulk_revocations(plugs, management.turns)
     return [
         OperatorKeyRoutes(lookup, usage),
         OperatorLogRoutes(lookup),
-        BulkRevocationRoutes(revocations),
+        BulkRevocationRoutes(_bulk_revocations(plugs, management.turns)),
         VerifierRoutes(checking.callers.verifiers),
     ]
 
@@ -276,26 +275,7 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: "_Background"
-
-
-@dataclass(frozen=True, slots=True)
-class _Background:
-    """
-    What runs beside requests, to be closed in reverse order: tasks write what is left before the store closes.
-
-    The tasks start the change follower, too.
-    """
-
-    follower: ChangeFollower
-    process_tasks: ProcessTasks
-    key_tasks: KeyTasks
-    operator_tasks: OperatorTasks
-
-    @property
-    def tasks(self) -> tuple[BackgroundTasks, ...]:
-        """All tasks, in the order of their start."""
-        return self.process_tasks, self.key_tasks, self.operator_tasks
+    background: Background
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -343,7 +323,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        _Background(
+        Background(
             follower,
             _process_tasks(settings, plugs, follower, usage),
             _key_tasks(settings, plugs),
@@ -385,20 +365,14 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
 
 
 def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
-    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=_retention(settings))
-
-
-def _retention(settings: Settings) -> Retention:
-    def age(days: int) -> timedelta | None:
-        return timedelta(days=days) if days else None
-
-    return Retention(
-        events=age(settings.keep_events_days),
-        usage=age(settings.keep_usage_days),
-        sources=age(settings.keep_sources_days),
-        receipts=age(settings.keep_receipts_days),
-        sessions=age(settings.keep_sessions_days),
+    retention = Retention.of_days(
+        events=settings.keep_events_days,
+        usage=settings.keep_usage_days,
+        sources=settings.keep_sources_days,
+        receipts=settings.keep_receipts_days,
+        sessions=settings.keep_sessions_days,
     )
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=retention)
 
 
 def from_environment() -> ServiceApp:
@@ -408,22 +382,19 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(plugs: Plugs, background: "_Background", measures: Measures) -> Lifespan[Any]:
+def _lifespan(plugs: Plugs, background: Background, measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()
         await plugs.limiter.start()
         await plugs.store.start()
-        for tasks in background.tasks:
-            tasks.start()
+        background.start()
         measures.start()
         try:
             yield
         finally:
             await measures.close()
-            for tasks in reversed(background.tasks):
-                await tasks.close()
-            await background.follower.close()
+            await background.close()
             await plugs.signing_keys.close()
             await plugs.limiter.close()
             await plugs.store.close()

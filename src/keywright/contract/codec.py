@@ -86,12 +86,13 @@ def _encoded(value: Any) -> str:
 def _decoded(type_: type, value: Any) -> PrivateKey:
     parts = text_format.decode(value) if type_ in _KINDS and isinstance(value, str) else None
     if parts is None or parts.kind is not _KINDS[type_]:
-        raise ValueError("Expected a private key or a credential")
+        raise ValueError(f"Expected a {_NAMES.get(type_, 'text')}")
     secret: PrivateKey = type_(parts)
     return secret
 
 
 _KINDS: Final[dict[type, Kind]] = {PrivateKey: Kind.PRIVATE, VerifierCredential: Kind.VERIFIER}
+_NAMES: Final[dict[type, str]] = {PrivateKey: "private key", VerifierCredential: "credential"}
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encoded)

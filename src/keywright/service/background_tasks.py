@@ -99,6 +99,31 @@ class BackgroundTasks(ABC):
             await asyncio.wait(self._running)
 
 
+class Background:
+    """
+    All that runs beside requests in one process.
+
+    Args:
+        follower: The change follower; the tasks of the process start it.
+        tasks: In the order of their start.
+    """
+
+    def __init__(self, follower: ChangeFollower, *tasks: BackgroundTasks) -> None:
+        self._follower = follower
+        self._tasks = tasks
+
+    def start(self) -> None:
+        """Start all tasks on the running loop."""
+        for tasks in self._tasks:
+            tasks.start()
+
+    async def close(self) -> None:
+        """Close all in reverse order: they write what is left, and the follower needs the store until then."""
+        for tasks in reversed(self._tasks):
+            await tasks.close()
+        await self._follower.close()
+
+
 class ProcessStore(CheckingStore, SessionStore, Protocol):
     """Stores the session of a process, its acknowledgements and its usage."""
 

@@ -22,14 +22,14 @@ from keywright.keys.record import Secret
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import Link
 from keywright.service.operator.bulk import PREVIEW_LASTS
-from keywright.service.operator.lookup import Finding
+from keywright.service.operator.lookup import FoundByText
 from keywright.service.operator.ports import BulkRevocation, CountedOrganization
 from keywright.service.principal import Principal
 from keywright.service.verifier_sessions import Receipt
 from keywright.service.verifiers import Verifier
 
 
-def found_response(finding: Finding, principal: Principal, now: datetime) -> FoundApiKeyResponse:
+def found_response(finding: FoundByText, principal: Principal, now: datetime) -> FoundApiKeyResponse:
     """Give a key that a text belongs to; *principal* is the operator."""
     key = finding.key
     return FoundApiKeyResponse(

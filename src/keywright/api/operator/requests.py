@@ -51,7 +51,11 @@ class OrganizationsQuery(PageQuery):
 class FindApiKeyRequest(BaseModel):
     """A text that belongs to one key."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"text": "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui"}]},
+    )
 
     text: str = Field(
         min_length=1,

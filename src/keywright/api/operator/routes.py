@@ -87,7 +87,9 @@ class OperatorKeyRoutes:
             self._management.turns, principal, page.items, response, query.link_to(KEYS, page.next)
         )
 
-    @operation("POST", f"{KEYS}/find", tag=TAG, summary="Find API Key", answers=FoundApiKeyResponse)
+    @operation(
+        "POST", f"{KEYS}/find", tag=TAG, summary="Find API Key", answers=FoundApiKeyResponse, refusals=("not_found",)
+    )
     async def find_api_key(self, principal: MayOperate, wanted: Body[FindApiKeyRequest]) -> Response:
         """
         Find the key of any organization that a text belongs to: its id, or a public or private key, of a pair that has

@@ -9,7 +9,7 @@ hash from which the rest of the chain follows. An event that does not verify is 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from keywright.service.management.audit import BEGIN, Erasures, Head, Walk
@@ -38,6 +38,11 @@ class Retention:
     sources: timedelta | None = None
     receipts: timedelta | None = None
     sessions: timedelta | None = None
+
+    @classmethod
+    def of_days(cls, **days: int) -> Self:
+        """Give the retention with these numbers of days by kind; 0 for ever."""
+        return cls(**{kind: timedelta(days=number) if number else None for kind, number in days.items()})
 
     def due(self, at: datetime) -> Iterator[tuple[Removable, datetime]]:
         """Give each kind of rows but events, with the time up to which its rows go at *at*."""

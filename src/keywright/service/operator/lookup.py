@@ -23,7 +23,7 @@ class FoundBy(StrEnum):
     PRIVATE_KEY = "private_key"
 
 
-class Finding(NamedTuple):
+class FoundByText(NamedTuple):
     """A key, by what it was found, and the pair that the text belongs to; None for an id."""
 
     by: FoundBy
@@ -49,7 +49,7 @@ class Lookup:
     store: OperatorStore
     management: Management
 
-    async def find(self, principal: Principal, text: str) -> Finding | None:
+    async def find(self, principal: Principal, text: str) -> FoundByText | None:
         """
         Find a key, a deleted one, too.
 
@@ -61,7 +61,7 @@ class Lookup:
         reader, text = principal.organization.id, text.strip()
         if (key_id := _id(text)) is not None:
             found = await self.store.find_by_id(reader, key_id)
-            return None if found is None else Finding(FoundBy.ID, found, None)
+            return None if found is None else FoundByText(FoundBy.ID, found, None)
         if (public := parse_public(text)) is not None:
             pair = await self.store.find_by_public_key(reader, public.value)
             # The text of a pair has the brand and the environment, too.
@@ -145,8 +145,8 @@ class Lookup:
         return Page([StoredKey(organization=organization, api_key=key) for key in page.items], page.next)
 
 
-def _found(by: FoundBy, pair: FoundKey | None) -> Finding | None:
-    return None if pair is None else Finding(by, pair.key, pair.secret)
+def _found(by: FoundBy, pair: FoundKey | None) -> FoundByText | None:
+    return None if pair is None else FoundByText(by, pair.key, pair.secret)
 
 
 def _id(text: str) -> UUID | None:

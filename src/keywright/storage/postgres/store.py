@@ -32,7 +32,7 @@ from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
 from keywright.storage.shared import checking_rows, rows, statements
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
-from keywright.storage.shared.operator_store import OperatorStore
+from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, EventRow, Row
 from keywright.storage.url import PostgresUrl
 
@@ -43,7 +43,7 @@ LOOK_UP_LANES = 2
 """Statements under way at once that look up what waits together."""
 
 
-class PostgresStore(OperatorStore):
+class PostgresStore(SharedOperatorStore):
     """
     All ports of `service.management`, `.operator` and `.checking` in PostgreSQL, to be closed after use.
 

@@ -27,7 +27,7 @@ from keywright.storage.shared.statements import Dialect
 from keywright.storage.shared.store import LAST_ID, SharedStore
 
 
-class OperatorStore(SharedStore):
+class SharedOperatorStore(SharedStore):
     """
     Reads keys, events and organizations of all organizations, and the revocations of many keys.
 

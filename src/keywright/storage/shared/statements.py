@@ -45,7 +45,7 @@ class Dialect:
         ends: The condition that a text ends with `{0}`.
         includes: The condition that a text contains `{}`, letter by letter.
         digests: Puts all values of a column `digest` together.
-        with_secrets: Joins to a key `k` its current secret, `s`, and the one that the last rotation replaced, `r`.
+        with_secrets: Joins to a key `k` its current secret `s`, and the one that the last rotation replaced, `r`.
         last_id: An id after every other.
         list_newest: A page of keys. Values: organization, the id to begin below, the most rows to give.
         list_some: The same with `{}` where further conditions stand, by whether all have one external id, and whether
@@ -311,8 +311,6 @@ _SECRET: Final = readers.columns(readers.KeyReader.secret, "s")
 _NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
 
 _HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
-
-
 _HOURS: Final = "SELECT h.hour AS since, h.count FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3"
 
 

@@ -32,7 +32,7 @@ from keywright.storage.migrations import MIGRATE
 from keywright.storage.shared import checking_rows, rows
 from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
-from keywright.storage.shared.operator_store import OperatorStore
+from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import retention
@@ -51,7 +51,7 @@ _LONGEST_QUEUE_OF_READS = 1024
 _MOST_KEYS_AT_ONCE = 1000
 
 
-class SqliteStore(OperatorStore):
+class SqliteStore(SharedOperatorStore):
     """
     All ports of `service.management`, `.operator` and `.checking` in a SQLite file, to be closed after use.
 
