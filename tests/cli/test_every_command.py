@@ -13,7 +13,7 @@ from tests.cli.in_folder import run
 CREATING = {("serve",), ("dev",), ("migrate",)}
 """The commands that may create a database."""
 
-ON_THE_DATABASE = {path for path in LEAVES if path[0] in ("verifiers", "audit")}
+ON_THE_DATABASE = {path for path in LEAVES if path[0] in ("verifiers", "operator", "audit")}
 EXAMPLES = [(path, example) for path, command in commands() for example in command.examples]
 NAMES = [" ".join(path) for path, _ in commands()]
 

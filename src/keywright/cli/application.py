@@ -13,6 +13,7 @@ from keywright.cli.commands import Group
 from keywright.cli.dev import dev
 from keywright.cli.keys.management import keys
 from keywright.cli.migrate import migrate
+from keywright.cli.operator import operator
 from keywright.cli.verifiers import verifiers
 
 
@@ -56,4 +57,5 @@ app.add_command(dev)
 app.add_command(migrate)
 app.add_command(keys)
 app.add_command(verifiers)
+app.add_command(operator)
 app.add_command(audit)
