@@ -45,7 +45,7 @@ from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
-from keywright.service.background_tasks import Background, KeyTasks, ProcessTasks
+from keywright.service.background_tasks import KeyTasks, ProcessTasks, ProcessWork
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
@@ -275,7 +275,7 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: Background
+    background: ProcessWork
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -323,7 +323,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        Background(
+        ProcessWork(
             follower,
             _process_tasks(settings, plugs, follower, usage),
             _key_tasks(settings, plugs),
@@ -365,13 +365,8 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
 
 
 def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
-    retention = Retention.of_days(
-        events=settings.keep_events_days,
-        usage=settings.keep_usage_days,
-        sources=settings.keep_sources_days,
-        receipts=settings.keep_receipts_days,
-        sessions=settings.keep_sessions_days,
-    )
+    kinds = ("events", "usage", "sources", "receipts", "sessions")
+    retention = Retention.of_days(**{kind: getattr(settings, f"keep_{kind}_days") for kind in kinds})
     return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=retention)
 
 
@@ -382,7 +377,7 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _lifespan(plugs: Plugs, background: Background, measures: Measures) -> Lifespan[Any]:
+def _lifespan(plugs: Plugs, background: ProcessWork, measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()

@@ -63,7 +63,7 @@ def test_find(database: Database) -> None:
     store(database, made)
     found = answered(run(database, "find", str(made.api_key.id), "--json"))
     assert (found["id"], found["organization"]) == (str(made.api_key.id), str(made.organization.id))
-    leaked = run(database, "find", "-", given=f"{pair.private.reveal()}\n")
+    leaked = run(database, "find", given=f"{pair.private.reveal()}\n")
     assert str(made.api_key.id) in leaked.stdout
     assert pair.private.reveal() not in leaked.stdout + leaked.stderr
     assert run(database, "find", "nothing").returncode == 1

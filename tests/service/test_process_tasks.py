@@ -9,7 +9,7 @@ import pytest
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.usage import UsageBook, UsageSource, hour_of
-from keywright.service.background_tasks import Background, ProcessTasks
+from keywright.service.background_tasks import ProcessTasks, ProcessWork
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
 from keywright.service.change_log import ChangeLog
@@ -242,7 +242,7 @@ async def test_ending_before_the_beginning(process: Process) -> None:
 
 async def test_all_of_a_process(process: Process) -> None:
     """The tasks of a process start and end together; the follower ends last, after what it acknowledged is stored."""
-    background = Background(process.follower, process.tasks)
+    background = ProcessWork(process.follower, process.tasks)
     background.start()
     await until(lambda: process.follower.since is not None)
     await background.close()

@@ -40,7 +40,7 @@ _reason = click.option(
     cls=Group,
     examples=(
         "keywright operator organizations",
-        "cat leaked-key.txt | keywright operator find -",
+        "cat leaked-key.txt | keywright operator find",
         "keywright operator revoke-all --created-by 'auth0|6543210fedcba'",
     ),
 )
@@ -56,18 +56,21 @@ def operator() -> None:
 @operator.command(
     examples=(
         "keywright operator find 019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b55",
-        "cat leaked-key.txt | keywright operator find -",
+        "cat leaked-key.txt | keywright operator find",
     )
 )
 @click.argument(
-    "text", metavar="TEXT", help="An id or a public key; - to read from standard input, as for a private key."
+    "text",
+    required=False,
+    metavar="TEXT",
+    help="An id or a public key; read from standard input where it is absent, as for a private key.",
 )
 @option_types.as_json
-def find(text: str, as_json: bool) -> None:
+def find(text: str | None, as_json: bool) -> None:
     """Show the key that an id, a public key or a leaked private key belongs to; a deleted one, too."""
 
     async def work(office: "_Office") -> Any:
-        wanted = sys.stdin.read() if text == "-" else text
+        wanted = sys.stdin.read() if text is None else text
         return await office.lookup.find(office.principal, wanted)
 
     found = _run(work)

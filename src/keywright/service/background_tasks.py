@@ -99,7 +99,7 @@ class BackgroundTasks(ABC):
             await asyncio.wait(self._running)
 
 
-class Background:
+class ProcessWork:
     """
     All that runs beside requests in one process.
 
