@@ -88,7 +88,8 @@ def service(
 ) -> Iterator[LiveService]:
     """The running service, on each store; tests keep apart by using organisations of their own."""
     url = database_url(request.param, tmp_path_factory.mktemp("db"), request)
-    with start_service(environment(issuer, database_url=url)) as live:
+    # Nobody of these tests is of the operator's organization.
+    with start_service(environment(issuer, database_url=url, operator_org="org_operators")) as live:
         yield live
 
 

@@ -29,6 +29,9 @@ from keywright.api.keys.rotation import RotationRoutes
 from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
+from keywright.api.operator.bulk import BulkRevocationRoutes
+from keywright.api.operator.routes import OperatorKeyRoutes, OperatorLogRoutes
+from keywright.api.operator.verifiers import VerifierRoutes
 from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
@@ -47,7 +50,7 @@ from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
-from keywright.service.background_tasks import KeyTasks, ProcessTasks
+from keywright.service.background_tasks import KeyTasks, ProcessTasks, ProcessWork
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
@@ -59,6 +62,8 @@ from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
+from keywright.service.operator.bulk import BulkRevocations, OperatorTasks
+from keywright.service.operator.lookup import Lookup
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId, SigningKeys
 from keywright.service.turns import Turns
@@ -153,6 +158,7 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         proxies=settings.proxy_networks,
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
+        operator_org=settings.operator_org,
     )
     groups = _groups(settings, plugs, checking)
     edge: ASGIApp = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
@@ -177,6 +183,7 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
         UsageRoutes(usage),
         EventRoutes(management),
         OptionsRoutes(management),
+        *_operator_groups(plugs, checking, management, usage),
     ]
     follower = checking.feed.follower
     health = HealthRoutes(
@@ -187,6 +194,22 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
     document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
     return [*documented, FeedRoutes(checking.feed), health, *document, *metrics]
+
+
+def _operator_groups(
+    plugs: Plugs, checking: "_CheckingParts", management: Management, usage: UsageReports
+) -> list[object]:
+    lookup = Lookup(store=plugs.store, management=management)
+    return [
+        OperatorKeyRoutes(lookup, usage),
+        OperatorLogRoutes(lookup),
+        BulkRevocationRoutes(_bulk_revocations(plugs, management.turns)),
+        VerifierRoutes(checking.callers.verifiers),
+    ]
+
+
+def _bulk_revocations(plugs: Plugs, turns: Turns) -> BulkRevocations:
+    return BulkRevocations(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, turns=turns)
 
 
 def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
@@ -251,7 +274,7 @@ class _CheckingParts:
     checker: Checker
     callers: Callers
     feed: FeedParts
-    background: tuple[ChangeFollower, ProcessTasks, KeyTasks, WarmUp]
+    background: ProcessWork
 
 
 def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
@@ -280,7 +303,6 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         turns=_turns(plugs, "look-ups"),
         on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
     )
-    tasks = _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs)
     return _CheckingParts(
         Checker(
             verification=verification,
@@ -294,7 +316,13 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
         ),
         callers,
         FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
-        (follower, *tasks, _warm_up(settings, plugs, follower, cache)),
+        ProcessWork(
+            follower,
+            _process_tasks(settings, plugs, follower, usage),
+            _key_tasks(settings, plugs),
+            OperatorTasks(revocations=_bulk_revocations(plugs, _few_turns(plugs))),
+            _warm_up(settings, plugs, follower, cache),
+        ),
     )
 
 
@@ -345,20 +373,9 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
 
 
 def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
-    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=_retention(settings))
-
-
-def _retention(settings: Settings) -> Retention:
-    def age(days: int) -> timedelta | None:
-        return timedelta(days=days) if days else None
-
-    return Retention(
-        events=age(settings.keep_events_days),
-        usage=age(settings.keep_usage_days),
-        sources=age(settings.keep_sources_days),
-        receipts=age(settings.keep_receipts_days),
-        sessions=age(settings.keep_sessions_days),
-    )
+    kinds = ("events", "usage", "sources", "receipts", "sessions")
+    retention = Retention.of_days(**{kind: getattr(settings, f"keep_{kind}_days") for kind in kinds})
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=retention)
 
 
 def from_environment() -> ServiceApp:
@@ -379,19 +396,13 @@ def _lifespan(plugs: Plugs, checking: _CheckingParts, measures: Measures) -> Lif
         await plugs.signing_keys.start()
         await plugs.limiter.start()
         await plugs.store.start()
-        _, process_tasks, key_tasks, warm_up = checking.background
-        # These start the change follower, too.
-        process_tasks.start()
-        key_tasks.start()
-        warm_up.start()
+        checking.background.start()
         measures.start()
         try:
             yield
         finally:
             await measures.close()
-            # In reverse order: the tasks write what is left before the store closes.
-            for work in reversed(checking.background):
-                await work.close()
+            await checking.background.close()
             await plugs.signing_keys.close()
             await plugs.limiter.close()
             await plugs.store.close()

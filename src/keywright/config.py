@@ -99,6 +99,13 @@ class Settings(DatabaseSettings):
         "`verify:api_keys`. `enforce`: a permission must be in `permissions`, or in `scope` where that claim "
         "is absent.",
     )
+    operator_org: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="The operator's own organization, as the organization claim names it. A token of it whose "
+        "`permissions` claim has `operate:api_keys` may use `/api/v2/operator/`. Nobody may unless set.",
+    )
     grantable_scopes_claim: str | None = Field(
         default=None,
         max_length=255,

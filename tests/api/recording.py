@@ -32,6 +32,7 @@ from keywright.storage.migrate import migrate
 
 RECORDED = Path(__file__).parent / "recorded"
 KEYS = "/api/v2/api-keys"
+OPERATOR = "/api/v2/operator"
 NOW = datetime(2026, 11, 23, 12, 0, 0, 120_340, tzinfo=UTC)
 ISSUER = "https://id.acme.example/"
 FIRST = UUID("019a5d2e-7c1f-7c44-9b0e-000000000001")
@@ -44,6 +45,16 @@ OPERATIONS = (
     *(("PUT", f"{KEYS}/{{key_id}}/revoke"), ("GET", f"{KEYS}/{{key_id}}/revocation")),
     *(("GET", f"{KEYS}/{{key_id}}/usage"), ("GET", f"{KEYS}/{{key_id}}/events")),
     *(("GET", "/api/v2/api-key-events"), ("GET", "/api/v2/api-key-options")),
+    *(("GET", f"{OPERATOR}/api-keys"), ("POST", f"{OPERATOR}/api-keys/find")),
+    *(("GET", f"{OPERATOR}/api-keys/{{key_id}}"), ("PUT", f"{OPERATOR}/api-keys/{{key_id}}/revoke")),
+    *(("GET", f"{OPERATOR}/api-keys/{{key_id}}/{part}") for part in ("revocation", "usage")),
+    *(("GET", f"{OPERATOR}/api-key-events"), ("GET", f"{OPERATOR}/organizations")),
+    ("GET", f"{OPERATOR}/organizations/{{org_id}}"),
+    *((method, f"{OPERATOR}/bulk-revocations") for method in ("POST", "GET")),
+    ("PUT", f"{OPERATOR}/bulk-revocations/{{revocation_id}}/start"),
+    ("GET", f"{OPERATOR}/bulk-revocations/{{revocation_id}}"),
+    *(("GET", f"{OPERATOR}/verifiers"), ("POST", f"{OPERATOR}/verifiers")),
+    ("PUT", f"{OPERATOR}/verifiers/{{name}}/revoke"),
 )
 """Every operation behind an access token."""
 

@@ -18,10 +18,11 @@ from tests.conftest import on_any_store
 
 EVENTS = "/api/v2/api-key-events"
 OPTIONS = "/api/v2/api-key-options"
+OPERATOR = "/api/v2/operator"
 ONE = f"{KEYS}/{{key_id}}"
 ALL_PERMISSIONS = [
     *("create:api_keys", "read:api_keys", "update:api_keys", "revoke:api_keys", "delete:api_keys"),
-    *("verify:api_keys", "read:api_key_events"),
+    *("verify:api_keys", "read:api_key_events", "operate:api_keys"),
 ]
 
 
@@ -64,6 +65,28 @@ OPERATIONS = {
     ("GET", OPTIONS): Operation("read:api_keys", 200),
     ("POST", VERIFY): Operation("verify:api_keys", 200, {"key": "a key"}, granted=False),
     ("POST", BATCH): Operation("verify:api_keys", 200, {"keys": [{"key": "a key"}]}, granted=False),
+    # No token of a tenant opens the operator's door, with the permission, too.
+    **{
+        (method, f"{OPERATOR}/{path}"): Operation("operate:api_keys", 403, {"text": "a key"}, granted=False)
+        for method, path in (
+            ("GET", "api-keys"),
+            ("POST", "api-keys/find"),
+            ("GET", "api-keys/{key_id}"),
+            ("PUT", "api-keys/{key_id}/revoke"),
+            ("GET", "api-keys/{key_id}/revocation"),
+            ("GET", "api-keys/{key_id}/usage"),
+            ("GET", "api-key-events"),
+            ("GET", "organizations"),
+            ("GET", "organizations/{org_id}"),
+            ("POST", "bulk-revocations"),
+            ("GET", "bulk-revocations"),
+            ("GET", "bulk-revocations/{revocation_id}"),
+            ("PUT", "bulk-revocations/{revocation_id}/start"),
+            ("GET", "verifiers"),
+            ("POST", "verifiers"),
+            ("PUT", "verifiers/{name}/revoke"),
+        )
+    },
 }
 TOKENS = ["none", "expired", "wrong audience", "no organization", "missing permission", "just the permission", "full"]
 TARGETS = ["own", "foreign", "absent", "malformed", "deleted"]
@@ -123,6 +146,8 @@ def target_id(kind: str, caller: Caller, other: Caller) -> str:
 def expected(operation: Operation, token: str, target: str | None) -> tuple[int, str | None]:
     # Parameters are read before the token is looked at only where the framework does so; a caller without a good
     # token learns nothing of any key either way.
+    if operation.permission == "operate:api_keys" and token not in TOKEN_ANSWERS:
+        token = "missing permission"
     if token == "full" and not operation.granted:
         token = "missing permission"
     if token in TOKEN_ANSWERS:
@@ -151,7 +176,7 @@ def test_matrix(caller: Caller, method: str, path: str) -> None:
                 kept[target] = key_id
             response = http.request(
                 method,
-                path.format(key_id=key_id),
+                path.format(key_id=key_id, org_id=theirs["org_id"], revocation_id=key_id, name="x"),
                 json=operation.body,
                 headers=headers_for(token, caller, operation.permission),
             )

@@ -335,3 +335,26 @@ async def test_permissions(
     """Permissions come from `permissions`, or from a `scope` that names one or must, or from being a token at all."""
     principal = await make_access_tokens(permissions=policy).authenticate(issuer.token(claims(**changes)))
     assert principal.may(Permission.CREATE) is may_create
+
+
+@pytest.mark.parametrize("policy", PermissionPolicy)
+@pytest.mark.parametrize(
+    ("changed", "operates"),
+    [
+        ({"permissions": ["operate:api_keys"]}, True),
+        ({"permissions": ["read:api_keys"], "scope": "operate:api_keys"}, False),
+        ({"permissions": [], "scope": "operate:api_keys"}, False),
+        ({"scope": "operate:api_keys"}, False),
+        ({}, False),
+    ],
+)
+async def test_operators(
+    policy: PermissionPolicy,
+    changed: dict[str, Any],
+    operates: bool,
+    issuer: Issuer,
+    make_access_tokens: MakeAccessTokens,
+) -> None:
+    """`operate:api_keys` counts from the claim `permissions` alone, whatever the policy is and the scope says."""
+    principal = await make_access_tokens(permissions=policy).authenticate(issuer.token(claims(**changed)))
+    assert principal.may(Permission.OPERATE) is operates

@@ -115,3 +115,38 @@ def test_not_grantable(grantable: tuple[str, ...] | None, lacking: tuple[str, ..
         grantable=grantable,
     )
     assert principal.not_grantable(("reports:read", "orders:*")) == lacking
+
+
+def test_operating_is_never_implied() -> None:
+    """Neither an unlimited token nor one whose granted permissions name it may operate; the flag alone decides."""
+    organization = Organization.named(ISSUER, "org_1")
+    for granted_, operates in (
+        (None, False),
+        (frozenset({"operate:api_keys"}), False),
+        (frozenset(Permission), False),
+        (frozenset[str](), True),
+    ):
+        principal = Principal(
+            issuer=ISSUER,
+            subject="s",
+            client_id=None,
+            organization=organization,
+            granted=granted_,
+            operates=operates,
+        )
+        assert principal.may(Permission.OPERATE) is operates
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "same"),
+    [
+        ("org_1", "org_1", True),
+        ("org_1", "ORG_1", False),
+        ("6f1f2c1e-3a8e-4b0f-8a43-0f6f5c1e9d21", "6F1F2C1E-3A8E-4B0F-8A43-0F6F5C1E9D21", True),
+        (VERSION_5, VERSION_5.upper(), True),
+        (VERSION_5, str(Organization.named(ISSUER, VERSION_5).id), False),
+    ],
+)
+def test_external_ids(own: str, text: str, same: bool) -> None:
+    """A name has to be the same letter by letter, a UUID in any case; a derived id is no name."""
+    assert Organization.named(ISSUER, own).has_external_id(text) is same

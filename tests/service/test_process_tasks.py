@@ -9,7 +9,7 @@ import pytest
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.usage import MOST_AT_ONCE, UsageBook
-from keywright.service.background_tasks import ProcessTasks, usage_pause
+from keywright.service.background_tasks import ProcessTasks, ProcessWork, usage_pause
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.change_follower import STORED_SECONDS, ChangeFollower
 from keywright.service.change_log import ChangeLog
@@ -287,3 +287,12 @@ async def test_ending_before_the_beginning(process: Process) -> None:
     """A process whose tasks never began can end them."""
     await process.close()
     assert process.store.closed == [SESSION.id]
+
+
+async def test_all_of_a_process(process: Process) -> None:
+    """The tasks of a process start and end together; the follower ends last, after what it acknowledged is stored."""
+    background = ProcessWork(process.follower, process.tasks)
+    background.start()
+    await until(lambda: process.follower.since is not None)
+    await background.close()
+    assert SESSION.id in process.store.closed

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from keywright.keys.record import Status
 from keywright.service.management.ports import EventFilter, KeyFilter
 from keywright.service.management.task_ports import Removable
+from keywright.service.operator.ports import Target
 from keywright.storage.postgres import checking_statements as checking_sql
 from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.shared import filters, statements
+from keywright.storage.shared import operator_statements as operator_sql
 from keywright.storage.shared.recent_use import recently_used
 from tests.postgres import PostgresCluster, migrated_database
 from tests.storage.making import NOON, Database
@@ -116,6 +119,23 @@ STATEMENTS = {
     "idle": (statements.idle(sql.DIALECT), "api_key_secrets_idle_idx"),
     "expiring": (statements.EXPIRING, "api_keys_expires_at_idx"),
     "notice": (sql.ADD_EXPIRY_NOTICE, ONE_KEY),
+    "key by id": (operator_sql.key_by_id(sql.DIALECT), ONE_KEY),
+    "key by digest": (
+        operator_sql.key_by_secret(sql.DIALECT, "secret_digest"),
+        "api_key_secrets_secret_digest_key",
+    ),
+    "key by public key": (operator_sql.key_by_secret(sql.DIALECT, "public_key"), "api_key_secrets_public_key_key"),
+    "keys of all": (operator_sql.keys_of_all(sql.DIALECT).format(""), "api_keys_pkey"),
+    "events of all": (_events(operator_sql.events_of_all(sql.DIALECT), None, None, None), "events_id_key"),
+    "keys of an organization to revoke": (
+        operator_sql.revocable(sql.DIALECT, Target(org_id=UUID(int=1))),
+        "api_keys_newest_idx",
+    ),
+    "keys of a creator to revoke": (operator_sql.revocable(sql.DIALECT, Target(created_by="x")), "api_keys_pkey"),
+    "count of an organization's keys": (
+        operator_sql.count_revocable(sql.DIALECT, Target(org_id=UUID(int=1), created_by="x")),
+        "api_keys_newest_idx",
+    ),
 }
 
 

@@ -127,7 +127,8 @@ class _Schemas:
         self._queries = {kind: components.pop(kind.__name__) for kind in queries}
         written = {kind for found in operations for kind in _classes_of(found.answers)}
         answers = schemas_of(written | _ANSWERS, reference=_REFERENCE)
-        answers["EventResponse"]["properties"]["type"] |= {"enum": [type_.value for type_ in EventType]}
+        for name in ("EventResponse", "OrganizationEventResponse"):
+            answers[name]["properties"]["type"] |= {"enum": [type_.value for type_ in EventType]}
         self.components: dict[str, Any] = dict(sorted({**answers, **components}.items()))
 
     def request(self, kind: Any) -> dict[str, Any]:

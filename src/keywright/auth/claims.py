@@ -11,7 +11,14 @@ from typing import Any, TypeGuard
 
 from keywright.keys.scopes import is_scope
 from keywright.service.faults import InvalidToken, OrganizationRequired
-from keywright.service.principal import Organization, OrganizationFormat, PermissionPolicy, Principal, granted
+from keywright.service.principal import (
+    Organization,
+    OrganizationFormat,
+    Permission,
+    PermissionPolicy,
+    Principal,
+    granted,
+)
 
 LEEWAY_SECONDS = 5
 MAX_AHEAD_SECONDS = 60
@@ -78,13 +85,16 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     if "cnf" in claims:
         # The token is bound to a key or a certificate (RFC 7800) that a bearer request does not show.
         raise InvalidToken("The token is bound to a key, which is not supported.")
+    permissions = _permissions(claims)
     return Principal(
         issuer=rules.issuer,
         subject=subject,
         client_id=_client_id(claims),
         organization=_organization(claims.get(rules.org_claim), rules),
-        granted=granted(rules.permissions, permissions=_permissions(claims), scope=_scope(claims)),
+        granted=granted(rules.permissions, permissions=permissions, scope=_scope(claims)),
         grantable=_grantable(claims, rules.grantable_claim),
+        # Never from `scope`: without RBAC, an issuer grants any scope that a client asks for.
+        operates=permissions is not None and Permission.OPERATE in permissions,
     )
 
 

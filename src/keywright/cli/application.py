@@ -14,6 +14,7 @@ from keywright.cli.console import console
 from keywright.cli.dev import dev
 from keywright.cli.keys.management import keys
 from keywright.cli.migrate import migrate
+from keywright.cli.operator import operator
 from keywright.cli.verifiers import verifiers
 
 
@@ -57,5 +58,6 @@ app.add_command(dev)
 app.add_command(migrate)
 app.add_command(keys)
 app.add_command(verifiers)
+app.add_command(operator)
 app.add_command(audit)
 app.add_command(console)

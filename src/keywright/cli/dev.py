@@ -147,6 +147,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
         database_url=folder.database_url,
         org_claim="org_id",
         permissions="auto",
+        operator_org=session.OPERATOR,
         workers=1,
         metrics="path",
         host=host,
@@ -187,5 +188,6 @@ def _print_session(environment: DevEnvironment, folder: "DevFolder", issuer: "De
     click.echo(f"Metrics are at {url}/metrics. Ctrl-C stops both.", err=True)
     if folder.path == DEFAULT_FOLDER:
         click.echo("In this folder, the other commands find it: keywright keys create NAME.", err=True)
+    click.echo(f"A token of its operator: {session.OPERATOR_TOKEN}", err=True)
     click.echo("Paste this into another terminal:\n", err=True)
     click.echo(session.script(environment, issuer))

@@ -69,18 +69,18 @@ def read_created(response: httpx.Response) -> CreatedApiKeyResponse:
 def read_page(response: httpx.Response) -> ApiKeyPage:
     """Read one page of a list of keys."""
     keys = _read(tuple[ApiKeyResponse, ...], response)
-    return ApiKeyPage(tuple(replace(key, etag=None) for key in keys), _cursor(response))
+    return ApiKeyPage(tuple(replace(key, etag=None) for key in keys), cursor_of(response))
 
 
 def read_events(response: httpx.Response) -> AuditLogPage:
     """Read one page of a list of events."""
-    return AuditLogPage(_read(tuple[EventResponse, ...], response), _cursor(response))
+    return AuditLogPage(_read(tuple[EventResponse, ...], response), cursor_of(response))
 
 
 def read_usage(response: httpx.Response) -> UsagePage:
     """Read the usage of a key with one page of its secrets."""
     usage = _read(UsageResponse, response)
-    return UsagePage(**{each.name: getattr(usage, each.name) for each in fields(usage)}, next=_cursor(response))
+    return UsagePage(**{each.name: getattr(usage, each.name) for each in fields(usage)}, next=cursor_of(response))
 
 
 def reader(type_: type[_Answer]) -> Callable[[httpx.Response], _Answer]:
@@ -145,7 +145,8 @@ def _sentence(error: FieldError) -> str:
     return f"{where}: {error.msg}" if where else error.msg
 
 
-def _cursor(response: httpx.Response) -> str | None:
+def cursor_of(response: httpx.Response) -> str | None:
+    """Read the cursor of the next page; None on the last one."""
     # Only the cursor is taken from the link: following the address itself could carry the token to another host.
     link = response.links.get("next", {}).get("url")
     if link is None:

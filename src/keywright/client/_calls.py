@@ -136,7 +136,7 @@ def list_page(
     which = {"status": status, "q": q, "environment": environment, "external_id": external_id, "scope": scope}
     times = {"unused_since": unused_since, "created_after": created_after, "created_before": created_before}
     page = {"limit": limit, "cursor": cursor, "sort": sort}
-    parameters = _given({**page, **which, "created_by": created_by, **times})
+    parameters = given({**page, **which, "created_by": created_by, **times})
     return Call(method="GET", path=KEYS, read=read_page, parameters=parameters)
 
 
@@ -209,7 +209,7 @@ def rotate(
         The key with its new private key, which no other answer shows.
     """
     fields = {"overlap_seconds": overlap_seconds, "retire_when_idle_seconds": retire_when_idle_seconds}
-    return _with_new_pair(_path(key_id, "/rotate"), _present(fields), idempotency_key, headers=_condition(if_match))
+    return _with_new_pair(_path(key_id, "/rotate"), present(fields), idempotency_key, headers=_condition(if_match))
 
 
 def set_overlap(key_id: UUID | str, *, overlap_seconds: int) -> Call[ApiKeyResponse]:
@@ -258,13 +258,13 @@ def events(
         until: Events before this moment; aware.
     """
     which = {"key_id": key_id, "type": type, "actor": actor, "since": since, "until": until}
-    parameters = _given({"limit": limit, "cursor": cursor, **which})
+    parameters = given({"limit": limit, "cursor": cursor, **which})
     return Call(method="GET", path=EVENTS, read=read_events, parameters=parameters)
 
 
 def key_events(key_id: UUID | str, *, limit: int = 100, cursor: str | None = None) -> Call[AuditLogPage]:
     """Read one page of the events of one key, newest first; the key may be deleted."""
-    parameters = _given({"limit": limit, "cursor": cursor})
+    parameters = given({"limit": limit, "cursor": cursor})
     return Call(method="GET", path=_path(key_id, "/events"), read=read_events, parameters=parameters)
 
 
@@ -286,7 +286,7 @@ def usage(
         limit: The most secrets of the page, 1 to 100.
         cursor: The `next` of the page before; None for the first page.
     """
-    parameters = _given({"limit": limit, "cursor": cursor, "period": period, "since": since})
+    parameters = given({"limit": limit, "cursor": cursor, "period": period, "since": since})
     return Call(method="GET", path=_path(key_id, "/usage"), read=read_usage, parameters=parameters)
 
 
@@ -316,11 +316,16 @@ def _with_new_pair(
 
 
 def _path(key_id: UUID | str, rest: str = "") -> str:
-    return f"{KEYS}/{_uuid(key_id)}{rest}"
+    return f"{KEYS}/{uuid_of(key_id)}{rest}"
 
 
-def _uuid(key_id: UUID | str) -> UUID:
-    """Read an id; any other text could lead to another route."""
+def uuid_of(key_id: UUID | str) -> UUID:
+    """
+    Read an id; any other text could lead to another route.
+
+    Raises:
+        KeywrightError: It is no UUID.
+    """
     try:
         return key_id if isinstance(key_id, UUID) else UUID(key_id)
     except ValueError:
@@ -335,11 +340,13 @@ def _condition(if_match: str | None) -> dict[str, str]:
     return {"If-Match": if_match}
 
 
-def _given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(name, value) for name, value in _present(parameters).items()}
+def given(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Write the parameters that are not None as texts."""
+    return {name: _text(name, value) for name, value in present(parameters).items()}
 
 
-def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx
 
 from keywright.client import _calls as calls
+from keywright.client import _operator_calls as operator_calls
 from keywright.client._answers import ApiKeyPage, AuditLogPage, UsagePage, error_of, read_date
 from keywright.client._calls import Call
 from keywright.client._retries import PAUSES, Retries, check_idempotency_key, new_idempotency_key
@@ -46,9 +47,11 @@ class _Method(Generic[Parameters, Result]):
         self.__doc__ = describe.__doc__
 
     @overload
-    def __get__(self, client: "ManagementClient", owner: type) -> Callable[Parameters, Result]: ...
+    def __get__(self, client: "ManagementClient | Operator", owner: type) -> Callable[Parameters, Result]: ...
     @overload
-    def __get__(self, client: "AsyncManagementClient", owner: type) -> Callable[Parameters, Awaitable[Result]]: ...
+    def __get__(
+        self, client: "AsyncManagementClient | AsyncOperator", owner: type
+    ) -> Callable[Parameters, Awaitable[Result]]: ...
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...
     def __get__(self, client: Any, owner: type) -> Any:
@@ -61,6 +64,56 @@ class _Method(Generic[Parameters, Result]):
             return client.carry_out(self._describe(*args, **kwargs))
 
         return method
+
+
+class _OperatorClient:
+    """The operations on the keys of all organizations, for a token with `operate:api_keys`."""
+
+    find = _Method(operator_calls.find)
+    list = _Method(operator_calls.list_page)
+    get = _Method(operator_calls.get)
+    revoke = _Method(operator_calls.revoke)
+    receipt = _Method(operator_calls.receipt)
+    events = _Method(operator_calls.events)
+    organizations = _Method(operator_calls.organizations)
+    preview_revocation = _Method(operator_calls.preview_revocation)
+    start_revocation = _Method(operator_calls.start_revocation)
+    revocation = _Method(operator_calls.revocation)
+    verifiers = _Method(operator_calls.verifiers)
+    create_verifier = _Method(operator_calls.create_verifier)
+    revoke_verifier = _Method(operator_calls.revoke_verifier)
+
+
+class Operator(_OperatorClient):
+    """
+    What a `ManagementClient` does for operators; its attribute `operator`.
+
+    Args:
+        client: Carries the calls out.
+    """
+
+    def __init__(self, client: "ManagementClient") -> None:
+        self._client = client
+
+    def carry_out(self, call: Call[Result]) -> Result:
+        """Do what a function of `_operator_calls` describes."""
+        return self._client.carry_out(call)
+
+
+class AsyncOperator(_OperatorClient):
+    """
+    The same for an event loop; every method is a coroutine.
+
+    Args:
+        client: Carries the calls out.
+    """
+
+    def __init__(self, client: "AsyncManagementClient") -> None:
+        self._client = client
+
+    async def carry_out(self, call: Call[Result]) -> Result:
+        """Do what a function of `_operator_calls` describes."""
+        return await self._client.carry_out(call)
 
 
 class _Client:
@@ -169,6 +222,8 @@ class ManagementClient(_Client):
         super().__init__(base_url, token, timeout, pauses, allow_http)
         self._sleep = sleep
         self._http = httpx.Client(transport=transport, **self._settings)
+        self.operator = Operator(self)
+        """The operations of operators, on the keys of all organizations."""
 
     def iterate(self, *, page_size: int = 100, **which: Any) -> Iterator[ApiKeyResponse]:
         """Give every key, newest first, reading a page of *page_size* (1 to 1000) at a time; *which* as for `list`."""
@@ -267,6 +322,8 @@ class AsyncManagementClient(_Client):
         super().__init__(base_url, token, timeout, pauses, allow_http)
         self._sleep = sleep
         self._http = httpx.AsyncClient(transport=transport, **self._settings)
+        self.operator = AsyncOperator(self)
+        """The operations of operators, on the keys of all organizations."""
 
     async def iterate(self, *, page_size: int = 100, **which: Any) -> AsyncIterator[ApiKeyResponse]:
         """Give every key, newest first, reading a page of *page_size* (1 to 1000) at a time; *which* as for `list`."""

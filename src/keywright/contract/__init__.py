@@ -19,6 +19,17 @@ from keywright.contract.audit_log import ActorResponse, EventResponse
 from keywright.contract.codec import ContractError, read, written
 from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
 from keywright.contract.feed import FeedBeat, FeedDrop, FeedHello, FeedReset
+from keywright.contract.operator import (
+    BulkRevocationResponse,
+    CreatedVerifierResponse,
+    FoundApiKeyResponse,
+    FoundPairResponse,
+    NamedRevocationResponse,
+    NamedSessionResponse,
+    OrganizationEventResponse,
+    OrganizationResponse,
+    VerifierResponse,
+)
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
 from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse, UsageResponse
@@ -35,9 +46,11 @@ __all__ = [
     "ActorResponse",
     "ApiKeyResponse",
     "BatchResponse",
+    "BulkRevocationResponse",
     "ContractError",
     "CountResponse",
     "CreatedApiKeyResponse",
+    "CreatedVerifierResponse",
     "DaysResponse",
     "ErrorResponse",
     "EventResponse",
@@ -48,8 +61,14 @@ __all__ = [
     "FeedHello",
     "FeedReset",
     "FieldError",
+    "FoundApiKeyResponse",
+    "FoundPairResponse",
     "LimitStateResponse",
+    "NamedRevocationResponse",
+    "NamedSessionResponse",
     "OptionsResponse",
+    "OrganizationEventResponse",
+    "OrganizationResponse",
     "PolicyResponse",
     "ProblemResponse",
     "RateLimitResponse",
@@ -61,6 +80,7 @@ __all__ = [
     "UsageResponse",
     "UsedApiKeyResponse",
     "VerifiedKey",
+    "VerifierResponse",
     "VerifierSessionResponse",
     "VerifyResponse",
     "read",

@@ -11,7 +11,7 @@ import msgspec
 
 from keywright.keys import format as text_format
 from keywright.keys.format import Kind
-from keywright.keys.pair import PrivateKey
+from keywright.keys.pair import PrivateKey, VerifierCredential
 
 AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with an offset; one without is refused, because it names no moment."""
@@ -84,10 +84,15 @@ def _encoded(value: Any) -> str:
 
 
 def _decoded(type_: type, value: Any) -> PrivateKey:
-    parts = text_format.decode(value) if type_ is PrivateKey and isinstance(value, str) else None
-    if parts is None or parts.kind is not Kind.PRIVATE:
-        raise ValueError("Expected a private key")
-    return PrivateKey(parts)
+    parts = text_format.decode(value) if type_ in _KINDS and isinstance(value, str) else None
+    if parts is None or parts.kind is not _KINDS[type_]:
+        raise ValueError(f"Expected a {_NAMES.get(type_, 'text')}")
+    secret: PrivateKey = type_(parts)
+    return secret
+
+
+_KINDS: Final[dict[type, Kind]] = {PrivateKey: Kind.PRIVATE, VerifierCredential: Kind.VERIFIER}
+_NAMES: Final[dict[type, str]] = {PrivateKey: "private key", VerifierCredential: "credential"}
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encoded)

@@ -9,11 +9,22 @@ import msgspec
 
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, RateLimitResponse, SecretResponse
 from keywright.contract.audit_log import ActorResponse, EventResponse
+from keywright.contract.operator import (
+    BulkRevocationResponse,
+    CreatedVerifierResponse,
+    FoundApiKeyResponse,
+    FoundPairResponse,
+    NamedRevocationResponse,
+    NamedSessionResponse,
+    OrganizationEventResponse,
+    OrganizationResponse,
+    VerifierResponse,
+)
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
 from keywright.contract.usage import CountResponse, SecretUseResponse, SourceResponse, UsageResponse
 from keywright.contract.verdicts import BatchResponse, VerifiedKey, VerifyResponse
-from keywright.keys.record import Status
+from keywright.keys.record import RevocationReason, Status
 
 _PUBLIC_KEY = "kw_pk_live_E5WIc9sd1Lg9Hte0rQUfCDCwNApTwmX0HaJbOA4P8x72VB7Ui"
 _DISPLAY = "kw_sk_live_...9rwP"
@@ -112,6 +123,59 @@ _OPTIONS = OptionsResponse(
     permissions=("create:api_keys", "read:api_keys"),
     grantable_scopes=None,
 )
+_ORGANIZATION = OrganizationResponse(
+    id=_API_KEY.org_id,
+    issuer="https://acme.eu.auth0.com/",
+    external_id="org_aBcDeFgHiJkLmNoP",
+    created_at=_CREATED_AT,
+    active_keys=42,
+)
+_NAMED_RECEIPT = NamedRevocationResponse(
+    key_id=_API_KEY.id,
+    revoked_at=_USE,
+    confirmed=1,
+    pending=0,
+    may_accept_until=None,
+    verifiers=(
+        NamedSessionResponse(
+            kind="verifier",
+            name="billing-api-1",
+            connected_at=_CREATED_AT,
+            confirmed_at=datetime(2026, 11, 30, 9, 0, 0, 80_000, tzinfo=UTC),
+            may_accept_until=None,
+        ),
+    ),
+)
+_BULK = BulkRevocationResponse(
+    id=UUID("019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b57"),
+    status="done",
+    org_id=_API_KEY.org_id,
+    created_by=None,
+    reason=RevocationReason.KEY_COMPROMISE,
+    keys=42,
+    organizations=1,
+    previewed_at=_USE,
+    start_before=datetime(2026, 11, 30, 9, 15, tzinfo=UTC),
+    actor=ActorResponse(issuer="https://acme.eu.auth0.com/", subject="auth0|olivia", client_id="operations"),
+    started_at=_USE,
+    finished_at=_USE,
+    revoked=42,
+    receipt=_NAMED_RECEIPT,
+)
+_FOUND = FoundApiKeyResponse(
+    found_by="private_key",
+    pair=FoundPairResponse(public_key=_PUBLIC_KEY, private_key_display=_DISPLAY, status="current", retires_at=None),
+    deleted_at=None,
+    deleted_by=None,
+    api_key=_API_KEY,
+)
+_VERIFIER = VerifierResponse(
+    id=UUID("019a5d2e-7c1f-7c44-9b0e-2d0c8f3a1b58"),
+    name="billing-api-1",
+    credential_display="kw_vk_...IIi6",
+    created_at=_CREATED_AT,
+    revoked_at=None,
+)
 # Without the members that are present in some answers only.
 _VERDICT: Mapping[str, Any] = {
     "valid": True,
@@ -145,5 +209,16 @@ EXAMPLES: Mapping[type, Mapping[str, Any]] = {
         "private_key": "kw_sk_live_00000000000000000000000000000000000000000000x9rwP",
     },
     EventResponse: msgspec.to_builtins(_EVENT),
+    OrganizationEventResponse: {**msgspec.to_builtins(_EVENT), "org_id": str(_API_KEY.org_id)},
+    OrganizationResponse: msgspec.to_builtins(_ORGANIZATION),
+    NamedRevocationResponse: msgspec.to_builtins(_NAMED_RECEIPT),
+    BulkRevocationResponse: msgspec.to_builtins(_BULK),
+    FoundApiKeyResponse: msgspec.to_builtins(_FOUND),
+    VerifierResponse: msgspec.to_builtins(_VERIFIER),
+    CreatedVerifierResponse: {
+        **msgspec.to_builtins(_VERIFIER),
+        # Made of 32 zero bytes.
+        "credential": "kw_vk_00000000000000000000000000000000000000000000YIIi6",
+    },
 }
 """For each schema that has one, an answer as JSON values."""

@@ -111,6 +111,41 @@ class BackgroundTasks(ABC):
             await asyncio.wait(self._running)
 
 
+class Work(Protocol):
+    """What runs beside requests."""
+
+    def start(self) -> None:
+        """Start on the running loop."""
+
+    async def close(self) -> None:
+        """End, and wait for the end."""
+
+
+class ProcessWork:
+    """
+    All that runs beside requests in one process.
+
+    Args:
+        follower: The change follower; the tasks of the process start it.
+        tasks: In the order of their start.
+    """
+
+    def __init__(self, follower: ChangeFollower, *tasks: Work) -> None:
+        self._follower = follower
+        self._tasks = tasks
+
+    def start(self) -> None:
+        """Start all tasks on the running loop."""
+        for tasks in self._tasks:
+            tasks.start()
+
+    async def close(self) -> None:
+        """Close all in reverse order: they write what is left, and the follower needs the store until then."""
+        for tasks in reversed(self._tasks):
+            await tasks.close()
+        await self._follower.close()
+
+
 class ProcessStore(CheckingStore, SessionStore, Protocol):
     """Stores the session of a process, its acknowledgements and its usage."""
 

@@ -1,7 +1,7 @@
 """The principal of a request: the organization and the permissions of a verified access token."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -22,6 +22,8 @@ class Permission(StrEnum):
     DELETE = "delete:api_keys"
     VERIFY = "verify:api_keys"
     READ_EVENTS = "read:api_key_events"
+    OPERATE = "operate:api_keys"
+    """All organizations, in tokens of the operator's own; counted only from the claim `permissions`."""
 
 
 ENDS = frozenset({Permission.REVOKE, Permission.DELETE})
@@ -73,6 +75,12 @@ class Organization:
         value = _canonical_uuid(external_id)
         return None if value is None else cls(value, issuer, str(value))
 
+    def has_external_id(self, external_id: str) -> bool:
+        """Return whether the issuer calls it *external_id*; a UUID may be spelled in another case."""
+        if _canonical_uuid(external_id) is None:
+            return self.external_id == external_id
+        return self.external_id.lower() == external_id.lower()
+
     def owns(self, stored: Self) -> bool:
         """Return whether the *stored* organization with this id is this one; a UUID may be spelled in another case."""
         return self.issuer == stored.issuer and self.external_id.lower() == stored.external_id.lower()
@@ -84,7 +92,8 @@ class Principal:
     The bearer of a verified access token.
 
     `granted` are the permissions of the token; None for all permissions but `verify:api_keys`. `grantable` are the
-    scopes that it may give to keys, wildcards included; None for any.
+    scopes that it may give to keys, wildcards included; None for any. `operates` tells whether its `permissions` claim
+    names `operate:api_keys`. `is_visiting` is true of an operator in another organization, see `visiting`.
     """
 
     issuer: str
@@ -93,12 +102,24 @@ class Principal:
     organization: Organization
     granted: frozenset[str] | None
     grantable: tuple[str, ...] | None = None
+    operates: bool = False
+    is_visiting: bool = False
 
     def may(self, permission: Permission) -> bool:
-        """Return whether the token has *permission*. `verify:api_keys` is for services and must always be explicit."""
+        """
+        Return whether the token has *permission*.
+
+        `verify:api_keys` is for services and must always be explicit. `operate:api_keys` counts from `operates` alone.
+        """
+        if permission is Permission.OPERATE:
+            return self.operates
         if self.granted is not None:
             return permission in self.granted
         return permission is not Permission.VERIFY
+
+    def visiting(self, organization: Organization) -> Self:
+        """Give this operator as it acts on the keys of *organization*: the events of its acts say so."""
+        return replace(self, organization=organization, is_visiting=True)
 
     def not_grantable(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
         """List those of *scopes* that the token may not give to a key, in their order."""

@@ -13,6 +13,7 @@ from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, NotErasable, erase_subject
 from keywright.service.management.retention import (
     EVENTS_IN_A_STEP,
+    PREVIEWS_KEPT,
     REPORTERS_KEPT,
     ROWS_IN_A_STEP,
     Retention,
@@ -117,8 +118,11 @@ async def test_everything_has_its_age() -> None:
     """Each kind of rows goes at its own age; what is kept for ever is not touched."""
     store = FakeStore()
     ages = {"usage": DAY, "sources": 2 * DAY, "receipts": 3 * DAY, "sessions": 4 * DAY}
+    assert Retention.of_days(events=0, usage=1, sources=2, receipts=3, sessions=4) == Retention(**ages)
     await tasks_of(store, Retention(**ages)).purge()
     assert dict(store.purged) == {
+        Removable.PREVIEWS: NOW - PREVIEWS_KEPT,
+        Removable.BULK_REVOCATIONS: NOW - 3 * DAY,
         Removable.ANSWERS: NOW,
         Removable.REPORTERS: NOW - REPORTERS_KEPT,
         Removable.USAGE: NOW - DAY,
@@ -128,7 +132,7 @@ async def test_everything_has_its_age() -> None:
     }
     store = log_of(OLD)
     await tasks_of(store, Retention()).purge()
-    assert set(dict(store.purged)) == {Removable.ANSWERS, Removable.REPORTERS}
+    assert set(dict(store.purged)) == {Removable.ANSWERS, Removable.REPORTERS, Removable.PREVIEWS}
     assert positions(store) == [1]
 
 

@@ -51,20 +51,29 @@ def bearer_of(authorization: Sequence[str]) -> str:
 
 
 class PrincipalInput(Input):
-    """The bearer of an access token with a permission; any permission for None."""
+    """
+    The bearer of an access token with a permission; any permission for None.
 
-    def __init__(self, permission: Permission | None) -> None:
+    `operate:api_keys` counts in a token of the operator's own organization only.
+
+    Args:
+        permission: The permission.
+        changes: The permission whose bound on changes counts; None for none. By default the same permission.
+    """
+
+    def __init__(self, permission: Permission | None, *, changes: Permission | None = None) -> None:
         self.permission = permission
+        self._changes = changes or permission
         self.codes = (
             *("invalid_request", "missing_token", "invalid_token"),
             *("organization_required", "organization_conflict", "insufficient_permission", "auth_unavailable"),
             "overloaded",
-            *(("too_many_changes",) if permission in CHANGES else ()),
+            *(("too_many_changes",) if self._changes in CHANGES else ()),
         )
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
         authenticator, permission = trust.authenticator, self.permission
-        is_change, ends_a_key = permission in CHANGES, permission in ENDS
+        is_change, ends_a_key = self._changes in CHANGES, self._changes in ENDS
 
         async def read(request: Request) -> Principal:
             try:
@@ -72,7 +81,7 @@ class PrincipalInput(Input):
             except (Refusal, Fault):
                 note_source(request, trust)
                 raise
-            if permission is not None and not principal.may(permission):
+            if permission is not None and not _may(principal, permission, trust):
                 raise PermissionMissing(permission)
             request.scope["state"]["log"]["org"] = str(principal.organization.id)
             if is_change:
@@ -80,6 +89,13 @@ class PrincipalInput(Input):
             return principal
 
         return InputReader(read)
+
+
+def _may(principal: Principal, permission: Permission, trust: Trust) -> bool:
+    if permission is not Permission.OPERATE:
+        return principal.may(permission)
+    own = trust.operator_org
+    return own is not None and principal.may(permission) and principal.organization.has_external_id(own)
 
 
 def source_of(request: Request, trust: Trust) -> str | None:
@@ -125,3 +141,6 @@ MayUpdate = Annotated[Principal, PrincipalInput(Permission.UPDATE)]
 MayRevoke = Annotated[Principal, PrincipalInput(Permission.REVOKE)]
 MayDelete = Annotated[Principal, PrincipalInput(Permission.DELETE)]
 MayReadEvents = Annotated[Principal, PrincipalInput(Permission.READ_EVENTS)]
+MayOperate = Annotated[Principal, PrincipalInput(Permission.OPERATE)]
+MayOperateToAdd = Annotated[Principal, PrincipalInput(Permission.OPERATE, changes=Permission.CREATE)]
+MayOperateToEnd = Annotated[Principal, PrincipalInput(Permission.OPERATE, changes=Permission.REVOKE)]

@@ -74,6 +74,8 @@ PROBLEMS = {
     "no_rotation_under_way": Problem(409, "No rotation under way", "Only the current secret of the key works."),
     "idempotency_key_in_use": Problem(409, "Still running", "The same request is still running. Try again soon."),
     "changed_meanwhile": Problem(409, "Changed meanwhile", "Others change the key at the same time. Try again."),
+    "preview_expired": Problem(409, "Preview expired", "The preview is older than 15 minutes. Make another one."),
+    "name_taken": Problem(409, "Name taken", "A verifier that is not revoked has this name."),
     "receipt_removed": Problem(410, "Receipt removed", "The receipt is older than receipts are kept."),
     "precondition_failed": Problem(412, "Precondition failed", "The key has another version than If-Match asks for."),
     "payload_too_large": Problem(413, "Body too large", "The body is larger than 16 KiB."),

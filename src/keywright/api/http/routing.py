@@ -48,7 +48,8 @@ class CallerAuthenticator(Protocol):
 class Trust:
     """
     The verification of tokens and of callers that check keys, the networks of our proxies, and the bounds of each
-    organization: its requests under way, and its changes.
+    organization: its requests under way, and its changes. `operator_org` is the external id of the operator's own
+    organization; None where nobody operates.
     """
 
     authenticator: Authenticator
@@ -56,6 +57,7 @@ class Trust:
     proxies: Sequence[Network]
     turns: Turns
     changes: ChangeLimit
+    operator_org: str | None = None
 
 
 class InputReader(NamedTuple):

@@ -1,6 +1,7 @@
 """The operations on keys: create, list, get, update, revoke, delete. `rotation` has those of a rotation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -47,12 +48,9 @@ KEY_PATH = f"{PATH}/{{key_id}}"
 EXPIRING_WITHIN = timedelta(days=14)
 
 
-class ListQuery(PageQuery):
-    """The parameters of the list of keys."""
+class FilterQuery(PageQuery):
+    """The filters of a list of keys."""
 
-    include: Literal["usage"] | None = Field(
-        default=None, description="`usage` adds to each key its uses on each of the last 7 days"
-    )
     status: Literal["active", "disabled", "expired", "revoked", "expiring"] | None = Field(
         default=None, description="`expiring`: active, and expiring within 14 days"
     )
@@ -72,9 +70,6 @@ class ListQuery(PageQuery):
     scope: Scope | None = Field(
         default=None, description="Keys with exactly this scope; a key whose wildcard grants it is not found"
     )
-    sort: Literal["created_at", "-created_at"] | None = Field(
-        default=None, description="`created_at`: oldest first. `-created_at`: newest first, as without it"
-    )
 
     def which(self, now: datetime) -> KeyFilter:
         """Give the filter of the use case; `expiring` becomes active keys with an early expiry."""
@@ -92,8 +87,22 @@ class ListQuery(PageQuery):
             created_since=self.created_after,
             created_before=self.created_before,
             scope=self.scope,
-            oldest_first=self.sort == "created_at",
         )
+
+
+class ListQuery(FilterQuery):
+    """The parameters of the list of keys."""
+
+    include: Literal["usage"] | None = Field(
+        default=None, description="`usage` adds to each key its uses on each of the last 7 days"
+    )
+    sort: Literal["created_at", "-created_at"] | None = Field(
+        default=None, description="`created_at`: oldest first. `-created_at`: newest first, as without it"
+    )
+
+    def which(self, now: datetime) -> KeyFilter:
+        """Give the filter of the use case, with the direction of the list."""
+        return replace(super().which(now), oldest_first=self.sort == "created_at")
 
 
 class KeyRoutes:

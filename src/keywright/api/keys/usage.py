@@ -1,6 +1,7 @@
 """The operations that report on a key: the receipt of its revocation, and its usage."""
 
 from typing import Literal
+from uuid import UUID
 
 from pydantic import Field
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from keywright.contract.usage import UsageResponse
 from keywright.service.management.management import Management
 from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.management.usage_reports import DAY, HOUR, UsageReports
+from keywright.service.principal import Principal
 
 
 class UsageQuery(PageQuery):
@@ -85,20 +87,30 @@ class UsageRoutes:
         Get the accepted uses by hour or day, and the key's pairs, newest first, with their recent sources. The next
         page of pairs is in the `Link` header.
         """
-        period = HOUR if query.period == "hour" else DAY
-        report = await self._usage.of_key(
-            principal, key_id, period, query.since, limit=query.limit, before=query.before
-        )
-        if report is None:
-            raise Refusal("not_found")
-        return answer(
-            UsageResponse(
-                key_id=key_id,
-                last_used_at=report.usage.last_used_at,
-                period=query.period,
-                counts=tuple(map(count_response, report.counts)),
-                sources=tuple(map(source_response, report.usage.sources)),
-                secrets=tuple(map(secret_use_response, report.usage.secrets)),
-            ),
-            query.link_to(f"{PATH}/{key_id}/usage", report.usage.next),
-        )
+        return await answer_usage(self._usage, principal, key_id, query, f"{PATH}/{key_id}/usage")
+
+
+async def answer_usage(
+    usage: UsageReports, principal: Principal, key_id: UUID, query: UsageQuery, path: str
+) -> Response:
+    """
+    Answer the usage of a key of the principal's organization; *path* is that of the operation.
+
+    Raises:
+        Refusal: There is no such key.
+    """
+    period = HOUR if query.period == "hour" else DAY
+    report = await usage.of_key(principal, key_id, period, query.since, limit=query.limit, before=query.before)
+    if report is None:
+        raise Refusal("not_found")
+    return answer(
+        UsageResponse(
+            key_id=key_id,
+            last_used_at=report.usage.last_used_at,
+            period=query.period,
+            counts=tuple(map(count_response, report.counts)),
+            sources=tuple(map(source_response, report.usage.sources)),
+            secrets=tuple(map(secret_use_response, report.usage.secrets)),
+        ),
+        query.link_to(path, report.usage.next),
+    )

@@ -131,7 +131,7 @@ class Management:
         async def part(most: int, below: UUID | None) -> Found[ApiKey]:
             return await self.store.list_newest(org_id, limit=most, before=below, which=which)
 
-        return await self._page(org_id, part, limit, before, lambda key: key.id)
+        return await page_in_parts(self.turns, org_id, part, limit, before, lambda key: key.id)
 
     async def events_page(
         self, principal: Principal, *, limit: int, before: UUID | None, which: EventFilter
@@ -146,7 +146,7 @@ class Management:
         async def part(most: int, below: UUID | None) -> Found[tuple[Event, Link | None]]:
             return await self.store.events(org_id, limit=most, before=below, which=which)
 
-        return await self._page(org_id, part, limit, before, lambda found: found[0].id)
+        return await page_in_parts(self.turns, org_id, part, limit, before, lambda found: found[0].id)
 
     async def receipt(self, principal: Principal, key_id: UUID) -> Receipt | None:
         """Read the receipt of a key's revocation or deletion; None without either, or without such a key."""
@@ -299,27 +299,6 @@ class Management:
         """Delete a key, leaving a tombstone; return whether there was such a key."""
         return await self.store.delete(self._event(principal, origin, EventType.DELETED, key_id, self.clock(), {}))
 
-    async def _page(
-        self,
-        org_id: UUID,
-        part: Callable[[int, UUID | None], Awaitable[Found[Item]]],
-        limit: int,
-        before: UUID | None,
-        id_of: Callable[[Item], UUID],
-    ) -> Page[Item]:
-        """Read a page in parts; between two of them other organizations have their turn."""
-        items: list[Item] = []
-        for _ in range(_PARTS_OF_A_PAGE):
-            # One more than *limit* shows whether a next page exists, without counting.
-            most = min(limit + 1 - len(items), _MOST_IN_A_PART)
-            async with self.turns.one(org_id):
-                found = await part(most, before)
-            items += found.items
-            before = found.next
-            if before is None or len(items) > limit:
-                break
-        return Page(items[:limit], id_of(items[limit - 1])) if len(items) > limit else Page(items, before)
-
     def _mint(self, environment: str) -> KeyPair:
         return mint(self.entropy(SEED_BYTES), brand=self.brand, environment=environment)
 
@@ -342,5 +321,38 @@ class Management:
             subject=principal.subject,
             client_id=principal.client_id,
             origin=origin,
-            data=data,
+            # The owner sees that it was none of its own people.
+            data={**data, "operator": True} if principal.is_visiting else data,
         )
+
+
+async def page_in_parts(
+    turns: Turns,
+    org_id: UUID,
+    part: Callable[[int, UUID | None], Awaitable[Found[Item]]],
+    limit: int,
+    before: UUID | None,
+    id_of: Callable[[Item], UUID],
+) -> Page[Item]:
+    """
+    Read a page in parts; between two of them other organizations have their turn.
+
+    Args:
+        turns: The turns of the parts.
+        org_id: The organization that takes them.
+        part: Reads up to a number of items below an id.
+        limit: The most items of the page.
+        before: The id below which it begins; None for the newest.
+        id_of: Gives the id of an item.
+    """
+    items: list[Item] = []
+    for _ in range(_PARTS_OF_A_PAGE):
+        # One more than *limit* shows whether a next page exists, without counting.
+        most = min(limit + 1 - len(items), _MOST_IN_A_PART)
+        async with turns.one(org_id):
+            found = await part(most, before)
+        items += found.items
+        before = found.next
+        if before is None or len(items) > limit:
+            break
+    return Page(items[:limit], id_of(items[limit - 1])) if len(items) > limit else Page(items, before)

@@ -17,6 +17,7 @@ RefusalCode = Literal[
     "idempotency_key_reused",
     "idempotency_key_in_use",
     "changed_meanwhile",
+    "preview_expired",
 ]
 
 

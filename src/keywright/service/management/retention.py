@@ -9,7 +9,7 @@ hash from which the rest of the chain follows. An event that does not verify is 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from keywright.service.management.audit import BEGIN, Erasures, Head, Walk
@@ -19,6 +19,9 @@ from keywright.service.management.task_ports import KeyTaskStore, Removable
 
 REPORTERS_KEPT: Final = timedelta(days=7)
 """How long after its last batch of uses the number of a reporter is kept."""
+
+PREVIEWS_KEPT: Final = timedelta(days=1)
+"""How long a preview of a revocation of many keys is kept that was never started."""
 
 EVENTS_IN_A_STEP: Final = 100
 """The most events in one step: they are read and verified before."""
@@ -36,6 +39,11 @@ class Retention:
     receipts: timedelta | None = None
     sessions: timedelta | None = None
 
+    @classmethod
+    def of_days(cls, **days: int) -> Self:
+        """Give the retention with these numbers of days by kind; 0 for ever."""
+        return cls(**{kind: timedelta(days=number) if number else None for kind, number in days.items()})
+
     def due(self, at: datetime) -> Iterator[tuple[Removable, datetime]]:
         """Give each kind of rows but events, with the time up to which its rows go at *at*."""
         kept = {
@@ -44,6 +52,8 @@ class Retention:
             Removable.USAGE: self.usage,
             Removable.SOURCES: self.sources,
             Removable.RECEIPTS: self.receipts,
+            Removable.PREVIEWS: PREVIEWS_KEPT,
+            Removable.BULK_REVOCATIONS: self.receipts,
             Removable.SESSIONS: self.sessions,
         }
         return ((kind, at - age) for kind, age in kept.items() if age is not None)

@@ -42,6 +42,10 @@ class Removable(Enum):
     """Changes and their acknowledgements, by the writing of the change. The newest of the old changes stay."""
     SESSIONS = auto()
     """Sessions, by the last moment at which they could use their caches."""
+    PREVIEWS = auto()
+    """Revocations of many keys that were never started, by their preview."""
+    BULK_REVOCATIONS = auto()
+    """Revocations of many keys, by their end."""
 
 
 class AgedEvent(NamedTuple):

@@ -46,13 +46,14 @@ class GuardRow(NamedTuple):
     expires_at: str | None = None
 
 
-def _arrays(columns: Sequence[str], numbers: "count[int]") -> str:
+def arrays(columns: Sequence[str], numbers: "count[int]") -> str:
     """Name rows `new` that come as one array of texts for each column."""
     arrays = ", ".join(f"${next(numbers)}::text[]" for _ in columns)
     return f"unnest({arrays}) AS new ({', '.join(columns)})"
 
 
-def _typed(columns: Sequence[str]) -> str:
+def typed(columns: Sequence[str]) -> str:
+    """Name *columns* of such rows, each with its type."""
     return ", ".join(f"new.{column}::{_TYPES.get(column, 'text')}" for column in columns)
 
 
@@ -60,7 +61,7 @@ def _insert_arrays(table: str, columns: Sequence[str], numbers: "count[int]", on
     """Insert rows that come as arrays, or *only* some of them."""
     return (
         f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608
-        f" SELECT {_typed(columns)} FROM {_arrays(columns, numbers)} {only}"
+        f" SELECT {typed(columns)} FROM {arrays(columns, numbers)} {only}"
     )
 
 
@@ -112,7 +113,7 @@ def _create_guarded() -> str:
     keys = _insert_arrays("api_keys", KeyRow._fields, numbers, f"WHERE new.id::uuid IN {fresh}")
     secrets = _insert_arrays("api_key_secrets", SecretRow._fields, numbers, f"WHERE new.key_id::uuid IN {fresh}")
     events = _insert_arrays("events", EventRow._fields, numbers, f"{_AFTER_KEYS} AND new.key_id::uuid IN {fresh}")
-    asked = f"SELECT {_typed(GuardRow._fields)} FROM {_arrays(GuardRow._fields, numbers)}"  # noqa: S608
+    asked = f"SELECT {typed(GuardRow._fields)} FROM {arrays(GuardRow._fields, numbers)}"  # noqa: S608
     return f"""
         WITH asked AS MATERIALIZED ({asked}),
         known AS MATERIALIZED (
@@ -316,6 +317,8 @@ DIALECT: Final = Dialect(
     ends=lambda column: f"right({column}, length({{0}})) = {{0}}",
     includes=lambda column: f"strpos({column}, {{}}) > 0",
     digests="string_agg(digest, ''::bytea)",
+    with_secrets=WITH_SECRETS,
+    last_id="'ffffffff-ffff-ffff-ffff-ffffffffffff'",
     list_newest=LIST,
     list_some=LIST_SOME,
     events_of_organization=events("org_id", "$1"),

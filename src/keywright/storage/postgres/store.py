@@ -19,10 +19,12 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
+from keywright.service.operator.ports import BulkRevocation
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.postgres import checking_statements as checking_sql
+from keywright.storage.postgres import operator_statements as operator_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
@@ -31,17 +33,17 @@ from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
 from keywright.storage.shared import checking_rows, rows
 from keywright.storage.shared.group_commit import PATIENCE, OnBatch
-from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, Row
-from keywright.storage.shared.store import SharedStore
+from keywright.storage.shared.operator_store import SharedOperatorStore
+from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, EventRow, Row
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
     import asyncpg
 
 
-class PostgresStore(SharedStore):
+class PostgresStore(SharedOperatorStore):
     """
-    All of `service.management.ports` and `service.checking.ports` in PostgreSQL, to be closed after use.
+    All ports of `service.management`, `.operator` and `.checking` in PostgreSQL, to be closed after use.
 
     Two fifths of the connections serve checking and the process itself, the others management; one each at least.
 
@@ -162,6 +164,16 @@ class PostgresStore(SharedStore):
         found = await self._read(None, checking_sql.FIND_MANY, b"".join(wanted))
         facts = self._facts.facts
         return {wanted[place]: facts(*row) for place, *row in found}
+
+    async def revoke_many(
+        self, revocation: BulkRevocation, events: Sequence[Event], *, position: UUID, finished_at: datetime | None
+    ) -> None:
+        """See `OperatorStore.revoke_many`."""
+        added = [rows.event_row(event, POSTGRES_TEXTS) for event in events]
+        columns = [[row[column] for row in added] for column in range(len(EventRow._fields))]
+        step = (revocation.id, revocation.position, position, finished_at, revocation.reason.value)
+        await self._execute(None, operator_sql.REVOKE_MANY, *step, *columns)
+        self._wake()
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
         """See `VerifierStore.revoke_verifier`."""

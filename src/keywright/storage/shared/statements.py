@@ -45,6 +45,8 @@ class Dialect:
         ends: The condition that a text ends with `{0}`.
         includes: The condition that a text contains `{}`, letter by letter.
         digests: Puts all values of a column `digest` together.
+        with_secrets: Joins to a key `k` its current secret `s`, and the one that the last rotation replaced, `r`.
+        last_id: An id after every other.
         list_newest: A page of keys. Values: organization, the id to begin below, the most rows to give.
         list_some: The same with `{}` where further conditions stand, by whether all have one external id, and whether
             the oldest come first. Values: as above, the most rows to examine, the external id. Gives before a key's
@@ -69,6 +71,8 @@ class Dialect:
     ends: Callable[[str], str]
     includes: Callable[[str], str]
     digests: str
+    with_secrets: str
+    last_id: str
     list_newest: str
     list_some: Mapping[tuple[bool, bool], str]
     events_of_organization: str
@@ -152,6 +156,8 @@ def old_rows(dialect: Dialect) -> Mapping[Removable, tuple[str, str, str]]:
         Removable.REPORTERS: ("usage_reporters", "written_at", ""),
         Removable.USAGE: ("key_hours", "hour", ""),
         Removable.SOURCES: ("secret_sources", "last_seen", ""),
+        Removable.PREVIEWS: ("bulk_revocations", "previewed_at", "AND started_at IS NULL"),
+        Removable.BULK_REVOCATIONS: ("bulk_revocations", "finished_at", ""),
         Removable.SESSIONS: ("verifier_sessions", "connected_at", f"AND seen_at + {outage} <= {dialect.mark}1"),
     }
 
@@ -299,8 +305,6 @@ _SECRET: Final = readers.columns(readers.KeyReader.secret, "s")
 _NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
 
 _HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
-
-
 _HOURS: Final = "SELECT h.hour AS since, h.count FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3"
 
 

@@ -54,7 +54,7 @@ class StoreFeed(ChangeFeed, Protocol):
 
 class SharedStore(ABC):
     """
-    The part of `service.management.ports` and `service.checking.ports` that is the same on both engines.
+    The part of the ports of `service.management` and `service.checking` that is the same on both engines.
 
     Args:
         dialect: The engine.

@@ -11,12 +11,15 @@ from keywright.storage.shared.readers import API_KEY_COLUMNS, FACTS_COLUMNS, IS_
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, change_columns
 from keywright.storage.sqlite.file import NOW
 
-ALIVE: Final = f"""
-    SELECT {API_KEY_COLUMNS}
-    FROM api_keys k JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
+WITH_SECRETS: Final = f"""
+    JOIN api_key_secrets s ON s.key_id = k.id AND s.retires_at IS NULL
     LEFT JOIN api_key_secrets r ON r.id = (SELECT id FROM api_key_secrets WHERE key_id = k.id AND {LAST_REPLACED})
-    WHERE k.deleted_at IS NULL AND k.org_id = ?1
 """  # noqa: S608 - here and below: names of our own
+
+ALIVE: Final = f"""
+    SELECT {API_KEY_COLUMNS} FROM api_keys k {WITH_SECRETS}
+    WHERE k.deleted_at IS NULL AND k.org_id = ?1
+"""  # noqa: S608
 GET: Final = f"{ALIVE} AND k.id = ?2"
 LIST: Final = f"{ALIVE} AND k.id < ?2 ORDER BY k.id DESC LIMIT ?3"
 """Values: organization, the id to begin below, the most rows to give."""
@@ -182,6 +185,8 @@ DIALECT: Final = Dialect(
     ends=lambda column: f"substr({column}, -length({{0}})) = {{0}}",
     includes=lambda column: f"instr({column}, {{}}) > 0",
     digests="group_concat(hex(digest), '')",
+    with_secrets=WITH_SECRETS,
+    last_id="x'ffffffffffffffffffffffffffffffff'",
     list_newest=LIST,
     list_some=LIST_SOME,
     events_of_organization=_events(),

@@ -27,18 +27,20 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
+from keywright.service.operator.ports import BulkRevocation
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.shared import checking_rows, rows
 from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
+from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
-from keywright.storage.shared.store import SharedStore
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
+from keywright.storage.sqlite.operator import Step
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing
 
 T = TypeVar("T")
@@ -51,9 +53,9 @@ _LONGEST_QUEUE_OF_READS = 1024
 _MOST_KEYS_AT_ONCE = 1000
 
 
-class SqliteStore(SharedStore):
+class SqliteStore(SharedOperatorStore):
     """
-    All of `service.management.ports` and `service.checking.ports` in a SQLite file, to be closed after use.
+    All ports of `service.management`, `.operator` and `.checking` in a SQLite file, to be closed after use.
 
     Args:
         path: The file; it has to exist and be migrated by the time of the first call.
@@ -159,6 +161,20 @@ class SqliteStore(SharedStore):
         found = await self._checking.read(lambda connection: connection.execute(sql.FIND_MANY, values).fetchall())
         facts = self._facts.facts
         return {wanted[place]: facts(*row) for place, *row in found}
+
+    async def revoke_many(
+        self, revocation: BulkRevocation, events: Sequence[Event], *, position: UUID, finished_at: datetime | None
+    ) -> None:
+        """See `OperatorStore.revoke_many`."""
+        step = Step(
+            id=revocation.id.bytes,
+            position=revocation.position.bytes,
+            next_position=position.bytes,
+            finished_at=None if finished_at is None else SQLITE.time(finished_at),
+            reason=revocation.reason.value,
+            events=[rows.event_row(event, SQLITE) for event in events],
+        )
+        await self._change(None, lambda writing: writing.revoke_many(step))
 
     async def revoke_verifier(self, name: str, at: datetime) -> Verifier | None:
         """See `VerifierStore.revoke_verifier`."""

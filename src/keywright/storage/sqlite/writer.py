@@ -20,7 +20,7 @@ from keywright.service.management.ports import Outcome
 from keywright.storage.shared.readers import SQLITE, KeyReader
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, NewRows, SecretRow
 from keywright.storage.sqlite import file as sqlite_file
-from keywright.storage.sqlite import retention
+from keywright.storage.sqlite import operator, retention
 from keywright.storage.sqlite import statements as sql
 
 _BEFORE_THE_FIRST = (0, CHAIN_BEGINS)
@@ -133,6 +133,10 @@ class Writing:
     def erase(self, erasure: EventRow) -> None:
         """See `AuditStore.erase`."""
         retention.erase(self.connection, erasure, self._add_events)
+
+    def revoke_many(self, step: operator.Step) -> None:
+        """See `OperatorStore.revoke_many`."""
+        operator.revoke(self.connection, step, self._add_events)
 
     def chain(self) -> None:
         """Append the events of this transaction to the chain, in the order in which they were added."""

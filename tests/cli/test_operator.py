@@ -1,0 +1,99 @@
+"""`keywright operator …`, on a database that no service runs on."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keywright.keys.pair import mint
+from keywright.service.management.audit_log import SERVICE
+from keywright.service.management.ports import NewApiKey
+from keywright.service.operator.ports import KEYS_IN_A_STEP
+from keywright.storage.engine import open_store
+from keywright.storage.migrate import migrate
+from tests.live import clean_environment
+from tests.storage.making import Database, an_organization, new_key
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    """Give a migrated database."""
+    url = f"sqlite:///{tmp_path}/keywright.db"
+    migrate(url)
+    return Database(url)
+
+
+def store(database: Database, *made: NewApiKey) -> None:
+    async def work() -> None:
+        running = open_store(database.url)
+        await asyncio.gather(*(running.create(each) for each in made))
+        await running.close()
+
+    asyncio.run(work())
+
+
+def run(database: Database, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `keywright operator`, with *given* on standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "keywright", "operator", *words],
+        env=clean_environment({"KEYWRIGHT_DATABASE_URL": database.url}),
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def answered(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_find(database: Database) -> None:
+    """A key is found by its id, and by a leaked private key from standard input, which is not printed."""
+    pair = mint(b"a" * 32, brand="kw", environment="live")
+    made = new_key(an_organization())
+    made = type(made)(
+        organization=made.organization, api_key=made.api_key, secret_digest=pair.private.digest, event=made.event
+    )
+    store(database, made)
+    found = answered(run(database, "find", str(made.api_key.id), "--json"))
+    assert (found["id"], found["organization"]) == (str(made.api_key.id), str(made.organization.id))
+    leaked = run(database, "find", given=f"{pair.private.reveal()}\n")
+    assert str(made.api_key.id) in leaked.stdout
+    assert pair.private.reveal() not in leaked.stdout + leaked.stderr
+    assert run(database, "find", "nothing").returncode == 1
+
+
+def test_revoke(database: Database) -> None:
+    """A key of any organization is revoked, and the event names the service; an unknown one is an error."""
+    made = new_key(an_organization())
+    store(database, made)
+    found = answered(run(database, "revoke", str(made.api_key.id), "--json"))
+    assert found["status"] == "revoked"
+    (event,) = (row for row in database.table("events") if row["type"] == "api_key.revoked")
+    assert (event["subject"], event["data"]) == (SERVICE, {"reason": "key_compromise", "operator": True})
+    assert run(database, "revoke", str(made.organization.id)).returncode == 1
+
+
+def test_revoke_all(database: Database) -> None:
+    """All keys of a creator are revoked before the command ends, in as many steps as it takes; others stay."""
+    acme = an_organization()
+    made = [new_key(acme, created_by="u") for _ in range(KEYS_IN_A_STEP + 1)]
+    store(database, made[0])
+    store(database, *made[1:], new_key(acme, created_by="other"))
+    assert answered(run(database, "organizations", "--json")) == [
+        {"id": str(acme.id), "external_id": acme.external_id, "keys": len(made) + 1}
+    ]
+    assert acme.external_id in run(database, "organizations").stdout
+    done = answered(run(database, "revoke-all", "--created-by", "u", "--json"))
+    assert (done["keys"], done["revoked"]) == (len(made), len(made))
+    left = [row["created_by"] for row in database.table("api_keys") if row["revoked_at"] is None]
+    assert left == ["other"]
+    assert "Revoked 1 keys" in run(database, "revoke-all", "--org", str(acme.id)).stdout
+    assert run(database, "revoke-all").returncode == 2
+    assert run(database, "revoke-all", "--org", str(made[0].api_key.id)).returncode == 1
