@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -70,6 +70,9 @@ class DatabaseSettings(BaseModel):
 
 class Settings(DatabaseSettings):
     """All settings of the service."""
+
+    plain_on_loopback: ClassVar[bool] = False
+    """Whether the console may be at an `http://` address of a loopback host, where its cookies are not `Secure`."""
 
     auth0_domain: str | None = Field(
         default=None,
@@ -198,7 +201,19 @@ class Settings(DatabaseSettings):
     public_url: str | None = Field(
         default=None,
         description="The address of the service for its clients, such as `https://keys.acme.example`: the `servers` of "
-        "the OpenAPI document.",
+        "the OpenAPI document, and where the console is. The console needs `https://`.",
+    )
+    console_client_id: str | None = Field(
+        default=None,
+        max_length=255,
+        description="The client id of the console at the issuer: in Auth0, of a Regular Web Application. It switches "
+        "the console on; without it `/console` is 404. Needs `KEYWRIGHT_CONSOLE_CLIENT_SECRET` and "
+        "`KEYWRIGHT_PUBLIC_URL`.",
+    )
+    console_client_secret: SecretStr | None = Field(
+        default=None,
+        description="The client secret of the console, at least 16 characters. All processes need the same one: it "
+        "seals sign-ins under way, too.",
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
         default="verifier",
@@ -261,12 +276,13 @@ class Settings(DatabaseSettings):
     _split = field_validator("environments", "cors_origins", "trusted_proxies", mode="before")(values.split)
     _unset = field_validator(
         "max_life_days", "max_active_keys", "rotations_per_hour", "max_pairs", "grantable_scopes_claim", "public_url",
-        "auth0_domain", "redis_url", mode="before",
+        "auth0_domain", "redis_url", "console_client_id", "console_client_secret", mode="before",
     )(values.none_if_empty)
     _catalogue = field_validator("scopes", mode="before")(values.catalogue)
     _domain = field_validator("auth0_domain")(values.bare_domain)
     _address = field_validator("public_url")(values.public_url)
     _redis = field_validator("redis_url")(values.redis_url)
+    _client_secret = field_validator("console_client_secret")(values.client_secret)
     _names = field_validator("environments")(values.environments)
     _origins = field_validator("cors_origins")(values.origins)
     _networks = field_validator("trusted_proxies")(values.networks)
@@ -295,10 +311,28 @@ class Settings(DatabaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _console_is_complete(self) -> Self:
+        if self.console_client_id is None:
+            return self
+        if self.console_client_secret is None:
+            raise ValueError("KEYWRIGHT_CONSOLE_CLIENT_SECRET is required with KEYWRIGHT_CONSOLE_CLIENT_ID")
+        if self.public_url is None:
+            raise ValueError("KEYWRIGHT_PUBLIC_URL is required with KEYWRIGHT_CONSOLE_CLIENT_ID")
+        if not values.is_secure_enough(self.public_url, plain_on_loopback=self.plain_on_loopback):
+            raise ValueError("KEYWRIGHT_PUBLIC_URL must be an https:// address for the console, without a path")
+        return self
+
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of the proxies whose `X-Forwarded-For` is trusted."""
         return tuple(ip_network(network) for network in self.trusted_proxies)
+
+
+class DevSettings(Settings):
+    """The settings of `keywright dev`."""
+
+    plain_on_loopback: ClassVar[bool] = True
 
 
 def load(**overrides: Any) -> Settings:
@@ -309,6 +343,11 @@ def load(**overrides: Any) -> Settings:
         SettingsError: A setting is missing, malformed or weak, or has an old name.
     """
     return _validated(Settings, overrides)
+
+
+def load_dev(**overrides: Any) -> DevSettings:
+    """Read the settings of `keywright dev`, as `load` does."""
+    return _validated(DevSettings, overrides)
 
 
 def load_database() -> DatabaseSettings:
@@ -324,14 +363,40 @@ def load_database() -> DatabaseSettings:
 def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
     named = {name.upper(): value for name, value in os.environ.items()}
     given = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
-    for old in given.keys() & _RENAMED.keys() if kind is Settings else ():
+    for old in given.keys() & _RENAMED.keys() if issubclass(kind, Settings) else ():
         raise SettingsError(
             f"{PREFIX}{old.upper()} is now {PREFIX}{_RENAMED[old].upper()}, which counts MiB of memory and not keys."
         )
+    given |= _from_files(kind, given)
     try:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
+
+
+def secret_names(kind: type[DatabaseSettings]) -> frozenset[str]:
+    """Name the settings that are secrets, in lower case and without the prefix; each may come from a file."""
+    return frozenset(name for name, field in kind.model_fields.items() if SecretStr in _types(field.annotation))
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) or (annotation,)
+
+
+def _from_files(kind: type[DatabaseSettings], given: Mapping[str, str]) -> dict[str, str]:
+    """Read the secrets whose `…_FILE` names a file."""
+    found: dict[str, str] = {}
+    for name in sorted(secret_names(kind)):
+        path = given.get(f"{name}_file", "")
+        variable = f"{PREFIX}{name.upper()}"
+        if path and given.get(name):
+            raise SettingsError(f"{variable} and {variable}_FILE are both set; set one of them.")
+        if path:
+            try:
+                found[name] = values.secret_of_file(path)
+            except ValueError as error:
+                raise SettingsError(f"{variable}_FILE: {error}.") from None
+    return found
 
 
 def _sentence(error: ValidationError) -> str:

@@ -7,6 +7,7 @@ It raises `ValueError` with the end of a sentence that begins with the name of t
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ _ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
 _PUBLIC_URL = re.compile(r"https?://[^/\s@?#]+(/[^\s@?#]*)?")
 _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
 MAX_PORT = 65535
+LEAST_CLIENT_SECRET = 16
+_LONGEST_SECRET = 64 * 1024
 
 
 def split(value: object) -> object:
@@ -59,6 +62,33 @@ def public_url(value: str | None) -> str | None:
     if value is not None and not _PUBLIC_URL.fullmatch(value):
         raise ValueError("must be an address such as https://keys.acme.example, without a query")
     return None if value is None else value.rstrip("/")
+
+
+def client_secret(value: SecretStr | None) -> SecretStr | None:
+    """Check the secret of a client; other secrets are derived from it, so that it must not be guessed."""
+    if value is not None and len(value.get_secret_value()) < LEAST_CLIENT_SECRET:
+        raise ValueError(f"must have at least {LEAST_CLIENT_SECRET} characters")
+    return value
+
+
+def secret_of_file(path: str) -> str:
+    """
+    Read a secret out of a file; one line end at its end is left out.
+
+    Raises:
+        ValueError: The file cannot be read, is larger than 64 KiB, or is empty.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(_LONGEST_SECRET + 1)
+    except (OSError, ValueError):
+        raise ValueError("the file cannot be read") from None
+    if len(text) > _LONGEST_SECRET:
+        raise ValueError("the file is too large for a secret")
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise ValueError("the file is empty")
+    return secret
 
 
 def redis_url(value: SecretStr | None) -> SecretStr | None:
@@ -141,3 +171,11 @@ def is_acceptable_issuer(issuer: str) -> bool:
     if not host or parts.query or parts.fragment or parts.username or any(c.isspace() for c in issuer):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+def is_secure_enough(address: str, *, plain_on_loopback: bool) -> bool:
+    """Tell whether a console may be at *address*: a bare origin, https, or http on a loopback host where allowed."""
+    parts = urlsplit(address)
+    if parts.path or not parts.hostname:
+        return False
+    return parts.scheme == "https" or (plain_on_loopback and is_loopback(parts.hostname))
