@@ -5,6 +5,7 @@ from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking.ports import CheckingStore
+from keywright.service.console_sessions import ConsoleSessionStore
 from keywright.service.management.task_ports import KeyTaskStore
 from keywright.service.organizations import OrganizationStore
 from keywright.service.verifier_sessions import SessionStore
@@ -15,7 +16,16 @@ from keywright.storage.sqlite.store import SqliteStore
 from keywright.storage.url import SqliteUrl
 
 
-class RunningStore(KeyTaskStore, ChangeStore, CheckingStore, OrganizationStore, SessionStore, VerifierStore, Protocol):
+class RunningStore(
+    KeyTaskStore,
+    ChangeStore,
+    CheckingStore,
+    ConsoleSessionStore,
+    OrganizationStore,
+    SessionStore,
+    VerifierStore,
+    Protocol,
+):
     """A store that is opened before and closed after use."""
 
     async def start(self) -> None:

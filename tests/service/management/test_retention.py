@@ -120,6 +120,7 @@ async def test_everything_has_its_age() -> None:
     await tasks_of(store, Retention(**ages)).purge()
     assert dict(store.purged) == {
         Removable.ANSWERS: NOW,
+        Removable.CONSOLE_SESSIONS: NOW,
         Removable.REPORTERS: NOW - REPORTERS_KEPT,
         Removable.USAGE: NOW - DAY,
         Removable.SOURCES: NOW - 2 * DAY,
@@ -128,7 +129,7 @@ async def test_everything_has_its_age() -> None:
     }
     store = log_of(OLD)
     await tasks_of(store, Retention()).purge()
-    assert set(dict(store.purged)) == {Removable.ANSWERS, Removable.REPORTERS}
+    assert set(dict(store.purged)) == {Removable.ANSWERS, Removable.CONSOLE_SESSIONS, Removable.REPORTERS}
     assert positions(store) == [1]
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import ChangeFeed
+from keywright.service.console_sessions import StoredSession
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.audit_ports import Checkpoint
@@ -37,6 +38,9 @@ LAST_ID = UUID(int=2**128 - 1)
 
 FIRST_ID = UUID(int=0)
 """A page that begins above it begins with the oldest."""
+
+# No organization has it: look-ups with any cookie at all wait for each other, and no organization waits for them.
+_CONSOLE = FIRST_ID
 
 
 class StoreFeed(ChangeFeed, Protocol):
@@ -145,6 +149,29 @@ class SharedStore(ABC):
         """See `Store.sealed_answer`."""
         found = await self._rows(org_id, statements.ANSWER, org_id, request_digest, at)
         return audit_rows.answer(self._decoding, *found[0]) if found else None
+
+    async def add_console_session(self, session: StoredSession) -> None:
+        """See `ConsoleSessionStore.add_console_session`."""
+        times = (session.created_at, session.used_at, session.expires_at)
+        row = (session.digest, session.subject, session.sealed, *times)
+        await self._execute(_CONSOLE, statements.ADD_CONSOLE_SESSION, *row)
+
+    async def find_console_session(self, digest: bytes) -> StoredSession | None:
+        """See `ConsoleSessionStore.find_console_session`."""
+        found = await self._rows(_CONSOLE, statements.FIND_CONSOLE_SESSION, digest)
+        return audit_rows.console_session(self._decoding, *found[0]) if found else None
+
+    async def note_console_session(self, digest: bytes, used_at: datetime) -> None:
+        """See `ConsoleSessionStore.note_console_session`."""
+        await self._execute(_CONSOLE, statements.NOTE_CONSOLE_SESSION, digest, used_at)
+
+    async def end_console_session(self, digest: bytes) -> None:
+        """See `ConsoleSessionStore.end_console_session`."""
+        await self._execute(_CONSOLE, statements.END_CONSOLE_SESSION, digest)
+
+    async def end_console_sessions(self, subject: bytes) -> None:
+        """See `ConsoleSessionStore.end_console_sessions`."""
+        await self._execute(_CONSOLE, statements.END_CONSOLE_SESSIONS, subject)
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
