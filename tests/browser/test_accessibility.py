@@ -36,11 +36,11 @@ def filled(stage: Stage) -> Any:
 
 def loading(stage: Stage) -> None:
     waiting: list[object] = []
-    stage.scripts.append("")
     stage.open(ready=False)
     stage.await_event("ready")
-    stage.intercept("/api-keys?*", waiting.append)
-    stage.page.evaluate("element.ui.keys = null; element.refresh()")
+    stage.intercept("/api-keys?*", lambda route: waiting.append(route))
+    # Not waited for: it never ends.
+    stage.page.evaluate("() => { element.ui.keys = null; element.refresh(); }")
     stage.find(".skeleton").first.wait_for()
 
 

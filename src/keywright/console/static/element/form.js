@@ -128,12 +128,12 @@ export const flawsIn = (el, error) => {
   return found;
 };
 
-/** Moves the focus to the first field with a flaw, out of a closed group if need be. */
+/** Moves the focus to the first field with a flaw, out of a closed group if need be; without one, to the button. */
 export const focusFlaw = (el) => {
   const field = el.renderRoot.querySelector('dialog [aria-invalid="true"]');
   const group = field?.closest('details');
   if (group) group.open = true;
-  field?.focus();
+  (field ?? el.renderRoot.querySelector('dialog form .primary'))?.focus();
 };
 
 const wrong = (flaws, field) => (flaws[field] ? html`<p class="wrong" id="wrong-${field}" part="error">${flaws[field]}</p>` : nothing);
@@ -187,7 +187,7 @@ const expiry = (el, { values, flaws }, set) => {
     <label for="f-expiry">${w.t('expiry')}</label>
     <div class="row">
       <select id="f-expiry" part="input" aria-describedby="expiry-at expiry-rules" @change=${(event) => set({ life: event.target.value, date: values.date || localValue(el.now + 90 * DAY) })}>
-        ${LIVES.map((days) => html`<option value=${days} ?selected=${values.life === String(days)} ?disabled=${tooLong(days)}>${w.t('inTime', { time: w.duration(days * 86400) })}</option>`)}
+        ${LIVES.map((days) => html`<option value=${days} ?selected=${values.life === String(days)} ?disabled=${tooLong(days)}>${w.inDays(days)}</option>`)}
         <option value="date" ?selected=${values.life === 'date'}>${w.t('onDate')}</option>
         <option value="never" ?selected=${values.life === 'never'} ?disabled=${required || !!longest}>${w.t('never')}</option>
       </select>

@@ -88,6 +88,13 @@ export class Words {
     return new Intl.NumberFormat(this.language, { style: 'unit', unit, unitDisplay: 'long' }).format((seconds * 1000) / size);
   }
 
+  /** A number of days from now, as a choice: "In 90 days". */
+  inDays(days) {
+    const format = new Intl.RelativeTimeFormat(this.language);
+    const text = days === 365 ? format.format(1, 'year') : format.format(days, 'day');
+    return text.charAt(0).toLocaleUpperCase(this.language) + text.slice(1);
+  }
+
   /** A `<time>`: relative in the text, absolute in the title. */
   time(text, now) {
     if (!text) return nothing;

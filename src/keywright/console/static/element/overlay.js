@@ -60,7 +60,7 @@ export const panelDialog = (el, panel, { title, content, buttons, submit, role, 
       <div class="row">${heading(el, 1, title, 'panel-title')}</div>
       <button type="button" class="icon quiet" part="button" aria-label=${el.w.t('close')} @click=${() => el.dismissPanel()}>${CROSS}</button>
     </div>
-    <div class="middle">${content}</div>
+    <div class="middle" tabindex="0">${content}</div>
     ${buttons ? html`<div class="bottom">${buttons}</div>` : nothing}`;
   const form = submit
     ? html`<form

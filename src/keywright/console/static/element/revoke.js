@@ -102,6 +102,8 @@ const submit = async (el, panel) => {
   } catch (error) {
     panel.error = error;
     el.failed(error);
+    // A disabled button has lost the focus.
+    el.updateComplete.then(() => el.renderRoot.querySelector('dialog.panel [data-focus]')?.focus());
   } finally {
     panel.busy = false;
     el.requestUpdate();

@@ -24,8 +24,7 @@ export const open = (el, key) => {
 const view = (el, panel) => {
   const { w } = el;
   const { key } = panel;
-  const after = (seconds) => w.t('overlapAfter', { time: w.duration(seconds) });
-  const choices = [['quiet', w.t('overlapQuiet')], ['86400', after(86400)], ['604800', after(604800)], ['0', w.t('overlapNow')]];
+  const choices = [['quiet', w.t('overlapQuiet')], ['86400', w.inDays(1)], ['604800', w.inDays(7)], ['0', w.t('overlapNow')]];
   const choose = (choice) => {
     panel.choice = choice;
     el.requestUpdate();

@@ -41,7 +41,7 @@ export const styles = css`
   .push { margin-inline-start: auto; }
 
   button { display: inline-flex; align-items: center; justify-content: center; gap: 0.4em; min-block-size: 2.4em; padding: 0.25em 0.9em; border: 1px solid var(--_control); border-radius: var(--_radius); background: var(--_bg); font-weight: 500; cursor: pointer; }
-  button:hover:not(:disabled) { background: var(--_surface); }
+  button:hover:not(:disabled, .primary, .danger) { background: var(--_surface); }
   button:disabled { cursor: not-allowed; color: var(--_muted); border-color: var(--_border); background: var(--_surface); }
   button.primary { background: var(--_accent); border-color: var(--_accent); color: var(--_on-accent); }
   button.danger { background: var(--_danger); border-color: var(--_danger); color: var(--_on-danger); }

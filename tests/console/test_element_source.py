@@ -1,0 +1,118 @@
+"""Rules of the element's own files: what they may not contain, their languages, and where they come from."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.markdown import ROOT
+from tests.oidc_installation import NotObtainableError, install
+from tests.provision import unavailable
+from tests.source import SOURCE
+
+STATIC = SOURCE / "console" / "static"
+ELEMENT = STATIC / "element"
+OURS = sorted(path for path in ELEMENT.rglob("*.js") if "vendor" not in path.parts)
+FORBIDDEN = (
+    "unsafeHTML|unsafeSVG|innerHTML|outerHTML|insertAdjacentHTML|document\\.write|\\beval\\(|new Function|"
+    "localStorage|sessionStorage|indexedDB|document\\.cookie|\\bstyle=|\\bon\\w+=[\"'$]|href=[\"']#|\\bhistory\\.\\w+(?:State|\\()|https?://(?!…)"
+)
+MESSAGE = re.compile(r"^  (?:'([^']+)'|(\w+)): (.+),$", re.MULTILINE)
+INSTALL_SECONDS = 240
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_what_the_files_may_not_contain(path: Path) -> None:
+    """No markup from text, no code from text, no inline style or handler, no storage, no address of others."""
+    assert re.findall(FORBIDDEN, path.read_text()) == []
+
+
+def test_no_reactive_property_is_a_class_field() -> None:
+    """The class has no fields: a field would hide the accessor that Lit made for the property."""
+    text = (ELEMENT / "keywright-keys.js").read_text()
+    body = text[text.index("class KeywrightKeys") :]
+    assert re.findall(r"^  (?!static )\w+ = ", body, re.MULTILINE) == []
+
+
+def test_modules_import_each_other_by_relative_paths() -> None:
+    """Every import names a file beside it, so that a page stays with one version."""
+    for path in OURS:
+        for target in re.findall(r"(?:\bfrom|\bimport\() ?'([^', ]+)'[;)]", path.read_text()):
+            assert target.startswith("./") or path.parent.name == "messages", (path, target)
+            assert (path.parent / target).is_file(), (path, target)
+
+
+def messages(language: str) -> dict[str, str]:
+    text = (ELEMENT / "messages" / f"{language}.js").read_text()
+    return {quoted or bare: value for quoted, bare, value in MESSAGE.findall(text)}
+
+
+def test_every_language_has_every_message() -> None:
+    """Both languages have the same messages with the same placeholders and plural forms."""
+    english, german = messages("en"), messages("de")
+    assert english.keys() == german.keys()
+    for name, text in english.items():
+        assert sorted(set(re.findall(r"\{\w+\}|\w+(?=: ')", text))) == sorted(
+            set(re.findall(r"\{\w+\}|\w+(?=: ')", german[name]))
+        ), name
+
+
+def test_every_message_that_is_used_is_there() -> None:
+    """Each message named in the code has a text."""
+    used = {name for path in OURS for name in re.findall(r"\bt\('([\w.]+)'", path.read_text())}
+    assert used - messages("en").keys() == set()
+
+
+@pytest.fixture(scope="module")
+def vendoring() -> ModuleType:
+    """The script that wrote the vendored file."""
+    spec = importlib.util.spec_from_file_location("vendor_lit", ROOT / "scripts" / "vendor_lit.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_vendored_is_what_was_published(vendoring: ModuleType) -> None:
+    """The script makes the vendored files, byte for byte, of the packages that npm has."""
+    try:
+        folder = install(source=ROOT / "tests" / "browser" / "npm", name="browser").folder / "node_modules"
+    except NotObtainableError as error:
+        unavailable(error.what, error.command)
+    vendor = ELEMENT / "vendor"
+    assert vendoring.combined(vendoring.read(folder)) == (vendor / "lit-core.js").read_text()
+    assert vendoring.description(folder) == (vendor / "VENDOR.toml").read_text()
+    assert (folder / "lit-html" / "LICENSE").read_text() == (vendor / "LICENSE").read_text()
+
+
+def test_a_lit_of_another_form_is_refused(vendoring: ModuleType) -> None:
+    """A Lit without the policy, or with an import that is left, is not written."""
+    sources = dict.fromkeys(vendoring.MODULES, "const a=1;export{a as b};\n//# sourceMappingURL=x\n")
+    with pytest.raises(ValueError, match="another form"):
+        vendoring.combined(sources)
+
+
+def test_the_wheel_has_the_files(tmp_path: Path) -> None:
+    """A wheel built from the source distribution has every file of the element, byte for byte, and no more."""
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run([*build, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True, timeout=INSTALL_SECONDS)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    subprocess.run([*build, "-t", "wheel"], cwd=source, check=True, capture_output=True, timeout=INSTALL_SECONDS)
+    (wheel,) = tmp_path.glob("*.whl")
+    prefix = "keywright/console/static/"
+    with zipfile.ZipFile(wheel) as files:
+        packed = {name.removeprefix(prefix): files.read(name) for name in files.namelist() if name.startswith(prefix)}
+    expected = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in STATIC.rglob("*") if path.is_file()}
+    assert packed == expected
+    assert "element/vendor/LICENSE" in packed
+    assert not [name for name in packed if name.endswith(".map")]
