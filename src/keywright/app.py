@@ -1,6 +1,7 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import os
+import re
 import resource
 import secrets
 import socket
@@ -9,14 +10,13 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Lifespan
 
-from keywright import __version__, config, telemetry
+from keywright import __version__, config, rules, telemetry
 from keywright.api import openapi
 from keywright.api.document import DOCUMENT_ROUTES
 from keywright.api.feed import FeedParts, FeedRoutes
@@ -41,6 +41,8 @@ from keywright.config import Settings
 from keywright.console.assets import Assets
 from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
+from keywright.console.ports import IdentityProvider
+from keywright.console_wiring import console_applications, identity_provider
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.verdict import Code
@@ -51,10 +53,8 @@ from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.ports import Seconds
 from keywright.service.checking.verification import Checker, Verification
 from keywright.service.management.change_limit import ChangeLimit
-from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
-from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId, SigningKeys
@@ -85,6 +85,7 @@ class Plugs:
     limiter: RunningLimiter
     authenticator: Authenticator
     signing_keys: SigningKeys
+    identity_provider: Callable[[Authenticator], IdentityProvider]
     clock: Clock
     entropy: Entropy
     new_id: NewId
@@ -116,6 +117,7 @@ def plugs_of(settings: Settings) -> Plugs:
             verified=VerifiedTokens(),
         ),
         signing_keys=key_set,
+        identity_provider=identity_provider(settings, key_set, utc_now),
         clock=utc_now,
         entropy=secrets.token_bytes,
         new_id=new_id,
@@ -149,7 +151,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
 
 
 def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures: Measures) -> ASGIApp:
-    """Build all routes but verifications, with the access log and CORS."""
+    """Build all routes but verifications, with the access log, CORS and the console."""
     trust = Trust(
         authenticator=plugs.authenticator,
         callers=checking.callers,
@@ -157,8 +159,11 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
         turns=_turns(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
     )
+    documented = _documented(settings, plugs)
     edge: ASGIApp = Routes(
-        _groups(settings, plugs, checking), trust, lifespan=_lifespan(plugs, checking.background, measures)
+        [*documented, *_others(settings, plugs, checking, documented)],
+        trust,
+        lifespan=_lifespan(plugs, checking.background, measures),
     )
     if settings.cors_origins:
         edge = CORSMiddleware(
@@ -169,15 +174,29 @@ def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures
             expose_headers=CORS_EXPOSED,
             max_age=CORS_SECONDS,
         )
-    # The files answer pages of any origin, so they stand outside the origins of the API.
-    return AccessLog(Front(edge, [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]))
+    # The files answer pages of any origin, and the console pages of its own: both stand outside the origins of the API.
+    element = Assets("element", __version__)
+    beside: list[tuple[re.Pattern[str], ASGIApp]] = [(ELEMENT_PATHS, ElementFiles(element))]
+    if settings.console_client_id is not None:
+        beside += console_applications(
+            settings,
+            documented,
+            trust,
+            store=plugs.store,
+            clock=plugs.clock,
+            entropy=plugs.entropy,
+            provider=plugs.identity_provider,
+            element=element,
+            version=__version__,
+        )
+    return AccessLog(Front(edge, beside))
 
 
-def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
-    """Build the classes that have the operations."""
+def _documented(settings: Settings, plugs: Plugs) -> list[object]:
+    """Build the classes that have the operations of management, which are also behind the console's door."""
     management = _management(settings, plugs)
     usage = UsageReports(plugs.store, plugs.clock, management.turns)
-    documented = [
+    return [
         KeyRoutes(management, usage),
         RotationRoutes(management),
         ReceiptRoutes(management),
@@ -185,6 +204,10 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
         EventRoutes(management),
         OptionsRoutes(management),
     ]
+
+
+def _others(settings: Settings, plugs: Plugs, checking: "_CheckingParts", documented: list[object]) -> list[object]:
+    """Build the classes that have the other operations."""
     follower = checking.feed.follower
     health = HealthRoutes(
         plugs.store,
@@ -193,7 +216,7 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
     )
     document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
-    return [*documented, FeedRoutes(checking.feed), health, *document, *metrics]
+    return [FeedRoutes(checking.feed), health, *document, *metrics]
 
 
 def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
@@ -218,7 +241,7 @@ def _management(settings: Settings, plugs: Plugs) -> Management:
         entropy=plugs.entropy,
         new_id=plugs.new_id,
         brand=settings.key_brand,
-        policy=_policy(settings),
+        policy=rules.policy(settings),
         idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
         turns=_turns(plugs, "steps", most=4, alone=4, together=1),
     )
@@ -239,18 +262,6 @@ def _turns(plugs: Plugs, queue: str, *, most: int = 256, alone: int = 64, togeth
 def _few_turns(plugs: Plugs) -> Turns:
     """Make the turns of look-ups that any caller causes, known or not; those of keys have others."""
     return Turns(plugs.monotonic, most=8, alone=4, together=4, longest=2048, longest_of_share=1024)
-
-
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        environments=settings.environments,
-        max_life=None if settings.max_life_days is None else timedelta(days=settings.max_life_days),
-        expiry_required=settings.require_expiry,
-        max_active=settings.max_active_keys,
-        rotations_per_hour=settings.rotations_per_hour,
-        max_pairs=settings.max_pairs,
-        scopes=settings.scopes,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,20 +356,7 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
 
 
 def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
-    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=_retention(settings))
-
-
-def _retention(settings: Settings) -> Retention:
-    def age(days: int) -> timedelta | None:
-        return timedelta(days=days) if days else None
-
-    return Retention(
-        events=age(settings.keep_events_days),
-        usage=age(settings.keep_usage_days),
-        sources=age(settings.keep_sources_days),
-        receipts=age(settings.keep_receipts_days),
-        sessions=age(settings.keep_sessions_days),
-    )
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=rules.retention(settings))
 
 
 def from_environment() -> ServiceApp:

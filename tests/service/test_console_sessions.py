@@ -44,7 +44,7 @@ class Sessions:
         return next(self.numbers).to_bytes(count)
 
     async def begin(self, who: SignedIn = ANNA, former: str | None = None, lasts: timedelta = 2 * LONGEST) -> str:
-        return await self.sessions.begin(who, token_expires_at=self.at + lasts, former=former)
+        return await self.sessions.begin(who, token_expires_at=self.at + lasts, former=self.sessions.digest_of(former or ""))
 
     async def found(self, cookie: str) -> SignedIn | None:
         session = await self.sessions.find(cookie)
@@ -146,8 +146,9 @@ async def test_a_new_session_replaces_the_former(stage: Sessions) -> None:
 
 
 async def test_a_malformed_former_cookie(stage: Sessions) -> None:
-    """A sign-in in a browser with a strange cookie ends nothing."""
+    """A strange cookie has no digest, so a sign-in in its browser ends nothing."""
     other = await stage.begin()
+    assert stage.sessions.digest_of("strange") is None
     await stage.begin(BEN, former="strange")
     assert await stage.found(other) == ANNA
 

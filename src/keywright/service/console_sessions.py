@@ -121,14 +121,20 @@ class ConsoleSessions:
         self._clock = clock
         self._entropy = entropy
 
-    async def begin(self, who: SignedIn, *, token_expires_at: datetime, former: str | None) -> str:
+    @staticmethod
+    def digest_of(cookie: str) -> bytes | None:
+        """Give the digest by which `begin` ends the session of a cookie; None for other text."""
+        return _digest(cookie) if _COOKIE.fullmatch(cookie) else None
+
+    async def begin(self, who: SignedIn, *, token_expires_at: datetime, former: bytes | None) -> str:
         """
         Begin a session with a secret of its own, and end the one that the browser had.
 
         Args:
             who: Who has signed in.
             token_expires_at: When the access token expires.
-            former: The cookie that the browser sent, if any: whoever knew it before knows nothing of the new session.
+            former: The digest of the session that the browser had, if any: the new one has another cookie, so that
+                whoever knew the former cookie knows nothing of the new one.
 
         Returns:
             The cookie.
@@ -149,8 +155,8 @@ class ConsoleSessions:
                 digest=digest, subject=subject, sealed=sealed, created_at=at, used_at=at, expires_at=expires_at
             )
         )
-        if former is not None and _COOKIE.fullmatch(former):
-            await self._store.end_console_session(_digest(former))
+        if former is not None:
+            await self._store.end_console_session(former)
         return cookie
 
     async def find(self, cookie: str) -> OpenSession | None:

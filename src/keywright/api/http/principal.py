@@ -16,10 +16,11 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from keywright.api.http.problems import REALM, Refusal
-from keywright.api.http.routing import Input, InputReader, PathInput, Trust
+from keywright.api.http.routing import Door, Input, InputReader, PathInput, Trust
 from keywright.keys.addresses import client_address
 from keywright.service.faults import Fault, PermissionMissing
 from keywright.service.management.audit_log import Origin
+from keywright.service.ports import Authenticator
 from keywright.service.principal import CHANGES, ENDS, Permission, Principal
 
 # RFC 6750, section 2.1: one space, then b64token. `auth` checks the token itself. IGNORECASE would slow down the match
@@ -62,12 +63,12 @@ class PrincipalInput(Input):
         )
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
-        authenticator, permission = trust.authenticator, self.permission
+        recognize, permission = trust.door or _by_bearer(trust.authenticator), self.permission
         is_change, ends_a_key = permission in CHANGES, permission in ENDS
 
         async def read(request: Request) -> Principal:
             with noting_source(request, trust):
-                principal = await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+                principal = await recognize(request)
             if permission is not None and not principal.may(permission):
                 raise PermissionMissing(permission)
             request.state.log["org"] = str(principal.organization.id)
@@ -76,6 +77,13 @@ class PrincipalInput(Input):
             return principal
 
         return InputReader(read)
+
+
+def _by_bearer(authenticator: Authenticator) -> Door:
+    async def recognize(request: Request) -> Principal:
+        return await authenticator.authenticate(bearer_of(request.headers.getlist("authorization")))
+
+    return recognize
 
 
 def source_of(request: Request, trust: Trust) -> str | None:
