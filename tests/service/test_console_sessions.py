@@ -22,6 +22,7 @@ ANNA = SignedIn(
     issuer="https://acme.eu.auth0.com/",
     subject="auth0|anna",
     name="Anna",
+    organization="Acme",
     access_token="access.of.anna",
     id_token="id.of.anna",
 )
@@ -44,7 +45,9 @@ class Sessions:
         return next(self.numbers).to_bytes(count)
 
     async def begin(self, who: SignedIn = ANNA, former: str | None = None, lasts: timedelta = 2 * LONGEST) -> str:
-        return await self.sessions.begin(who, token_expires_at=self.at + lasts, former=self.sessions.digest_of(former or ""))
+        return await self.sessions.begin(
+            who, token_expires_at=self.at + lasts, former=self.sessions.digest_of(former or "")
+        )
 
     async def found(self, cookie: str) -> SignedIn | None:
         session = await self.sessions.find(cookie)
@@ -85,7 +88,7 @@ async def test_a_row_tells_nothing(stage: Sessions) -> None:
     """No row contains the cookie, a token, the name or the subject."""
     cookie = await stage.begin()
     (row,) = stage.rows.values()
-    for secret in (cookie, ANNA.access_token, ANNA.id_token, ANNA.name, ANNA.subject):
+    for secret in (cookie, ANNA.access_token, ANNA.id_token, ANNA.name, ANNA.organization, ANNA.subject):
         assert secret.encode() not in row.digest + row.subject + row.sealed
 
 

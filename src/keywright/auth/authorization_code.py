@@ -8,7 +8,7 @@ authenticator of access tokens. Implements `console.ports.IdentityProvider`.
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -241,11 +241,20 @@ class AuthorizationCode:
         return found if isinstance(found, str) and is_allowed(found, loopback=self._is_local) else None
 
     def _signed_in(self, principal: Principal, claims: Mapping[str, Any], access_token: str, id_token: str) -> SignedIn:
-        names = [claims[name] for name in _NAMES if isinstance(claims.get(name), str) and claims[name].strip()]
-        name = (names or [principal.subject])[0][:_MOST_OF_NAME]
         return SignedIn(
-            issuer=self._issuer, subject=principal.subject, name=name, access_token=access_token, id_token=id_token
+            issuer=self._issuer,
+            subject=principal.subject,
+            name=_first(claims, _NAMES) or principal.subject,
+            organization=_first(claims, ("org_name",)) or principal.organization.external_id,
+            access_token=access_token,
+            id_token=id_token,
         )
+
+
+def _first(claims: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """Give the first of some claims that is a text with something in it."""
+    found = (claims[name] for name in names if isinstance(claims.get(name), str) and claims[name].strip())
+    return next((text[:_MOST_OF_NAME] for text in found), None)
 
 
 def _check_same(principal: Principal, claims: Mapping[str, Any], organization: str | None) -> None:

@@ -134,7 +134,8 @@ class SignInRoutes:
                 "signed_in": True,
                 "name": session.who.name,
                 "subject": principal.subject,
-                "organization": principal.organization.external_id,
+                "organization": session.who.organization,
+                "organization_id": str(principal.organization.id),
                 "expires_at": session.expires_at.isoformat(),
             }
         )

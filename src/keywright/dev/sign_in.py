@@ -192,6 +192,7 @@ class SignIn:
                 "nonce": grant.nonce,
                 "at_hash": encode_base64url(half).decode(),
                 "name": PEOPLE[grant.person].name,
+                "org_name": PEOPLE[grant.person].organization.capitalize(),
             }
         )
 

@@ -47,6 +47,7 @@ class SignedIn:
         issuer: The issuer of the tokens.
         subject: The subject of both tokens.
         name: How the person is called, for the page; the subject where the issuer gives no name.
+        organization: How the organization is called, for the page; its id at the issuer where it has no other name.
         access_token: The token with which the session acts.
         id_token: The token that ends the session at the issuer.
     """
@@ -54,6 +55,7 @@ class SignedIn:
     issuer: str
     subject: str
     name: str
+    organization: str
     access_token: str
     id_token: str
 

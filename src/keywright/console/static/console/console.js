@@ -83,7 +83,7 @@ async function showKeys(session) {
     if (document.hidden || !banner) return;
     const now = await ask('session').catch(() => ({}));
     // Somebody else may have signed in in the other tab.
-    if (now.signed_in && now.subject === session.subject && now.organization === session.organization) {
+    if (now.signed_in && now.subject === session.subject && now.organization_id === session.organization_id) {
       banner.remove();
       keys.refresh();
     } else if (now.signed_in) location.reload();
