@@ -12,7 +12,12 @@ import pytest
 
 from tests.browser.stage import KEYS, Form, Stage, answering, in_days, lost
 
-FORMS = [Form("light", "en", 1280), Form("dark", "de", 320)]
+# Each form stays in one process, which starts one browser.
+FORMS = [
+    pytest.param(Form(*values), id="-".join(map(str, values)), marks=pytest.mark.xdist_group(f"browser {values[0]}"))
+    for values in (("light", "en", 1280), ("dark", "de", 320))
+]
+pytestmark = pytest.mark.early
 # The page around the element is not ours.
 RULES = {"region": {"enabled": False}}
 
@@ -288,8 +293,8 @@ STATES: list[State] = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.scheme}-{form.language}-{form.width}")
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize("form", FORMS)
 def test_no_violation(stage: Stage, modules: Path, state: State, form: Form) -> None:
     """In this state axe finds nothing, the page is not wider than the screen, and no policy is violated."""
     stage.form = form

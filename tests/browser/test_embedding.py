@@ -10,6 +10,8 @@ from playwright.sync_api import Route
 from tests.browser.stage import KEYS, Form, Stage, answering, in_days
 from tests.source import SOURCE
 
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser embedding")]
+
 ELEMENT = SOURCE / "console" / "static" / "element"
 # What a browser fetches until the list is painted, with one language.
 FIRST = ["keywright-keys.js", "api.js", "format.js", "list.js", "styles.js", "vendor/lit-core.js", "messages/en.js"]

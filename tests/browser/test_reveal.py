@@ -7,6 +7,8 @@ import pytest
 
 from tests.browser.stage import KEYS, Stage, lost
 
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser reveal")]
+
 DENIED = "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async () => { throw new Error('no'); }}});"
 ABSENT = "Object.defineProperty(navigator, 'clipboard', {value: undefined});"
 NO_COMMAND = "document.execCommand = () => false;"
