@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from keywright.config import PREFIX, Settings, secret_names
+from keywright.config import PREFIX, Settings
+from keywright.config_values import secret_names
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from keywright import config
-from keywright.config import Settings, SettingsError, secret_names
+from keywright.config import Settings, SettingsError
+from keywright.config_values import secret_names
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 NEEDED = {"KEYWRIGHT_AUTH0_DOMAIN": "acme.eu.auth0.com", "KEYWRIGHT_AUDIENCE": "https://api.acme.example/"}

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -367,36 +367,14 @@ def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
         raise SettingsError(
             f"{PREFIX}{old.upper()} is now {PREFIX}{_RENAMED[old].upper()}, which counts MiB of memory and not keys."
         )
-    given |= _from_files(kind, given)
+    try:
+        given |= values.secrets_from_files(kind, given, PREFIX)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
     try:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
-
-
-def secret_names(kind: type[DatabaseSettings]) -> frozenset[str]:
-    """Name the settings that are secrets, in lower case and without the prefix; each may come from a file."""
-    return frozenset(name for name, field in kind.model_fields.items() if SecretStr in _types(field.annotation))
-
-
-def _types(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) or (annotation,)
-
-
-def _from_files(kind: type[DatabaseSettings], given: Mapping[str, str]) -> dict[str, str]:
-    """Read the secrets whose `…_FILE` names a file."""
-    found: dict[str, str] = {}
-    for name in sorted(secret_names(kind)):
-        path = given.get(f"{name}_file", "")
-        variable = f"{PREFIX}{name.upper()}"
-        if path and given.get(name):
-            raise SettingsError(f"{variable} and {variable}_FILE are both set; set one of them.")
-        if path:
-            try:
-                found[name] = values.secret_of_file(path)
-            except ValueError as error:
-                raise SettingsError(f"{variable}_FILE: {error}.") from None
-    return found
 
 
 def _sentence(error: ValidationError) -> str:

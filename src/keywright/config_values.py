@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
+from typing import get_args
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from keywright.keys.addresses import is_loopback
 from keywright.keys.format import ENVIRONMENT
@@ -69,6 +70,40 @@ def client_secret(value: SecretStr | None) -> SecretStr | None:
     if value is not None and len(value.get_secret_value()) < LEAST_CLIENT_SECRET:
         raise ValueError(f"must have at least {LEAST_CLIENT_SECRET} characters")
     return value
+
+
+def secret_names(kind: type[BaseModel]) -> frozenset[str]:
+    """Name the settings that are secrets, as fields; each may come from a file."""
+    return frozenset(
+        name
+        for name, field in kind.model_fields.items()
+        if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    )
+
+
+def secrets_from_files(kind: type[BaseModel], given: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """
+    Read the secrets whose `…_FILE` names a file.
+
+    Args:
+        kind: The settings.
+        given: All variables, in lower case and without the prefix.
+        prefix: The prefix, for the sentence.
+
+    Raises:
+        ValueError: A secret is set twice, or its file cannot be used; the message is a whole sentence.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(secret_names(kind)):
+        path, variable = given.get(f"{name}_file", ""), f"{prefix}{name.upper()}"
+        if path and given.get(name):
+            raise ValueError(f"{variable} and {variable}_FILE are both set; set one of them")
+        if path:
+            try:
+                found[name] = secret_of_file(path)
+            except ValueError as error:
+                raise ValueError(f"{variable}_FILE: {error}") from None
+    return found
 
 
 def secret_of_file(path: str) -> str:

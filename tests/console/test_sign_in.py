@@ -54,7 +54,7 @@ def test_cookies(visitor: Visitor) -> None:
 
 
 def test_new_session_at_every_sign_in(visitor: Visitor) -> None:
-    """A sign-in has a cookie of its own and ends the session before: a cookie that somebody planted is worth nothing."""
+    """A sign-in has a cookie of its own, and ends the session that the browser had."""
     visitor.sign_in()
     before = dict(visitor.cookies)
     visitor.sign_in()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from keywright.compact_jws import encode_base64url
-from keywright.dev.sign_in import PEOPLE, TOKEN_SECONDS, Reply, SignIn, subject_of
+from keywright.dev.sign_in import PEOPLE, TOKEN_SECONDS, DevSignIn, IssuerReply, subject_of
 
 AUDIENCE = "urn:keywright:dev"
 KEY_BITS = 2048
@@ -92,7 +92,7 @@ class DevIssuer:
         self.host = host
         self.port = port
         self._server: _Server | None = None
-        self.sign_in: SignIn | None = None
+        self.sign_in: DevSignIn | None = None
 
     @property
     def url(self) -> str:
@@ -156,7 +156,7 @@ class DevIssuer:
                 expires_in=TOKEN_SECONDS,
             )
 
-        self.sign_in = SignIn(secret, self.sign, access_token, self.url)
+        self.sign_in = DevSignIn(secret, self.sign, access_token, self.url)
 
     def jwks(self) -> dict[str, Any]:
         """Return the key set (RFC 7517), the current key first."""
@@ -242,13 +242,15 @@ class _Handler(BaseHTTPRequestHandler):
         reply = None if sign_in is None else sign_in.post(self.path, authorization, body)
         self._reply(reply or _NOT_FOUND)
 
-    def _document(self) -> Reply:
+    def _document(self) -> IssuerReply:
         document = self.server.issuer.answer(self.path)
         if document is None:
             return _NOT_FOUND
-        return Reply(200, {"Content-Type": "application/json", "Cache-Control": "public, max-age=15"}, _json(document))
+        return IssuerReply(
+            200, {"Content-Type": "application/json", "Cache-Control": "public, max-age=15"}, _json(document)
+        )
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: IssuerReply) -> None:
         self.send_response(reply.status)
         for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
             self.send_header(name, value)
@@ -260,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _MOST_BYTES = 64 * 1024
-_NOT_FOUND = Reply(
+_NOT_FOUND = IssuerReply(
     404, {"Content-Type": "application/json", "Cache-Control": "public, max-age=15"}, b'{"error":"not_found"}'
 )
 

@@ -69,7 +69,7 @@ strong { display: block; } span { color: light-dark(#5a6170, #a3abbb); font-size
 """
 
 
-class Reply(NamedTuple):
+class IssuerReply(NamedTuple):
     """An answer of the issuer: status, headers and body."""
 
     status: int
@@ -86,7 +86,7 @@ class _Grant(NamedTuple):
 
 
 @dataclass(slots=True)
-class SignIn:
+class DevSignIn:
     """
     The sign-in of one client, the console.
 
@@ -117,7 +117,7 @@ class SignIn:
             "authorization_response_iss_parameter_supported": True,
         }
 
-    def get(self, target: str) -> Reply | None:
+    def get(self, target: str) -> IssuerReply | None:
         """Answer a request of a browser; None for another path."""
         url = urlsplit(target)
         query = dict(parse_qsl(url.query))
@@ -128,11 +128,11 @@ class SignIn:
             return _redirect(there) if _is_ours(there) else _refusal("unknown post_logout_redirect_uri")
         return None
 
-    def post(self, path: str, authorization: str, body: str) -> Reply | None:
+    def post(self, path: str, authorization: str, body: str) -> IssuerReply | None:
         """Answer a request of the client; None for another path."""
         return self._exchange(authorization, dict(parse_qsl(body))) if path == TOKEN_PATH else None
 
-    def _authorize(self, query: Mapping[str, str]) -> Reply:
+    def _authorize(self, query: Mapping[str, str]) -> IssuerReply:
         redirect_uri = query.get("redirect_uri", "")
         if query.get("client_id") != CLIENT_ID or not _is_ours(redirect_uri):
             return _refusal("unknown client or redirect_uri")
@@ -140,7 +140,7 @@ class SignIn:
             return _redirect(f"{redirect_uri}?{self._answer(query, error='invalid_request')}")
         person = query.get("person", "")
         if person not in PEOPLE:
-            return Reply(200, _HTML, _choices(query).encode())
+            return IssuerReply(200, _HTML, _choices(query).encode())
         code = self._grant(person, redirect_uri, query)
         return _redirect(f"{redirect_uri}?{self._answer(query, code=code)}")
 
@@ -156,7 +156,7 @@ class SignIn:
             self._grants[code] = grant
         return code
 
-    def _exchange(self, authorization: str, form: Mapping[str, str]) -> Reply:
+    def _exchange(self, authorization: str, form: Mapping[str, str]) -> IssuerReply:
         if not self._is_client(authorization):
             return _json_reply(401, {"error": "invalid_client"})
         with self._lock:
@@ -234,15 +234,17 @@ def _is_ours(address: str) -> bool:
     return url.scheme == "http" and is_loopback(url.hostname or "") and url.path.startswith("/console/")
 
 
-def _redirect(address: str) -> Reply:
-    return Reply(303, {"Location": address, "Cache-Control": "no-store"})
+def _redirect(address: str) -> IssuerReply:
+    return IssuerReply(303, {"Location": address, "Cache-Control": "no-store"})
 
 
-def _refusal(sentence: str) -> Reply:
-    return Reply(400, {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}, sentence.encode())
+def _refusal(sentence: str) -> IssuerReply:
+    return IssuerReply(
+        400, {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}, sentence.encode()
+    )
 
 
-def _json_reply(status: int, content: Mapping[str, Any]) -> Reply:
-    return Reply(
+def _json_reply(status: int, content: Mapping[str, Any]) -> IssuerReply:
+    return IssuerReply(
         status, {"Content-Type": "application/json", "Cache-Control": "no-store"}, json.dumps(content).encode()
     )

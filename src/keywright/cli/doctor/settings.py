@@ -9,7 +9,8 @@ from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
 from keywright.cli.server import listening
 from keywright.cli.server.listening import CannotListen
-from keywright.config import PREFIX, Settings, secret_names
+from keywright.config import PREFIX, Settings
+from keywright.config_values import secret_names
 
 # Settings of `keywright keys` and of API servers, which call the service; the service does not read them.
 _OF_THE_CLIENT = frozenset(

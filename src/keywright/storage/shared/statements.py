@@ -23,7 +23,6 @@ _ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
 
 _SESSION: Final = ", ".join(SessionRow._fields)
 VERIFIER_COLUMNS: Final = ", ".join(VerifierRow._fields)
-CONSOLE_SESSION_COLUMNS: Final = ", ".join(readers.column_names(audit_rows.console_session)[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,17 +237,6 @@ ADD_VERIFIER: Final = f"""
 
 VERIFIERS: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers ORDER BY id DESC"  # noqa: S608
 FIND_VERIFIER: Final = f"SELECT {VERIFIER_COLUMNS} FROM verifiers WHERE credential_digest = $1"  # noqa: S608
-
-
-ADD_CONSOLE_SESSION: Final = f"""
-    INSERT INTO console_sessions ({CONSOLE_SESSION_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
-"""  # noqa: S608
-"""Values: `CONSOLE_SESSION_COLUMNS`."""
-
-FIND_CONSOLE_SESSION: Final = f"SELECT {CONSOLE_SESSION_COLUMNS} FROM console_sessions WHERE digest = $1"  # noqa: S608
-NOTE_CONSOLE_SESSION: Final = "UPDATE console_sessions SET used_at = $2 WHERE digest = $1 AND used_at < $2"
-END_CONSOLE_SESSION: Final = "DELETE FROM console_sessions WHERE digest = $1"
-END_CONSOLE_SESSIONS: Final = "DELETE FROM console_sessions WHERE subject = $1"
 
 
 def close_session(dialect: Dialect) -> str:

@@ -27,7 +27,7 @@ from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared import audit_rows, checking_rows, filters, rows, statements
+from keywright.storage.shared import audit_rows, checking_rows, console_statements, filters, rows, statements
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
@@ -154,24 +154,24 @@ class SharedStore(ABC):
         """See `ConsoleSessionStore.add_console_session`."""
         times = (session.created_at, session.used_at, session.expires_at)
         row = (session.digest, session.subject, session.sealed, *times)
-        await self._execute(_CONSOLE, statements.ADD_CONSOLE_SESSION, *row)
+        await self._execute(_CONSOLE, console_statements.ADD, *row)
 
     async def find_console_session(self, digest: bytes) -> StoredSession | None:
         """See `ConsoleSessionStore.find_console_session`."""
-        found = await self._rows(_CONSOLE, statements.FIND_CONSOLE_SESSION, digest)
+        found = await self._rows(_CONSOLE, console_statements.FIND, digest)
         return audit_rows.console_session(self._decoding, *found[0]) if found else None
 
     async def note_console_session(self, digest: bytes, used_at: datetime) -> None:
         """See `ConsoleSessionStore.note_console_session`."""
-        await self._execute(_CONSOLE, statements.NOTE_CONSOLE_SESSION, digest, used_at)
+        await self._execute(_CONSOLE, console_statements.NOTE, digest, used_at)
 
     async def end_console_session(self, digest: bytes) -> None:
         """See `ConsoleSessionStore.end_console_session`."""
-        await self._execute(_CONSOLE, statements.END_CONSOLE_SESSION, digest)
+        await self._execute(_CONSOLE, console_statements.END, digest)
 
     async def end_console_sessions(self, subject: bytes) -> None:
         """See `ConsoleSessionStore.end_console_sessions`."""
-        await self._execute(_CONSOLE, statements.END_CONSOLE_SESSIONS, subject)
+        await self._execute(_CONSOLE, console_statements.END_ALL, subject)
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter
