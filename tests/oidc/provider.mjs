@@ -77,6 +77,11 @@ function backdate(ctx, token, jwt) {
   jwt.payload.exp -= seconds;
 }
 
+// The provider's own page loads fonts from elsewhere, and the provider says on stdout that it should be replaced.
+function logoutSource(ctx, form) {
+  ctx.body = `<!doctype html><title>Sign out</title>${form}<button form="op.logoutForm" name="logout" value="yes">Yes</button>`;
+}
+
 function settings() {
   return {
     adapter,
@@ -104,6 +109,7 @@ function settings() {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: true, logoutSource },
       resourceIndicators: { enabled: true, getResourceServerInfo: resourceServer },
     },
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
