@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from keywright.config import PREFIX, Settings
+from keywright.config_values import secret_names
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
 
@@ -30,7 +31,9 @@ the start with a sentence that names it; `keywright doctor` looks at all of them
 
 _TAIL = """
 `keywright migrate`, `audit` and `verifiers` read the first three and no others. Lists are separated by commas.
-`keywright serve --host`, `--port` and `--workers` go before the variables of the same name.
+Each secret may come from a file instead, whose path is in the variable of the same name with `_FILE` at its end:
+{secrets}. One line end at the end of the file is left out. With both variables
+set, the start is refused. `keywright serve --host`, `--port` and `--workers` go before the variables of the same name.
 
 ## The command line as a client
 
@@ -40,6 +43,7 @@ _TAIL = """
 |---|---|---|
 | `KEYWRIGHT_URL` | Where the service is. | `http://127.0.0.1:8080` |
 | `KEYWRIGHT_TOKEN` | The access token to call it with. There is no option for it, since shells keep them. | – |
+| `KEYWRIGHT_TOKEN_FILE` | The path of a file with the access token, instead. | – |
 | `KEYWRIGHT_ALLOW_HTTP` | `1`: `http://` to another machine is allowed. Everyone on the way can read the token. | – |
 """
 
@@ -47,7 +51,12 @@ _TAIL = """
 def reference() -> str:
     """Write the page."""
     rows = [_row(name, field) for name, field in Settings.model_fields.items()]
-    return f"{_HEAD}{''.join(rows)}{_TAIL}"
+    return f"{_HEAD}{''.join(rows)}{_TAIL.format(secrets=_secrets())}"
+
+
+def _secrets() -> str:
+    names = [f"`{PREFIX}{name.upper()}_FILE`" for name in Settings.model_fields if name in secret_names(Settings)]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -69,6 +69,7 @@ class OidcProvider:
     kid: str
     machine: Mapping[str, str]
     web: Mapping[str, str]
+    console: Mapping[str, str]
     audience: str = AUDIENCE
     http: httpx.Client = field(
         # No connection is kept: one that was would be found dead after an outage or a restart.
@@ -103,6 +104,14 @@ class OidcProvider:
         self.kid = self.process.command("rotate", keep=keep)["kids"][0]
         return self.kid
 
+    def seat(self, user: str, *, refuses: bool = False, **claims: object) -> None:
+        """Seat somebody at the browser who signs in at the console; *claims* are those of the access token."""
+        self.process.command("person", sub=user, claims=claims, refuses=refuses)
+
+    def move_console(self, url: str) -> None:
+        """Say where the console is: `https://keys.test` unless told otherwise."""
+        self.process.command("home", url=url)
+
     @contextmanager
     def outage(self) -> Iterator[None]:
         """Refuse every connection within the block; the keys are the same before and after."""
@@ -121,6 +130,7 @@ class OidcProvider:
         self.process.end()
         self.process, ready = _launch(self.installation, [urlsplit(self.issuer).port or 0])
         self.kid, self.machine, self.web = ready["kid"], ready["machine"], ready["web"]
+        self.console = ready["console"]
 
     def stop(self) -> None:
         """End the process and free its port. A second call does nothing."""
@@ -244,7 +254,9 @@ def start_oidc_provider(cache_dir: Path = CACHE) -> OidcProvider:
     except NotObtainableError as missing:
         unavailable(missing.what, missing.command)
     process, ready = _launch(installation, [free_port()])
-    return OidcProvider(installation, process, ready["issuer"], ready["kid"], ready["machine"], ready["web"])
+    return OidcProvider(
+        installation, process, ready["issuer"], ready["kid"], ready["machine"], ready["web"], ready["console"]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The settings: what each may be, and the sentence that stops the start."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from keywright import config
 from keywright.config import Settings, SettingsError
+from keywright.config_values import secret_names
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 NEEDED = {"KEYWRIGHT_AUTH0_DOMAIN": "acme.eu.auth0.com", "KEYWRIGHT_AUDIENCE": "https://api.acme.example/"}
@@ -326,3 +328,80 @@ def test_ages_that_do_not_fit(env: pytest.MonkeyPatch, values: dict[str, str], n
         env.setenv(f"KEYWRIGHT_KEEP_{name}_DAYS", value)
     with pytest.raises(config.SettingsError, match=named):
         config.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://me:hunter22@db/keys"),
+        ("REDIS_URL", "rediss://:hunter22@redis/1"),
+        ("CONSOLE_CLIENT_SECRET", "hunter22-hunter22"),
+    ],
+)
+def test_secret_from_a_file(env: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+    """Every secret can be read from a file that `…_FILE` names; the line end of the file is no part of it."""
+    (tmp_path / "secret").write_text(f"{value}\n")
+    env.setenv(f"KEYWRIGHT_{name}_FILE", str(tmp_path / "secret"))
+    assert getattr(config.load(), name.lower()).get_secret_value() == value
+
+
+def test_every_secret_can_be_a_file() -> None:
+    """The secrets are those three; a new one is read from files without further code."""
+    assert secret_names(Settings) == {"database_url", "redis_url", "console_client_secret"}
+
+
+@pytest.mark.parametrize(
+    ("content", "flaw"),
+    [(None, "the file cannot be read"), (b"", "the file is empty"), (b"\n", "the file is empty"),
+     (b"\xff", "the file cannot be read"), (b"x" * 70_000, "the file is too large for a secret")],
+)  # fmt: skip
+def test_unusable_file(env: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, flaw: str) -> None:
+    """A file that cannot be the source of a secret stops the start; the sentence names the setting, not the path."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    env.setenv("KEYWRIGHT_DATABASE_URL_FILE", str(path))
+    assert sentence() == f"KEYWRIGHT_DATABASE_URL_FILE: {flaw}."
+
+
+def test_secret_and_file(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A secret that is set twice is refused: one of the two would have no effect."""
+    env.setenv("KEYWRIGHT_REDIS_URL", "redis://here")
+    env.setenv("KEYWRIGHT_REDIS_URL_FILE", str(tmp_path / "secret"))
+    assert sentence() == "KEYWRIGHT_REDIS_URL and KEYWRIGHT_REDIS_URL_FILE are both set; set one of them."
+
+
+CONSOLE = {
+    "KEYWRIGHT_CONSOLE_CLIENT_ID": "console",
+    "KEYWRIGHT_CONSOLE_CLIENT_SECRET": "s" * 16,
+    "KEYWRIGHT_PUBLIC_URL": "https://keys.acme.example",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("KEYWRIGHT_CONSOLE_CLIENT_SECRET", "", "KEYWRIGHT_CONSOLE_CLIENT_SECRET is required"),
+        ("KEYWRIGHT_CONSOLE_CLIENT_SECRET", "s" * 15, "KEYWRIGHT_CONSOLE_CLIENT_SECRET: must have at least 16"),
+        ("KEYWRIGHT_PUBLIC_URL", "", "KEYWRIGHT_PUBLIC_URL is required"),
+        ("KEYWRIGHT_PUBLIC_URL", "http://keys.acme.example", "KEYWRIGHT_PUBLIC_URL must be an https:// address"),
+        ("KEYWRIGHT_PUBLIC_URL", "http://127.0.0.1:8080", "KEYWRIGHT_PUBLIC_URL must be an https:// address"),
+        ("KEYWRIGHT_PUBLIC_URL", "https://acme.example/keys", "KEYWRIGHT_PUBLIC_URL must be an https:// address"),
+    ],
+)
+def test_incomplete_console(env: pytest.MonkeyPatch, name: str, value: str, named: str) -> None:
+    """A console without its secret or address, or where its cookies would not be secure, stops the start."""
+    for each, good in CONSOLE.items():
+        env.setenv(each, good)
+    assert config.load().console_client_id == "console"
+    env.setenv(name, value)
+    assert sentence().startswith(named)
+
+
+def test_plain_console_is_for_dev(env: pytest.MonkeyPatch) -> None:
+    """Only the settings of `keywright dev` allow a console without TLS, and only on a loopback host."""
+    for each, good in CONSOLE.items():
+        env.setenv(each, good)
+    assert config.load_dev(public_url="http://127.0.0.1:8080").public_url == "http://127.0.0.1:8080"
+    with pytest.raises(SettingsError):
+        config.load_dev(public_url="http://192.0.2.1:8080")

@@ -25,6 +25,7 @@ from keywright.api.http.problems import PROBLEMS
 from keywright.app import create_app
 from keywright.cli.application import app as command_line
 from keywright.config import PREFIX, Settings
+from keywright.config_values import secret_names
 from keywright.service.principal import Permission
 from tests.live import PATIENCE_SECONDS, clean_environment
 from tests.markdown import PAGES, ROOT, anchors, bare, blocks, code, links, name_of, read, table
@@ -41,7 +42,13 @@ NOTES = (
     "The private key is shown only this time",
 )
 RATE_LIMITS = "docs/concepts/rate-limits.md"
-OF_THE_CLIENT = {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER", "KEYWRIGHT_ALLOW_HTTP"}
+OF_THE_CLIENT = {
+    "KEYWRIGHT_URL",
+    "KEYWRIGHT_TOKEN",
+    "KEYWRIGHT_TOKEN_FILE",
+    "KEYWRIGHT_VERIFIER",
+    "KEYWRIGHT_ALLOW_HTTP",
+}
 PACKAGE = ROOT / "src" / "keywright"
 FILE = re.compile(r"(\w[\w.-]*/)+[\w-]+\.(py|json|md|txt|toml)")
 VECTORS = json.loads(read("tests/vectors/key_format.json"))["valid"]
@@ -230,7 +237,8 @@ def test_what_is_typed_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):(?!=)", read("Makefile"), re.MULTILINE))
     makes = [*re.findall(r"^make ([a-z ]+)", text, re.MULTILINE), *re.findall(r"`make ([a-z ]+)`", text)]
     assert {target for words in makes for target in words.split()} <= targets
-    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OF_THE_CLIENT
+    files = {f"{PREFIX}{name.upper()}_FILE" for name in secret_names(Settings)}
+    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OF_THE_CLIENT | files
     assert set(re.findall(r"\bKEYWRIGHT_[A-Z_]*[A-Z]\b", text)) <= settings
 
 

@@ -1,24 +1,18 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
-import os
 import re
 import resource
-import socket
-import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from operator import attrgetter
+from dataclasses import replace
 from typing import Any
 
 from starlette.types import ASGIApp, Lifespan
 
-from keywright import __version__, config, cross_origin, telemetry
+from keywright import __version__, config, cross_origin, rules, telemetry
 from keywright.api import openapi
 from keywright.api.document import DOCUMENT_ROUTES
-from keywright.api.feed import FeedParts, FeedRoutes
+from keywright.api.feed import FeedRoutes
 from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
 from keywright.api.http.connections import Connections
@@ -32,98 +26,30 @@ from keywright.api.measures import Measures
 from keywright.api.operator.bulk import BulkRevocationRoutes
 from keywright.api.operator.routes import OperatorKeyRoutes, OperatorLogRoutes
 from keywright.api.operator.verifiers import VerifierRoutes
-from keywright.api.verify import bodies, proxy_answers
-from keywright.api.verify.callers import Callers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.responses import log_refused_key
 from keywright.api.verify.routes import ServiceApp
-from keywright.auth.access_token import AccessTokens, VerifiedTokens
-from keywright.auth.jwks import KeySet
+from keywright.checking_wiring import CheckingParts, bulk_revocations, checking_parts
 from keywright.config import Settings
 from keywright.console.assets import Assets
 from keywright.console.docs import PATHS as DOCS_PATHS
 from keywright.console.docs import ReferencePage
 from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
-from keywright.keys.usage import UsageBook
-from keywright.keys.verdict import Code
-from keywright.rate_limiting.engine import RunningLimiter, open_limiter
-from keywright.service.background_tasks import KeyTasks, ProcessTasks, ProcessWork
-from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.ports import Seconds
-from keywright.service.checking.verification import Checker, Verification
-from keywright.service.checking.warm_up import WarmUp
+from keywright.console_wiring import console_applications
+from keywright.plugs import Plugs, few_turns, plugs_of, turns_of
 from keywright.service.management.change_limit import ChangeLimit
-from keywright.service.management.commands import Policy
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
-from keywright.service.management.retention import Retention
 from keywright.service.management.usage_reports import UsageReports
-from keywright.service.operator.bulk import BulkRevocations, OperatorTasks
 from keywright.service.operator.lookup import Lookup
 from keywright.service.organizations import Organizations, TenantAuthenticator
-from keywright.service.ports import Authenticator, Clock, Entropy, NewId, SigningKeys
-from keywright.service.turns import Turns
-from keywright.service.verifier_sessions import Session
-from keywright.service.verifiers import VerifierCache, Verifiers
-from keywright.storage.engine import RunningStore, open_store
-from keywright.system import boot_seconds, new_id, utc_now
-
-# As many keys with limits as keys of the usual size in the cache.
-_LIMITED_KEYS_PER_MIB = 1024
 
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
 
-
-@dataclass(frozen=True, slots=True)
-class Plugs:
-    """The parts that reach outside the process. Tests replace these and nothing else."""
-
-    store: RunningStore
-    limiter: RunningLimiter
-    authenticator: Authenticator
-    signing_keys: SigningKeys
-    clock: Clock
-    entropy: Entropy
-    new_id: NewId
-    now: Seconds
-    monotonic: Seconds
-
-
-def plugs_of(settings: Settings) -> Plugs:
-    """Build the parts that *settings* select; no connection is opened yet."""
-    key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
-    return Plugs(
-        store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.observe_commit),
-        limiter=open_limiter(
-            None if settings.redis_url is None else settings.redis_url.get_secret_value(),
-            monotonic=boot_seconds,
-            capacity=settings.cache_mib * _LIMITED_KEYS_PER_MIB,
-            on_outage=settings.limits_on_outage,
-            on_uncounted=telemetry.limits_uncounted.inc,
-        ),
-        authenticator=AccessTokens(
-            issuer=settings.issuer,
-            audience=settings.audience,
-            key_set=key_set,
-            clock=utc_now,
-            org_claim=settings.org_claim,
-            permissions=settings.permissions,
-            org_format=settings.org_claim_format,
-            grantable_claim=settings.grantable_scopes_claim,
-            verified=VerifiedTokens(),
-        ),
-        signing_keys=key_set,
-        clock=utc_now,
-        entropy=os.urandom,
-        new_id=new_id,
-        now=time.time,
-        monotonic=boot_seconds,
-    )
+Pages = list[tuple[re.Pattern[str], ASGIApp]]
+"""Applications in front of the API, with the paths that each of them answers."""
 
 
 def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda plugs: plugs) -> ServiceApp:
@@ -135,9 +61,9 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
         change: Replaces some of the parts.
     """
     plugs = change(plugs_of(settings))
-    tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store, turns=_few_turns(plugs)))
+    tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store, turns=few_turns(plugs)))
     plugs = replace(plugs, authenticator=tenants)
-    checking = _checking(settings, plugs)
+    checking = checking_parts(settings, plugs)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = Connections(settings.max_connections, files=max(16, files - OTHER_FILES))
     measures = Measures(
@@ -150,41 +76,70 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     return _in_front(edge, settings, checking, connections)
 
 
-def _edge(settings: Settings, plugs: Plugs, checking: "_CheckingParts", measures: Measures) -> ASGIApp:
-    """Build all routes but verifications, with the access log and CORS."""
+def _edge(settings: Settings, plugs: Plugs, checking: CheckingParts, measures: Measures) -> ASGIApp:
+    """Build all routes but verifications, with the access log, CORS and the console."""
     trust = Trust(
         authenticator=plugs.authenticator,
         callers=checking.callers,
         proxies=settings.proxy_networks,
-        turns=_turns(plugs, "requests"),
+        turns=turns_of(plugs, "requests"),
         changes=ChangeLimit(plugs.monotonic, each_second=settings.changes_per_second, burst=settings.changes_burst),
         operator_org=settings.operator_org,
     )
-    groups = _groups(settings, plugs, checking)
+    management = _management(settings, plugs)
+    usage = UsageReports(plugs.store, plugs.clock, management.turns)
+    own = _own_groups(management, usage)
+    documented = [*own, *_operator_groups(plugs, checking, management, usage)]
+    groups = [*documented, *_others(settings, plugs, checking, documented)]
     edge: ASGIApp = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
     if settings.cors_origins:
         edge = cross_origin.for_origins(edge, settings.cors_origins)
-    # The files answer pages of any origin, so they stand outside the origins of the API.
-    pages: list[tuple[re.Pattern[str], ASGIApp]] = [(ELEMENT_PATHS, ElementFiles(Assets("element", __version__)))]
     if settings.serves_docs:
         edge = cross_origin.for_docs(edge)
-        pages.append((DOCS_PATHS, ReferencePage(Assets("docs", __version__), _document_of(settings, groups))))
+    element = Assets("element", __version__)
+    pages = [*_pages(settings, documented, element), *_console(settings, plugs, trust, own, element)]
     return AccessLog(Front(edge, pages))
 
 
-def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> list[object]:
-    """Build the classes that have the operations."""
-    management = _management(settings, plugs)
-    usage = UsageReports(plugs.store, plugs.clock, management.turns)
-    documented = [
+def _pages(settings: Settings, documented: list[object], element: Assets) -> Pages:
+    """Build what serves files: pages of any origin use them, so they stand outside the origins of the API."""
+    pages: Pages = [(ELEMENT_PATHS, ElementFiles(element))]
+    if settings.serves_docs:
+        pages.append((DOCS_PATHS, ReferencePage(Assets("docs", __version__), _document_of(settings, documented))))
+    return pages
+
+
+def _console(settings: Settings, plugs: Plugs, trust: Trust, groups: list[object], element: Assets) -> Pages:
+    """Build the console, if there is one: only pages of its own origin use it."""
+    if settings.console_client_id is None:
+        return []
+    return console_applications(
+        settings,
+        groups,
+        trust,
+        store=plugs.store,
+        clock=plugs.clock,
+        entropy=plugs.entropy,
+        provider=plugs.identity_provider,
+        element=element,
+        version=__version__,
+    )
+
+
+def _own_groups(management: Management, usage: UsageReports) -> list[object]:
+    """Build the operations of an organization on its own keys, which are also behind the console's door."""
+    return [
         KeyRoutes(management, usage),
         RotationRoutes(management),
         ReceiptRoutes(management),
         UsageRoutes(usage),
         EventRoutes(management),
         OptionsRoutes(management),
-        *_operator_groups(plugs, checking, management, usage),
     ]
+
+
+def _others(settings: Settings, plugs: Plugs, checking: CheckingParts, documented: list[object]) -> list[object]:
+    """Build the classes that have the other operations."""
     follower = checking.feed.follower
     health = HealthRoutes(
         plugs.store,
@@ -193,23 +148,19 @@ def _groups(settings: Settings, plugs: Plugs, checking: "_CheckingParts") -> lis
     )
     document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
-    return [*documented, FeedRoutes(checking.feed), health, *document, *metrics]
+    return [FeedRoutes(checking.feed), health, *document, *metrics]
 
 
 def _operator_groups(
-    plugs: Plugs, checking: "_CheckingParts", management: Management, usage: UsageReports
+    plugs: Plugs, checking: CheckingParts, management: Management, usage: UsageReports
 ) -> list[object]:
     lookup = Lookup(store=plugs.store, management=management)
     return [
         OperatorKeyRoutes(lookup, usage),
         OperatorLogRoutes(lookup),
-        BulkRevocationRoutes(_bulk_revocations(plugs, management.turns)),
+        BulkRevocationRoutes(bulk_revocations(plugs, management.turns)),
         VerifierRoutes(checking.callers.verifiers),
     ]
-
-
-def _bulk_revocations(plugs: Plugs, turns: Turns) -> BulkRevocations:
-    return BulkRevocations(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, turns=turns)
 
 
 def _document_routes(settings: Settings, groups: list[object]) -> list[object]:
@@ -232,109 +183,13 @@ def _management(settings: Settings, plugs: Plugs) -> Management:
         entropy=plugs.entropy,
         new_id=plugs.new_id,
         brand=settings.key_brand,
-        policy=_policy(settings),
+        policy=rules.policy(settings),
         idempotency=Idempotency(plugs.store, clock=plugs.clock, entropy=plugs.entropy),
-        turns=_turns(plugs, "steps", most=4, alone=4, together=1),
+        turns=turns_of(plugs, "steps", most=4, alone=4, together=1),
     )
 
 
-def _turns(plugs: Plugs, queue: str, *, most: int = 256, alone: int = 64, together: int = 8) -> Turns:
-    return Turns(
-        plugs.monotonic,
-        most=most,
-        alone=alone,
-        together=together,
-        longest=4096,
-        longest_of_share=1024,
-        on_wait=telemetry.queue_wait_seconds.labels(queue).observe,
-    )
-
-
-def _few_turns(plugs: Plugs) -> Turns:
-    """Make the turns of look-ups that any caller causes, known or not; those of keys have others."""
-    return Turns(plugs.monotonic, most=8, alone=4, together=4, longest=2048, longest_of_share=1024)
-
-
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        environments=settings.environments,
-        max_life=None if settings.max_life_days is None else timedelta(days=settings.max_life_days),
-        expiry_required=settings.require_expiry,
-        max_active=settings.max_active_keys,
-        rotations_per_hour=settings.rotations_per_hour,
-        max_pairs=settings.max_pairs,
-        scopes=settings.scopes,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _CheckingParts:
-    """The parts of verification: the checkers, the change feed, and the background tasks."""
-
-    checker: Checker
-    callers: Callers
-    feed: FeedParts
-    background: ProcessWork
-
-
-def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
-    usage = UsageBook()
-    cache, verifier_cache = _key_cache(settings), VerifierCache(10_000)
-    follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
-    verifiers = Verifiers(
-        store=plugs.store,
-        cache=verifier_cache,
-        clock=plugs.clock,
-        monotonic=plugs.monotonic,
-        entropy=plugs.entropy,
-        new_id=plugs.new_id,
-        brand=settings.key_brand,
-        outage_seconds=settings.outage_seconds,
-        turns=_few_turns(plugs),
-    )
-    callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
-    verification = Verification(
-        plugs.store,
-        cache,
-        brand=settings.key_brand,
-        now=plugs.now,
-        monotonic=plugs.monotonic,
-        outage_seconds=settings.outage_seconds,
-        turns=_turns(plugs, "look-ups"),
-        on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
-    )
-    return _CheckingParts(
-        Checker(
-            verification=verification,
-            usage=usage,
-            failures=FailureLimit(),
-            limiter=plugs.limiter,
-            on_refused=log_refused_key,
-            counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
-            now=plugs.now,
-            monotonic=plugs.monotonic,
-        ),
-        callers,
-        FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
-        ProcessWork(
-            follower,
-            _process_tasks(settings, plugs, follower, usage),
-            _key_tasks(settings, plugs),
-            OperatorTasks(revocations=_bulk_revocations(plugs, _few_turns(plugs))),
-            _warm_up(settings, plugs, follower, cache),
-        ),
-    )
-
-
-def _key_cache(settings: Settings) -> KeyCache:
-    return KeyCache(
-        settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES,
-        size_of=attrgetter("weight"),
-        prepare=preparing(bodies.prepare, proxy_answers.prepare),
-    )
-
-
-def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connections: Connections) -> ServiceApp:
+def _in_front(app: ASGIApp, settings: Settings, parts: CheckingParts, connections: Connections) -> ServiceApp:
     """Put the ways to check keys in front of *app*."""
     forward_auth = None
     if settings.forward_auth != "off":
@@ -355,29 +210,6 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connectio
     )
 
 
-def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
-    session = Session(
-        id=uuid.uuid4(),
-        verifier_id=None,
-        name=f"{socket.gethostname()}:{os.getpid()}",
-        outage_seconds=settings.outage_seconds,
-    )
-    return ProcessTasks(
-        store=plugs.store,
-        follower=follower,
-        usage=usage,
-        session=session,
-        epoch_seconds=plugs.now,
-        monotonic=plugs.monotonic,
-    )
-
-
-def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
-    kinds = ("events", "usage", "sources", "receipts", "sessions")
-    retention = Retention.of_days(**{kind: getattr(settings, f"keep_{kind}_days") for kind in kinds})
-    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=retention)
-
-
 def from_environment() -> ServiceApp:
     """Build the application of a worker process; uvicorn calls this once in each."""
     settings = config.load()
@@ -385,12 +217,7 @@ def from_environment() -> ServiceApp:
     return create_app(settings)
 
 
-def _warm_up(settings: Settings, plugs: Plugs, follower: ChangeFollower, cache: KeyCache) -> WarmUp:
-    half = settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES // 2
-    return WarmUp(plugs.store, cache, begun=follower.begun, most=settings.warm_keys, room=half)
-
-
-def _lifespan(plugs: Plugs, checking: _CheckingParts, measures: Measures) -> Lifespan[Any]:
+def _lifespan(plugs: Plugs, checking: CheckingParts, measures: Measures) -> Lifespan[Any]:
     @asynccontextmanager
     async def running(_app: object) -> AsyncIterator[None]:
         await plugs.signing_keys.start()

@@ -1,5 +1,5 @@
 """
-The settings: `KEYWRIGHT_*` environment variables, read once and frozen. Imported by `app.py`, `cli` and `dev` only.
+The settings: `KEYWRIGHT_*` environment variables, read once and frozen. Imported by the wiring only.
 
 docs/reference/configuration.md is generated from this file. A setting that is missing or weak stops the start with one
 sentence that names it.
@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -20,7 +20,6 @@ from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
 _RENAMED = MappingProxyType({"cached_keys": "cache_mib", "known_keys": "cache_mib"})
-
 
 Kind = TypeVar("Kind", bound="DatabaseSettings")
 
@@ -47,7 +46,6 @@ class DatabaseSettings(BaseModel):
         default="kw",
         description="The first part of every key. With a brand of your own, secret scanners can recognize your keys.",
     )
-
     org_claim_format: OrganizationFormat = Field(
         default=OrganizationFormat.AUTO,
         description="`auto`: an organization whose claim is a UUID of any version but 5 has that id, and the id of any "
@@ -70,6 +68,9 @@ class DatabaseSettings(BaseModel):
 
 class Settings(DatabaseSettings):
     """All settings of the service."""
+
+    plain_on_loopback: ClassVar[bool] = False
+    """Whether the console may be at an `http://` address of a loopback host, where its cookies are not `Secure`."""
 
     auth0_domain: str | None = Field(
         default=None,
@@ -213,7 +214,19 @@ class Settings(DatabaseSettings):
     public_url: str | None = Field(
         default=None,
         description="The address of the service for its clients, such as `https://keys.acme.example`: the `servers` of "
-        "the OpenAPI document.",
+        "the OpenAPI document, and where the console is. The console needs `https://`.",
+    )
+    console_client_id: str | None = Field(
+        default=None,
+        max_length=255,
+        description="The client id of the console at the issuer: in Auth0, of a Regular Web Application. It switches "
+        "the console on; without it `/console` is 404. Needs `KEYWRIGHT_CONSOLE_CLIENT_SECRET` and "
+        "`KEYWRIGHT_PUBLIC_URL`.",
+    )
+    console_client_secret: SecretStr | None = Field(
+        default=None,
+        description="The client secret of the console, at least 16 characters. All processes need the same one: it "
+        "seals sign-ins under way, too.",
     )
     forward_auth: Literal["verifier", "open", "off"] = Field(
         default="verifier",
@@ -282,12 +295,13 @@ class Settings(DatabaseSettings):
     _split = field_validator("environments", "cors_origins", "trusted_proxies", mode="before")(values.split)
     _unset = field_validator(
         "max_life_days", "max_active_keys", "rotations_per_hour", "max_pairs", "grantable_scopes_claim", "public_url",
-        "auth0_domain", "redis_url", mode="before",
+        "auth0_domain", "redis_url", "console_client_id", "console_client_secret", mode="before",
     )(values.none_if_empty)
     _catalogue = field_validator("scopes", mode="before")(values.catalogue)
     _domain = field_validator("auth0_domain")(values.bare_domain)
     _address = field_validator("public_url")(values.public_url)
     _redis = field_validator("redis_url")(values.redis_url)
+    _client_secret = field_validator("console_client_secret")(values.client_secret)
     _names = field_validator("environments")(values.environments)
     _origins = field_validator("cors_origins")(values.origins)
     _networks = field_validator("trusted_proxies")(values.networks)
@@ -304,16 +318,13 @@ class Settings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _one_issuer(self) -> Self:
-        if self.auth0_domain is not None and self.issuer:
-            raise ValueError("KEYWRIGHT_AUTH0_DOMAIN and KEYWRIGHT_ISSUER are both set; set one of them")
-        if self.auth0_domain is not None:
-            object.__setattr__(self, "issuer", f"https://{self.auth0_domain}/")
-        elif not self.issuer:
-            raise ValueError("KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set")
-        elif not values.is_acceptable_issuer(self.issuer):
-            raise ValueError(
-                "KEYWRIGHT_ISSUER must be an https:// URL without query or fragment (http:// only on a loopback host)"
-            )
+        object.__setattr__(self, "issuer", values.one_issuer(self.auth0_domain, self.issuer))
+        return self
+
+    @model_validator(mode="after")
+    def _console_is_complete(self) -> Self:
+        if self.console_client_id is not None:
+            values.require_console(self.console_client_secret, self.public_url, loopback=self.plain_on_loopback)
         return self
 
     @property
@@ -327,6 +338,12 @@ class Settings(DatabaseSettings):
         return tuple(ip_network(network) for network in self.trusted_proxies)
 
 
+class DevSettings(Settings):
+    """The settings of `keywright dev`."""
+
+    plain_on_loopback: ClassVar[bool] = True
+
+
 def load(**overrides: Any) -> Settings:
     """
     Read the settings from the environment, in which names may have any case; *overrides*, by field name, win.
@@ -335,6 +352,11 @@ def load(**overrides: Any) -> Settings:
         SettingsError: A setting is missing, malformed or weak, or has an old name.
     """
     return _validated(Settings, overrides)
+
+
+def load_dev(**overrides: Any) -> DevSettings:
+    """Read the settings of `keywright dev`, as `load` does."""
+    return _validated(DevSettings, overrides)
 
 
 def load_database() -> DatabaseSettings:
@@ -350,10 +372,14 @@ def load_database() -> DatabaseSettings:
 def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
     named = {name.upper(): value for name, value in os.environ.items()}
     given = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
-    for old in given.keys() & _RENAMED.keys() if kind is Settings else ():
+    for old in given.keys() & _RENAMED.keys() if issubclass(kind, Settings) else ():
         raise SettingsError(
             f"{PREFIX}{old.upper()} is now {PREFIX}{_RENAMED[old].upper()}, which counts MiB of memory and not keys."
         )
+    try:
+        given |= values.secrets_from_files(kind, given, PREFIX)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from None
     try:
         return kind.model_validate({**given, **overrides})
     except ValidationError as error:

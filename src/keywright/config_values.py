@@ -7,10 +7,12 @@ It raises `ValueError` with the end of a sentence that begins with the name of t
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 from types import MappingProxyType
+from typing import get_args
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from keywright.keys.addresses import is_loopback
 from keywright.keys.format import ENVIRONMENT
@@ -26,6 +28,8 @@ _ORIGIN = re.compile(r"https?://[^/\s@,?#*]+")
 _PUBLIC_URL = re.compile(r"https?://[^/\s@?#]+(/[^\s@?#]*)?")
 _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
 MAX_PORT = 65535
+LEAST_CLIENT_SECRET = 16
+_LONGEST_SECRET = 64 * 1024
 
 
 def split(value: object) -> object:
@@ -59,6 +63,67 @@ def public_url(value: str | None) -> str | None:
     if value is not None and not _PUBLIC_URL.fullmatch(value):
         raise ValueError("must be an address such as https://keys.acme.example, without a query")
     return None if value is None else value.rstrip("/")
+
+
+def client_secret(value: SecretStr | None) -> SecretStr | None:
+    """Check the secret of a client; other secrets are derived from it, so that it must not be guessed."""
+    if value is not None and len(value.get_secret_value()) < LEAST_CLIENT_SECRET:
+        raise ValueError(f"must have at least {LEAST_CLIENT_SECRET} characters")
+    return value
+
+
+def secret_names(kind: type[BaseModel]) -> frozenset[str]:
+    """Name the settings that are secrets, as fields; each may come from a file."""
+    return frozenset(
+        name
+        for name, field in kind.model_fields.items()
+        if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    )
+
+
+def secrets_from_files(kind: type[BaseModel], given: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """
+    Read the secrets whose `…_FILE` names a file.
+
+    Args:
+        kind: The settings.
+        given: All variables, in lower case and without the prefix.
+        prefix: The prefix, for the sentence.
+
+    Raises:
+        ValueError: A secret is set twice, or its file cannot be used; the message is a whole sentence.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(secret_names(kind)):
+        path, variable = given.get(f"{name}_file", ""), f"{prefix}{name.upper()}"
+        if path and given.get(name):
+            raise ValueError(f"{variable} and {variable}_FILE are both set; set one of them")
+        if path:
+            try:
+                found[name] = secret_of_file(path)
+            except ValueError as error:
+                raise ValueError(f"{variable}_FILE: {error}") from None
+    return found
+
+
+def secret_of_file(path: str) -> str:
+    """
+    Read a secret out of a file; one line end at its end is left out.
+
+    Raises:
+        ValueError: The file cannot be read, is larger than 64 KiB, or is empty.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(_LONGEST_SECRET + 1)
+    except (OSError, ValueError):
+        raise ValueError("the file cannot be read") from None
+    if len(text) > _LONGEST_SECRET:
+        raise ValueError("the file is too large for a secret")
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise ValueError("the file is empty")
+    return secret
 
 
 def redis_url(value: SecretStr | None) -> SecretStr | None:
@@ -141,3 +206,46 @@ def is_acceptable_issuer(issuer: str) -> bool:
     if not host or parts.query or parts.fragment or parts.username or any(c.isspace() for c in issuer):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+def is_secure_enough(address: str, *, plain_on_loopback: bool) -> bool:
+    """Tell whether a console may be at *address*: a bare origin, https, or http on a loopback host where allowed."""
+    parts = urlsplit(address)
+    if parts.path or not parts.hostname:
+        return False
+    return parts.scheme == "https" or (plain_on_loopback and is_loopback(parts.hostname))
+
+
+def one_issuer(auth0_domain: str | None, issuer: str) -> str:
+    """
+    Give the issuer that one of two settings names.
+
+    Raises:
+        ValueError: Both are set, none is, or the issuer is no acceptable URL.
+    """
+    if auth0_domain is not None and issuer:
+        raise ValueError("KEYWRIGHT_AUTH0_DOMAIN and KEYWRIGHT_ISSUER are both set; set one of them")
+    if auth0_domain is not None:
+        return f"https://{auth0_domain}/"
+    if not issuer:
+        raise ValueError("KEYWRIGHT_AUTH0_DOMAIN is required, unless KEYWRIGHT_ISSUER is set")
+    if not is_acceptable_issuer(issuer):
+        raise ValueError(
+            "KEYWRIGHT_ISSUER must be an https:// URL without query or fragment (http:// only on a loopback host)"
+        )
+    return issuer
+
+
+def require_console(secret: SecretStr | None, public_url: str | None, *, loopback: bool) -> None:
+    """
+    Require what the console needs beside its client id; with *loopback*, its host may be one without TLS.
+
+    Raises:
+        ValueError: A setting is missing, or the address of the service is not secure enough.
+    """
+    if secret is None:
+        raise ValueError("KEYWRIGHT_CONSOLE_CLIENT_SECRET is required with KEYWRIGHT_CONSOLE_CLIENT_ID")
+    if public_url is None:
+        raise ValueError("KEYWRIGHT_PUBLIC_URL is required with KEYWRIGHT_CONSOLE_CLIENT_ID")
+    if not is_secure_enough(public_url, plain_on_loopback=loopback):
+        raise ValueError("KEYWRIGHT_PUBLIC_URL must be an https:// address for the console, without a path")

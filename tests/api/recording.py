@@ -23,8 +23,9 @@ from uuid import UUID
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keywright.app import Plugs, create_app
+from keywright.app import create_app
 from keywright.config import Settings
+from keywright.plugs import Plugs
 from keywright.service.faults import AuthUnavailable, InvalidToken, OrganizationRequired
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Organization, Permission, Principal

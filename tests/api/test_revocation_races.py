@@ -18,10 +18,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from keywright.app import Plugs, create_app
+from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.format import digest
 from keywright.keys.pair import mint_credential
+from keywright.plugs import Plugs
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
 from keywright.service.principal import Organization, Principal

@@ -15,9 +15,10 @@ from uuid import UUID
 
 import httpx
 
-from keywright.app import Plugs, create_app
+from keywright.app import create_app
 from keywright.config import Settings
 from keywright.keys.verdict import KeyFacts
+from keywright.plugs import Plugs
 from keywright.service.faults import InvalidToken
 from keywright.service.management.ports import Found
 from keywright.service.principal import Organization, Permission, Principal

@@ -14,7 +14,6 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from keywright.app import new_id
 from keywright.cli.application import app
 from keywright.cli.audit import SENTENCES
 from keywright.config import PREFIX
@@ -22,6 +21,7 @@ from keywright.service.management.audit import FindingKind
 from keywright.service.principal import Organization
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate
+from keywright.system import new_id
 from tests.conftest import database_url
 from tests.storage.making import new_key
 

@@ -25,6 +25,7 @@ const { createMemoryAdapter } = await load('oidc-provider/lib/adapters/memory_ad
 const HOST = '127.0.0.1';
 const MACHINE = { client_id: 'machine', client_secret: randomBytes(32).toString('base64url') };
 const WEB = { client_id: 'web', redirect_uri: 'http://127.0.0.1/callback' };
+const CONSOLE = { client_id: 'console', client_secret: randomBytes(32).toString('base64url') };
 const LIFETIME_SECONDS = 3600;
 
 const secret = randomBytes(32).toString('base64url'); // signs the cookies
@@ -34,6 +35,8 @@ let keys = [await newKey()];
 let issuer;
 let provider;
 let answer;
+let home = 'https://keys.test'; // where the console is
+let person = { sub: 'auth0|alice', claims: {} }; // who is at the browser, and the claims of their access tokens
 
 async function newKey() {
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
@@ -57,6 +60,7 @@ function resourceServer(ctx, resource) {
 
 // The claims come with the token request, as Auth0 takes `organization` there: the tests choose them token by token.
 function extraTokenClaims(ctx) {
+  if (ctx.oidc.client?.clientId === CONSOLE.client_id) return person.claims;
   const text = ctx.oidc.body?.token_claims;
   if (text === undefined) return undefined;
   try {
@@ -73,6 +77,11 @@ function backdate(ctx, token, jwt) {
   jwt.payload.exp -= seconds;
 }
 
+// The provider's own page loads fonts from elsewhere, and the provider says on stdout that it should be replaced.
+function logoutSource(ctx, form) {
+  ctx.body = `<!doctype html><title>Sign out</title>${form}<button form="op.logoutForm" name="logout" value="yes">Yes</button>`;
+}
+
 function settings() {
   return {
     adapter,
@@ -86,12 +95,21 @@ function settings() {
         response_types: ['code'],
         token_endpoint_auth_method: 'none',
       },
+      {
+        ...CONSOLE,
+        grant_types: ['authorization_code'],
+        redirect_uris: [`${home}/console/auth/callback`],
+        post_logout_redirect_uris: [`${home}/console/signed-out`],
+        response_types: ['code'],
+        token_endpoint_auth_method: 'client_secret_basic',
+      },
     ],
     cookies: { keys: [secret] },
     extraTokenClaims,
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: true, logoutSource },
       resourceIndicators: { enabled: true, getResourceServerInfo: resourceServer },
     },
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -130,7 +148,7 @@ async function consent({ grantId, params, prompt, session }) {
 async function interact(request, response) {
   const details = await provider.interactionDetails(request, response);
   const result = details.prompt.name === 'login'
-    ? { login: { accountId: details.params.login_hint } }
+    ? (person.refuses ? { error: 'access_denied' } : { login: { accountId: details.params.login_hint ?? person.sub } })
     : await consent(details);
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
 }
@@ -183,6 +201,15 @@ const commands = {
     await listen(Number(new URL(issuer).port));
     return {};
   },
+  async person(chosen) {
+    person = chosen;
+    return {};
+  },
+  async home({ url }) {
+    home = url;
+    publish();
+    return {};
+  },
   async requests() {
     return { requests };
   },
@@ -197,7 +224,7 @@ async function obey(line) {
 const port = await listenOnFirst(config.ports);
 issuer = `http://${HOST}:${port}`;
 publish();
-say({ issuer, machine: MACHINE, web: WEB, kid: keys[0].kid });
+say({ issuer, machine: MACHINE, web: WEB, console: CONSOLE, kid: keys[0].kid });
 
 for await (const line of createInterface({ input: process.stdin })) {
   say(await obey(line).catch((error) => ({ error: error.message })));

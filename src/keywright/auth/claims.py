@@ -77,10 +77,10 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     """
     check_issuer(claims, rules)
     _refuse_other_kinds(claims)
-    _check_audience(claims.get("aud"), rules.audience)
-    _check_times(claims, now)
+    check_audience(claims.get("aud"), rules.audience)
+    check_times(claims, now)
     subject = claims.get("sub")
-    if not _is_name(subject):
+    if not is_name(subject):
         raise InvalidToken("The sub claim is missing or malformed.")
     if "cnf" in claims:
         # The token is bound to a key or a certificate (RFC 7800) that a bearer request does not show.
@@ -106,7 +106,8 @@ def _refuse_other_kinds(claims: Claims) -> None:
         raise InvalidToken("The token is a security event. Send an access token.")
 
 
-def _check_audience(audience: object, ours: str) -> None:
+def check_audience(audience: object, ours: str) -> None:
+    """Refuse (`InvalidToken`) a token for another audience; `aud` is one text, or an array of texts."""
     members = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(member, str) for member in members):
         raise InvalidToken("The aud claim is missing or malformed.")
@@ -114,7 +115,8 @@ def _check_audience(audience: object, ours: str) -> None:
         raise InvalidToken("The token is meant for another audience.")
 
 
-def _check_times(claims: Claims, now: float) -> None:
+def check_times(claims: Claims, now: float) -> None:
+    """Refuse (`InvalidToken`) a token that is not valid at *now*, in seconds since the epoch."""
     if now >= _instant(claims, "exp") + LEEWAY_SECONDS:
         raise InvalidToken("The token has expired.")
     if "nbf" in claims and now < _instant(claims, "nbf") - LEEWAY_SECONDS:
@@ -131,7 +133,7 @@ def _instant(claims: Claims, name: str) -> float:
     return value
 
 
-def _is_name(value: object) -> TypeGuard[str]:
+def is_name(value: object) -> TypeGuard[str]:
     """Return whether *value* is 1 to 255 characters, none of them a control character."""
     return isinstance(value, str) and 0 < len(value) <= MAX_CHARACTERS and _CONTROL.search(value) is None
 
@@ -141,7 +143,7 @@ def _client_id(claims: Claims) -> str | None:
     for name in ("azp", "client_id"):
         if name in claims:
             client_id: object = claims[name]
-            if not _is_name(client_id):
+            if not is_name(client_id):
                 raise InvalidToken(f"The {name} claim is malformed.")
             return client_id
     return None
@@ -150,7 +152,7 @@ def _client_id(claims: Claims) -> str | None:
 def _organization(name: object, rules: ClaimRules) -> Organization:
     if name is None or name == "":
         raise OrganizationRequired
-    if not _is_name(name):
+    if not is_name(name):
         raise InvalidToken("The organization claim is malformed.")
     if rules.org_format is OrganizationFormat.AUTO:
         return _organization_named(rules.issuer, name)

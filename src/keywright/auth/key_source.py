@@ -1,14 +1,14 @@
 """
-One fetch of the signing keys: the issuer's discovery document and its key set, both over HTTPS.
+One fetch from the issuer: its discovery document, and the key set that it names, both over HTTPS.
 
 `jwks` decides when to fetch, and what a failed fetch means.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from keywright import strict_json
@@ -24,7 +24,10 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_KEYS = 32
 DEADLINE_SECONDS = 5.0
 
+Fetched = TypeVar("Fetched")
+
 _OK = 200
+_DISCOVERY = ".well-known/openid-configuration"
 _NO_PROXY = dict.fromkeys(("all://", "http://", "https://"))
 
 
@@ -44,7 +47,7 @@ class FetchFailed(Exception):
 
 class KeySource:
     """
-    Fetches the key set of one issuer.
+    Fetches the documents of one issuer.
 
     Args:
         issuer: Its `https` address, or an `http` one on a loopback host.
@@ -57,7 +60,7 @@ class KeySource:
 
     def __init__(self, issuer: str, *, transport: "httpx.AsyncBaseTransport | None", deadline: float) -> None:
         local = is_on_this_machine(issuer)
-        if not _is_allowed(issuer, loopback=local):
+        if not is_allowed(issuer, loopback=local):
             raise ValueError("the issuer must be an https address, or an http one on a loopback host")
         self._issuer = issuer
         self._base = issuer if issuer.endswith("/") else f"{issuer}/"
@@ -76,6 +79,18 @@ class KeySource:
         Raises:
             FetchFailed: The fetch failed, or took longer than the deadline.
         """
+        return await self._in_time(self._fetch)
+
+    async def metadata(self) -> dict[str, Any]:
+        """
+        Fetch the discovery document (OpenID Connect Discovery 1.0, section 3).
+
+        Raises:
+            FetchFailed: The fetch failed, or took longer than the deadline.
+        """
+        return await self._in_time(self._metadata)
+
+    async def _in_time(self, fetch: Callable[[], Awaitable[Fetched]]) -> Fetched:
         if self._client is None:
             # httpx takes a tenth of a second to import, and loads rich; the service starts without it.
             await asyncio.to_thread(import_module, "httpx")
@@ -83,11 +98,23 @@ class KeySource:
 
         try:
             async with asyncio.timeout(self._deadline):
-                return read_key_set(await self._get(await self._key_set_address()))
+                return await fetch()
         except (TimeoutError, httpx.TimeoutException) as error:
             raise FetchFailed("timeout") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise FetchFailed("network") from error
+
+    async def _fetch(self) -> Mapping[str, IssuerKey]:
+        return read_key_set(await self._get(await self._key_set_address()))
+
+    async def _metadata(self) -> dict[str, Any]:
+        try:
+            document = strict_json.read_object(await self._get(f"{self._base}{_DISCOVERY}"))
+        except strict_json.NotStrict:
+            raise FetchFailed("not_json") from None
+        if document.get("issuer") != self._issuer:
+            raise FetchFailed("issuer")
+        return document
 
     async def close(self) -> None:
         """Close the connections."""
@@ -114,7 +141,7 @@ class KeySource:
         """Return the key set's address from the discovery document, or the usual address if there is no document."""
         default = f"{self._base}.well-known/jwks.json"
         try:
-            document = strict_json.read_object(await self._get(f"{self._base}.well-known/openid-configuration"))
+            document = strict_json.read_object(await self._get(f"{self._base}{_DISCOVERY}"))
         except strict_json.NotStrict:
             return default
         except FetchFailed as failure:
@@ -130,7 +157,7 @@ class KeySource:
         if document.get("issuer") != self._issuer:
             raise FetchFailed("issuer")
         address = document.get("jwks_uri")
-        if not isinstance(address, str) or not _is_allowed(address, loopback=self._loopback):
+        if not isinstance(address, str) or not is_allowed(address, loopback=self._loopback):
             raise FetchFailed("jwks_uri")
         return address
 
@@ -181,7 +208,7 @@ def is_on_this_machine(address: str) -> bool:
     return url is not None and url.hostname is not None and is_loopback(url.hostname)
 
 
-def _is_allowed(address: str, *, loopback: bool) -> bool:
+def is_allowed(address: str, *, loopback: bool) -> bool:
     """Return whether a URL is https, or http on a loopback host for an issuer on a loopback host."""
     url = _read(address)
     if url is None or not url.hostname or "@" in url.netloc:

@@ -1,5 +1,6 @@
 """`keywright dev`: the embedded issuer and the service in one process, on loopback only."""
 
+import secrets
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -103,7 +104,7 @@ def _run(host: str, port: int, issuer_port: int, path: Path) -> None:
 
     if not is_loopback(host):
         exits.stop(
-            "keywright dev listens on loopback addresses only, because its issuer has no sign-in; "
+            "keywright dev listens on loopback addresses only, because its issuer has no passwords; "
             "use `keywright serve` on other addresses.",
             exits.MISUSED,
         )
@@ -138,9 +139,13 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
     from keywright.cli import database
     from keywright.cli.server import listening, process
     from keywright.dev import session
+    from keywright.dev.sign_in import CLIENT_ID
 
+    # All its cookies of sign-ins under way end with this process, and so may their secret.
+    secret = secrets.token_urlsafe(32)
+    issuer.offer_sign_in(secret)
     # The settings that the printed session depends on; the environment may set the others.
-    settings = exits.load_settings(
+    settings = exits.load_dev_settings(
         auth0_domain="",
         issuer=issuer.url,
         audience=issuer.audience,
@@ -152,6 +157,9 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
         metrics="path",
         host=host,
         port=listener.getsockname()[1],
+        public_url=listening.bound_url(listener, host),
+        console_client_id=CLIENT_ID,
+        console_client_secret=secret,
     )
     telemetry.configure_logging(settings.log_level, as_json=False)
     database.prepare(folder.database_url, trusts_ids=True)
@@ -191,3 +199,5 @@ def _print_session(environment: DevEnvironment, folder: "DevFolder", issuer: "De
     click.echo(f"A token of its operator: {session.OPERATOR_TOKEN}", err=True)
     click.echo("Paste this into another terminal:\n", err=True)
     click.echo(session.script(environment, issuer))
+    # Last, so that it stands where people look.
+    click.echo(f"\nOpen {url}/console and choose who you are.", err=True)

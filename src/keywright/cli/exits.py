@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from keywright.config import DatabaseSettings, Settings
+    from keywright.config import DatabaseSettings, DevSettings, Settings
 
 FAILED = 1
 MISUSED = 2
@@ -37,6 +37,14 @@ def load_settings(**overrides: Any) -> "Settings":
 
     with ending_on(config.SettingsError, code=MISUSED):
         return config.load(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def load_dev_settings(**overrides: Any) -> "DevSettings":
+    """Read the settings of `keywright dev`, as `load_settings` does."""
+    from keywright import config
+
+    with ending_on(config.SettingsError, code=MISUSED):
+        return config.load_dev(**overrides)
 
 
 def load_database_settings() -> "DatabaseSettings":

@@ -2,7 +2,7 @@
 An OpenID Connect issuer on loopback, for `keywright dev` and the tests: RS256, discovery and a key set over real HTTP,
 so that the service runs the same code as with Auth0.
 
-It has no sign-in: any code with the object can sign any claims.
+Any code with the object can sign any claims. For a console, `sign_in` adds a page on which people choose who they are.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from keywright.compact_jws import encode_base64url
+from keywright.dev.sign_in import PEOPLE, TOKEN_SECONDS, DevSignIn, IssuerReply, subject_of
 
 AUDIENCE = "urn:keywright:dev"
 KEY_BITS = 2048
@@ -91,6 +92,7 @@ class DevIssuer:
         self.host = host
         self.port = port
         self._server: _Server | None = None
+        self.sign_in: DevSignIn | None = None
 
     @property
     def url(self) -> str:
@@ -142,6 +144,20 @@ class DevIssuer:
             claims["scope"] = scope
         return self.sign(claims)
 
+    def offer_sign_in(self, secret: str) -> None:
+        """Offer sign-ins to the console, whose client secret is *secret*; the issuer must have its port."""
+
+        def access_token(person: str) -> str:
+            known = PEOPLE[person]
+            return self.token(
+                known.organization,
+                subject=subject_of(person),
+                permissions=known.permissions,
+                expires_in=TOKEN_SECONDS,
+            )
+
+        self.sign_in = DevSignIn(secret, self.sign, access_token, self.url)
+
     def jwks(self) -> dict[str, Any]:
         """Return the key set (RFC 7517), the current key first."""
         return {"keys": [key.jwk() for key in self._keys]}
@@ -154,6 +170,7 @@ class DevIssuer:
             "id_token_signing_alg_values_supported": ["RS256"],
             "response_types_supported": ["token"],
             "subject_types_supported": ["public"],
+            **({} if self.sign_in is None else self.sign_in.metadata()),
         }
 
     def rotate(self, *, keep: bool = True) -> None:
@@ -213,17 +230,41 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
+        sign_in = self.server.issuer.sign_in
+        reply = None if sign_in is None else sign_in.get(self.path)
+        self._reply(reply or self._document())
+
+    def do_POST(self) -> None:
+        sign_in = self.server.issuer.sign_in
+        length = self.headers.get("Content-Length", "0")
+        body = self.rfile.read(min(int(length), _MOST_BYTES) if length.isdecimal() else 0).decode(errors="replace")
+        authorization = self.headers.get("Authorization", "")
+        reply = None if sign_in is None else sign_in.post(self.path, authorization, body)
+        self._reply(reply or _NOT_FOUND)
+
+    def _document(self) -> IssuerReply:
         document = self.server.issuer.answer(self.path)
-        body = _json(document or {"error": "not_found"})
-        self.send_response(404 if document is None else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "public, max-age=15")
+        if document is None:
+            return _NOT_FOUND
+        return IssuerReply(
+            200, {"Content-Type": "application/json", "Cache-Control": "public, max-age=15"}, _json(document)
+        )
+
+    def _reply(self, reply: IssuerReply) -> None:
+        self.send_response(reply.status)
+        for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(reply.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the overridden method's own name
         """Log nothing; the service logs its fetches."""
+
+
+_MOST_BYTES = 64 * 1024
+_NOT_FOUND = IssuerReply(
+    404, {"Content-Type": "application/json", "Cache-Control": "public, max-age=15"}, b'{"error":"not_found"}'
+)
 
 
 def _json(value: Any) -> bytes:

@@ -6,6 +6,9 @@ The exceptions of the service, each with a stable code. Refusals of use cases ar
     ├── OrganizationRequired      the token is valid, but names no organization
     ├── OrganizationConflict      the token is valid, but another organization owns the id that it claims
     ├── PermissionMissing         the token is valid, but lacks a permission
+    ├── SessionRequired           the request comes from the console, and nobody is signed in there
+    ├── ForeignRequest            the request has the cookie's door, but comes from no page of the console
+    ├── SignInRefused             the issuer, or a check of its answer, refused a sign-in
     ├── TooManyChanges            the organization has used up its changes
     └── Unavailable               a fault on our side; the same request may succeed later
         ├── AuthUnavailable       the issuer's signing keys could not be fetched
@@ -70,6 +73,42 @@ class PermissionMissing(Fault):
     def __init__(self, permission: str) -> None:
         super().__init__(permission)
         self.permission = permission
+
+
+class SessionRequired(Fault):
+    """Nobody is signed in at the console, or the session has ended."""
+
+    code = "session_required"
+
+
+class ForeignRequest(Fault):
+    """
+    A request to the door of the console that no page of the console sends.
+
+    Args:
+        reason: A sentence for the log.
+    """
+
+    code = "foreign_request"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SignInRefused(Fault):
+    """
+    A sign-in did not succeed; a new one may.
+
+    Args:
+        reason: A sentence for the log that quotes no secret.
+    """
+
+    code = "sign_in_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class TooManyChanges(Fault):

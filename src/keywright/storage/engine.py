@@ -5,6 +5,7 @@ from typing import Protocol
 
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking.ports import CheckingStore
+from keywright.service.console_sessions import ConsoleSessionStore
 from keywright.service.management.task_ports import KeyTaskStore
 from keywright.service.operator.ports import OperatorStore
 from keywright.service.organizations import OrganizationStore
@@ -17,7 +18,15 @@ from keywright.storage.url import SqliteUrl
 
 
 class RunningStore(
-    KeyTaskStore, OperatorStore, ChangeStore, CheckingStore, OrganizationStore, SessionStore, VerifierStore, Protocol
+    KeyTaskStore,
+    OperatorStore,
+    ChangeStore,
+    CheckingStore,
+    ConsoleSessionStore,
+    OrganizationStore,
+    SessionStore,
+    VerifierStore,
+    Protocol,
 ):
     """A store that is opened before and closed after use."""
 

@@ -124,6 +124,7 @@ async def test_everything_has_its_age() -> None:
         Removable.PREVIEWS: NOW - PREVIEWS_KEPT,
         Removable.BULK_REVOCATIONS: NOW - 3 * DAY,
         Removable.ANSWERS: NOW,
+        Removable.CONSOLE_SESSIONS: NOW,
         Removable.REPORTERS: NOW - REPORTERS_KEPT,
         Removable.USAGE: NOW - DAY,
         Removable.SOURCES: NOW - 2 * DAY,
@@ -132,7 +133,12 @@ async def test_everything_has_its_age() -> None:
     }
     store = log_of(OLD)
     await tasks_of(store, Retention()).purge()
-    assert set(dict(store.purged)) == {Removable.ANSWERS, Removable.REPORTERS, Removable.PREVIEWS}
+    assert set(dict(store.purged)) == {
+        Removable.ANSWERS,
+        Removable.CONSOLE_SESSIONS,
+        Removable.REPORTERS,
+        Removable.PREVIEWS,
+    }
     assert positions(store) == [1]
 
 

@@ -16,10 +16,11 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from keywright.api.http.problems import REALM, Refusal
-from keywright.api.http.routing import Input, InputReader, PathInput, Trust, header_values
+from keywright.api.http.routing import Door, Input, InputReader, PathInput, Trust, header_values
 from keywright.keys.addresses import client_address
 from keywright.service.faults import Fault, PermissionMissing
 from keywright.service.management.audit_log import Origin
+from keywright.service.ports import Authenticator
 from keywright.service.principal import CHANGES, ENDS, Permission, Principal
 
 # RFC 6750, section 2.1: one space, then b64token. `auth` checks the token itself. A token is long: a pattern takes four
@@ -72,12 +73,12 @@ class PrincipalInput(Input):
         )
 
     def reader(self, name: str, hint: Any, trust: Trust) -> InputReader:
-        authenticator, permission = trust.authenticator, self.permission
+        recognize, permission = trust.door or _by_bearer(trust.authenticator), self.permission
         is_change, ends_a_key = self._changes in CHANGES, self._changes in ENDS
 
         async def read(request: Request) -> Principal:
             try:
-                principal = await authenticator.authenticate(bearer_of(header_values(request, b"authorization")))
+                principal = await recognize(request)
             except (Refusal, Fault):
                 note_source(request, trust)
                 raise
@@ -89,6 +90,13 @@ class PrincipalInput(Input):
             return principal
 
         return InputReader(read)
+
+
+def _by_bearer(authenticator: Authenticator) -> Door:
+    async def recognize(request: Request) -> Principal:
+        return await authenticator.authenticate(bearer_of(header_values(request, b"authorization")))
+
+    return recognize
 
 
 def _may(principal: Principal, permission: Permission, trust: Trust) -> bool:

@@ -17,9 +17,11 @@ from keywright.contract.codec import ABSENT, written
 from keywright.contract.errors import ErrorResponse, FieldError, ProblemResponse
 from keywright.service.faults import (
     Fault,
+    ForeignRequest,
     InvalidToken,
     OrganizationConflict,
     PermissionMissing,
+    SignInRefused,
     TooManyChanges,
     Unavailable,
 )
@@ -54,6 +56,9 @@ PROBLEMS = {
     "invalid_json": Problem(400, "Bad JSON", "The body is not a strict JSON object."),
     "missing_token": Problem(401, "Token missing", "An access token is required: Authorization: Bearer <token>."),
     "invalid_token": Problem(401, "Token refused", "The access token cannot be trusted."),
+    "session_required": Problem(401, "Signed out", "Nobody is signed in, or the session has ended. Sign in again."),
+    "sign_in_refused": Problem(400, "Not signed in", "The sign-in was not completed. Begin again."),
+    "foreign_request": Problem(403, "Foreign request", "Only pages of the console may send requests here."),
     "organization_required": Problem(403, "Organization required", "The access token names no organization."),
     "organization_conflict": Problem(
         403, "Organization conflict", "Another organization owns the id that the access token claims."
@@ -180,7 +185,7 @@ def answer_to(error: Exception, request: Request) -> Response:
         request.state.log["code"] = error.code
         return answer(error, request)
     if isinstance(error, Fault):
-        _note_fault(error, request)
+        note_fault(error, request)
         return answer_fault(error, request)
     telemetry.Log("keywright.error").error("unexpected error", exc_info=error)
     return answer(Refusal("internal"), request)
@@ -234,7 +239,8 @@ def _shown(part: str | int) -> str | int:
     return "?"
 
 
-def _note_fault(fault: Fault, request: Request) -> None:
+def note_fault(fault: Fault, request: Request) -> None:
+    """Note the code of *fault* for the log line, and count it."""
     request.state.log["code"] = fault.code
     if isinstance(fault, Unavailable):
         telemetry.unavailable.labels(fault.code).inc()
@@ -243,7 +249,7 @@ def _note_fault(fault: Fault, request: Request) -> None:
         note_conflict(fault)
     elif not isinstance(fault, TooManyChanges):
         telemetry.token_refusals.labels(fault.code).inc()
-        if isinstance(fault, InvalidToken):
+        if isinstance(fault, InvalidToken | ForeignRequest | SignInRefused):
             request.state.log["reason"] = fault.reason
 
 

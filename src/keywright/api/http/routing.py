@@ -27,11 +27,14 @@ from keywright.contract.errors import FieldError
 from keywright.keys.addresses import Network
 from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.ports import Authenticator
-from keywright.service.principal import Permission
+from keywright.service.principal import Permission, Principal
 from keywright.service.turns import Turns
 
 Answer = Callable[[Request], Awaitable[Response]]
 """Answers a request, or raises an error that `problems.answer_to` answers."""
+
+Door = Callable[[Request], Awaitable[Principal]]
+"""Gives the principal of a request by something else than its bearer token; raises for any other request."""
 
 Value = TypeVar("Value")
 
@@ -50,6 +53,8 @@ class Trust:
     The verification of tokens and of callers that check keys, the networks of our proxies, and the bounds of each
     organization: its requests under way, and its changes. `operator_org` is the external id of the operator's own
     organization; None where nobody operates.
+
+    With a `door`, callers are recognized by it, and no bearer token counts.
     """
 
     authenticator: Authenticator
@@ -58,6 +63,7 @@ class Trust:
     turns: Turns
     changes: ChangeLimit
     operator_org: str | None = None
+    door: Door | None = None
 
 
 class InputReader(NamedTuple):
@@ -229,13 +235,16 @@ class Routes:
         groups: Objects with operations. No path of theirs without parameters matches the template of another one.
         trust: Verifies credentials.
         lifespan: Runs while requests are served.
+        prefix: What all paths begin with here, before those of the operations.
     """
 
-    def __init__(self, groups: Iterable[object], trust: Trust, *, lifespan: Lifespan[Any] | None = None) -> None:
+    def __init__(
+        self, groups: Iterable[object], trust: Trust, *, lifespan: Lifespan[Any] | None = None, prefix: str = ""
+    ) -> None:
         resources: dict[str, dict[str, Answer]] = {}
         for group in groups:
             for found, endpoint in operations_of(group):
-                resources.setdefault(found.path, {})[found.method] = _answering(found, endpoint, trust)
+                resources.setdefault(prefix + found.path, {})[found.method] = _answering(found, endpoint, trust)
         # By the template itself, which is the path where it has no parameter.
         self._resources = {path: _Resource(path, answers) for path, answers in resources.items()}
         self._patterns = [(_pattern(path), resource) for path, resource in self._resources.items()]

@@ -10,9 +10,12 @@ from keywright.cli.doctor.results import CheckResult
 from keywright.cli.server import listening
 from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
+from keywright.config_values import secret_names
 
 # Settings of `keywright keys` and of API servers, which call the service; the service does not read them.
-_OF_THE_CLIENT = frozenset({"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_VERIFIER", "KEYWRIGHT_ALLOW_HTTP"})
+_OF_THE_CLIENT = frozenset(
+    {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_TOKEN_FILE", "KEYWRIGHT_VERIFIER", "KEYWRIGHT_ALLOW_HTTP"}
+)
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
 
@@ -32,7 +35,8 @@ def check(settings: Settings) -> list[CheckResult]:
 
 def unknown_variables(names: Iterable[str]) -> list[CheckResult]:
     """Warn about variables with the prefix that are no settings: usually typing errors, which have no effect."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _OF_THE_CLIENT
+    settings = [*Settings.model_fields, *(f"{name}_file" for name in secret_names(Settings))]
+    known = {f"{PREFIX}{name.upper()}" for name in settings} | _OF_THE_CLIENT
     strange = sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
     return [_unknown(name, known) for name in strange]
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import click
@@ -81,9 +82,22 @@ def confirm(ask: bool, question: str) -> None:
         exits.stop("Nothing was changed.", exits.FAILED)
 
 
+def _token() -> str:
+    """Return the access token of the environment, or of the file that it names; empty where there is neither."""
+    token, path = (os.environ.get(name, "").strip() for name in ("KEYWRIGHT_TOKEN", "KEYWRIGHT_TOKEN_FILE"))
+    if token and path:
+        exits.stop("KEYWRIGHT_TOKEN and KEYWRIGHT_TOKEN_FILE are both set; set one of them.", exits.MISUSED)
+    if not path:
+        return token
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, ValueError):
+        exits.stop("KEYWRIGHT_TOKEN_FILE: the file cannot be read.", exits.MISUSED)
+
+
 def _target() -> _Target:
     """Return the service of the environment, or the demo in this folder for what the environment leaves out."""
-    url, token = (os.environ.get(name, "").strip() for name in ("KEYWRIGHT_URL", "KEYWRIGHT_TOKEN"))
+    url, token = os.environ.get("KEYWRIGHT_URL", "").strip(), _token()
     # Another service would get the demo's token.
     demo = None if url else running_dev.environment()
     if demo is not None:

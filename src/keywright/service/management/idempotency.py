@@ -26,19 +26,15 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keywright.service.management.commands import Created
 from keywright.service.management.ports import SealedAnswer, Store
 from keywright.service.management.refusals import Refused
 from keywright.service.ports import Clock, Entropy
 from keywright.service.principal import Principal
+from keywright.service.sealing import derive, seal, unseal
 
 KEPT = timedelta(hours=24)
 """How long an answer can be replayed."""
@@ -47,8 +43,7 @@ WAIT_SECONDS = 10.0
 """How long a request waits for the same request that is running in this process."""
 
 _NAME = b"keywright.idempotency."
-_SALT_BYTES = 16
-_NONCE_BYTES = 12
+_ANSWER = _NAME + b"v1 answer"
 _ATTEMPTS = 3
 
 
@@ -196,21 +191,24 @@ class Sealing:
         self._entropy = entropy
         self.request_digest = sha256(_NAME + b"v1\0" + self._key).digest()
         bound = f"{principal.issuer}\0{principal.subject}\0".encode() + request.content
-        self.fingerprint = hmac_digest(self._derive(b"v2 fingerprint", None), bound, "sha256")
+        self.fingerprint = hmac_digest(derive(self._key, _NAME + b"v2 fingerprint"), bound, "sha256")
         # A rolling upgrade: the earlier version stores such answers until its last process has stopped.
-        self._fingerprint_before = hmac_digest(self._derive(b"v1 fingerprint", None), request.content, "sha256")
+        self._fingerprint_before = hmac_digest(derive(self._key, _NAME + b"v1 fingerprint"), request.content, "sha256")
 
     def seal(self, created: Created, at: datetime) -> SealedAnswer:
         """Render and seal the answer of a moment."""
         self.answer = self._render(created)
-        salt, nonce = self._entropy(_SALT_BYTES), self._entropy(_NONCE_BYTES)
-        sealed = AESGCM(self._derive(b"v1 answer", salt)).encrypt(
-            nonce, self.answer, self._associated(self.fingerprint)
+        sealed = seal(
+            self.answer,
+            secret=self._key,
+            info=_ANSWER,
+            associated=self._associated(self.fingerprint),
+            entropy=self._entropy,
         )
         return SealedAnswer(
             request_digest=self.request_digest,
             fingerprint=self.fingerprint,
-            sealed=salt + nonce + sealed,
+            sealed=sealed,
             created_at=at,
             expires_at=at + KEPT,
         )
@@ -220,16 +218,8 @@ class Sealing:
         fingerprint = sealed_answer.fingerprint
         if not (compare_digest(fingerprint, self.fingerprint) or compare_digest(fingerprint, self._fingerprint_before)):
             return None
-        salt, rest = sealed_answer.sealed[:_SALT_BYTES], sealed_answer.sealed[_SALT_BYTES:]
-        nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
-        try:
-            return AESGCM(self._derive(b"v1 answer", salt)).decrypt(nonce, sealed, self._associated(fingerprint))
-        except (InvalidTag, ValueError):
-            # ValueError: the stored answer is too short for a nonce.
-            return None
+        associated = self._associated(fingerprint)
+        return unseal(sealed_answer.sealed, secret=self._key, info=_ANSWER, associated=associated)
 
     def _associated(self, fingerprint: bytes) -> bytes:
         return self.org_id.bytes + self.request_digest + fingerprint
-
-    def _derive(self, use: Literal[b"v1 answer", b"v1 fingerprint", b"v2 fingerprint"], salt: bytes | None) -> bytes:
-        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=_NAME + use).derive(self._key)

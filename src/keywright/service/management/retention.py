@@ -48,6 +48,7 @@ class Retention:
         """Give each kind of rows but events, with the time up to which its rows go at *at*."""
         kept = {
             Removable.ANSWERS: timedelta(),
+            Removable.CONSOLE_SESSIONS: timedelta(),
             Removable.REPORTERS: REPORTERS_KEPT,
             Removable.USAGE: self.usage,
             Removable.SOURCES: self.sources,

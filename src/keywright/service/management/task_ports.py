@@ -32,6 +32,8 @@ class Removable(Enum):
 
     ANSWERS = auto()
     """Sealed answers, by their expiry."""
+    CONSOLE_SESSIONS = auto()
+    """Sessions of the console, by their end."""
     REPORTERS = auto()
     """The last batch numbers of reporters, by their writing."""
     USAGE = auto()

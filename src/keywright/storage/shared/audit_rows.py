@@ -1,9 +1,10 @@
-"""Reads the rows of the audit log, its chain, idempotent answers and due tasks, for both engines."""
+"""Reads the rows of the audit log, its chain, what is sealed, and due tasks, for both engines."""
 
 import json
 from typing import Any, Final
 
 from keywright.keys.pair import PublicKey
+from keywright.service.console_sessions import StoredSession
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.audit_ports import Checkpoint
 from keywright.service.management.ports import Link, SealedAnswer
@@ -87,6 +88,20 @@ def answer(
         fingerprint=fingerprint,
         sealed=sealed,
         created_at=decoding.time(created_at),
+        expires_at=decoding.time(expires_at),
+    )
+
+
+def console_session(
+    decoding: Decoding, digest: bytes, subject: bytes, sealed: bytes, created_at: Any, used_at: Any, expires_at: Any
+) -> StoredSession:
+    """Read a session of the console."""
+    return StoredSession(
+        digest=digest,
+        subject=subject,
+        sealed=sealed,
+        created_at=decoding.time(created_at),
+        used_at=decoding.time(used_at),
         expires_at=decoding.time(expires_at),
     )
 

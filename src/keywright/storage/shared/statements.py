@@ -153,6 +153,7 @@ def old_rows(dialect: Dialect) -> Mapping[Removable, tuple[str, str, str]]:
     outage = dialect.seconds(f"(outage_seconds + {SESSION_SECONDS:.0f})")
     return {
         Removable.ANSWERS: ("idempotent_answers", "expires_at", ""),
+        Removable.CONSOLE_SESSIONS: ("console_sessions", "expires_at", ""),
         Removable.REPORTERS: ("usage_reporters", "written_at", ""),
         Removable.USAGE: ("key_hours", "hour", ""),
         Removable.SOURCES: ("secret_sources", "last_seen", ""),

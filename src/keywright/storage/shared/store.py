@@ -9,6 +9,7 @@ from uuid import UUID
 from keywright.keys.record import ApiKey
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.checking.ports import RecentlyUsed, Use
+from keywright.service.console_sessions import StoredSession
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import CHAIN_BEGINS, Event
 from keywright.service.management.audit_ports import Checkpoint
@@ -27,7 +28,15 @@ from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.service.verifiers import Verifier
-from keywright.storage.shared import audit_rows, checking_rows, filters, recent_use, rows, statements
+from keywright.storage.shared import (
+    audit_rows,
+    checking_rows,
+    console_statements,
+    filters,
+    recent_use,
+    rows,
+    statements,
+)
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
 from keywright.storage.shared.rows import Row
@@ -38,6 +47,9 @@ LAST_ID = UUID(int=2**128 - 1)
 
 FIRST_ID = UUID(int=0)
 """A page that begins above it begins with the oldest."""
+
+# No organization has it: look-ups with any cookie at all wait for each other, and no organization waits for them.
+_CONSOLE = FIRST_ID
 
 
 class StoreFeed(ChangeFeed, Protocol):
@@ -147,6 +159,29 @@ class SharedStore(ABC):
         """See `Store.sealed_answer`."""
         found = await self._rows(org_id, statements.ANSWER, org_id, request_digest, at)
         return audit_rows.answer(self._decoding, *found[0]) if found else None
+
+    async def add_console_session(self, session: StoredSession) -> None:
+        """See `ConsoleSessionStore.add_console_session`."""
+        times = (session.created_at, session.used_at, session.expires_at)
+        row = (session.digest, session.subject, session.sealed, *times)
+        await self._execute(_CONSOLE, console_statements.ADD, *row)
+
+    async def find_console_session(self, digest: bytes) -> StoredSession | None:
+        """See `ConsoleSessionStore.find_console_session`."""
+        found = await self._rows(_CONSOLE, console_statements.FIND, digest)
+        return audit_rows.console_session(self._decoding, *found[0]) if found else None
+
+    async def note_console_session(self, digest: bytes, used_at: datetime) -> None:
+        """See `ConsoleSessionStore.note_console_session`."""
+        await self._execute(_CONSOLE, console_statements.NOTE, digest, used_at)
+
+    async def end_console_session(self, digest: bytes) -> None:
+        """See `ConsoleSessionStore.end_console_session`."""
+        await self._execute(_CONSOLE, console_statements.END, digest)
+
+    async def end_console_sessions(self, subject: bytes) -> None:
+        """See `ConsoleSessionStore.end_console_sessions`."""
+        await self._execute(_CONSOLE, console_statements.END_ALL, subject)
 
     async def events(
         self, org_id: UUID, *, limit: int, before: UUID | None, which: EventFilter

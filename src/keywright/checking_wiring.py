@@ -1,0 +1,126 @@
+"""Wiring: the parts of verification, and the tasks that run beside requests."""
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from operator import attrgetter
+
+from keywright import rules, telemetry
+from keywright.api.feed import FeedParts
+from keywright.api.verify import bodies, proxy_answers
+from keywright.api.verify.callers import Callers
+from keywright.api.verify.responses import log_refused_key
+from keywright.config import Settings
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
+from keywright.keys.usage import UsageBook
+from keywright.keys.verdict import Code
+from keywright.plugs import Plugs, few_turns, turns_of
+from keywright.service.background_tasks import KeyTasks, ProcessTasks, ProcessWork
+from keywright.service.change_follower import ChangeFollower
+from keywright.service.checking.failure_limit import FailureLimit
+from keywright.service.checking.verification import Checker, Verification
+from keywright.service.checking.warm_up import WarmUp
+from keywright.service.operator.bulk import BulkRevocations, OperatorTasks
+from keywright.service.turns import Turns
+from keywright.service.verifier_sessions import Session
+from keywright.service.verifiers import VerifierCache, Verifiers
+
+
+@dataclass(frozen=True, slots=True)
+class CheckingParts:
+    """The parts of verification: the checkers, the change feed, and the background tasks."""
+
+    checker: Checker
+    callers: Callers
+    feed: FeedParts
+    background: ProcessWork
+
+
+def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
+    """Build the parts; nothing of them runs yet."""
+    usage = UsageBook()
+    cache, verifier_cache = _key_cache(settings), VerifierCache(10_000)
+    follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
+    verifiers = Verifiers(
+        store=plugs.store,
+        cache=verifier_cache,
+        clock=plugs.clock,
+        monotonic=plugs.monotonic,
+        entropy=plugs.entropy,
+        new_id=plugs.new_id,
+        brand=settings.key_brand,
+        outage_seconds=settings.outage_seconds,
+        turns=few_turns(plugs),
+    )
+    callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
+    verification = Verification(
+        plugs.store,
+        cache,
+        brand=settings.key_brand,
+        now=plugs.now,
+        monotonic=plugs.monotonic,
+        outage_seconds=settings.outage_seconds,
+        turns=turns_of(plugs, "look-ups"),
+        on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
+    )
+    return CheckingParts(
+        Checker(
+            verification=verification,
+            usage=usage,
+            failures=FailureLimit(),
+            limiter=plugs.limiter,
+            on_refused=log_refused_key,
+            counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
+            now=plugs.now,
+            monotonic=plugs.monotonic,
+        ),
+        callers,
+        FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
+        ProcessWork(
+            follower,
+            _process_tasks(settings, plugs, follower, usage),
+            _key_tasks(settings, plugs),
+            OperatorTasks(revocations=bulk_revocations(plugs, few_turns(plugs))),
+            _warm_up(settings, plugs, follower, cache),
+        ),
+    )
+
+
+def _key_cache(settings: Settings) -> KeyCache:
+    return KeyCache(
+        settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES,
+        size_of=attrgetter("weight"),
+        prepare=preparing(bodies.prepare, proxy_answers.prepare),
+    )
+
+
+def bulk_revocations(plugs: Plugs, turns: Turns) -> BulkRevocations:
+    """Build the use cases of revocations of many keys."""
+    return BulkRevocations(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, turns=turns)
+
+
+def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
+    session = Session(
+        id=uuid.uuid4(),
+        verifier_id=None,
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        outage_seconds=settings.outage_seconds,
+    )
+    return ProcessTasks(
+        store=plugs.store,
+        follower=follower,
+        usage=usage,
+        session=session,
+        epoch_seconds=plugs.now,
+        monotonic=plugs.monotonic,
+    )
+
+
+def _key_tasks(settings: Settings, plugs: Plugs) -> KeyTasks:
+    return KeyTasks(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, retention=rules.retention(settings))
+
+
+def _warm_up(settings: Settings, plugs: Plugs, follower: ChangeFollower, cache: KeyCache) -> WarmUp:
+    half = settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES // 2
+    return WarmUp(plugs.store, cache, begun=follower.begun, most=settings.warm_keys, room=half)
