@@ -85,7 +85,7 @@ def test_the_weight_is_the_memory(change: Callable[[int], Parts]) -> None:
     tracemalloc.start()
     try:
         for number in range(KEYS):
-            keys[digest(number)] = cached_key(digest(number), facts(number, change))
+            keys[digest(number)] = cached_key(facts(number, change))
         gc.collect()
         memory, _ = tracemalloc.get_traced_memory()
     finally:

@@ -1,8 +1,8 @@
 """
 Usage: accepted uses of keys, added up in memory by source and hour until they are written or reported.
 
-A use costs one entry of one dict, with an int as its key and an int as its value, so that nothing of it is tracked by
-the garbage collector. Texts and records are made from the ints later, while records are read, in any thread.
+A use costs one entry of one dict, with bytes as its key and an int as its value, so that nothing of it is tracked by
+the garbage collector. Texts and records are made from them later, while records are read, in any thread.
 
 Pure: times are arguments, and the caller locks. All times are seconds since the epoch.
 """
@@ -17,12 +17,12 @@ from keywright.keys.usage_records import (
     FIRST_SHIFT,
     HOUR_SECONDS,
     LAST,
-    ONE,
-    OTHER_BITS,
+    SOURCE_BYTES,
     TICKS_PER_SECOND,
     CallerName,
     Noted,
     UsageRecords,
+    source_bytes,
 )
 
 MOST_AT_ONCE = 100
@@ -72,30 +72,19 @@ class UsageBook:
         self._callers: list[CallerName] = []
         self._number_by_caller: dict[CallerName, int] = {}
         self._hour = 0
-        self._sums: dict[int, int] = {}
-        self._sources: dict[int, int] = {}
+        self._sums: dict[bytes, int] = {}
+        self._sources: dict[bytes, int] = {}
         # Of hours that are over; and what was exchanged.
         self._over: list[Noted] = []
         self._taken: list[Noted] = []
         self._began, self._round_seconds = 0.0, 0.0
         # One use now, and the times between which `now` has to lie for it: a millisecond.
-        self._use = ONE
+        self._use = 1
         self._from = self._to = 0.0
         self.lost = 0
 
     def __len__(self) -> int:
         return len(self._sums) + sum(len(noted.sums) for noted in (*self._over, *self._taken))
-
-    @staticmethod
-    def number_of(key_id: bytes, digest: bytes) -> int:
-        """
-        Give the number of a secret of a key, for `note`: it contains both, so a book need not know it.
-
-        Args:
-            key_id: 16 bytes; zeros where it is not known.
-            digest: The digest of the secret, 32 bytes.
-        """
-        return int.from_bytes(key_id + digest, "big") << OTHER_BITS
 
     def verifier_number(self, verifier: str) -> int:
         """
@@ -122,31 +111,28 @@ class UsageBook:
         found = self._number_by_caller.get((verifier, agent))
         return self._new_caller(verifier, agent) if found is None else found
 
-    def note(self, number: int, network: int, caller: int, now: float) -> None:
+    def note(self, key_id: bytes, digest: bytes, network: int, caller: int, now: float) -> None:
         """
         Add one use at *now*.
 
         Args:
-            number: Of `number_of`.
+            key_id: The id of the key, 16 bytes; zeros where it is not known.
+            digest: The digest of its secret, 32 bytes.
             network: Of `addresses.network_number`, 0 for unknown; below 2 ** 64.
             caller: Of `verifier_number` or `caller_of`.
             now: The time.
         """
         if not self._from <= now < self._to:
             self._set_time(now)
-        place = number | network << CALLER_BITS | caller
+        # As `source_bytes` does, without a call.
+        place = key_id + digest + (network << CALLER_BITS | caller).to_bytes(SOURCE_BYTES, "big")
         sums = self._sums
         found = sums.get(place)
         if found is None:
-            self._add(place, number, caller, 1, now)
+            self._add(key_id, digest, network, caller)
         else:
             # All ones, and one more: the carry counts, and zeros are left for the time.
             sums[place] = (found | LAST) + self._use
-
-    def add(self, number: int, network: int, caller: int, count: int, first: float, last: float) -> None:
-        """Add *count* uses between *first* and *last*, in the hour of *last*; the rest as for `note`."""
-        self._set_time(last)
-        self._add(number | network << CALLER_BITS | caller, number, caller, count, first)
 
     def take(self, most: int = MOST_AT_ONCE) -> UsageRecords:
         """Remove and give at most *most* records, of one hour; none when the book is empty."""
@@ -189,27 +175,25 @@ class UsageBook:
         """The number of records of this round that are left."""
         return sum(len(noted.sums) for noted in self._taken)
 
-    def _add(self, place: int, number: int, caller: int, count: int, first: float) -> None:
-        sums, since = self._sums, max(_ticks(first, self._hour), 0)
-        if place not in sums:
-            place = self._place_of_new(place, number, caller)
-        found = sums.get(place)
+    def _add(self, key_id: bytes, digest: bytes, network: int, caller: int) -> None:
+        """Add one use at the time of `_set_time` from a source that has no sum yet."""
+        secret = key_id + digest
+        sources = self._sources.get(secret, 0)
+        if sources < self._share(self._used()):
+            self._sources[secret] = sources + 1
+        else:
+            network, caller = 0, self._without_agent(caller)
+        place = secret + source_bytes(network, caller)
+        found = self._sums.get(place)
         if found is None:
-            if self._most_records is not None and self._used() >= self._most_records:
-                self.lost += count
+            if self._is_full():
+                self.lost += 1
                 return
-            found = since << FIRST_SHIFT
-        before = found >> FIRST_SHIFT
-        found += min(since - before, 0) << FIRST_SHIFT
-        sums[place] = (found | LAST) + self._use + (count - 1) * ONE
+            found = (self._use - 1) << FIRST_SHIFT
+        self._sums[place] = (found | LAST) + self._use
 
-    def _place_of_new(self, place: int, number: int, caller: int) -> int:
-        """Give the place where the uses of a new source are added up: its own, or the one without network and agent."""
-        sources = self._sources.get(number, 0)
-        if sources >= self._share(self._used()):
-            return number | self._without_agent(caller)
-        self._sources[number] = sources + 1
-        return place
+    def _is_full(self) -> bool:
+        return self._most_records is not None and self._used() >= self._most_records
 
     def _used(self) -> int:
         return len(self._sums) + sum(len(noted.sums) for noted in self._over)

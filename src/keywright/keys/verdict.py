@@ -7,6 +7,7 @@ insufficient scope, address not allowed, rate limited. The end of a secret comes
 announced for it. Of the states of a key, the final one comes before those that can be undone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
@@ -97,10 +98,6 @@ class KeyFacts:
         """The networks in canonical form, written anew each time."""
         return network_texts(self.networks)
 
-    def __hash__(self) -> int:
-        # Of the id alone: every verdict looks its written key up, and a hash of all fields would cost more than that.
-        return hash(self.id)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
@@ -154,6 +151,26 @@ def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Cod
     if facts.networks and not lies_in(packed(requirements.client_ip), facts.networks):
         return Code.IP_NOT_ALLOWED
     return Code.VALID
+
+
+def passes(facts: KeyFacts, scopes: Sequence[str], environment: str | None, address: int, now: float) -> bool:
+    """
+    Tell whether `judge` gives `valid`, from numbers instead of objects: for each request about a cached key.
+
+    Args:
+        facts: The facts of the key.
+        scopes: The scopes that the request requires.
+        environment: The environment that it requires; None for any.
+        address: Its address, of `addresses.packed`.
+        now: Seconds since the epoch.
+    """
+    if facts.until <= now or (environment is not None and environment != facts.environment):
+        return False
+    granted = facts.scopes
+    for scope in scopes:
+        if scope not in granted and not are_granted(granted, (scope,)):
+            return False
+    return not facts.networks or lies_in(address, facts.networks)
 
 
 def explain(code: Code, facts: KeyFacts | None, requirements: Requirements) -> Explanation | None:

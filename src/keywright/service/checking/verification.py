@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from keywright.keys.addresses import lies_in, network_number, network_of, packed
+from keywright.keys.addresses import network_number, network_of, packed
 from keywright.keys.cache import KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
-from keywright.keys.scopes import are_granted
 from keywright.keys.usage import UsageBook
-from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge, passes
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
@@ -28,7 +27,6 @@ from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
-_number_of = UsageBook.number_of
 
 Accepted = tuple[KeyFacts, RateLimitDecision | None]
 """The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
@@ -174,7 +172,7 @@ class Checker:
         self._cached = verification.get_fresh
         self.failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
-        self._usage, self._note = usage, usage.note
+        self._note = usage.note
         self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
         """Give the number of a caller for `accept`: see `UsageBook`."""
         self._counters, self._count_valid = counters, counters[_VALID]
@@ -221,7 +219,7 @@ class Checker:
         Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
 
         All else is for `check`: a refused key, one that is not cached and prepared, limits that are not counted in this
-        process. tests/service/test_accept.py holds these comparisons to `judge`.
+        process.
 
         Args:
             presented: The digest of the presented text.
@@ -234,15 +232,7 @@ class Checker:
             metadata: Whether the facts have to contain the metadata.
         """
         facts = self._cached(presented, at)
-        if facts is None or facts.until <= now or not facts.body:
-            return None
-        granted = facts.scopes
-        for scope in scopes:
-            if scope not in granted and not are_granted(granted, (scope,)):
-                return None
-        if environment is not None and environment != facts.environment:
-            return None
-        if facts.networks and not lies_in(address, facts.networks):
+        if facts is None or not facts.body or not passes(facts, scopes, environment, address, now):
             return None
         if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
             return None
@@ -251,7 +241,7 @@ class Checker:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None or not decision.allowed:
                 return None
-        self._note(_number_of(facts.id, presented), network_number(address), caller, now)
+        self._note(facts.id, presented, network_number(address), caller, now)
         self._count_one()
         return facts, decision
 
@@ -345,13 +335,14 @@ class Checker:
 
     def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
         """Add up the use of a valid key, and count the verdict."""
-        source = _source(verdict, required)
-        if source is not None:
+        facts, presented = verdict.facts, verdict.digest
+        if verdict.code is _VALID and facts is not None and presented is not None:
             if agent is None and caller.verifier is not None:
                 number = self.verifier_number(caller.name)
             else:
                 number = self.caller_of(caller.name, agent)
-            self._note(*source, number, self.clock())
+            network = network_number(packed(required.client_ip))
+            self._note(facts.id, presented, network, number, self.clock())
         self._count(caller, verdict, required)
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
@@ -381,14 +372,6 @@ def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
     if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
         return verdict
     return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
-
-
-def _source(verdict: KeyVerdict, required: Requirements) -> tuple[int, int] | None:
-    """Give the number and the network of a use; None where the key was refused."""
-    facts, presented = verdict.facts, verdict.digest
-    if verdict.code is not _VALID or facts is None or presented is None:
-        return None
-    return UsageBook.number_of(facts.id, presented), network_number(packed(required.client_ip))
 
 
 # What the constructor of a named tuple calls, in a third of the time.
