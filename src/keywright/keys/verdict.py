@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from keywright.keys.addresses import Networks, lies_in, network_texts, packed
 from keywright.keys.rate_limits import RateLimit
@@ -153,7 +153,20 @@ def judge(facts: KeyFacts | None, requirements: Requirements, now: float) -> Cod
     return Code.VALID
 
 
-def passes(facts: KeyFacts, scopes: Sequence[str], environment: str | None, address: int, now: float) -> bool:
+class ComparedFacts(Protocol):
+    """What `passes` compares: `KeyFacts`, or a copy of these members."""
+
+    @property
+    def until(self) -> float: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def networks(self) -> Networks: ...
+
+
+def passes(facts: ComparedFacts, scopes: Sequence[str], environment: str | None, address: int, now: float) -> bool:
     """
     Tell whether `judge` gives `valid`, from numbers instead of objects: for each request about a cached key.
 
