@@ -1,7 +1,6 @@
 """The fast path in front of forward auth accepts only requests that the application accepts, too."""
 
 import asyncio
-from ipaddress import ip_network
 from random import Random
 from typing import Any, Literal
 
@@ -13,7 +12,8 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
-from keywright.keys.usage import _Noted
+from keywright.keys.addresses import proxy_networks
+from keywright.keys.usage_records import Noted
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
@@ -40,7 +40,7 @@ class Door(Side):
 
     def __init__(self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier") -> None:
         super().__init__(with_fast_path=with_fast_path)
-        trusted = [ip_network("10.0.0.0/8")]
+        trusted = proxy_networks(["10.0.0.0/8"])
         forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
         self.app = ServiceApp(
@@ -54,7 +54,7 @@ class Door(Side):
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind; the numbers of callers, which depend on the way, as their names."""
         book = self.usage
-        noted = _Noted(book._hour, book._sums, book._verifiers, book._callers)
+        noted = Noted(book._hour, book._sums, book._verifiers, book._callers)
         return {**super().traces(), "uses": {noted.record(*item) for item in book._sums.items()}}
 
 

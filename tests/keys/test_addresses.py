@@ -17,6 +17,7 @@ from keywright.keys.addresses import (
     network_text,
     network_texts,
     packed,
+    proxy_networks,
     read_networks,
 )
 
@@ -198,7 +199,7 @@ def test_networks_of_failures(address: str | None, networks: tuple[str, ...]) ->
     assert failure_networks(address) == networks
 
 
-PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+PROXIES = proxy_networks(["10.0.0.0/8", "fd00::/8"])
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,7 @@ NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
 """The answer on an unknown key."""
 _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_seconds":%d}' % _FAILURE_RETRY_SECONDS
 _BEFORE_ID = b'{"id":"'
-BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
-"""The answer on a valid key before `KeyFacts.body`."""
+_BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
 _LONGEST_SHARED = 1024
 _ends: BoundedDict[Any, bytes] = BoundedDict(4096)
 _limits: BoundedDict[RateLimit, bytes] = BoundedDict(4096)
@@ -229,7 +228,7 @@ def write_with(options: CheckOptions, verdict: KeyVerdict, *, facts: bool = Fals
 
 def prepare(facts: KeyFacts) -> int:
     """
-    Write the key in the answer, once, when it is cached: `facts.body` from behind `BEFORE_BODY` on, then
+    Write the key in the answer, once, when it is cached: `facts.body` from its id on, then
     `facts.body_end`, which keys that differ in id and name only share. Give the memory of what was made, in bytes.
     """
     body, end, size = _written(facts)
@@ -253,6 +252,13 @@ def _written(facts: KeyFacts) -> tuple[bytes, bytes, int]:
 def with_metadata(end: bytes, facts: KeyFacts) -> bytes:
     """Add the metadata of a key, which its facts contain, to *end*, the end of the key in the answer."""
     return end if facts.metadata is None else b'%b,"metadata":%b}' % (end[:-1], facts.metadata.encode())
+
+
+def write_accepted(facts: KeyFacts, decision: RateLimitDecision | None, *, metadata: bool) -> bytes:
+    """Write the verdict on a valid key in the cache, out of what `prepare` wrote; see `write`."""
+    end = with_metadata(facts.body_end, facts) if metadata else facts.body_end
+    states = b"" if decision is None else written_states(decision.states)
+    return b"".join((_BEFORE_BODY, facts.body, end, states, b"}"))
 
 
 def written_states(states: tuple[LimitState, ...]) -> bytes:

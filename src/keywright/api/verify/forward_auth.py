@@ -10,7 +10,7 @@ the ASGI application, `ForwardAuth` itself, which is the reference: tests/api/te
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from time import perf_counter
 from typing import Literal
@@ -26,7 +26,7 @@ from keywright.api.verify.proxy_clients import Peer, ProxyClients
 from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
 from keywright.api.verify.proxy_options import NO_OPTIONS, Misconfigured, ProxyOptions, read_options
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, Headers, error_response, request_ids
-from keywright.keys.addresses import Network, client_address
+from keywright.keys.addresses import Networks, address_text, client_address
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
 from keywright.keys.usage import agent_family
@@ -109,7 +109,7 @@ class ForwardAuth:
         verifiers: Verifiers,
         *,
         who: Literal["verifier", "open"],
-        trusted: Sequence[Network],
+        trusted: Networks,
     ) -> None:
         self._checker = checker
         self._request_ids = request_ids()
@@ -170,7 +170,7 @@ class ForwardAuth:
         if options is None or caller is None:
             return None
         requirements, _, metadata = options
-        address = self._clients.number(peer, forwarded)
+        address = self._clients.number(peer, () if forwarded is None else (forwarded,))
         accepted = self._accept(
             digest_of(key), requirements.scopes, requirements.environment, address, 1, None, caller, at, self._clock()
         )
@@ -215,9 +215,9 @@ class ForwardAuth:
         key = _presented(request)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        address = self._clients.address(peer, request.forwarded)
-        if address is not None:
-            requirements = replace(requirements, client_ip=address)
+        address = self._clients.number(peer, request.forwarded)
+        if address:
+            requirements = replace(requirements, client_ip=address_text(address))
         return await self._checker.check(caller, key, requirements, agent=agent_family(request.agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
