@@ -237,7 +237,7 @@ def prepare(facts: KeyFacts) -> int:
 
 
 def _written(facts: KeyFacts) -> tuple[bytes, bytes, int]:
-    body = _uuid(facts.id) + b'","org_id":"%b","name":%b,' % (_uuid(facts.org_id), _json(facts.name))
+    body = uuid_text(facts.id) + b'","org_id":"%b","name":%b,' % (uuid_text(facts.org_id), _json(facts.name))
     same = facts.environment, facts.scopes, facts.expires_at, facts.external_id, facts.org_external_id, facts.created_by
     end = _ends.get(same)
     size = getsizeof(body)
@@ -333,7 +333,8 @@ def _written_end(facts: KeyFacts) -> bytes:
     return _json(shown)[1:]
 
 
-def _uuid(id_bytes: bytes) -> bytes:
+def uuid_text(id_bytes: bytes) -> bytes:
+    """Write an id as ASCII."""
     return str(UUID(bytes=id_bytes)).encode()
 
 

@@ -10,17 +10,18 @@ the ASGI application, `ForwardAuth` itself, which is the reference: tests/api/te
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from time import perf_counter
 from typing import Literal
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keywright import telemetry
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
+from keywright.api.http.routing import header_values
 from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, opening, written_answer
 from keywright.api.verify.proxy_clients import Peer, ProxyClients
 from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
@@ -46,50 +47,6 @@ _OPEN_NAME = "forward-auth"
 _ANY_CALLER = Caller(_OPEN_NAME, None, None)
 _MOST_OPTIONS = 256
 _MOST_PROXIES = 256
-
-
-class ProxyRequest:
-    """
-    A request of a proxy: its options, and the headers that the service reads, each with all its values.
-
-    An alias such as `x_api_key` is not read.
-
-    Args:
-        headers: All headers, names in lower case.
-        query: The query with the options; None where a header has them.
-    """
-
-    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required_headers", "verifiers")
-
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]], *, query: bytes | None) -> None:
-        self.query = query
-        self.authorization: list[str] = []
-        self.api_keys: list[str] = []
-        self.verifiers: list[str] = []
-        self.required_headers: list[bytes] = []
-        self.forwarded: list[str] = []
-        self.agent: str | None = None
-        for name, value in headers:
-            if name == b"authorization":
-                self.authorization.append(value.decode("latin-1"))
-            elif name == b"x-api-key":
-                self.api_keys.append(value.decode("latin-1"))
-            elif name == b"x-keywright-verifier":
-                self.verifiers.append(value.decode("latin-1"))
-            elif name == b"x-keywright-require":
-                self.required_headers.append(value)
-            elif name == b"user-agent":
-                self.agent = value.decode("latin-1")
-            elif name == b"x-forwarded-for":
-                self.forwarded.append(value.decode("latin-1"))
-
-    def options_text(self) -> bytes:
-        """Give the text of the proxy's options, from the place that its client cannot write to."""
-        if self.query is not None:
-            return self.query
-        if len(self.required_headers) > 1:
-            raise Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
-        return self.required_headers[0] if self.required_headers else b""
 
 
 class ForwardAuth:
@@ -132,11 +89,9 @@ class ForwardAuth:
         request_id = next(self._request_ids)
         options = NO_OPTIONS
         try:
-            request = ProxyRequest(
-                scope["headers"], query=None if scope["path"].startswith(EXT_AUTHZ) else scope["query_string"]
-            )
-            options = read_options(request.options_text())
-            verdict = await self._decide(request, options.requirements, scope.get("client"))
+            request = Request(scope)
+            options = read_options(_options_text(request))
+            verdict = await self._decide(request, options.requirements)
             headers = accepted_headers(verdict, request_id, metadata=options.metadata)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
             response = self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)
@@ -210,15 +165,16 @@ class ForwardAuth:
             return self._checker.verifier_number(verifier.name)
         return self._checker.caller_of(verifier.name, agent)
 
-    async def _decide(self, request: ProxyRequest, requirements: Requirements, peer: Peer | None) -> KeyVerdict:
-        caller = await self._caller(request.verifiers)
+    async def _decide(self, request: Request, requirements: Requirements) -> KeyVerdict:
+        caller = await self._caller(header_values(request, b"x-keywright-verifier"))
         key = _presented(request)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        address = self._clients.number(peer, request.forwarded)
+        address = self._clients.number(request.scope.get("client"), header_values(request, b"x-forwarded-for"))
         if address:
             requirements = replace(requirements, client_ip=address_text(address))
-        return await self._checker.check(caller, key, requirements, agent=agent_family(request.agent))
+        agent = "".join(header_values(request, b"user-agent")[-1:])
+        return await self._checker.check(caller, key, requirements, agent=agent_family(agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
         if self._open:
@@ -239,13 +195,24 @@ class ForwardAuth:
         return for_nginx(response) if by_nginx else response
 
 
-def _presented(request: ProxyRequest) -> str | None:
-    """Give the key in the headers; None where there is none."""
-    key, *others = request.api_keys or [""]
+def _options_text(request: Request) -> bytes:
+    """Give the text of the proxy's options, from the place that its client cannot write to."""
+    if not request.scope["path"].startswith(EXT_AUTHZ):
+        query: bytes = request.scope["query_string"]
+        return query
+    required = header_values(request, b"x-keywright-require")
+    if len(required) > 1:
+        raise Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
+    return "".join(required).encode("latin-1")
+
+
+def _presented(request: Request) -> str | None:
+    """Give the key in the headers; None where there is none. An alias such as `x_api_key` is not read."""
+    key, *others = header_values(request, b"x-api-key") or [""]
     # Some proxies join headers of one name with a comma. No key contains one.
     if others or "," in key:
         raise _ambiguous("There is more than one X-API-Key header.")
-    bearer = _bearer(request.authorization)
+    bearer = _bearer(header_values(request, b"authorization"))
     if key and bearer is not None and key != bearer:
         raise _ambiguous("There are two different keys: one in Authorization, one in X-API-Key.")
     return bearer or key or None
