@@ -13,7 +13,7 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
-from keywright.keys.usage import _Noted
+from keywright.keys.usage_records import Noted
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
@@ -54,7 +54,7 @@ class Door(Side):
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind; the numbers of callers, which depend on the way, as their names."""
         book = self.usage
-        noted = _Noted(book._hour, book._sums, book._verifiers, book._callers)
+        noted = Noted(book._hour, book._sums, book._verifiers, book._callers)
         return {**super().traces(), "uses": {noted.record(*item) for item in book._sums.items()}}
 
 
