@@ -153,6 +153,19 @@ async def test_who_is_not_let_through(door: Door) -> None:
     assert door.verdicts == {"revoked": 1, "not_found": 2, "valid": 1}
 
 
+@pytest.mark.parametrize("who", ["verifier", "open"])
+async def test_agents_of_refused_keys(who: Literal["verifier", "open"]) -> None:
+    """The user agents of clients without a good key take no place of those that are counted."""
+    door = Door(with_fast_path=True, who=who)
+    await door.know()
+    keys = [PAIRS["revoked"].private.reveal(), "junk", OTHER_KEY]
+    asked = [bearing(key, f"User-Agent: agent-{number}") for number, key in enumerate(keys * 5)]
+    assert await ask(door, *asked) == [401] * 15
+    assert (door.usage._callers, door.watched.passed) == ([], 0)
+    assert await ask(door, bearing(KEY, "User-Agent: curl/8.1")) == [200]
+    assert [agent for _, agent in door.usage._callers] == ["curl"]
+
+
 async def test_a_limit_that_is_spent(door: Door) -> None:
     """A key is let through as often as its limits allow, and not once more."""
     asked = bearing(PAIRS["limited"].private.reveal())

@@ -236,18 +236,29 @@ def test_new_hours_and_rounds_have_places_again() -> None:
 
 
 def test_callers_are_bounded() -> None:
-    """Beyond 32,768 pairs of a round, uses are counted without the agent; a verifier with a number keeps its name."""
+    """Beyond 16,384 pairs of a round, agents are left out; all names of callers are kept."""
     book = UsageBook()
     edge = book.verifier_number("edge")
     assert book.verifier_number("edge") == book.caller_of("edge", None) == edge
-    for number in range(1 << 15):
+    for number in range(1 << 14):
         assert book.caller_of("edge", str(number)) == book.caller_of("edge", str(number))
     assert book.caller_of("edge", "one more") == edge
-    book.note(key_id(1), digest(1), 0, book.caller_of("edge", "one more"), START)
-    book.note(key_id(2), digest(2), 0, book.caller_of("stranger", None), START)
-    assert [(each.source.verifier, each.source.agent) for each in taken(book)] == [("edge", None), ("", None)]
+    for number, (name, agent) in enumerate([("edge", "one more"), ("stranger", None), ("other", "curl")]):
+        book.note(key_id(number), digest(2), 0, book.caller_of(name, agent), START)
+    named = [(each.source.verifier, each.source.agent) for each in taken(book)]
+    assert named == [("edge", None), ("stranger", None), ("other", None)]
     book.note(key_id(2), digest(2), 0, book.caller_of("stranger", "curl"), START)
     assert [(each.source.verifier, each.source.agent) for each in taken(book)] == [("stranger", "curl")]
+
+
+def test_names_of_callers_are_bounded() -> None:
+    """Beyond 32,768 names of a round, a caller that is no verifier with a number has none; a verifier keeps its own."""
+    book = UsageBook()
+    edge = book.verifier_number("edge")
+    numbers = {book.caller_of(str(number), None) for number in range(1 << 15)}
+    assert len(numbers) == 1 << 15
+    assert (book.caller_of("one more", None), book.caller_of("one more", "curl")) == (0, 0)
+    assert (book.caller_of("edge", None), book.caller_of("edge", "curl")) == (edge, edge)
 
 
 def test_verifiers_are_bounded() -> None:

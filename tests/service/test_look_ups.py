@@ -227,6 +227,40 @@ async def test_a_query_that_fails(desk: Desk, error: Exception) -> None:
     assert len(desk.cache) == 0
 
 
+async def test_a_key_that_cannot_be_cached(desk: Desk) -> None:
+    """A key whose answer cannot be prepared fails its own requests; the others of its query get their answers."""
+    desk.cache = KeyCache(100_000, prepare=refuse_revoked)
+    desk.look_ups = LookUps(desk.store, desk.cache, monotonic=desk.time, turns=None)
+    desk.store.facts = {digest(1): ACTIVE, digest(2): REVOKED, digest(3): ACTIVE}
+    waiters = desk.find(1, 2, 3, 4)
+    await settled()
+    await desk.answer(0)
+    assert isinstance(waiters[1].exception(), OverflowError)
+    assert [waiters[place].result() for place in (0, 2, 3)] == [ACTIVE, ACTIVE, None]
+    assert [desk.cache.get(digest(number)) for number in (1, 2, 3)] == [ACTIVE, None, ACTIVE]
+    assert not desk.cache._look_ups
+
+
+def refuse_revoked(facts: KeyFacts) -> None:
+    if facts.revoked:
+        raise OverflowError
+
+
+async def test_a_key_of_two_callers_is_prepared_once(desk: Desk) -> None:
+    """A key that two callers wait for in one query is cached once, with the size that it has in the end."""
+    prepared: list[KeyFacts] = []
+    desk.cache = KeyCache(100_000, prepare=prepared.append)
+    desk.look_ups = LookUps(desk.store, desk.cache, monotonic=desk.time, turns=None)
+    desk.store.facts[digest(1)] = ACTIVE
+    waiters = [*desk.find(1, share="one"), *desk.find(1, share="other")]
+    await settled()
+    await desk.answer(0)
+    assert desk.sizes == [2]
+    assert [waiter.result() for waiter in waiters] == [ACTIVE, ACTIVE]
+    assert prepared == [ACTIVE]
+    assert desk.cache.get(digest(1)) is ACTIVE
+
+
 async def test_faults_are_not_shared(desk: Desk) -> None:
     """Each request raises a fault of its own, with the time after which to try again."""
     waiters = desk.find(1, 2)

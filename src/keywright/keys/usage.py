@@ -44,6 +44,7 @@ RECORDS_PER_SECOND = 20
 
 _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
 
+_MOST_AGENTS = FIRST_OF_ROUND // 2
 _NO_RECORDS = UsageRecords(None, [])
 
 
@@ -105,8 +106,9 @@ class UsageBook:
         """
         Give the number of a verifier and an agent, for the next call of `note`: to be asked for each use.
 
-        From the 32,768th pair between two exchanges on, the agent is left out, and the name of a caller that is no
-        verifier with a number.
+        From the 16,384th pair between two exchanges on, the agent is left out: clients choose their agents, and take no
+        place of the names of callers. From the 32,768th on, the name of a caller that is no verifier with a number is,
+        too.
         """
         found = self._number_by_caller.get((verifier, agent))
         return self._new_caller(verifier, agent) if found is None else found
@@ -208,8 +210,10 @@ class UsageBook:
         known = self._number_by_verifier.get(verifier)
         if known is not None and agent is None:
             return known
+        if agent is not None and len(self._callers) >= _MOST_AGENTS:
+            return self.caller_of(verifier, None)
         if len(self._callers) >= FIRST_OF_ROUND:
-            return known or 0
+            return 0
         number = self._number_by_caller[verifier, agent] = FIRST_OF_ROUND + len(self._callers)
         self._callers.append((verifier, agent))
         return number

@@ -9,8 +9,9 @@ announced for it. Of the states of a key, the final one comes before those that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
-from math import inf
+from math import inf, nextafter
 from typing import Any, NamedTuple, Protocol
 
 from keywright.keys.addresses import Networks, lies_in, network_texts, packed
@@ -38,6 +39,10 @@ NO_METADATA = "{}"
 
 LONGEST_HELD_METADATA = 512
 """The most characters of metadata, as compact JSON, that the facts of a key contain."""
+
+
+# A float has no number for the last microseconds of the year 9999, and the next one is beyond all dates.
+_LATEST = nextafter(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() + 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,11 @@ class KeyFacts:
     def allowed_ips(self) -> tuple[str, ...]:
         """The networks in canonical form, written anew each time."""
         return network_texts(self.networks)
+
+    @property
+    def expiry(self) -> datetime | None:
+        """`expires_at` as a time in UTC; None for a key that does not expire."""
+        return None if self.expires_at == inf else datetime.fromtimestamp(min(self.expires_at, _LATEST), UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ class Batches:
                 0 if address is None else packed(address),
                 1 if isinstance(cost, UnsetType) else cost,
                 caller.org_id,
-                checker.caller_of(caller.name, None) if verifier is None else verifier,
+                (caller.name, None) if verifier is None else verifier,
                 at,
                 now,
                 told,

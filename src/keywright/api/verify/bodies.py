@@ -6,7 +6,6 @@ meaning. Those, `read` and `read_batch`, read all others. tests/api/test_verify_
 """
 
 import json
-from datetime import UTC, datetime
 from math import ceil, isinf
 from sys import getsizeof
 from typing import Annotated, Any, Literal, NamedTuple
@@ -319,13 +318,11 @@ def _written_key(facts: KeyFacts) -> bytes:
 
 
 def _written_end(facts: KeyFacts) -> bytes:
-    expires_at = None
-    if not isinf(facts.expires_at):
-        expires_at = datetime.fromtimestamp(facts.expires_at, UTC).isoformat().replace("+00:00", "Z")
+    expiry = facts.expiry
     shown = {
         "environment": facts.environment,
         "scopes": facts.scopes,
-        "expires_at": expires_at,
+        "expires_at": None if expiry is None else expiry.isoformat().replace("+00:00", "Z"),
         "external_id": facts.external_id,
         "org_external_id": facts.org_external_id,
         "created_by": facts.created_by,

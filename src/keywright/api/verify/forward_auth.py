@@ -31,6 +31,7 @@ from keywright.keys.addresses import Networks, address_text, client_address
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
 from keywright.keys.usage import agent_family
+from keywright.keys.usage_records import CallerName
 from keywright.keys.verdict import Requirements
 from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Checker
@@ -121,7 +122,7 @@ class ForwardAuth:
         line, key, credential, forwarded, required, agent = question
         options = self._by_line.get(line) or self._read_plain_options(line, required)
         at = self._monotonic()
-        caller = self._caller_number(credential, agent, at)
+        caller = self._caller_of(credential, agent, at)
         if options is None or caller is None:
             return None
         requirements, _, metadata = options
@@ -149,10 +150,10 @@ class ForwardAuth:
         except Misconfigured:
             return None
 
-    def _caller_number(self, credential: bytes | None, agent: str | None, at: float) -> int | None:
-        """Give the number of the proxy with this credential, for `Checker.accept`; None where it is not cached."""
+    def _caller_of(self, credential: bytes | None, agent: str | None, at: float) -> int | CallerName | None:
+        """Give the proxy with this credential, for `Checker.accept`; None where it is not cached."""
         if self._open:
-            return self._checker.caller_of(_OPEN_NAME, agent)
+            return _OPEN_NAME, agent
         if credential is None:
             return None
         presented = self._digests.get(credential) or digest_of(credential)
@@ -163,7 +164,7 @@ class ForwardAuth:
             self._digests.keep(credential, presented)
         if agent is None:
             return self._checker.verifier_number(verifier.name)
-        return self._checker.caller_of(verifier.name, agent)
+        return verifier.name, agent
 
     async def _decide(self, request: Request, requirements: Requirements) -> KeyVerdict:
         caller = await self._caller(header_values(request, b"x-keywright-verifier"))

@@ -16,6 +16,7 @@ from keywright.keys.cache import KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook
+from keywright.keys.usage_records import CallerName
 from keywright.keys.verdict import Code, KeyFacts, Requirements, judge, passes
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
@@ -210,7 +211,7 @@ class Checker:
         address: int,
         cost: int,
         org_id: bytes | None,
-        caller: int,
+        caller: int | CallerName,
         at: float,
         now: float,
         metadata: bool = False,
@@ -227,7 +228,7 @@ class Checker:
             address: Of `addresses.packed`.
             cost: How many units of the key's limits it takes.
             org_id: The only organization whose keys the caller may check; None for a verifier.
-            caller: Of `verifier_number`, or of `caller_of` for this call.
+            caller: Of `verifier_number`, or the arguments of `caller_of`, which is called for an accepted key only.
             at: A reading of `monotonic`; `now` is one of `clock`.
             metadata: Whether the facts have to contain the metadata.
         """
@@ -241,7 +242,8 @@ class Checker:
             decision = self._acquire_now(facts.id, facts.rate_limits, cost)
             if decision is None or not decision.allowed:
                 return None
-        self._note(facts.id, presented, network_number(address), caller, now)
+        number = self.caller_of(*caller) if isinstance(caller, tuple) else caller
+        self._note(facts.id, presented, network_number(address), number, now)
         self._count_one()
         return facts, decision
 
