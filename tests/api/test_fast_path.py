@@ -31,7 +31,7 @@ from tests.api.protocol import KEEP_ALIVE_SECONDS, Application, Wire
 from tests.api.raw import answers_in
 
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "2400"))
-"""`CONNECTIONS=72000 pytest --timeout=0 tests/api/test_fast_path.py -k generated` compares 300 000 requests."""
+"""`CONNECTIONS=72000 pytest --timeout=0 tests/api/test_fast_path.py -k generated` compares 300,000 requests."""
 DATE = (b"date", b"Wed, 25 Nov 2026 12:00:00 GMT")
 KINDS: dict[str, dict[str, Any]] = {
     "limited": {"rate_limits": (RateLimit("minute", 5, 60), RateLimit("day", 100, 86_400))},

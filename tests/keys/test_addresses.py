@@ -143,7 +143,7 @@ def an_address_or_nearly(chance: random.Random) -> str:
 
 def test_addresses_are_read_as_the_library_reads_them() -> None:
     """
-    Of 30 000 generated texts the same ones are addresses, and the same ones, as for `ipaddress`.
+    Of 30,000 generated texts the same ones are addresses, and the same ones, as for `ipaddress`.
 
     `ADDRESSES=1000000 pytest tests/keys/test_addresses.py` generates more.
     """

@@ -64,7 +64,7 @@ def test_every_expiry_is_a_time(expires_at: datetime) -> None:
 
 
 def test_the_first_rule_that_refuses_is_the_verdict() -> None:
-    """In 20 000 combinations of all conditions the verdict is that of a second reading of the rules."""
+    """In 20,000 combinations of all conditions the verdict is that of a second reading of the rules."""
     chance = random.Random(2026)
     ends = [NOW - 1, NOW, NOW + 1e-6, NOW + 1, inf, inf, inf]
     seen: Counter[str] = Counter()
