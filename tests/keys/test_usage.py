@@ -1,6 +1,7 @@
 """The usage book, and how a user agent is described."""
 
 import gc
+import weakref
 from collections.abc import Iterable
 
 import pytest
@@ -342,3 +343,16 @@ def test_agent(user_agent: str | None, family: str | None) -> None:
 def test_anything_may_be_described(text: str) -> None:
     """Whatever a stranger sends is described or left out, and never longer than it should be."""
     assert len(agent_family(text) or "") <= 32
+
+
+def test_a_long_agent_is_not_kept() -> None:
+    """The rest of a user agent, which a stranger may make as long as a head, is in no memory of descriptions."""
+
+    class Sent(str):
+        __slots__ = ("__weakref__",)
+
+    sent = Sent("curl/" + "8" * 30_000)
+    left = weakref.ref(sent)
+    assert agent_family(sent) == "curl"
+    del sent
+    assert left() is None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking import look_ups
 from keywright.service.checking.look_ups import LookUps, Waiter
@@ -131,6 +131,46 @@ async def test_a_request_joins_a_query_under_way(desk: Desk) -> None:
     assert desk.sizes == [1]
     assert first[0].done()
     assert second[0].done()
+
+
+async def test_a_query_that_a_change_overtook_is_not_joined(desk: Desk) -> None:
+    """A request after a change that this process has read gets no answer from before it."""
+    desk.store.facts[digest(1)] = ACTIVE
+    (early,) = desk.find(1)
+    await settled()
+    desk.store.facts[digest(1)] = REVOKED
+    desk.cache.drop([digest(1)])
+    (late,) = desk.find(1)
+    await settled()
+    await desk.answer(0)
+    await desk.answer(1)
+    assert [early.result(), late.result()] == [ACTIVE, REVOKED]
+
+
+@pytest.mark.parametrize(("seconds", "joined"), [(BOUND_SECONDS, True), (BOUND_SECONDS + 0.001, False)])
+async def test_a_query_is_joined_within_the_bound(desk: Desk, seconds: float, joined: bool) -> None:
+    """A request gets no answer of a query that began longer ago than the bound, even where no change was read."""
+    desk.store.facts[digest(1)] = ACTIVE
+    desk.find(1)
+    await settled()
+    desk.store.facts[digest(1)] = REVOKED
+    desk.time.seconds += seconds
+    (late,) = desk.find(1)
+    await settled()
+    for query in range(len(desk.store.waiting)):
+        await desk.answer(query)
+    assert late.result() is (ACTIVE if joined else REVOKED)
+
+
+async def test_nothing_is_joined_before_the_changes_are_followed(desk: Desk) -> None:
+    """Before its first reading of the changes a process may be missing in receipts, so it joins no query."""
+    desk.cache = KeyCache(100)
+    desk.look_ups = LookUps(desk.store, desk.cache, monotonic=desk.time, turns=None)
+    desk.find(1)
+    await settled()
+    desk.find(1)
+    await settled()
+    assert desk.sizes == [1, 1]
 
 
 async def test_a_reader_that_caches_joins_no_query_under_way(desk: Desk) -> None:

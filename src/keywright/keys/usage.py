@@ -42,6 +42,9 @@ LONGEST_ROUND_SECONDS = 60.0
 RECORDS_PER_SECOND = 20
 """The records of a round, by this rate, give the time until the next one; see `UsageBook.begin_round`."""
 
+LONGEST_AGENT = 256
+"""The characters of a user agent that are read; its family is at the beginning."""
+
 _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
 
 _MOST_AGENTS = FIRST_OF_ROUND // 2
@@ -263,7 +266,6 @@ def hour_end(now: float) -> float:
     return (now // HOUR_SECONDS + 1) * HOUR_SECONDS
 
 
-@lru_cache(maxsize=4096)
 def agent_family(user_agent: str | None) -> str | None:
     """
     Give the family of a user agent: the name of its first product, such as `python-httpx` of `python-httpx/0.28.1`.
@@ -274,5 +276,11 @@ def agent_family(user_agent: str | None) -> str | None:
     Returns:
         At most 32 letters, digits, dots, underscores, pluses and hyphens; None where there is no such name.
     """
-    match = _FAMILY.match((user_agent or "").strip())
+    # A stranger makes a user agent as long as a head may be, and thousands are remembered.
+    return None if user_agent is None else _family(user_agent[:LONGEST_AGENT])
+
+
+@lru_cache(maxsize=4096)
+def _family(user_agent: str) -> str | None:
+    match = _FAMILY.match(user_agent.strip())
     return None if match is None else match[0]

@@ -31,9 +31,6 @@ from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 ORDINARY_BYTES = 2048
 """The memory of a cached key up to which it counts as one; a larger one counts as so many."""
 
-LONGEST_AGENT = 256
-"""The characters of a user agent that are read; its family is at the beginning."""
-
 # Python 3.11 takes longer to look up a member of an enumeration than to read a global.
 _VALID = Code.VALID
 _ORDINARY_WEIGHT = ORDINARY_BYTES // WEIGHT_BYTES
@@ -324,5 +321,5 @@ class LocalChecker:
         usage, caller = self._usage, 0
         with self._using:
             if user_agent is not None:
-                caller = usage.caller_of("", agent_family(user_agent[:LONGEST_AGENT]))
+                caller = usage.caller_of("", agent_family(user_agent))
             usage.note(_UNKNOWN_ID, digest, network_number(address), caller, now)
