@@ -125,7 +125,8 @@ class FastPath:
             return None
         if accepted is None:
             return None
-        return self._respond(write_accepted(*accepted, metadata=bool(request.include)), default_headers)
+        facts, decision = accepted
+        return self._respond(write_accepted(facts, decision, bool(request.include)), default_headers)
 
     def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
         """
