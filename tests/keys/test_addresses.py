@@ -232,6 +232,18 @@ def test_client_address(peer: str | None, forwarded: list[str], address: str | N
     assert client_address(peer, forwarded, PROXIES) == address
 
 
+def test_proxies_in_ipv6_form() -> None:
+    """A network of IPv4 addresses that are mapped into IPv6 is that of the IPv4 addresses."""
+    trusted = proxy_networks(["::ffff:10.0.0.0/104"])
+    assert client_address("10.0.0.1", ["203.0.113.9"], trusted) == "203.0.113.9"
+
+
+def test_malformed_proxies() -> None:
+    """A text that is no network is refused."""
+    with pytest.raises(ValueError, match="does not appear"):
+        proxy_networks(["10.0.0.0/8", "nowhere"])
+
+
 def test_without_trusted_proxies() -> None:
     """Where no proxy is trusted, the address is the peer's."""
     assert client_address("10.0.0.1", ["203.0.113.9"], ()) == "10.0.0.1"

@@ -99,7 +99,8 @@ class Batches:
             if accepted is None:
                 answers.append(self._answer_one_now(caller, verify_bodies.check_of(each)))
             else:
-                answers.append(write_accepted(*accepted, metadata=told))
+                facts, decision = accepted
+                answers.append(write_accepted(facts, decision, told))
         return answers
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck) -> bytes | KeyCheck:

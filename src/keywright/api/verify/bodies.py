@@ -253,7 +253,7 @@ def with_metadata(end: bytes, facts: KeyFacts) -> bytes:
     return end if facts.metadata is None else b'%b,"metadata":%b}' % (end[:-1], facts.metadata.encode())
 
 
-def write_accepted(facts: KeyFacts, decision: RateLimitDecision | None, *, metadata: bool) -> bytes:
+def write_accepted(facts: KeyFacts, decision: RateLimitDecision | None, metadata: bool) -> bytes:
     """Write the verdict on a valid key in the cache, out of what `prepare` wrote; see `write`."""
     end = with_metadata(facts.body_end, facts) if metadata else facts.body_end
     states = b"" if decision is None else written_states(decision.states)

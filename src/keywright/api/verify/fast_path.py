@@ -25,7 +25,6 @@ from keywright.api.verify.schemas import VERIFY
 from keywright.keys.addresses import packed
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
-from keywright.service.checking.first_sight import FirstSight
 from keywright.service.checking.look_ups import Waiter
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
@@ -74,7 +73,6 @@ class FastPath:
         # Heads contain the text of a credential: only those of good verifiers are kept, until any verifier changes.
         self._heads: BoundedDict[bytes, RequestHead] = BoundedDict(MOST_HEADS)
         self._senders: BoundedDict[bytes, tuple[int, Caller]] = BoundedDict(MOST_HEADS)
-        self._first_sight = FirstSight(checker)
         self._removals = self._verifiers.removals
         self._request_ids = request_ids()
         self._opened_for: Headers | None = None
@@ -127,7 +125,8 @@ class FastPath:
             return None
         if accepted is None:
             return None
-        return self._respond(write_accepted(*accepted, metadata=bool(request.include)), default_headers)
+        facts, decision = accepted
+        return self._respond(write_accepted(facts, decision, bool(request.include)), default_headers)
 
     def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
         """
@@ -140,14 +139,14 @@ class FastPath:
             body: Its body, whole.
         """
         request = self._read_again(head, body)
-        return None if request is None else self._first_sight.look_up(head.sender, request.key, request.client_ip)
+        return None if request is None else self._checker.look_up(head.sender, request.key, request.client_ip)
 
     def answer_unknown(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
         """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
         request = self._read_again(head, body)
         if request is None:
             return None
-        self._first_sight.refuse(head.sender, request.client_ip)
+        self._checker.refuse_unknown(head.sender, request.client_ip)
         return self._respond(NOT_FOUND, default_headers)
 
     def _read_again(self, head: RequestHead, body: bytes) -> PlainRequest | None:

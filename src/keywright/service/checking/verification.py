@@ -17,13 +17,13 @@ from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook
 from keywright.keys.usage_records import CallerName
-from keywright.keys.verdict import Code, KeyFacts, Requirements, judge, passes
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, judge, passes
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import Caller, KeyVerdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, limited, visible_to
 from keywright.service.fair_queue import Share
-from keywright.service.faults import StorageUnavailable
+from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
@@ -70,6 +70,8 @@ class Verification:
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
         self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns, on_wait=on_wait)
+        self.find = self._look_ups.find
+        """See `LookUps.find`."""
         self.is_fresh = cache.fresh_at
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
@@ -86,10 +88,6 @@ class Verification:
         if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
-
-    def look_up(self, text: str, share: Share) -> Waiter:
-        """Look up the key of a text; see `LookUps.find`."""
-        return self._look_ups.find(digest(text), share, shared=True)
 
     def is_cached(self, text: str) -> bool:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
@@ -171,7 +169,7 @@ class Checker:
         self.clock = now
         self.monotonic = monotonic
         self._cached = verification.get_fresh
-        self.failures = failures
+        self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
         self._note = usage.note
         self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
@@ -197,7 +195,7 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
             return None
-        verdict = self._take_now(_visible_to(caller, found), cost)
+        verdict = self._take_now(visible_to(caller, found), cost)
         if verdict is None:
             return None
         self._conclude(caller, verdict, required, agent)
@@ -280,7 +278,7 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None:
             found = await self._look_up(caller, text, required)
-        found = _visible_to(caller, found)
+        found = visible_to(caller, found)
         if metadata:
             # Before the limits are taken: without an answer nothing is counted.
             found = await self.verification.with_metadata(found, caller.share)
@@ -291,6 +289,33 @@ class Checker:
             verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
         self._conclude(caller, verdict, required, agent)
         return verdict
+
+    def look_up(self, caller: Caller, text: str, address: str | None) -> Waiter | None:
+        """
+        Look up the key of a request that `accept` could not accept; None where `check` has to decide.
+
+        None is for a key that is cached, or whose verdict takes no look-up; for a cache that is not fresh, so that it
+        would not have the key afterwards; and for a caller above its failure limit or with a full queue.
+
+        Args:
+            caller: The caller, which is a verifier.
+            text: The presented text: anything at all.
+            address: The address of the request.
+        """
+        monotonic, verification = self.monotonic(), self.verification
+        if not verification.is_fresh(monotonic) or self._failures.exceeded(caller, address, monotonic):
+            return None
+        if verification.verify_now(text, NO_REQUIREMENTS) is not None:
+            return None
+        try:
+            return verification.find(digest(text), caller.share, shared=True)
+        except Overloaded:
+            return None
+
+    def refuse_unknown(self, caller: Caller, address: str | None) -> None:
+        """Count a request whose `look_up` found no key."""
+        self._failures.note(caller, address, self.monotonic())
+        self._refuse(caller, Code.NOT_FOUND, network_of(address))
 
     async def facts_for(
         self, caller: Caller, text: str, required: Requirements, *, metadata: bool = False
@@ -310,7 +335,7 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None or found.facts is not None:
             found = await self._look_up(caller, text, required, shared=False)
-        verdict = _visible_to(caller, found)
+        verdict = visible_to(caller, found)
         if metadata:
             verdict = await self.verification.with_metadata(verdict, caller.share)
         self._count(caller, verdict, required)
@@ -318,13 +343,13 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
-        exceeded = self.failures.exceeded(caller, address, self.monotonic())
+        exceeded = self._failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
         if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
         if verdict.code is Code.NOT_FOUND:
-            self.failures.note(caller, address, self.monotonic())
+            self._failures.note(caller, address, self.monotonic())
         return verdict
 
     def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
@@ -349,11 +374,11 @@ class Checker:
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
-            self.refuse(caller, verdict.code, network_of(required.client_ip))
+            self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
         self._count_one()
 
-    def refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
         """Count and report a refusal; see `OnRefused`."""
         self._counters[code](1)
         self._on_refused(caller, code, network)
@@ -361,20 +386,3 @@ class Checker:
     def _count_accepted(self) -> None:
         self._count_valid(self._accepted)
         self._accepted = 0
-
-
-def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
-    """Give the verdict on a valid key after the decision of the rate limiter."""
-    code = verdict.code if decision.allowed else Code.RATE_LIMITED
-    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
-
-
-def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
-    """Hide another organization's key from a caller that is limited to its own."""
-    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
-        return verdict
-    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
-
-
-# What the constructor of a named tuple calls, in a third of the time.
-_new = tuple.__new__
