@@ -1,6 +1,7 @@
 """The fast path in front of forward auth accepts only requests that the application accepts, too."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 from typing import Any, Literal
 
@@ -13,12 +14,14 @@ from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
 from keywright.keys.addresses import proxy_networks
+from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.usage_records import Noted
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
 from tests.api.raw import answers_in
 from tests.api.test_fast_path import KEYS, PAIRS, UNKNOWN_CREDENTIAL, Side, as_compared
+from tests.service.fake_checking_store import NOW
 
 CONNECTIONS = 1500
 PEERS: list[Peer | None] = [("10.0.0.1", 5), ("10.0.0.1", 5), ("192.0.2.1", 5), ("::ffff:10.0.0.1", 5), None]
@@ -172,6 +175,24 @@ async def test_a_limit_that_is_spent(door: Door) -> None:
     assert await ask(door, *[asked] * 7) == [200] * 5 + [429] * 2
     assert door.watched.passed == 5
     assert sum(record.uses for record in door.uses()) == 5
+
+
+async def test_a_proxy_whose_verifier_was_revoked(door: Door) -> None:
+    """A revoked verifier is cached as one that is revoked, and its proxy is refused each time."""
+    (verifier,) = door.store.verifier_by_digest.values()
+    door.store.verifier_by_digest[CREDENTIAL.digest] = replace(verifier, revoked_at=NOW)
+    door.verifier_cache.drop([CREDENTIAL.digest])
+    assert await ask(door, bearing(KEY), bearing(KEY)) == [401, 401]
+    assert door.verifier_cache.get(CREDENTIAL.digest) is not None
+    assert (door.watched.passed, len(door.usage)) == (0, 0)
+
+
+async def test_a_proxy_whose_verifier_is_not_fresh(door: Door) -> None:
+    """A verifier in a cache that is not fresh is looked up, though keys are fresh."""
+    door.time.seconds += BOUND_SECONDS + 0.001
+    door.cache.synced(door.time())
+    assert await ask(door, bearing(KEY)) == [200]
+    assert door.watched.passed == 0
 
 
 async def test_what_changed(door: Door) -> None:

@@ -10,6 +10,7 @@ from keywright.keys.addresses import (
     canonical_network,
     client_address,
     failure_networks,
+    forwarded_number,
     is_loopback,
     lies_in,
     network_number,
@@ -265,3 +266,10 @@ def test_without_trusted_proxies() -> None:
 def test_loopback(host: str, expected: bool) -> None:
     """A host is this machine where its name or its address says so, without asking a name server."""
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("forwarded", ["203.0.113.9", "203.0.113.9, 10.0.0.2", "10.0.0.2", "x, 10.0.0.2", "fe80::1%a"])
+def test_forwarded_number(forwarded: str) -> None:
+    """The client behind a trusted proxy is the same as a number and as a text."""
+    trusted = read_networks(map(str, PROXIES))
+    assert forwarded_number(forwarded, trusted) == packed(client_address("10.0.0.1", [forwarded], PROXIES))

@@ -235,11 +235,9 @@ class Checker:
             return None
         if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
             return None
-        decision = None
-        if facts.rate_limits:
-            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
-            if decision is None or not decision.allowed:
-                return None
+        decision = self._acquire_now(facts.id, facts.rate_limits, cost) if facts.rate_limits else None
+        if facts.rate_limits and (decision is None or not decision.allowed):
+            return None
         number = self.caller_of(*caller) if isinstance(caller, tuple) else caller
         self._note(facts.id, presented, network_number(address), number, now)
         self._count_one()
