@@ -128,11 +128,14 @@ class Tree:
     def running(self, place: str) -> Server:
         """Give the service on that database, started at the first use; it is not paused."""
         if place not in self._running:
-            held = ExitStack()
-            self._running[place] = held, held.enter_context(self.service(place))
+            self._start(place)
         server = self._running[place][1]
         server.resume()
         return server
+
+    def _start(self, place: str, **more: str) -> None:
+        held = ExitStack()
+        self._running[place] = held, held.enter_context(self.service(place, **more))
 
     def end(self, place: str) -> None:
         """End the service on that database where it runs; the next `running` starts another one."""
@@ -140,13 +143,16 @@ class Tree:
             self._running.pop(place)[0].close()
 
     def restart(self, place: str) -> Server:
-        """Start the service anew, with no key in its memory."""
+        """Start the service anew, with no key in its memory; an older tree, which stays cold, ignores the setting."""
         self.end(place)
+        self._start(place, warm_keys="0")
         return self.running(place)
 
     @contextmanager
-    def service(self, place: str, *, cores: Sequence[int] = CORES[:1], workers: str = "1") -> Iterator[Server]:
-        """Run one more service on that database."""
+    def service(
+        self, place: str, *, cores: Sequence[int] = CORES[:1], workers: str = "1", **more: str
+    ) -> Iterator[Server]:
+        """Run one more service on that database, with *more* settings."""
         settings = {"database_url": self.database(place).url, "issuer": self.issuer.url, "audience": AUDIENCE}
         settings |= {"metrics": "off", "log_level": "warning", "host": "127.0.0.1", "port": "0", "workers": workers}
         # Creations are measured, and databases filled, without an organization's limits.
@@ -154,7 +160,7 @@ class Tree:
         if place.endswith("-redis"):
             settings["redis_url"] = self.redis.url()
         # What the load generator says in X-Forwarded-For counts.
-        env = self.environment(**settings, trusted_proxies="127.0.0.0/8")
+        env = self.environment(**settings, trusted_proxies="127.0.0.0/8", **more)
         log = self._folder / f"log-{os.urandom(4).hex()}"
         command = [sys.executable, "-m", "keywright", "serve"]
         with started(command, env=env, cwd=self._folder, log=log, cores=cores) as process:

@@ -7,7 +7,11 @@ import pytest
 
 from keywright import config
 from keywright.config import Settings, SettingsError
+<<<<<<< HEAD
 from keywright.config_values import secret_names
+=======
+from keywright.keys.addresses import network_texts
+>>>>>>> integrate
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 NEEDED = {"KEYWRIGHT_AUTH0_DOMAIN": "acme.eu.auth0.com", "KEYWRIGHT_AUDIENCE": "https://api.acme.example/"}
@@ -92,7 +96,7 @@ def test_lists_are_separated_by_commas(env: pytest.MonkeyPatch) -> None:
     env.setenv("KEYWRIGHT_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
     settings = config.load()
     assert settings.environments == ("live", "sandbox", "ci")
-    assert [str(network) for network in settings.proxy_networks] == ["10.0.0.0/8", "::1/128"]
+    assert network_texts(settings.proxy_networks) == ("10.0.0.0/8", "::1/128")
 
 
 def test_what_keys_may_be(env: pytest.MonkeyPatch) -> None:

@@ -77,13 +77,7 @@ def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
         ),
         callers,
         FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
-        ProcessWork(
-            follower,
-            _process_tasks(settings, plugs, follower, usage),
-            _key_tasks(settings, plugs),
-            OperatorTasks(revocations=bulk_revocations(plugs, few_turns(plugs))),
-            _warm_up(settings, plugs, follower, cache),
-        ),
+        _work(settings, plugs, follower, usage, cache),
     )
 
 
@@ -98,6 +92,16 @@ def _key_cache(settings: Settings) -> KeyCache:
 def bulk_revocations(plugs: Plugs, turns: Turns) -> BulkRevocations:
     """Build the use cases of revocations of many keys."""
     return BulkRevocations(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, turns=turns)
+
+
+def _work(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook, cache: KeyCache) -> ProcessWork:
+    return ProcessWork(
+        follower,
+        _process_tasks(settings, plugs, follower, usage),
+        _key_tasks(settings, plugs),
+        OperatorTasks(revocations=bulk_revocations(plugs, few_turns(plugs))),
+        _warm_up(settings, plugs, follower, cache),
+    )
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:

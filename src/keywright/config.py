@@ -7,13 +7,13 @@ sentence that names it.
 
 import os
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from keywright import config_values as values
+from keywright.keys.addresses import Networks, proxy_networks
 from keywright.keys.format import BRAND
 from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
@@ -333,9 +333,9 @@ class Settings(DatabaseSettings):
         return self.docs == "on" and self.openapi == "on"
 
     @property
-    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def proxy_networks(self) -> Networks:
         """The networks of the proxies whose `X-Forwarded-For` is trusted."""
-        return tuple(ip_network(network) for network in self.trusted_proxies)
+        return proxy_networks(self.trusted_proxies)
 
 
 class DevSettings(Settings):

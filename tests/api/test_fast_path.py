@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 from uvicorn.server import ServerState
 
+from keywright.api.http.bodies import MAX_BODY_BYTES
 from keywright.api.server.counted import REQUEST_SECONDS
 from keywright.api.verify.fast_path import MOST_HEADS, FastPath, RequestHead
 from keywright.api.verify.forward_auth import Peer
@@ -31,7 +32,7 @@ from tests.api.protocol import KEEP_ALIVE_SECONDS, Application, Wire
 from tests.api.raw import answers_in
 
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "2400"))
-"""`CONNECTIONS=72000 pytest --timeout=0 tests/api/test_fast_path.py -k generated` compares 300 000 requests."""
+"""`CONNECTIONS=72000 pytest --timeout=0 tests/api/test_fast_path.py -k generated` compares 300,000 requests."""
 DATE = (b"date", b"Wed, 25 Nov 2026 12:00:00 GMT")
 KINDS: dict[str, dict[str, Any]] = {
     "limited": {"rate_limits": (RateLimit("minute", 5, 60), RateLimit("day", 100, 86_400))},
@@ -294,6 +295,48 @@ async def test_what_is_held_counts_only_while_changes_are_followed(side: Side) -
     await wire.receive(request())
     assert codes(wire) == ["valid", "valid"]
     assert side.fast_path.answered == 1
+
+
+async def test_verifiers_count_only_while_changes_are_followed(side: Side) -> None:
+    """No request is answered, or waits for its key, for a verifier in a cache that is not fresh, though keys are."""
+    fast_path = side.fast_path
+    whole = request()
+    head, body = fast_path.head_of(whole), in_two(whole)[1]
+    assert head is not None
+    side.time.seconds += BOUND_SECONDS + 0.001
+    side.cache.synced(side.time())
+    assert fast_path.answer(head, body, []) is None
+    side.cache.drop([PAIR.private.digest])
+    assert (fast_path.look_up(head, body), fast_path.answer_unknown(head, body, [])) == (None, None)
+    side.verifier_cache.synced(side.time())
+    assert fast_path.look_up(head, body) is not None
+    side.time.seconds += BOUND_SECONDS + 0.001
+    side.verifier_cache.synced(side.time())
+    assert fast_path.look_up(head, body) is None
+
+
+@pytest.mark.parametrize(("length", "status"), [(MAX_BODY_BYTES, 200), (MAX_BODY_BYTES + 1, 413)])
+async def test_the_longest_body(side: Side, length: int, status: int) -> None:
+    """A body in one piece with its head is no longer than any other body may be."""
+    head, body = in_two(request())
+    head = head.replace(b"Content-Length: %d" % len(body), b"Content-Length: %d" % length)
+    received, _ = await side.converse([head + body.ljust(length)], [True])
+    assert [answer.status for answer in answers_in(received)] == [status]
+
+
+async def test_a_change_of_another_verifier(side: Side) -> None:
+    """A head that was known is known again after another verifier changed."""
+    assert await ask_twice(side) == 2
+    other = b"o" * 32
+    side.verifier_cache.end(side.verifier_cache.begin(other), side.store.verifier_by_digest[CREDENTIAL.digest])
+    side.verifier_cache.drop([other])
+    assert await ask_twice(side) == 4
+
+
+async def ask_twice(side: Side) -> int:
+    """Ask two times, and give how many requests the fast path has answered by now."""
+    await side.converse([request()] * 2, [True, True])
+    return side.fast_path.answered
 
 
 async def test_a_mistake_of_ours(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:

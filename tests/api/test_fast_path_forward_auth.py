@@ -1,7 +1,7 @@
 """The fast path in front of forward auth accepts only requests that the application accepts, too."""
 
 import asyncio
-from ipaddress import ip_network
+from dataclasses import replace
 from random import Random
 from typing import Any, Literal
 
@@ -13,12 +13,15 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
-from keywright.keys.usage import _Noted
+from keywright.keys.addresses import proxy_networks
+from keywright.keys.cache import BOUND_SECONDS
+from keywright.keys.usage_records import Noted
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
 from tests.api.raw import answers_in
 from tests.api.test_fast_path import KEYS, PAIRS, UNKNOWN_CREDENTIAL, Side, as_compared
+from tests.service.fake_checking_store import NOW
 
 CONNECTIONS = 1500
 PEERS: list[Peer | None] = [("10.0.0.1", 5), ("10.0.0.1", 5), ("192.0.2.1", 5), ("::ffff:10.0.0.1", 5), None]
@@ -40,7 +43,7 @@ class Door(Side):
 
     def __init__(self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier") -> None:
         super().__init__(with_fast_path=with_fast_path)
-        trusted = [ip_network("10.0.0.0/8")]
+        trusted = proxy_networks(["10.0.0.0/8"])
         forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
         self.app = ServiceApp(
@@ -54,7 +57,7 @@ class Door(Side):
     def traces(self) -> dict[str, Any]:
         """Tell what conversations left behind; the numbers of callers, which depend on the way, as their names."""
         book = self.usage
-        noted = _Noted(book._hour, book._sums, book._verifiers, book._callers)
+        noted = Noted(book._hour, book._sums, book._verifiers, book._callers)
         return {**super().traces(), "uses": {noted.record(*item) for item in book._sums.items()}}
 
 
@@ -153,12 +156,43 @@ async def test_who_is_not_let_through(door: Door) -> None:
     assert door.verdicts == {"revoked": 1, "not_found": 2, "valid": 1}
 
 
+@pytest.mark.parametrize("who", ["verifier", "open"])
+async def test_agents_of_refused_keys(who: Literal["verifier", "open"]) -> None:
+    """The user agents of clients without a good key take no place of those that are counted."""
+    door = Door(with_fast_path=True, who=who)
+    await door.know()
+    keys = [PAIRS["revoked"].private.reveal(), "junk", OTHER_KEY]
+    asked = [bearing(key, f"User-Agent: agent-{number}") for number, key in enumerate(keys * 5)]
+    assert await ask(door, *asked) == [401] * 15
+    assert (door.usage._callers, door.watched.passed) == ([], 0)
+    assert await ask(door, bearing(KEY, "User-Agent: curl/8.1")) == [200]
+    assert [agent for _, agent in door.usage._callers] == ["curl"]
+
+
 async def test_a_limit_that_is_spent(door: Door) -> None:
     """A key is let through as often as its limits allow, and not once more."""
     asked = bearing(PAIRS["limited"].private.reveal())
     assert await ask(door, *[asked] * 7) == [200] * 5 + [429] * 2
     assert door.watched.passed == 5
     assert sum(record.uses for record in door.uses()) == 5
+
+
+async def test_a_proxy_whose_verifier_was_revoked(door: Door) -> None:
+    """A revoked verifier is cached as one that is revoked, and its proxy is refused each time."""
+    (verifier,) = door.store.verifier_by_digest.values()
+    door.store.verifier_by_digest[CREDENTIAL.digest] = replace(verifier, revoked_at=NOW)
+    door.verifier_cache.drop([CREDENTIAL.digest])
+    assert await ask(door, bearing(KEY), bearing(KEY)) == [401, 401]
+    assert door.verifier_cache.get(CREDENTIAL.digest) is not None
+    assert (door.watched.passed, len(door.usage)) == (0, 0)
+
+
+async def test_a_proxy_whose_verifier_is_not_fresh(door: Door) -> None:
+    """A verifier in a cache that is not fresh is looked up, though keys are fresh."""
+    door.time.seconds += BOUND_SECONDS + 0.001
+    door.cache.synced(door.time())
+    assert await ask(door, bearing(KEY)) == [200]
+    assert door.watched.passed == 0
 
 
 async def test_what_changed(door: Door) -> None:

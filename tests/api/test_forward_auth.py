@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from ipaddress import ip_network
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +16,7 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.routes import ServiceApp
 from keywright.app import create_app
 from keywright.config import Settings
-from keywright.keys.addresses import read_networks
+from keywright.keys.addresses import proxy_networks, read_networks
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
@@ -47,7 +46,7 @@ class Door(CheckingPlane):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
-        options = {"who": "verifier", "trusted": [ip_network("10.0.0.0/8")], **settings}
+        options = {"who": "verifier", "trusted": proxy_networks(["10.0.0.0/8"]), **settings}
         forward_auth = ForwardAuth(self.checker, self.verifiers, **options)
         self.app = ServiceApp(PlainTextResponse("behind", 418), self.checker, self.callers, forward_auth=forward_auth)
         self.http = self.caller()
@@ -273,7 +272,7 @@ async def test_too_often(door: Door) -> None:
 @pytest.mark.parametrize(("trusted", "forwarded"), [("10.0.0.0/8", ""), ("192.0.2.0/24", "203.0.113.9")])
 async def test_the_proxy_is_not_its_client(trusted: str, forwarded: str) -> None:
     """Without the client's address no failure limit applies, and usage has no network."""
-    door = Door(trusted=[ip_network(trusted)])
+    door = Door(trusted=proxy_networks([trusted]))
     assert outcome(await exhaust(door, forwarded)) == (401, "not_found")
     assert (await door.ask(FORWARD_AUTH, {**BEARING, "X-Forwarded-For": forwarded})).status_code == 200
     (record,) = door.uses()

@@ -65,6 +65,15 @@ def test_valid(caller: Caller, verifier: Verifier) -> None:
     assert verifier.ask(created["private_key"]).content == response.content
 
 
+def test_the_last_moment_of_all(caller: Caller, verifier: Verifier) -> None:
+    """A key that expires with the last microseconds of the year 9999 is verified as any other, in every way."""
+    key = caller.create(name="for ever", expires_at="9999-12-31T23:59:59.999999Z")["private_key"]
+    answers = [verifier.ask(key), verifier.ask(key, facts=True), verifier.ask(key)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert {answer.json()["api_key"]["expires_at"] for answer in answers} == {"9999-12-31T23:59:59.999969Z"}
+    assert verifier.code(key) == "valid"
+
+
 def test_a_new_key_is_valid_at_once(caller: Caller, verifier: Verifier, service_caller: Verifier) -> None:
     """As soon as a creation is acknowledged its key is valid, for every kind of caller."""
     for number in range(20):

@@ -3,7 +3,6 @@
 import json
 import tracemalloc
 from dataclasses import replace
-from ipaddress import ip_network
 from operator import attrgetter
 
 import pytest
@@ -13,7 +12,7 @@ from keywright.api.verify.batch import Batches
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.routes import ServiceApp
-from keywright.keys.addresses import MOST_NETWORKS, read_networks
+from keywright.keys.addresses import MOST_NETWORKS, proxy_networks, read_networks
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache, weight_of
 from keywright.keys.pair import mint
 from keywright.keys.record import ApiKey
@@ -114,7 +113,7 @@ class Doors(CheckingPlane):
     def __init__(self) -> None:
         super().__init__()
         self.cache.synced(self.time())
-        forward_auth = ForwardAuth(self.checker, self.verifiers, who="open", trusted=[ip_network("10.0.0.1")])
+        forward_auth = ForwardAuth(self.checker, self.verifiers, who="open", trusted=proxy_networks(["10.0.0.1"]))
         fast_path = FastPath(self.checker, self.callers, forward_auth)
         app = ServiceApp(Application(), self.checker, self.callers, forward_auth=forward_auth, fast_path=fast_path)
         self.batches = Batches(self.checker)

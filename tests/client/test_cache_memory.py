@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from keywright.client.verifier._answers import Answer, read_answer
-from keywright.client.verifier._checker import ORDINARY_BYTES, CachedKey, LocalChecker, UncachedRequest, cached_key
+from keywright.client.verifier._checker import ORDINARY_BYTES, CachedKey, LocalChecker, UncachedRequest
 from keywright.keys.addresses import MOST_NETWORKS
 from keywright.keys.cache import WEIGHT_BYTES
 from keywright.keys.verdict import KeyFacts
@@ -85,7 +85,7 @@ def test_the_weight_is_the_memory(change: Callable[[int], Parts]) -> None:
     tracemalloc.start()
     try:
         for number in range(KEYS):
-            keys[digest(number)] = cached_key(digest(number), facts(number, change))
+            keys[digest(number)] = CachedKey(facts(number, change))
         gc.collect()
         memory, _ = tracemalloc.get_traced_memory()
     finally:

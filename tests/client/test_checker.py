@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._checker import LONGEST_AGENT, LocalChecker
+from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._verdicts import NOT_FOUND, Verdict
 from keywright.keys.addresses import read_networks
 from keywright.keys.format import digest
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.usage import MOST_SOURCES_OF_A_KEY
+from keywright.keys.usage import LONGEST_AGENT, MOST_SOURCES_OF_A_KEY
 from keywright.keys.usage_records import UsageRecord
 from keywright.keys.verdict import Code, KeyFacts
 from tests.client.clocks import SetClock

@@ -10,6 +10,7 @@ from keywright.keys.addresses import (
     canonical_network,
     client_address,
     failure_networks,
+    forwarded_number,
     is_loopback,
     lies_in,
     network_number,
@@ -17,6 +18,7 @@ from keywright.keys.addresses import (
     network_text,
     network_texts,
     packed,
+    proxy_networks,
     read_networks,
 )
 
@@ -142,7 +144,7 @@ def an_address_or_nearly(chance: random.Random) -> str:
 
 def test_addresses_are_read_as_the_library_reads_them() -> None:
     """
-    Of 30 000 generated texts the same ones are addresses, and the same ones, as for `ipaddress`.
+    Of 30,000 generated texts the same ones are addresses, and the same ones, as for `ipaddress`.
 
     `ADDRESSES=1000000 pytest tests/keys/test_addresses.py` generates more.
     """
@@ -198,7 +200,7 @@ def test_networks_of_failures(address: str | None, networks: tuple[str, ...]) ->
     assert failure_networks(address) == networks
 
 
-PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+PROXIES = proxy_networks(["10.0.0.0/8", "fd00::/8"])
 
 
 @pytest.mark.parametrize(
@@ -231,6 +233,18 @@ def test_client_address(peer: str | None, forwarded: list[str], address: str | N
     assert client_address(peer, forwarded, PROXIES) == address
 
 
+def test_proxies_in_ipv6_form() -> None:
+    """A network of IPv4 addresses that are mapped into IPv6 is that of the IPv4 addresses."""
+    trusted = proxy_networks(["::ffff:10.0.0.0/104"])
+    assert client_address("10.0.0.1", ["203.0.113.9"], trusted) == "203.0.113.9"
+
+
+def test_malformed_proxies() -> None:
+    """A text that is no network is refused."""
+    with pytest.raises(ValueError, match="does not appear"):
+        proxy_networks(["10.0.0.0/8", "nowhere"])
+
+
 def test_without_trusted_proxies() -> None:
     """Where no proxy is trusted, the address is the peer's."""
     assert client_address("10.0.0.1", ["203.0.113.9"], ()) == "10.0.0.1"
@@ -252,3 +266,9 @@ def test_without_trusted_proxies() -> None:
 def test_loopback(host: str, expected: bool) -> None:
     """A host is this machine where its name or its address says so, without asking a name server."""
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("forwarded", ["203.0.113.9", "203.0.113.9, 10.0.0.2", "10.0.0.2", "x, 10.0.0.2", "fe80::1%a"])
+def test_forwarded_number(forwarded: str) -> None:
+    """The client behind a trusted proxy is the same as a number and as a text."""
+    assert forwarded_number([forwarded], PROXIES) == packed(client_address("10.0.0.1", [forwarded], PROXIES))

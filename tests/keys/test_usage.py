@@ -1,6 +1,7 @@
 """The usage book, and how a user agent is described."""
 
 import gc
+import weakref
 from collections.abc import Iterable
 
 import pytest
@@ -13,7 +14,6 @@ from keywright.keys.usage_records import UsageRecord, UsageSource
 
 HOUR = 3600.0
 START = 1_000_000 * HOUR
-DIGEST = b"d" * 32
 # Of `addresses.network_number`: 192.0.2.0/24 and the networks after it.
 NETWORK = network_number(packed("192.0.2.1"))
 
@@ -22,16 +22,16 @@ def key_id(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def digest(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
 def source(number: int, at: float, network: str | None = None, agent: str | None = None) -> UsageSource:
-    return UsageSource(DIGEST, hour_of(at), network, agent, key_id(number), "v")
+    return UsageSource(digest(number), hour_of(at), network, agent, key_id(number), "v")
 
 
 def note(book: UsageBook, number: int, at: float, *, network: int = 0, agent: str | None = None) -> None:
-    book.note(book.number_of(key_id(number), DIGEST), network, book.caller_of("v", agent), at)
-
-
-def add(book: UsageBook, number: int, count: int, first: float, last: float, *, network: int = 0) -> None:
-    book.add(book.number_of(key_id(number), DIGEST), network, book.caller_of("v", None), count, first, last)
+    book.note(key_id(number), digest(number), network, book.caller_of("v", agent), at)
 
 
 def taken(book: UsageBook) -> list[UsageRecord]:
@@ -74,8 +74,8 @@ def test_places_and_hours_are_told_apart() -> None:
     note(book, 1, START, network=NETWORK)
     note(book, 1, START, network=NETWORK + 1)
     note(book, 1, START, network=NETWORK, agent="curl")
-    book.note(book.number_of(key_id(1), DIGEST), NETWORK, book.caller_of("w", None), START)
-    book.note(book.number_of(key_id(1), b"e" * 32), NETWORK, book.caller_of("v", None), START)
+    book.note(key_id(1), digest(1), NETWORK, book.caller_of("w", None), START)
+    book.note(key_id(1), b"e" * 32, NETWORK, book.caller_of("v", None), START)
     note(book, 1, START + HOUR, network=NETWORK)
     seen = taken(book)
     assert {(each.source, each.uses) for each in seen} == {
@@ -105,7 +105,7 @@ def test_a_record_says_what_was_noted(
     book = UsageBook()
     for _ in range(times):
         network = network_number(packed(address))
-        book.note(book.number_of(id_, digest), network, book.caller_of(verifier, agent), at)
+        book.note(id_, digest, network, book.caller_of(verifier, agent), at)
     (seen,) = taken(book)
     assert seen.source == UsageSource(digest, hour_of(at), network_of(address), agent, id_, verifier)
     assert seen.uses == times
@@ -202,7 +202,7 @@ def test_a_flood_of_sources_on_one_key() -> None:
     book = UsageBook()
     for number in range(1000):
         note(book, 1, START, network=NETWORK + number, agent=f"agent{number}")
-        book.note(book.number_of(key_id(1), DIGEST), NETWORK + number, book.verifier_number("w"), START)
+        book.note(key_id(1), digest(1), NETWORK + number, book.verifier_number("w"), START)
     note(book, 2, START, network=NETWORK + 5000, agent="curl")
     note(book, 1, START, network=NETWORK, agent="agent0")
     seen = {each.source: each.uses for each in taken(book)}
@@ -237,18 +237,29 @@ def test_new_hours_and_rounds_have_places_again() -> None:
 
 
 def test_callers_are_bounded() -> None:
-    """Beyond 32,768 pairs of a round, uses are counted without the agent; a verifier with a number keeps its name."""
+    """Beyond 16,384 pairs of a round, agents are left out; all names of callers are kept."""
     book = UsageBook()
     edge = book.verifier_number("edge")
     assert book.verifier_number("edge") == book.caller_of("edge", None) == edge
-    for number in range(1 << 15):
+    for number in range(1 << 14):
         assert book.caller_of("edge", str(number)) == book.caller_of("edge", str(number))
     assert book.caller_of("edge", "one more") == edge
-    book.note(book.number_of(key_id(1), DIGEST), 0, book.caller_of("edge", "one more"), START)
-    book.note(book.number_of(key_id(2), DIGEST), 0, book.caller_of("stranger", None), START)
-    assert [(each.source.verifier, each.source.agent) for each in taken(book)] == [("edge", None), ("", None)]
-    book.note(book.number_of(key_id(2), DIGEST), 0, book.caller_of("stranger", "curl"), START)
+    for number, (name, agent) in enumerate([("edge", "one more"), ("stranger", None), ("other", "curl")]):
+        book.note(key_id(number), digest(2), 0, book.caller_of(name, agent), START)
+    named = [(each.source.verifier, each.source.agent) for each in taken(book)]
+    assert named == [("edge", None), ("stranger", None), ("other", None)]
+    book.note(key_id(2), digest(2), 0, book.caller_of("stranger", "curl"), START)
     assert [(each.source.verifier, each.source.agent) for each in taken(book)] == [("stranger", "curl")]
+
+
+def test_names_of_callers_are_bounded() -> None:
+    """Beyond 32,768 names of a round, a caller that is no verifier with a number has none; a verifier keeps its own."""
+    book = UsageBook()
+    edge = book.verifier_number("edge")
+    numbers = {book.caller_of(str(number), None) for number in range(1 << 15)}
+    assert len(numbers) == 1 << 15
+    assert (book.caller_of("one more", None), book.caller_of("one more", "curl")) == (0, 0)
+    assert (book.caller_of("edge", None), book.caller_of("edge", "curl")) == (edge, edge)
 
 
 def test_verifiers_are_bounded() -> None:
@@ -282,24 +293,14 @@ def test_a_source_is_good_for_its_hour() -> None:
     assert first.last - first.first == 4
 
 
-def test_sums_are_added() -> None:
-    """A sum of uses is added to the record of its source: the number, the earliest and the latest."""
-    book = UsageBook()
-    add(book, 1, 2, START + 5, START + 6)
-    add(book, 1, 3, START + 1, START + 6)
-    add(book, 1, 4, START - 9, START + 7)
-    add(book, 1, 1, START + 7, START + 7)
-    assert list(book.take()) == [UsageRecord(source(1, START), 10, START, START + 7)]
-    assert list(book.take()) == []
-
-
 def test_no_more_records_than_the_bound() -> None:
     """Uses of sources beyond the bound of records are counted as lost, and nothing else of them is kept."""
     book = UsageBook(most_sources=1, most_records=2)
     for number in range(4):
-        add(book, number, 10 + number, START, START, network=NETWORK)
-    assert [(seen.source.network, seen.uses) for seen in book.take()] == [("192.0.2.0/24", 10), (None, 11)]
-    assert book.lost == 12 + 13
+        for _ in range(number + 1):
+            note(book, number, START, network=NETWORK)
+    assert [(seen.source.network, seen.uses) for seen in book.take()] == [("192.0.2.0/24", 1), (None, 2)]
+    assert book.lost == 3 + 4
 
 
 def test_a_bounded_number_is_taken() -> None:
@@ -313,11 +314,11 @@ def test_a_bounded_number_is_taken() -> None:
 def test_the_collector_has_nothing_to_visit() -> None:
     """Nothing that a book has for a use is tracked by the garbage collector, but for the book and its dicts."""
     book = UsageBook()
-    number, caller = book.number_of(key_id(1), DIGEST), book.verifier_number("v")
-    book.note(number, NETWORK, caller, START)
+    caller = book.verifier_number("v")
+    book.note(key_id(1), digest(1), NETWORK, caller, START)
     before = len(gc.get_objects())
     for network in range(40):
-        book.note(number, NETWORK + network, caller, START + network)
+        book.note(key_id(1), digest(1), NETWORK + network, caller, START + network)
     assert len(gc.get_objects()) <= before
 
 
@@ -342,3 +343,16 @@ def test_agent(user_agent: str | None, family: str | None) -> None:
 def test_anything_may_be_described(text: str) -> None:
     """Whatever a stranger sends is described or left out, and never longer than it should be."""
     assert len(agent_family(text) or "") <= 32
+
+
+def test_a_long_agent_is_not_kept() -> None:
+    """The rest of a user agent, which a stranger may make as long as a head, is in no memory of descriptions."""
+
+    class Sent(str):
+        __slots__ = ("__weakref__",)
+
+    sent = Sent("curl/" + "8" * 30_000)
+    left = weakref.ref(sent)
+    assert agent_family(sent) == "curl"
+    del sent
+    assert left() is None

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from math import inf
 
 import pytest
@@ -51,8 +52,19 @@ def plainly(key: KeyFacts, requirements: Requirements) -> str:
     return next((word for word, applies in refused if applies), "valid")
 
 
+@pytest.mark.parametrize(
+    "expires_at", [datetime(2026, 12, 1, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
+def test_every_expiry_is_a_time(expires_at: datetime) -> None:
+    """The expiry of a key is read back to the next number of a float, also the last one, which a float rounds up."""
+    expiry = facts(expires_at=expires_at.timestamp()).expiry
+    assert expiry is not None
+    assert abs((expiry - expires_at).total_seconds()) < 4e-5
+    assert facts().expiry is None
+
+
 def test_the_first_rule_that_refuses_is_the_verdict() -> None:
-    """In 20 000 combinations of all conditions the verdict is that of a second reading of the rules."""
+    """In 20,000 combinations of all conditions the verdict is that of a second reading of the rules."""
     chance = random.Random(2026)
     ends = [NOW - 1, NOW, NOW + 1e-6, NOW + 1, inf, inf, inf]
     seen: Counter[str] = Counter()

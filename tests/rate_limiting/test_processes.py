@@ -69,7 +69,7 @@ def run_together(server: RedisServer, *keys: tuple[bytes, RateLimit]) -> list[An
 
 def test_a_hundred_thousand_checks(redis_server: RedisServer) -> None:
     """
-    Of 100 000 checks by four processes exactly as many pass as the limits allow, by Redis's own clock.
+    Of 100,000 checks by four processes exactly as many pass as the limits allow, by Redis's own clock.
 
     A limit that earns nothing back passes as often as it says. One that earns back passes once for every interval by
     which its moment moved, and never more than all of it at once and what it earned since.

@@ -73,7 +73,7 @@ async def plane() -> Plane:
 
 
 async def test_it_accepts_what_the_rules_accept(plane: Plane) -> None:
-    """In 20 000 combinations of all conditions a key is accepted exactly where `judge` finds it valid."""
+    """In 20,000 combinations of all conditions a key is accepted exactly where `judge` finds it valid."""
     chance, seen = Random(2026), Counter[bool]()
     ends = [NOW - 1, NOW, NOW + 1e-6, NOW + 1, inf, inf, inf]
     for _ in range(20_000):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from keywright.keys.cache import KeyCache
+from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking import look_ups
 from keywright.service.checking.look_ups import LookUps, Waiter
@@ -133,6 +133,46 @@ async def test_a_request_joins_a_query_under_way(desk: Desk) -> None:
     assert second[0].done()
 
 
+async def test_a_query_that_a_change_overtook_is_not_joined(desk: Desk) -> None:
+    """A request after a change that this process has read gets no answer from before it."""
+    desk.store.facts[digest(1)] = ACTIVE
+    (early,) = desk.find(1)
+    await settled()
+    desk.store.facts[digest(1)] = REVOKED
+    desk.cache.drop([digest(1)])
+    (late,) = desk.find(1)
+    await settled()
+    await desk.answer(0)
+    await desk.answer(1)
+    assert [early.result(), late.result()] == [ACTIVE, REVOKED]
+
+
+@pytest.mark.parametrize(("seconds", "joined"), [(BOUND_SECONDS, True), (BOUND_SECONDS + 0.001, False)])
+async def test_a_query_is_joined_within_the_bound(desk: Desk, seconds: float, joined: bool) -> None:
+    """A request gets no answer of a query that began longer ago than the bound, even where no change was read."""
+    desk.store.facts[digest(1)] = ACTIVE
+    desk.find(1)
+    await settled()
+    desk.store.facts[digest(1)] = REVOKED
+    desk.time.seconds += seconds
+    (late,) = desk.find(1)
+    await settled()
+    for query in range(len(desk.store.waiting)):
+        await desk.answer(query)
+    assert late.result() is (ACTIVE if joined else REVOKED)
+
+
+async def test_nothing_is_joined_before_the_changes_are_followed(desk: Desk) -> None:
+    """Before its first reading of the changes a process may be missing in receipts, so it joins no query."""
+    desk.cache = KeyCache(100)
+    desk.look_ups = LookUps(desk.store, desk.cache, monotonic=desk.time, turns=None)
+    desk.find(1)
+    await settled()
+    desk.find(1)
+    await settled()
+    assert desk.sizes == [1, 1]
+
+
 async def test_a_reader_that_caches_joins_no_query_under_way(desk: Desk) -> None:
     """A verifier that will cache the answer gets that of a query which began after its request; such requests share."""
     desk.store.facts[digest(1)] = ACTIVE
@@ -225,6 +265,40 @@ async def test_a_query_that_fails(desk: Desk, error: Exception) -> None:
     await desk.answer(2)
     assert third.result() is None
     assert len(desk.cache) == 0
+
+
+async def test_a_key_that_cannot_be_cached(desk: Desk) -> None:
+    """A key whose answer cannot be prepared fails its own requests; the others of its query get their answers."""
+    desk.cache = KeyCache(100_000, prepare=refuse_revoked)
+    desk.look_ups = LookUps(desk.store, desk.cache, monotonic=desk.time, turns=None)
+    desk.store.facts = {digest(1): ACTIVE, digest(2): REVOKED, digest(3): ACTIVE}
+    waiters = desk.find(1, 2, 3, 4)
+    await settled()
+    await desk.answer(0)
+    assert isinstance(waiters[1].exception(), OverflowError)
+    assert [waiters[place].result() for place in (0, 2, 3)] == [ACTIVE, ACTIVE, None]
+    assert [desk.cache.get(digest(number)) for number in (1, 2, 3)] == [ACTIVE, None, ACTIVE]
+    assert not desk.cache._look_ups
+
+
+def refuse_revoked(facts: KeyFacts) -> None:
+    if facts.revoked:
+        raise OverflowError
+
+
+async def test_a_key_of_two_callers_is_prepared_once(desk: Desk) -> None:
+    """A key that two callers wait for in one query is cached once, with the size that it has in the end."""
+    prepared: list[KeyFacts] = []
+    desk.cache = KeyCache(100_000, prepare=prepared.append)
+    desk.look_ups = LookUps(desk.store, desk.cache, monotonic=desk.time, turns=None)
+    desk.store.facts[digest(1)] = ACTIVE
+    waiters = [*desk.find(1, share="one"), *desk.find(1, share="other")]
+    await settled()
+    await desk.answer(0)
+    assert desk.sizes == [2]
+    assert [waiter.result() for waiter in waiters] == [ACTIVE, ACTIVE]
+    assert prepared == [ACTIVE]
+    assert desk.cache.get(digest(1)) is ACTIVE
 
 
 async def test_faults_are_not_shared(desk: Desk) -> None:

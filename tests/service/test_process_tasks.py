@@ -40,7 +40,7 @@ class Process:
 
     def use_at(self, now: float) -> None:
         """Note one use of a key."""
-        self.usage.note(UsageBook.number_of(b"k" * 16, b"d" * 32), 0, self.usage.verifier_number("v"), now)
+        self.usage.note(b"k" * 16, b"d" * 32, 0, self.usage.verifier_number("v"), now)
 
     async def close(self) -> None:
         await self.tasks.close()
@@ -212,7 +212,7 @@ async def test_usage_is_written_in_small_batches() -> None:
     turns = 0
     for number in range(2 * MOST_AT_ONCE + 50):
         key = (number * 7 % 251).to_bytes(16, "big")
-        process.usage.note(UsageBook.number_of(key, b"d" * 32), 0, 0, 1_000_000.0)
+        process.usage.note(key, key * 2, 0, 0, 1_000_000.0)
     process.tasks.start()
     while len(store.asked) < 3:
         await asyncio.sleep(0)
@@ -229,7 +229,7 @@ async def test_the_rest_of_a_round_is_written_at_the_end() -> None:
     store = LosesAnswers(None)
     process = Process(store)
     for number in range(2 * MOST_AT_ONCE):
-        process.usage.note(UsageBook.number_of(number.to_bytes(16, "big"), b"d" * 32), 0, 0, 1_000_000.0)
+        process.usage.note(number.to_bytes(16, "big"), number.to_bytes(32, "big"), 0, 0, 1_000_000.0)
     process.tasks.start()
     await until(lambda: bool(store.hourly_usage))
     assert len(store.hourly_usage) == MOST_AT_ONCE

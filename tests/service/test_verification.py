@@ -10,8 +10,8 @@ from keywright.keys.pair import mint
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
-from keywright.service.checking.verdicts import KeyVerdict
-from keywright.service.checking.verification import Verification, limited
+from keywright.service.checking.verdicts import KeyVerdict, limited
+from keywright.service.checking.verification import Verification
 from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.turns import Turns
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime

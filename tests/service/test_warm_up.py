@@ -105,6 +105,19 @@ async def test_a_change_that_overtakes_it(store: Used, cache: KeyCache) -> None:
     assert cached(cache) == [KEYS - 3, KEYS - 2]
 
 
+async def test_a_key_that_cannot_be_cached(store: Used) -> None:
+    """A key whose answer cannot be prepared is left out; all others are cached."""
+
+    def refuse_one(found: KeyFacts) -> None:
+        if found.id == (KEYS - 2).to_bytes(16, "big"):
+            raise OverflowError
+
+    cache = KeyCache(100_000, prepare=refuse_one)
+    await warm_up(store, cache).run()
+    assert cached(cache) == [number for number in range(KEYS) if number != KEYS - 2]
+    assert not cache._look_ups
+
+
 async def test_an_unavailable_database(store: Used, cache: KeyCache) -> None:
     """A step that fails is repeated after a pause, and nothing is left out."""
     store.fails = 3

@@ -21,6 +21,7 @@ from keywright.client.verifier import _feed as client_feed
 from keywright.client.verifier._calls import ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.client.verifier._session import VerifierSession
+from keywright.keys import usage
 from keywright.keys.pair import mint
 from keywright.keys.verdict import Code
 from keywright.service import background_tasks, change_follower
@@ -618,6 +619,7 @@ _PACES: tuple[tuple[Any, str, float], ...] = (
     (api_feed, "RENEW_EVERY_SECONDS", 1.5),
     (store, "SESSION_SECONDS", 5.0),
     (change_follower, "STORED_SECONDS", 3.5),
+    (usage, "SHORTEST_ROUND_SECONDS", 0.0),
 )
 
 
@@ -643,7 +645,8 @@ def simulating() -> Iterator[None]:
 
     The pauses between two tries to open a feed come from the operating system's randomness otherwise. Rounds in which
     nothing happens come half as often as in service, because most of a schedule would be spent on them, and a session
-    is unseen for too long after 5 s instead of a minute.
+    is unseen for too long after 5 s instead of a minute. What a schedule writes of its few uses is due at once, so that
+    a batch is written again where its answer is lost.
     """
     logger = logging.getLogger("keywright.client")
     former, level, enabled = client_feed._random, logger.level, gc.isenabled()

@@ -515,7 +515,7 @@ class FollowingContract:
                 await call()
 
     async def test_nothing_is_missed(self, store: RunningStore, other: RunningStore) -> None:
-        """Of 2 000 revocations by two processes at once, readers of both have each as soon as it is acknowledged."""
+        """Of 2,000 revocations by two processes at once, readers of both have each as soon as it is acknowledged."""
         made = [new_key(an_organization()) for _ in range(2000)]
         await asyncio.gather(*map(store.create, made))
         acknowledged: set[bytes] = set()

@@ -172,7 +172,7 @@ WORK = {
 
 @pytest.mark.parametrize("name", WORK)
 async def test_a_key_that_was_rotated_often(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
-    """With 10 000 ended secrets of a key, no statement of it touches more than a few rows of theirs."""
+    """With 10,000 ended secrets of a key, no statement of it touches more than a few rows of theirs."""
     statement, values = WORK[name]
     transaction = connection.transaction()
     await transaction.start()

@@ -6,16 +6,11 @@ shows them) are IPv4 addresses.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import NamedTuple
 
 MOST_NETWORKS = 100
-# Characters of an IPv6 address with an IPv4 address at its end.
-_LONGEST = 45
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 Networks = tuple[int, ...]
@@ -75,6 +70,13 @@ def packed(text: str | None) -> int:
     return _IPV4 | found & _LAST_32_BITS if found >> 32 == _MAPPED else _IPV6 | found
 
 
+def address_text(address: int) -> str | None:
+    """Give an address of `packed` in canonical form; None for 0."""
+    if not address:
+        return None
+    return str(IPv4Address(address ^ _IPV4) if address < _FIRST_IPV6 else IPv6Address(address ^ _IPV6))
+
+
 def network_number(address: int) -> int:
     """
     Give the number of the network that stands for a source: the /24 of an IPv4 address, the /48 of an IPv6 address.
@@ -123,6 +125,16 @@ def read_networks(texts: Iterable[str]) -> Networks:
     return tuple(numbers)
 
 
+def proxy_networks(texts: Iterable[str]) -> Networks:
+    """
+    Read the networks of proxies, as people write them.
+
+    Raises:
+        ValueError: One of them is malformed.
+    """
+    return read_networks(str(_unmapped(ip_network(text))) for text in texts)
+
+
 def network_texts(networks: Networks) -> tuple[str, ...]:
     """Give networks in canonical form."""
     return tuple(map(_written, networks[::2], networks[1::2]))
@@ -159,12 +171,9 @@ def failure_networks(address: str | None) -> tuple[str, ...]:
     return tuple(_written(shift, found >> shift) for shift in ((8,) if found < _FIRST_IPV6 else (64, 80)))
 
 
-def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]) -> str | None:
+def client_address(peer: str | None, forwarded: Sequence[str], trusted: Networks) -> str | None:
     """
     Give the address of the client, not of a trusted proxy.
-
-    `X-Forwarded-For` is read from the right, as long as the hop that wrote an entry is trusted. Entries that a client
-    wrote itself stand further left and are never reached.
 
     Args:
         peer: The address of the other end of the connection; None or anything else where it has none.
@@ -175,26 +184,22 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
         An IPv4 or IPv6 address without a zone, or None when it is unknown (a Unix socket, a malformed hop behind a
         proxy).
     """
-    hop = _read_hop(peer or "")
-    if trusted:
-        hops = [entry for value in forwarded for entry in value.split(",")]
-        while hop is not None and hops and any(hop.address in network for network in trusted):
-            hop = _read_hop(hops.pop().strip())
-    return None if hop is None else hop.text
+    found = hop_number(peer or "")
+    return address_text(forwarded_number(forwarded, trusted) if forwarded and lies_in(found, trusted) else found)
 
 
-def forwarded_number(forwarded: str, trusted: Networks) -> int:
+def forwarded_number(forwarded: Sequence[str], trusted: Networks) -> int:
     """
-    Give the address of the client behind a trusted proxy as `client_address` does, as the number of `packed`.
+    Give the address of the client behind a trusted proxy, as the number of `packed`; 0 when it is unknown.
+
+    `X-Forwarded-For` is read from the right, as long as the hop that wrote an entry is trusted. Entries that a client
+    wrote itself stand further left and are never reached.
 
     Args:
-        forwarded: The value of the only `X-Forwarded-For` header.
+        forwarded: The values of all `X-Forwarded-For` headers, at least one.
         trusted: The networks of trusted proxies.
-
-    Returns:
-        0 when it is unknown.
     """
-    hops = forwarded.split(",")
+    hops = ",".join(forwarded).split(",")
     while True:
         found = hop_number(hops.pop().strip())
         if not hops or not lies_in(found, trusted):
@@ -214,31 +219,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _read(address: str | None) -> Address | None:
-    try:
-        found = ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
-
-
-class _Hop(NamedTuple):
-    address: Address
-    text: str
-
-
-def _read_hop(text: str) -> _Hop | None:
-    # A longer text is no address; it must not fill the cache.
-    return _read_short_hop(text) if len(text) <= _LONGEST else None
-
-
-@lru_cache(maxsize=4096)
-def _read_short_hop(text: str) -> _Hop | None:
-    # A zone may be any text, so an entry with one is malformed.
-    address = None if "%" in text else _read(text)
-    return None if address is None else _Hop(address, str(address))
 
 
 def _written(shift: int, base: int) -> str:

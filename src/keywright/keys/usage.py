@@ -1,8 +1,8 @@
 """
 Usage: accepted uses of keys, added up in memory by source and hour until they are written or reported.
 
-A use costs one entry of one dict, with an int as its key and an int as its value, so that nothing of it is tracked by
-the garbage collector. Texts and records are made from the ints later, while records are read, in any thread.
+A use costs one entry of one dict, with bytes as its key and an int as its value, so that nothing of it is tracked by
+the garbage collector. Texts and records are made from them later, while records are read, in any thread.
 
 Pure: times are arguments, and the caller locks. All times are seconds since the epoch.
 """
@@ -17,12 +17,12 @@ from keywright.keys.usage_records import (
     FIRST_SHIFT,
     HOUR_SECONDS,
     LAST,
-    ONE,
-    OTHER_BITS,
+    SOURCE_BYTES,
     TICKS_PER_SECOND,
     CallerName,
     Noted,
     UsageRecords,
+    source_bytes,
 )
 
 MOST_AT_ONCE = 100
@@ -42,8 +42,12 @@ LONGEST_ROUND_SECONDS = 60.0
 RECORDS_PER_SECOND = 20
 """The records of a round, by this rate, give the time until the next one; see `UsageBook.begin_round`."""
 
+LONGEST_AGENT = 256
+"""The characters of a user agent that are read; its family is at the beginning."""
+
 _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
 
+_MOST_AGENTS = FIRST_OF_ROUND // 2
 _NO_RECORDS = UsageRecords(None, [])
 
 
@@ -72,30 +76,19 @@ class UsageBook:
         self._callers: list[CallerName] = []
         self._number_by_caller: dict[CallerName, int] = {}
         self._hour = 0
-        self._sums: dict[int, int] = {}
-        self._sources: dict[int, int] = {}
+        self._sums: dict[bytes, int] = {}
+        self._sources: dict[bytes, int] = {}
         # Of hours that are over; and what was exchanged.
         self._over: list[Noted] = []
         self._taken: list[Noted] = []
         self._began, self._round_seconds = 0.0, 0.0
         # One use now, and the times between which `now` has to lie for it: a millisecond.
-        self._use = ONE
+        self._use = 1
         self._from = self._to = 0.0
         self.lost = 0
 
     def __len__(self) -> int:
         return len(self._sums) + sum(len(noted.sums) for noted in (*self._over, *self._taken))
-
-    @staticmethod
-    def number_of(key_id: bytes, digest: bytes) -> int:
-        """
-        Give the number of a secret of a key, for `note`: it contains both, so a book need not know it.
-
-        Args:
-            key_id: 16 bytes; zeros where it is not known.
-            digest: The digest of the secret, 32 bytes.
-        """
-        return int.from_bytes(key_id + digest, "big") << OTHER_BITS
 
     def verifier_number(self, verifier: str) -> int:
         """
@@ -116,37 +109,35 @@ class UsageBook:
         """
         Give the number of a verifier and an agent, for the next call of `note`: to be asked for each use.
 
-        From the 32,768th pair between two exchanges on, the agent is left out, and the name of a caller that is no
-        verifier with a number.
+        From the 16,384th pair between two exchanges on, the agent is left out: clients choose their agents, and take no
+        place of the names of callers. From the 32,768th on, the name of a caller that is no verifier with a number is,
+        too.
         """
         found = self._number_by_caller.get((verifier, agent))
         return self._new_caller(verifier, agent) if found is None else found
 
-    def note(self, number: int, network: int, caller: int, now: float) -> None:
+    def note(self, key_id: bytes, digest: bytes, network: int, caller: int, now: float) -> None:
         """
         Add one use at *now*.
 
         Args:
-            number: Of `number_of`.
+            key_id: The id of the key, 16 bytes; zeros where it is not known.
+            digest: The digest of its secret, 32 bytes.
             network: Of `addresses.network_number`, 0 for unknown; below 2 ** 64.
             caller: Of `verifier_number` or `caller_of`.
             now: The time.
         """
         if not self._from <= now < self._to:
             self._set_time(now)
-        place = number | network << CALLER_BITS | caller
+        # As `source_bytes` does, without a call.
+        place = key_id + digest + (network << CALLER_BITS | caller).to_bytes(SOURCE_BYTES, "big")
         sums = self._sums
         found = sums.get(place)
         if found is None:
-            self._add(place, number, caller, 1, now)
+            self._add(key_id, digest, network, caller)
         else:
             # All ones, and one more: the carry counts, and zeros are left for the time.
             sums[place] = (found | LAST) + self._use
-
-    def add(self, number: int, network: int, caller: int, count: int, first: float, last: float) -> None:
-        """Add *count* uses between *first* and *last*, in the hour of *last*; the rest as for `note`."""
-        self._set_time(last)
-        self._add(number | network << CALLER_BITS | caller, number, caller, count, first)
 
     def take(self, most: int = MOST_AT_ONCE) -> UsageRecords:
         """Remove and give at most *most* records, of one hour; none when the book is empty."""
@@ -189,27 +180,25 @@ class UsageBook:
         """The number of records of this round that are left."""
         return sum(len(noted.sums) for noted in self._taken)
 
-    def _add(self, place: int, number: int, caller: int, count: int, first: float) -> None:
-        sums, since = self._sums, max(_ticks(first, self._hour), 0)
-        if place not in sums:
-            place = self._place_of_new(place, number, caller)
-        found = sums.get(place)
+    def _add(self, key_id: bytes, digest: bytes, network: int, caller: int) -> None:
+        """Add one use at the time of `_set_time` from a source that has no sum yet."""
+        secret = key_id + digest
+        sources = self._sources.get(secret, 0)
+        if sources < self._share(self._used()):
+            self._sources[secret] = sources + 1
+        else:
+            network, caller = 0, self._without_agent(caller)
+        place = secret + source_bytes(network, caller)
+        found = self._sums.get(place)
         if found is None:
-            if self._most_records is not None and self._used() >= self._most_records:
-                self.lost += count
+            if self._is_full():
+                self.lost += 1
                 return
-            found = since << FIRST_SHIFT
-        before = found >> FIRST_SHIFT
-        found += min(since - before, 0) << FIRST_SHIFT
-        sums[place] = (found | LAST) + self._use + (count - 1) * ONE
+            found = (self._use - 1) << FIRST_SHIFT
+        self._sums[place] = (found | LAST) + self._use
 
-    def _place_of_new(self, place: int, number: int, caller: int) -> int:
-        """Give the place where the uses of a new source are added up: its own, or the one without network and agent."""
-        sources = self._sources.get(number, 0)
-        if sources >= self._share(self._used()):
-            return number | self._without_agent(caller)
-        self._sources[number] = sources + 1
-        return place
+    def _is_full(self) -> bool:
+        return self._most_records is not None and self._used() >= self._most_records
 
     def _used(self) -> int:
         return len(self._sums) + sum(len(noted.sums) for noted in self._over)
@@ -224,8 +213,10 @@ class UsageBook:
         known = self._number_by_verifier.get(verifier)
         if known is not None and agent is None:
             return known
+        if agent is not None and len(self._callers) >= _MOST_AGENTS:
+            return self.caller_of(verifier, None)
         if len(self._callers) >= FIRST_OF_ROUND:
-            return known or 0
+            return 0
         number = self._number_by_caller[verifier, agent] = FIRST_OF_ROUND + len(self._callers)
         self._callers.append((verifier, agent))
         return number
@@ -275,7 +266,6 @@ def hour_end(now: float) -> float:
     return (now // HOUR_SECONDS + 1) * HOUR_SECONDS
 
 
-@lru_cache(maxsize=4096)
 def agent_family(user_agent: str | None) -> str | None:
     """
     Give the family of a user agent: the name of its first product, such as `python-httpx` of `python-httpx/0.28.1`.
@@ -286,5 +276,11 @@ def agent_family(user_agent: str | None) -> str | None:
     Returns:
         At most 32 letters, digits, dots, underscores, pluses and hyphens; None where there is no such name.
     """
-    match = _FAMILY.match((user_agent or "").strip())
+    # A stranger makes a user agent as long as a head may be, and thousands are remembered.
+    return None if user_agent is None else _family(user_agent[:LONGEST_AGENT])
+
+
+@lru_cache(maxsize=4096)
+def _family(user_agent: str) -> str | None:
+    match = _FAMILY.match(user_agent.strip())
     return None if match is None else match[0]

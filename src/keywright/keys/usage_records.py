@@ -1,7 +1,7 @@
 """
-Records of usage, and the ints that they are made of.
+Records of usage, and the bytes and ints that they are made of.
 
-`usage.UsageBook` counts with ints alone. Here is what their bits mean, and how records are made of them later.
+`usage.UsageBook` counts with these alone. Here is what they mean, and how records are made of them later.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,11 @@ from keywright.keys.addresses import network_text
 
 HOUR_SECONDS = 3600
 
-# A place, the key of the dict: the id of a key and the digest of its secret, a network, a caller.
+# A place, the key of the dict: the id of a key and the digest of its secret, then a network and a caller as one number.
+_ID_BYTES, _SECRET_BYTES = 16, 16 + 32
 CALLER_BITS: Final = 16
-_NETWORK_BITS: Final = 64
-ID_BYTES, _DIGEST_BYTES = 16, 32
-OTHER_BITS: Final = _NETWORK_BITS + CALLER_BITS
+SOURCE_BYTES: Final = 8 + CALLER_BITS // 8
 _CALLER = (1 << CALLER_BITS) - 1
-_NETWORK = (1 << _NETWORK_BITS) - 1
 # The numbers of callers from here on are those of one round.
 FIRST_OF_ROUND = 1 << (CALLER_BITS - 1)
 
@@ -29,12 +27,16 @@ _COUNT_BITS: Final = 46
 FIRST_SHIFT: Final = _TIME_BITS + _COUNT_BITS
 LAST: Final = (1 << _TIME_BITS) - 1
 _COUNT = (1 << _COUNT_BITS) - 1
-ONE: Final = 1 << _TIME_BITS
 TICKS_PER_SECOND = 1000
 
 _ORDERED_AT_ONCE = 500
 
 CallerName = tuple[str, str | None]
+
+
+def source_bytes(network: int, caller: int) -> bytes:
+    """Write the end of a place; *network* is below 2 ** 64."""
+    return (network << CALLER_BITS | caller).to_bytes(SOURCE_BYTES, "big")
 
 
 class UsageSource(NamedTuple):
@@ -50,7 +52,7 @@ class UsageSource(NamedTuple):
     hour: int
     network: str | None
     agent: str | None
-    key_id: bytes = bytes(ID_BYTES)
+    key_id: bytes = bytes(_ID_BYTES)
     verifier: str = ""
 
 
@@ -68,14 +70,16 @@ class Noted:
 
     __slots__ = ("_callers", "_hour", "_order", "_runs", "_unordered", "_verifiers", "sums")
 
-    def __init__(self, hour: int, sums: dict[int, int], verifiers: list[CallerName], callers: list[CallerName]) -> None:
+    def __init__(
+        self, hour: int, sums: dict[bytes, int], verifiers: list[CallerName], callers: list[CallerName]
+    ) -> None:
         self.sums = sums
         self._hour = hour
         self._verifiers = verifiers
         self._callers = callers
-        self._unordered: Iterator[int] | None = None
-        self._runs: list[list[int]] = []
-        self._order: Iterator[int] | None = None
+        self._unordered: Iterator[bytes] | None = None
+        self._runs: list[list[bytes]] = []
+        self._order: Iterator[bytes] | None = None
 
     def order_some(self) -> bool:
         """Order a run of places; after the last one, merge them and give False."""
@@ -90,7 +94,7 @@ class Noted:
             self._order = merge(*self._runs)
         return bool(run)
 
-    def take(self, most: int) -> list[tuple[int, int]]:
+    def take(self, most: int) -> list[tuple[bytes, int]]:
         if self._order is not None:
             return [(place, self.sums.pop(place)) for place in islice(self._order, most)]
         self._unordered = None
@@ -99,14 +103,14 @@ class Noted:
         taken.reverse()
         return taken
 
-    def record(self, place: int, found: int) -> UsageRecord:
-        names, caller = self._verifiers, place & _CALLER
+    def record(self, place: bytes, found: int) -> UsageRecord:
+        names, number = self._verifiers, int.from_bytes(place[_SECRET_BYTES:], "big")
+        network, caller = number >> CALLER_BITS, number & _CALLER
         if caller >= FIRST_OF_ROUND:
             names, caller = self._callers, caller - FIRST_OF_ROUND
         verifier, agent = names[caller]
-        key = (place >> OTHER_BITS).to_bytes(ID_BYTES + _DIGEST_BYTES, "big")
-        network = network_text(place >> CALLER_BITS & _NETWORK)
-        source = UsageSource(key[ID_BYTES:], self._hour, network, agent, key[:ID_BYTES], verifier)
+        key_id, digest = place[:_ID_BYTES], place[_ID_BYTES:_SECRET_BYTES]
+        source = UsageSource(digest, self._hour, network_text(network), agent, key_id, verifier)
         first, last = found >> FIRST_SHIFT, found & LAST
         if first > last:
             # The clock was set back.
@@ -120,12 +124,12 @@ class UsageRecords:
     """
     Records that were taken out of a book.
 
-    They are made whenever they are read, from ints: to be read in the thread that writes them.
+    They are made whenever they are read: to be read in the thread that writes them.
     """
 
     __slots__ = ("_noted", "_sums")
 
-    def __init__(self, noted: Noted | None, sums: list[tuple[int, int]]) -> None:
+    def __init__(self, noted: Noted | None, sums: list[tuple[bytes, int]]) -> None:
         self._noted = noted
         self._sums = sums
 

@@ -64,9 +64,9 @@ class ChangeFeed(Protocol):
         """
         Give every new change that was acknowledged to its caller before this call began, or with `more` some of them.
 
-        A reading has some 1 000 changes at most.
+        A reading has some 1,000 changes at most.
 
-        The first reading begins with the recent changes: those of the last 15 minutes or the last 1 000, and at least
+        The first reading begins with the recent changes: those of the last 15 minutes or the last 1,000, and at least
         the newest one. A change may be given twice, but none is left out, whatever the order in which transactions
         become visible.
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from keywright.api.http.problems import Refusal, answer_to, validation_refusal
 from keywright.contract.errors import FieldError
-from keywright.keys.addresses import Network
+from keywright.keys.addresses import Networks
 from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission, Principal
@@ -59,7 +59,7 @@ class Trust:
 
     authenticator: Authenticator
     callers: CallerAuthenticator
-    proxies: Sequence[Network]
+    proxies: Networks
     turns: Turns
     changes: ChangeLimit
     operator_org: str | None = None

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Sequence
 from msgspec import UnsetType
 
 from keywright.api.verify import bodies as verify_bodies
-from keywright.api.verify.bodies import BEFORE_BODY, KeyCheck, PlainRequest
+from keywright.api.verify.bodies import KeyCheck, PlainRequest, write_accepted
 from keywright.keys.addresses import packed
 from keywright.keys.format import digest_of
-from keywright.keys.rate_limiter import RateLimitDecision
-from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 from keywright.service.turns import Turns
@@ -93,7 +91,7 @@ class Batches:
                 0 if address is None else packed(address),
                 1 if isinstance(cost, UnsetType) else cost,
                 caller.org_id,
-                checker.caller_of(caller.name, None) if verifier is None else verifier,
+                (caller.name, None) if verifier is None else verifier,
                 at,
                 now,
                 told,
@@ -101,7 +99,8 @@ class Batches:
             if accepted is None:
                 answers.append(self._answer_one_now(caller, verify_bodies.check_of(each)))
             else:
-                answers.append(_written(*accepted, metadata=told))
+                facts, decision = accepted
+                answers.append(write_accepted(facts, decision, told))
         return answers
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck) -> bytes | KeyCheck:
@@ -110,13 +109,6 @@ class Batches:
             caller, text, options.requirements, cost=options.cost, metadata=options.metadata
         )
         return check if verdict is None else verify_bodies.write_with(options, verdict)
-
-
-def _written(facts: KeyFacts, decision: RateLimitDecision | None, *, metadata: bool) -> bytes:
-    """Write the answer on a valid key in the cache, as `FastPath.answer` does."""
-    end = verify_bodies.with_metadata(facts.body_end, facts) if metadata else facts.body_end
-    states = b"" if decision is None else verify_bodies.written_states(decision.states)
-    return b"".join((BEFORE_BODY, facts.body, end, states, b"}"))
 
 
 def _as_batch(answers: Iterable[bytes | KeyCheck]) -> bytes:

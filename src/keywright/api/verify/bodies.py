@@ -6,7 +6,6 @@ meaning. Those, `read` and `read_batch`, read all others. tests/api/test_verify_
 """
 
 import json
-from datetime import UTC, datetime
 from math import ceil, isinf
 from sys import getsizeof
 from typing import Annotated, Any, Literal, NamedTuple
@@ -38,8 +37,7 @@ NOT_FOUND = b'{"valid":false,"code":"not_found","api_key":null}'
 """The answer on an unknown key."""
 _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_seconds":%d}' % _FAILURE_RETRY_SECONDS
 _BEFORE_ID = b'{"id":"'
-BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
-"""The answer on a valid key before `KeyFacts.body`."""
+_BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
 _LONGEST_SHARED = 1024
 _ends: BoundedDict[Any, bytes] = BoundedDict(4096)
 _limits: BoundedDict[RateLimit, bytes] = BoundedDict(4096)
@@ -229,7 +227,7 @@ def write_with(options: CheckOptions, verdict: KeyVerdict, *, facts: bool = Fals
 
 def prepare(facts: KeyFacts) -> int:
     """
-    Write the key in the answer, once, when it is cached: `facts.body` from behind `BEFORE_BODY` on, then
+    Write the key in the answer, once, when it is cached: `facts.body` from its id on, then
     `facts.body_end`, which keys that differ in id and name only share. Give the memory of what was made, in bytes.
     """
     body, end, size = _written(facts)
@@ -238,7 +236,7 @@ def prepare(facts: KeyFacts) -> int:
 
 
 def _written(facts: KeyFacts) -> tuple[bytes, bytes, int]:
-    body = _uuid(facts.id) + b'","org_id":"%b","name":%b,' % (_uuid(facts.org_id), _json(facts.name))
+    body = uuid_text(facts.id) + b'","org_id":"%b","name":%b,' % (uuid_text(facts.org_id), _json(facts.name))
     same = facts.environment, facts.scopes, facts.expires_at, facts.external_id, facts.org_external_id, facts.created_by
     end = _ends.get(same)
     size = getsizeof(body)
@@ -253,6 +251,13 @@ def _written(facts: KeyFacts) -> tuple[bytes, bytes, int]:
 def with_metadata(end: bytes, facts: KeyFacts) -> bytes:
     """Add the metadata of a key, which its facts contain, to *end*, the end of the key in the answer."""
     return end if facts.metadata is None else b'%b,"metadata":%b}' % (end[:-1], facts.metadata.encode())
+
+
+def write_accepted(facts: KeyFacts, decision: RateLimitDecision | None, metadata: bool) -> bytes:
+    """Write the verdict on a valid key in the cache, out of what `prepare` wrote; see `write`."""
+    end = with_metadata(facts.body_end, facts) if metadata else facts.body_end
+    states = b"" if decision is None else written_states(decision.states)
+    return b"".join((_BEFORE_BODY, facts.body, end, states, b"}"))
 
 
 def written_states(states: tuple[LimitState, ...]) -> bytes:
@@ -313,13 +318,11 @@ def _written_key(facts: KeyFacts) -> bytes:
 
 
 def _written_end(facts: KeyFacts) -> bytes:
-    expires_at = None
-    if not isinf(facts.expires_at):
-        expires_at = datetime.fromtimestamp(facts.expires_at, UTC).isoformat().replace("+00:00", "Z")
+    expiry = facts.expiry
     shown = {
         "environment": facts.environment,
         "scopes": facts.scopes,
-        "expires_at": expires_at,
+        "expires_at": None if expiry is None else expiry.isoformat().replace("+00:00", "Z"),
         "external_id": facts.external_id,
         "org_external_id": facts.org_external_id,
         "created_by": facts.created_by,
@@ -327,7 +330,8 @@ def _written_end(facts: KeyFacts) -> bytes:
     return _json(shown)[1:]
 
 
-def _uuid(id_bytes: bytes) -> bytes:
+def uuid_text(id_bytes: bytes) -> bytes:
+    """Write an id as ASCII."""
     return str(UUID(bytes=id_bytes)).encode()
 
 

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from keywright import telemetry
 from keywright.api.http.bodies import MAX_BODY_BYTES
-from keywright.api.verify.bodies import BEFORE_BODY, NOT_FOUND, PlainRequest, read_plain, with_metadata, written_states
+from keywright.api.verify.bodies import NOT_FOUND, PlainRequest, read_plain, write_accepted
 from keywright.api.verify.callers import Callers
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
@@ -25,7 +25,6 @@ from keywright.api.verify.schemas import VERIFY
 from keywright.keys.addresses import packed
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
-from keywright.service.checking.first_sight import FirstSight
 from keywright.service.checking.look_ups import Waiter
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
@@ -37,7 +36,6 @@ FIRST_LINE = f"POST {VERIFY} HTTP/1.1\r\n".encode()
 _END = b"\r\n\r\n"
 # A verifier sends a head for each length of its bodies.
 MOST_HEADS = 1024
-_AFTER_ID = _END + BEFORE_BODY
 _LENGTHS = [b"%d\r\nx-request-id: " % length for length in range(2048)]
 
 
@@ -75,7 +73,6 @@ class FastPath:
         # Heads contain the text of a credential: only those of good verifiers are kept, until any verifier changes.
         self._heads: BoundedDict[bytes, RequestHead] = BoundedDict(MOST_HEADS)
         self._senders: BoundedDict[bytes, tuple[int, Caller]] = BoundedDict(MOST_HEADS)
-        self._first_sight = FirstSight(checker)
         self._removals = self._verifiers.removals
         self._request_ids = request_ids()
         self._opened_for: Headers | None = None
@@ -129,15 +126,7 @@ class FastPath:
         if accepted is None:
             return None
         facts, decision = accepted
-        end, states = facts.body_end, b"}" if decision is None else written_states(decision.states) + b"}"
-        if request.include:
-            end = with_metadata(end, facts)
-        if default_headers is not self._opened_for:
-            self._open(default_headers)
-        body = facts.body
-        length = len(BEFORE_BODY) + len(body) + len(end) + len(states)
-        line = _LENGTHS[length] if length < len(_LENGTHS) else b"%d\r\nx-request-id: " % length
-        return b"".join((self._opening, line, next(self._request_ids), _AFTER_ID, body, end, states))
+        return self._respond(write_accepted(facts, decision, bool(request.include)), default_headers)
 
     def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
         """
@@ -150,17 +139,15 @@ class FastPath:
             body: Its body, whole.
         """
         request = self._read_again(head, body)
-        return None if request is None else self._first_sight.look_up(head.sender, request.key, request.client_ip)
+        return None if request is None else self._checker.look_up(head.sender, request.key, request.client_ip)
 
     def answer_unknown(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
         """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
         request = self._read_again(head, body)
         if request is None:
             return None
-        self._first_sight.refuse(head.sender, request.client_ip)
-        if default_headers is not self._opened_for:
-            self._open(default_headers)
-        return b"".join((self._opening, _LENGTHS[len(NOT_FOUND)], next(self._request_ids), _END, NOT_FOUND))
+        self._checker.refuse_unknown(head.sender, request.client_ip)
+        return self._respond(NOT_FOUND, default_headers)
 
     def _read_again(self, head: RequestHead, body: bytes) -> PlainRequest | None:
         if self._monotonic() > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
@@ -204,7 +191,11 @@ class FastPath:
             sender = self._senders.keep(found.credential, known)
         return self._heads.keep(head, RequestHead(len(head), len(head) + found.length, *sender, removals))
 
-    def _open(self, default_headers: Headers) -> None:
-        """Write the beginning of every response; uvicorn gives a new list each second, for the date."""
-        self._opening = STATUS_LINE[200] + lines_of([*default_headers, *FIXED_HEADERS]) + b"content-length: "
-        self._opened_for = default_headers
+    def _respond(self, body: bytes, default_headers: Headers) -> bytes:
+        if default_headers is not self._opened_for:
+            # uvicorn gives a new list each second, for the date.
+            self._opening = STATUS_LINE[200] + lines_of([*default_headers, *FIXED_HEADERS]) + b"content-length: "
+            self._opened_for = default_headers
+        length = len(body)
+        line = _LENGTHS[length] if length < len(_LENGTHS) else b"%d\r\nx-request-id: " % length
+        return b"".join((self._opening, line, next(self._request_ids), _END, body))

@@ -10,26 +10,28 @@ the ASGI application, `ForwardAuth` itself, which is the reference: tests/api/te
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Literal
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from keywright import telemetry
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
+from keywright.api.http.routing import header_values
 from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, opening, written_answer
 from keywright.api.verify.proxy_clients import Peer, ProxyClients
 from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
 from keywright.api.verify.proxy_options import NO_OPTIONS, Misconfigured, ProxyOptions, read_options
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, Headers, error_response, request_ids
-from keywright.keys.addresses import Network, client_address
+from keywright.keys.addresses import Networks, address_text, client_address
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.format import digest_of
 from keywright.keys.usage import agent_family
+from keywright.keys.usage_records import CallerName
 from keywright.keys.verdict import Requirements
 from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Checker
@@ -46,50 +48,6 @@ _OPEN_NAME = "forward-auth"
 _ANY_CALLER = Caller(_OPEN_NAME, None, None)
 _MOST_OPTIONS = 256
 _MOST_PROXIES = 256
-
-
-class ProxyRequest:
-    """
-    A request of a proxy: its options, and the headers that the service reads, each with all its values.
-
-    An alias such as `x_api_key` is not read.
-
-    Args:
-        headers: All headers, names in lower case.
-        query: The query with the options; None where a header has them.
-    """
-
-    __slots__ = ("agent", "api_keys", "authorization", "forwarded", "query", "required_headers", "verifiers")
-
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]], *, query: bytes | None) -> None:
-        self.query = query
-        self.authorization: list[str] = []
-        self.api_keys: list[str] = []
-        self.verifiers: list[str] = []
-        self.required_headers: list[bytes] = []
-        self.forwarded: list[str] = []
-        self.agent: str | None = None
-        for name, value in headers:
-            if name == b"authorization":
-                self.authorization.append(value.decode("latin-1"))
-            elif name == b"x-api-key":
-                self.api_keys.append(value.decode("latin-1"))
-            elif name == b"x-keywright-verifier":
-                self.verifiers.append(value.decode("latin-1"))
-            elif name == b"x-keywright-require":
-                self.required_headers.append(value)
-            elif name == b"user-agent":
-                self.agent = value.decode("latin-1")
-            elif name == b"x-forwarded-for":
-                self.forwarded.append(value.decode("latin-1"))
-
-    def options_text(self) -> bytes:
-        """Give the text of the proxy's options, from the place that its client cannot write to."""
-        if self.query is not None:
-            return self.query
-        if len(self.required_headers) > 1:
-            raise Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
-        return self.required_headers[0] if self.required_headers else b""
 
 
 class ForwardAuth:
@@ -109,7 +67,7 @@ class ForwardAuth:
         verifiers: Verifiers,
         *,
         who: Literal["verifier", "open"],
-        trusted: Sequence[Network],
+        trusted: Networks,
     ) -> None:
         self._checker = checker
         self._request_ids = request_ids()
@@ -132,11 +90,9 @@ class ForwardAuth:
         request_id = next(self._request_ids)
         options = NO_OPTIONS
         try:
-            request = ProxyRequest(
-                scope["headers"], query=None if scope["path"].startswith(EXT_AUTHZ) else scope["query_string"]
-            )
-            options = read_options(request.options_text())
-            verdict = await self._decide(request, options.requirements, scope.get("client"))
+            request = Request(scope)
+            options = read_options(_options_text(request))
+            verdict = await self._decide(request, options.requirements)
             headers = accepted_headers(verdict, request_id, metadata=options.metadata)
         except Exception as error:  # noqa: BLE001 - every error becomes an answer; the unexpected is logged whole
             response = self._refuse(error, scope, request_id.decode(), by_nginx=options.by_nginx)
@@ -166,11 +122,11 @@ class ForwardAuth:
         line, key, credential, forwarded, required, agent = question
         options = self._by_line.get(line) or self._read_plain_options(line, required)
         at = self._monotonic()
-        caller = self._caller_number(credential, agent, at)
+        caller = self._caller_of(credential, agent, at)
         if options is None or caller is None:
             return None
         requirements, _, metadata = options
-        address = self._clients.number(peer, forwarded)
+        address = self._clients.number(peer, () if forwarded is None else (forwarded,))
         accepted = self._accept(
             digest_of(key), requirements.scopes, requirements.environment, address, 1, None, caller, at, self._clock()
         )
@@ -194,10 +150,10 @@ class ForwardAuth:
         except Misconfigured:
             return None
 
-    def _caller_number(self, credential: bytes | None, agent: str | None, at: float) -> int | None:
-        """Give the number of the proxy with this credential, for `Checker.accept`; None where it is not cached."""
+    def _caller_of(self, credential: bytes | None, agent: str | None, at: float) -> int | CallerName | None:
+        """Give the proxy with this credential, for `Checker.accept`; None where it is not cached."""
         if self._open:
-            return self._checker.caller_of(_OPEN_NAME, agent)
+            return _OPEN_NAME, agent
         if credential is None:
             return None
         presented = self._digests.get(credential) or digest_of(credential)
@@ -208,17 +164,18 @@ class ForwardAuth:
             self._digests.keep(credential, presented)
         if agent is None:
             return self._checker.verifier_number(verifier.name)
-        return self._checker.caller_of(verifier.name, agent)
+        return verifier.name, agent
 
-    async def _decide(self, request: ProxyRequest, requirements: Requirements, peer: Peer | None) -> KeyVerdict:
-        caller = await self._caller(request.verifiers)
+    async def _decide(self, request: Request, requirements: Requirements) -> KeyVerdict:
+        caller = await self._caller(header_values(request, b"x-keywright-verifier"))
         key = _presented(request)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
-        address = self._clients.address(peer, request.forwarded)
-        if address is not None:
-            requirements = replace(requirements, client_ip=address)
-        return await self._checker.check(caller, key, requirements, agent=agent_family(request.agent))
+        address = self._clients.number(request.scope.get("client"), header_values(request, b"x-forwarded-for"))
+        if address:
+            requirements = replace(requirements, client_ip=address_text(address))
+        agent = "".join(header_values(request, b"user-agent")[-1:])
+        return await self._checker.check(caller, key, requirements, agent=agent_family(agent))
 
     async def _caller(self, credentials: list[str]) -> Caller:
         if self._open:
@@ -239,13 +196,24 @@ class ForwardAuth:
         return for_nginx(response) if by_nginx else response
 
 
-def _presented(request: ProxyRequest) -> str | None:
-    """Give the key in the headers; None where there is none."""
-    key, *others = request.api_keys or [""]
+def _options_text(request: Request) -> bytes:
+    """Give the text of the proxy's options, from the place that its client cannot write to."""
+    if not request.scope["path"].startswith(EXT_AUTHZ):
+        query: bytes = request.scope["query_string"]
+        return query
+    required = header_values(request, b"x-keywright-require")
+    if len(required) > 1:
+        raise Misconfigured("misconfigured_proxy", "it sent more than one X-Keywright-Require header")
+    return "".join(required).encode("latin-1")
+
+
+def _presented(request: Request) -> str | None:
+    """Give the key in the headers; None where there is none. An alias such as `x_api_key` is not read."""
+    key, *others = header_values(request, b"x-api-key") or [""]
     # Some proxies join headers of one name with a comma. No key contains one.
     if others or "," in key:
         raise _ambiguous("There is more than one X-API-Key header.")
-    bearer = _bearer(request.authorization)
+    bearer = _bearer(header_values(request, b"authorization"))
     if key and bearer is not None and key != bearer:
         raise _ambiguous("There are two different keys: one in Authorization, one in X-API-Key.")
     return bearer or key or None

@@ -10,13 +10,12 @@ import re
 from sys import getsizeof
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from keywright.api.http.problems import REALM, KeyRefusal
-from keywright.api.verify.bodies import retry_after_seconds
+from keywright.api.verify.bodies import retry_after_seconds, uuid_text
 from keywright.api.verify.responses import Headers, lines_of
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.rate_limiter import RateLimitDecision, rate_limit_headers
@@ -114,7 +113,7 @@ def written_answer(
         headers = b"%b%b\r\n%b%b" % (headers[: -len(_BEHIND_METADATA)], told, limits, _LAST_NAME)
     external_id = b"" if facts.external_id is None else _quoted(facts.external_id)
     return b"".join(
-        (opened, facts.body[:_UUID_LENGTH] or _uuid(facts.id), _EXTERNAL_ID, external_id, headers, request_id, _END)
+        (opened, facts.body[:_UUID_LENGTH] or uuid_text(facts.id), _EXTERNAL_ID, external_id, headers, request_id, _END)
     )
 
 
@@ -140,19 +139,15 @@ def _encoded(headers: dict[str, str]) -> Headers:
 def _identity(facts: KeyFacts, *, metadata: bool) -> Headers:
     """Give all identity headers; the first two are of the key alone."""
     return [
-        (b"x-keywright-key-id", _uuid(facts.id)),
+        (b"x-keywright-key-id", uuid_text(facts.id)),
         (b"x-keywright-external-id", _quoted(facts.external_id)),
-        (b"x-keywright-org", _uuid(facts.org_id)),
+        (b"x-keywright-org", uuid_text(facts.org_id)),
         (b"x-keywright-environment", _quoted(facts.environment)),
         (b"x-keywright-scopes", b",".join(map(_quoted, facts.scopes))),
         (b"x-keywright-org-external-id", _quoted(facts.org_external_id)),
         (b"x-keywright-created-by", _quoted(facts.created_by)),
         (b"x-keywright-metadata", _quoted_json(facts.metadata) if metadata else b""),
     ]
-
-
-def _uuid(id_bytes: bytes) -> bytes:
-    return str(UUID(bytes=id_bytes)).encode()
 
 
 def _quoted(text: str | None) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from keywright import telemetry
-from keywright.keys.addresses import Network, client_address, forwarded_number, hop_number, lies_in, read_networks
+from keywright.keys.addresses import Networks, address_text, forwarded_number, hop_number, lies_in
 from keywright.keys.bounded import BoundedDict
 
 Peer = tuple[str, int]
@@ -24,52 +24,36 @@ class ProxyClients:
         trusted: The networks of proxies whose `X-Forwarded-For` is trusted.
     """
 
-    def __init__(self, trusted: Sequence[Network]) -> None:
+    def __init__(self, trusted: Networks) -> None:
         self._trusted = trusted
-        self._trusted_numbers = read_networks(map(str, trusted))
         self._proxies: BoundedDict[str, int] = BoundedDict(_MOST_PROXIES)
         self._warned = False
 
-    def address(self, peer: Peer | None, forwarded: Sequence[str]) -> str | None:
+    def number(self, peer: Peer | None, forwarded: Sequence[str]) -> int:
         """
-        Give the address of the client; None where it is unknown.
+        Give the address of the client as `addresses.packed` does; 0 where it is unknown.
 
         Args:
             peer: The proxy, as in an ASGI scope.
             forwarded: The values of all `X-Forwarded-For` headers.
         """
-        host = None if peer is None else peer[0]
-        address = client_address(host, forwarded, self._trusted)
-        if address != client_address(host, (), ()):
-            return address
-        if forwarded:
-            self._warn(host)
-        return None
-
-    def number(self, peer: Peer | None, forwarded: str | None) -> int:
-        """
-        Give the address of the client as `addresses.packed` does; 0 where it is unknown.
-
-        Args:
-            peer: As for `address`.
-            forwarded: The value of the only `X-Forwarded-For` header; None without one.
-        """
+        if not forwarded:
+            return 0
         host = "" if peer is None else peer[0]
-        if forwarded is not None:
-            proxy = self._proxies.get(host) or self._trusted_proxy(host)
-            found = proxy and forwarded_number(forwarded, self._trusted_numbers)
-            if found != proxy:
-                return found
-            self._warn(host)
+        proxy = self._proxies.get(host) or self._trusted_proxy(host)
+        found = proxy and forwarded_number(forwarded, self._trusted)
+        if found != proxy:
+            return found
+        self._warn(host)
         return 0
 
     def _trusted_proxy(self, host: str) -> int:
         """Give the address of a trusted proxy as `addresses.packed` does; 0 for any other host."""
         number = hop_number(host)
-        return self._proxies.keep(host, number) if lies_in(number, self._trusted_numbers) else 0
+        return self._proxies.keep(host, number) if lies_in(number, self._trusted) else 0
 
-    def _warn(self, host: str | None) -> None:
+    def _warn(self, host: str) -> None:
         if not self._warned:
             self._warned = True
-            proxy = client_address(host, (), ())
+            proxy = address_text(hop_number(host))
             _log.warning("X-Forwarded-For is not trusted; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=proxy)

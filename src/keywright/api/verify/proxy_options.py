@@ -4,12 +4,11 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 from keywright.api.http.problems import REALM, KeyRefusal
+from keywright.api.verify.schemas import LONGEST_TEXT, MOST_SCOPES
 from keywright.keys.format import ENVIRONMENT
 from keywright.keys.verdict import NO_REQUIREMENTS, Requirements
 
 _PARAMETERS = frozenset({"scopes", "environment", "include", "proxy"})
-_MOST_SCOPES = 100
-_LONGEST_SCOPE = 255
 
 
 class ProxyOptions(NamedTuple):
@@ -58,7 +57,7 @@ def read_options(text: bytes) -> ProxyOptions:
     if environment is not None and not ENVIRONMENT.fullmatch(environment):
         _unreadable("have a malformed environment")
     scopes = tuple(values["scopes"].split(",")) if "scopes" in values else ()
-    if len(scopes) > _MOST_SCOPES or not all(1 <= len(scope) <= _LONGEST_SCOPE for scope in scopes):
+    if len(scopes) > MOST_SCOPES or not all(1 <= len(scope) <= LONGEST_TEXT for scope in scopes):
         _unreadable("have too many scopes, or an empty or too long one")
     requirements = Requirements(environment=environment, scopes=scopes) if environment or scopes else NO_REQUIREMENTS
     return ProxyOptions(requirements, by_nginx="proxy" in values, metadata="include" in values)

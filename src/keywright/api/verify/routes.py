@@ -6,8 +6,12 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 """
 
 import re
+<<<<<<< HEAD
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+=======
+from collections.abc import Iterable
+>>>>>>> integrate
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -36,7 +40,6 @@ from keywright.api.verify.responses import (
 from keywright.api.verify.schemas import BATCH, VERIFY
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
-from keywright.telemetry import REQUEST_SECONDS_BOUNDS
 
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
 
@@ -128,10 +131,7 @@ class _Verifications:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        # As `observe` does, without a call.
-        seconds = perf_counter() - began
-        meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds)] += 1
-        meter.seconds += seconds
+        meter.observe(perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
         if scope["method"] != "POST":

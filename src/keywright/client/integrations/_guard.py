@@ -8,7 +8,6 @@ All decisions are made here, none in an integration.
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from ipaddress import ip_network
 from typing import Generic, NamedTuple, TypeVar
 
 from httpx import codes
@@ -16,7 +15,7 @@ from httpx import codes
 from keywright.client._bodies import texts
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.verifier import AsyncVerifier, InProcessVerifier, Verdict, Verifier
-from keywright.keys.addresses import client_address
+from keywright.keys.addresses import client_address, proxy_networks
 from keywright.keys.rate_limiter import rate_limit_headers
 from keywright.keys.rate_limits import check_cost
 from keywright.keys.verdict import Code
@@ -114,7 +113,7 @@ class Guard:
         self._scopes = texts("scopes", scopes)
         self._environment = environment
         self._exempt = frozenset(texts("exempt", exempt))
-        self._trusted = [ip_network(network) for network in texts("trusted_proxies", trusted_proxies)]
+        self._trusted = proxy_networks(texts("trusted_proxies", trusted_proxies))
 
     def is_exempt(self, path: str) -> bool:
         """Tell whether requests for *path* need no key."""

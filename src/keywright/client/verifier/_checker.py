@@ -20,26 +20,22 @@ from keywright.client.verifier import _clocks as clocks
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._verdicts import NOT_FOUND, KeyInfo, Verdict
-from keywright.keys.addresses import Networks, lies_in, network_number, packed
+from keywright.keys.addresses import network_number, packed
 from keywright.keys.cache import BOUND_SECONDS, WEIGHT_BYTES, DigestCache, LookUp
 from keywright.keys.format import MAX_LENGTH, digest_of, is_private_key
 from keywright.keys.rate_limiter import UNLIMITED, InMemoryRateLimiter
-from keywright.keys.scopes import are_granted
 from keywright.keys.usage import MOST_SOURCES, UsageBook, agent_family
 from keywright.keys.usage_records import UsageRecord
-from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain, judge, passes
 
 ORDINARY_BYTES = 2048
 """The memory of a cached key up to which it counts as one; a larger one counts as so many."""
 
-LONGEST_AGENT = 256
-"""The characters of a user agent that are read; its family is at the beginning."""
-
 # Python 3.11 takes longer to look up a member of an enumeration than to read a global.
 _VALID = Code.VALID
 _ORDINARY_WEIGHT = ORDINARY_BYTES // WEIGHT_BYTES
-# Of a `CachedKey` with its number and its verdict.
-_ENTRY_WEIGHT = 336 // WEIGHT_BYTES
+# Of a `CachedKey` with its verdict.
+_ENTRY_WEIGHT = 240 // WEIGHT_BYTES
 # The service finds the id of a key by its digest.
 _UNKNOWN_ID = bytes(16)
 
@@ -65,22 +61,24 @@ class UncachedRequest(NamedTuple):
         return Requirements(environment=self.environment, scopes=self.scopes, client_ip=self.client_ip)
 
 
-class CachedKey(NamedTuple):
+class CachedKey:
     """
-    What a process makes of a key once, when it caches it: all that a request with it needs, next to each other.
+    The entry of a cached key: the facts that `passes` compares, copied so that they are next to each other in memory.
 
-    `until` is the time at which the key stops passing by these alone, in seconds since the epoch: minus infinity for
-    one that is revoked or disabled, and for one with rate limits, which each request has to take. `number` is the
-    number of the key in the usage book, `verdict` that of a valid request.
+    `until` is minus infinity for a key with rate limits, too: each request has to take them. `verdict` is that of a
+    valid request.
+
+    Args:
+        facts: All facts of the key.
     """
 
-    until: float
-    environment: str
-    scopes: tuple[str, ...]
-    networks: Networks
-    number: int
-    verdict: Verdict
-    facts: KeyFacts
+    __slots__ = ("environment", "facts", "networks", "scopes", "until", "verdict")
+
+    def __init__(self, facts: KeyFacts) -> None:
+        self.until = -inf if facts.rate_limits else facts.until
+        self.environment, self.scopes, self.networks = facts.environment, facts.scopes, facts.networks
+        self.verdict = Verdict(_VALID, KeyInfo(facts))
+        self.facts = facts
 
     @property
     def weight(self) -> int:
@@ -91,19 +89,6 @@ class CachedKey(NamedTuple):
     def size(self) -> int:
         """The size for a cache that counts keys of up to `ORDINARY_BYTES`."""
         return -(-self.weight // _ORDINARY_WEIGHT)
-
-
-def cached_key(digest: bytes, facts: KeyFacts) -> CachedKey:
-    """Make the entry of a key for the cache."""
-    return CachedKey(
-        -inf if facts.rate_limits else facts.until,
-        facts.environment,
-        facts.scopes,
-        facts.networks,
-        UsageBook.number_of(_UNKNOWN_ID, digest),
-        Verdict(_VALID, KeyInfo(facts)),
-        facts,
-    )
 
 
 class LocalChecker:
@@ -183,10 +168,9 @@ class LocalChecker:
             known = self._cache.peek(presented)
             if known is not None:
                 address, now = packed(client_ip), now + self._epoch
-                if _passes(known, scopes, environment, address, now) and not (
-                    with_metadata and known.facts.metadata is None
-                ):
-                    self._note(known.number, address, user_agent, now)
+                told = not with_metadata or known.facts.metadata is not None
+                if told and passes(known, scopes, environment, address, now):
+                    self._note(presented, address, user_agent, now)
                     return known.verdict
         return self._decide_in_full(
             UncachedRequest(
@@ -216,7 +200,7 @@ class LocalChecker:
         An answer that is stale, or has facts that this version cannot judge, is not cached.
         """
         facts = answer.facts if answer is not None and answer.cacheable else None
-        known = None if facts is None else cached_key(look_up.digest, facts)
+        known = None if facts is None else CachedKey(facts)
         with self._lock:
             self._cache.end(look_up, known)
             return look_up.invalidated
@@ -327,27 +311,15 @@ class LocalChecker:
             if not decision.allowed:
                 code = Code.RATE_LIMITED
         if code is _VALID:
-            number = UsageBook.number_of(_UNKNOWN_ID, request.digest)
-            self._note(number, packed(request.client_ip), request.user_agent, now)
+            self._note(request.digest, packed(request.client_ip), request.user_agent, now)
             return Verdict(_VALID, KeyInfo(facts), stale, None, decision.states)
         explanation = explain(code, facts, request.requirements) if request.explain else None
         return Verdict(code, KeyInfo(facts), stale, explanation, decision.states, decision.retry_after)
 
-    def _note(self, number: int, address: int, user_agent: str | None, now: float) -> None:
+    def _note(self, digest: bytes, address: int, user_agent: str | None, now: float) -> None:
         """Count a use."""
         usage, caller = self._usage, 0
         with self._using:
             if user_agent is not None:
-                caller = usage.caller_of("", agent_family(user_agent[:LONGEST_AGENT]))
-            usage.note(number, network_number(address), caller, now)
-
-
-def _passes(known: CachedKey, scopes: Iterable[str], environment: str | None, address: int, now: float) -> bool:
-    """Tell whether `judge` gives `valid`, for a key without rate limits; for *address* see `addresses.packed`."""
-    until, of, granted, networks, _, _, _ = known
-    if now >= until or (environment is not None and environment != of):
-        return False
-    for scope in scopes:
-        if scope not in granted and not are_granted(granted, (scope,)):
-            return False
-    return not networks or lies_in(address, networks)
+                caller = usage.caller_of("", agent_family(user_agent))
+            usage.note(_UNKNOWN_ID, digest, network_number(address), caller, now)

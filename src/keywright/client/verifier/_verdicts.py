@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from math import isinf
+from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -49,8 +48,7 @@ class KeyInfo:
     @property
     def expires_at(self) -> datetime | None:
         """When it stops working, aware; None for a key that does not expire."""
-        at = self._facts.expires_at
-        return None if isinf(at) else datetime.fromtimestamp(at, UTC)
+        return self._facts.expiry
 
     @property
     def external_id(self) -> str | None:

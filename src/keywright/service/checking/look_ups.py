@@ -217,11 +217,16 @@ class LookUps:
                 wanted.succeed(found.get(wanted.digest))
 
     def _end(self, batch: Sequence[_Wanted], found: Mapping[bytes, KeyFacts]) -> None:
+        # Two shares may wait for one key, which is prepared and cached once: its size would change in the cache.
+        left = dict(found)
         for wanted in batch:
             digest = wanted.digest
             if self._reading.get(digest) is wanted:
                 del self._reading[digest]
-            self._cache.end(wanted.look_up, found.get(digest))
+            try:
+                self._cache.end(wanted.look_up, left.pop(digest, None))
+            except Exception as error:  # noqa: BLE001 - not dropped: the requests for this key raise it, and no others
+                wanted.fail(error)
 
 
 def _copy(error: Exception) -> Exception:

@@ -37,3 +37,20 @@ class KeyVerdict(NamedTuple):
     digest: bytes | None
     stale: bool = False
     rate_limits: RateLimitDecision | None = None
+
+
+def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
+    """Give the verdict on a valid key after the decision of the rate limiter."""
+    code = verdict.code if decision.allowed else Code.RATE_LIMITED
+    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
+
+
+def visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
+    """Hide another organization's key from a caller that is limited to its own."""
+    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
+        return verdict
+    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
+
+
+# What the constructor of a named tuple calls, in a third of the time.
+_new = tuple.__new__

@@ -11,24 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from keywright.keys.addresses import lies_in, network_number, network_of, packed
+from keywright.keys.addresses import network_number, network_of, packed
 from keywright.keys.cache import KeyCache
 from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
-from keywright.keys.scopes import are_granted
 from keywright.keys.usage import UsageBook
-from keywright.keys.verdict import Code, KeyFacts, Requirements, judge
+from keywright.keys.usage_records import CallerName
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, judge, passes
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import Caller, KeyVerdict
+from keywright.service.checking.verdicts import Caller, KeyVerdict, limited, visible_to
 from keywright.service.fair_queue import Share
-from keywright.service.faults import StorageUnavailable
+from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.turns import OnWait, Turns
 
 # Python 3.11 takes longer to look up a member of an enumeration than to call a function.
 _VALID = Code.VALID
-_number_of = UsageBook.number_of
 
 Accepted = tuple[KeyFacts, RateLimitDecision | None]
 """The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
@@ -71,6 +70,8 @@ class Verification:
         self._monotonic = monotonic
         self._outage_seconds = outage_seconds
         self._look_ups = LookUps(store, cache, monotonic=monotonic, turns=turns, on_wait=on_wait)
+        self.find = self._look_ups.find
+        """See `LookUps.find`."""
         self.is_fresh = cache.fresh_at
         self.get_fresh = cache.get_fresh
         """Gives cached facts by digest and monotonic time; None while the cache is not fresh."""
@@ -87,10 +88,6 @@ class Verification:
         if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
             return _NOT_FOUND
         return None
-
-    def look_up(self, text: str, share: Share) -> Waiter:
-        """Look up the key of a text; see `LookUps.find`."""
-        return self._look_ups.find(digest(text), share, shared=True)
 
     def is_cached(self, text: str) -> bool:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
@@ -172,9 +169,9 @@ class Checker:
         self.clock = now
         self.monotonic = monotonic
         self._cached = verification.get_fresh
-        self.failures = failures
+        self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
-        self._usage, self._note = usage, usage.note
+        self._note = usage.note
         self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
         """Give the number of a caller for `accept`: see `UsageBook`."""
         self._counters, self._count_valid = counters, counters[_VALID]
@@ -198,7 +195,7 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None or (metadata and found.facts is not None and found.facts.metadata is None):
             return None
-        verdict = self._take_now(_visible_to(caller, found), cost)
+        verdict = self._take_now(visible_to(caller, found), cost)
         if verdict is None:
             return None
         self._conclude(caller, verdict, required, agent)
@@ -212,7 +209,7 @@ class Checker:
         address: int,
         cost: int,
         org_id: bytes | None,
-        caller: int,
+        caller: int | CallerName,
         at: float,
         now: float,
         metadata: bool = False,
@@ -221,7 +218,7 @@ class Checker:
         Check a key as `check` does, from the cache, where it is valid; None, with nothing counted, for all else.
 
         All else is for `check`: a refused key, one that is not cached and prepared, limits that are not counted in this
-        process. tests/service/test_accept.py holds these comparisons to `judge`.
+        process.
 
         Args:
             presented: The digest of the presented text.
@@ -229,29 +226,20 @@ class Checker:
             address: Of `addresses.packed`.
             cost: How many units of the key's limits it takes.
             org_id: The only organization whose keys the caller may check; None for a verifier.
-            caller: Of `verifier_number`, or of `caller_of` for this call.
+            caller: Of `verifier_number`, or the arguments of `caller_of`, which is called for an accepted key only.
             at: A reading of `monotonic`; `now` is one of `clock`.
             metadata: Whether the facts have to contain the metadata.
         """
         facts = self._cached(presented, at)
-        if facts is None or facts.until <= now or not facts.body:
-            return None
-        granted = facts.scopes
-        for scope in scopes:
-            if scope not in granted and not are_granted(granted, (scope,)):
-                return None
-        if environment is not None and environment != facts.environment:
-            return None
-        if facts.networks and not lies_in(address, facts.networks):
+        if facts is None or not facts.body or not passes(facts, scopes, environment, address, now):
             return None
         if (org_id is not None and org_id != facts.org_id) or (metadata and facts.metadata is None):
             return None
-        decision = None
-        if facts.rate_limits:
-            decision = self._acquire_now(facts.id, facts.rate_limits, cost)
-            if decision is None or not decision.allowed:
-                return None
-        self._note(_number_of(facts.id, presented), network_number(address), caller, now)
+        decision = self._acquire_now(facts.id, facts.rate_limits, cost) if facts.rate_limits else None
+        if facts.rate_limits and (decision is None or not decision.allowed):
+            return None
+        number = self.caller_of(*caller) if isinstance(caller, tuple) else caller
+        self._note(facts.id, presented, network_number(address), number, now)
         self._count_one()
         return facts, decision
 
@@ -288,7 +276,7 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None:
             found = await self._look_up(caller, text, required)
-        found = _visible_to(caller, found)
+        found = visible_to(caller, found)
         if metadata:
             # Before the limits are taken: without an answer nothing is counted.
             found = await self.verification.with_metadata(found, caller.share)
@@ -299,6 +287,33 @@ class Checker:
             verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
         self._conclude(caller, verdict, required, agent)
         return verdict
+
+    def look_up(self, caller: Caller, text: str, address: str | None) -> Waiter | None:
+        """
+        Look up the key of a request that `accept` could not accept; None where `check` has to decide.
+
+        None is for a key that is cached, or whose verdict takes no look-up; for a cache that is not fresh, so that it
+        would not have the key afterwards; and for a caller above its failure limit or with a full queue.
+
+        Args:
+            caller: The caller, which is a verifier.
+            text: The presented text: anything at all.
+            address: The address of the request.
+        """
+        monotonic, verification = self.monotonic(), self.verification
+        if not verification.is_fresh(monotonic) or self._failures.exceeded(caller, address, monotonic):
+            return None
+        if verification.verify_now(text, NO_REQUIREMENTS) is not None:
+            return None
+        try:
+            return verification.find(digest(text), caller.share, shared=True)
+        except Overloaded:
+            return None
+
+    def refuse_unknown(self, caller: Caller, address: str | None) -> None:
+        """Count a request whose `look_up` found no key."""
+        self._failures.note(caller, address, self.monotonic())
+        self._refuse(caller, Code.NOT_FOUND, network_of(address))
 
     async def facts_for(
         self, caller: Caller, text: str, required: Requirements, *, metadata: bool = False
@@ -318,7 +333,7 @@ class Checker:
         found = self.verification.verify_now(text, required)
         if found is None or found.facts is not None:
             found = await self._look_up(caller, text, required, shared=False)
-        verdict = _visible_to(caller, found)
+        verdict = visible_to(caller, found)
         if metadata:
             verdict = await self.verification.with_metadata(verdict, caller.share)
         self._count(caller, verdict, required)
@@ -326,13 +341,13 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
-        exceeded = self.failures.exceeded(caller, address, self.monotonic())
+        exceeded = self._failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
         if exceeded and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
         if verdict.code is Code.NOT_FOUND:
-            self.failures.note(caller, address, self.monotonic())
+            self._failures.note(caller, address, self.monotonic())
         return verdict
 
     def _take_now(self, verdict: KeyVerdict, cost: int) -> KeyVerdict | None:
@@ -345,22 +360,23 @@ class Checker:
 
     def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
         """Add up the use of a valid key, and count the verdict."""
-        source = _source(verdict, required)
-        if source is not None:
+        facts, presented = verdict.facts, verdict.digest
+        if verdict.code is _VALID and facts is not None and presented is not None:
             if agent is None and caller.verifier is not None:
                 number = self.verifier_number(caller.name)
             else:
                 number = self.caller_of(caller.name, agent)
-            self._note(*source, number, self.clock())
+            network = network_number(packed(required.client_ip))
+            self._note(facts.id, presented, network, number, self.clock())
         self._count(caller, verdict, required)
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:
-            self.refuse(caller, verdict.code, network_of(required.client_ip))
+            self._refuse(caller, verdict.code, network_of(required.client_ip))
             return
         self._count_one()
 
-    def refuse(self, caller: Caller, code: Code, network: str | None) -> None:
+    def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
         """Count and report a refusal; see `OnRefused`."""
         self._counters[code](1)
         self._on_refused(caller, code, network)
@@ -368,28 +384,3 @@ class Checker:
     def _count_accepted(self) -> None:
         self._count_valid(self._accepted)
         self._accepted = 0
-
-
-def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
-    """Give the verdict on a valid key after the decision of the rate limiter."""
-    code = verdict.code if decision.allowed else Code.RATE_LIMITED
-    return _new(KeyVerdict, (code, verdict.facts, verdict.digest, verdict.stale, decision))
-
-
-def _visible_to(caller: Caller, verdict: KeyVerdict) -> KeyVerdict:
-    """Hide another organization's key from a caller that is limited to its own."""
-    if caller.org_id is None or verdict.facts is None or verdict.facts.org_id == caller.org_id:
-        return verdict
-    return KeyVerdict(Code.NOT_FOUND, None, None, verdict.stale)
-
-
-def _source(verdict: KeyVerdict, required: Requirements) -> tuple[int, int] | None:
-    """Give the number and the network of a use; None where the key was refused."""
-    facts, presented = verdict.facts, verdict.digest
-    if verdict.code is not _VALID or facts is None or presented is None:
-        return None
-    return UsageBook.number_of(facts.id, presented), network_number(packed(required.client_ip))
-
-
-# What the constructor of a named tuple calls, in a third of the time.
-_new = tuple.__new__

@@ -7,6 +7,7 @@ key that is not cached yet looks it up and waits for nothing here.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from keywright.keys.cache import KeyCache
@@ -93,5 +94,7 @@ class WarmUp:
             found = await self._store.find_keys(digests)
         finally:
             for look_up in look_ups:
-                self._cache.end(look_up, found.get(look_up.digest))
+                # A key that cannot be prepared is left out: its own requests report why, and all others are cached.
+                with suppress(Exception):
+                    self._cache.end(look_up, found.get(look_up.digest))
         self._room -= sum(facts.weight for facts in found.values())
