@@ -7,11 +7,8 @@ import pytest
 
 from keywright import config
 from keywright.config import Settings, SettingsError
-<<<<<<< HEAD
 from keywright.config_values import secret_names
-=======
 from keywright.keys.addresses import network_texts
->>>>>>> integrate
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 NEEDED = {"KEYWRIGHT_AUTH0_DOMAIN": "acme.eu.auth0.com", "KEYWRIGHT_AUDIENCE": "https://api.acme.example/"}

@@ -6,12 +6,7 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 """
 
 import re
-<<<<<<< HEAD
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
-=======
-from collections.abc import Iterable
->>>>>>> integrate
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
