@@ -1,10 +1,11 @@
 """
-Write the pictures of the README: the element on a page of a customer, with keys that a demo really made and used.
+Write the pictures of the README: the element on a page of a customer, with keys of a running demo.
 
     python scripts/screenshots.py [FOLDER]
 
-needs Chromium. It runs `keywright dev` in a folder of its own, creates keys, uses them, moves these uses over the last
-days in the demo's database, and writes `keys-light.png` and `keys-dark.png` to FOLDER, docs/images unless named.
+needs Chromium. It runs `keywright dev` in a folder of its own, creates keys, uses each once, and writes the counts
+of the last seven days, which are invented, into the demo's database. Then it writes `keys-light.png`
+and `keys-dark.png` to FOLDER, docs/images unless named.
 """
 
 import contextlib
@@ -120,7 +121,7 @@ def fill(http: httpx.Client, verifier: str) -> dict[str, tuple[int, ...]]:
 
 
 def spread(database: Path, uses: Mapping[str, tuple[int, ...]]) -> None:
-    """Move the uses of each key over the last days: a demo that began a moment ago has all of them in one hour."""
+    """Replace the stored uses of each key by invented ones: a demo that began a moment ago has one, in this hour."""
     with contextlib.closing(sqlite3.connect(database, timeout=PATIENCE_SECONDS)) as connection, connection:
         for key_id, days in uses.items():
             key = uuid.UUID(key_id).bytes

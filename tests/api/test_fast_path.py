@@ -207,6 +207,15 @@ async def test_answered_at_once(side: Side, pieces: list[bytes]) -> None:
     assert side.fast_path.answered == 3
 
 
+async def test_a_page_is_answered_by_the_application(side: Side) -> None:
+    """A request with `Origin` goes to the application, which adds the headers that a page of another origin needs."""
+    wire = Wire(side.app, side.state)
+    for _ in range(2):
+        await wire.receive(request().replace(b"Host:", b"Origin: null\r\nHost:"))
+    assert codes(wire) == ["valid", "valid"]
+    assert side.fast_path.answered == 0
+
+
 async def test_what_is_cached_ends_with_the_key(side: Side) -> None:
     """A key that expires is refused from that moment on, though it was good a moment before in the same words."""
     presented = PAIRS["expiring"].private.reveal()
