@@ -323,12 +323,7 @@ def _checking(settings: Settings, plugs: Plugs) -> _CheckingParts:
             clock=plugs.clock,
             monotonic=plugs.monotonic,
         ),
-        ProcessWork(
-            follower,
-            _process_tasks(settings, plugs, follower, usage),
-            _key_tasks(settings, plugs),
-            OperatorTasks(revocations=_bulk_revocations(plugs, _few_turns(plugs))),
-        ),
+        _work(settings, plugs, follower, usage),
     )
 
 
@@ -345,6 +340,12 @@ def _in_front(app: ASGIApp, settings: Settings, parts: _CheckingParts, connectio
     return ServiceApp(
         app, parts.checker, parts.callers, forward_auth=forward_auth, fast_path=fast_path, connections=connections
     )
+
+
+def _work(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessWork:
+    revocations = OperatorTasks(revocations=_bulk_revocations(plugs, _few_turns(plugs)))
+    tasks = _process_tasks(settings, plugs, follower, usage), _key_tasks(settings, plugs), revocations
+    return ProcessWork(follower, *tasks)
 
 
 def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook) -> ProcessTasks:
