@@ -176,7 +176,7 @@ def test_matrix(caller: Caller, method: str, path: str) -> None:
                 kept[target] = key_id
             response = http.request(
                 method,
-                path.format(key_id=key_id, org_id=theirs["org_id"], revocation_id=key_id, name="x"),
+                path.format(key_id=key_id, org_id=theirs["org_id"], revocation_id=theirs["id"], name="x"),
                 json=operation.body,
                 headers=headers_for(token, caller, operation.permission),
             )
