@@ -187,7 +187,8 @@ def options_response(policy: Policy, principal: Principal) -> OptionsResponse:
             expiry_required=policy.expiry_required,
             max_active_keys=policy.max_active,
         ),
-        permissions=tuple(each.value for each in Permission if principal.may(each)),
+        # Whether a token operates depends on the operator's organization, and says nothing of the keys of its own.
+        permissions=tuple(each.value for each in Permission if each is not Permission.OPERATE and principal.may(each)),
         grantable_scopes=principal.grantable,
     )
 
