@@ -94,7 +94,7 @@ class FileBefore:
     def _rotate(self, life: Life) -> None:
         new = life.rotation
         event = rows.event_row(new.event, rows.SQLITE)
-        secret = rows.secret_row(new.event.id, new.event.key_id, new.secret, new.secret_digest, rows.SQLITE)
+        secret = rows.secret_row(event.id, event.key_id, new.secret, new.secret_digest, rows.SQLITE)
         key = (event.key_id, event.org_id, new.version, event.occurred_at)
         assert self._changed(sql.SQLITE_BEGIN_ROTATION, *key) == 1
         end = rows.SQLITE.time(new.retires_at)
