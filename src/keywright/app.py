@@ -5,6 +5,7 @@ import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Lifespan
@@ -38,15 +39,18 @@ from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
 from keywright.console_wiring import console_applications
 from keywright.plugs import Plugs, few_turns, plugs_of, turns_of
-from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.usage_reports import UsageReports
 from keywright.service.operator.lookup import Lookup
 from keywright.service.organizations import Organizations, TenantAuthenticator
+from keywright.service.turns import ChangeLimit
 
 # Files that are no connections of clients: of the database, of Redis, of the metrics.
 OTHER_FILES = 128
+
+# `/docs` calls nothing else.
+_API = re.compile(r"/api/v2/.*", re.DOTALL)
 
 Pages = list[tuple[re.Pattern[str], ASGIApp]]
 """Applications in front of the API, with the paths that each of them answers."""
@@ -91,14 +95,12 @@ def _edge(settings: Settings, plugs: Plugs, checking: CheckingParts, measures: M
     own = _own_groups(management, usage)
     documented = [*own, *_operator_groups(plugs, checking, management, usage)]
     groups = [*documented, *_others(settings, plugs, checking, documented)]
-    edge: ASGIApp = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
-    if settings.cors_origins:
-        edge = cross_origin.for_origins(edge, settings.cors_origins)
-    if settings.serves_docs:
-        edge = cross_origin.for_docs(edge)
+    routes = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
+    edge = cross_origin.for_pages(routes, settings.cors_origins, docs=False)
+    api = cross_origin.for_pages(routes, settings.cors_origins, docs=settings.serves_docs)
     element = Assets("element", __version__)
     pages = [*_pages(settings, documented, element), *_console(settings, plugs, trust, own, element)]
-    return AccessLog(Front(edge, pages))
+    return AccessLog(Front(edge, [(_API, api), *pages]))
 
 
 def _pages(settings: Settings, documented: list[object], element: Assets) -> Pages:
@@ -206,7 +208,7 @@ def _in_front(app: ASGIApp, settings: Settings, parts: CheckingParts, connection
         forward_auth=forward_auth,
         fast_path=fast_path,
         connections=connections,
-        for_pages=cross_origin.for_docs if settings.serves_docs else None,
+        for_pages=partial(cross_origin.for_pages, origins=(), docs=settings.serves_docs),
     )
 
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from keywright.console.docs import SandboxedCalls
-
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Request-Id")
 _READ = (
@@ -16,26 +14,22 @@ _READ = (
 _SECONDS = 7200
 
 
-def for_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Let pages of these origins call *app*, without cookies."""
+def for_pages(app: ASGIApp, origins: Sequence[str], *, docs: bool) -> ASGIApp:
+    """
+    Let pages of other origins call *app*, without cookies.
+
+    Args:
+        app: Answers the calls.
+        origins: The origins.
+        docs: Whether `/docs` may call, too, which has no origin.
+    """
+    if not origins and not docs:
+        return app
     return CORSMiddleware(
         app,
-        allow_origins=origins,
+        allow_origins=(*origins, "null") if docs else origins,
         allow_methods=_METHODS,
-        allow_headers=_SENT,
-        expose_headers=_READ,
+        allow_headers=(*_SENT, "Keywright-Facts") if docs else _SENT,
+        expose_headers=(*_READ, "Keywright-Stale") if docs else _READ,
         max_age=_SECONDS,
     )
-
-
-def for_docs(app: ASGIApp) -> ASGIApp:
-    """Let `/docs`, which has no origin, call the API, without cookies."""
-    shared = CORSMiddleware(
-        app,
-        allow_origins=("null",),
-        allow_methods=_METHODS,
-        allow_headers=(*_SENT, "Keywright-Facts"),
-        expose_headers=(*_READ, "Keywright-Stale"),
-        max_age=_SECONDS,
-    )
-    return SandboxedCalls(app, shared)

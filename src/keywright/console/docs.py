@@ -3,7 +3,7 @@
 
 A large script of others renders it. So the page has a policy with `sandbox` and without `allow-same-origin`: it has an
 origin of its own, which browsers send as `null`. It cannot read cookies or storage of the service's origin, and its
-requests carry no cookie. Its calls of the API are answered by `SandboxedCalls`.
+requests carry no cookie. `cross_origin` lets it call the API.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from keywright.console.assets import Asset, Assets
 from keywright.console.element import answer
@@ -23,7 +23,6 @@ from keywright.console.element import answer
 PATHS = re.compile(r"/docs(?:/.*)?")
 PAGE = "/docs"
 ROUTE = "/docs/{path}"
-API = "/api/v2/"
 
 POLICY = (
     "sandbox allow-scripts allow-forms allow-downloads; default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -77,26 +76,3 @@ class ReferencePage:
         if asset is None or asset.media_type.startswith("text/html"):
             return Response(status_code=404, headers={"Cache-Control": "no-store"})
         return answer(asset, Headers(scope=scope), {"Cache-Control": _FOREVER})
-
-
-class SandboxedCalls:
-    """
-    Lets pages without an origin, such as `/docs`, call the API: with a token, and never with cookies.
-
-    Args:
-        app: Answers all requests.
-        shared: The same, with the headers of CORS for the origin `null`.
-    """
-
-    def __init__(self, app: ASGIApp, shared: ASGIApp) -> None:
-        self._app = app
-        self._shared = shared
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a request on; the answer to a page without an origin gets headers of CORS."""
-        app = self._shared if _is_sandboxed_call(scope) else self._app
-        await app(scope, receive, send)
-
-
-def _is_sandboxed_call(scope: Scope) -> bool:
-    return scope["type"] == "http" and scope["path"].startswith(API) and (b"origin", b"null") in scope["headers"]

@@ -2,19 +2,24 @@
 Turns: how much of the work of this process is under way at once, for all organizations and for each of them.
 
 Whatever one organization or caller sends, only a few of its requests are under way. The others wait in its own queue,
-so the next request of any other organization passes them.
+so the next request of any other organization passes them. `ChangeLimit` bounds how fast an organization goes on.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import ceil
+from uuid import UUID
 
 from keywright.service.checking.ports import Seconds
 from keywright.service.fair_queue import FairQueue, Share
-from keywright.service.faults import Overloaded
+from keywright.service.faults import Overloaded, TooManyChanges
 
 ALONE_AFTER_SECONDS = 1.0
 """A share counts as alone when no other one has taken a turn for so long."""
+
+_MOST_BUCKETS = 50_000
 
 Waiter = asyncio.Future[None]
 OnWait = Callable[[float], object]
@@ -140,3 +145,43 @@ class Turns:
                 self._taken[share] = taken + 1
                 self._total += 1
                 waiter.set_result(None)
+
+
+class ChangeLimit:
+    """
+    Limits the changes of each organization, by a token bucket in the memory of each process.
+
+    The changes that end a key have buckets of their own, so that no flood of creations holds a revocation up.
+
+    Args:
+        monotonic: Seconds on a clock that only goes forward.
+        each_second: How many changes a second an organization may make for good.
+        burst: How many it may make at once after a pause.
+        most: How many buckets to keep; beyond it the one with the oldest last request is dropped, to be full again.
+    """
+
+    def __init__(self, monotonic: Seconds, *, each_second: float, burst: int, most: int = _MOST_BUCKETS) -> None:
+        self._monotonic = monotonic
+        self._each_second = each_second
+        self._burst = burst
+        self._most = most
+        # How many changes are left, and when that was so; in the order of the last requests.
+        self._buckets: OrderedDict[tuple[int, bool], tuple[float, float]] = OrderedDict()
+
+    def take(self, org_id: UUID, *, ends_a_key: bool) -> None:
+        """
+        Count a change of an organization.
+
+        Raises:
+            TooManyChanges: It has none left.
+        """
+        # The number: a UUID is hashed by Python code.
+        bucket, now = (org_id.int, ends_a_key), self._monotonic()
+        left, since = self._buckets.pop(bucket, (float(self._burst), now))
+        left = min(left + (now - since) * self._each_second, self._burst)
+        # Also of a refused one: what is forgotten is full again.
+        self._buckets[bucket] = (left - 1 if left >= 1 else left, now)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        if left < 1:
+            raise TooManyChanges(ceil((1 - left) / self._each_second))

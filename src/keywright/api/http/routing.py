@@ -19,16 +19,15 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, get_args, get_
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Router
+from starlette.routing import Router, compile_path
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from keywright.api.http.problems import Refusal, answer_to, validation_refusal
 from keywright.contract.errors import FieldError
 from keywright.keys.addresses import Networks
-from keywright.service.management.change_limit import ChangeLimit
 from keywright.service.ports import Authenticator
 from keywright.service.principal import Permission, Principal
-from keywright.service.turns import Turns
+from keywright.service.turns import ChangeLimit, Turns
 
 Answer = Callable[[Request], Awaitable[Response]]
 """Answers a request, or raises an error that `problems.answer_to` answers."""
@@ -175,7 +174,6 @@ class Operation:
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
 _MARK = "__operation__"
-_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def operation(
@@ -247,7 +245,7 @@ class Routes:
                 resources.setdefault(prefix + found.path, {})[found.method] = _answering(found, endpoint, trust)
         # By the template itself, which is the path where it has no parameter.
         self._resources = {path: _Resource(path, answers) for path, answers in resources.items()}
-        self._patterns = [(_pattern(path), resource) for path, resource in self._resources.items()]
+        self._patterns = [(compile_path(path)[0], resource) for path, resource in self._resources.items()]
         self._lifespan = Router(lifespan=lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -267,11 +265,6 @@ class Routes:
                 scope["path_params"] = match.groupdict()
                 return resource
         return _not_found
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    """Compile the path of an operation; a parameter is one part of a path. A line feed may follow, as it always did."""
-    return re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", template) + "$")
 
 
 class UnknownScope(Exception):

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from keywright.service.faults import TooManyChanges
-from keywright.service.management.change_limit import ChangeLimit
+from keywright.service.turns import ChangeLimit
 from tests.service.fake_checking_store import FakeTime
 
 ACME, GLOBEX, INITECH = (UUID(int=number) for number in range(3))
