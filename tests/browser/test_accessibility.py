@@ -14,10 +14,10 @@ from tests.browser.stage import KEYS, Form, Stage, answering, in_days, lost
 
 # Each form stays in one process, which starts one browser.
 FORMS = [
-    pytest.param(Form(*values), id="-".join(map(str, values)), marks=pytest.mark.xdist_group(f"browser {values[0]}"))
+    pytest.param(Form(*values), id="-".join(map(str, values)), marks=pytest.mark.xdist_group("browser"))
     for values in (("light", "en", 1280), ("dark", "de", 320))
 ]
-pytestmark = pytest.mark.early
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
 # The page around the element is not ours.
 RULES = {"region": {"enabled": False}}
 

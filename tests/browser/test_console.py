@@ -13,7 +13,7 @@ from tests.live import PATIENCE_SECONDS, LiveService, start_service
 from tests.oidc_provider import OidcProvider, start_oidc_provider
 from tests.provision import unavailable
 
-pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser console")]
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
 
 HOME = "https://keys.test"
 SESSION = "__Host-Http-keywright-session"

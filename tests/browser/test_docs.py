@@ -11,6 +11,8 @@ from keywright.dev.issuer import DevIssuer
 from tests.browser.stage import PATIENCE_MS
 from tests.live import LiveService, environment, start_service
 
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
+
 KEYS = "/api/v2/api-keys"
 COOKIE = "console-session"
 _WATCH = """

@@ -26,6 +26,8 @@ from tests.oidc_installation import NotObtainableError, install
 from tests.ports import free_port
 from tests.provision import unavailable
 
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
+
 EXAMPLES = ROOT / "examples"
 REACT = EXAMPLES / "embed-react"
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.browser.stage import KEYS, Stage, lost
 
-pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser reveal")]
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
 
 DENIED = "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async () => { throw new Error('no'); }}});"
 ABSENT = "Object.defineProperty(navigator, 'clipboard', {value: undefined});"
