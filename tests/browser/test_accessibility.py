@@ -12,9 +12,8 @@ import pytest
 
 from tests.browser.stage import KEYS, Form, Stage, answering, in_days, lost
 
-# Each form stays in one process, which starts one browser.
 FORMS = [
-    pytest.param(Form(*values), id="-".join(map(str, values)), marks=pytest.mark.xdist_group("browser"))
+    pytest.param(Form(*values), id="-".join(map(str, values)))
     for values in (("light", "en", 1280), ("dark", "de", 320))
 ]
 pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
