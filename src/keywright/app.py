@@ -5,7 +5,6 @@ import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Lifespan
@@ -96,11 +95,11 @@ def _edge(settings: Settings, plugs: Plugs, checking: CheckingParts, measures: M
     documented = [*own, *_operator_groups(plugs, checking, management, usage)]
     groups = [*documented, *_others(settings, plugs, checking, documented)]
     routes = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
-    edge = cross_origin.for_pages(routes, settings.cors_origins, docs=False)
-    api = cross_origin.for_pages(routes, settings.cors_origins, docs=settings.serves_docs)
     element = Assets("element", __version__)
     pages = [*_pages(settings, documented, element), *_console(settings, plugs, trust, own, element)]
-    return AccessLog(Front(edge, [(_API, api), *pages]))
+    edge = cross_origin.for_pages(routes, settings.cors_origins, docs=False)
+    api = cross_origin.for_pages(routes, settings.cors_origins, docs=settings.serves_docs)
+    return AccessLog(Front(routes, pages), Front(edge, [(_API, api), *pages]))
 
 
 def _pages(settings: Settings, documented: list[object], element: Assets) -> Pages:
@@ -208,7 +207,7 @@ def _in_front(app: ASGIApp, settings: Settings, parts: CheckingParts, connection
         forward_auth=forward_auth,
         fast_path=fast_path,
         connections=connections,
-        for_pages=partial(cross_origin.for_pages, origins=(), docs=settings.serves_docs),
+        for_pages=cross_origin.for_docs if settings.serves_docs else None,
     )
 
 

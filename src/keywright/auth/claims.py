@@ -85,12 +85,13 @@ def check(claims: Claims, rules: ClaimRules, *, now: float) -> Principal:
     if "cnf" in claims:
         # The token is bound to a key or a certificate (RFC 7800) that a bearer request does not show.
         raise InvalidToken("The token is bound to a key, which is not supported.")
+    organization = _organization(claims.get(rules.org_claim), rules)
     permissions = _permissions(claims)
     return Principal(
         issuer=rules.issuer,
         subject=subject,
         client_id=_client_id(claims),
-        organization=_organization(claims.get(rules.org_claim), rules),
+        organization=organization,
         granted=granted(rules.permissions, permissions=permissions, scope=_scope(claims)),
         grantable=_grantable(claims, rules.grantable_claim),
         # Never from `scope`: without RBAC, an issuer grants any scope that a client asks for.

@@ -5,9 +5,10 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keywright import telemetry
@@ -24,10 +25,17 @@ _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 class AccessLog:
-    """Gives every request an id, and logs its outcome with the route's template, never with the path or the query."""
+    """
+    Gives every request an id, and logs its outcome with the route's template, never with the path or the query.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: Answers all requests.
+        for_pages: Answers those with `Origin` instead, with the headers that pages of other origins need.
+    """
+
+    def __init__(self, app: ASGIApp, for_pages: ASGIApp | None = None) -> None:
         self._app = app
+        self._for_pages = for_pages or app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +61,7 @@ class AccessLog:
         trace = traced(headers) if b"traceparent" in given else {}
         bound = telemetry.bind(request_id=request_id, **trace)
         try:
-            await self._app(scope, receive, observe)
+            await (self._for_pages if b"origin" in given else self._app)(scope, receive, observe)
         finally:
             _record(scope, status, time.perf_counter() - started)
             telemetry.unbind(bound)
@@ -96,7 +104,9 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
     # A path may contain a private key that was pasted by mistake; the route's template cannot.
     route = scope["state"].get("route", "unmatched")
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    _meter(method, route).observe(seconds, status)
+    requests, request_seconds = _measures(method, route, status)
+    requests.inc()
+    request_seconds.observe(seconds)
     level = logging.DEBUG if route in _DEBUG_ROUTES else logging.INFO
     # Otherwise a line would be formatted that no handler writes.
     if _is_read_at(level):
@@ -104,7 +114,7 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
         _log.log(level, "request", **details, **scope["state"]["log"])
 
 
-# As many as there are routes times their methods.
-@cache
-def _meter(method: str, route: str) -> telemetry.RouteMeter:
-    return telemetry.RouteMeter(method, route)
+# `labels` costs more than counting. The size exceeds the number of routes times their methods and statuses.
+@lru_cache(maxsize=1024)
+def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return telemetry.requests.labels(method, route, status), telemetry.request_seconds.labels(route)
