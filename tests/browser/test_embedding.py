@@ -5,9 +5,9 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
-from tests.browser.stage import KEYS, Form, Stage, answering, in_days
+from tests.browser.stage import KEYS, PATIENCE_MS, Form, Stage, answering, in_days
 from tests.source import SOURCE
 
 pytestmark = [pytest.mark.early, pytest.mark.xdist_group("browser")]
@@ -273,8 +273,8 @@ def test_the_life_of_a_key_by_keyboard(stage: Stage) -> None:
     stage.find("[data-done]").wait_for()
     page.keyboard.press("Enter")
     stage.row("By hand").wait_for(state="detached")
-    # The list is drawn anew first, and then gives the focus back.
-    page.wait_for_function("document.activeElement === element")
+    # The focus went back to the button of the row, and with the row to the list.
+    expect(page.locator("keywright-keys")).to_be_focused(timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize("language", ["de", "ar"])

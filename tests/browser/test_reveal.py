@@ -1,9 +1,11 @@
 """A private key is shown once, is never lost without a word, and is nowhere but in the reveal."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.browser.stage import KEYS, Stage, lost
 
@@ -102,19 +104,45 @@ def test_the_element_is_taken_out_and_put_back(stage: Stage) -> None:
     still_shown(stage, secret)
 
 
+REPLACED = """() => {
+  const next = document.createElement('keywright-keys');
+  next.setAttribute('api-base', element.apiBase);
+  next.getAccessToken = element.getAccessToken;
+  element.remove();
+  document.getElementById('place').append(next);
+}"""
+
+
 def test_another_element_takes_over(stage: Stage) -> None:
     """An element that was removed for good leaves its key to the next one of the page."""
     stage.open()
     secret = stage.reveal()
-    stage.page.evaluate("""() => {
-      const next = document.createElement('keywright-keys');
-      next.setAttribute('api-base', element.apiBase);
-      next.getAccessToken = element.getAccessToken;
-      element.remove();
-      document.getElementById('place').append(next);
-    }""")
+    stage.page.evaluate(REPLACED)
     stage.find(".banner").get_by_role("button", name="Show again").click()
     assert stage.secret() == secret
+
+
+def test_a_removed_element_that_still_reads(stage: Stage) -> None:
+    """A list that reaches the removed element later does not take the key away from the next one."""
+    stage.open()
+    waiting: list[Route] = []
+    stage.intercept("/api-keys?*", lambda route: waiting.append(route))
+    secret = stage.reveal()
+    wait_until(stage, lambda: len(waiting) == 1)
+    stage.page.evaluate(REPLACED)
+    wait_until(stage, lambda: len(waiting) == 2)
+    with stage.page.expect_response(lambda response: "/api-keys?" in response.url):
+        waiting[0].continue_()
+    # The removed element has its answer once the browser has run what waits for it.
+    stage.page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    waiting[1].continue_()
+    stage.find(".banner").get_by_role("button", name="Show again").click()
+    assert stage.secret() == secret
+
+
+def wait_until(stage: Stage, done: Callable[[], bool]) -> None:
+    while not done():
+        stage.page.wait_for_timeout(20)
 
 
 def test_leaving_the_page(stage: Stage) -> None:

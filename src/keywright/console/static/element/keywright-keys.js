@@ -99,6 +99,7 @@ export class KeywrightKeys extends LitElement {
   }
 
   willUpdate(changed) {
+    this.focused = this.renderRoot.activeElement;
     if (!this.hasUpdated) return;
     if (changed.has('apiBase') || changed.has('getAccessToken')) this.#begin();
     else if (changed.has('lang') || changed.has('messages')) this.#speak();
@@ -108,6 +109,7 @@ export class KeywrightKeys extends LitElement {
 
   updated() {
     this.overlays?.sync(this);
+    this.#keepFocus();
     this.#guard();
   }
 
@@ -394,6 +396,12 @@ export class KeywrightKeys extends LitElement {
     return true;
   }
 
+  // A row that had the focus left the list. Dialogs give the focus back themselves.
+  #keepFocus() {
+    const { focused } = this;
+    if (focused && !focused.isConnected && !focused.closest('dialog')) this.#returnFocus();
+  }
+
   #returnFocus(opener = this.opener) {
     if (this.panel) return;
     if (!this.drawer) this.opener = null;
@@ -443,8 +451,10 @@ export class KeywrightKeys extends LitElement {
     }
   }
 
-  // Of another organization, not even the name is shown.
+  // Of another organization, not even the name is shown. An element that was removed while it read the list takes
+  // nothing: what it leaves is for the next one.
   #adopt(keys) {
+    if (!this.isConnected) return;
     const org = keys[0]?.org_external_id;
     for (const [identity, { base, entries }] of left) {
       const ours = entries.filter((one) => base === this.api.base && (!one.org || one.org === org));
