@@ -12,6 +12,7 @@ database itself: the change follower is the only reader, so no change can be los
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.principal import note_source
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
+from keywright.api.verdict_reports import MOST_REPORTED, VerdictCountBody, batch_of, counts_of
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
 from keywright.keys.verdict import KeyFacts
@@ -37,6 +39,7 @@ from keywright.service.change_log import ORIGIN
 from keywright.service.checking.ports import CheckingStore, HourlyUsage, Seconds, UsageBatch
 from keywright.service.checking.verdicts import Caller
 from keywright.service.faults import Fault, StorageUnavailable
+from keywright.service.figures.ports import VerdictStore
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
@@ -58,10 +61,11 @@ _DIGEST_BYTES = 67
 _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
+_USER_AGENT = re.compile(r"keywright-python/([0-9A-Za-z.+-]{1,64})")
 
 
-class FeedStore(CheckingStore, SessionStore, Protocol):
-    """The store of verifier sessions, and of the usage that verifiers report."""
+class FeedStore(CheckingStore, SessionStore, VerdictStore, Protocol):
+    """The store of verifier sessions, and of the usage and the verdicts that verifiers report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,7 @@ class UsageBody(BaseModel):
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
     usage: list[UsageRecordBody] = Field(max_length=_MOST_REPORTED)
+    verdicts: list[VerdictCountBody] = Field(default_factory=list, max_length=MOST_REPORTED)
 
 
 class SubscriberInput(Input):
@@ -160,6 +165,7 @@ class FeedRoutes:
         subscriber: ByVerifier,
         query: Query[FeedQuery],
         last_event_id: Annotated[str | None, Field(pattern=CURSOR), HeaderInput()],
+        user_agent: Annotated[str | None, HeaderInput()],
     ) -> Response:
         """Send the changes as they happen, and a beat when there are none."""
         arrived = self._parts.monotonic()
@@ -168,6 +174,7 @@ class FeedRoutes:
             verifier_id=subscriber.verifier.id,
             name=query.name,
             outage_seconds=query.outage_seconds,
+            version=_version_of(user_agent),
         )
         stream = await open_stream(self._parts, session, subscriber.credential_digest, arrived)
         return StreamingResponse(
@@ -191,14 +198,20 @@ class FeedRoutes:
     async def usage(
         self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
     ) -> Response:
-        """Add up the uses that a verifier accepted."""
+        """Add up the uses that a verifier accepted, and its verdicts."""
         body = report.model
         known = await self._parts.store.find_keys([bytes.fromhex(reported.digest) for reported in body.usage])
         now = self._parts.clock()
         found = [_usage_record(known, reported, subscriber.verifier.name, now) for reported in body.usage]
         records = [record for record in found if record is not None]
         await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
+        await self._parts.store.add_verdicts(counts_of(body.verdicts, now), batch_of(body.session, body.batch))
         return Response(status_code=204)
+
+
+def _version_of(user_agent: str | None) -> str | None:
+    match = _USER_AGENT.fullmatch(user_agent or "")
+    return None if match is None else match[1]
 
 
 class _Part(NamedTuple):
@@ -311,7 +324,9 @@ class Stream:
             return None
         missed = None if cursor is None else log.missed(cursor)
         self._position = log.end
-        hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
+        hello = self._event(
+            "hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor, verdicts=True
+        )
         if missed is None:
             # It is unknown which changes were missed. The recent ones are sent to be acknowledged.
             self._cursor = log.cursor

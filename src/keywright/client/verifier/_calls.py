@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import httpx
@@ -23,6 +23,7 @@ from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
 from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
+from keywright.keys.verdict import Code
 
 MOST_LOOK_UPS = 64
 """The number of concurrent look-ups; others wait."""
@@ -91,6 +92,17 @@ class Service:
             raise KeywrightError(
                 f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
             )
+
+
+class Report(NamedTuple):
+    """The content of a usage report: records, and the verdicts by code in the minute of `at`, in epoch seconds."""
+
+    records: Sequence[UsageRecord]
+    at: float
+    verdicts: Mapping[Code, int]
+
+
+NOTHING = Report((), 0.0, {})
 
 
 class _Connecting:
@@ -190,14 +202,19 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
+    async def report(self, session: UUID, batch: int, report: Report) -> None:
         """
-        Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
+        Report usage, at most `MOST_IN_A_REPORT` records, and verdicts; see `error_of` for errors.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
-        repeated when its answer was lost, with the same records and before any newer one.
+        repeated when its answer was lost, with the same content and before any newer one.
         """
-        body = {"session": str(session), "batch": batch, "usage": list(map(_shown, records))}
+        body: dict[str, Any] = {"session": str(session), "batch": batch, "usage": list(map(_shown, report.records))}
+        if report.verdicts:
+            minute = _iso(report.at // 60 * 60)
+            body["verdicts"] = [
+                {"minute": minute, "code": code.value, "count": number} for code, number in report.verdicts.items()
+            ]
         _expect_done(await self._post(_USAGE, body))
 
     async def connected(self) -> None:

@@ -336,7 +336,11 @@ class Checker:
         verdict = visible_to(caller, found)
         if metadata:
             verdict = await self.verification.with_metadata(verdict, caller.share)
-        self._count(caller, verdict, required)
+        if verdict.facts is None:
+            self._count(caller, verdict, required)
+        elif verdict.code is not _VALID:
+            # The verifier decides by these facts, and reports its verdict.
+            self._on_refused(caller, verdict.code, network_of(required.client_ip))
         return verdict
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:

@@ -44,6 +44,8 @@ class Removable(Enum):
     """Changes and their acknowledgements, by the writing of the change. The newest of the old changes stay."""
     SESSIONS = auto()
     """Sessions, by the last moment at which they could use their caches."""
+    VERDICTS = auto()
+    """Verdicts by hour, by the beginning of the hour."""
     PREVIEWS = auto()
     """Revocations of many keys that were never started, by their preview."""
     BULK_REVOCATIONS = auto()

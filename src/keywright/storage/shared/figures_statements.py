@@ -152,17 +152,19 @@ def revocation_delays(dialect: Dialect) -> str:
     First comes a row with the number of revocations, when the report begins, and the time of the database's clock.
     """
     delay = dialect.milliseconds("a.acknowledged_at - ended.noted_at")
-    since = f"{dialect.now} - {dialect.seconds('$1')}"
     return f"""
-        WITH examined AS MATERIALIZED (
-            SELECT seq, type, noted_at FROM changes WHERE noted_at >= {since}
+        WITH clock AS MATERIALIZED (SELECT {dialect.now} AS at),
+        examined AS MATERIALIZED (
+            SELECT seq, type, noted_at FROM changes
+            WHERE noted_at >= (SELECT at - {dialect.seconds("$1")} FROM clock)
             ORDER BY noted_at DESC, seq DESC LIMIT {MOST_CHANGES_READ}
         ),
         ended AS MATERIALIZED (SELECT seq, noted_at FROM examined WHERE type IN ({ENDS})),
         delays AS (SELECT {delay} AS ms FROM ended JOIN acknowledgements a ON a.seq = ended.seq)
         SELECT 0 AS place, CAST(NULL AS bigint) AS ms, (SELECT count(*) FROM ended) AS number, CASE
             WHEN (SELECT count(*) FROM examined) = {MOST_CHANGES_READ} THEN (SELECT min(noted_at) FROM examined)
-            ELSE {since} END AS since, {dialect.now} AS at
+            ELSE at - {dialect.seconds("$1")} END AS since, at
+        FROM clock
         UNION ALL
         SELECT 1, ms, count(*), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz) FROM delays GROUP BY ms
         ORDER BY place

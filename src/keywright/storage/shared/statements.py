@@ -159,6 +159,7 @@ def old_rows(dialect: Dialect) -> Mapping[Removable, tuple[str, str, str]]:
         Removable.REPORTERS: ("usage_reporters", "written_at", ""),
         Removable.USAGE: ("key_hours", "hour", ""),
         Removable.SOURCES: ("secret_sources", "last_seen", ""),
+        Removable.VERDICTS: ("verdict_hours", "hour", ""),
         Removable.PREVIEWS: ("bulk_revocations", "previewed_at", "AND started_at IS NULL"),
         Removable.BULK_REVOCATIONS: ("bulk_revocations", "finished_at", ""),
         Removable.SESSIONS: ("verifier_sessions", "connected_at", f"AND seen_at + {outage} <= {dialect.mark}1"),
