@@ -245,7 +245,7 @@ async def test_rate_limits_that_cannot_be_counted(plane: Plane) -> None:
 
 async def test_facts_come_from_the_database(plane: Plane) -> None:
     """
-    An in-process verifier gets the state in the database, takes nothing of limits, reports its uses and verdicts itself.
+    An in-process verifier gets the state in the database, takes no limits, and reports uses and verdicts itself.
 
     A key that is not found is no key to decide on, so that verdict is the service's.
     """

@@ -94,7 +94,7 @@ class Service:
             )
 
 
-class Report(NamedTuple):
+class VerifierReport(NamedTuple):
     """The content of a usage report: records, and the verdicts by code in the minute of `at`, in epoch seconds."""
 
     records: Sequence[UsageRecord]
@@ -102,7 +102,7 @@ class Report(NamedTuple):
     verdicts: Mapping[Code, int]
 
 
-NOTHING = Report((), 0.0, {})
+NOTHING = VerifierReport((), 0.0, {})
 
 
 class _Connecting:
@@ -202,9 +202,9 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, batch: int, report: Report) -> None:
+    async def report(self, session: UUID, batch: int, report: VerifierReport) -> None:
         """
-        Report usage, at most `MOST_IN_A_REPORT` records, and verdicts; see `error_of` for errors.
+        VerifierReport usage, at most `MOST_IN_A_REPORT` records, and verdicts; see `error_of` for errors.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
         repeated when its answer was lost, with the same content and before any newer one.

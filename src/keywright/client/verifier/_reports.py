@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable
 
 from keywright.client.errors import KeywrightError, Refused
-from keywright.client.verifier._calls import MOST_IN_A_REPORT, NOTHING, Report, ServiceCalls, Timing
+from keywright.client.verifier._calls import MOST_IN_A_REPORT, NOTHING, VerifierReport, ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._tasks import end_tasks
 
@@ -39,7 +39,7 @@ class Reports:
         self._service_knows = False
         # The last batch of usage; it is empty once the service has answered.
         self._batch = 0
-        self._unanswered: Report = NOTHING
+        self._unanswered: VerifierReport = NOTHING
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._send_acknowledgements(), name="keywright acknowledgements"),
@@ -81,7 +81,7 @@ class Reports:
                 await _passes(self._end, self._timing.longest_pause)
 
     async def _send_usage(self) -> None:
-        """Report usage from time to time."""
+        """VerifierReport usage from time to time."""
         while not await _passes(self._end, self._timing.report):
             await self._report_usage()
 
@@ -101,7 +101,7 @@ class Reports:
             pass
 
     async def _report_batch(self) -> bool:
-        """Report one batch, first the unanswered one; tell whether the next one should follow at once."""
+        """VerifierReport one batch, first the unanswered one; tell whether the next one should follow at once."""
         repeated = self._unanswered != NOTHING
         if not repeated:
             self._unanswered = self._next_report()
@@ -116,13 +116,13 @@ class Reports:
         self._unanswered = NOTHING
         return repeated or full
 
-    def _next_report(self) -> Report:
+    def _next_report(self) -> VerifierReport:
         records = self._checker.take_usage(MOST_IN_A_REPORT)
         verdicts = self._checker.take_verdicts(records)
         # A service of a version before refuses what it does not know.
         if not self._checker.counts_verdicts:
             verdicts = {}
-        return Report(records, self._checker.now(), verdicts) if records or verdicts else NOTHING
+        return VerifierReport(records, self._checker.now(), verdicts) if records or verdicts else NOTHING
 
 
 async def _passes(event: asyncio.Event, seconds: float) -> bool:
