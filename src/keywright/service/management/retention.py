@@ -52,6 +52,8 @@ class Retention:
             Removable.REPORTERS: REPORTERS_KEPT,
             Removable.USAGE: self.usage,
             Removable.SOURCES: self.sources,
+            Removable.REFUSALS: self.usage,
+            Removable.REFUSED_SOURCES: self.sources,
             Removable.RECEIPTS: self.receipts,
             Removable.PREVIEWS: PREVIEWS_KEPT,
             Removable.BULK_REVOCATIONS: self.receipts,
