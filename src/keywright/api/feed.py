@@ -20,7 +20,7 @@ from math import inf
 from typing import Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -30,7 +30,7 @@ from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ORIGIN
@@ -103,8 +103,19 @@ class AckBody(BaseModel):
     closed: bool = False
 
 
+def _is_known(code: Code) -> Code:
+    """Refuse `not_found`: nobody's key was presented."""
+    if code is Code.NOT_FOUND:
+        raise ValueError("a text that is no key is reported by nobody")
+    return code
+
+
 class UsageRecordBody(BaseModel):
-    """One usage record, added up by the verifier that accepted the uses."""
+    """
+    One usage record, added up by the verifier that decided: uses, or refusals with one `code`.
+
+    In-process verifiers of earlier versions report uses alone, without a code.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -115,6 +126,7 @@ class UsageRecordBody(BaseModel):
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     count: int = Field(ge=1, le=10**12)
+    code: Annotated[Code, AfterValidator(_is_known)] = Code.VALID
 
 
 class UsageBody(BaseModel):
@@ -191,7 +203,7 @@ class FeedRoutes:
     async def usage(
         self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
     ) -> Response:
-        """Add up the uses that a verifier accepted."""
+        """Add up the uses that a verifier accepted, and its refusals of keys."""
         body = report.model
         known = await self._parts.store.find_keys([bytes.fromhex(reported.digest) for reported in body.usage])
         now = self._parts.clock()
@@ -240,6 +252,7 @@ def _usage_record(
         first_seen=min(reported.first_seen, now),
         last_seen=min(reported.last_seen, now),
         count=reported.count,
+        code=reported.code,
     )
 
 
