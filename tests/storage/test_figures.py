@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from keywright.keys.record import RevocationReason
+from keywright.keys.verdict import Code
 from keywright.service.checking.ports import UsageBatch
 from keywright.service.figures.ports import UnfinishedCount, VerdictCount
 from keywright.service.management.audit_log import EventType
@@ -156,6 +157,22 @@ async def test_top(store: RunningStore) -> None:
     assert top.since == TEN
     earlier = await store.top(READER, since=TEN - HOUR, limit=1)
     assert [(key.name, key.uses) for key in earlier.keys] == [("first", 103)]
+
+
+async def test_top_of_refusals(store: RunningStore) -> None:
+    """Refusals with all codes count beside uses, and keys are in the order of them in a list of their own."""
+    organization = an_organization()
+    made = [new_key(organization, name=name) for name in ("used", "refused", "both")]
+    for each in made:
+        await store.create(each)
+    await used(store, made[0], (TEN, 5))
+    await used(store, made[2], (TEN, 3))
+    for each, code, count in ((made[1], Code.REVOKED, 4), (made[1], Code.EXPIRED, 3), (made[2], Code.REVOKED, 1)):
+        await store.add_usage([an_hourly_usage(each, hour=TEN, count=count, code=code)], a_batch())
+    top = await store.top(READER, since=TEN, limit=2)
+    assert [(key.name, key.uses, key.refusals) for key in top.keys] == [("used", 5, 0), ("both", 3, 1)]
+    assert [(key.name, key.uses, key.refusals) for key in top.refused_keys] == [("refused", 0, 7), ("both", 3, 1)]
+    assert [(each.uses, each.refusals) for each in top.organizations] == [(8, 8)]
 
 
 async def test_top_of_nothing(store: RunningStore) -> None:

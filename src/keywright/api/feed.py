@@ -12,7 +12,6 @@ database itself: the change follower is the only reader, so no change can be los
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from math import inf
 from typing import Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -29,10 +28,10 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.principal import note_source
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
-from keywright.api.verdict_reports import MOST_REPORTED, VerdictCountBody, batch_of, counts_of
+from keywright.api.verifier_reports import batch_of, verdicts_of, version_of
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ORIGIN
@@ -61,7 +60,6 @@ _DIGEST_BYTES = 67
 _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
-_USER_AGENT = re.compile(r"keywright-python/([0-9A-Za-z.+-]{1,64})")
 
 
 class FeedStore(CheckingStore, SessionStore, VerdictStore, Protocol):
@@ -107,8 +105,19 @@ class AckBody(BaseModel):
     closed: bool = False
 
 
+def _is_known(code: Code) -> Code:
+    """Refuse `not_found`: nobody's key was presented."""
+    if code is Code.NOT_FOUND:
+        raise ValueError("a text that is no key is reported by nobody")
+    return code
+
+
 class UsageRecordBody(BaseModel):
-    """One usage record, added up by the verifier that accepted the uses."""
+    """
+    One usage record, added up by the verifier that decided: uses, or refusals with one `code`.
+
+    In-process verifiers of earlier versions report uses alone, without a code.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -119,6 +128,7 @@ class UsageRecordBody(BaseModel):
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     count: int = Field(ge=1, le=10**12)
+    code: Annotated[Code, AfterValidator(_is_known)] = Code.VALID
 
 
 class UsageBody(BaseModel):
@@ -129,7 +139,6 @@ class UsageBody(BaseModel):
     session: UUID
     batch: int = Field(ge=1, lt=_MOST_SEQ)
     usage: list[UsageRecordBody] = Field(max_length=_MOST_REPORTED)
-    verdicts: list[VerdictCountBody] = Field(default_factory=list, max_length=MOST_REPORTED)
 
 
 class SubscriberInput(Input):
@@ -174,7 +183,7 @@ class FeedRoutes:
             verifier_id=subscriber.verifier.id,
             name=query.name,
             outage_seconds=query.outage_seconds,
-            version=_version_of(user_agent),
+            version=version_of(user_agent),
         )
         stream = await open_stream(self._parts, session, subscriber.credential_digest, arrived)
         return StreamingResponse(
@@ -198,20 +207,15 @@ class FeedRoutes:
     async def usage(
         self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
     ) -> Response:
-        """Add up the uses that a verifier accepted, and its verdicts."""
+        """Add up the uses that a verifier accepted, and its refusals of keys."""
         body = report.model
         known = await self._parts.store.find_keys([bytes.fromhex(reported.digest) for reported in body.usage])
         now = self._parts.clock()
         found = [_usage_record(known, reported, subscriber.verifier.name, now) for reported in body.usage]
         records = [record for record in found if record is not None]
         await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
-        await self._parts.store.add_verdicts(counts_of(body.verdicts, now), batch_of(body.session, body.batch))
+        await self._parts.store.add_verdicts(verdicts_of(records, now), batch_of(body.session, body.batch))
         return Response(status_code=204)
-
-
-def _version_of(user_agent: str | None) -> str | None:
-    match = _USER_AGENT.fullmatch(user_agent or "")
-    return None if match is None else match[1]
 
 
 class _Part(NamedTuple):
@@ -253,6 +257,7 @@ def _usage_record(
         first_seen=min(reported.first_seen, now),
         last_seen=min(reported.last_seen, now),
         count=reported.count,
+        code=reported.code,
     )
 
 
@@ -324,9 +329,7 @@ class Stream:
             return None
         missed = None if cursor is None else log.missed(cursor)
         self._position = log.end
-        hello = self._event(
-            "hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor, verdicts=True
-        )
+        hello = self._event("hello", time=self._parts.clock().timestamp(), bound=BOUND_SECONDS, cursor=log.cursor)
         if missed is None:
             # It is unknown which changes were missed. The recent ones are sent to be acknowledged.
             self._cursor = log.cursor

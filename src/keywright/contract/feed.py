@@ -29,8 +29,6 @@ class FeedHello:
     cursor: str
     elapsed: float
     age: float
-    verdicts: bool = False
-    """Whether a usage report may contain verdicts; a service of a version before does not say it"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

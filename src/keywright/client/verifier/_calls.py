@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -92,17 +92,6 @@ class Service:
             raise KeywrightError(
                 f"The verifier's credential must be one that `keywright verifiers create` printed: {self.brand}_vk_..."
             )
-
-
-class VerifierReport(NamedTuple):
-    """The content of a usage report: records, and the verdicts by code in the minute of `at`, in epoch seconds."""
-
-    records: Sequence[UsageRecord]
-    at: float
-    verdicts: Mapping[Code, int]
-
-
-NOTHING = VerifierReport((), 0.0, {})
 
 
 class _Connecting:
@@ -202,20 +191,21 @@ class ServiceCalls:
         body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
         _expect_done(await self._post(_ACK, body))
 
-    async def report(self, session: UUID, batch: int, report: VerifierReport) -> None:
+    async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """
-        VerifierReport usage, at most `MOST_IN_A_REPORT` records, and verdicts; see `error_of` for errors.
+        Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
+
+        A service of an earlier version refuses a report with refusals as a whole: it gets the uses alone.
 
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
-        repeated when its answer was lost, with the same content and before any newer one.
+        repeated when its answer was lost, with the same records and before any newer one.
         """
-        body: dict[str, Any] = {"session": str(session), "batch": batch, "usage": list(map(_shown, report.records))}
-        if report.verdicts:
-            minute = _iso(report.at // 60 * 60)
-            body["verdicts"] = [
-                {"minute": minute, "code": code.value, "count": number} for code, number in report.verdicts.items()
-            ]
-        _expect_done(await self._post(_USAGE, body))
+        head = {"session": str(session), "batch": batch}
+        response = await self._post(_USAGE, {**head, "usage": list(map(_shown, records))})
+        uses = [record for record in records if record.source.code is Code.VALID]
+        if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY and len(uses) < len(records):
+            response = await self._post(_USAGE, {**head, "usage": list(map(_shown, uses))})
+        _expect_done(response)
 
     async def connected(self) -> None:
         """Wait until no connection is being made, so that tasks can be cancelled; takes a bounded time."""
@@ -279,6 +269,7 @@ def _shown(record: UsageRecord) -> dict[str, Any]:
         "first_seen": _iso(record.first),
         "last_seen": _iso(record.last),
         "count": record.uses,
+        **({} if record.source.code is Code.VALID else {"code": record.source.code}),
     }
 
 

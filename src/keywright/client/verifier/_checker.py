@@ -9,7 +9,6 @@ need no special case: the cache expires by itself, and every key is looked up at
 unavailable, too, cached keys count for longer, and such a verdict is marked stale.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from math import inf
 from operator import attrgetter
@@ -125,9 +124,6 @@ class LocalChecker:
         # Of the cache and the rate limits; of the usage book, where it may be taken while the first one is.
         self._lock, self._using = Lock(), Lock()
         self._usage = UsageBook(most_records=2 * MOST_SOURCES)
-        self._refused: Counter[Code] = Counter()
-        self.counts_verdicts = False
-        """Whether the service counts the verdicts of reports."""
         self._cache: DigestCache[CachedKey] = DigestCache(capacity, size_of=attrgetter("size"))
         self._rate_limiter = InMemoryRateLimiter(capacity, share=limit_share)
         # The same time as in `_cache`, the bound added: the hot path compares two numbers.
@@ -161,11 +157,11 @@ class LocalChecker:
     ) -> Verdict | UncachedRequest:
         """Decide from memory alone; give the request back when it takes the service."""
         if len(text) > MAX_LENGTH:
-            return self._not_found()
+            return NOT_FOUND
         try:
             presented = digest_of(text.encode("ascii"))
         except UnicodeEncodeError:
-            return self._not_found()
+            return NOT_FOUND
         now = self.clock()
         if now <= self._fresh_until:
             # Without the lock: this changes nothing, and a key that is dropped meanwhile was cached at `now`.
@@ -174,7 +170,8 @@ class LocalChecker:
                 address, now = packed(client_ip), now + self._epoch
                 told = not with_metadata or known.facts.metadata is not None
                 if told and passes(known, scopes, environment, address, now):
-                    self._note(presented, address, user_agent, now)
+                    if cost:
+                        self._note(presented, address, user_agent, now)
                     return known.verdict
         return self._decide_in_full(
             UncachedRequest(
@@ -248,10 +245,6 @@ class LocalChecker:
             self._cache.synced(since)
             self._fresh_until = max(self._fresh_until, since + BOUND_SECONDS)
 
-    def now(self) -> float:
-        """Give the service's time, in seconds of the epoch."""
-        return self.clock() + self._epoch
-
     def drop(self, digests: Iterable[bytes]) -> None:
         """Invalidate keys that changed."""
         with self._lock:
@@ -292,17 +285,6 @@ class LocalChecker:
         # The records are made here, while other threads go on.
         return list(records)
 
-    def take_verdicts(self, records: Iterable[UsageRecord]) -> dict[Code, int]:
-        """
-        Remove and give the numbers of refusals by code, and the number of the uses of *records* as that of `valid`.
-
-        Answers of the service that were not decided here are left out: the service has counted them.
-        """
-        with self._lock:
-            refused, self._refused = self._refused, Counter()
-        accepted = sum(record.uses for record in records)
-        return dict(refused) | ({_VALID: accepted} if accepted else {})
-
     def _decide_in_full(self, request: UncachedRequest) -> Verdict | UncachedRequest:
         now = self.clock()
         with self._lock:
@@ -313,13 +295,7 @@ class LocalChecker:
                     return request
                 code = judge(known.facts, request.requirements, now + self._epoch)
                 return self._answer(request, known.facts, code, now + self._epoch)
-        return request if is_private_key(request.text, brand=self._brand) else self._not_found()
-
-    def _not_found(self) -> Verdict:
-        """Count a text that is no key, and refuse it."""
-        with self._lock:
-            self._refused[Code.NOT_FOUND] += 1
-        return NOT_FOUND
+        return request if is_private_key(request.text, brand=self._brand) else NOT_FOUND
 
     def _answer(
         self, request: UncachedRequest, facts: KeyFacts, code: Code, now: float, *, stale: bool = False
@@ -335,12 +311,22 @@ class LocalChecker:
             decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), request.cost)
             if not decision.allowed:
                 code = Code.RATE_LIMITED
+        if request.cost:
+            self._add_up(request, code, now)
         if code is _VALID:
-            self._note(request.digest, packed(request.client_ip), request.user_agent, now)
             return Verdict(_VALID, KeyInfo(facts), stale, None, decision.states)
-        self._refused[code] += 1
         explanation = explain(code, facts, request.requirements) if request.explain else None
         return Verdict(code, KeyInfo(facts), stale, explanation, decision.states, decision.retry_after)
+
+    def _add_up(self, request: UncachedRequest, code: Code, now: float) -> None:
+        """Count a use or a refusal."""
+        address, agent = packed(request.client_ip), request.user_agent
+        if code is _VALID:
+            self._note(request.digest, address, agent, now)
+            return
+        with self._using:
+            caller = "", agent_family(agent)
+            self._usage.note_refusal(_UNKNOWN_ID, request.digest, network_number(address), caller, code, now)
 
     def _note(self, digest: bytes, address: int, user_agent: str | None, now: float) -> None:
         """Count a use."""

@@ -113,7 +113,6 @@ class FeedReader:
             # A key that was looked up before the stream may have changed before the stream.
             self._checker.drop_all()
             self._cursor = cursor
-        self._checker.counts_verdicts = hello.verdicts
         off = self._checker.set_time(hello.time, max(0.0, received - self._asked_at - hello.elapsed), received)
         self._log_clock(off)
 

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Awaitable
 
 from keywright.client.errors import KeywrightError, Refused
-from keywright.client.verifier._calls import MOST_IN_A_REPORT, NOTHING, VerifierReport, ServiceCalls, Timing
+from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._tasks import end_tasks
+from keywright.keys.usage_records import UsageRecord
 
 MOST_UNACKNOWLEDGED = 10_000
 """The number of acknowledgements that wait while the service is unavailable; beyond it the oldest are dropped."""
@@ -39,7 +40,7 @@ class Reports:
         self._service_knows = False
         # The last batch of usage; it is empty once the service has answered.
         self._batch = 0
-        self._unanswered: VerifierReport = NOTHING
+        self._unanswered: list[UsageRecord] = []
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._send_acknowledgements(), name="keywright acknowledgements"),
@@ -81,7 +82,7 @@ class Reports:
                 await _passes(self._end, self._timing.longest_pause)
 
     async def _send_usage(self) -> None:
-        """VerifierReport usage from time to time."""
+        """Report usage from time to time."""
         while not await _passes(self._end, self._timing.report):
             await self._report_usage()
 
@@ -101,28 +102,20 @@ class Reports:
             pass
 
     async def _report_batch(self) -> bool:
-        """VerifierReport one batch, first the unanswered one; tell whether the next one should follow at once."""
-        repeated = self._unanswered != NOTHING
+        """Report one batch, first the unanswered one; tell whether the next one should follow at once."""
+        repeated = bool(self._unanswered)
         if not repeated:
-            self._unanswered = self._next_report()
-            if self._unanswered == NOTHING:
+            self._unanswered = self._checker.take_usage(MOST_IN_A_REPORT)
+            if not self._unanswered:
                 return False
             self._batch += 1
         # A repeated batch is unchanged: the service may have counted it, and recognizes its number.
         report = self._calls.report(self._checker.session, self._batch, self._unanswered)
         if not await _is_done(report):
             return False
-        full = len(self._unanswered.records) == MOST_IN_A_REPORT
-        self._unanswered = NOTHING
+        full = len(self._unanswered) == MOST_IN_A_REPORT
+        self._unanswered = []
         return repeated or full
-
-    def _next_report(self) -> VerifierReport:
-        records = self._checker.take_usage(MOST_IN_A_REPORT)
-        verdicts = self._checker.take_verdicts(records)
-        # A service of a version before refuses what it does not know.
-        if not self._checker.counts_verdicts:
-            verdicts = {}
-        return VerifierReport(records, self._checker.now(), verdicts) if records or verdicts else NOTHING
 
 
 async def _passes(event: asyncio.Event, seconds: float) -> bool:

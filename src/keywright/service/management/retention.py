@@ -54,6 +54,8 @@ class Retention:
             Removable.REPORTERS: REPORTERS_KEPT,
             Removable.USAGE: self.usage,
             Removable.SOURCES: self.sources,
+            Removable.REFUSALS: self.usage,
+            Removable.REFUSED_SOURCES: self.sources,
             Removable.RECEIPTS: self.receipts,
             Removable.VERDICTS: VERDICTS_KEPT,
             Removable.PREVIEWS: PREVIEWS_KEPT,

@@ -40,6 +40,10 @@ class Removable(Enum):
     """Uses by hour, by the beginning of the hour."""
     SOURCES = auto()
     """Sources of secrets, by the last use from them."""
+    REFUSALS = auto()
+    """Refusals by hour, by the beginning of the hour."""
+    REFUSED_SOURCES = auto()
+    """Sources of refusals, by the last one from them."""
     RECEIPTS = auto()
     """Changes and their acknowledgements, by the writing of the change. The newest of the old changes stay."""
     SESSIONS = auto()
