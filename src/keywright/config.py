@@ -181,7 +181,7 @@ class Settings(DatabaseSettings):
     )
     keep_sources_days: int = _kept(
         90,
-        "a network and user agent that used a key, or was refused, is kept after its last time; these are personal data",
+        "a network and user agent that used a key, or was refused, is kept after the last time; it is personal data",
     )
     keep_receipts_days: int = _kept(90, "revocation receipts are kept, with the acknowledgements of every process")
     keep_sessions_days: int = _kept(
