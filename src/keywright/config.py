@@ -180,8 +180,7 @@ class Settings(DatabaseSettings):
         90, "the uses and refusals of keys by hour are kept: a quarter of a year, for a report of it"
     )
     keep_sources_days: int = _kept(
-        90,
-        "a network and user agent that used a key, or was refused, is kept after the last time; it is personal data",
+        90, "a network and user agent that used a key, or was refused, is kept after the last time: personal data"
     )
     keep_receipts_days: int = _kept(90, "revocation receipts are kept, with the acknowledgements of every process")
     keep_sessions_days: int = _kept(
