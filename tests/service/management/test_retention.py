@@ -139,6 +139,7 @@ async def test_everything_has_its_age() -> None:
     await tasks_of(store, Retention()).purge()
     assert set(dict(store.purged)) == {
         Removable.ANSWERS,
+        Removable.VERDICTS,
         Removable.CONSOLE_SESSIONS,
         Removable.REPORTERS,
         Removable.PREVIEWS,
