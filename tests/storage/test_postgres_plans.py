@@ -215,7 +215,7 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
 
 
 async def test_the_most_used(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """The plan that is kept for the most used keys reads counts by the index on the hour, and no table of them whole."""
+    """The plan that is kept for the most used keys reads counts by the index on the hour alone."""
     plan = await _plan(connection, figures_sql.top(sql.DIALECT))
     assert "key_hours_latest_idx" in plan, plan
     assert "key_refusals_latest_idx" in plan, plan
