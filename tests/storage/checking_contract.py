@@ -22,7 +22,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
-from keywright.service.management.ports import UsageCount, NewApiKey, Outcome, Rotations, Source, Usage
+from keywright.service.management.ports import NewApiKey, Outcome, Rotations, Source, Usage, UsageCount
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate

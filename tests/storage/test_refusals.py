@@ -9,7 +9,7 @@ import pytest
 
 from keywright.keys.verdict import Code
 from keywright.service.checking.ports import HourlyUsage
-from keywright.service.management.ports import UsageCount, KeyFilter, NewApiKey, RefusedSource, Usage
+from keywright.service.management.ports import KeyFilter, NewApiKey, RefusedSource, Usage, UsageCount
 from keywright.storage.engine import RunningStore
 from tests.storage.checking_making import HOUR, TODAY, a_batch, an_hourly_usage
 from tests.storage.making import NOON, Database, a_rotation, an_organization, new_id, new_key

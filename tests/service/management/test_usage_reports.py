@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.management.ports import UsageCount, Usage
+from keywright.service.management.ports import Usage, UsageCount
 from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from keywright.service.management.ports import SECRETS_PER_PAGE, UsageCount, Usage, UsageStore
+from keywright.service.management.ports import SECRETS_PER_PAGE, Usage, UsageCount, UsageStore
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 from keywright.service.turns import Turns

@@ -9,7 +9,7 @@ from uuid import UUID
 from keywright.keys.record import Secret
 from keywright.service.change_feed import Change
 from keywright.service.checking.ports import HourlyUsage
-from keywright.service.management.ports import UsageCount, RefusedSource, Source, Usage
+from keywright.service.management.ports import RefusedSource, Source, Usage, UsageCount
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared.readers import Decoding, KeyReader, column_names

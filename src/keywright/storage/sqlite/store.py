@@ -25,7 +25,7 @@ from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import UsageCount, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer, UsageCount
 from keywright.service.management.task_ports import Removable
 from keywright.service.operator.ports import BulkRevocation
 from keywright.service.verifiers import Verifier
