@@ -339,6 +339,34 @@ class Checker:
         self._count(caller, verdict, required)
         return verdict
 
+    async def facts_of(
+        self, caller: Caller, digests: Sequence[bytes], *, metadata: bool = False
+    ) -> Sequence[KeyVerdict]:
+        """
+        Give the facts of keys, read from the database, to a process that checks keys itself; nothing is counted.
+
+        Args:
+            caller: Whose turns the look-ups take.
+            digests: The digests of the secrets.
+            metadata: As for `check`.
+
+        Returns:
+            In the order of *digests*; `not_found` without facts for a digest that is no secret's.
+
+        Raises:
+            Overloaded: Too many look-ups of the caller wait.
+            StorageUnavailable: The database cannot be reached.
+        """
+        share, verification = caller.share, self.verification
+        found = await asyncio.gather(*[verification.find(digest, share, shared=False) for digest in digests])
+        verdicts = [self._verdict_on(facts, digest) for digest, facts in zip(digests, found, strict=True)]
+        if not metadata:
+            return verdicts
+        return [await verification.with_metadata(verdict, share) for verdict in verdicts]
+
+    def _verdict_on(self, facts: KeyFacts | None, digest: bytes) -> KeyVerdict:
+        return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, NO_REQUIREMENTS, self.clock()), facts, digest)
+
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
         exceeded = self._failures.exceeded(caller, address, self.monotonic())
