@@ -20,13 +20,6 @@ from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
 _RENAMED = MappingProxyType({"cached_keys": "cache_mib", "known_keys": "cache_mib"})
-_REQUIRED = MappingProxyType(
-    {
-        "KEYWRIGHT_AUDIENCE": "the identifier of your API in Auth0",
-        "KEYWRIGHT_URL": "the address of the service",
-        "KEYWRIGHT_VERIFIER": "the credential that `keywright verifiers create` printed",
-    }
-)
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -401,7 +394,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{message}."
     name = f"{PREFIX}{str(first['loc'][0]).upper()}"
     if first["type"] == "missing":
-        return f"{name} is required: {_REQUIRED[name]}."
+        return f"{name} is required: {values.REQUIRED[name]}."
     if name == "KEYWRIGHT_PORT":
         message += " (Kubernetes sets this variable for a service called keywright; use enableServiceLinks: false)"
     return f"{name}: {message[0].lower()}{message[1:]}."

@@ -9,6 +9,7 @@ from keywright.api.feed import PREFIX, ByVerifier
 from keywright.api.http.bodies import Body
 from keywright.api.http.routing import operation
 from keywright.api.verify import bodies
+from keywright.service.checking.key_facts import facts_of
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 
@@ -46,7 +47,7 @@ class KeyFactsRoutes:
         caller = Caller(verifier.name, verifier, None)
         metadata = bool(body.include)
         digests = [bytes.fromhex(text) for text in body.digests]
-        found = await self._checker.facts_of(caller, digests, metadata=metadata)
+        found = await facts_of(self._checker, caller, digests, metadata=metadata)
         results = b",".join(bodies.write(verdict, facts=True) for verdict in found)
         headers = {"Cache-Control": "no-store"}
         return Response(b'{"results":[%b]}' % results, media_type="application/json", headers=headers)
