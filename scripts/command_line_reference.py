@@ -33,8 +33,8 @@ _ENVIRONMENT = """
 ## Environment variables
 
 `keywright keys` reads `KEYWRIGHT_URL`, `KEYWRIGHT_TOKEN` and `KEYWRIGHT_ALLOW_HTTP`, and none of the service's
-settings. Every other command reads those [settings](configuration.md) that concern it. What the command line says goes
-before the environment.
+settings; `keywright agent` reads [its own](configuration.md#the-agent). Every other command reads those
+[settings](configuration.md) that concern it. What the command line says goes before the environment.
 
 `keywright dev` writes `.keywright-dev/env`, which only its owner can read: `KEYWRIGHT_URL`, `KEYWRIGHT_TOKEN` (a token
 of the organization Acme), `KEYWRIGHT_VERIFIER` and `KEYWRIGHT_DATABASE_URL`. In its folder, `keywright keys` uses the

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from keywright.agent.settings import AgentSettings
 from keywright.config import PREFIX, Settings
 from keywright.config_values import secret_names
 
@@ -35,6 +36,13 @@ Each secret may come from a file instead, whose path is in the variable of the s
 {secrets}. One line end at the end of the file is left out. With both variables
 set, the start is refused. `keywright serve --host`, `--port` and `--workers` go before the variables of the same name.
 
+## The agent
+
+[`keywright agent`](../operate/agent.md) reads these and no others; each secret from a file, too:
+
+| variable | meaning | default |
+|---|---|---|
+{agent}
 ## The command line as a client
 
 `keywright keys` calls a running service and reads none of the above:
@@ -51,7 +59,8 @@ set, the start is refused. `keywright serve --host`, `--port` and `--workers` go
 def reference() -> str:
     """Write the page."""
     rows = [_row(name, field) for name, field in Settings.model_fields.items()]
-    return f"{_HEAD}{''.join(rows)}{_TAIL.format(secrets=_secrets())}"
+    agent = [_row(name, field) for name, field in AgentSettings.model_fields.items()]
+    return f"{_HEAD}{''.join(rows)}{_TAIL.format(secrets=_secrets(), agent=''.join(agent))}"
 
 
 def _secrets() -> str:

@@ -101,9 +101,10 @@ class LiveService:
     def await_ready(self) -> None:
         """Wait until `/readyz` says that it keeps its promises."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (answer := httpx.get(f"{self.base_url}/readyz", trust_env=False)).status_code != 200:
-            assert time.monotonic() < deadline, answer.text
-            time.sleep(0.02)
+        with client_of(self) as client:
+            while (answer := client.get("/readyz")).status_code != 200:
+                assert time.monotonic() < deadline, answer.text
+                time.sleep(0.02)
 
     def workers(self) -> list[psutil.Process]:
         """Find its worker processes; beside them, Python keeps a process that tracks what they share."""
@@ -166,7 +167,6 @@ def start_service(
         AssertionError: It ended, or did not answer in time; the message is its log.
     """
     folder = Path(tempfile.mkdtemp(prefix="keywright-live-"))
-    log_path = folder / "log"
     settings = {
         "KEYWRIGHT_PORT": "0",
         "KEYWRIGHT_METRICS": "127.0.0.1:0",
@@ -174,9 +174,26 @@ def start_service(
         "KEYWRIGHT_DATABASE_URL": f"sqlite:///{folder}/keywright.db",
         **env,
     }
+    return _started(["serve", *arguments], settings, folder, launch)
+
+
+def start_agent(env: Mapping[str, str], *, launch: Launch = spawn) -> LiveService:
+    """
+    Start an agent and wait until it answers; `base_url` is that of a Unix socket where it listens on one.
+
+    Args:
+        env: Settings by variable name; unless set here, the port is a free one.
+        launch: How it is started; by default as its users do.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="keywright-agent-"))
+    return _started(["agent"], {"KEYWRIGHT_AGENT_LISTEN": "127.0.0.1:0", **env}, folder, launch)
+
+
+def _started(command: list[str], settings: Mapping[str, str], folder: Path, launch: Launch) -> LiveService:
+    log_path = folder / "log"
     log_path.touch()
-    process = launch(["serve", *arguments], clean_environment(settings), log_path)
-    service = LiveService("", None, settings["KEYWRIGHT_DATABASE_URL"], process, folder, log_path)
+    process = launch(command, clean_environment(settings), log_path)
+    service = LiveService("", None, settings.get("KEYWRIGHT_DATABASE_URL", ""), process, folder, log_path)
     _running.add(service)
     try:
         _wait_until_it_answers(service)
@@ -192,11 +209,19 @@ def _wait_until_it_answers(service: LiveService) -> None:
         ready = next((line for line in service.log() if line.get("event") == "ready"), None)
         if ready is not None:
             service.base_url, service.metrics_url = ready["url"], ready["metrics"]
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{service.base_url}/livez", trust_env=False).status_code == 200:
+            with contextlib.suppress(httpx.TransportError), client_of(service) as client:
+                if client.get("/livez").status_code == 200:
                     return
         time.sleep(0.02)
     raise AssertionError(f"the service did not come up:\n{service.log_path.read_text()}")
+
+
+def client_of(service: LiveService, **options: Any) -> httpx.Client:
+    """Make a client whose requests go to the service, over its Unix socket where it has one."""
+    if not service.base_url.startswith("unix:"):
+        return httpx.Client(base_url=service.base_url, trust_env=False, timeout=20, **options)
+    transport = httpx.HTTPTransport(uds=service.base_url.removeprefix("unix:"))
+    return httpx.Client(base_url="http://agent", transport=transport, trust_env=False, timeout=20, **options)
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from keywright import telemetry
+from keywright.agent.settings import AgentSettings
 from keywright.api.http.problems import PROBLEMS
 from keywright.app import create_app
 from keywright.cli.application import app as command_line
@@ -237,8 +238,9 @@ def test_what_is_typed_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):(?!=)", read("Makefile"), re.MULTILINE))
     makes = [*re.findall(r"^make ([a-z ]+)", text, re.MULTILINE), *re.findall(r"`make ([a-z ]+)`", text)]
     assert {target for words in makes for target in words.split()} <= targets
-    files = {f"{PREFIX}{name.upper()}_FILE" for name in secret_names(Settings)}
-    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OF_THE_CLIENT | files
+    kinds = (Settings, AgentSettings)
+    files = {f"{PREFIX}{name.upper()}_FILE" for kind in kinds for name in secret_names(kind)}
+    settings = {f"{PREFIX}{name.upper()}" for kind in kinds for name in kind.model_fields} | OF_THE_CLIENT | files
     assert set(re.findall(r"\bKEYWRIGHT_[A-Z_]*[A-Z]\b", text)) <= settings
 
 

@@ -17,6 +17,7 @@ from keywright.api.health import HealthRoutes, MetricsRoutes
 from keywright.api.http.access_log import AccessLog
 from keywright.api.http.connections import Connections
 from keywright.api.http.routing import Front, Routes, Trust
+from keywright.api.key_facts import KeyFactsRoutes
 from keywright.api.keys.events import EventRoutes
 from keywright.api.keys.options import OptionsRoutes
 from keywright.api.keys.rotation import RotationRoutes
@@ -151,7 +152,7 @@ def _others(settings: Settings, plugs: Plugs, checking: CheckingParts, documente
     )
     document = _document_routes(settings, documented)
     metrics = [MetricsRoutes()] if settings.metrics == "path" else []
-    return [FeedRoutes(checking.feed), health, *document, *metrics]
+    return [FeedRoutes(checking.feed), KeyFactsRoutes(checking.checker), health, *document, *metrics]
 
 
 def _operator_groups(

@@ -21,7 +21,7 @@ from keywright.service.principal import OrganizationFormat, PermissionPolicy
 PREFIX = "KEYWRIGHT_"
 _RENAMED = MappingProxyType({"cached_keys": "cache_mib", "known_keys": "cache_mib"})
 
-Kind = TypeVar("Kind", bound="DatabaseSettings")
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def _kept(days: int, what: str) -> Any:
@@ -351,12 +351,12 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: A setting is missing, malformed or weak, or has an old name.
     """
-    return _validated(Settings, overrides)
+    return validated(Settings, overrides)
 
 
 def load_dev(**overrides: Any) -> DevSettings:
     """Read the settings of `keywright dev`, as `load` does."""
-    return _validated(DevSettings, overrides)
+    return validated(DevSettings, overrides)
 
 
 def load_database() -> DatabaseSettings:
@@ -366,10 +366,11 @@ def load_database() -> DatabaseSettings:
     Raises:
         SettingsError: One of these settings is malformed.
     """
-    return _validated(DatabaseSettings, {})
+    return validated(DatabaseSettings, {})
 
 
-def _validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
+def validated(kind: type[Kind], overrides: Mapping[str, Any]) -> Kind:
+    """Read the settings of a kind, as `load` does."""
     named = {name.upper(): value for name, value in os.environ.items()}
     given = {name.removeprefix(PREFIX).lower(): value for name, value in named.items() if name.startswith(PREFIX)}
     for old in given.keys() & _RENAMED.keys() if issubclass(kind, Settings) else ():
@@ -393,7 +394,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{message}."
     name = f"{PREFIX}{str(first['loc'][0]).upper()}"
     if first["type"] == "missing":
-        return f"{name} is required: the identifier of your API in Auth0."
+        return f"{name} is required: {values.REQUIRED[name]}."
     if name == "KEYWRIGHT_PORT":
         message += " (Kubernetes sets this variable for a service called keywright; use enableServiceLinks: false)"
     return f"{name}: {message[0].lower()}{message[1:]}."

@@ -29,6 +29,14 @@ _PUBLIC_URL = re.compile(r"https?://[^/\s@?#]+(/[^\s@?#]*)?")
 _METRICS = re.compile(r"off|path|(\[[0-9a-f:.]+\]|[^:\s/]+):(?P<port>[0-9]{1,5})", re.IGNORECASE)
 MAX_PORT = 65535
 LEAST_CLIENT_SECRET = 16
+REQUIRED = MappingProxyType(
+    {
+        "KEYWRIGHT_AUDIENCE": "the identifier of your API in Auth0",
+        "KEYWRIGHT_URL": "the address of the service",
+        "KEYWRIGHT_VERIFIER": "the credential that `keywright verifiers create` printed",
+    }
+)
+"""What the settings without a default are."""
 _LONGEST_SECRET = 64 * 1024
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.live import LiveService, clean_environment
+from tests.live import LiveService, clean_environment, client_of
 
 VERIFY = "/api/v2/api-keys/verify"
 BATCH = f"{VERIFY}/batch"
@@ -42,7 +42,7 @@ class Verifier:
     def __init__(self, service: LiveService, authorization: str | None) -> None:
         self.service = service
         headers = {} if authorization is None else {"Authorization": authorization}
-        self.http = httpx.Client(base_url=service.base_url, headers=headers, trust_env=False, timeout=20)
+        self.http = client_of(service, headers=headers)
 
     def ask(self, key: str, *, facts: bool = False, **more: Any) -> httpx.Response:
         """Ask for the verdict on *key*; *more* are the other members of the body."""

@@ -14,6 +14,7 @@ from keywright.keys.usage import UsageBook, hour_of
 from keywright.keys.usage_records import UsageSource
 from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.checking.failure_limit import FailureLimit
+from keywright.service.checking.key_facts import facts_of
 from keywright.service.checking.verdicts import Caller, KeyVerdict
 from keywright.service.checking.verification import Verification
 from keywright.service.faults import LimitsUnavailable, StorageUnavailable
@@ -311,6 +312,30 @@ async def test_facts_come_from_the_database(plane: Plane) -> None:
     assert plane.limiter.asked == []
     assert len(plane.usage) == 0
     assert await plane.counted() == {"not_found": 1}
+
+
+# Agents
+
+
+async def test_facts_by_digest(plane: Plane) -> None:
+    """An agent gets the facts of many keys, each looked up once, in its order, and nothing is counted."""
+    plane.key(rate_limits=LIMITS)
+    found = await facts_of(plane.checker, CALLER, [DIGEST, b"?" * 32, DIGEST])
+    assert [verdict.facts for verdict in found] == [plane.store.facts[DIGEST], None, plane.store.facts[DIGEST]]
+    assert [verdict.code for verdict in found] == [Code.VALID, Code.NOT_FOUND, Code.VALID]
+    assert plane.store.look_ups == 2
+    assert await plane.counted() == {}
+    assert len(plane.usage) == 0
+
+
+async def test_facts_by_digest_with_metadata(plane: Plane) -> None:
+    """Metadata that is too long for the facts is read where it is asked for."""
+    plane.key(metadata=None)
+    plane.store.metadata[DIGEST] = text = '{"a":"long"}'
+    for metadata, expected in ((False, None), (True, text)):
+        (found,) = await facts_of(plane.checker, CALLER, [DIGEST], metadata=metadata)
+        assert found.facts is not None
+        assert found.facts.metadata == expected
 
 
 # Metadata

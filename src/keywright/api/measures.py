@@ -19,7 +19,8 @@ class Measures:
 
     Args:
         followed_since: When the last complete reading of the changes began, by *monotonic*; None before the first.
-        keys_age: The age of the issuer's signing keys in seconds; None before the first fetch.
+        keys_age: The age of the issuer's signing keys in seconds, None before the first fetch; None where no tokens are
+            verified.
         connections: The connections of the process.
         monotonic: Reads a clock, in seconds.
     """
@@ -28,7 +29,7 @@ class Measures:
         self,
         *,
         followed_since: Callable[[], float | None],
-        keys_age: Callable[[], float | None],
+        keys_age: Callable[[], float | None] | None,
         connections: Connections,
         monotonic: Seconds,
     ) -> None:
@@ -54,12 +55,14 @@ class Measures:
     def write(self) -> None:
         """Write the state, and what the meters of the process have counted."""
         now = self._monotonic()
-        since, age = self._followed_since(), self._keys_age()
+        since = self._followed_since()
         # What never happened is as old as the process.
         lag = now - (self._began if since is None else since)
         telemetry.feed_lag_seconds.set(lag)
         telemetry.outage.set(lag > BOUND_SECONDS)
-        telemetry.key_set_age_seconds.set(now - self._began if age is None else age)
+        if self._keys_age is not None:
+            age = self._keys_age()
+            telemetry.key_set_age_seconds.set(now - self._began if age is None else age)
         telemetry.open_connections.set(self._connections.number())
         telemetry.fold()
 

@@ -8,6 +8,7 @@ import click
 
 from keywright import __version__
 from keywright.cli import option_types
+from keywright.cli.agent import agent
 from keywright.cli.audit import audit
 from keywright.cli.commands import Group
 from keywright.cli.console import console
@@ -54,6 +55,7 @@ def doctor(as_json: bool) -> None:
     run(as_json=as_json)
 
 
+app.add_command(agent)
 app.add_command(dev)
 app.add_command(migrate)
 app.add_command(keys)

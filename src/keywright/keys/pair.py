@@ -10,8 +10,6 @@ from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, NamedTuple, NoReturn, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from keywright.keys import format as text_format
 from keywright.keys.format import Kind, Parts, digest
 
@@ -125,6 +123,9 @@ def mint(seed: bytes, *, brand: str, environment: str) -> KeyPair:
         ValueError: One of them is not of the format.
     """
     private = PrivateKey(Parts(Kind.PRIVATE, brand, environment, seed))
+    # Not at the top: who only checks keys needs no OpenSSL, which takes 6 MiB and a tenth of a second to import.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     return KeyPair(private, PublicKey(public, brand, environment))
 

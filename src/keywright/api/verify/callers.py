@@ -1,6 +1,7 @@
 """The callers of checks: a verifier by its own credential, or a service by a token with `verify:api_keys`."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from keywright.api.http.principal import bearer_of
 from keywright.keys.format import digest_of
@@ -11,6 +12,21 @@ from keywright.service.principal import Permission
 from keywright.service.verifiers import Verifier, Verifiers
 
 _NOT_A_VERIFIER = "The verifier credential is unknown or was revoked."
+
+
+class KnownCallers(Protocol):
+    """Recognizes the callers of checks. Where it is `anonymous`, a request needs no credential."""
+
+    verifiers: Verifiers
+    anonymous: bool
+
+    async def recognize(self, authorization: Sequence[str], /) -> Caller:
+        """Recognize the caller of a request by the values of all `Authorization` headers; see `Callers.recognize`."""
+        ...
+
+    def cached_verifier(self, credential: bytes, at: float) -> Verifier | None:
+        """Give the cached verifier with this credential; see `Callers.cached_verifier`."""
+        ...
 
 
 class Callers:
@@ -25,6 +41,7 @@ class Callers:
 
     def __init__(self, verifiers: Verifiers, authenticator: Authenticator, *, brand: str) -> None:
         self.verifiers = verifiers
+        self.anonymous = False
         self._authenticator = authenticator
         self._prefix = f"{brand}_vk_"
         self._prefix_bytes = self._prefix.encode()

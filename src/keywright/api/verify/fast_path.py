@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from keywright import telemetry
 from keywright.api.http.bodies import MAX_BODY_BYTES
 from keywright.api.verify.bodies import NOT_FOUND, PlainRequest, read_plain, write_accepted
-from keywright.api.verify.callers import Callers
+from keywright.api.verify.callers import KnownCallers
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.request_head import LONGEST_HEAD, read_verify_head
@@ -64,7 +64,7 @@ class FastPath:
         forward_auth: Answers proxies; None without forward authentication.
     """
 
-    def __init__(self, checker: Checker, callers: Callers, forward_auth: ForwardAuth | None = None) -> None:
+    def __init__(self, checker: Checker, callers: KnownCallers, forward_auth: ForwardAuth | None = None) -> None:
         self._checker = checker
         self._callers = callers
         self._forward_auth = forward_auth
@@ -174,7 +174,7 @@ class FastPath:
     def _read_head(self, head: bytes) -> RequestHead | None:
         if not head.startswith(FIRST_LINE):
             return None
-        found = read_verify_head(head, len(FIRST_LINE))
+        found = read_verify_head(head, len(FIRST_LINE), anonymous=self._callers.anonymous)
         if found is None or not 0 < found.length <= MAX_BODY_BYTES:
             return None
         removals = self._verifiers.removals

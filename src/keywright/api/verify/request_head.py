@@ -53,8 +53,12 @@ _FIELDS = (
     first(b"p", other=b"roxy-connection:"),
     first(b"k", other=b"eywright-facts:"),
 )
-_ALL = b"".join(rb"(?(%d)|(?!))" % group for group in (_HOST, _BEARER, _TYPE, _LENGTH))
+_ALL, _ALL_BUT_BEARER = (
+    b"".join(rb"(?(%d)|(?!))" % group for group in groups)
+    for groups in ((_HOST, _BEARER, _TYPE, _LENGTH), (_HOST, _TYPE, _LENGTH))
+)
 _HEAD = re.compile(rb"(?:%b)+%b\r\n" % (b"|".join(_FIELDS), _ALL))
+_ANONYMOUS_HEAD = re.compile(rb"(?:%b)+%b\r\n" % (b"|".join(_FIELDS), _ALL_BUT_BEARER))
 
 
 class VerifyHead(NamedTuple):
@@ -64,19 +68,20 @@ class VerifyHead(NamedTuple):
     length: int
 
 
-def read_verify_head(head: bytes, begin: int) -> VerifyHead | None:
+def read_verify_head(head: bytes, begin: int, *, anonymous: bool = False) -> VerifyHead | None:
     """
     Read the headers of a request to `/verify`.
 
     Args:
         head: A whole head.
         begin: Where its headers begin.
+        anonymous: Whether it needs no credential, which is empty then.
 
     Returns:
         None where the head is not plain.
     """
-    found = _HEAD.fullmatch(head.lower(), begin)
+    found = (_ANONYMOUS_HEAD if anonymous else _HEAD).fullmatch(head.lower(), begin)
     if found is None:
         return None
     at, end = found.span(_BEARER)
-    return VerifyHead(head[at:end], int(found[_LENGTH]))
+    return VerifyHead(head[at:end] if at >= 0 else b"", int(found[_LENGTH]))

@@ -20,7 +20,7 @@ from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import Front
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.batch import Batches
-from keywright.api.verify.callers import Callers
+from keywright.api.verify.callers import KnownCallers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -82,7 +82,7 @@ class ServiceApp(Front):
         self,
         app: ASGIApp,
         checker: Checker,
-        callers: Callers,
+        callers: KnownCallers,
         *,
         forward_auth: ForwardAuth | None = None,
         fast_path: FastPath | None = None,
@@ -101,7 +101,7 @@ class ServiceApp(Front):
 class _Verifications:
     """Answers single verifications and batches."""
 
-    def __init__(self, checker: Checker, callers: Callers) -> None:
+    def __init__(self, checker: Checker, callers: KnownCallers) -> None:
         self._checker = checker
         self._callers = callers
         self._batches = Batches(checker)

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 import httpx
 
+from keywright.agent.settings import AgentSettings
 from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
 from keywright.cli.server import listening
@@ -12,9 +13,15 @@ from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
 from keywright.config_values import secret_names
 
-# Settings of `keywright keys` and of API servers, which call the service; the service does not read them.
-_OF_THE_CLIENT = frozenset(
-    {"KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_TOKEN_FILE", "KEYWRIGHT_VERIFIER", "KEYWRIGHT_ALLOW_HTTP"}
+# Settings of `keywright keys`, of API servers and of agents, which call the service; the service does not read them.
+_OF_CLIENTS = frozenset(
+    {
+        "KEYWRIGHT_URL",
+        "KEYWRIGHT_TOKEN",
+        "KEYWRIGHT_TOKEN_FILE",
+        *(f"{PREFIX}{name.upper()}" for name in AgentSettings.model_fields),
+        *(f"{PREFIX}{name.upper()}_FILE" for name in secret_names(AgentSettings)),
+    }
 )
 _OF_KUBERNETES = ("KEYWRIGHT_SERVICE_", "KEYWRIGHT_PORT_")
 
@@ -36,7 +43,7 @@ def check(settings: Settings) -> list[CheckResult]:
 def unknown_variables(names: Iterable[str]) -> list[CheckResult]:
     """Warn about variables with the prefix that are no settings: usually typing errors, which have no effect."""
     settings = [*Settings.model_fields, *(f"{name}_file" for name in secret_names(Settings))]
-    known = {f"{PREFIX}{name.upper()}" for name in settings} | _OF_THE_CLIENT
+    known = {f"{PREFIX}{name.upper()}" for name in settings} | _OF_CLIENTS
     strange = sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
     return [_unknown(name, known) for name in strange]
 

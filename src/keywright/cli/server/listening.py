@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import socket
+from pathlib import Path
 
 BACKLOG = 2048
 # The system keeps twice this much of an answer that is not read, and up to 4 MB without a limit.
@@ -38,6 +39,39 @@ def listen(host: str, port: int) -> socket.socket:
         return listener
     except (OSError, UnicodeError) as error:
         raise CannotListen(f"Cannot listen on {shown(host, port)}: {reason(error)}.") from None
+
+
+def listen_unix(path: str) -> socket.socket:
+    """
+    Listen on a Unix socket with the mode 0660; one that nobody listens on any more is replaced.
+
+    Raises:
+        CannotListen: Another process listens on it, something else is at that place, or the folder does not allow it.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        # Between bind and chmod it would have the mode of the process.
+        former = os.umask(0o117)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(former)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(f"Cannot listen on unix:{path}: {reason(error)}.") from None
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    if not Path(path).is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink(missing_ok=True)
 
 
 def allow_many_connections() -> None:

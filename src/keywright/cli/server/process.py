@@ -4,7 +4,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -15,20 +15,41 @@ from keywright.cli.server.workers import Supervisor
 from keywright.config import Settings
 
 
+class ServerSettings(Protocol):
+    """The settings of a server that do not depend on what it answers."""
+
+    @property
+    def log_level(self) -> str:
+        """The lowest level that is logged."""
+
+    @property
+    def shutdown_seconds(self) -> int:
+        """How long requests in progress may take to finish."""
+
+
 def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
+    """Answer requests of the service in this process; see `run_app`."""
+    from keywright import app as application
+
+    return run_app(application.create_app(settings), settings, listener, on_ready=on_ready)
+
+
+def run_app(
+    app: Callable[..., Any], settings: ServerSettings, listener: socket.socket, *, on_ready: Callable[[], object]
+) -> bool:
     """
     Answer requests in this process until SIGTERM or SIGINT; requests in progress finish.
 
     Args:
+        app: Answers the requests.
+        settings: Of the server.
         listener: A listening socket.
         on_ready: Called when the process answers requests.
 
     Returns:
         Whether the start succeeded.
     """
-    from keywright import app as application
-
-    server = _Server(_config(application.create_app(settings), settings), on_ready)
+    server = _Server(_config(app, settings), on_ready)
     try:
         server.run(sockets=[listener])
     except SystemExit as end:
@@ -68,7 +89,7 @@ class _Config(uvicorn.Config):
 
 def _config(
     app: Callable[..., Any] | str,
-    settings: Settings,
+    settings: ServerSettings,
     *,
     http: str = "keywright.api.server.first_sight:FirstSightProtocol",
     **processes: Any,

@@ -1,7 +1,7 @@
 """Reads the answers to a verification, and turns every other answer into an error."""
 
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import inf
@@ -13,7 +13,15 @@ import msgspec
 from keywright.client._answers import error_of, not_keywright, read_retry_after
 from keywright.client.errors import CredentialRefused, KeywrightError, Refused, ServiceUnavailable
 from keywright.client.verifier._verdicts import KeyInfo, Verdict
-from keywright.contract import ContractError, FactsResponse, LimitStateResponse, VerifiedKey, VerifyResponse, read
+from keywright.contract import (
+    BatchResponse,
+    ContractError,
+    FactsResponse,
+    LimitStateResponse,
+    VerifiedKey,
+    VerifyResponse,
+    read,
+)
 from keywright.keys.addresses import canonical_network, read_networks
 from keywright.keys.bounded import BoundedDict
 from keywright.keys.cache import weight_of
@@ -35,6 +43,13 @@ class _Facts:
     """All facts of an answer by name, also those that this version does not know."""
 
     facts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _ManyFacts:
+    """The facts of several answers."""
+
+    results: tuple[_Facts, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,28 @@ def read_answer(response: httpx.Response) -> Answer:
         return _answer(read(VerifyResponse, response.content), read(_Facts, response.content))
     except ContractError as error:
         raise ServiceUnavailable(str(not_keywright(response, str(error)))) from None
+
+
+def read_facts(response: httpx.Response, digests: Sequence[bytes]) -> dict[bytes, KeyFacts]:
+    """
+    Read the facts of keys, by the digests that were asked for; one without a key is left out.
+
+    Raises:
+        CredentialRefused: The service does not accept the verifier.
+        ServiceUnavailable: The answer has no facts, or some that this version cannot judge.
+    """
+    if response.status_code != httpx.codes.OK:
+        raise verifier_error_of(response)
+    try:
+        answers, names = read(BatchResponse, response.content), read(_ManyFacts, response.content)
+        found = [_answer(*each) for each in zip(answers.results, names.results, strict=True)]
+        if len(found) != len(digests):
+            raise ContractError("Expected an answer for each digest - at `$.results`")
+    except ContractError as error:
+        raise ServiceUnavailable(str(not_keywright(response, str(error)))) from None
+    if any(answer.facts is not None and not answer.complete for answer in found):
+        raise ServiceUnavailable("The service has rules for a key that this version does not know. Upgrade it.")
+    return {digest: each.facts for digest, each in zip(digests, found, strict=True) if each.facts is not None}
 
 
 def verifier_error_of(response: httpx.Response) -> KeywrightError:

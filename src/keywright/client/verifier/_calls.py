@@ -17,23 +17,26 @@ import httpx
 from keywright.client._answers import error_of, not_keywright
 from keywright.client.address import client_settings, service_address
 from keywright.client.errors import KeywrightError, ServiceUnavailable
-from keywright.client.verifier._answers import Answer, read_answer, verifier_error_of
+from keywright.client.verifier._answers import Answer, read_answer, read_facts, verifier_error_of
 from keywright.client.verifier._checker import UncachedRequest
 from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
 from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
-from keywright.keys.verdict import Code
+from keywright.keys.verdict import Code, KeyFacts
 
 MOST_LOOK_UPS = 64
 """The number of concurrent look-ups; others wait."""
 MOST_IN_A_REPORT = 1000
+MOST_DIGESTS = 128
+"""The digests in one request for facts."""
 
 _LONGEST_HOST = 64
 _VERIFY = "/api/v2/api-keys/verify"
 _FEED = "/api/v2/verifier/feed"
 _ACK = "/api/v2/verifier/ack"
 _USAGE = "/api/v2/verifier/usage"
+_FACTS = "/api/v2/verifier/facts"
 # Longer than the pause between two reports, so that the last report of a process needs no new connection.
 _KEEP_ALIVE_SECONDS = 60.0
 
@@ -163,6 +166,15 @@ class ServiceCalls:
         }
         return read_answer(await self._ask(body))
 
+    async def facts(self, digests: Sequence[bytes], *, metadata: bool = False) -> dict[bytes, KeyFacts]:
+        """
+        Get the facts of keys by the digests of their secrets, at most `MOST_DIGESTS`; unknown ones are left out.
+
+        See `read_facts` for errors. With *metadata* the facts contain the metadata, however long it is.
+        """
+        body = {"digests": [digest.hex() for digest in digests], **({"include": ["metadata"]} if metadata else {})}
+        return read_facts(await self._ask(body, path=_FACTS), digests)
+
     @asynccontextmanager
     async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[StreamEvent]]:
         """
@@ -217,12 +229,12 @@ class ServiceCalls:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _ask(self, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    async def _ask(self, body: Any, headers: Mapping[str, str] | None = None, *, path: str = _VERIFY) -> httpx.Response:
         try:
-            return await self._post(_VERIFY, body, headers)
+            return await self._post(path, body, headers)
         except AnswerLost:
             # The service may close an idle connection just when it is used again.
-            return await self._post(_VERIFY, body, headers)
+            return await self._post(path, body, headers)
 
     async def _post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx.Response:
         try:

@@ -11,13 +11,14 @@ A cursor is text that only the service interprets. It moves after the changes up
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import httpx
 
 from keywright.client.errors import CredentialRefused, ServiceUnavailable
 from keywright.client.verifier._calls import ServiceCalls, Timing
-from keywright.client.verifier._checker import LocalChecker
+from keywright.client.verifier._clocks import Clock
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read
 from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
@@ -45,17 +46,42 @@ _logger = logging.getLogger("keywright.client")
 _random = secrets.SystemRandom()
 
 
+class FollowingCache(Protocol):
+    """A cache that follows the feed, and the clock of its process."""
+
+    @property
+    def clock(self) -> Clock:
+        """The monotonic clock of the cache, in seconds."""
+        ...
+
+    def synced(self, since: float) -> None:
+        """Note that all changes before *since*, on the monotonic clock, have been applied."""
+        ...
+
+    def drop(self, digests: Iterable[bytes]) -> None:
+        """Invalidate keys that changed."""
+        ...
+
+    def drop_all(self) -> None:
+        """Invalidate all keys, because any of them may have changed."""
+        ...
+
+    def set_time(self, time: float, slack: float, received: float) -> float:
+        """Set the clock by the service's; see `LocalChecker.set_time`."""
+        ...
+
+
 class FeedReader:
     """
     Applies the events of the feed, stream after stream. No I/O.
 
     Args:
-        checker: Its cache is emptied by the changes.
+        cache: It is emptied by the changes.
     """
 
-    def __init__(self, checker: LocalChecker) -> None:
-        self._checker = checker
-        self._clock = checker.clock
+    def __init__(self, cache: FollowingCache) -> None:
+        self._cache = cache
+        self._clock = cache.clock
         # None until a stream was greeted, and again after a `reset`.
         self._cursor: str | None = None
         self._asked_at = 0.0
@@ -91,7 +117,7 @@ class FeedReader:
         data = read(_EVENTS[event.name], event.data.encode())
         if isinstance(data, FeedReset):
             # It is unknown which changes were missed. The `hello` that follows has the new cursor.
-            self._checker.drop_all()
+            self._cache.drop_all()
             self._cursor = None
         elif isinstance(data, FeedHello):
             self._greet(data, received)
@@ -103,7 +129,7 @@ class FeedReader:
         else:
             cursor, since = _cursor(data.cursor), self._since(data)
             self._cursor = cursor
-            self._checker.synced(min(since, received))
+            self._cache.synced(min(since, received))
             self._check_lateness(self._asked_at + data.elapsed, received)
         return []
 
@@ -111,17 +137,17 @@ class FeedReader:
         cursor = _cursor(hello.cursor)
         if self._cursor is None:
             # A key that was looked up before the stream may have changed before the stream.
-            self._checker.drop_all()
+            self._cache.drop_all()
             self._cursor = cursor
-        off = self._checker.set_time(hello.time, max(0.0, received - self._asked_at - hello.elapsed), received)
+        off = self._cache.set_time(hello.time, max(0.0, received - self._asked_at - hello.elapsed), received)
         self._log_clock(off)
 
     def _drop(self, drop: FeedDrop, id_: str | None, received: float) -> list[int]:
         digests = [_digest(text) for text in drop.digests]
         cursor, since = _cursor(id_), self._since(drop)
-        self._checker.drop(digests)
+        self._cache.drop(digests)
         self._cursor = cursor
-        self._checker.synced(min(since, received))
+        self._cache.synced(min(since, received))
         return list(drop.seqs)
 
     def _since(self, data: FeedDrop | FeedBeat) -> float:
@@ -156,7 +182,7 @@ class Feed:
     Reads the feed of one session.
 
     Args:
-        checker: Its cache is emptied by the changes.
+        cache: It is emptied by the changes.
         calls: Reach the service.
         timing: Time limits, and pauses between two tries.
         parameters: Describe the session to the service.
@@ -165,14 +191,14 @@ class Feed:
 
     def __init__(
         self,
-        checker: LocalChecker,
+        cache: FollowingCache,
         calls: ServiceCalls,
         timing: Timing,
         *,
         parameters: Mapping[str, str],
         received: Callable[[list[int]], None],
     ) -> None:
-        self._reader = FeedReader(checker)
+        self._reader = FeedReader(cache)
         self._calls = calls
         self._timing = timing
         self._parameters = parameters

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable
+from typing import Protocol
+from uuid import UUID
 
 from keywright.client.errors import KeywrightError, Refused
 from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
-from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._tasks import end_tasks
 from keywright.keys.usage_records import UsageRecord
 
@@ -20,18 +21,31 @@ _FINAL_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 _logger = logging.getLogger("keywright.client")
 
 
+class Reporter(Protocol):
+    """The session that reports, and its usage."""
+
+    @property
+    def session(self) -> UUID:
+        """The id of the session."""
+        ...
+
+    def take_usage(self, most: int) -> list[UsageRecord]:
+        """Remove and give at most *most* usage records, to be reported."""
+        ...
+
+
 class Reports:
     """
     Reports for one session, from its creation on.
 
     Args:
-        checker: Counts usage.
+        reporter: Counts usage.
         calls: Reach the service.
         timing: Pauses between two reports.
     """
 
-    def __init__(self, checker: LocalChecker, calls: ServiceCalls, timing: Timing) -> None:
-        self._checker = checker
+    def __init__(self, reporter: Reporter, calls: ServiceCalls, timing: Timing) -> None:
+        self._reporter = reporter
         self._calls = calls
         self._timing = timing
         self._unacknowledged: list[int] = []
@@ -70,7 +84,7 @@ class Reports:
             if self._service_knows:
                 while self._unacknowledged and await self._acknowledge_some():
                     pass
-                await self._calls.acknowledge(self._checker.session, [], closed=True)
+                await self._calls.acknowledge(self._reporter.session, [], closed=True)
         finally:
             await end_tasks(self._tasks)
 
@@ -88,7 +102,7 @@ class Reports:
 
     async def _acknowledge_some(self) -> bool:
         seqs = self._unacknowledged[:_ACKNOWLEDGED_AT_ONCE]
-        if not await _is_done(self._calls.acknowledge(self._checker.session, seqs)):
+        if not await _is_done(self._calls.acknowledge(self._reporter.session, seqs)):
             return False
         # The list may have lost its oldest meanwhile, and new ones have come.
         sent = set(seqs)
@@ -105,12 +119,12 @@ class Reports:
         """Report one batch, first the unanswered one; tell whether the next one should follow at once."""
         repeated = bool(self._unanswered)
         if not repeated:
-            self._unanswered = self._checker.take_usage(MOST_IN_A_REPORT)
+            self._unanswered = self._reporter.take_usage(MOST_IN_A_REPORT)
             if not self._unanswered:
                 return False
             self._batch += 1
         # A repeated batch is unchanged: the service may have counted it, and recognizes its number.
-        report = self._calls.report(self._checker.session, self._batch, self._unanswered)
+        report = self._calls.report(self._reporter.session, self._batch, self._unanswered)
         if not await _is_done(report):
             return False
         full = len(self._unanswered) == MOST_IN_A_REPORT

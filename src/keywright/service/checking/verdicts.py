@@ -39,6 +39,10 @@ class KeyVerdict(NamedTuple):
     rate_limits: RateLimitDecision | None = None
 
 
+NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
+"""The verdict on a text that is no key's secret."""
+
+
 def limited(verdict: KeyVerdict, decision: RateLimitDecision) -> KeyVerdict:
     """Give the verdict on a valid key after the decision of the rate limiter."""
     code = verdict.code if decision.allowed else Code.RATE_LIMITED

@@ -23,7 +23,7 @@ from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
-from keywright.service.checking.verdicts import Caller, KeyVerdict, limited, visible_to
+from keywright.service.checking.verdicts import NOT_FOUND, Caller, KeyVerdict, limited, visible_to
 from keywright.service.fair_queue import Share
 from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.turns import OnWait, Turns
@@ -35,8 +35,6 @@ Accepted = tuple[KeyFacts, RateLimitDecision | None]
 """The facts of a valid key, and the decision on its rate limits; None for a key without limits."""
 
 OnRefused = Callable[[Caller, Code, str | None], object]
-
-_NOT_FOUND = KeyVerdict(Code.NOT_FOUND, None, None)
 
 
 class Verification:
@@ -81,14 +79,14 @@ class Verification:
     def verify_now(self, text: str, required: Requirements) -> KeyVerdict | None:
         """Decide from memory alone; None when it takes the database: see `verify_from_store`."""
         if not text.isascii():
-            return _NOT_FOUND
+            return NOT_FOUND
         presented = digest(text)
         # A cached digest belongs to exactly one text, which was well-formed: it needs no parsing.
         facts = self.get_fresh(presented, self._monotonic())
         if facts is not None:
             return KeyVerdict(judge(facts, required, self._now()), facts, presented)
         if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
-            return _NOT_FOUND
+            return NOT_FOUND
         return None
 
     def is_cached(self, text: str) -> bool:
@@ -118,7 +116,7 @@ class Verification:
             facts, stale = self._cache.get(presented), True
             if facts is None or not self._cache.fresh_at(self._monotonic(), grace=self._outage_seconds):
                 raise
-        return _NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
+        return NOT_FOUND if facts is None else KeyVerdict(judge(facts, required, self._now()), facts, presented, stale)
 
     async def with_metadata(self, verdict: KeyVerdict, share: Share = None) -> KeyVerdict:
         """
@@ -136,7 +134,7 @@ class Verification:
         if facts is None or presented is None or facts.metadata is not None:
             return verdict
         metadata = await self._look_ups.find_metadata(presented, share)
-        return _NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
+        return NOT_FOUND if metadata is None else verdict._replace(facts=replace(facts, metadata=metadata))
 
 
 class Checker:

@@ -1,0 +1,73 @@
+"""The session of an agent with its service: the feed of changes, acknowledgements, and reports of usage."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from keywright.agent.followed import Followed
+from keywright.client.errors import KeywrightError
+from keywright.client.verifier._calls import ServiceCalls, Timing
+from keywright.client.verifier._feed import Feed
+from keywright.client.verifier._reports import Reports
+from keywright.client.verifier._tasks import end_tasks
+
+_logger = logging.getLogger("keywright.agent")
+
+
+class AgentSession:
+    """
+    Follows the changes from `start` to `close`.
+
+    Args:
+        followed: The memory of the agent.
+        calls: Calls of the service; closed with the session.
+        timing: Time limits.
+        name: The name of this process in receipts of revocations.
+        outage_seconds: How long cached keys are accepted while the service is unavailable; receipts count with it.
+        heard: Called for each event of the feed.
+    """
+
+    def __init__(
+        self,
+        followed: Followed,
+        calls: ServiceCalls,
+        timing: Timing,
+        *,
+        name: str,
+        outage_seconds: int,
+        heard: Callable[[], object],
+    ) -> None:
+        self._followed = followed
+        self._calls = calls
+        self._timing = timing
+        self._heard = heard
+        self._parameters = {"session": str(followed.session), "name": name, "outage_seconds": str(outage_seconds)}
+        self._reports: Reports | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin on the running loop; the service may be unavailable."""
+        reports = self._reports = Reports(self._followed, self._calls, self._timing)
+
+        def received(seqs: list[int]) -> None:
+            self._heard()
+            reports.acknowledge(seqs)
+
+        feed = Feed(self._followed, self._calls, self._timing, parameters=self._parameters, received=received)
+        self._following = asyncio.get_running_loop().create_task(feed.follow(), name="keywright feed")
+
+    async def close(self) -> None:
+        """Empty the cache, send the remaining reports, end the session. Takes a bounded time, and never fails."""
+        if self._reports is None or self._following is None:
+            return
+        self._followed.drop_all()
+        try:
+            async with asyncio.timeout(self._timing.end):
+                # Before the feed is closed, so that the service notes an orderly end and not a broken connection.
+                await self._reports.finish()
+        except (TimeoutError, KeywrightError) as error:
+            _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
+        finally:
+            await self._calls.connected()
+            await end_tasks([self._following])
+            await self._calls.close()

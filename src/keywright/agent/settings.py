@@ -1,0 +1,146 @@
+"""The settings of an agent: `KEYWRIGHT_*` environment variables, read once and frozen."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from keywright import config
+from keywright import config_values as values
+from keywright.keys.addresses import Networks, proxy_networks
+from keywright.keys.format import BRAND
+
+UNIX = "unix:"
+_LISTEN = re.compile(r"unix:/[^\0]+|(\[[0-9a-f:.]+\]|[^:\s/]+):[0-9]{1,5}", re.IGNORECASE)
+_NAME = re.compile("[!-~]{1,100}")
+
+
+class AgentSettings(BaseModel):
+    """All settings of an agent."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    url: str = Field(
+        min_length=1, description="The address of the service, such as `https://keys.acme.example`. Required."
+    )
+    verifier: SecretStr = Field(
+        description="The credential of a verifier, which `keywright verifiers create` printed. Required."
+    )
+    agent_listen: str = Field(
+        default="127.0.0.1:8089",
+        description="Where the agent listens: `host:port`, or `unix:/run/keywright/agent.sock` for a Unix socket with "
+        "the mode 0660.",
+    )
+    agent_access: Literal["token", "open"] | None = Field(
+        default=None,
+        description="Who may ask. `token`: whoever shows `KEYWRIGHT_AGENT_TOKEN`. `open`: everybody who reaches the "
+        "socket. By default `open` for a Unix socket, and `token` for a port.",
+    )
+    agent_token: SecretStr | None = Field(
+        default=None,
+        description="The token that callers show as `Authorization: Bearer …`, proxies in `X-Keywright-Verifier`; at "
+        "least 16 characters. By default the credential in `KEYWRIGHT_VERIFIER`, so that an API server that asked the "
+        "service itself changes nothing but the address.",
+    )
+    agent_name: str | None = Field(
+        default=None,
+        description="The name of the agent in receipts of revocations. By default host and process number.",
+    )
+    allow_http: bool = Field(
+        default=False, description="`true`: `http://` to another machine is allowed; only on a network that you trust."
+    )
+    key_brand: str = Field(default="kw", description="The first part of every key of the service.")
+    outage_seconds: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="How long cached keys are accepted while the service is unavailable, in seconds; 0 forbids it. "
+        "Such answers are marked stale; after that time they are 503.",
+    )
+    cache_mib: int = Field(
+        default=128, ge=1, le=1_048_576, description="The memory of the cache of keys, in MiB, filled as keys are used."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="The Redis in which the service and all agents count rate limits together. Without it every agent "
+        "counts alone.",
+    )
+    limits_on_outage: Literal["local", "refuse"] = Field(
+        default="local",
+        description="What happens to keys with rate limits while Redis is unavailable; as for the service.",
+    )
+    forward_auth: Literal["on", "off"] = Field(
+        default="on", description="Whether proxies may call `/forward-auth` and `/ext-authz`; `off`: both are 404."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas.",
+    )
+    max_connections: int = Field(
+        default=4096, ge=16, le=1_000_000, description="How many connections the agent keeps open."
+    )
+    metrics: str = Field(
+        default="off",
+        description="The address of the Prometheus metrics: `host:port`, `path` for `/metrics` on the agent's "
+        "own address, or `off`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The lowest level that is logged."
+    )
+    start_seconds: int = Field(default=60, ge=1, le=3600, description="How long a start may take.")
+    shutdown_seconds: int = Field(
+        default=20, ge=1, le=600, description="How long requests in progress may take to finish when the agent stops."
+    )
+
+    # fmt: off
+    _split = field_validator("trusted_proxies", mode="before")(values.split)
+    _unset = field_validator(
+        "agent_access", "agent_token", "agent_name", "redis_url", mode="before",
+    )(values.none_if_empty)
+    _redis = field_validator("redis_url")(values.redis_url)
+    _networks = field_validator("trusted_proxies")(values.networks)
+    _listening = field_validator("metrics")(values.metrics)
+    _secret = field_validator("agent_token")(values.client_secret)
+    # fmt: on
+
+    @field_validator("agent_listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        if not _LISTEN.fullmatch(value):
+            raise ValueError("must be host:port, or unix: and the path of a socket")
+        return value
+
+    @field_validator("agent_name")
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is not None and not _NAME.fullmatch(value):
+            raise ValueError("must be 1 to 100 printable ASCII characters without a space")
+        return value
+
+    @field_validator("key_brand")
+    @classmethod
+    def _brand(cls, value: str) -> str:
+        if not BRAND.fullmatch(value):
+            raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
+        return value
+
+    @property
+    def token(self) -> str | None:
+        """The token that callers show; None where everybody may ask."""
+        access = self.agent_access or ("open" if self.agent_listen.startswith(UNIX) else "token")
+        return None if access == "open" else (self.agent_token or self.verifier).get_secret_value()
+
+    @property
+    def proxy_networks(self) -> Networks:
+        """The networks of the proxies whose `X-Forwarded-For` is trusted."""
+        return proxy_networks(self.trusted_proxies)
+
+
+def load(**overrides: Any) -> AgentSettings:
+    """
+    Read the settings from the environment; *overrides*, by field name, win.
+
+    Raises:
+        SettingsError: A setting is missing, malformed or weak.
+    """
+    return config.validated(AgentSettings, overrides)
