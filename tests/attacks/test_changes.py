@@ -63,7 +63,7 @@ async def test_a_full_queue(fresh_url: str) -> None:
 
 
 async def test_full_queues_of_several(tmp_path: Path) -> None:
-    """Organizations that together send more than the queue takes leave places in it: no request of another is refused."""
+    """Organizations that together overfill the queue leave places in it: no request of another one is refused."""
     attackers = [f"attacker-{number}" for number in range(4)]
     async with neighbourhood(f"sqlite:///{tmp_path / 'keywright.db'}") as both:
         (mine,) = await both.made("victim")

@@ -14,9 +14,9 @@ class FairQueue(Generic[Item]):
     """
     Items in a queue for each share. One item of every share is taken before a second one of any.
 
-    A share may have as many items as there are free places, so the few that fill the queue always leave places for the
-    next one: of n shares that send without end, each has one part of n + 1, and one part stays free (dynamic thresholds,
-    Choudhury and Hahne, 1998). Every method takes the same time, however many items and shares there are.
+    A share may have as many items as there are free places. So those that fill the queue leave places for the next one:
+    of n shares that send without end, each has one part of n + 1, and one part is free (dynamic thresholds, Choudhury
+    and Hahne, 1998). Every method takes the same time, however many items and shares there are.
 
     Args:
         longest: How many items may wait.
