@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.store import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
-from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
+from tests.postgres import PostgresCluster, fresh_database, lent_database, migrated_database, name_of
 from tests.storage.checking_making import HOUR, a_batch, an_hourly_usage
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.life_contract import running
@@ -38,9 +38,10 @@ PATIENT = 30.0
 
 
 @pytest.fixture
-def database(postgres_cluster: PostgresCluster) -> Database:
+def database(postgres_cluster: PostgresCluster) -> Iterator[Database]:
     """Give a migrated database."""
-    return Database(migrated_database(postgres_cluster))
+    with lent_database(postgres_cluster) as url:
+        yield Database(url)
 
 
 @pytest.fixture
@@ -80,11 +81,10 @@ class TestSerializable(StoreContract):
     """The contract on a server whose transactions are serializable, which makes them give way to each other."""
 
     @pytest.fixture
-    def database(self, postgres_cluster: PostgresCluster) -> Database:
+    def database(self, postgres_cluster: PostgresCluster) -> Iterator[Database]:
         """Give a migrated database."""
-        url = migrated_database(postgres_cluster)
-        _set(postgres_cluster, url, "default_transaction_isolation = serializable")
-        return Database(url)
+        with lent_database(postgres_cluster, "default_transaction_isolation = serializable") as url:
+            yield Database(url)
 
     def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
