@@ -71,8 +71,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest, so that the run does not end with one of them."""
-    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+    """Begin with the groups and then the tests that take longest, so that the run does not end with one of them."""
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("early", "xdist_group")])
 
 
 @pytest.fixture(scope="session")
