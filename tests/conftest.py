@@ -14,7 +14,7 @@ from keywright.dev.issuer import DevIssuer
 from tests import seeds
 from tests.live import LiveService, environment, start_service
 from tests.oidc_provider import oidc_provider, own_oidc_provider
-from tests.postgres import PostgresCluster, migrated_database, own_cluster, postgres_cluster
+from tests.postgres import PostgresCluster, lent_database, migrated_database, own_cluster, postgres_cluster
 from tests.redis_server import own_redis, redis_server
 
 __all__ = ["oidc_provider", "own_cluster", "own_oidc_provider", "own_redis", "postgres_cluster", "redis_server"]
@@ -71,8 +71,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest, so that the run does not end with one of them."""
-    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+    """Begin with the groups and then the tests that take longest, so that the run does not end with one of them."""
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("early", "xdist_group")])
 
 
 @pytest.fixture(scope="session")
@@ -94,9 +94,13 @@ def service(
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Give a fresh database of each kind, for one test."""
-    return database_url(request.param, tmp_path, request)
+    if request.param == "sqlite":
+        yield database_url("sqlite", tmp_path, request)
+    else:
+        with lent_database(request.getfixturevalue("postgres_cluster")) as url:
+            yield url
 
 
 on_any_store = pytest.mark.parametrize("service", ["sqlite"], indirect=True)

@@ -32,7 +32,45 @@ SETTINGS = {
     "full_page_writes": "off",
 }
 
+TEMPLATE = "keywright_migrated"
+"""The database of which `migrated_database` makes copies."""
+
+_EMPTY = """
+    DO $$
+    DECLARE
+        emptied text;
+    BEGIN
+        PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
+        SET LOCAL lock_timeout = '5s';
+        SET LOCAL session_replication_role = replica;
+        FOR emptied IN
+            SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+        LOOP
+            EXECUTE format('DELETE FROM %I', emptied);
+        END LOOP;
+        PERFORM setval(sequencename::regclass, start_value, false) FROM pg_sequences WHERE schemaname = 'public';
+    END $$;
+"""
+"""Removes all rows, whatever guards them, and begins all sequences anew; whoever is connected is cut off."""
+
+_MADE_OF = " UNION ALL ".join(
+    [
+        *(
+            f"SELECT '{catalog}', count(*), max(xmin::text::bigint) FROM {catalog}"
+            for catalog in ("pg_class", "pg_attribute", "pg_constraint", "pg_proc", "pg_trigger", "pg_type")
+        ),
+        "SELECT 'settings', count(*), 0 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+        " WHERE d.datname = current_database()",
+        "SELECT 'long tables', count(*), 0 FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 2000000",
+    ]
+)
+"""Tells whether a database is as it was made: a change to its schema leaves other numbers in the catalogs."""
+
 _numbers = itertools.count(1)
+# Databases to be lent, and what they are made of, by server and setting.
+_free: dict[tuple["PostgresCluster", str | None], list[tuple[str, str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +203,37 @@ def fresh_database(cluster: PostgresCluster) -> str:
 
 def migrated_database(cluster: PostgresCluster) -> str:
     """Create a migrated database and give its URL."""
-    template = "keywright_migrated"
-    if not cluster.execute(f"SELECT 1 FROM pg_database WHERE datname = '{template}'"):
-        cluster.run("createdb", "-h", cluster.folder, "-U", "postgres", template)
-        migrate(cluster.url(template))
-    return _create(cluster, template)
+    if not cluster.execute(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
+        cluster.run("createdb", "-h", cluster.folder, "-U", "postgres", TEMPLATE)
+        migrate(cluster.url(TEMPLATE))
+    return _create(cluster, TEMPLATE)
+
+
+@contextlib.contextmanager
+def lent_database(cluster: PostgresCluster, setting: str | None = None) -> Iterator[str]:
+    """
+    Provide the URL of a migrated database without rows, which another test gets after this one.
+
+    Making a database takes a fifth of a second of processor time, removing its rows a twentieth of that. One whose
+    schema or settings a test has changed is not given to another.
+
+    Args:
+        cluster: The server.
+        setting: A server setting for this database alone, `name = value`.
+    """
+    free = _free.setdefault((cluster, setting), [])
+    url, made_of = free.pop() if free else _with_setting(cluster, setting)
+    yield url
+    with contextlib.suppress(RuntimeError):
+        if cluster.execute(_EMPTY + _MADE_OF, name_of(url)) == made_of:
+            free.append((url, made_of))
+
+
+def _with_setting(cluster: PostgresCluster, setting: str | None) -> tuple[str, str]:
+    url = migrated_database(cluster)
+    if setting is not None:
+        cluster.execute(f"ALTER DATABASE {name_of(url)} SET {setting}")
+    return url, cluster.execute(_MADE_OF, name_of(url))
 
 
 def name_of(url: str) -> str:

@@ -38,8 +38,8 @@ class Tokens:
     """Takes the name of an organization for a token with every permission."""
 
     async def authenticate(self, token: str) -> Principal:
-        """Give the principal of an organization."""
-        if token not in ("attacker", "victim"):
+        """Give the principal of an organization: `attacker`, another one whose name begins so, or `victim`."""
+        if token != "victim" and not token.startswith("attacker"):
             raise InvalidToken("The token is none of this test.")
         organization = Organization.named(ISSUER, token)
         granted = frozenset(Permission)
@@ -114,7 +114,7 @@ class Watched:
             return await self.store.find_verifier(credential_digest)
 
     async def _counted(self, org_id: UUID, call: Any) -> Any:
-        if org_id != ATTACKER.id:
+        if org_id == VICTIM.id:
             return await call
         self.attacked.set()
         with self.attackers.one():

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from tests.attacks.neighbours import CONNECTIONS, KEYS, neighbourhood
@@ -59,6 +60,31 @@ async def test_a_full_queue(fresh_url: str) -> None:
         statuses = [(await task).status_code for task in flood]
         assert set(statuses) == {200, 503}
         assert statuses.count(200) >= 1024
+
+
+async def test_full_queues_of_several(tmp_path: Path) -> None:
+    """Organizations that together overfill the queue leave places in it: no request of another one is refused."""
+    attackers = [f"attacker-{number}" for number in range(4)]
+    async with neighbourhood(f"sqlite:///{tmp_path / 'keywright.db'}") as both:
+        (mine,) = await both.made("victim")
+        theirs = [(await both.made(name))[0] for name in attackers]
+        both.watched.hold.clear()
+        flood = [
+            asyncio.ensure_future(both.ask(name, "GET", f"{KEYS}/{key['id']}"))
+            for name, key in zip(attackers, theirs, strict=True)
+            for _ in range(1200)
+        ]
+        # All that have no place are refused; the others are held.
+        await until(lambda: _refused(flood) >= 4 * 100)
+        # More at once than it has turns, so some of them wait in the queue.
+        reads = await asyncio.gather(*(both.ask("victim", "GET", f"{KEYS}/{mine['id']}") for _ in range(64)))
+        assert {read.status_code for read in reads} == {200}
+        both.watched.hold.set()
+        assert {(await task).status_code for task in flood} == {200, 503}
+
+
+def _refused(flood: list[asyncio.Future[httpx.Response]]) -> int:
+    return sum(task.done() and task.result().status_code == 503 for task in flood)
 
 
 async def test_changes_that_wait_for_a_lock(request: pytest.FixtureRequest, tmp_path: Path) -> None:

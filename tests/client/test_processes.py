@@ -107,6 +107,23 @@ def test_fork_before_the_first_use(fake: FakeService, key: str) -> None:
     assert len({seen.query["session"] for seen in fake.asked(FEED)}) == 3
 
 
+def test_fork_in_the_middle_of_a_start(fake: FakeService, key: str) -> None:
+    """A child that is forked at any moment of its parent's start starts its own verifier: nothing is half imported."""
+    run(
+        """
+started = []
+verifier.start()
+for pause in (0, 0, 0.01, 0.02, 0.03, 0.04):
+    time.sleep(pause)
+    started.append(child(lambda: verifier.verify(key).valid or os._exit(3)))
+for each in started:
+    ended(each)
+""",
+        fake,
+        key,
+    )
+
+
 def test_fork_while_threads_check(fake: FakeService, key: str) -> None:
     """No lock that another thread had during the fork stops the child."""
     run(

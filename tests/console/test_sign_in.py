@@ -203,6 +203,7 @@ def test_sign_out_everywhere(visitor: Visitor, console: LiveService, provider: O
     stranger.sign_in()
     answer = visitor.fetch("/console/auth/logout", "POST")
     assert answer.status_code == 200
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     there = answer.json()["location"]
     assert there.startswith(f"{provider.issuer}/session/end?")
     assert query_of(there)["post_logout_redirect_uri"] == f"{HOME}/console/signed-out"

@@ -1,5 +1,6 @@
 """The fair queue: whose item is next, and what is refused."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -44,14 +45,47 @@ def test_a_late_share_waits_for_one_item() -> None:
     assert [queue.pop(), queue.pop()] == ["a1", "b0"]
 
 
-@pytest.mark.parametrize(("longest", "longest_of_share"), [(100, 3), (3, 100)])
-def test_a_full_queue(longest: int, longest_of_share: int) -> None:
-    """An item above the bound of its share, or of all, is refused, and taken once there is room."""
-    queue = filled(["a1", "a2", "a3"], longest=longest, longest_of_share=longest_of_share)
+def test_a_full_share() -> None:
+    """An item above the bound of its share is refused, and taken once there is room; other shares are not concerned."""
+    queue = filled(["a1", "a2", "a3"], longest_of_share=3)
     assert not queue.push("a", "a4")
-    assert queue.push("b", "b1") is (longest > 3)
+    assert queue.push("b", "b1")
     queue.pop()
     assert queue.push("a", "a4")
+
+
+def test_a_full_queue() -> None:
+    """Without a free place every share is refused."""
+    queue = filled("abc", longest=3)
+    assert not queue.push("d", "d")
+    queue.pop()
+    assert queue.push("d", "d")
+
+
+@pytest.mark.parametrize("greedy", [1, 4, 10])
+def test_places_are_left_for_the_next_share(greedy: int) -> None:
+    """Whatever a few shares send, the next one finds places at once, and soon as many as each of them has."""
+    queue: FairQueue[str] = FairQueue(longest=4096, longest_of_share=1024)
+    waiting: Counter[str] = Counter()
+
+    def fill(share: str) -> None:
+        while queue.push(share, f"{share} {numbers[share]}"):
+            numbers[share] += 1
+            waiting[share] += 1
+
+    numbers: Counter[str] = Counter()
+    shares = [f"greedy {number}" for number in range(greedy)]
+    for share in shares:
+        fill(share)
+    assert queue.push("next", "next first")
+    waiting["next"] += 1
+    for _ in range(8 * 4096):
+        waiting[queue.pop().rpartition(" ")[0]] -= 1
+        for share in [*shares, "next"]:
+            fill(share)
+    assert waiting["next"] >= min(1024, 4096 // (greedy + 2)) - 1
+    assert max(waiting.values()) - waiting["next"] <= 1
+    assert len(queue) < 4096
 
 
 def test_a_held_share_is_passed_over() -> None:
@@ -80,7 +114,7 @@ def test_nothing_to_hold() -> None:
 @pytest.mark.parametrize("held", [False, True])
 def test_an_item_leaves(held: bool) -> None:
     """An item that is taken out is not given, and leaves its place; one that does not wait changes nothing."""
-    queue = filled(["a1", "a2"], longest=2)
+    queue = filled(["a1", "a2"], longest_of_share=2)
     if held:
         queue.hold("a")
     queue.remove("a", "a1")

@@ -28,7 +28,8 @@ from keywright.storage.url import SqliteUrl, read
 T = TypeVar("T")
 
 ISSUER = "https://tenant.example/"
-NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+# More than twelve days ago: the server's clock counts where keys expire.
+NOON = datetime(2026, 11, 15, 12, 0, 0, 123456, tzinfo=UTC)
 UNSPECIFIED = RevocationReason.UNSPECIFIED
 ORIGIN = Origin(request_id="req-1", address="192.0.2.7")
 

@@ -1,12 +1,13 @@
 """What the stores do for checking: the contract on each of them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
-from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
+from tests.postgres import PostgresCluster, fresh_database, lent_database
 from tests.storage.checking_contract import CheckingContract, FollowingContract
 from tests.storage.making import Database
 
@@ -15,9 +16,10 @@ class OnPostgres(FollowingContract):
     """A contract on a real server."""
 
     @pytest.fixture
-    def database(self, postgres_cluster: PostgresCluster) -> Database:
+    def database(self, postgres_cluster: PostgresCluster) -> Iterator[Database]:
         """Give a migrated database."""
-        return Database(migrated_database(postgres_cluster))
+        with lent_database(postgres_cluster) as url:
+            yield Database(url)
 
     @pytest.fixture
     def unmigrated(self, postgres_cluster: PostgresCluster) -> Database:
@@ -73,9 +75,7 @@ class TestSerializable(OnPostgres):
     test_uses_never_undo_a_revocation = CheckingContract.test_uses_never_undo_a_revocation
 
     @pytest.fixture
-    def database(self, postgres_cluster: PostgresCluster) -> Database:
+    def database(self, postgres_cluster: PostgresCluster) -> Iterator[Database]:
         """Give a migrated database."""
-        url = migrated_database(postgres_cluster)
-        setting = "default_transaction_isolation = serializable"
-        postgres_cluster.execute(f"ALTER DATABASE {name_of(url)} SET {setting}")
-        return Database(url)
+        with lent_database(postgres_cluster, "default_transaction_isolation = serializable") as url:
+            yield Database(url)

@@ -1,11 +1,12 @@
 """The life of keys on each store: the contract, and what crosses processes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keywright.storage.migrate import migrate
-from tests.postgres import PostgresCluster, migrated_database, name_of
+from tests.postgres import PostgresCluster, lent_database
 from tests.storage.life_contract import LifeContract
 from tests.storage.making import Database
 
@@ -25,9 +26,10 @@ class TestPostgres(LifeContract):
     """The contract on PostgreSQL."""
 
     @pytest.fixture
-    def database(self, postgres_cluster: PostgresCluster) -> Database:
+    def database(self, postgres_cluster: PostgresCluster) -> Iterator[Database]:
         """Give a migrated database."""
-        return Database(migrated_database(postgres_cluster))
+        with lent_database(postgres_cluster) as url:
+            yield Database(url)
 
 
 class TestSerializable:
@@ -41,9 +43,7 @@ class TestSerializable:
     test_a_repeated_rotation = LifeContract.test_a_repeated_rotation
 
     @pytest.fixture
-    def database(self, postgres_cluster: PostgresCluster) -> Database:
+    def database(self, postgres_cluster: PostgresCluster) -> Iterator[Database]:
         """Give a migrated database."""
-        url = migrated_database(postgres_cluster)
-        setting = "default_transaction_isolation = serializable"
-        postgres_cluster.execute(f"ALTER DATABASE {name_of(url)} SET {setting}")
-        return Database(url)
+        with lent_database(postgres_cluster, "default_transaction_isolation = serializable") as url:
+            yield Database(url)

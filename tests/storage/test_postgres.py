@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,17 +14,20 @@ import pytest
 
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
+from keywright.service.management.ports import NewApiKey, Outcome
 from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate, pending
+from keywright.storage.migrations import POSTGRESQL
 from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.store import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
-from tests.postgres import PostgresCluster, fresh_database, migrated_database, name_of
+from tests.postgres import PostgresCluster, fresh_database, lent_database, migrated_database, name_of
 from tests.storage.checking_making import HOUR, a_batch, an_hourly_usage
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
 from tests.storage.life_contract import running
 from tests.storage.making import UNSPECIFIED, Database, a_sealed_answer, an_event, an_organization, new_key
+from tests.storage.migrating import make
 from tests.waiting import until
 
 # Enough for a server that answers, and little to wait for in a test.
@@ -34,9 +38,10 @@ PATIENT = 30.0
 
 
 @pytest.fixture
-def database(postgres_cluster: PostgresCluster) -> Database:
+def database(postgres_cluster: PostgresCluster) -> Iterator[Database]:
     """Give a migrated database."""
-    return Database(migrated_database(postgres_cluster))
+    with lent_database(postgres_cluster) as url:
+        yield Database(url)
 
 
 @pytest.fixture
@@ -76,11 +81,10 @@ class TestSerializable(StoreContract):
     """The contract on a server whose transactions are serializable, which makes them give way to each other."""
 
     @pytest.fixture
-    def database(self, postgres_cluster: PostgresCluster) -> Database:
+    def database(self, postgres_cluster: PostgresCluster) -> Iterator[Database]:
         """Give a migrated database."""
-        url = migrated_database(postgres_cluster)
-        _set(postgres_cluster, url, "default_transaction_isolation = serializable")
-        return Database(url)
+        with lent_database(postgres_cluster, "default_transaction_isolation = serializable") as url:
+            yield Database(url)
 
     def open(self, database: Database, on_batch: Callable[[int, float], object] | None = None) -> RunningStore:
         """Open another store on the same database."""
@@ -147,6 +151,39 @@ async def test_a_connection_that_died_while_idle(postgres_cluster: PostgresClust
         _end_connections(postgres_cluster)
         assert await hasty.get(made.api_key.org_id, made.api_key.id) == made.api_key
         await hasty.create(new_key(an_organization()))
+
+
+async def test_a_clock_ahead_counts_no_key_out(database: Database) -> None:
+    """A process whose clock is a year ahead defeats the bound on active keys neither for itself nor for others."""
+    organization, year = an_organization(), timedelta(days=365)
+    now = datetime.now(UTC)
+
+    def one_of_two(at: datetime) -> NewApiKey:
+        new = new_key(organization, created_at=at, expires_at=at + timedelta(days=30))
+        return replace(new, most_active=2)
+
+    async with running(database.url) as store:
+        for at in (now + year, now):
+            assert await store.create(one_of_two(at)) is Outcome.DONE
+        # The second time the server looks first.
+        for at in (now + year, now + year, now):
+            assert await store.create(one_of_two(at)) is Outcome.TOO_MANY
+    assert [row["active"] for row in database.table("active_keys")] == [2]
+
+
+async def test_what_a_clock_ahead_counted_out(unmigrated: Database) -> None:
+    """The migration counts again what an earlier version counted out before it expired."""
+    make(unmigrated.url, [revision for revision in POSTGRESQL.revisions if revision < "20261201_0022"])
+    organization, now = an_organization(), datetime.now(UTC)
+    for at in (now + timedelta(days=365), now):
+        new = new_key(organization, created_at=at, expires_at=at + timedelta(days=30))
+        async with running(unmigrated.url) as store:
+            assert await store.create(new) is Outcome.DONE
+    assert [row["active"] for row in unmigrated.table("active_keys")] == [1]
+    await asyncio.to_thread(migrate, unmigrated.url)
+    (row,) = unmigrated.table("active_keys")
+    assert row["active"] == 2
+    assert row["settled_at"] < now + timedelta(days=1)
 
 
 async def test_a_connection_that_died_before_a_change(

@@ -18,7 +18,7 @@ from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
 from keywright.storage.postgres.change_reader import MOST_MISSING, Numbers
 from keywright.storage.url import PostgresUrl, read
-from tests.postgres import PostgresCluster, migrated_database, name_of
+from tests.postgres import PostgresCluster, lent_database, migrated_database, name_of
 from tests.storage.checking_making import add_event, read_changes
 from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, find_key, new_key
 
@@ -26,9 +26,10 @@ LONG = 30.0
 
 
 @pytest.fixture
-def database(postgres_cluster: PostgresCluster) -> Database:
+def database(postgres_cluster: PostgresCluster) -> Iterator[Database]:
     """Give a migrated database."""
-    return Database(migrated_database(postgres_cluster))
+    with lent_database(postgres_cluster) as url:
+        yield Database(url)
 
 
 @pytest.fixture

@@ -146,7 +146,10 @@ class SignInRoutes:
         cookie = self._cookies.session_of(request.headers.getlist("cookie"))
         who = None if cookie is None else await self._sessions.end_all(cookie)
         location = await self._provider.end_session_url(None if who is None else who.id_token)
-        return _json({"location": location}, [self._cookies.remove(self._cookies.session)])
+        answer = _json({"location": location}, [self._cookies.remove(self._cookies.session)])
+        # Not "cookies": those of the whole domain would go, of other hosts, too.
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
 
     def _former(self, request: Request) -> bytes | None:
         # Read here: the callback comes from another site, and gets no Strict cookie.

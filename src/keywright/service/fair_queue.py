@@ -14,11 +14,13 @@ class FairQueue(Generic[Item]):
     """
     Items in a queue for each share. One item of every share is taken before a second one of any.
 
-    Every method takes the same time, however many items and shares there are.
+    A share may have as many items as there are free places. So those that fill the queue leave places for the next one:
+    of n shares that send without end, each has one part of n + 1, and one part is free (dynamic thresholds, Choudhury
+    and Hahne, 1998). Every method takes the same time, however many items and shares there are.
 
     Args:
         longest: How many items may wait.
-        longest_of_share: How many of them may be of one share.
+        longest_of_share: How many of them may be of one share at most.
     """
 
     def __init__(self, *, longest: int, longest_of_share: int) -> None:
@@ -43,9 +45,10 @@ class FairQueue(Generic[Item]):
         return next(iter(self._next))
 
     def push(self, share: Share, item: Item) -> bool:
-        """Append an item, which no two of a share may equal; return False where the share or the queue is full."""
+        """Append an item, which no two of a share may equal; return False where there is no place for the share."""
         items = self._next.get(share) or self._held.get(share)
-        if self._length >= self._longest or (items is not None and len(items) >= self._longest_of_share):
+        waiting = len(items) if items else 0
+        if waiting >= self._longest_of_share or waiting >= self._longest - self._length:
             return False
         if items is None:
             items = self._next[share] = OrderedDict()

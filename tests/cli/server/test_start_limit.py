@@ -48,7 +48,7 @@ class Hold:
 sys.meta_path.insert(0, Hold())
 """
 # Much more than it takes to come to where processes are held, on a machine that is busy.
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 20
 ENDING = "The service could not start; the log has the cause."
 
 

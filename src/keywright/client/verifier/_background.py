@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from importlib import import_module
 
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
@@ -11,6 +12,8 @@ from keywright.client.verifier._session import CLOSED, VerifierSession
 from keywright.client.verifier._verdicts import Verdict
 
 _SPARE_SECONDS = 3.0
+# What httpx imports with its first client and with its first connection.
+_IMPORTED_LATE = ("httpcore", "anyio._backends._asyncio", "anyio.streams.tls", "importlib.resources")
 
 
 class Background:
@@ -32,6 +35,10 @@ class Background:
         # Under this lock a request is scheduled before the end, or is refused.
         self._gate = threading.Lock()
         self._end = asyncio.Event()
+        # Here, and not in the thread: a process that is forked in the middle of an import never ends it, so each child
+        # of a server that forks soon after this would fail at its first look-up.
+        for name in _IMPORTED_LATE:
+            import_module(name)
         # A daemon thread, so that an application can end without closing the verifier.
         self._thread = threading.Thread(target=self._run, name="keywright verifier", daemon=True)
         self._thread.start()

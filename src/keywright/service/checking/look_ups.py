@@ -24,7 +24,7 @@ MOST_QUERIES: Final = 2
 MOST_TOGETHER: Final = 128
 """Keys that one query looks up."""
 
-LONGEST_QUEUE: Final = 4096
+LONGEST_QUEUE: Final = 8192
 LONGEST_QUEUE_OF_SHARE: Final = 1024
 """Keys that may wait for a query, in all and of one share; one more is refused."""
 

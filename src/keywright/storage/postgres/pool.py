@@ -118,7 +118,7 @@ class Pool:
             most=size,
             alone=most_of_share,
             together=most_of_share,
-            longest=LONGEST_QUEUE,
+            longest=2 * LONGEST_QUEUE,
             longest_of_share=LONGEST_QUEUE,
         )
         self._idle: list[tuple[Connection, float]] = []

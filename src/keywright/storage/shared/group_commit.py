@@ -58,7 +58,7 @@ class GroupCommit(Generic[Item, Result]):
             an item of it cannot be carried out, and `StorageUnavailable` when nothing can.
         lanes: How many batches may be under way at once.
         most: How many items make a full batch.
-        longest_queue: How many items may wait; one more is refused at once.
+        longest_queue: How many items of one share may wait, and twice as many in all; one more is refused at once.
         patience: Seconds a caller waits for its answer at most.
         on_batch: Called with the size of every batch that was carried out, and the seconds that it took.
     """
@@ -79,9 +79,9 @@ class GroupCommit(Generic[Item, Result]):
         self._longest_queue = longest_queue
         self._patience = patience
         self._on_batch = on_batch
-        # One share may fill it: how much of an organization's work is under way is bounded before it comes here.
+        # One share may have many: how much of an organization's work is under way is bounded before it comes here.
         self._waiting: FairQueue[_Waiter[Item, Result]] = FairQueue(
-            longest=longest_queue, longest_of_share=longest_queue
+            longest=2 * longest_queue, longest_of_share=longest_queue
         )
         # Every item without an answer, and until when its caller waits, in this order.
         self._unanswered: dict[_Waiter[Item, Result], float] = {}
