@@ -130,10 +130,10 @@ export const flawsIn = (el, error) => {
 
 /** Moves the focus to the first field with a flaw, out of a closed group if need be; without one, to the button. */
 export const focusFlaw = (el) => {
-  const field = el.renderRoot.querySelector('dialog [aria-invalid="true"]');
+  const field = el.renderRoot.querySelector('.sheet [aria-invalid="true"]');
   const group = field?.closest('details');
   if (group) group.open = true;
-  (field ?? el.renderRoot.querySelector('dialog form .primary'))?.focus();
+  (field ?? el.renderRoot.querySelector('.sheet form .primary'))?.focus();
 };
 
 const wrong = (flaws, field) => (flaws[field] ? html`<p class="wrong" id="wrong-${field}" part="error">${flaws[field]}</p>` : nothing);
@@ -269,7 +269,10 @@ const restrictions = (el, { values, flaws }, set) => {
     <p class="hint" id="hint-${id}">${w.t(hint)}</p>
     ${wrong(flaws, field)}
   </div>`;
+  const { client_ip: here } = el.options;
+  const known = !here || lines(values.ips).includes(here);
   return html`${area('ips', 'allowed_ips', 'allowedIps', 'allowedIpsHint')}
+    ${known ? nothing : html`<div><button type="button" class="link" part="button" @click=${() => set({ ips: [...lines(values.ips), here].join('\n') })}>${w.t('useAddress', { address: here })}</button></div>`}
     <fieldset part="field">
       <legend>${w.t('rateLimits')}</legend>
       <div class="stack">

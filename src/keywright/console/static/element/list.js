@@ -9,6 +9,11 @@ const LENS = svg`<path d="M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9zM10.5 10.5 
 const ARROW = svg`<path d="M13.5 8a5.5 5.5 0 1 1-1.7-4M12 1.5V4.5H9" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round"/>`;
 const icon = (shape) => html`<svg viewBox="0 0 16 16" aria-hidden="true">${shape}</svg>`;
 
+export const lens = icon(LENS);
+
+/** The button that reads what is shown again. */
+export const refreshButton = (el, busy) => html`<button class="icon quiet" part="button" aria-label=${el.w.t('refresh')} ?disabled=${busy} @click=${() => el.refresh()}>${icon(ARROW)}</button>`;
+
 /** A heading, `below` levels under the element's own. */
 export const heading = (el, below, content, id) => {
   const level = Math.min(6, (Number(el.headingLevel) || 2) + below);
@@ -47,7 +52,7 @@ const filters = (el) => {
   if (el.ui.error && !el.ui.keys) return nothing;
   return html`<div class="toolbar" role="search">
     <div class="search">
-      ${icon(LENS)}
+      ${lens}
       <input type="search" part="search input" aria-label=${w.t('search')} placeholder=${w.t('searchHint')} maxlength="100" spellcheck="false" autocomplete="off" .value=${now.q} @input=${(event) => el.search(event.target.value)} />
     </div>
     <select part="filter" aria-label=${w.t('filterState')} @change=${(event) => el.filter({ status: event.target.value })}>
@@ -105,10 +110,11 @@ export const liveRegions = (el, inDialog = false) => html`<div role="status" cla
 
 /** The id by which the operator finds a failed request. */
 export const requestId = (el, error) =>
-  error.requestId ? html` <span class="muted small nowrap">${el.w.t('requestId')} <code class="mono">${error.requestId}</code></span>` : nothing;
+  error.requestId ? html` <span class="muted small">${el.w.t('requestId')} <code class="mono">${error.requestId}</code></span>` : nothing;
 
-const sessionBanner = (el) =>
-  el.ui.session === 'ended' && el.ui.keys
+/** What a page says whose session ended. */
+export const sessionBanner = (el) =>
+  el.ui.session === 'ended' && (el.ui.keys || el.audit)
     ? html`<div class="banner bad" part="banner" role="alert"><span>${el.w.t('sessionEnded')}</span><button part="button" @click=${() => el.refresh()}>${el.w.t('signedInAgain')}</button></div>`
     : nothing;
 
@@ -188,7 +194,7 @@ const foot = (el) => {
   return html`<footer>
     ${ui.keys.length ? html`<span>${w.t(ui.next ? 'shownMore' : 'shown', { n: ui.keys.length })}</span>` : nothing}
     <span>${w.t('updatedAt', { time: w.clock(ui.readAt) })}</span>
-    <button class="icon quiet" aria-label=${w.t('refresh')} ?disabled=${ui.loading} @click=${() => el.refresh()}>${icon(ARROW)}</button>
+    ${refreshButton(el, ui.loading)}
     ${ui.next ? html`<button class="push" part="button" ?disabled=${ui.loading} @click=${() => el.loadMore()}>${w.t('more')}</button>` : nothing}
   </footer>`;
 };

@@ -35,7 +35,7 @@ export const styles = css`
   .visually-hidden { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   .muted { color: var(--_muted); }
   .small { font-size: 0.875em; }
-  .mono { font-family: var(--_mono); font-size: 0.875em; }
+  .mono { font-family: var(--_mono); font-size: 0.875em; overflow-wrap: anywhere; }
   .nowrap { white-space: nowrap; }
   .row { display: flex; flex-wrap: wrap; gap: 0.5em; align-items: center; }
   .push { margin-inline-start: auto; }
@@ -67,6 +67,8 @@ export const styles = css`
   .search svg { position: absolute; inset-inline-start: 0.7em; inset-block-start: 50%; translate: 0 -50%; inline-size: 1em; color: var(--_muted); pointer-events: none; }
   .search input { padding-inline-start: 2.1em; }
   .search input::-webkit-search-cancel-button { cursor: pointer; }
+
+  .narrow:not([type='checkbox']) { inline-size: 14em; flex: 0 1 auto; max-inline-size: 100%; }
 
   .frame { border: 1px solid var(--_border); border-radius: var(--_radius); overflow: hidden; }
   table { inline-size: 100%; border-collapse: collapse; }
