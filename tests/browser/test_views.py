@@ -16,7 +16,7 @@ def entries(stage: Stage, *texts: str) -> None:
 
 
 def test_the_audit_log(stage: Stage) -> None:
-    """The log shows what was changed, from what to what, by whom, from where and by which request; filters narrow it."""
+    """The log shows what was changed, by whom, from where and by which request; filters narrow it."""
     first, second = stage.key("First", scopes=["orders:read"]), stage.key("Second")
     stage.call("PATCH", f"{KEYS}/{first['id']}", json={"name": "Renamed", "scopes": ["orders:write"]})
     stage.call("PUT", f"{KEYS}/{second['id']}/revoke", json={"reason": "superseded"})
