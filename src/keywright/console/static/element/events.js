@@ -1,8 +1,7 @@
 // The audit log of the organization, newest first: `view="events"`.
 import { html, nothing } from './vendor/lit-core.js';
 import { entry } from './event.js';
-import { heading, lens, refreshButton, sessionBanner } from './list.js';
-import { errorBox } from './overlay.js';
+import { errorBox, heading, lens, refreshButton, sessionBanner } from './list.js';
 
 const DAY = 86400000;
 const PAGE = 50;

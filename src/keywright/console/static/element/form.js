@@ -10,7 +10,7 @@ const lines = (text) => text.split(/\n/).map((line) => line.trim()).filter(Boole
 const codePoints = (text) => [...text].length;
 
 /** A moment as the value of an `<input type=datetime-local>`, in the zone of the browser. */
-export const localValue = (time) => {
+const localValue = (time) => {
   const date = new Date(time);
   const pad = (number) => String(number).padStart(2, '0');
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}T${pad(date.getHours())}:${pad(date.getMinutes())}`;
@@ -229,7 +229,7 @@ const chooser = (el, catalogue, { values, flaws }, set) => {
   const all = [...catalogue, ...[...values.scopes].filter((scope) => !known.has(scope)).map((scope) => ({ scope, description: '', allowed: true }))];
   const filter = values.scopeFilter.toLowerCase();
   const shown = all.filter((one) => `${one.scope} ${one.description}`.toLowerCase().includes(filter));
-  const groups = Map.groupBy ? Map.groupBy(shown, (one) => one.scope.split(':')[0]) : grouped(shown);
+  const groups = Map.groupBy(shown, (one) => one.scope.split(':')[0]);
   const toggle = (scope, on) => {
     const scopes = new Set(values.scopes);
     if (on) scopes.add(scope);
@@ -250,15 +250,6 @@ const chooser = (el, catalogue, { values, flaws }, set) => {
     </div>
     <p class="hint">${w.t('scopesChosen', { n: values.scopes.size, all: all.length })}</p>
   </div>`;
-};
-
-const grouped = (scopes) => {
-  const groups = new Map();
-  for (const one of scopes) {
-    const [resource] = one.scope.split(':');
-    groups.set(resource, [...(groups.get(resource) ?? []), one]);
-  }
-  return groups;
 };
 
 const restrictions = (el, { values, flaws }, set) => {

@@ -74,7 +74,7 @@ const body = (el) => {
   if (ui.error && !ui.keys) return failure(el, ui.error);
   if (!ui.keys) return table(el, [1, 2, 3].map(() => skeleton()));
   if (ui.keys.length) {
-    return html`${ui.error ? html`<div class="banner bad" part="banner error" role="alert"><span>${sentenceOf(w, ui.error)}${requestId(el, ui.error)}</span>${retry(el)}</div>` : nothing}${table(el, ui.keys.map((key) => row(el, key)))}`;
+    return html`${errorBox(el, ui.error, retry(el))}${table(el, ui.keys.map((key) => row(el, key)))}`;
   }
   return narrowed(el) || (el.filters.status !== 'active' && el.filters.status !== '') || el.ui.any ? noMatch(el) : none(el);
 };
@@ -108,8 +108,12 @@ const retry = (el) => html`<button part="button" @click=${() => el.refresh()}>${
 export const liveRegions = (el, inDialog = false) => html`<div role="status" class=${el.ui.polite && !inDialog ? 'toast' : 'visually-hidden'}>${el.ui.polite}</div>
   <div role="alert" class=${el.ui.assertive ? 'toast bad' : 'visually-hidden'}>${el.ui.assertive}</div>`;
 
+/** What went wrong, in a box. */
+export const errorBox = (el, error, more = nothing) =>
+  error ? html`<div class="banner bad" part="banner error" role="alert"><span>${sentenceOf(el.w, error)}${requestId(el, error)}</span>${more}</div>` : nothing;
+
 /** The id by which the operator finds a failed request. */
-export const requestId = (el, error) =>
+const requestId = (el, error) =>
   error.requestId ? html` <span class="muted small">${el.w.t('requestId')} <code class="mono">${error.requestId}</code></span>` : nothing;
 
 /** What a page says whose session ended. */

@@ -1,7 +1,8 @@
 // Dialogs and the details of a key: opening, the gate, focus, and their styles.
 import { css, html, nothing } from './vendor/lit-core.js';
-import { heading, liveRegions, requestId } from './list.js';
-import { sentenceOf } from './format.js';
+import { heading, liveRegions } from './list.js';
+
+export { errorBox } from './list.js';
 
 const CROSS = html`<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4 4l8 8M12 4l-8 8" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" /></svg>`;
 
@@ -91,10 +92,6 @@ export const drawerDialog = (el, drawer, { title, beside, content }) => {
   }
   return dialog({ className: 'drawer', part: 'drawer', label: 'drawer-title', dismiss, wanted: () => el.drawer === drawer, light: true, live: el.panel ? nothing : liveRegions(el, true) }, inner);
 };
-
-/** What went wrong, in a box. */
-export const errorBox = (el, error, more = nothing) =>
-  error ? html`<div class="banner bad" part="banner error" role="alert"><span>${sentenceOf(el.w, error)}${requestId(el, error)}</span>${more}</div>` : nothing;
 
 /** Button texts while a request runs. */
 export const busyText = (el, busy, working, idle) => (busy ? el.w.t(working) : idle);
