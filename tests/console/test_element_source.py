@@ -48,6 +48,18 @@ def test_modules_import_each_other_by_relative_paths() -> None:
             assert (path.parent / target).is_file(), (path, target)
 
 
+def test_the_console_fetches_all_first_files_at_once() -> None:
+    """The page of the console names every file that the element imports at once, and no other."""
+    first, found = ["keywright-keys.js"], set()
+    while first:
+        name = first.pop()
+        found.add(name)
+        targets = re.findall(r"^import .*from '(.+)';$", (ELEMENT / name).read_text(), re.MULTILINE)
+        first += [(ELEMENT / name).parent.joinpath(each).resolve().relative_to(ELEMENT).as_posix() for each in targets]
+    page = (STATIC / "console" / "index.html").read_text()
+    assert set(re.findall(r'<link rel="modulepreload".* href="\{element\}/(.+)">', page)) == found
+
+
 def messages(language: str) -> dict[str, str]:
     text = (ELEMENT / "messages" / f"{language}.js").read_text()
     return {quoted or bare: value for quoted, bare, value in MESSAGE.findall(text)}
@@ -67,6 +79,43 @@ def test_every_message_that_is_used_is_there() -> None:
     """Each message named in the code has a text."""
     used = {name for path in OURS for name in re.findall(r"\bt\('([\w.]+)'", path.read_text())}
     assert used - messages("en").keys() == set()
+
+
+# Names that are put together of a word and a value.
+FAMILIES = re.compile(r"(state|error|reason|event\.api_key|event\.audit_log)\.\w+|(revoke|disable|delete)Title")
+# The words of tools that record sessions: whoever finds them records no text.
+OF_OTHERS = {"ph-no-capture", "fs-exclude"}
+SOURCES = "\n".join(path.read_text() for path in OURS if path.parent == ELEMENT)
+STYLES = "\n".join(re.findall(r"css`(.*?)`;", SOURCES, re.DOTALL))
+MARKUP = re.sub(r"css`.*?`;|^ *//.*?$|/\*\*.*?\*/", "", SOURCES, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_every_message_that_is_there_is_used() -> None:
+    """No language has a text that nobody is shown."""
+    named = set(re.findall(r"['`]([\w.]+)['`]|^  (\w+): \(\) => import", MARKUP, re.MULTILINE))
+    named = {one or other for one, other in named}
+    assert [name for name in messages("en") if name not in named and not FAMILIES.fullmatch(name)] == []
+
+
+def test_every_style_is_used() -> None:
+    """Each class and each variable of the styles is used, and each class of the markup has a style."""
+    selectors = re.sub(r"\{[^{}]*\}", " ", STYLES)
+    styled = set(re.findall(r"\.([a-z][\w-]*)", selectors))
+    states = {f"state-{name.removeprefix('state.')}" for name in messages("en") if name.startswith("state.")}
+    assert {name for name in styled - states if not re.search(rf"(?<![\w-]){name}(?![\w-])", MARKUP)} == set()
+    attributes = re.findall(r'class="([^"]*)"', MARKUP)
+    given = {word for value in attributes for word in re.sub(r"\S*\$\{.*?\}", " ", value).split()}
+    assert given - styled - OF_OTHERS == set()
+    variables = set(re.findall(r"(--_[\w-]+):", STYLES))
+    assert {name for name in variables if f"var({name}" not in STYLES} == set()
+
+
+def test_every_export_is_imported() -> None:
+    """No file exports what no other uses; `open`, `view`, `changed` and `sync` are called as members of a module."""
+    exported = set(re.findall(r"^export (?:const|class) (\w+)", SOURCES, re.MULTILINE))
+    lists = re.findall(r"^import \{ (.*) \}", SOURCES, re.MULTILINE)
+    imported = {name for names in lists for name in names.split(", ")}
+    assert exported - imported == {"KeywrightKeys", "open", "view", "changed", "sync"}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 // The console: a page around <keywright-keys> that works with the session's cookie. Sign-in is on the server.
 const WORDS = {
   en: {
-    title: 'API keys', signOut: 'Sign out', signIn: 'Sign in',
+    title: 'API keys', keys: 'Keys', audit: 'Audit', signOut: 'Sign out', signIn: 'Sign in',
     signedOut: 'You are signed out', signedOutText: 'Your sessions here have ended, in every browser.',
     welcome: 'API keys for your organization', welcomeText: 'Sign in to create, watch, rotate and revoke them.',
     noCookies: 'This browser keeps no cookies here',
@@ -11,7 +11,7 @@ const WORDS = {
     signInTab: 'Sign in in a new tab',
   },
   de: {
-    title: 'API-Schlüssel', signOut: 'Abmelden', signIn: 'Anmelden',
+    title: 'API-Schlüssel', keys: 'Schlüssel', audit: 'Protokoll', signOut: 'Abmelden', signIn: 'Anmelden',
     signedOut: 'Sie sind abgemeldet', signedOutText: 'Ihre Sitzungen sind hier beendet, in jedem Browser.',
     welcome: 'API-Schlüssel Ihrer Organisation', welcomeText: 'Melden Sie sich an, um sie zu erstellen, zu beobachten, zu erneuern und zu widerrufen.',
     noCookies: 'Dieser Browser behält hier keine Cookies',
@@ -24,9 +24,12 @@ const WORDS = {
 const language = navigator.language.toLowerCase().startsWith('de') ? 'de' : 'en';
 const words = WORDS[language];
 const main = document.getElementById('main');
+const element = import(document.getElementById('element').href);
+// Whoever is not signed in needs it later.
+element.catch(() => {});
 const query = new URLSearchParams(location.search);
 const SIGNED_OUT = '/console/signed-out';
-const DETAIL = /^#\/keys\/([0-9a-f-]{36})$/;
+const DETAIL = /^#\/keys\/([0-9a-f-]{36})(?:\/(\w+))?$/;
 
 /** Makes an element with properties and children; text is only ever text. */
 const make = (tag, properties = {}, ...children) => {
@@ -62,22 +65,48 @@ async function signOut(keys) {
   location.assign(there ?? SIGNED_OUT);
 }
 
+/** Brings the element to where the address points. */
+function follow(keys) {
+  const [, id = '', tab = ''] = DETAIL.exec(location.hash) ?? [];
+  keys.view = location.hash === '#/audit' ? 'events' : 'keys';
+  keys.tab = tab;
+  keys.selected = id;
+  showTabs(keys.view);
+}
+
+/** Writes into the address what the element shows; the way back out of the details of a key is the browser's, too. */
+function mirror(keys, { id, tab }) {
+  const list = keys.view === 'events' ? '#/audit' : '#/keys';
+  const there = id ? `#/keys/${id}${tab === 'overview' ? '' : `/${tab}`}` : list;
+  if (there === location.hash || (!id && !DETAIL.test(location.hash))) return;
+  if (id && !DETAIL.test(location.hash)) history.pushState(null, '', there);
+  else history.replaceState(null, '', there);
+}
+
+function showTabs(view) {
+  const tab = (name, text, address) => {
+    const made = make('a', { href: address, textContent: text });
+    if (name === view) made.setAttribute('aria-current', 'page');
+    return made;
+  };
+  const nav = document.getElementById('tabs');
+  nav.replaceChildren(tab('keys', words.keys, '#/keys'), tab('events', words.audit, '#/audit'));
+  nav.hidden = false;
+}
+
 async function showKeys(session) {
   document.getElementById('organization').textContent = session.organization;
   document.getElementById('name').textContent = session.name;
   document.getElementById('who').hidden = false;
-  await import(document.getElementById('element').href);
+  await element;
   const keys = document.createElement('keywright-keys');
   keys.apiBase = '/console/api/v2';
   keys.headingLevel = 1;
-  keys.selected = DETAIL.exec(location.hash)?.[1] ?? '';
-  keys.addEventListener('keywright-selected', (event) => {
-    const id = event.detail.id;
-    history.replaceState(null, '', id ? `#/keys/${id}` : location.pathname);
-  });
+  follow(keys);
+  keys.addEventListener('keywright-selected', ({ detail }) => mirror(keys, detail));
   keys.addEventListener('keywright-auth-required', showEnded);
   keys.addEventListener('keywright-ready', () => document.getElementById('ended')?.remove());
-  addEventListener('hashchange', () => { keys.selected = DETAIL.exec(location.hash)?.[1] ?? ''; });
+  addEventListener('hashchange', () => follow(keys));
   document.addEventListener('visibilitychange', async () => {
     const banner = document.getElementById('ended');
     if (document.hidden || !banner) return;
