@@ -1,8 +1,8 @@
-import type { ChecksKeys, GuardOptions, ValidVerdict } from './index.js'
+import type { ChecksKeys, GuardOptions, ValidVerdict } from './index.js';
 
 export interface FetchOptions<More extends unknown[]> extends GuardOptions {
-  /** The caller's address, which each runtime has somewhere else; keys that are bound to networks are refused without. */
-  clientIp?: (request: Request, ...more: More) => string | null | undefined
+  /** The caller's address, which every runtime has elsewhere; a key that is bound to networks is refused without. */
+  clientIp?: (request: Request, ...more: More) => string | null | undefined;
 }
 
 /**
@@ -14,4 +14,4 @@ export function withKey<More extends unknown[] = []>(
   verifier: ChecksKeys,
   options: FetchOptions<More>,
   handler: (request: Request, verdict: ValidVerdict, ...more: More) => Response | Promise<Response>,
-): (request: Request, ...more: More) => Promise<Response>
+): (request: Request, ...more: More) => Promise<Response>;

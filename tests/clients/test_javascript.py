@@ -105,9 +105,8 @@ def test_answers_are_those_of_the_document() -> None:
 def test_words_are_those_of_the_document(name: str) -> None:
     """Each declared set of words is that of the OpenAPI document."""
     types = [type_ for members in answers().values() for type_ in members.values() if type_.name == name]
-    declared = re.search(
-        rf"^export type {name} =(.*?)\n\n", (SOURCE / "index.d.ts").read_text(), re.MULTILINE | re.DOTALL
-    )
+    text = (SOURCE / "index.d.ts").read_text()
+    declared = re.search(rf"^export type {name} =(.*?);$", text, re.MULTILINE | re.DOTALL)
     assert declared is not None
     assert sorted(re.findall(r"'(\w+)'", declared[1])) == sorted(types[0].values)
 
@@ -116,7 +115,7 @@ def interface(text: str, name: str) -> dict[str, tuple[str, bool]]:
     """Read the members of an interface: the type of each, and whether it may be absent."""
     match = re.search(rf"^export interface {name}(?: extends (\w+))? {{\n(.*?)^}}$", text, re.MULTILINE | re.DOTALL)
     assert match is not None, name
-    members = re.findall(r"^  (\w+)(\??): (.+)$", match[2], re.MULTILINE)
+    members = re.findall(r"^  (\w+)(\??): (.+);$", match[2], re.MULTILINE)
     inherited = interface(text, match[1]) if match[1] else {}
     return inherited | {member: (type_, bool(optional)) for member, optional, type_ in members}
 
@@ -137,7 +136,7 @@ def test_version_and_packages() -> None:
     package = json.loads((SOURCE / "package.json").read_text())
     locked = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
     assert package["version"] == __version__
-    assert f"VERSION = '{__version__}'" in (SOURCE / "lib" / "service.js").read_text()
+    assert f"VERSION = '{__version__}';" in (SOURCE / "lib" / "service.js").read_text()
     assert package.keys().isdisjoint({"dependencies", "scripts", "peerDependencies", "optionalDependencies"})
     assert all("integrity" in found and "resolved" not in found for name, found in locked.items() if name)
     exported = {file for paths in package["exports"].values() for file in paths.values()}

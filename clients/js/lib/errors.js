@@ -9,51 +9,51 @@
  */
 
 // Not a property: whatever prints or serializes an error would show it.
-const idempotencyKeys = new WeakMap()
+const idempotencyKeys = new WeakMap();
 
 export class KeywrightError extends Error {
   get name() {
-    return 'KeywrightError'
+    return 'KeywrightError';
   }
 
   get idempotencyKey() {
-    return idempotencyKeys.get(this)
+    return idempotencyKeys.get(this);
   }
 }
 
 export class Refused extends KeywrightError {
   constructor(answer) {
-    super(answer.detail)
-    this.code = answer.code
-    this.status = answer.status
-    this.requestId = answer.requestId
-    this.fields = answer.fields ?? []
-    this.missingScopes = answer.missingScopes ?? []
-    this.retryAfter = answer.retryAfter
+    super(answer.detail);
+    this.code = answer.code;
+    this.status = answer.status;
+    this.requestId = answer.requestId;
+    this.fields = answer.fields ?? [];
+    this.missingScopes = answer.missingScopes ?? [];
+    this.retryAfter = answer.retryAfter;
   }
 
   get name() {
-    return 'Refused'
+    return 'Refused';
   }
 }
 
 export class CredentialRefused extends Refused {
   get name() {
-    return 'CredentialRefused'
+    return 'CredentialRefused';
   }
 }
 
 export class ServiceUnavailable extends KeywrightError {
   constructor(detail, { code, status, requestId, retryAfter } = {}) {
-    super(detail)
-    this.code = code
-    this.status = status
-    this.requestId = requestId
-    this.retryAfter = retryAfter
+    super(detail);
+    this.code = code;
+    this.status = status;
+    this.requestId = requestId;
+    this.retryAfter = retryAfter;
   }
 
   get name() {
-    return 'ServiceUnavailable'
+    return 'ServiceUnavailable';
   }
 }
 
@@ -62,11 +62,11 @@ export class ConnectionLost extends ServiceUnavailable {}
 
 export class UnexpectedAnswer extends KeywrightError {
   get name() {
-    return 'UnexpectedAnswer'
+    return 'UnexpectedAnswer';
   }
 }
 
 /** Keep the idempotency key with which a failed creation or rotation can be sent again. */
 export function keepIdempotencyKey(error, key) {
-  idempotencyKeys.set(error, key)
+  idempotencyKeys.set(error, key);
 }
