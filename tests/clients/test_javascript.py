@@ -13,6 +13,7 @@ from tests.clients.programs import run
 from tests.clients.schemas import Type, answers
 from tests.markdown import ROOT
 from tests.oidc_installation import Installation
+from tests.provision import unavailable
 
 IN_HEADERS = {"etag", "replayed"}
 TYPES = {
@@ -44,6 +45,21 @@ def test_its_own_tests(installed: Installation, javascript: Path, new_caller: Ne
         counts = dict(re.findall(r"^# (tests|pass|skipped|todo) (\d+)$", told, re.MULTILINE))
         assert int(counts["tests"]) > 30
         assert (counts["pass"], counts["skipped"], counts["todo"]) == (counts["tests"], "0", "0"), told
+
+
+@pytest.mark.parametrize("name", ["@deno/*/deno", "@oven/*/bin/bun"])
+def test_other_runtimes(javascript: Path, new_caller: NewCaller, name: str) -> None:
+    """Deno and Bun create, check and list keys, guard a handler, and print no secret."""
+    found = sorted((javascript / "node_modules").glob(name))
+    if not found:
+        unavailable(name, "npm, on a machine for which it is made")
+    arguments = ["run", "--no-lock", "--allow-net", "--allow-env"] if name.endswith("deno") else []
+    told = run(found[0], *arguments, "test/runtime.mjs", cwd=javascript, **new_caller())
+    assert json.loads(told.splitlines()[-1]) == [
+        *(200, 401, 401, 503, "Nightly", "precondition_failed", "Runtime", "the end", "ServiceUnavailable", "string")
+    ]
+    assert "kw_sk_live_..." in told
+    assert re.findall(r"kw_[sv]k_\w{40}|eyJ\w+", told) == []
 
 
 def test_its_types(installed: Installation, javascript: Path) -> None:

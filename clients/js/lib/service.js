@@ -68,7 +68,9 @@ export class Service {
     } catch (error) {
       signal?.throwIfAborted();
       if (limit.aborted) throw new ServiceUnavailable(`${this.#base} did not answer in time.`);
-      throw new ConnectionLost(`${this.#base} cannot be reached: ${error.cause?.code ?? error.message}.`);
+      throw new ConnectionLost(
+        `${this.#base} cannot be reached: ${error.cause?.code ?? error.cause?.message ?? error.message}.`,
+      );
     }
   }
 }

@@ -7,7 +7,7 @@ import { CredentialRefused, ServiceUnavailable, Verifier } from 'keywright-clien
 import { requireKey as expressKey } from 'keywright-client/express';
 import { withKey } from 'keywright-client/fetch';
 import { requireKey as honoKey } from 'keywright-client/hono';
-import { answering, credential, expected, keys, serve, url, verifier } from './stage.js';
+import { answering, closed, credential, expected, keys, serve, url, verifier } from './stage.js';
 
 const AWAY = { detail: 'The database cannot be reached.', code: 'storage_unavailable', request_id: 'a-request' };
 
@@ -105,7 +105,7 @@ for (const [name, guarded] of Object.entries(frameworks)) {
     const onTrouble = (error) => troubles.push(error);
     for (const [checks, seconds] of [
       [new Verifier(away.url, credential), '7'],
-      [new Verifier('http://127.0.0.1:1', credential), '1'],
+      [new Verifier(await closed(), credential), '1'],
       [new Verifier(url, 'kw_vk_unknown'), '1'],
     ]) {
       const answer = await get(await guarded(t, checks, { onTrouble }), { 'X-API-Key': 'kw_sk_live_some' });

@@ -21,6 +21,15 @@ export async function serve(t, handler) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
+/** Give an address at which nothing listens any more. */
+export async function closed() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return `http://127.0.0.1:${port}`;
+}
+
 /** Serve one answer for every request, and give the address and the number of requests so far. */
 export async function answering(t, status, headers, body) {
   const seen = { requests: 0 };

@@ -9,7 +9,7 @@ import {
   UnexpectedAnswer,
   Verifier,
 } from 'keywright-client';
-import { answering, credential, keys, losing, reader, serve, url, verifier } from './stage.js';
+import { answering, closed, credential, keys, losing, reader, serve, url, verifier } from './stage.js';
 
 const UNAVAILABLE = { detail: 'The database cannot be reached.', code: 'storage_unavailable', request_id: 'a-request' };
 
@@ -128,7 +128,7 @@ test('an unavailable service is no verdict', async (t) => {
     return true;
   });
   assert.equal(away.requests, 1);
-  await assert.rejects(new Verifier('http://127.0.0.1:1', credential).verify('kw_sk_live_some'), ServiceUnavailable);
+  await assert.rejects(new Verifier(await closed(), credential).verify('kw_sk_live_some'), ServiceUnavailable);
 });
 
 test('a service that does not answer in time is unavailable, and a caller may end a call sooner', async (t) => {
