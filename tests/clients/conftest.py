@@ -4,8 +4,10 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from keywright.dev.issuer import DevIssuer
@@ -40,6 +42,13 @@ def new_caller(issuer: DevIssuer) -> Iterator[NewCaller]:
             }
 
         yield new
+
+
+@pytest.fixture(scope="session")
+def document(new_caller: NewCaller) -> dict[str, Any]:
+    """The OpenAPI document, as the service gives it."""
+    found: dict[str, Any] = httpx.get(f"{new_caller()['KEYWRIGHT_URL']}/openapi.json", trust_env=False).json()
+    return found
 
 
 @pytest.fixture(scope="session")

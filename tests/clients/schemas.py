@@ -1,4 +1,4 @@
-"""The answers of the OpenAPI document, as the tests of clients compare their types with it."""
+"""The requests and answers of the OpenAPI document, as the tests of clients compare their types with it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +30,34 @@ _ANSWERS = (
 )
 # Only in-process verifiers ask for the facts of a key.
 _LEFT_OUT = {"FactsResponse", "facts"}
+
+_KEYS = "/api/v2/api-keys"
+_REQUESTS = {
+    "create": ("post", _KEYS),
+    "list": ("get", _KEYS),
+    "update": ("patch", f"{_KEYS}/{{key_id}}"),
+    "rotate": ("post", f"{_KEYS}/{{key_id}}/rotate"),
+    "usage": ("get", f"{_KEYS}/{{key_id}}/usage"),
+    "events": ("get", "/api/v2/api-key-events"),
+    "verify": ("post", f"{_KEYS}/verify"),
+}
+# Usage beside each key of a list is for pages that show it; method and path of the customer's request decide nothing.
+_NOT_SENT = {"list": {"include"}, "verify": {"method", "path"}}
+
+
+def requests(document: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Give the names that each request of a client may have in its body or query."""
+    return {
+        name: _names(document["paths"][path][method], document) - _NOT_SENT.get(name, set())
+        for name, (method, path) in _REQUESTS.items()
+    }
+
+
+def _names(operation: Mapping[str, Any], document: Mapping[str, Any]) -> set[str]:
+    if operation.get("requestBody") is None:
+        return {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
+    reference: str = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    return set(document["components"]["schemas"][reference.rpartition("/")[2]]["properties"])
 
 
 @dataclass(frozen=True, slots=True)

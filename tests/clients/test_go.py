@@ -3,13 +3,14 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keywright import __version__
 from tests.clients.conftest import NewCaller
 from tests.clients.programs import run
-from tests.clients.schemas import Type, answers
+from tests.clients.schemas import Type, answers, requests
 from tests.markdown import ROOT
 
 SOURCE = ROOT / "clients" / "go"
@@ -51,6 +52,29 @@ def test_answers_are_those_of_the_document() -> None:
         assert struct(text, name.replace("Api", "API")) == {
             member: written(type_, name=member) for member, type_ in members.items()
         }, name
+
+
+def test_requests_are_those_of_the_document(document: dict[str, Any]) -> None:
+    """The names that each request may have are those of the OpenAPI document, and no other."""
+    fields, management, verifier = (
+        (SOURCE / f"{name}.go").read_text() for name in ("fields", "management", "verifier")
+    )
+    assert {
+        "create": names_in(fields, "type NewKey struct"),
+        "list": names_in(fields, "func (f KeyFilters) values") | names_in(fields, "func page"),
+        "update": names_in(fields, "func (c KeyChanges) MarshalJSON"),
+        "rotate": names_in(management, "func (m *Management) Rotate"),
+        "usage": names_in(fields, "func (f UsageFilters) values") | names_in(fields, "func page"),
+        "events": names_in(fields, "func (f EventFilters) values") | names_in(fields, "func page"),
+        "verify": names_in(verifier, "type verifyBody struct"),
+    } == requests(document)
+
+
+def names_in(text: str, beginning: str) -> set[str]:
+    """Find the names of fields and parameters in a declaration."""
+    match = re.search(rf"^{re.escape(beginning)}.*?^}}$", text, re.MULTILINE | re.DOTALL)
+    assert match is not None, beginning
+    return set(re.findall(r'(?:json:|fields, |query, |query\.Set\()"(\w+)[,"]', match[0]))
 
 
 @pytest.mark.parametrize("name", ["Code", "Status", "RevocationReason"])

@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keywright import __version__
 from tests.clients.conftest import JAVASCRIPT, NewCaller
 from tests.clients.programs import run
-from tests.clients.schemas import Type, answers
+from tests.clients.schemas import Type, answers, requests
 from tests.markdown import ROOT
 from tests.oidc_installation import Installation
 from tests.provision import unavailable
@@ -78,6 +79,43 @@ def test_answers_are_those_of_the_document() -> None:
         }, name
 
 
+def test_requests_are_those_of_the_document(document: dict[str, Any]) -> None:
+    """The declared fields and options of each request are those that the OpenAPI document has, and no other."""
+    text = (JAVASCRIPT / "index.d.ts").read_text()
+    names = {
+        "create": ["NewApiKey"],
+        "list": ["KeyFilters", "PageOptions"],
+        "update": ["ApiKeyChanges"],
+        "rotate": ["RotateOptions"],
+        "usage": ["UsageOptions", "PageOptions"],
+        "events": ["EventFilters", "PageOptions"],
+        "verify": ["KeyCheck"],
+    }
+    declared = {
+        name: {snake(member) for each in found for member in interface(text, each)} for name, found in names.items()
+    }
+    # The option of a check that has the metadata in the verdict.
+    declared["verify"] = declared["verify"] - {"metadata"} | {"include"}
+    assert declared == requests(document)
+
+
+def snake(option: str) -> str:
+    """Give the name in a request of an option in camel case."""
+    return re.sub("([A-Z])", r"_\1", option).lower()
+
+
+def test_declared_methods(installed: Installation, javascript: Path) -> None:
+    """Each class has the methods that the declarations give it, and no other."""
+    text = (JAVASCRIPT / "index.d.ts").read_text()
+    for name in ("Verifier", "Management", "PrivateKey"):
+        methods = f"Object.getOwnPropertyNames(client.{name}.prototype).join()"
+        script = f"import('keywright-client').then((client) => console.log({methods}))"
+        match = re.search(rf"^export class {name} {{\n(.*?)^}}$", text, re.MULTILINE | re.DOTALL)
+        assert match is not None
+        declared = re.findall(r"^  (?:private )?(\w+)\(", match[1], re.MULTILINE)
+        assert set(run(installed.node, "-e", script, cwd=javascript).strip().split(",")) == set(declared)
+
+
 @pytest.mark.parametrize("name", ["Code", "Status", "RevocationReason"])
 def test_words_are_those_of_the_document(name: str) -> None:
     """Each declared set of words is that of the OpenAPI document."""
@@ -90,7 +128,9 @@ def test_words_are_those_of_the_document(name: str) -> None:
 
 def interface(text: str, name: str) -> dict[str, tuple[str, bool]]:
     """Read the members of an interface: the type of each, and whether it may be absent."""
-    match = re.search(rf"^export interface {name}(?: extends (\w+))? {{\n(.*?)^}}$", text, re.MULTILINE | re.DOTALL)
+    match = re.search(
+        rf"^export interface {name}(?: extends (?:Partial<)?(\w+)>?)? {{\n(.*?)^}}$", text, re.MULTILINE | re.DOTALL
+    )
     assert match is not None, name
     members = re.findall(r"^  (\w+)(\??): (.+);$", match[2], re.MULTILINE)
     inherited = interface(text, match[1]) if match[1] else {}
