@@ -1,0 +1,3 @@
+module keywright.internal/keywright
+
+go 1.22
