@@ -50,7 +50,8 @@ export const view = (el, drawer, part) => {
   `;
 };
 
-const entry = (el, event) => {
+/** One event; `more` stands at its end. */
+export const entry = (el, event, more = nothing) => {
   const { w } = el;
   const who = event.actor.subject === 'keywright' ? w.t('byService') : html`<span class="mono">${event.actor.subject}</span>`;
   const word = w.messages[`event.${event.type}`] ?? event.type;
@@ -61,6 +62,7 @@ const entry = (el, event) => {
       <p class="small muted">${w.at(event.occurred_at)} · ${who}${event.address ? html` · ${w.t('from', { address: event.address })}` : nothing}</p>
       ${event.data.after ? diff(el, event.data) : nothing}
       <p class="small muted">${w.t('requestId')} <code class="mono">${event.request_id}</code></p>
+      ${more}
     </div>
   </li>`;
 };
