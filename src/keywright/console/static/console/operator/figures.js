@@ -13,9 +13,9 @@ const FIGURES = {
   refusedKeys: { from: 'top', view: (el, data) => keysRefused(el, data) },
   connected: { path: () => ['/figures/verifiers', {}], view: (el, data) => verifiers(el, data) },
   delays: { path: () => ['/figures/revocations', { hours: 24 }], view: (el, data) => delays(el, data) },
+  expiries: { from: 'states', view: (el, data) => expiries(el, data) },
   states: { path: () => ['/figures/keys', {}], view: (el, data) => states(el, data) },
   lastUses: { from: 'states', view: (el, data) => lastUses(el, data) },
-  expiries: { from: 'states', view: (el, data) => expiries(el, data) },
 };
 const WIDE = ['verdicts', 'connected'];
 

@@ -83,6 +83,8 @@ export class KeywrightOperator extends KeywrightKeys {
     page.state = module.open(this, page);
     document.title = `${this.w.t(`view.${name}`)} · Keywright`;
     this.requestUpdate();
+    // On a narrow screen the row of views is wider than the screen.
+    this.updateComplete.then(() => this.renderRoot.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }));
   }
 
   async #showKey(id) {

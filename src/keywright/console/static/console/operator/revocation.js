@@ -156,7 +156,7 @@ const progress = (el, panel) => {
       ${done ? nothing : html`<p class="muted">${w.t('goesOn')}</p>`}
     </div>
     <p class="small muted">${w.t('startedBy', { who: one.actor.subject, time: w.moment(Date.parse(one.started_at)) })}</p>
-    ${one.receipt ? html`<div class="box"><p class="label">${w.t('receiptOfAll')}</p>${receipt(el, { key: {}, data: one.receipt, error: null })}</div>` : nothing}
+    ${one.receipt ? html`<div class="box"><p class="label">${w.t('receiptOfAll')}</p>${receipt(el, { key: { revoked_at: one.receipt.revoked_at, revocation_reason: one.reason }, data: one.receipt, error: null })}</div>` : nothing}
   `;
-  return panelDialog(el, panel, { title: w.t(done ? 'bulk.done' : 'bulk.running'), content, buttons: closing(el, 'close', 'primary') });
+  return panelDialog(el, panel, { title: w.t(done ? 'revokedAll' : 'bulk.running', { n: one.revoked }), content, buttons: closing(el, 'close', 'primary') });
 };

@@ -22,14 +22,14 @@ export const styles = css`
   .who .mono { overflow-wrap: anywhere; }
   .links { display: flex; flex-wrap: wrap; gap: 0.3em 1.1em; align-items: center; }
   .end .links { justify-content: end; }
-  .links a, .links button { min-block-size: 1.75em; display: inline-flex; align-items: center; }
+  .links a, .links button { min-block-size: 1.75em; display: inline-flex; align-items: center; text-align: start; }
   .links.small { font-size: 0.875em; margin-block-start: 0.15em; }
   button.link.risky { color: var(--_danger); }
   .owner { gap: 0.35em; }
   .timeline.of-all { max-inline-size: 52em; }
   progress { display: block; inline-size: 100%; block-size: 0.7em; accent-color: var(--_ok); }
 
-  .figures { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1em; align-items: start; }
+  .figures { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1em; }
   .figure { display: grid; gap: 0.9em; align-content: start; padding: 1.1em 1.2em 1.2em; border: 1px solid var(--_border); border-radius: var(--_radius); min-inline-size: 0; }
   .figure.wide { grid-column: 1 / -1; }
   .figure h2 { font-size: 1.05em; font-weight: 650; line-height: 1.3; }
@@ -64,6 +64,11 @@ export const styles = css`
     .figures { grid-template-columns: minmax(0, 1fr); }
     .figure { padding: 0.9em; }
     .keys .end { text-align: start; }
+    .axis.each span:nth-child(even) { display: none; }
+    .plain.narrow :is(th, td) { padding-inline: 0.5em; }
+    .plain.narrow tbody th { min-inline-size: 8em; }
+    nav.views { padding-inline-end: 2.5em; mask-image: linear-gradient(to left, transparent, #000 2.5em); }
+    nav.views:dir(rtl) { mask-image: linear-gradient(to right, transparent, #000 2.5em); }
     .end .links { justify-content: start; }
     .keys .state { grid-row: auto; }
     .of-view .primary { flex: 1 1 auto; }
