@@ -24,6 +24,7 @@ from keywright.api.keys.routes import KeyRoutes
 from keywright.api.keys.usage import ReceiptRoutes, UsageRoutes
 from keywright.api.measures import Measures
 from keywright.api.operator.bulk import BulkRevocationRoutes
+from keywright.api.operator.figures import FiguresRoutes
 from keywright.api.operator.routes import OperatorKeyRoutes, OperatorLogRoutes
 from keywright.api.operator.verifiers import VerifierRoutes
 from keywright.api.verify.fast_path import FastPath
@@ -38,6 +39,7 @@ from keywright.console.element import PATHS as ELEMENT_PATHS
 from keywright.console.element import ElementFiles
 from keywright.console_wiring import console_applications
 from keywright.plugs import Plugs, few_turns, plugs_of, turns_of
+from keywright.service.figures.reports import Figures
 from keywright.service.management.idempotency import Idempotency
 from keywright.service.management.management import Management
 from keywright.service.management.usage_reports import UsageReports
@@ -160,6 +162,7 @@ def _operator_groups(
         OperatorLogRoutes(lookup),
         BulkRevocationRoutes(bulk_revocations(plugs, management.turns)),
         VerifierRoutes(checking.callers.verifiers),
+        FiguresRoutes(Figures(store=plugs.store, clock=plugs.clock, turns=management.turns)),
     ]
 
 

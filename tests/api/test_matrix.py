@@ -85,6 +85,11 @@ OPERATIONS = {
             ("GET", "verifiers"),
             ("POST", "verifiers"),
             ("PUT", "verifiers/{name}/revoke"),
+            ("GET", "figures/verdicts"),
+            ("GET", "figures/top"),
+            ("GET", "figures/keys"),
+            ("GET", "figures/revocations"),
+            ("GET", "figures/verifiers"),
         )
     },
 }

@@ -1,6 +1,7 @@
 """Examples of answers, for the OpenAPI document."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,21 @@ import msgspec
 
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, RateLimitResponse, SecretResponse
 from keywright.contract.audit_log import ActorResponse, EventResponse
+from keywright.contract.figures import (
+    ConnectedSessionResponse,
+    DelayResponse,
+    ExpiringKeysResponse,
+    KeyFiguresResponse,
+    KeyStatesResponse,
+    RevocationFiguresResponse,
+    TopFiguresResponse,
+    UnusedKeysResponse,
+    UsedKeyResponse,
+    UsedOrganizationResponse,
+    VerdictCountsResponse,
+    VerdictFiguresResponse,
+    VerifierFiguresResponse,
+)
 from keywright.contract.operator import (
     BulkRevocationResponse,
     CreatedVerifierResponse,
@@ -176,6 +192,66 @@ _VERIFIER = VerifierResponse(
     created_at=_CREATED_AT,
     revoked_at=None,
 )
+_USED_KEY = UsedKeyResponse(
+    key_id=_API_KEY.id,
+    name=_API_KEY.name,
+    org_id=_API_KEY.org_id,
+    org_external_id=_API_KEY.org_external_id,
+    uses=1042,
+    refusals=0,
+)
+_TODAY, _NOW = datetime(2026, 11, 30, tzinfo=UTC), datetime(2026, 11, 30, 9, 12, 33, 120_340, UTC)
+_FIGURES = (
+    VerdictFiguresResponse(
+        per="day",
+        since=_TODAY,
+        until=_NOW,
+        periods=(VerdictCountsResponse(_TODAY, {"valid": 1042, "not_found": 3, "revoked": 1}),),
+    ),
+    TopFiguresResponse(
+        since=datetime(2026, 11, 29, 10, tzinfo=UTC),
+        until=_NOW,
+        keys=(_USED_KEY,),
+        organizations=(
+            UsedOrganizationResponse(
+                org_id=_API_KEY.org_id, org_external_id=_API_KEY.org_external_id, uses=1042, refusals=4
+            ),
+        ),
+        refused_keys=(replace(_USED_KEY, name="Old export", uses=0, refusals=4),),
+    ),
+    KeyFiguresResponse(
+        counted_at=_USE,
+        states=KeyStatesResponse(active=42, disabled=1, expired=3, revoked=7),
+        since_last_use=(UnusedKeysResponse("day", 30), UnusedKeysResponse("never", 12)),
+        expiries=(ExpiringKeysResponse("2026-11-30", 0), ExpiringKeysResponse("2026-12-01", 2)),
+    ),
+    RevocationFiguresResponse(
+        since=datetime(2026, 11, 29, 9, 12, 33, 120_340, UTC),
+        until=_NOW,
+        revocations=2,
+        acknowledgements=16,
+        p50_ms=9,
+        p99_ms=31,
+        histogram=(DelayResponse(10, 12), DelayResponse(25, 3), DelayResponse(50, 1), DelayResponse(None, 0)),
+    ),
+    VerifierFiguresResponse(
+        at=_NOW,
+        sessions=(
+            ConnectedSessionResponse(
+                session_id=UUID("6b0d6f0c-6a55-4d9c-9b3e-1f0a3c5d7e91"),
+                kind="verifier",
+                verifier=_VERIFIER.name,
+                name="billing-api-1:4711",
+                version="0.1.0",
+                connected_at=_CREATED_AT,
+                seen_at=datetime(2026, 11, 30, 9, 12, 31, tzinfo=UTC),
+                unacknowledged=0,
+                lag_ms=0,
+            ),
+        ),
+        more=False,
+    ),
+)
 # Without the members that are present in some answers only.
 _VERDICT: Mapping[str, Any] = {
     "valid": True,
@@ -215,6 +291,7 @@ EXAMPLES: Mapping[type, Mapping[str, Any]] = {
     BulkRevocationResponse: msgspec.to_builtins(_BULK),
     FoundApiKeyResponse: msgspec.to_builtins(_FOUND),
     VerifierResponse: msgspec.to_builtins(_VERIFIER),
+    **{type(each): msgspec.to_builtins(each) for each in _FIGURES},
     CreatedVerifierResponse: {
         **msgspec.to_builtins(_VERIFIER),
         # Made of 32 zero bytes.

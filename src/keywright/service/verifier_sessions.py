@@ -29,13 +29,15 @@ class Session:
     A process that caches keys and follows the changes: a process of the service, or a connected verifier.
 
     `verifier_id` is None for a process of the service. `name` is for people, such as `billing-api` or `host:4711`.
-    `outage_seconds` is how long it may use its cache while it reaches neither service nor database.
+    `outage_seconds` is how long it may use its cache while it reaches neither service nor database. `version` is its
+    version of Keywright, None where it does not say.
     """
 
     id: UUID
     verifier_id: UUID | None
     name: str
     outage_seconds: int
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Protocol
 from keywright.service.change_feed import ChangeStore
 from keywright.service.checking.ports import CheckingStore
 from keywright.service.console_sessions import ConsoleSessionStore
+from keywright.service.figures.ports import FiguresStore
 from keywright.service.management.task_ports import KeyTaskStore
 from keywright.service.operator.ports import OperatorStore
 from keywright.service.organizations import OrganizationStore
@@ -23,6 +24,7 @@ class RunningStore(
     ChangeStore,
     CheckingStore,
     ConsoleSessionStore,
+    FiguresStore,
     OrganizationStore,
     SessionStore,
     VerifierStore,

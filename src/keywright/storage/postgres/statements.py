@@ -310,6 +310,7 @@ DIALECT: Final = Dialect(
     same="IS NOT DISTINCT FROM",
     seconds=lambda span: f"make_interval(secs => {span})",
     day=lambda time: f"date_trunc('day', {time} AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'",
+    milliseconds=lambda span: f"greatest(ceil(extract(epoch FROM {span}) * 1000), 0)::bigint",
     uuid_text=lambda column: f"{column}::text",
     latest="'infinity'",
     # Letters of ASCII only, as SQLite's lower() does by itself.

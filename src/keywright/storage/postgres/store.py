@@ -16,6 +16,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
+from keywright.service.figures.ports import VerdictCount
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
@@ -24,6 +25,7 @@ from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.postgres import checking_statements as checking_sql
+from keywright.storage.postgres import figures_statements as figures_sql
 from keywright.storage.postgres import operator_statements as operator_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
@@ -32,8 +34,8 @@ from keywright.storage.postgres.creations import Creations, bound_of
 from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
 from keywright.storage.shared import checking_rows, rows
+from keywright.storage.shared.figures_store import SharedFiguresStore
 from keywright.storage.shared.group_commit import PATIENCE, OnBatch
-from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.rows import POSTGRES, POSTGRES_TEXTS, AnswerRow, EventRow, Row
 from keywright.storage.url import PostgresUrl
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-class PostgresStore(SharedOperatorStore):
+class PostgresStore(SharedFiguresStore):
     """
     All ports of `service.management`, `.operator` and `.checking` in PostgreSQL, to be closed after use.
 
@@ -191,6 +193,15 @@ class PostgresStore(SharedOperatorStore):
         columns = await asyncio.to_thread(_usage_columns, usage)
         if columns:
             await self._execute(None, checking_sql.ADD_USAGE, *columns, *batch)
+
+    async def _add_verdicts(self, counts: Sequence[VerdictCount], batch: UsageBatch) -> None:
+        texts = [(POSTGRES_TEXTS.time(each.start), each.code, POSTGRES_TEXTS.number(each.number)) for each in counts]
+        await self._execute(None, figures_sql.ADD_VERDICTS, *zip(*texts, strict=True), *batch)
+
+    async def roll_up_verdicts(self, before: datetime, *, limit: int) -> int:
+        """See `FiguresStore.roll_up_verdicts`."""
+        ((moved,),) = await self._execute(None, figures_sql.ROLL_UP, before, limit)
+        return int(moved)
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime

@@ -37,6 +37,7 @@ class SessionRow(NamedTuple):
     verifier_id: Any
     name: str
     outage_seconds: int
+    version: str | None
 
 
 class ReceiptRow(NamedTuple):
@@ -129,7 +130,7 @@ def verifier_row(new: Verifier) -> VerifierRow:
 
 def session_row(session: Session) -> SessionRow:
     """Give the row of a session, in Python's own types; raise `ValueError` for a text that cannot be stored."""
-    row = SessionRow(session.id, session.verifier_id, session.name, session.outage_seconds)
+    row = SessionRow(session.id, session.verifier_id, session.name, session.outage_seconds, session.version)
     refuse_unstorable(row)
     return row
 

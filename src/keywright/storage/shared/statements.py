@@ -18,7 +18,7 @@ from keywright.storage.shared import audit_rows, readers
 from keywright.storage.shared.checking_rows import MOST_SOURCES, SessionRow, VerifierRow
 from keywright.storage.shared.readers import Decoding
 
-_ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
+ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
 """The types of changes after which a key never works again."""
 
 _SESSION: Final = ", ".join(SessionRow._fields)
@@ -39,6 +39,7 @@ class Dialect:
         same: Compares two values of which either may be NULL.
         seconds: Makes a span of time of an expression of seconds.
         day: Gives the beginning of the day, in UTC, of an expression of a time.
+        milliseconds: Makes whole milliseconds, rounded up and not below 0, of an expression of a span of time.
         uuid_text: Writes a column of UUIDs as text in lower case.
         latest: A time after every other.
         contains: The condition that a text, without regard to the case of ASCII letters, contains `{0}`.
@@ -65,6 +66,7 @@ class Dialect:
     same: str
     seconds: Callable[[str], str]
     day: Callable[[str], str]
+    milliseconds: Callable[[str], str]
     uuid_text: Callable[[str], str]
     latest: str
     contains: Callable[[str], str]
@@ -248,9 +250,10 @@ def renew_session(dialect: Dialect) -> str:
     """Store that a session is open. Values: a `SessionRow`."""
     return f"""
         INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at)
-        SELECT $1, $2, $3, $4, at, at FROM (SELECT {dialect.now} AS at) clock WHERE true
+        SELECT $1, $2, $3, $4, $5, at, at FROM (SELECT {dialect.now} AS at) clock WHERE true
         ON CONFLICT (id) DO UPDATE SET
-            name = excluded.name, outage_seconds = excluded.outage_seconds, seen_at = excluded.seen_at, closed_at = NULL
+            name = excluded.name, outage_seconds = excluded.outage_seconds, version = excluded.version,
+            seen_at = excluded.seen_at, closed_at = NULL
         WHERE old.verifier_id {dialect.same} excluded.verifier_id
     """  # noqa: S608
 
@@ -271,15 +274,15 @@ def receipt(dialect: Dialect) -> str:
         WITH key AS (
             SELECT coalesce(revoked_at, deleted_at) AS ended_at FROM api_keys
             WHERE org_id = $1 AND id = $2 AND coalesce(revoked_at, deleted_at) IS NOT NULL
-                AND EXISTS (SELECT 1 FROM changes WHERE changed_id = $2 AND type IN ({_ENDS}))
+                AND EXISTS (SELECT 1 FROM changes WHERE changed_id = $2 AND type IN ({ENDS}))
         ),
         acknowledged AS (
             SELECT a.session_id, min(a.acknowledged_at) AS at
             FROM changes c JOIN acknowledgements a ON a.seq = c.seq
-            WHERE c.changed_id = $2 AND c.type IN ({_ENDS})
+            WHERE c.changed_id = $2 AND c.type IN ({ENDS})
             GROUP BY a.session_id
         ),
-        written AS (SELECT min(noted_at) AS at FROM changes WHERE changed_id = $2 AND type IN ({_ENDS})),
+        written AS (SELECT min(noted_at) AS at FROM changes WHERE changed_id = $2 AND type IN ({ENDS})),
         ending AS MATERIALIZED (
             SELECT ended_at, coalesce(
                 (SELECT min(at) FROM acknowledged),

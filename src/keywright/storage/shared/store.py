@@ -105,8 +105,8 @@ class SharedStore(ABC):
         """
 
     @abstractmethod
-    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> object:
-        """Execute one that changes something, in a transaction; as above."""
+    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Any]:
+        """Execute one that changes something, in a transaction, and give the rows that it returns; as above."""
 
     @abstractmethod
     def _open_feed(self) -> StoreFeed:

@@ -179,6 +179,7 @@ DIALECT: Final = Dialect(
     same="IS",
     seconds=lambda span: f"{span} * 1000000",
     day=_day,
+    milliseconds=lambda span: f"max(({span} + 999) / 1000, 0)",
     uuid_text=_uuid_text,
     latest="9223372036854775807",
     contains=lambda column: f"instr(lower({column}), {{0}}) > 0",

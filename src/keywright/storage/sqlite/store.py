@@ -24,6 +24,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
+from keywright.service.figures.ports import VerdictCount
 from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
@@ -33,11 +34,11 @@ from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.shared import checking_rows, rows
 from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
+from keywright.storage.shared.figures_store import SharedFiguresStore
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
-from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
+from keywright.storage.sqlite import figures, retention
 from keywright.storage.sqlite import file as sqlite_file
-from keywright.storage.sqlite import retention
 from keywright.storage.sqlite import statements as sql
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
 from keywright.storage.sqlite.operator import Step
@@ -53,7 +54,7 @@ _LONGEST_QUEUE_OF_READS = 1024
 _MOST_KEYS_AT_ONCE = 1000
 
 
-class SqliteStore(SharedOperatorStore):
+class SqliteStore(SharedFiguresStore):
     """
     All ports of `service.management`, `.operator` and `.checking` in a SQLite file, to be closed after use.
 
@@ -195,6 +196,16 @@ class SqliteStore(SharedOperatorStore):
         if uses:
             await self._write(lambda connection: _add_usage(connection, uses, rows.for_sqlite(batch)))
 
+    async def _add_verdicts(self, counts: Sequence[VerdictCount], batch: UsageBatch) -> None:
+        added = [(SQLITE.time(each.start), each.code, each.number) for each in counts]
+        await self._write(lambda connection: figures.add(connection, added, rows.for_sqlite(batch)))
+
+    async def roll_up_verdicts(self, before: datetime, *, limit: int) -> int:
+        """See `FiguresStore.roll_up_verdicts`."""
+        at = SQLITE.time(before)
+        moved: int = await self._write(lambda connection: figures.roll_up(connection, at, limit))
+        return moved
+
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
     ) -> dict[UUID, dict[datetime, int]]:
@@ -215,9 +226,12 @@ class SqliteStore(SharedOperatorStore):
         reading = self._checking if org_id is None else self._managing
         return await reading.read(lambda connection: connection.execute(text, encoded).fetchall(), _share(org_id))
 
-    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> None:
+    async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
         text, encoded = statement.replace("$", sql.DIALECT.mark), rows.for_sqlite(values)
-        await self._changes.submit(lambda writing: writing.connection.execute(text, encoded).rowcount, _share(org_id))
+        found: Sequence[Row] = await self._changes.submit(
+            lambda writing: writing.connection.execute(text, encoded).fetchall(), _share(org_id)
+        )
+        return found
 
     def _open_feed(self) -> SqliteChangeFeed:
         return SqliteChangeFeed(self._path, forget=self._feeds.discard)

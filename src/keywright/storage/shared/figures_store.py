@@ -1,0 +1,187 @@
+"""The part of `service.figures.ports` that is the same on both engines."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from keywright.service.checking.ports import UsageBatch
+from keywright.service.figures.ports import (
+    Connected,
+    ConnectedSession,
+    CountedSlice,
+    Delays,
+    KeyCount,
+    Numbers,
+    Top,
+    UnfinishedCount,
+    UsedKey,
+    UsedOrganization,
+    VerdictCount,
+)
+from keywright.service.verifier_sessions import Session
+from keywright.storage.shared import figures_statements as sql
+from keywright.storage.shared import rows
+from keywright.storage.shared.operator_store import SharedOperatorStore
+from keywright.storage.shared.rows import Row
+from keywright.storage.shared.statements import Dialect
+from keywright.storage.shared.store import FIRST_ID
+
+
+class SharedFiguresStore(SharedOperatorStore):
+    """
+    Adds figures up and reads them.
+
+    Args:
+        dialect: The engine.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
+        self._top = sql.top(dialect)
+        self._delays = sql.revocation_delays(dialect)
+        self._connected = sql.connected_sessions(dialect)
+        self._count_keys = sql.count_keys(dialect)
+        self._count_is_due = sql.key_count_is_due(dialect)
+        self._claim_count = sql.claim_key_count(dialect)
+        self._keep_slice = sql.keep_slice(dialect)
+
+    async def add_verdicts(self, counts: Sequence[VerdictCount], batch: UsageBatch) -> None:
+        """See `VerdictStore.add_verdicts`; a code that a database cannot store is a `ValueError`."""
+        rows.refuse_unstorable([each.code for each in counts])
+        if counts:
+            await self._add_verdicts(counts, batch)
+
+    @abstractmethod
+    async def _add_verdicts(self, counts: Sequence[VerdictCount], batch: UsageBatch) -> None:
+        """Add counts, of which there are some."""
+
+    @abstractmethod
+    async def roll_up_verdicts(self, before: datetime, *, limit: int) -> int:
+        """See `FiguresStore.roll_up_verdicts`."""
+
+    async def verdict_minutes(self, reader: UUID, *, since: datetime) -> Sequence[VerdictCount]:
+        """See `FiguresStore.verdict_minutes`."""
+        return self._verdicts(await self._rows(reader, sql.VERDICT_MINUTES, since))
+
+    async def verdict_hours(self, reader: UUID, *, since: datetime) -> Sequence[VerdictCount]:
+        """See `FiguresStore.verdict_hours`."""
+        return self._verdicts(await self._rows(reader, sql.VERDICT_HOURS, since))
+
+    def _verdicts(self, found: Sequence[Row]) -> list[VerdictCount]:
+        return [VerdictCount(self._decoding.time(start), code, count) for start, code, count in found]
+
+    async def top(self, reader: UUID, *, since: datetime, limit: int) -> Top:
+        """See `FiguresStore.top`."""
+        found = await self._rows(reader, self._top, since, limit)
+        kinds: dict[str, list[Row]] = {}
+        for row in found:
+            kinds.setdefault(row[0], []).append(row[1:])
+        for *_, hour in kinds.get("cut", ()):
+            since = self._decoding.time(hour) + timedelta(hours=1)
+        return Top(
+            since,
+            [self._used_key(*row) for row in kinds.get("key", ())],
+            [self._used_organization(*row) for row in kinds.get("organization", ())],
+            [self._used_key(*row) for row in kinds.get("refused", ())],
+        )
+
+    def _used_key(
+        self, key_id: Any, name: str, org_id: Any, owner: str, uses: int, refusals: int, _hour: None
+    ) -> UsedKey:
+        return UsedKey(
+            key_id=self._decoding.id(key_id),
+            name=name,
+            org_id=self._decoding.id(org_id),
+            org_external_id=owner,
+            uses=uses,
+            refusals=refusals,
+        )
+
+    def _used_organization(
+        self, _key_id: None, _name: None, org_id: Any, owner: str, uses: int, refusals: int, _hour: None
+    ) -> UsedOrganization:
+        return UsedOrganization(org_id=self._decoding.id(org_id), org_external_id=owner, uses=uses, refusals=refusals)
+
+    async def revocation_delays(self, reader: UUID, *, hours: int) -> Delays:
+        """See `FiguresStore.revocation_delays`."""
+        first, *delays = await self._rows(reader, self._delays, float(hours * 3600))
+        _, _, revocations, since, at = first
+        return Delays(
+            since=self._decoding.time(since),
+            until=self._decoding.time(at),
+            revocations=revocations,
+            acknowledgements={ms: number for _, ms, number, _, _ in delays},
+        )
+
+    async def connected_sessions(self, reader: UUID) -> Connected:
+        """See `FiguresStore.connected_sessions`."""
+        found = await self._rows(reader, self._connected)
+        # Without any session there is one row, which has the time alone.
+        sessions = [self._connected_session(*row[1:]) for row in found if row[1] is not None]
+        return Connected(self._decoding.time(found[0][0]), sessions)
+
+    def _connected_session(
+        self,
+        id_: Any,
+        verifier_id: Any,
+        name: str,
+        outage_seconds: int,
+        version: str | None,
+        verifier: str | None,
+        connected_at: Any,
+        seen_at: Any,
+        unacknowledged: int,
+        waits_since: Any,
+    ) -> ConnectedSession:
+        decoding = self._decoding
+        return ConnectedSession(
+            Session(
+                id=decoding.id(id_),
+                verifier_id=None if verifier_id is None else decoding.id(verifier_id),
+                name=name,
+                outage_seconds=outage_seconds,
+                version=version,
+            ),
+            verifier,
+            decoding.time(connected_at),
+            decoding.time(seen_at),
+            unacknowledged,
+            None if waits_since is None else decoding.time(waits_since),
+        )
+
+    async def key_count(self, reader: UUID) -> KeyCount | None:
+        """See `FiguresStore.key_count`."""
+        found = await self._rows(reader, sql.KEY_COUNT)
+        return KeyCount(self._decoding.time(found[0][0]), json.loads(found[0][1])) if found else None
+
+    async def key_count_is_due(self) -> bool:
+        """See `FiguresStore.key_count_is_due`."""
+        return bool(await self._rows(None, self._count_is_due))
+
+    async def claim_key_count(self, worker: UUID) -> UnfinishedCount | None:
+        """See `FiguresStore.claim_key_count`."""
+        found = await self._execute(None, self._claim_count, worker, FIRST_ID)
+        for begun_at, position, numbers in found:
+            return UnfinishedCount(self._decoding.time(begun_at), self._decoding.id(position), json.loads(numbers))
+        return None
+
+    async def count_keys(self, count: UnfinishedCount, *, limit: int) -> CountedSlice:
+        """See `FiguresStore.count_keys`."""
+        # Not beside checking, whose look-ups wait for nothing that takes milliseconds.
+        found = await self._rows(FIRST_ID, self._count_keys, count.position, limit, count.begun_at)
+        *counted, (_, _, _, _, examined, last) = found
+        numbers = {self._counted_as(kind, name, day): number for _, kind, name, day, number, _ in counted}
+        return CountedSlice(numbers, self._decoding.id(last) if examined == limit else None)
+
+    def _counted_as(self, kind: str, name: str | None, day: Any) -> str:
+        return f"{kind}.{self._decoding.time(day).date().isoformat() if name is None else name}"
+
+    async def keep_key_count(self, worker: UUID, count: UnfinishedCount, numbers: Numbers, last: UUID | None) -> bool:
+        """See `FiguresStore.keep_key_count`."""
+        values = (worker, count.position, json.dumps(numbers))
+        if last is None:
+            return bool(await self._execute(None, sql.KEEP_KEY_COUNT, *values))
+        return bool(await self._execute(None, self._keep_slice, *values, last))
