@@ -46,7 +46,7 @@ export const verifiers = (el, { sessions, more }) => {
 const session = (el, one) => {
   const { w, now } = el;
   return html`<tr>
-    <th scope="row">${one.verifier ?? w.t('ownProcess')}</th><td>${w.messages[`kind.${one.kind}`] ?? one.kind}</td><td>${one.version ?? '–'}</td>
+    <th scope="row"><span class="mono">${one.name}</span>${one.verifier ? html`<p class="muted small">${w.t('credentialOf', { name: one.verifier })}</p>` : nothing}</th><td>${w.messages[`kind.${one.kind}`] ?? one.kind}</td><td>${one.version ?? '–'}</td>
     <td>${w.time(one.connected_at, now)}</td><td>${w.time(one.seen_at, now)}</td>
     <td class="end">${w.number(one.unacknowledged)}</td><td class="end">${one.lag_ms === null ? w.t('unknownNetwork') : `${w.number(one.lag_ms)} ms`}</td>
   </tr>`;

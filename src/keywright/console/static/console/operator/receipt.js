@@ -25,7 +25,7 @@ const processes = (el, data) => {
   if (!data?.verifiers.length) return nothing;
   return html`<details open>
     <summary>${w.t('processes')}</summary>
-    <div class="frame scroll" tabindex="0" role="region" aria-label=${w.t('processes')}>
+    <div class="frame scroll" tabindex="0" role="group" aria-label=${w.t('processes')}>
       <table class="plain">
         <thead><tr><th scope="col">${w.t('process')}</th><th scope="col">${w.t('kind')}</th><th scope="col" class="end">${w.t('acknowledged')}</th></tr></thead>
         <tbody>

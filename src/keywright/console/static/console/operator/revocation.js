@@ -66,7 +66,10 @@ const attempt = async (el, panel, act) => {
   }
   panel.busy = false;
   el.requestUpdate();
-  el.updateComplete.then(() => el.renderRoot.querySelector('dialog.panel [data-next]')?.focus());
+  // What was disabled has lost the focus.
+  await el.updateComplete;
+  const sheet = el.renderRoot.querySelector('dialog.panel');
+  (sheet?.querySelector('[data-next]') ?? sheet?.querySelector('[data-focus]'))?.focus();
 };
 
 const preview = (el, panel) =>

@@ -28,6 +28,8 @@ const attempt = async (el, panel, act) => {
   }
   panel.busy = false;
   el.requestUpdate();
+  // What was disabled has lost the focus.
+  if (panel.error) el.updateComplete.then(() => el.renderRoot.querySelector('dialog.panel [data-focus]')?.focus());
 };
 
 const create = (el, panel) => {
